@@ -1,0 +1,1 @@
+"""Hydra looks for plugins in this namespace only; the launcher itself lies in `launcher.py`."""

@@ -1,0 +1,40 @@
+"""The launcher `hydra/launcher=mmdpo`: gets all points of a sweep at once, so that they can be checked,
+compared with what is done, and run together. Hydra imports this file at every start: it must be light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+
+class MmdpoLauncher(Launcher):
+    """Hands the composed points of a sweep to mmdpo.sweep."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what composing the points needs; the task function runs single points only."""
+        self.hydra_context = hydra_context
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Compose, check and run the points."""
+        from mmdpo.sweep.hydra_entry import launch
+
+        setup_globals()
+        return launch([self._compose(list(overrides)) for overrides in job_overrides])
+
+    def _compose(self, overrides: list[str]) -> DictConfig:
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
+        OmegaConf.set_readonly(config, False)
+        with open_dict(config):
+            del config["hydra"]
+        return config
+
+
+TARGET = {"_target_": "hydra_plugins.mmdpo_launcher.launcher.MmdpoLauncher"}
+ConfigStore.instance().store("mmdpo", TARGET, group="hydra/launcher", provider="mmdpo")

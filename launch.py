@@ -1,0 +1,22 @@
+"""The one entry for whatever computes: composes a config, checks it, plans, and runs or submits.
+
+python launch.py -m method=dpo beta=0.1,0.2,0.3
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from mmdpo.compose import register
+
+
+@hydra.main(config_path="conf", config_name="config", version_base="1.3")
+def main(config: DictConfig) -> float | None:
+    """Run one point; with -m, Hydra hands the points to the launcher in hydra_plugins/ instead."""
+    from mmdpo.sweep.hydra_entry import run
+
+    return run(config)
+
+
+if __name__ == "__main__":
+    register()
+    main()

@@ -1,0 +1,119 @@
+"""The checks between fields, made for every point of a sweep before the first one starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmdpo.config import AXES, LOSSES, Config, methods_using
+from mmdpo.errors import UserError
+
+BENCHMARKS = ("text", "visual", "presence", "text_noisy")
+
+
+def check(config: Config) -> None:
+    """Raise UserError naming every problem of this point, each with the override to type."""
+    problems = [*_ranges(config), *_axes(config), *_names(config), *_inputs(config)]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _ranges(config: Config) -> Iterator[str]:
+    above_zero = {
+        "lr": config.lr,
+        "train.epochs": config.train.epochs,
+        "train.batch_size": config.train.batch_size,
+        "train.accumulation": config.train.accumulation,
+        "train.reference_batch_size": config.train.reference_batch_size,
+        "train.save_steps": config.train.save_steps,
+        "train.log_steps": config.train.log_steps,
+        "train.keep": config.train.keep,
+        "train.max_grad_norm": config.train.max_grad_norm,
+        "model.lora.rank": config.model.lora.rank,
+        "model.lora.alpha": config.model.lora.alpha,
+        "data.prompts": config.data.prompts,
+        "data.sampling.temperature": config.data.sampling.temperature,
+        "data.sampling.max_new_tokens": config.data.sampling.max_new_tokens,
+        "data.sampling.batch_size": config.data.sampling.batch_size,
+        "bench.items": config.bench.items,
+        "bench.batch_size": config.bench.batch_size,
+        "bench.max_new_tokens": config.bench.max_new_tokens,
+        "bench.resamples": config.bench.resamples,
+    }
+    if config.beta is not None:
+        above_zero["beta"] = config.beta
+    if config.cluster.threads is not None:
+        above_zero["cluster.threads"] = config.cluster.threads
+    for key, value in above_zero.items():
+        if not 0 < value < float("inf"):
+            yield f"{key}={value}: must be above 0"
+    shares = {
+        "data_scale": config.data_scale,
+        "label_noise": config.label_noise,
+        "train.warmup_ratio": config.train.warmup_ratio,
+        "data.sampling.top_p": config.data.sampling.top_p,
+        "model.lora.dropout": config.model.lora.dropout,
+        "bench.confidence": config.bench.confidence,
+    }
+    for key, value in shares.items():
+        if not 0 <= value <= 1:
+            yield f"{key}={value}: must lie between 0 and 1"
+    for key, value in {
+        "seed": config.seed,
+        "data.seed": config.data.seed,
+        "bench.seed": config.bench.seed,
+    }.items():
+        if not 0 <= value < 2**32:
+            yield f"{key}={value}: must lie between 0 and 2^32 - 1"
+    if not 0 <= config.train.weight_decay < float("inf"):
+        yield f"train.weight_decay={config.train.weight_decay}: must not be negative"
+    if config.data.sampling.completions < 2:
+        yield f"data.sampling.completions={config.data.sampling.completions}: a pair needs at least 2"
+
+
+def _axes(config: Config) -> Iterator[str]:
+    name = config.method.name
+    defaults = {"data_scale": 1.0, "label_noise": 0.0, "seed": 0}
+    for axis in AXES:
+        used, value = axis in config.method.axes, getattr(config, axis)
+        if not used and value != defaults.get(axis):
+            yield (
+                f"{axis}={value}: method={name} does not use {axis}; drop it, or choose "
+                f"method={'|'.join(methods_using(axis))}"
+            )
+        if used and value is None:
+            yield f"{axis} is missing: method={name} needs it; add {axis}=..."
+    if "logprob_avg" in config.method.axes and config.logprob_avg and config.method.loss != "sigmoid":
+        yield f"logprob_avg=true: method.loss={config.method.loss} has no such form; only sigmoid has"
+
+
+def _names(config: Config) -> Iterator[str]:
+    if config.method.loss not in LOSSES:
+        yield f"method.loss={config.method.loss}: unknown; allowed are {', '.join(LOSSES)}"
+    if config.model.dtype not in ("auto", "float32", "bfloat16", "float16"):
+        yield f"model.dtype={config.model.dtype}: allowed are auto, float32, bfloat16, float16"
+    for name in config.bench.benchmarks:
+        if name not in BENCHMARKS:
+            yield f"bench.benchmarks: {name} is unknown; allowed are {', '.join(BENCHMARKS)}"
+    if not config.bench.benchmarks:
+        yield f"bench.benchmarks=[]: name at least one of {', '.join(BENCHMARKS)}"
+    if config.objective.split("/")[0] not in config.bench.benchmarks:
+        yield f"objective={config.objective}: bench.benchmarks={config.bench.benchmarks} has no such score"
+    for name in (config.study, config.out):
+        if not name.strip():
+            yield "study and out must not be empty: type study=NAME, out=FOLDER"
+    if Path(config.study).name != config.study or config.study.startswith("."):
+        yield f"study={config.study}: a plain folder name is allowed; other places are out=FOLDER"
+
+
+def _inputs(config: Config) -> Iterator[str]:
+    data = config.data
+    if data.name == "pairs" and data.path is None:
+        yield "data.path is missing: data=pairs needs your file; add data.path=FILE"
+    if data.path is not None and not Path(data.path).is_file():
+        yield f"data.path={data.path}: there is no such file; type data.path=FILE"
+    if data.image_root is not None and not Path(data.image_root).is_dir():
+        yield f"data.image_root={data.image_root}: there is no such folder; type data.image_root=DIR"
+    path = config.model.path
+    if path.startswith((".", "/", "~")) and not Path(path).expanduser().is_dir():
+        yield f"model.path={path}: there is no such folder; type model.path=FOLDER or a hub id"

@@ -1,0 +1,60 @@
+"""Hydra's half of the configuration: registers the schema and the studies, and types what was composed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mmdpo.checks import check
+from mmdpo.config import CONF, SWEEPS, Config
+from mmdpo.errors import UserError
+
+
+def register() -> None:
+    """Make the schema, and each file of sweeps/ as `sweep=NAME`, known to Hydra."""
+    store = ConfigStore.instance()
+    store.store("schema", node=Config)
+    for study in sorted(SWEEPS.glob("*.yaml")):
+        store.store(study.stem, node=OmegaConf.load(study), group="sweep", package="_global_")
+
+
+def typed(config: DictConfig) -> Config:
+    """The composed config as checked dataclasses; raises UserError with every problem found."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError("\n".join(f"{key} is missing: add {key}=..." for key in missing))
+    unknown = [*_unknown_keys(config, Config)]
+    if unknown:
+        raise UserError(
+            "\n".join(f"{key} is no key of the config; see python launch.py --cfg job" for key in unknown)
+        )
+    try:
+        result = cast(Config, OmegaConf.to_object(config))
+    except OmegaConfBaseException as error:
+        raise UserError(str(error)) from error
+    check(result)
+    return result
+
+
+def _unknown_keys(config: DictConfig, schema: type, prefix: str = "") -> Iterator[str]:
+    """Keys that +key= added past the schema."""
+    fields = {field.name for field in dataclasses.fields(schema)}
+    for key in map(str, config):
+        kind = OmegaConf.get_type(config, key)
+        if key not in fields:
+            yield prefix + key
+        elif kind is not None and dataclasses.is_dataclass(kind):
+            yield from _unknown_keys(config[key], kind, f"{prefix}{key}.")
+
+
+def compose_config(overrides: Sequence[str] = ()) -> Config:
+    """The config that `python launch.py OVERRIDES` would run."""
+    register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return typed(compose("config", overrides=list(overrides)))

@@ -1,0 +1,238 @@
+"""The typed schema of everything in conf/, and the checks between its fields.
+
+Numbers that a run depends on live here or in the YAML, with unit and source. This module imports
+neither torch nor anything that does: it is on the path of `launch.py --cfg job`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from omegaconf import MISSING
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+SWEEPS = CONF.parent / "sweeps"
+
+AXES = ("beta", "lr", "logprob_avg", "data_scale", "label_noise", "seed")
+"""Typed keys at the root of the config that a sweep varies; `method` is a group."""
+
+LOSSES = (
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
+    "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
+)  # fmt: skip
+"""What `method.loss` takes: TRL's `DPOConfig.loss_type`."""
+
+
+class Stage(Enum):
+    """What `launch.py` does; `experiment` makes, trains and evaluates whatever is missing."""
+
+    prompts = "prompts"
+    sample = "sample"
+    annotate = "annotate"
+    build = "build"
+    reference = "reference"
+    train = "train"
+    evaluate = "evaluate"
+    report = "report"
+    experiment = "experiment"
+
+
+class OnBadRow(Enum):
+    """What a wrong row of the user's data does."""
+
+    error = "error"
+    drop = "drop"
+
+
+class Split(Enum):
+    """Held-out items: `dev` chooses settings, `test` is what is reported."""
+
+    dev = "dev"
+    test = "test"
+
+
+class WandbMode(Enum):
+    """`auto` is online where a key is found and offline elsewhere."""
+
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+    none = "none"
+
+
+@dataclass
+class MethodConfig:
+    """One alignment method; `axes` are the root keys that it uses."""
+
+    name: str = MISSING
+    loss: str = MISSING  # a loss of TRL's DPOConfig.loss_type
+    axes: list[str] = MISSING
+    beta: float | None = None
+    lr: float = MISSING
+    logprob_avg: bool | None = None
+    pair_margin: int = 2  # merit points (0..12) between chosen and rejected (paper, 3.2)
+
+
+@dataclass
+class LoraConfig:
+    """LoRA on the linear layers of the language model."""
+
+    rank: int = 128  # paper, table of A.1
+    alpha: int = 256  # paper, table of A.1
+    dropout: float = 0.05  # the authors' scripts
+
+
+@dataclass
+class ModelConfig:
+    """A vision-language model in Hugging Face format."""
+
+    name: str = MISSING
+    path: str = MISSING  # a folder, a hub id, or pkg://package/folder
+    before_visual_tuning: str | None = None  # the same language model before it saw images: a dashed line
+    dtype: str = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
+    lr: dict[str, float] = field(default_factory=dict)  # by method, where this model needs another
+    lora: LoraConfig = field(default_factory=LoraConfig)
+
+
+@dataclass
+class SamplingConfig:
+    """How the model answers its own training prompts (paper, 3.1)."""
+
+    completions: int = 4  # a prompt
+    temperature: float = 0.7
+    top_p: float = 1.0
+    max_new_tokens: int = 512
+    batch_size: int = 16  # prompts
+
+
+@dataclass
+class DataConfig:
+    """Where preference pairs come from."""
+
+    name: str = MISSING
+    prompts: int = 1000  # how many to draw, before filtering
+    seed: int = 0  # of prompts, samples and pairs; the axis `seed` is the training's
+    path: str | None = None  # data=pairs: .jsonl, .json or .parquet
+    image_root: str | None = None  # data=pairs: images may not leave it
+    on_bad_row: OnBadRow = OnBadRow.error
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+
+@dataclass
+class JudgeConfig:
+    """Who rates the completions."""
+
+    name: str = MISSING
+
+
+@dataclass
+class BenchConfig:
+    """What is measured before and after training."""
+
+    name: str = MISSING
+    benchmarks: list[str] = MISSING
+    items: int = 240  # a benchmark
+    split: Split = Split.test
+    seed: int = 0  # of the items and of the bootstrap
+    batch_size: int = 64
+    max_new_tokens: int = 512
+    confidence: float = 0.95
+    resamples: int = 2000  # bootstrap
+
+
+@dataclass
+class TrainConfig:
+    """Optimization; defaults are the paper's (A.1) or, where it is silent, the authors' scripts."""
+
+    name: str = MISSING
+    epochs: float = 3.0
+    batch_size: int = 8  # pairs a device and step
+    accumulation: int = 4
+    schedule: str = "cosine"
+    warmup_ratio: float = 0.03
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    gradient_checkpointing: bool = True
+    reference_batch_size: int = 16  # pairs
+    save_steps: int = 50
+    keep: int = 2  # checkpoints
+    log_steps: int = 1
+
+
+@dataclass
+class ClusterConfig:
+    """Where points run."""
+
+    name: str = MISSING
+    threads: int | None = None  # of torch, a process; null leaves torch's choice
+
+
+@dataclass
+class TrackingConfig:
+    """Weights & Biases, a mirror of the files in the run folder."""
+
+    name: str = MISSING
+    mode: WandbMode = WandbMode.auto
+    project: str = "mmdpo"
+    entity: str | None = None
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Config:
+    """One point: everything that `launch.py` composes."""
+
+    stage: Stage = Stage.experiment
+    dry_run: bool = False
+    out: str = "outputs"
+    study: str = MISSING
+    objective: str = "text"  # the score that a searching sweeper such as Optuna gets
+    beta: float | None = None
+    lr: float = MISSING
+    logprob_avg: bool | None = None
+    data_scale: float = 1.0
+    label_noise: float = 0.0
+    seed: int = 0
+    method: MethodConfig = field(default_factory=MethodConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
+    bench: BenchConfig = field(default_factory=BenchConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+
+    @property
+    def is_base(self) -> bool:
+        """No data: the untouched model, measured and not trained."""
+        return self.data_scale == 0
+
+
+GROUPS: dict[str, type] = {
+    "method": MethodConfig,
+    "model": ModelConfig,
+    "data": DataConfig,
+    "judge": JudgeConfig,
+    "bench": BenchConfig,
+    "train": TrainConfig,
+    "cluster": ClusterConfig,
+    "tracking": TrackingConfig,
+}
+
+
+def options(group: str) -> list[str]:
+    """The names that `group=` takes."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def methods_using(axis: str) -> list[str]:
+    """The methods that an axis belongs to."""
+    import yaml
+
+    return [
+        name
+        for name in options("method")
+        if axis in yaml.safe_load((CONF / "method" / f"{name}.yaml").read_text(encoding="utf-8"))["axes"]
+    ]

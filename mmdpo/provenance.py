@@ -1,0 +1,48 @@
+"""Where a result came from: versions, commit; and the settings of the process that made it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+
+from mmdpo.config import Config
+
+PACKAGES = (
+    "mmdpo",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "numpy",
+    "hydra-core",
+    "wandb",
+)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in PACKAGES
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of this checkout, with `-dirty` where files differ; None outside git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def set_threads(config: Config) -> None:
+    """Give torch the number of threads that `cluster.threads` names."""
+    import torch
+
+    if config.cluster.threads is not None:
+        torch.set_num_threads(config.cluster.threads)

@@ -1,0 +1,122 @@
+"""The records that flow from stage to stage, and their JSON-lines files.
+
+Prompts become completions, completions become annotations, annotations become preference pairs.
+A record is a frozen dataclass; a file holds one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mmdpo.files import written_aside
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One earlier turn of a conversation."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A question to the model, with or without an image.
+
+    `image` is a path relative to the image root of its data set. `facts` is what a rule-based
+    judge may know of the right answer; it never reaches the model and is empty for real data.
+    """
+
+    id: str
+    question: str
+    image: str | None = None
+    history: tuple[Exchange, ...] = ()
+    category: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled answer to a prompt; `index` counts the completions of that prompt from 0."""
+
+    prompt_id: str
+    index: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Rating:
+    """HelpSteer's five attributes, integers 0..4. Complexity and verbosity are styles, not merits."""
+
+    helpfulness: int
+    correctness: int
+    coherence: int
+    complexity: int
+    verbosity: int
+
+    @property
+    def merit(self) -> int:
+        """Helpfulness + correctness + coherence, 0..12: what pairs are ranked by (paper, 3.2)."""
+        return self.helpfulness + self.correctness + self.coherence
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A judge's ratings of one prompt's completions, in the order of their `index`."""
+
+    prompt_id: str
+    ratings: tuple[Rating, ...]
+    judge: str
+
+
+@dataclass(frozen=True)
+class PreferencePair:
+    """Two answers to one prompt, of which `chosen` is preferred."""
+
+    id: str
+    question: str
+    chosen: str
+    rejected: str
+    image: str | None = None
+    history: tuple[Exchange, ...] = ()
+
+
+def to_json(record: Any) -> str:
+    """One line of JSON, stable from run to run."""
+    return json.dumps(dataclasses.asdict(record), ensure_ascii=False, sort_keys=True)
+
+
+def from_dict(kind: type[Record], data: dict[str, Any]) -> Record:
+    """The record of `kind` that `to_json` wrote; nested records and tuples are restored."""
+    hints = typing.get_type_hints(kind)
+    return kind(**{name: _restore(hints[name], value) for name, value in data.items()})
+
+
+def _restore(hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return from_dict(typing.cast(type, hint), value)
+    if typing.get_origin(hint) is tuple:
+        return tuple(_restore(typing.get_args(hint)[0], item) for item in value)
+    return value
+
+
+def write_records(path: Path, records: Iterable[Any]) -> None:
+    """Write one record a line; the file appears whole or not at all."""
+    with written_aside(path) as aside, aside.open("w", encoding="utf-8") as out:
+        for record in records:
+            out.write(to_json(record) + "\n")
+
+
+def read_records(path: Path, kind: type[Record]) -> Iterator[Record]:
+    """The records of a file that `write_records` wrote."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield from_dict(kind, json.loads(line))

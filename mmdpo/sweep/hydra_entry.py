@@ -1,0 +1,52 @@
+"""From Hydra's composed configs to a run: types and checks all of them, then does what `stage` says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig
+
+from mmdpo.compose import typed
+from mmdpo.config import Config, Stage
+from mmdpo.errors import UserError
+from mmdpo.sweep.local import Outcome, describe, run_stage, run_sweep
+
+
+class Refused(CompactHydraException):
+    """A message without a traceback; Hydra prints it and exits non-zero."""
+
+
+def launch(composed: Sequence[DictConfig]) -> list[JobReturn]:
+    """Run the points of a sweep; a JobReturn each, the failed ones holding their reason."""
+    try:
+        configs = [typed(config) for config in composed]
+        outcomes = _do(configs)
+    except UserError as error:
+        raise Refused(str(error)) from error
+    return [_job_return(outcome) for outcome in outcomes]
+
+
+def run(composed: DictConfig) -> float | None:
+    """Run one point; returns its objective."""
+    values = [result.return_value for result in launch([composed])]  # raises where one failed
+    return values[0] if values else None
+
+
+def _do(configs: list[Config]) -> list[Outcome]:
+    stage, dry_run = configs[0].stage, configs[0].dry_run
+    if any((config.stage, config.dry_run) != (stage, dry_run) for config in configs):
+        raise UserError("stage and dry_run cannot be swept: give each one value")
+    if dry_run:
+        describe(configs)
+        return []
+    return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
+
+
+def _job_return(outcome: Outcome) -> JobReturn:
+    status = JobStatus.FAILED if outcome.error else JobStatus.COMPLETED
+    result = JobReturn(overrides=[outcome.point.name], status=status)
+    reason = f"failed: {outcome.error}\nThe same line again tries it once more."
+    result.return_value = Refused(reason) if outcome.error else outcome.objective
+    return result

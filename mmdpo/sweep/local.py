@@ -1,0 +1,142 @@
+"""Runs the points of a sweep one after another in this process."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from filelock import FileLock, Timeout
+from omegaconf import OmegaConf
+
+from mmdpo.config import Config, Stage
+from mmdpo.errors import UserError
+from mmdpo.files import read_json, written_aside
+from mmdpo.progress import say
+from mmdpo.sweep import status
+from mmdpo.sweep.points import Point, baselines, point
+
+
+@dataclass
+class Outcome:
+    """How one asked-for point ended: its objective, or the reason of its failure."""
+
+    point: Point
+    objective: float | None = None
+    error: str | None = None
+
+
+def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
+    """Run what is missing of these points and of their baselines; report each study.
+
+    A failed point does not stop the others. The outcomes are those of `configs`, in their order, then
+    those of baselines that failed.
+    """
+    asked = {p.folder: p for p in map(point, configs)}
+    extra = {p.folder: p for config in configs for p in baselines(config) if p.folder not in asked}
+    points = [*extra.values(), *asked.values()]
+    missing = [p for p in points if not status.is_done(p.folder)]
+    say(f"{len(points)} points: {len(points) - len(missing)} done, {len(missing)} to run")
+    for p in missing:
+        _plan(p)
+    errors: dict[object, str] = {}
+    for number, p in enumerate(missing, 1):
+        say(f"[{number}/{len(missing)}] {p.name}")
+        if error := _run(p):
+            errors[p.folder] = error
+    report(list(asked.values()))
+    outcomes = [_outcome(p, errors.get(p.folder)) for p in map(point, configs)]
+    return outcomes + [_outcome(p, errors[p.folder]) for p in extra.values() if p.folder in errors]
+
+
+def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
+    """Run one stage alone for each config."""
+    from mmdpo import stages
+
+    points = list({p.folder: p for p in map(point, configs)}.values())
+    if stage is Stage.report:
+        report(points)
+        return []
+    if stage not in (Stage.train, Stage.evaluate):
+        for config in configs:
+            stages.run_data_stage(config, stage)
+        return []
+    work = stages.train if stage is Stage.train else stages.experiment
+    outcomes = []
+    for p in points:
+        say(f"{stage.value} {p.name}")
+        if stage is Stage.train and p.config.is_base:
+            raise UserError(
+                "data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate"
+            )
+        if stage is Stage.evaluate and not p.config.is_base and not (p.folder / "training.json").exists():
+            raise UserError(f"{p.name} is not trained yet: run the same line with stage=train")
+        _plan(p)
+        outcomes.append(Outcome(p, error=_run(p, work)))
+    return outcomes
+
+
+def describe(configs: Sequence[Config]) -> None:
+    """Say what `run_sweep` would do, and do nothing."""
+    points = {p.folder: p for config in configs for p in [*baselines(config), point(config)]}
+    for folder, p in points.items():
+        steps = "measure" if p.config.is_base else "train and measure"
+        say(f"{folder}: " + ("done, would be skipped" if status.is_done(folder) else f"would {steps}"))
+
+
+def report(points: Sequence[Point]) -> None:
+    """Write the table, pictures and page of each study that the points lie in."""
+    from mmdpo.analysis.study import finish
+
+    for study in dict.fromkeys(p.study for p in points):
+        finish(study)
+
+
+def _lock(p: Point) -> FileLock:
+    """Held by the process that runs the point; the operating system frees it if that is killed."""
+    p.folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(p.folder / ".lock", timeout=0)
+
+
+def _plan(p: Point) -> None:
+    """Leave a trace of the point, unless another process is at it."""
+    with suppress(Timeout), _lock(p):
+        status.plan(p.folder)
+        with written_aside(p.folder / "config.yaml") as aside:
+            OmegaConf.save(OmegaConf.structured(p.config), aside)
+
+
+def _run(p: Point, work: Callable[[Point], object] | None = None) -> str | None:
+    """Run one point; returns the reason where it failed."""
+    from mmdpo import stages
+
+    try:
+        with _lock(p):
+            if status.is_done(p.folder):
+                return None  # another process was faster
+            status.start(p.folder)
+            (work or stages.experiment)(p)
+            if (p.folder / "result.json").exists():
+                status.finish(p.folder)
+            else:
+                status.plan(p.folder)
+            return None
+    except Timeout:
+        return "another process runs it now"
+    except KeyboardInterrupt:
+        status.finish(p.folder, "interrupted")
+        raise
+    except Exception as error:  # whatever it is, the other points go on
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        (p.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        status.finish(p.folder, reason)
+        say(f"failed: {reason}")
+        return reason
+
+
+def _outcome(p: Point, error: str | None) -> Outcome:
+    if error:
+        return Outcome(p, error=error)
+    score = read_json(p.folder / "result.json")["scores"].get(p.config.objective)
+    return Outcome(p, objective=score and score["value"])

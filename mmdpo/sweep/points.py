@@ -1,0 +1,125 @@
+"""A point of a sweep: its identity, its readable name and its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from mmdpo.config import AXES, Config
+from mmdpo.files import file_fingerprint, fingerprint
+
+
+class Role(Enum):
+    """What a point measures; the last two are the dashed lines of a figure."""
+
+    trained = "trained"
+    base = "base"
+    before_visual_tuning = "before_visual_tuning"
+
+
+NOT_RESULT = frozenset(
+    {
+        *("stage", "dry_run", "out", "study", "objective", "cluster", "tracking"),
+        *("train.save_steps", "train.keep", "train.log_steps", "train.reference_batch_size"),
+        *("bench.batch_size", "data.sampling.batch_size", "model.before_visual_tuning"),
+    }
+)
+"""Settings that do not change a result, and so are no part of a point's identity."""
+
+OF_BASE = frozenset(["model.path", "model.dtype", "judge.name", "bench"])
+"""The settings that the untouched model's scores depend on."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One config, where it lies, and what it is measured for."""
+
+    config: Config
+    role: Role
+    name: str
+
+    @property
+    def study(self) -> Path:
+        """The folder of the study."""
+        return Path(self.config.out) / self.config.study
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the point."""
+        return self.study / self.name
+
+    @property
+    def axes(self) -> dict[str, Any]:
+        """Method and axes; None where they mean nothing for an untrained model."""
+        values = {"method": self.config.method.name, **{axis: getattr(self.config, axis) for axis in AXES}}
+        if self.role is Role.trained:
+            return values
+        return {key: self.config.data_scale if key == "data_scale" else None for key in values}
+
+
+def point(config: Config) -> Point:
+    """The point of a checked config."""
+    role = Role.base if config.is_base else Role.trained
+    return Point(config, role, _name(config, role))
+
+
+def before_visual_tuning(config: Config) -> Point | None:
+    """The point that measures the language model from before visual tuning, if the model names one."""
+    path = config.model.before_visual_tuning
+    if path is None:
+        return None
+    model = dataclasses.replace(config.model, path=path, before_visual_tuning=None)
+    config = dataclasses.replace(config, model=model, data_scale=0.0)
+    role = Role.before_visual_tuning
+    return Point(config, role, _name(config, role))
+
+
+def baselines(config: Config) -> list[Point]:
+    """The untrained models that a point of this config is compared with."""
+    before = before_visual_tuning(config)
+    return [point(dataclasses.replace(config, data_scale=0.0)), *([before] if before else [])]
+
+
+def identity(config: Config) -> dict[str, Any]:
+    """What a point's result depends on, as a flat `key: value`; files of data by their content."""
+    flat = {key: value for key, value in flatten(config).items() if not _under(key, NOT_RESULT)}
+    if config.is_base:
+        return {key: value for key, value in flat.items() if _under(key, OF_BASE)}
+    if config.data.path is not None:
+        flat["data.path"] = file_fingerprint(Path(config.data.path))
+    return flat
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """A dataclass as a flat `dotted.key: plain value`."""
+    flat: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        key, value = prefix + field.name, getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            flat |= flatten(value, key + ".")
+        else:
+            flat[key] = value.value if isinstance(value, Enum) else value
+    return flat
+
+
+def _under(key: str, roots: frozenset[str]) -> bool:
+    return any(key == root or key.startswith(root + ".") for root in roots)
+
+
+def _name(config: Config, role: Role) -> str:
+    suffix = fingerprint(identity(config), length=6)
+    if role is not Role.trained:
+        return f"{role.value}-{suffix}"
+    parts = [config.method.name]
+    if config.beta is not None:
+        parts.append(f"beta{config.beta:g}")
+    parts.append(f"lr{config.lr:g}")
+    if config.logprob_avg is not None:
+        parts.append("avg" if config.logprob_avg else "sum")
+    parts.append(f"data{config.data_scale}")
+    if config.label_noise:
+        parts.append(f"noise{config.label_noise:g}")
+    return "-".join([*parts, f"seed{config.seed}", suffix])

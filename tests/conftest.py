@@ -1,0 +1,21 @@
+"""What every test stands on: a cache of its own session, no network, no W&B key."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # tests.tiny and tests.studies, from any folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMDPO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        for name in ("WANDB_API_KEY", "WANDB_MODE", "HYDRA_FULL_ERROR"):
+            patch.delenv(name, raising=False)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # no login of the machine's user
+        patch.setenv("COLUMNS", "80")
+        yield

@@ -1,0 +1,94 @@
+"""launch.py at the boundary a user touches: messages, exit codes, speed of what only looks."""
+
+import re
+
+import pytest
+
+from tests.program import launch, program
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["beta=abc"], "Value 'abc' of type 'str' could not be converted to Float"),
+        (["betta=1"], "Could not override 'betta'"),
+        (["method=dop"], "Could not find 'method/dop'"),
+        (["stage=foo"], "expected one of [prompts, sample"),
+        (["beta=-1"], "beta=-1.0: must be above 0"),
+        (["-m", "beta=0.1,-2"], "beta=-2.0: must be above 0"),
+        (["-m", "stage=train,evaluate"], "stage and dry_run cannot be swept"),
+        (["-m", "sweep=data_scalin"], "Could not find 'sweep/data_scalin'"),
+        (["data=pairs"], "add data.path=FILE"),
+    ],
+)
+def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path):
+    done = launch(*overrides, f"out={tmp_path}")
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_the_traceback_is_there_when_asked_for(tmp_path):
+    done = launch("beta=-1", f"out={tmp_path}", HYDRA_FULL_ERROR="1")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_all_points_are_checked_before_the_first_one_starts(tmp_path):
+    done = launch("-m", "beta=0.1,0.2,-0.3", f"out={tmp_path}", "study=s")
+    assert "beta=-0.3" in done.stderr
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["multirun.yaml"]
+
+
+def test_dry_run_names_the_points_and_does_nothing(tmp_path):
+    done = launch("-m", "sweep=data_scaling", "dry_run=true", f"out={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("would train and measure") == 4
+    assert done.stdout.count("would measure") == 2
+    assert re.search(r"dpo-beta0.1-lr[\d.e-]+-sum-data0.25-seed0-[0-9a-f]{6}", done.stdout)
+    assert not list(tmp_path.rglob("status.json"))
+
+
+def test_an_axis_on_the_command_line_replaces_the_studys(tmp_path):
+    done = launch("sweep=data_scaling", "data_scale=0.1", "dry_run=true", f"out={tmp_path}")
+    assert done.stdout.count("would train and measure") == 1
+    assert "-data0.1-" in done.stdout
+
+
+def test_help_names_groups_and_axes():
+    done = launch("--help")
+    assert done.returncode == 0
+    for word in (
+        "method: dpo, ipo",
+        "sweep: beta_lr_grid, data_scaling",
+        "data_scale",
+        "python launch.py -m",
+    ):
+        assert word in done.stdout
+
+
+def test_cfg_job_imports_no_torch():
+    code = (
+        "import runpy, sys; sys.argv = ['launch.py', '--cfg', 'job', 'beta=0.3'];\n"
+        "try: runpy.run_path('launch.py', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "slow = {'torch', 'transformers', 'trl', 'peft', 'wandb', 'scipy', 'matplotlib'} & set(sys.modules)\n"
+        "assert not slow, slow"
+    )
+    done = program("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "beta: 0.3" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("method=", "method=dpo"), ("data_", "data_scale="), ("sweep=data", "sweep=data_scaling")],
+)
+def test_tab_completion_names_axes_and_options(typed, offered):
+    line = f"python launch.py {typed}"
+    done = launch("-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert offered in done.stdout.split()
+
+
+def test_tab_completion_can_be_installed():
+    assert "complete -o nospace" in launch("-sc", "install=bash").stdout
