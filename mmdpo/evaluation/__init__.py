@@ -1,0 +1,1 @@
+"""A model or adapter -> scores: generation, judging, one file a benchmark."""

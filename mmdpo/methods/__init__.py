@@ -1,0 +1,1 @@
+"""Annotations -> a training set, one file a kind of it."""

@@ -1,0 +1,196 @@
+"""The whole line on a shrunken miniature: trained, measured, drawn, resumed, repeated, failed."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmdpo.files import file_fingerprint, read_json
+from tests.program import ROOT, launch, program
+
+pytestmark = pytest.mark.slow
+
+SMALL = ["data.prompts=80", "bench.items=16", "bench.resamples=100", "tracking=none", "cluster.threads=1"]
+LINE = ["-m", "method=dpo", "beta=0.1,0.2,0.3", "data.prompts=80", "bench.items=16", "bench.resamples=100"]
+
+
+def points(study: Path) -> list[Path]:
+    return sorted(path.parent for path in study.glob("*/status.json"))
+
+
+def metrics(point: Path) -> list[dict]:
+    """Without what a clock measures."""
+    rows = [json.loads(line) for line in (point / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if "second" not in key} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """The card's line, run once."""
+    out = tmp_path_factory.mktemp("outputs")
+    done = launch(*LINE, f"out={out}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done, out / "nano"
+
+
+def test_the_line_leaves_what_the_readme_says(sweep):
+    _, study = sweep
+    roles = [point.name.split("-")[0] for point in points(study)]
+    assert roles == ["base", "before_visual_tuning", "dpo", "dpo", "dpo"]
+    for point in points(study):
+        assert read_json(point / "status.json")["state"] == "done"
+        result = read_json(point / "result.json")
+        for name in ("text", "visual", "presence", "text_noisy"):
+            score = result["scores"][name]
+            assert score["low"] <= score["value"] <= score["high"]
+            assert score["n"] == 16
+            assert len((point / "answers" / f"{name}.jsonl").read_text().splitlines()) == 16
+        assert result["versions"]["trl"] and result["fingerprints"]["model"]
+        assert (point / "config.yaml").exists()
+        assert not list(point.rglob("*.tmp"))
+    for point in points(study)[2:]:
+        rows = metrics(point)
+        assert [row["step"] for row in rows] == list(
+            range(1, read_json(point / "result.json")["training"]["steps"] + 1)
+        )
+        assert rows[0]["loss"] == pytest.approx(0.6931, abs=1e-4)  # ln 2: the policy is the reference
+        assert {"rewards/margins", "rewards/accuracies", "logps/chosen"} <= set(rows[0])
+        assert (point / "adapter" / "adapter_model.safetensors").exists()
+        assert not (point / "checkpoints").exists()
+
+
+def test_the_points_differ_by_beta_alone(sweep):
+    _, study = sweep
+    axes = [read_json(point / "result.json")["axes"] for point in points(study)[2:]]
+    assert [axis.pop("beta") for axis in axes] == [0.1, 0.2, 0.3]
+    assert axes[0] == axes[1] == axes[2]
+
+
+def test_the_sweep_ends_with_table_summary_pictures_and_a_last_line(sweep):
+    done, study = sweep
+    with (study / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["role"] for row in rows] == ["base", "before_visual_tuning", "trained", "trained", "trained"]
+    assert [row["beta"] for row in rows[2:]] == ["0.1", "0.2", "0.3"]
+    assert list((study / "figures").glob("*.png"))
+    assert (study / "report.html").exists()
+    assert "report.html" in done.stdout.splitlines()[-1]
+    assert max(len(line) for line in done.stdout.splitlines()[:-1] if "│" in line or "─" in line) <= 80
+
+
+def test_wandb_holds_the_metrics_offline(sweep):
+    _, study = sweep
+    for point in points(study):
+        assert list(point.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def test_the_same_line_again_trains_nothing(sweep):
+    _, study = sweep
+    before = {path: path.stat().st_mtime_ns for path in study.rglob("result.json")}
+    done = launch(*LINE, f"out={study.parent}")
+    assert done.returncode == 0, done.stderr
+    assert "5 points: 5 done, 0 to run" in done.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in study.rglob("result.json")}
+
+
+def test_status_report_and_compare_read_the_study(sweep):
+    _, study = sweep
+    status = program("-m", "mmdpo", "status", str(study))
+    assert status.returncode == 0 and "done" in status.stdout
+    assert program("-m", "mmdpo", "report", str(study)).returncode == 0
+    base, point = points(study)[0], points(study)[-1]
+    compared = program("-m", "mmdpo", "compare", str(base), str(point))
+    assert compared.returncode == 0, compared.stderr
+    assert "text" in compared.stdout
+
+
+def test_a_failed_point_does_not_stop_the_others_and_is_tried_again(tmp_path):
+    line = ["-m", "lr=1e30,5e-4", *SMALL, f"out={tmp_path}"]
+    done = launch(*line)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    states = {point.name: read_json(point / "status.json") for point in points(tmp_path / "nano")}
+    failed = [status for status in states.values() if status["state"] == "failed"]
+    assert len(failed) == 1 and len(states) == 4
+    assert "lr" in failed[0]["error"] or "loss" in failed[0]["error"]
+    assert failed[0]["error"].splitlines()[0][:30] in done.stdout
+    again = launch(*line)
+    assert again.returncode != 0
+    assert "4 points: 3 done, 1 to run" in again.stdout
+    assert [read_json(p / "status.json")["attempts"] for p in points(tmp_path / "nano")].count(2) == 1
+
+
+def test_a_killed_and_resumed_point_equals_an_undisturbed_one(tmp_path):
+    line = ["train.epochs=4", "train.save_steps=2", *SMALL]
+    assert launch(*line, f"out={tmp_path / 'calm'}").returncode == 0
+    (calm,) = (tmp_path / "calm" / "nano").glob("dpo-*")
+
+    command = [sys.executable, "launch.py", *line, f"out={tmp_path / 'killed'}"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    killed = tmp_path / "killed" / "nano" / calm.name
+    while not (killed / "metrics.jsonl").exists() or len(metrics(killed)) < 5:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "adapter").exists()
+    assert "interrupted" in program("-m", "mmdpo", "status", str(killed.parent)).stdout
+
+    done = launch(*line, f"out={tmp_path / 'killed'}")
+    assert done.returncode == 0, done.stderr
+    assert read_json(killed / "status.json")["attempts"] == 2
+    adapter = Path("adapter/adapter_model.safetensors")
+    assert file_fingerprint(killed / adapter) == file_fingerprint(calm / adapter)
+    assert metrics(killed) == metrics(calm)
+    assert read_json(killed / "result.json")["scores"] == read_json(calm / "result.json")["scores"]
+
+
+def test_the_stages_run_alone_and_name_the_one_that_is_missing(tmp_path):
+    line = [*SMALL, "data.seed=5", f"out={tmp_path}"]
+    early = launch("stage=annotate", *line)
+    assert early.returncode != 0
+    assert "stage=prompts" in early.stderr
+    for stage in ("prompts", "sample", "annotate", "build", "reference", "train", "evaluate", "report"):
+        done = launch(f"stage={stage}", *line)
+        assert done.returncode == 0, (stage, done.stderr)
+    (point,) = (tmp_path / "nano").glob("dpo-*")
+    assert read_json(point / "status.json")["state"] == "done"
+
+
+def test_evaluate_before_train_says_so(tmp_path):
+    done = launch("stage=evaluate", *SMALL, f"out={tmp_path}")
+    assert done.returncode != 0
+    assert "stage=train" in done.stderr
+
+
+def test_the_data_scaling_study_draws_its_curve(tmp_path):
+    done = launch("-m", "sweep=data_scaling", "data_scale=0,0.5,1", *SMALL, f"out={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    study = tmp_path / "nano-data_scaling"
+    assert [path.name.split("-")[0] for path in points(study)] == [
+        "base",
+        "before_visual_tuning",
+        "dpo",
+        "dpo",
+    ]
+    pairs = [read_json(path / "result.json")["training"]["pairs"] for path in points(study)[2:]]
+    assert pairs[0] == round(pairs[1] / 2)
+    assert list((study / "figures").glob("*scaling*.png"))
+
+
+def test_optuna_searches_the_same_axes(tmp_path):
+    done = launch(
+        "-m", "hydra/sweeper=optuna", "hydra/launcher=mmdpo", "hydra.sweeper.n_trials=2",
+        "hydra.sweeper.n_jobs=1", "hydra.sweeper.direction=maximize", "hydra.sweeper.sampler.seed=1",
+        "beta=interval(0.05,0.5)", *SMALL, f"out={tmp_path}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    betas = {read_json(path / "result.json")["axes"]["beta"] for path in (tmp_path / "nano").glob("dpo-*")}
+    assert len(betas) == 2
+    assert all(0.05 <= beta <= 0.5 for beta in betas)
