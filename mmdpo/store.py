@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> P
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not path.exists():
+                for torn in path.parent.glob(f".{path.name}.*.tmp"):  # of a maker that was killed
+                    shutil.rmtree(torn)
                 with written_aside(path) as aside:
                     aside.mkdir()
                     make(aside)

@@ -1,0 +1,77 @@
+"""Photographs as a model's processor wants them: RGB, upright, from a folder that no name may leave."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mmdpo.errors import UserError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""What is read. Pillow knows more, among them formats that start other programs (EPS)."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """The image in RGB, turned as its EXIF orientation says; of an animation, the first frame.
+
+    Transparent parts become white. Raises UserError where the file is missing, damaged or too large.
+    """
+    return _rgb(_decoded(path))
+
+
+def check_image(path: Path) -> None:
+    """Decode the whole file; raises UserError as `open_image` does."""
+    _decoded(path)
+
+
+def inside(root: Path, name: str) -> Path:
+    """The file that `name` means under `root`; UserError where it is absent or lies elsewhere."""
+    try:
+        path = (root / name).resolve()
+        leaves = Path(name).is_absolute() or not path.is_relative_to(root.resolve())
+    except (ValueError, OSError, RuntimeError) as error:  # a NUL byte, a loop of links
+        raise UserError(f"image {name!r}: not a file name ({error})") from error
+    if leaves:
+        raise UserError(f"image {name!r}: leaves the image root {root}; allowed: a path inside it")
+    if not os.path.isfile(path):
+        raise UserError(f"image {name!r}: no such file in {root}")
+    return path
+
+
+def _decoded(path: Path) -> Image.Image:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            image.load()
+            return ImageOps.exif_transpose(image)
+    except FileNotFoundError as error:
+        raise UserError(f"image {path}: no such file") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"image {path}: not an image; allowed: {', '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"image {path}: too large ({error})") from error
+    except Exception as error:  # Pillow's decoders raise what they like: OSError, SyntaxError, struct.error
+        raise UserError(f"image {path}: damaged or unreadable ({error})") from error
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bits(image).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits, scaled; Pillow's own conversion cuts everything above 255 off."""
+    values = np.asarray(image).astype(np.float64)
+    if image.mode.startswith("I;16"):
+        low, high = 0.0, 65535.0
+    else:  # 32-bit integers and floats have no white of their own
+        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+        low, high = values.min(), values.max()
+    scaled = (values - low) / max(high - low, np.finfo(float).tiny) * 255
+    return Image.fromarray(scaled.round().astype(np.uint8))

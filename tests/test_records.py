@@ -1,0 +1,73 @@
+"""What is written is what is read, for every record and any text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmdpo.records import (
+    Annotation,
+    Completion,
+    Exchange,
+    PreferencePair,
+    Prompt,
+    Rating,
+    from_dict,
+    read_records,
+    to_json,
+    write_records,
+)
+
+TEXT = st.text(st.characters(codec="utf-8"))
+HISTORY = st.lists(st.builds(Exchange, TEXT, TEXT), max_size=3).map(tuple)
+SCORE = st.integers(0, 4)
+FACTS = st.dictionaries(TEXT, st.none() | st.booleans() | st.integers() | TEXT | st.lists(TEXT), max_size=3)
+RATING = st.builds(Rating, SCORE, SCORE, SCORE, SCORE, SCORE)
+RECORDS = st.one_of(
+    st.builds(Prompt, TEXT, TEXT, st.none() | TEXT, HISTORY, TEXT, FACTS),
+    st.builds(Completion, TEXT, st.integers(0), TEXT),
+    st.builds(Annotation, TEXT, st.lists(RATING, max_size=4).map(tuple), TEXT),
+    st.builds(PreferencePair, TEXT, TEXT, TEXT, TEXT, st.none() | TEXT, HISTORY),
+)
+
+
+@given(RECORDS)
+def test_a_line_gives_its_record_back(record: Any) -> None:
+    line = to_json(record)
+    assert "\n" not in line
+    assert from_dict(type(record), json.loads(line)) == record
+
+
+@settings(max_examples=25)
+@given(st.lists(st.builds(PreferencePair, TEXT, TEXT, TEXT, TEXT, st.none() | TEXT, HISTORY), max_size=5))
+def test_a_file_gives_its_records_back(
+    tmp_path_factory: pytest.TempPathFactory, pairs: list[PreferencePair]
+) -> None:
+    path = tmp_path_factory.mktemp("records") / "pairs.jsonl"
+    write_records(path, pairs)
+    assert list(read_records(path, PreferencePair)) == pairs
+    first = path.read_bytes()
+    write_records(path, pairs)
+    assert path.read_bytes() == first
+
+
+def test_a_failed_writer_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    write_records(path, [Completion("a", 0, "old")])
+
+    def broken() -> Any:
+        yield Completion("a", 0, "new")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_records(path, broken())
+    assert [record.text for record in read_records(path, Completion)] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_merit_leaves_style_out() -> None:
+    assert Rating(4, 3, 2, 1, 1).merit == 9
+    assert Rating(0, 0, 0, 4, 4).merit == 0

@@ -1,0 +1,321 @@
+"""The files are the truth, W&B is the mirror: what both hold, and what no illness of W&B may do."""
+
+import json
+import math
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdpo import tracking
+from mmdpo.config import TrackingConfig, WandbMode
+from mmdpo.tracking import Tracker
+from tests.wandb_server import wandb_server
+
+KEY = "0123456789abcdef" * 3
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "_online_failed", False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _service() -> Iterator[None]:
+    """Ends W&B's service, which the programs that other tests start would find and share."""
+    yield
+    import wandb
+
+    wandb.teardown()
+
+
+def tracker(folder: Path, mode: WandbMode = WandbMode.none, **config: Any) -> Tracker:
+    return Tracker(
+        folder,
+        TrackingConfig(name="wandb", mode=mode, project="test", tags=["mine"]),
+        run_id="abc123",
+        name="dpo-beta0.1",
+        study="beta_lr_grid",
+        job_type="train",
+        tags=["dpo"],
+        config={"beta": 0.1, **config},
+    )
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
+
+
+def transaction_log(folder: Path) -> Path:
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    return path
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What the tracker itself logged."""
+    return [record.getMessage() for record in caplog.records if record.name == "mmdpo.tracking"]
+
+
+def inspect(path: Path, *options: str) -> str:
+    """What W&B's own reader finds in an offline file."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def run_alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The code in a process of its own, without a terminal and with nothing to read from."""
+    prelude = (
+        "import sys; from pathlib import Path; from mmdpo.tracking import Tracker\n"
+        "from mmdpo.config import TrackingConfig, WandbMode\n"
+        "def start(folder, mode):\n"
+        "    return Tracker(Path(folder), TrackingConfig(mode=WandbMode(mode)), run_id='abc', name='n',\n"
+        "        study='s', job_type='train', tags=[], config={})\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", prelude + code],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"} | environment,
+        start_new_session=True,
+    )
+
+
+def test_lines_are_json_whatever_the_number(tmp_path: Path) -> None:
+    with tracker(tmp_path) as run:
+        run.log({"loss": 0.5, "rewards/margins": 1}, 1)
+        run.log({"loss": math.nan, "grad_norm": math.inf}, 2)
+    text = (tmp_path / "metrics.jsonl").read_text("utf-8")
+    assert "NaN" not in text and "Infinity" not in text
+    assert lines(tmp_path) == [
+        {"step": 1, "loss": 0.5, "rewards/margins": 1.0},
+        {"step": 2, "loss": None, "grad_norm": None},
+    ]
+
+
+def test_a_line_is_on_disk_at_once(tmp_path: Path) -> None:
+    run = tracker(tmp_path)
+    run.log({"loss": 0.5}, 1)
+    assert lines(tmp_path) == [{"step": 1, "loss": 0.5}]
+    run.finish(ok=True)
+
+
+def test_a_resumed_run_holds_each_step_once(tmp_path: Path) -> None:
+    first = tracker(tmp_path)
+    for step in range(1, 6):
+        first.log({"loss": step}, step)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 6, "lo')  # killed here
+    second = tracker(tmp_path)
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4, 5]
+    second.resumed(3)
+    for step in range(4, 8):
+        second.log({"loss": step}, step)
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4, 5, 6, 7]
+    assert [line["loss"] for line in lines(tmp_path)] == [1, 2, 3, 4, 5, 6, 7]
+    second.resumed(-1)
+    assert lines(tmp_path) == []
+
+
+def test_the_offline_file_holds_the_metrics(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with tracker(tmp_path, WandbMode.offline) as run:
+        for step in range(1, 21):
+            run.log({"loss": 1 / step}, step)
+        run.summary({"text": 6.5, "visual": 7.0})
+    capfd.readouterr()  # whatever W&B says
+    seen = json.loads(inspect(transaction_log(tmp_path), "--summary"))
+    assert (seen["run_id"], seen["name"], seen["project"]) == ("abc123", "dpo-beta0.1", "test")
+    assert seen["tags"] == ["dpo", "mine"] and seen["config"]["beta"] == 0.1
+    assert seen["exit_code"] == 0 and seen["state"] == "finished" and seen["console"] == []
+    assert (seen["summary"]["text"], seen["summary"]["visual"]) == (6.5, 7.0)
+    records = [json.loads(line) for line in inspect(transaction_log(tmp_path)).splitlines()]
+    history = [record["history"]["item"] for record in records if record["type"] == "history"]
+    assert [(item["_step"], item["loss"]) for item in history] == [
+        (line["step"], pytest.approx(line["loss"])) for line in lines(tmp_path)
+    ]
+    about = next(record["run"] for record in records if record["type"] == "run")
+    assert (about["run_group"], about["job_type"]) == ("beta_lr_grid", "train")
+
+
+def test_nothing_but_the_run_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("MY_TOKEN", "very-secret-value")
+    with tracker(tmp_path, WandbMode.offline, url="http://x/?t=very-secret-value") as run:
+        run.log({"loss": 1}, 1)
+    kept = [path for path in (tmp_path / "wandb").rglob("*") if path.is_file()]
+    assert {path.suffix for path in kept} <= {".wandb", ".log"}  # no code, patch, requirements, metadata
+    for path in kept:
+        content = path.read_bytes()
+        assert KEY.encode() not in content and b"very-secret-value" not in content
+    assert "http://x/?t=$MY_TOKEN" in inspect(transaction_log(tmp_path))
+
+
+def test_a_failed_run_is_marked(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), tracker(tmp_path, WandbMode.offline):
+        raise RuntimeError("out of memory")
+    assert json.loads(inspect(transaction_log(tmp_path), "--summary"))["exit_code"] == 1
+
+
+def test_several_runs_in_one_process_cost_little(tmp_path: Path) -> None:
+    tracker(tmp_path / "first", WandbMode.offline).finish(ok=True)
+    started = time.monotonic()
+    for point in range(5):
+        with tracker(tmp_path / str(point), WandbMode.offline) as run:
+            run.log({"loss": 1}, 1)
+    assert time.monotonic() - started < 5  # measured: 0.1 s
+    assert len(list(tmp_path.glob("*/wandb/offline-run-*/*.wandb"))) == 6
+
+
+class Ill:
+    """A W&B run of which everything fails."""
+
+    url = "x"
+
+    def __getattr__(self, name: str) -> Any:
+        raise ConnectionError(f"no {name}, key {KEY}\nsecond line")
+
+
+def test_broken_at_init(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import wandb
+
+    def init(**_: object) -> None:
+        raise ConnectionError(f"ill {KEY}\nsecond line")
+
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setattr(wandb, "init", init)
+    with tracker(tmp_path, WandbMode.offline) as run:
+        run.log({"loss": 1}, 1)
+        run.summary({"text": 1})
+    assert lines(tmp_path) == [{"step": 1, "loss": 1.0}]
+    (line,) = said(caplog)
+    assert "ConnectionError: ill $WANDB_API_KEY" in line and "\n" not in line
+
+
+@pytest.mark.parametrize("calls", [("log", "summary"), ("summary",), ()])
+def test_broken_later(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    calls: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setattr(tracking, "_start", lambda *_: Ill())
+    with tracker(tmp_path, WandbMode.offline) as run:
+        for step in range(3):
+            if "log" in calls:
+                run.log({"loss": 1}, step)
+        if "summary" in calls:
+            run.summary({"text": 1})
+    assert len(said(caplog)) == 1 and KEY not in caplog.text
+    assert (tmp_path / "metrics.jsonl").exists() == ("log" in calls)
+    if "log" in calls:
+        assert [line["step"] for line in lines(tmp_path)] == [0, 1, 2]
+
+
+def test_a_server_that_cannot_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both a closed port and one that never answers end offline; later runs do not wait again."""
+    import wandb
+
+    monkeypatch.setattr(tracking, "SERVER_SECONDS", 2.0)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        for name, listening in (("closed", False), ("deaf", True)):
+            if listening:
+                deaf.listen()
+            wandb.teardown()  # W&B reads its environment once
+            monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+            monkeypatch.setattr(tracking, "_online_failed", False)
+            caplog.clear()
+            started = time.monotonic()
+            for point in range(3):
+                with tracker(tmp_path / name / str(point), WandbMode.auto) as run:
+                    run.log({"loss": point}, 1)
+            assert time.monotonic() - started < 20
+            assert len([line for line in said(caplog) if "kept offline" in line]) == 1
+            for point in range(3):
+                assert transaction_log(tmp_path / name / str(point)).stat().st_size > 0
+                assert lines(tmp_path / name / str(point)) == [{"step": 1, "loss": float(point)}]
+    wandb.teardown()
+
+
+def test_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A run reaches the server; a server that falls silent holds the end up for a while only."""
+    import wandb
+
+    monkeypatch.setattr(tracking, "FINISH_SECONDS", 2.0)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with wandb_server() as server:
+        wandb.teardown()  # W&B reads its environment once
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        with tracker(tmp_path / "good", WandbMode.auto) as run:
+            run.log({"loss": 0.5}, 1)
+            run.log({"loss": 0.25}, 2)
+        assert [(line["_step"], line["loss"]) for line in server.history] == [(1, 0.5), (2, 0.25)]
+        assert server.exit_codes == [0] and said(caplog) == []
+        run = tracker(tmp_path / "silent", WandbMode.auto)
+        server.deaf.set()
+        run.log({"loss": 0.5}, 1)
+        started = time.monotonic()
+        run.finish(ok=True)
+        assert time.monotonic() - started < 10
+        assert len(said(caplog)) == 1 and len(lines(tmp_path / "silent")) == 1
+        assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        wandb.teardown()
+
+
+def test_no_key_and_no_terminal(tmp_path: Path) -> None:
+    for mode in ("auto", "online"):
+        done = run_alone(f"with start({str(tmp_path / mode)!r}, {mode!r}) as run: run.log({{'a': 1}}, 1)")
+        assert done.returncode == 0 and done.stdout == ""
+        assert ("no key was found" in done.stderr) == (mode == "online")
+        assert len(done.stderr.splitlines()) == (1 if mode == "online" else 0)
+        assert transaction_log(tmp_path / mode).exists()
+
+
+@pytest.mark.parametrize(("mode", "variable"), [("none", ""), ("auto", "disabled")])
+def test_without_tracking_wandb_is_not_imported(tmp_path: Path, mode: str, variable: str) -> None:
+    code = f"start({str(tmp_path)!r}, {mode!r}).log({{'a': 1}}, 1); assert 'wandb' not in sys.modules"
+    done = run_alone(code, WANDB_MODE=variable)
+    assert done.returncode == 0, done.stderr
+    assert lines(tmp_path) == [{"step": 1, "a": 1.0}] and not (tmp_path / "wandb").exists()
+
+
+def test_the_users_own_mode_is_honoured(tmp_path: Path) -> None:
+    code = f"with start({str(tmp_path)!r}, 'online') as run: run.log({{'a': 1}}, 1)"
+    done = run_alone(code, WANDB_MODE="offline", WANDB_API_KEY=KEY)
+    assert done.returncode == 0 and done.stderr == "" and transaction_log(tmp_path).exists()
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="ps finds W&B's service")
+def test_the_death_of_its_service_does_not_stop_a_run(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, subprocess, time\n"
+        f"run = start({str(tmp_path / 'first')!r}, 'offline'); run.log({{'a': 0}}, 0)\n"
+        "me = str(os.getpid())\n"
+        "found = subprocess.run(['ps', '-o', 'pid=,comm=', '--ppid', me], capture_output=True)\n"
+        "pids = [line.split()[0] for line in found.stdout.splitlines() if b'wandb-core' in line]\n"
+        "os.kill(int(pids[0]), signal.SIGKILL); time.sleep(0.3)\n"
+        "[run.log({'a': step}, step) for step in range(1, 50)]; run.finish(True)\n"
+        f"with start({str(tmp_path / 'next')!r}, 'offline') as run: run.log({{'a': 0}}, 0)\n"
+        "print('through')\n"
+    )
+    done = run_alone(code)
+    assert done.returncode == 0 and done.stdout == "through\n", done.stderr
+    assert len(lines(tmp_path / "first")) == 50 and done.stderr.count("goes on without it") == 1
+    logs = (tmp_path / "next").glob(
+        "wandb/offline-run-*/*.wandb"
+    )  # the next run of the process has W&B again
+    assert any('"history"' in inspect(path) for path in logs)
