@@ -1,0 +1,142 @@
+"""Models and processors in Hugging Face format: where they lie, loading them, naming their content."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdpo.errors import UserError
+from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.models.quiet import quiet
+from mmdpo.store import cache_root
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+PACKAGE = "pkg://"
+WEIGHT_FILES = ("config.json", "*.safetensors")
+PROCESSOR_FILES = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*",
+    "merges.txt",
+    "*processor_config.json",
+    "chat_template*",
+    "additional_chat_templates/*",
+)
+DTYPES = ("auto", "bfloat16", "float32")
+LARGE = 1 << 26  # bytes; the digest of a larger file is remembered from run to run
+
+
+def resolve_path(path: str) -> str:
+    """The folder behind `model.path`; a hub id stays as it is.
+
+    `pkg://package/folder` is a folder inside an installed package. Raises UserError for a folder
+    that does not exist.
+    """
+    if path.startswith(PACKAGE):
+        package, _, inside = path.removeprefix(PACKAGE).partition("/")
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
+        for root in (spec.submodule_search_locations or []) if spec else []:
+            if (Path(root) / inside).is_dir():
+                return str(Path(root) / inside)
+        raise UserError(f"model.path={path}: there is no folder {inside!r} in the package {package!r}.")
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return str(folder.resolve())
+    if path.startswith((".", "/", "~")) or path.count("/") != 1 or path.endswith("/"):
+        raise UserError(
+            f"model.path={path}: there is no such folder. Type model.path=FOLDER with an existing folder, "
+            "or a hub id such as model.path=llava-hf/llava-1.5-7b-hf."
+        )
+    return path
+
+
+def torch_dtype(dtype: str) -> torch.dtype:
+    """The torch type that `model.dtype` names; `auto` is bfloat16 on a GPU and float32 on a CPU."""
+    import torch
+
+    if dtype not in DTYPES:
+        raise UserError(f"model.dtype={dtype} is unknown. Type one of: {', '.join(DTYPES)}.")
+    if dtype == "auto":
+        dtype = "bfloat16" if torch.cuda.is_available() else "float32"
+    found: torch.dtype = getattr(torch, dtype)
+    return found
+
+
+def load_processor(path: str) -> Any:
+    """The model's processor: tokenizer, image processor and chat template."""
+    folder = resolve_path(path)
+    with quiet():
+        from transformers import AutoProcessor
+
+        try:
+            processor = AutoProcessor.from_pretrained(folder)
+        except (OSError, ValueError) as error:
+            raise UserError(f"model.path={path}: no processor can be loaded from there. {error}") from error
+    if not hasattr(processor, "tokenizer"):
+        raise UserError(f"model.path={path} has a tokenizer only; a vision-language model has a processor.")
+    if processor.tokenizer.pad_token is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    return processor
+
+
+def load_model(path: str, dtype: str) -> PreTrainedModel:
+    """The vision-language model, in evaluation mode, on the CPU.
+
+    Only safetensors are read, and no code that lies beside the weights is run.
+    """
+    folder, kind = resolve_path(path), torch_dtype(dtype)
+    with quiet():
+        from transformers import AutoModelForImageTextToText
+
+        try:
+            model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
+                folder, dtype=kind, attn_implementation="sdpa", use_safetensors=True
+            )
+        except (OSError, ValueError) as error:
+            raise UserError(f"model.path={path}: no model can be loaded from there. {error}") from error
+    return model.eval()
+
+
+def weights_fingerprint(path: str) -> str:
+    """Names the content of the weights and their config: the same wherever the folder lies."""
+    return _content(_folder(path), WEIGHT_FILES)
+
+
+def processor_fingerprint(path: str) -> str:
+    """Names the content of tokenizer, image processor and chat template."""
+    return _content(_folder(path), PROCESSOR_FILES)
+
+
+def _folder(path: str) -> Path:
+    folder = resolve_path(path)
+    if Path(folder).is_dir():
+        return Path(folder)
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(folder, allow_patterns=[*WEIGHT_FILES, *PROCESSOR_FILES]))
+
+
+def _content(folder: Path, patterns: Iterable[str]) -> str:
+    files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
+    return fingerprint([[str(file.relative_to(folder)), _digest(file)] for file in files])
+
+
+def _digest(file: Path) -> str:
+    """SHA-256 of a file; that of a large one is remembered under its path, size and time of change."""
+    real = file.resolve()
+    state = real.stat()
+    if state.st_size < LARGE:
+        return hashlib.sha256(real.read_bytes()).hexdigest()
+    known = cache_root() / "digests" / f"{fingerprint([str(real), state.st_size, state.st_mtime_ns])}.json"
+    if not known.exists():
+        with real.open("rb") as content:
+            write_json(known, hashlib.file_digest(content, "sha256").hexdigest())
+    digest: str = read_json(known)
+    return digest

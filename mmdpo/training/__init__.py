@@ -1,0 +1,1 @@
+"""Training: preference pairs and a base model become an adapter."""

@@ -1,0 +1,45 @@
+"""Conversations: one placeholder an image, in the first user turn."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmdpo.errors import UserError
+from mmdpo.models.chat import answer, messages
+from mmdpo.records import Exchange
+
+HISTORY = (Exchange("what is it", "a star"),)
+
+
+def kinds(turn: dict) -> list[str]:
+    return [part["type"] for part in turn["content"]]
+
+
+def test_the_image_opens_the_first_user_turn() -> None:
+    turns = messages("which one", HISTORY, has_image=True)
+    assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
+    assert [kinds(turn) for turn in turns] == [["image", "text"], ["text"], ["text"]]
+    assert turns[-1]["content"][-1]["text"] == "which one"
+
+
+def test_text_only_has_no_placeholder() -> None:
+    assert kinds(messages("which one")[0]) == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("question", "history"),
+    [
+        ("see <image> there", ()),
+        ("fine", (Exchange("<image>", "a"),)),
+        ("fine", (Exchange("q", "a<image>"),)),
+    ],
+)
+def test_a_literal_image_token_is_refused(question: str, history: tuple[Exchange, ...]) -> None:
+    with pytest.raises(UserError, match="'row-7'.*<image>"):
+        messages(question, history, record="row-7")
+
+
+def test_each_model_has_its_own_token() -> None:
+    assert messages("see <image> there", image_token="<|image_pad|>")
+    with pytest.raises(UserError, match="row-7"):
+        answer("<|image_pad|>", record="row-7", image_token="<|image_pad|>")

@@ -1,0 +1,95 @@
+"""The recipe as a whole: what it leaves, what it says, and that it is the same bytes twice."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmdpo.models.loading import load_model
+from mmdpo.records import PreferencePair
+from mmdpo.training.dpo import TrainSummary, total_steps, train
+from mmdpo.training.reference import Reference, reference
+from tests.tiny import Tiny, tiny_config
+
+
+def run(
+    tiny: Tiny, cfg: Any, folder: Path, known: Reference | None = None
+) -> tuple[TrainSummary, dict[int, dict]]:
+    logged: dict[int, dict] = {}
+
+    def log(metrics: dict[str, float], step: int) -> None:
+        logged[step] = metrics
+
+    return train(cfg, tiny.pairs, tiny.images, folder, log, pytest.fail, known), logged
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_what_a_run_leaves(tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from peft import PeftModel
+
+    extra = [PreferencePair("empty", "what", "", "no"), PreferencePair("same", "what", "no", "no")]
+    capfd.readouterr()
+    summary, logged = run(tiny._replace(pairs=[*tiny.pairs, *extra]), tiny_config(tiny.model), tmp_path)
+    assert capfd.readouterr() == ("", "")  # no terminal: no bar
+    assert summary.steps == 3 == total_steps(tiny_config(tiny.model), 12)
+    assert (summary.pairs, summary.epochs) == (12, 1.0)
+    assert summary.dropped == {"empty_answer": 1, "same_answers": 1}
+    assert summary.metrics == logged[3] and list(logged) == [1, 2, 3]
+    assert json.dumps(dataclasses.asdict(summary))
+    names = (
+        "loss rewards/chosen rewards/rejected rewards/accuracies rewards/margins logps/chosen logps/rejected"
+    )
+    assert {*names.split(), "learning_rate", "grad_norm", "pairs_per_second"} <= logged[1].keys()
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["adapter"]
+
+    base = load_model(str(tiny.model), "float32")
+    ids = torch.arange(5, 15)[None]
+    with torch.no_grad():
+        before = base(input_ids=ids).logits
+        after = PeftModel.from_pretrained(base, str(tmp_path / "adapter"))(input_ids=ids).logits
+    assert (after - before).abs().max() > 1e-3
+
+
+def test_the_same_point_twice_is_the_same_bytes(tiny: Tiny, tmp_path: Path) -> None:
+    cfg = tiny_config(tiny.model, model__lora__dropout=0.1)
+    _, first = run(tiny, cfg, tmp_path / "a")
+    _, second = run(tiny, cfg, tmp_path / "b")
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+    for step in first:
+        assert {**first[step], "pairs_per_second": 0} == {**second[step], "pairs_per_second": 0}
+    run(tiny, tiny_config(tiny.model, model__lora__dropout=0.1, seed=1), tmp_path / "c")
+    assert content(tmp_path / "c") != content(tmp_path / "a")
+
+
+def test_subsets_and_flips_train_on_references_of_the_whole(tiny: Tiny, tmp_path: Path) -> None:
+    cfg = tiny_config(tiny.model)
+    known = reference(cfg, tiny.pairs, tiny.images)
+    flipped = [
+        dataclasses.replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in tiny.pairs[:4]
+    ]
+    _, logged = run(tiny._replace(pairs=flipped), cfg, tmp_path, known)
+    assert logged[1]["rewards/margins"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_bfloat16_base_trains(tiny: Tiny, tmp_path: Path) -> None:
+    _, logged = run(tiny, tiny_config(tiny.model, model__dtype="bfloat16"), tmp_path)
+    assert logged[1]["loss"] == pytest.approx(0.693, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "batch", "accumulation", "pairs", "expected"),
+    [(1, 16, 1, 560, 35), (3, 8, 4, 560, 54), (0.5, 16, 1, 100, 4), (1, 16, 4, 3, 1)],
+)
+def test_steps(tiny: Tiny, epochs: float, batch: int, accumulation: int, pairs: int, expected: int) -> None:
+    cfg = tiny_config(
+        tiny.model, train__epochs=epochs, train__batch_size=batch, train__accumulation=accumulation
+    )
+    assert total_steps(cfg, pairs) == expected

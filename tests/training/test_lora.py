@@ -1,0 +1,58 @@
+"""LoRA sits on the language model's linear layers, found by structure."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForImageTextToText,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    PretrainedConfig,
+    Qwen2VLConfig,
+)
+
+from mmdpo.config import LoraConfig
+from mmdpo.training.lora import lora, target_names, target_pattern
+
+SHAPE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+def llava() -> PretrainedConfig:
+    vision = CLIPVisionConfig(**SHAPE, image_size=24, patch_size=12)
+    text = LlamaConfig(**SHAPE, vocab_size=64)
+    return LlavaConfig(vision_config=vision, text_config=text, image_token_id=4)
+
+
+def qwen() -> PretrainedConfig:
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4}
+    text = {**SHAPE, "vocab_size": 64, "num_key_value_heads": 2, "rope_parameters": rope}
+    vision = {"depth": 2, "embed_dim": 32, "num_heads": 4, "hidden_size": 32}
+    return Qwen2VLConfig(text_config=text, vision_config=vision)
+
+
+@pytest.mark.parametrize("config", [llava, qwen])
+def test_every_linear_layer_of_the_language_model_and_no_other(config: object) -> None:
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config())
+    names = target_names(model)
+    assert len(names) == SHAPE["num_hidden_layers"] * 7  # q k v o, gate up down
+    assert all(name.startswith("model.language_model.layers.") for name in names)
+    matched = [name for name, _ in model.named_modules() if re.fullmatch(target_pattern(model), name)]
+    assert sorted(matched) == names
+
+
+def test_peft_adapts_exactly_these() -> None:
+    from peft import get_peft_model
+    from peft.tuners.lora import LoraLayer
+
+    model = AutoModelForImageTextToText.from_config(llava())
+    names = target_names(model)
+    adapted = get_peft_model(model, lora(model, LoraConfig(4, 8, 0.0)))
+    found = [name for name, module in adapted.named_modules() if isinstance(module, LoraLayer)]
+    assert sorted(name.removeprefix("base_model.model.") for name in found) == names
+    trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
+    assert len(trained) == 2 * len(names) and all("lora_" in name for name in trained)

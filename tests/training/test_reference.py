@@ -1,0 +1,184 @@
+"""Reference log-probs: computed once, found again, and never found for anything else."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from mmdpo.errors import UserError
+from mmdpo.models.loading import load_model
+from mmdpo.records import PreferencePair
+from mmdpo.training import reference as module
+from mmdpo.training.reference import reference
+from tests.tiny import Tiny, save_tiny_llava, tiny_config
+
+
+class Count:
+    """How many forward passes were made since it was last asked."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> int:
+        calls, self.calls = self.calls, 0
+        return calls
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> Count:
+    from transformers import LlavaModel
+
+    count, forward = Count(), LlavaModel.forward
+
+    def counted(*args: object, **kwargs: object) -> object:
+        count.calls += 1
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(LlavaModel, "forward", counted)
+    return count
+
+
+def test_the_second_call_makes_no_forward_pass(tiny: Tiny, passes: Count) -> None:
+    cfg = tiny_config(tiny.model)
+    first = reference(cfg, tiny.pairs, tiny.images)
+    assert passes() == 3  # 12 rows, 5 a batch
+    again = reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
+    assert passes() == 0
+    assert [again.of(pair) for pair in tiny.pairs] == [first.of(pair) for pair in tiny.pairs]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"beta": 0.3, "lr": 1.0, "seed": 7, "logprob_avg": True, "data_scale": 0.5},
+        {"method__loss": "ipo", "model__lora__rank": 2, "train__batch_size": 1},
+    ],
+)
+def test_settings_of_the_training_hit(tiny: Tiny, passes: Count, overrides: dict) -> None:
+    reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
+    passes()
+    reference(tiny_config(tiny.model, **overrides), tiny.pairs, tiny.images)
+    assert passes() == 0
+
+
+def test_order_and_flipped_labels_hit_and_swap(tiny: Tiny, passes: Count) -> None:
+    cfg = tiny_config(tiny.model)
+    found = reference(cfg, tiny.pairs, tiny.images)
+    passes()
+    flipped = [dataclasses.replace(p, chosen=p.rejected, rejected=p.chosen) for p in reversed(tiny.pairs)]
+    again = reference(cfg, flipped, tiny.images)
+    assert passes() == 0
+    for pair, other in zip(tiny.pairs, reversed(flipped), strict=True):
+        assert found.of(pair) == again.of(pair) == again.of(other)[::-1]
+    assert again.ids == [pair.id for pair in flipped]
+    assert torch.equal(again.chosen_sum, found.rejected_sum.flip(0))
+    assert torch.equal(again.rejected_tokens, found.chosen_tokens.flip(0))
+
+
+def test_it_is_the_log_prob_of_the_answer_by_hand(tiny: Tiny) -> None:
+    """A text-only pair, without TRL: log-softmax of the logits at the answer's tokens."""
+    pair = PreferencePair("hand", "what is there", "a red star", "no")
+    model = load_model(str(tiny.model), "float32")
+    from mmdpo.models.loading import load_processor
+
+    tokenizer = load_processor(str(tiny.model)).tokenizer
+    prompt = tokenizer("USER : what is there ASSISTANT :", return_tensors="pt").input_ids
+    answer = tokenizer("a red star </s>", return_tensors="pt").input_ids
+    with torch.no_grad():
+        logits = model(input_ids=torch.cat([prompt, answer], dim=1)).logits[0]
+    expected = sum(
+        float(logits[prompt.shape[1] - 1 + place].log_softmax(-1)[token])
+        for place, token in enumerate(answer[0].tolist())
+    )
+    found = reference(tiny_config(tiny.model), [pair], tiny.images)
+    assert found.of(pair)[0] == pytest.approx(expected, abs=1e-5)
+    assert (found.chosen_tokens.tolist(), found.rejected_tokens.tolist()) == ([4], [2])  # with the EOS
+
+
+def test_a_changed_answer_misses(tiny: Tiny, passes: Count) -> None:
+    cfg = tiny_config(tiny.model)
+    found = reference(cfg, tiny.pairs, tiny.images)
+    passes()
+    other = dataclasses.replace(tiny.pairs[0], chosen="a star is there")
+    with pytest.raises(KeyError, match="other answers"):
+        found.of(other)
+    reference(cfg, [other, *tiny.pairs[1:]], tiny.images)
+    assert passes() > 0
+
+
+def test_a_changed_image_misses(tiny: Tiny, passes: Count, tmp_path: Path) -> None:
+    cfg = tiny_config(tiny.model)
+    reference(cfg, tiny.pairs, tiny.images)
+    images = Path(shutil.copytree(tiny.images, tmp_path / "images"))
+    passes()
+    reference(cfg, tiny.pairs, images)
+    assert passes() == 0  # another place, the same bytes
+    picture = Image.open(images / "1.png")
+    picture.putpixel((0, 0), (1, 2, 3))
+    picture.save(images / "1.png")
+    reference(cfg, tiny.pairs, images)
+    assert passes() > 0
+
+
+@pytest.mark.parametrize("change", ["template", "weights", "dtype"])
+def test_a_changed_model_misses(tiny: Tiny, passes: Count, tmp_path: Path, change: str) -> None:
+    folder = Path(shutil.copytree(tiny.model, tmp_path / "model"))
+    reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
+    passes()
+    cfg = tiny_config(folder)
+    reference(cfg, tiny.pairs, tiny.images)
+    assert passes() == 0
+    if change == "template":
+        template = folder / "chat_template.jinja"
+        template.write_text(template.read_text().replace("USER", "user") + " ")
+    elif change == "weights":
+        save_tiny_llava(folder, seed=1)
+    else:
+        cfg.model.dtype = "bfloat16"
+    reference(cfg, tiny.pairs, tiny.images)
+    assert passes() > 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "nan", "rows", "gone"])
+def test_a_damaged_entry_is_made_again(tiny: Tiny, passes: Count, cache: Path, damage: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    cfg = tiny_config(tiny.model)
+    found = reference(cfg, tiny.pairs, tiny.images)
+    passes()
+    (file,) = cache.glob("reference/*/log_probs.safetensors")
+    tensors = load_file(file)
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-9])
+    elif damage == "nan":
+        tensors["chosen_sum"][0] = float("nan")
+        save_file(tensors, file)
+    elif damage == "rows":
+        save_file({name: value[1:].clone() for name, value in tensors.items()}, file)
+    else:
+        (file.parent / "ids.json").unlink()
+    again = reference(cfg, tiny.pairs, tiny.images)
+    assert passes() == 3
+    assert again.of(tiny.pairs[3]) == found.of(tiny.pairs[3])
+
+
+def test_a_model_that_overflows_is_an_error(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = module._log_probs
+    monkeypatch.setattr(
+        module,
+        "_log_probs",
+        lambda *args: {name: value * float("nan") for name, value in make(*args).items()},
+    )
+    with pytest.raises(UserError, match="not finite"):
+        reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
+
+
+def test_a_missing_image_names_the_pair(tiny: Tiny) -> None:
+    pair = PreferencePair("lost", "what", "yes", "no", "nowhere.png")
+    with pytest.raises(UserError, match=r"'lost'.*nowhere\.png"):
+        reference(tiny_config(tiny.model), [pair], tiny.images)

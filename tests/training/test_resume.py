@@ -1,0 +1,119 @@
+"""A run that is killed and started again ends as an undisturbed one does, bit by bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdpo.training.dpo import TrainSummary, train
+from mmdpo.training.resume import MARKER, complete, continue_from, last_complete
+from tests.tiny import Tiny, tiny_config
+from tests.training.killed import SCENES, SETTINGS
+
+CONTINUED = {"after_a_step": 4, "after_an_epoch": 6}  # the others: from the step in SCENES
+Logged = dict[int, dict[str, float]]
+
+
+def run(tiny: Tiny, folder: Path, logged: Logged, expect: int | None) -> TrainSummary:
+    """Train to the end; `logged` keeps what a run before it has logged, up to the checkpoint."""
+    continued: list[int] = []
+
+    def resumed(step: int) -> None:
+        continued.append(step)
+        for later in [known for known in logged if known > step]:
+            del logged[later]
+
+    def log(metrics: dict[str, float], step: int) -> None:
+        assert step not in logged
+        logged[step] = metrics
+
+    cfg = tiny_config(tiny.model, **SETTINGS)
+    summary = train(cfg, tiny.pairs, tiny.images, folder, log, resumed)
+    assert continued == [expect or 0]
+    return summary
+
+
+def numbers(logged: Logged) -> Logged:
+    """What was logged, without the speed."""
+    return {
+        step: {name: value for name, value in metrics.items() if name != "pairs_per_second"}
+        for step, metrics in logged.items()
+    }
+
+
+def adapter(folder: Path) -> dict[str, bytes]:
+    assert not (folder / "checkpoints").exists()
+    assert not list(folder.glob("*.tmp"))
+    return {file.name: file.read_bytes() for file in (folder / "adapter").iterdir()}
+
+
+@pytest.fixture(scope="module")
+def killed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, "-m", "tests.training.killed", str(tiny.model), str(tiny.images), str(out)]
+    settings = {**os.environ, "MMDPO_CACHE": str(out / "cache")}
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], env=settings, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tiny: Tiny, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, bytes], Logged, TrainSummary]:
+    folder, logged = tmp_path_factory.mktemp("undisturbed"), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MMDPO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        summary = run(tiny, folder, logged, None)
+    return adapter(folder), numbers(logged), summary
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_killed_run_ends_as_an_undisturbed_one(
+    tiny: Tiny, killed: Path, undisturbed: tuple[dict[str, bytes], Logged, TrainSummary], scene: str
+) -> None:
+    folder = killed / scene
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    logged = {step: metrics for step, metrics in map(json.loads, lines)}
+    assert logged and not (folder / "adapter").exists()
+    summary = run(tiny, folder, logged, CONTINUED.get(scene, SCENES[scene]))
+    expected_adapter, expected_log, expected = undisturbed
+    assert adapter(folder) == expected_adapter
+    assert numbers(logged) == expected_log
+    assert (summary.steps, summary.epochs) == (expected.steps, expected.epochs) == (9, 3.0)
+    assert numbers({9: summary.metrics}) == numbers({9: expected.metrics})
+
+
+def test_a_checkpoint_of_another_run_is_not_continued(tiny: Tiny, tmp_path: Path) -> None:
+    fake(tmp_path / "checkpoints", 4, "another run")
+    run(tiny, tmp_path, {}, None)
+    assert adapter(tmp_path)
+
+
+def fake(folder: Path, step: int, run: str | None) -> Path:
+    path = folder / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    (path / "optimizer.pt").write_bytes(b"")
+    if run is not None:
+        (path / MARKER).write_text(json.dumps({"step": step, "run": run}))
+    return path
+
+
+def test_only_whole_checkpoints_of_this_run_count(tmp_path: Path) -> None:
+    assert continue_from(tmp_path / "none", "me") is None
+    whole = [fake(tmp_path, step, "me") for step in (10, 9, 100)]
+    torn = fake(tmp_path, 200, None)
+    other = fake(tmp_path, 300, "other")
+    found = continue_from(tmp_path, "me")
+    assert found is not None and (found.step, found.path) == (100, whole[2])
+    assert not torn.exists() and not other.exists() and whole[0].exists()
+    assert [checkpoint.step for checkpoint in complete(tmp_path)] == [9, 10, 100]
+    assert continue_from(tmp_path, "somebody else") is None
+    assert last_complete(tmp_path) is None
