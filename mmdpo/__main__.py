@@ -1,0 +1,164 @@
+"""`python -m mmdpo`: looks at studies and never computes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdpo.errors import UserError
+
+OUTPUTS = Path("outputs")
+LISTED = 8  # points in a message
+EPILOG = """\
+STUDY is a folder, or a name under outputs/; without it, the newest study there.
+POINT is a folder, a point's name or any piece of it that only one point has;
+STUDY/PIECE looks in one study.
+
+examples:
+  python -m mmdpo status
+  python -m mmdpo report nano-data_scaling
+  python -m mmdpo compare nano/base nano/beta0.1
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0, 1 (a point failed) or 2 (the command is wrong)."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `| head`
+        sys.stderr.close()
+        return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print a study's table as it stands; 1 if a point failed."""
+    from rich.console import Console
+
+    from mmdpo.analysis.points import read_study
+    from mmdpo.analysis.table import print_table
+
+    study = read_study(find_study(options.study))
+    print_table(study, Console(highlight=False))
+    return 1 if study.failed else 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write summary.csv, figures/ and report.html anew."""
+    from mmdpo.analysis.study import finish
+
+    finish(find_study(options.study))
+    return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Print the paired differences of two points."""
+    from rich.console import Console
+
+    from mmdpo.analysis.compare import compare as compare_points
+    from mmdpo.analysis.compare import comparison_notes, comparison_table
+
+    comparison = compare_points(find_point(options.a), find_point(options.b))
+    console = Console(highlight=False)
+    console.print(comparison_table(comparison))
+    for note in comparison_notes(comparison):
+        console.print(note, style="dim", markup=False)
+    return 0
+
+
+def find_study(name: str | None, outputs: Path = OUTPUTS) -> Path:
+    """The folder of a study.
+
+    Raises:
+        UserError: there is none of that name, or none at all.
+    """
+    studies = list_studies(outputs)
+    if name is None:
+        if not studies:
+            raise UserError(
+                f"no study under {outputs}/. Run `python launch.py -m ...` first, or name a folder."
+            )
+        return max(studies, key=_changed)
+    for folder in (outputs / name, Path(name)):
+        if folder.is_dir():
+            return folder
+    known = ", ".join(folder.name for folder in studies) or "nothing"
+    raise UserError(f"no study {name!r}: it is no folder, and {outputs}/ holds {known}.")
+
+
+def find_point(name: str, outputs: Path = OUTPUTS) -> Path:
+    """The folder of a point, by path or by a piece of its name.
+
+    Raises:
+        UserError: no point or several have that piece.
+    """
+    if (Path(name) / "result.json").exists() or (Path(name) / "config.yaml").exists():
+        return Path(name)
+    study, _, piece = name.rpartition("/")
+    studies = [find_study(study, outputs)] if study else list_studies(outputs)
+    points = [point for folder in studies for point in _points(folder)]
+    found = [point for point in points if point.name == piece] or [p for p in points if piece in p.name]
+    if len(found) == 1:
+        return found[0]
+    where = f"{study}/" if study else f"{outputs}/"
+    if not found:
+        raise UserError(f"no point {piece!r} in {where}. `python -m mmdpo status` shows the studies' points.")
+    names = "".join(f"\n  {point.parent.name}/{point.name}" for point in found[:LISTED])
+    names += f"\n  and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    raise UserError(f"{piece!r} is in the name of {len(found)} points; type more of one:{names}")
+
+
+def list_studies(outputs: Path) -> list[Path]:
+    """The folders under `outputs` that hold points, by name."""
+    if not outputs.is_dir():
+        return []
+    return sorted(folder for folder in outputs.iterdir() if folder.is_dir() and _points(folder))
+
+
+def _points(study: Path) -> list[Path]:
+    found = {
+        path.parent
+        for name in ("config.yaml", "status.json", "result.json")
+        for path in study.glob(f"*/{name}")
+    }
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _changed(study: Path) -> float:
+    """When a point last said something of itself."""
+    files = [path for point in _points(study) for path in point.iterdir()]
+    return max((path.stat().st_mtime for path in files), default=0.0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mmdpo",
+        description="Look at the results of sweeps. Nothing is computed; `launch.py` does that.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for run, text in (
+        (status, "the table of a study, also while it runs; exit code 1 if a point failed"),
+        (report, "write summary.csv, figures/ and report.html anew"),
+    ):
+        command = commands.add_parser(run.__name__, help=text, description=text)
+        command.add_argument("study", nargs="?", metavar="STUDY", help="folder or name; default: the newest")
+        command.set_defaults(run=run)
+    text = "paired differences of two points' scores, B minus A, with intervals"
+    command = commands.add_parser("compare", help=text, description=text)
+    for name in ("a", "b"):
+        command.add_argument(
+            name, metavar=f"POINT_{name.upper()}", help="folder, or a unique piece of the name"
+        )
+    command.set_defaults(run=compare)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,297 @@
+"""What a figure plots, worked out without drawing: which axes vary, points merged over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmdpo.analysis.labels import assignment, row_label
+from mmdpo.analysis.points import BASE, TRAINED, Row, Score, Study, read_metrics, sort_key
+
+MAX_SERIES = 8
+MAX_BLOCKS = 4  # heat-maps side by side
+METRICS = ("loss", "rewards/margins", "rewards/accuracies")
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """How a study is drawn: `x` against scores, `x` by `y` as a heat-map, or point by point.
+
+    `kind` is scaling, curve, grid, rows or nothing; `by` are the axes that tell series apart.
+    """
+
+    kind: str
+    x: str = ""
+    y: str = ""
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Points that differ only in their seed; scores and interval ends are means over the seeds."""
+
+    label: str
+    role: str
+    rows: tuple[Row, ...]
+
+    def value(self, key: str) -> Any:
+        """What the group's points have of an axis or setting."""
+        return self.rows[0].value(key)
+
+    def score(self, metric: str) -> Score | None:
+        """The mean over the seeds; None where no point has the score."""
+        scores = [row.scores[metric] for row in self.rows if metric in row.scores]
+        if not scores:
+            return None
+        means = [
+            sum(ends) / len(scores) for ends in zip(*((s.value, s.low, s.high) for s in scores), strict=True)
+        ]
+        return Score(means[0], means[1], means[2], scores[0].n)
+
+    def seeds(self, metric: str) -> list[float]:
+        """The single scores where there are several, else nothing."""
+        values = [row.scores[metric].value for row in self.rows if metric in row.scores]
+        return values if len(values) > 1 else []
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One point of a line, with the scores of its seeds where there are several."""
+
+    x: float
+    score: Score
+    seeds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line."""
+
+    label: str
+    dots: tuple[Dot, ...]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A dashed line: a model that was not trained, or a point that has no place on the x-axis."""
+
+    label: str
+    role: str
+    score: Score
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One benchmark against one axis."""
+
+    benchmark: str
+    x: str
+    series: tuple[Series, ...]
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One heat-map: `cells[y][x]`; `base` is the score that colours are centred on."""
+
+    benchmark: str
+    label: str
+    xs: tuple[Any, ...]
+    ys: tuple[Any, ...]
+    cells: tuple[tuple[Score | None, ...], ...]
+    base: Score | None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One point's logged values of one metric."""
+
+    label: str
+    state: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+def pattern(study: Study) -> Pattern:
+    """What kind of picture shows the finished points best."""
+    done = _done(study)
+    if not any(row.scores for row in study.rows):
+        return Pattern("nothing")
+    keys = drawn_keys(study)
+    if "data_scale" in keys or (_one_scale_below_all(done) and study.of_role(BASE)):
+        by = tuple(key for key in keys if key != "data_scale")
+        return Pattern("scaling", "data_scale", by=by) if _count(done, by) <= MAX_SERIES else _rows(keys)
+    numeric = [key for key in keys if _is_numeric(done, key)]
+    if len(numeric) == 1:
+        by = tuple(key for key in keys if key != numeric[0])
+        return Pattern("curve", numeric[0], by=by) if _count(done, by) <= MAX_SERIES else _rows(keys)
+    if len(numeric) >= 2:
+        x, y = numeric[:2]
+        by = tuple(key for key in keys if key not in (x, y))
+        cells = len(_values(done, x)) * len(_values(done, y)) * _count(done, by)
+        if _count(done, by) <= MAX_BLOCKS and 2 * _count(done, (x, y, *by)) >= cells:
+            return Pattern("grid", x, y, by)
+    return _rows(keys)
+
+
+def drawn_keys(study: Study) -> list[str]:
+    """The axes and settings that vary, apart from the seed and from what follows from the method."""
+    done = _done(study)
+    keys = [key for key in study.varying if key != "seed" and _count(done, (key,)) > 1]
+    return [key for key in keys if key == "method" or "method" not in keys or not _follows_method(done, key)]
+
+
+def groups(study: Study, keys: Sequence[str]) -> list[Group]:
+    """Finished trained points, those of several seeds together, in the study's order."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in _done(study):
+        found.setdefault(tuple(row.value(key) for key in keys), []).append(row)
+    return [Group(row_label(rows[0], keys), TRAINED, tuple(rows)) for rows in found.values()]
+
+
+def references(study: Study) -> list[Group]:
+    """The models that were not trained: base, before visual tuning."""
+    rows = [row for row in study.rows if row.role != TRAINED and row.scores]
+    roles = [row.role for row in rows]
+    labels = []
+    for row in rows:
+        named = [assignment(key, row.value(key)) for key in row.settings if row.value(key) is not None]
+        several = roles.count(row.role) > 1
+        labels.append(", ".join([row_label(row, ()), *(named if several else [])]))
+    return [Group(label, row.role, (row,)) for label, row in zip(labels, rows, strict=True)]
+
+
+def rows(study: Study, pattern: Pattern) -> list[Group]:
+    """What a chart with one line of dots a point shows: reference models, then groups of points."""
+    keys = [key for key in (pattern.x, pattern.y) if key] + list(pattern.by)
+    return [*references(study), *groups(study, [key for key in drawn_keys(study) if key in keys])]
+
+
+def curves(study: Study, pattern: Pattern, benchmarks: Sequence[str] | None = None) -> list[Panel]:
+    """A panel a benchmark: scores against `pattern.x`, a series for each value of `pattern.by`."""
+    return [_panel(study, pattern, name) for name in (study.benchmarks if benchmarks is None else benchmarks)]
+
+
+def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
+    lines: dict[tuple[Any, ...], list[Dot]] = {}
+    labels: dict[tuple[Any, ...], str] = {}
+    dashed = [
+        Reference(group.label, group.role, score)
+        for group in references(study)
+        if (score := group.score(benchmark)) is not None
+    ]
+    bases = [reference for reference in dashed if reference.role == BASE]
+    for group in groups(study, (*pattern.by, pattern.x)):
+        score, x = group.score(benchmark), group.value(pattern.x)
+        if score is None:
+            continue
+        if x is None:
+            dashed.append(Reference(row_label(group.rows[0], pattern.by), TRAINED, score))
+            continue
+        key = tuple(group.value(key) for key in pattern.by)
+        labels[key] = row_label(group.rows[0], pattern.by)
+        line = lines.setdefault(key, [])
+        if not line and pattern.kind == "scaling" and len(bases) == 1:
+            line.append(Dot(0.0, bases[0].score))
+        line.append(Dot(float(x), score, tuple(group.seeds(benchmark))))
+    series = [Series(labels[key], tuple(sorted(dots, key=lambda dot: dot.x))) for key, dots in lines.items()]
+    return Panel(benchmark, pattern.x, tuple(series), tuple(dashed))
+
+
+def grid(study: Study, pattern: Pattern) -> list[list[Block]]:
+    """Heat-maps: a row a benchmark, a column for each value of `pattern.by`."""
+    done = _done(study)
+    xs, ys = _values(done, pattern.x), _values(done, pattern.y)
+    found = {
+        (group.value(pattern.y), group.value(pattern.x), tuple(group.value(key) for key in pattern.by)): group
+        for group in groups(study, (pattern.x, pattern.y, *pattern.by))
+    }
+    columns = {key[2]: row_label(group.rows[0], pattern.by) for key, group in found.items()}
+    bases = [group for group in references(study) if group.role == BASE]
+    result = []
+    for benchmark in study.benchmarks:
+        base = bases[0].score(benchmark) if len(bases) == 1 else None
+        scores = {key: group.score(benchmark) for key, group in found.items()}
+        result.append(
+            [
+                Block(
+                    benchmark,
+                    label if pattern.by else "",
+                    tuple(xs),
+                    tuple(ys),
+                    tuple(tuple(scores.get((y, x, column)) for x in xs) for y in ys),
+                    base,
+                )
+                for column, label in columns.items()
+            ]
+        )
+    return result
+
+
+def parts(study: Study, benchmark: str) -> list[str]:
+    """The metrics that a score is made of, its answers' length last; categories stand elsewhere."""
+    keys = dict.fromkeys(key for row in study.rows for key in row.scores)
+    found = [key for key in keys if key.startswith(f"{benchmark}/") and key.count("/") == 1]
+    length = f"{benchmark}/words"
+    return [key for key in found if key != length] + [key for key in found if key == length]
+
+
+def training(study: Study) -> dict[str, list[Curve]]:
+    """The logged metrics of every point that has any, finished or not."""
+    keys = [key for key in study.varying if key != "seed"]
+    found: dict[str, list[Curve]] = {}
+    for row in study.trained:
+        steps = read_metrics(row.folder)
+        for metric in METRICS:
+            pairs = [(step["step"], step[metric]) for step in steps if _is_finite(step.get(metric))]
+            if pairs:
+                xs, values = zip(*pairs, strict=True)
+                found.setdefault(metric, []).append(Curve(row_label(row, keys), row.state, xs, values))
+    return {metric: found[metric] for metric in METRICS if metric in found}
+
+
+def running_mean(values: Sequence[float], window: int) -> list[float]:
+    """The mean over `window` values around each; fewer at the ends."""
+    before, after = window // 2, (window + 1) // 2
+    spans = [values[max(0, i - before) : i + after] for i in range(len(values))]
+    return [sum(span) / len(span) for span in spans]
+
+
+def _rows(keys: list[str]) -> Pattern:
+    return Pattern("rows", by=tuple(keys))
+
+
+def _done(study: Study) -> list[Row]:
+    return [row for row in study.trained if row.scores]
+
+
+def _one_scale_below_all(done: list[Row]) -> bool:
+    """One share of the pairs that is not all of them: with the base as 0 %, still a scaling curve."""
+    scales = {row.axes.get("data_scale") for row in done}
+    return len(scales) == 1 and scales not in ({1.0}, {None})
+
+
+def _values(done: list[Row], key: str) -> list[Any]:
+    return sorted({row.value(key) for row in done} - {None}, key=sort_key)
+
+
+def _count(done: list[Row], keys: Sequence[str]) -> int:
+    return len({tuple(row.value(key) for key in keys) for row in done})
+
+
+def _is_numeric(done: list[Row], key: str) -> bool:
+    values = _values(done, key)
+    return len(values) > 1 and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
+def _follows_method(done: list[Row], key: str) -> bool:
+    methods = {row.axes.get("method") for row in done}
+    return all(
+        len({row.value(key) for row in done if row.axes.get("method") == method}) == 1 for method in methods
+    )
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

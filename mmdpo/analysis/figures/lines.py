@@ -1,0 +1,152 @@
+"""Scores against one axis: the data-scaling curve, and a panel a benchmark for any numeric axis."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from mmdpo.analysis.figures import style
+from mmdpo.analysis.figures.data import Dot, Panel, Pattern, Reference
+from mmdpo.analysis.labels import axis_label, benchmark_label, decimals, value_text
+from mmdpo.analysis.points import Score, Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHARES = ("data_scale", "label_noise")
+LOGARITHMIC = ("lr",)
+
+
+def scaling(study: Study, panel: Panel) -> Figure:
+    """The text score against the share of the pairs; the reference models are labelled at the right."""
+    figure = style.new_figure(6.4, 4.0)
+    axes = figure.add_subplot()
+    _draw(axes, panel)
+    axes.set_ylabel("text score (1–10)")
+    _label_references(axes, panel.references)
+    if len(panel.series) > 1:
+        axes.legend(loc="best")
+    style.describe(figure, study, "Data scaling", _notes(study, [panel]))
+    return figure
+
+
+def small_multiples(study: Study, pattern: Pattern, panels: list[Panel]) -> Figure:
+    """One panel a benchmark, two side by side."""
+    columns = min(2, len(panels))
+    lines = math.ceil(len(panels) / columns)
+    figure = style.new_figure(3.6 * columns + 0.4, 2.6 * lines + 1.0)
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _draw(axes, panel)
+        axes.set_title(benchmark_label(panel.benchmark), loc="left")
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    legend = style.common_legend(grid.flat[: len(panels)], figure.get_figwidth())
+    what = f"Scores against {_axis_name(pattern.x)}"
+    style.describe(figure, study, what, _notes(study, panels), legend)
+    return figure
+
+
+def _draw(axes: Axes, panel: Panel) -> None:
+    from matplotlib.transforms import offset_copy
+
+    scale = 100 if panel.x in SHARES else 1
+    logarithmic = panel.x in LOGARITHMIC
+    style.light_grid(axes)
+    for number, reference in enumerate(panel.references):
+        axes.axhline(reference.score.value, label=reference.label, zorder=1, **_dashes(number, reference))
+    for number, series in enumerate(panel.series):
+        colour, marker = style.PALETTE[number % 8], style.MARKERS[number % 8]
+        xs = [dot.x * scale for dot in _dodged(series.dots, panel, number)]
+        values = [dot.score.value for dot in series.dots]
+        axes.errorbar(
+            xs,
+            values,
+            yerr=_error_bars([dot.score for dot in series.dots]),
+            label=series.label if len(panel.series) > 1 else None,
+            color=colour,
+            marker=marker,
+            capsize=2.5,
+            elinewidth=1.0,
+            zorder=3,
+        )
+        for x, dot in zip(xs, series.dots, strict=True):
+            # A few points to the right, where the interval does not hide them.
+            beside = offset_copy(axes.transData, axes.get_figure(root=True), x=6, y=0, units="points")
+            axes.plot(
+                [x] * len(dot.seeds),
+                dot.seeds,
+                "o",
+                color=colour,
+                alpha=0.55,
+                markersize=4,
+                markeredgewidth=0,
+                transform=beside,
+            )
+    ticks = sorted({dot.x for series in panel.series for dot in series.dots})
+    if logarithmic:
+        axes.set_xscale("log")
+    if len(ticks) <= 8:
+        texts = [value_text(panel.x, x).removesuffix(" %") for x in ticks]
+        axes.set_xticks([x * scale for x in ticks], texts)
+        axes.minorticks_off()
+    axes.set_xlabel(axis_label(panel.x))
+    axes.margins(x=0.06, y=0.12)
+
+
+def _error_bars(scores: list[Score]) -> list[list[float]]:
+    """Distances down and up; 0 where there is no interval."""
+    pairs = [
+        (0.0, 0.0) if math.isnan(s.low) else (max(0.0, s.value - s.low), max(0.0, s.high - s.value))
+        for s in scores
+    ]
+    return [[down for down, _ in pairs], [up for _, up in pairs]]
+
+
+def _dodged(dots: tuple[Dot, ...], panel: Panel, number: int) -> list[Dot]:
+    """Series moved a little apart, so that their intervals do not hide each other."""
+    offset = number - (len(panel.series) - 1) / 2
+    xs = [dot.x for series in panel.series for dot in series.dots]
+    if panel.x in LOGARITHMIC:
+        factor = (max(xs) / min(xs)) ** (0.012 * offset)
+        return [Dot(dot.x * factor, dot.score, dot.seeds) for dot in dots]
+    step = 0.012 * (max(xs) - min(xs)) * offset
+    return [Dot(dot.x + step if dot.x else 0.0, dot.score, dot.seeds) for dot in dots]
+
+
+def _dashes(number: int, reference: Reference) -> dict[str, Any]:
+    return {
+        "color": style.REFERENCE_COLOURS.get(reference.role, style.PALETTE[-1 - number % 8]),
+        "linestyle": style.REFERENCE_DASHES.get(reference.role, (0, (1, 1))),
+        "linewidth": 1.3,
+    }
+
+
+def _label_references(axes: Axes, references: tuple[Reference, ...]) -> None:
+    """Names beside the right end of the dashed lines, moved apart where the lines are close."""
+    low, high = axes.get_ylim()
+    gap = 0.12 * (high - low)
+    place = -math.inf
+    for number, reference in sorted(enumerate(references), key=lambda item: item[1].score.value):
+        place = max(reference.score.value, place + gap)
+        places = decimals([reference.score])
+        axes.annotate(
+            f"{reference.label.replace(' visual', chr(10) + 'visual')}\n{reference.score.value:.{places}f}",
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=8.5,
+            color=_dashes(number, reference)["color"],
+        )
+
+
+def _axis_name(key: str) -> str:
+    return axis_label(key).removesuffix(" (%)")
+
+
+def _notes(study: Study, panels: list[Panel]) -> str:
+    several = any(dot.seeds for panel in panels for series in panel.series for dot in series.dots)
+    seeds = " Lines join the means over seeds; faint dots are single seeds." if several else ""
+    zoom = "The y-axis does not" if len(panels) == 1 else "The y-axes do not"
+    return f"{style.interval_note(study, [panel.benchmark for panel in panels])}{seeds}\n{zoom} start at 0."

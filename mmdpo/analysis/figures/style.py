@@ -1,0 +1,135 @@
+"""How every figure looks, and how it is written: same data, same bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdpo.analysis.labels import METHODS
+from mmdpo.analysis.points import BASE, BEFORE, Study
+from mmdpo.analysis.table import items_text
+from mmdpo.files import written_aside
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette for colour-blind readers, without its yellow, which is pale on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+REFERENCE_COLOURS = {BASE: "#555555", BEFORE: "#8C510A"}
+REFERENCE_DASHES = {BASE: (0, (5, 2)), BEFORE: (0, (2, 2))}
+GREY = "#555555"
+
+
+TITLE_LINE = 13.2  # points: the title's size and leading
+LEGEND_LINE = 0.2  # inches
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What a figure's common legend names, and in how many columns."""
+
+    handles: dict[str, Any]
+    columns: int
+
+    @property
+    def height(self) -> float:
+        """Inches."""
+        return LEGEND_LINE * math.ceil(len(self.handles) / self.columns)
+
+
+def common_legend(panels: Iterable[Axes], width: float) -> Legend:
+    """What the panels of a figure (`width` in inches) have in common."""
+    from matplotlib.container import ErrorbarContainer
+
+    named = [pair for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    named.sort(key=lambda pair: not isinstance(pair[0], ErrorbarContainer))  # measured lines before dashed
+    handles = {label: handle for handle, label in named}
+    longest = max(map(len, handles), default=0)
+    fitting = int(width / (0.45 + 0.075 * longest))
+    return Legend(handles, max(1, min(len(handles), fitting)))
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """The style, for what is drawn and saved within."""
+    import matplotlib
+
+    settings: Any = {
+        "font.size": 9,
+        "axes.titlesize": 9.5,
+        "axes.labelsize": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.unicode_minus": True,
+        "figure.titlesize": 11,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "lines.linewidth": 1.6,
+        "lines.markersize": 5,
+        "pdf.fonttype": 42,
+        "text.parse_math": False,  # a "$" in a name is a dollar
+        "savefig.dpi": 150,
+    }
+    with matplotlib.rc_context(settings):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure; sizes in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def describe(figure: Figure, study: Study, what: str, notes: str, legend: Legend | None = None) -> None:
+    """Title (what is shown, of which study and model), legend, and caption (how to read it)."""
+    models = _names(study, "model")
+    methods = sorted({str(row.axes.get("method")) for row in study.trained if row.axes.get("method")})
+    method = METHODS.get(methods[0], methods[0]) if len(methods) == 1 else ""
+    subject = ", ".join(
+        part for part in (f"study {study.name}", f"model {models}" if models else "", method) if part
+    )
+    legend = legend or Legend({}, 1)
+    room = "\n" * math.ceil(legend.height * 72 / TITLE_LINE)  # blank lines keep the legend's place
+    figure.suptitle(f"{what}\n{subject}{room}", x=0.01, ha="left")
+    if legend.handles:
+        below_title = 1 - (2.5 * TITLE_LINE / 72) / figure.get_figheight()
+        figure.legend(
+            legend.handles.values(),
+            legend.handles.keys(),
+            loc="upper left",
+            bbox_to_anchor=(0.0, below_title),
+            ncols=legend.columns,
+        )
+    figure.supxlabel(notes, x=0.01, ha="left", fontsize=7.5, color=GREY)
+
+
+def interval_note(study: Study, benchmarks: list[str] | None = None) -> str:
+    """What the bars are, and n."""
+    return f"Bars: {100 * study.confidence:g} % interval over items; {items_text(study, benchmarks)}."
+
+
+def light_grid(axes: Axes, axis: str = "y") -> None:
+    """Faint lines to read values by."""
+    axes.grid(visible=True, axis="x" if axis == "x" else "y", color="#DDDDDD", linewidth=0.6)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write PNG and PDF without dates, so that equal data makes equal bytes; returns the PNG."""
+    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
+        with written_aside(path.with_suffix(suffix)) as aside:
+            figure.savefig(aside, format=suffix[1:], metadata=metadata)
+        figure.set_layout_engine("none")  # the layout found once serves both
+    return path
+
+
+def _names(study: Study, group: str) -> str:
+    found = {str(row.group(group).get("name", "")) for row in study.rows if row.config}
+    return ", ".join(sorted(found - {""}))

@@ -1,0 +1,67 @@
+"""Training curves: loss, reward margin and reward accuracy against the step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmdpo.analysis.figures import style
+from mmdpo.analysis.figures.data import Curve, running_mean
+from mmdpo.analysis.points import Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_NAMED = 16  # lines; more have no legend
+MOST_RAW = 4  # lines behind which the unsmoothed values are drawn
+
+
+def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
+    """A panel a metric, a line a point; points that differ only in their seed share a colour."""
+    labels = list(dict.fromkeys(curve.label for of_metric in metrics.values() for curve in of_metric))
+    named = len(labels) <= MOST_NAMED
+    width = 3.0 * len(metrics) + 0.4
+    figure = style.new_figure(width, 2.9)
+    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    colours = dict(zip(labels, _colours(len(labels)), strict=True))
+    window = max(1, max(len(c.steps) for of_metric in metrics.values() for c in of_metric) // 10)
+    for axes, (metric, of_metric) in zip(panels, metrics.items(), strict=True):
+        style.light_grid(axes)
+        for curve in of_metric:
+            if len(labels) <= MOST_RAW and window > 1:
+                axes.plot(curve.steps, curve.values, color=colours[curve.label], alpha=0.25, linewidth=0.8)
+            axes.plot(
+                curve.steps,
+                running_mean(curve.values, window),
+                color=colours[curve.label],
+                label=curve.label,
+                linestyle="-" if curve.state == "done" else ":",
+                linewidth=1.3,
+            )
+        axes.set_title(metric, loc="left")
+        axes.set_xlabel("optimizer step")
+    legend = style.common_legend(panels, width) if named and len(labels) > 1 else style.Legend({}, 1)
+    figure.set_figheight(2.9 + legend.height)
+    note = _note(metrics, window, faint=len(labels) <= MOST_RAW)
+    style.describe(figure, study, "Training", note, legend)
+    return figure
+
+
+def _colours(count: int) -> list[str]:
+    if count <= len(style.PALETTE):
+        return list(style.PALETTE[:count])
+    import matplotlib
+    from matplotlib.colors import to_hex
+
+    ramp = matplotlib.colormaps["viridis"]
+    return [to_hex(ramp(0.95 * index / (count - 1))) for index in range(count)]
+
+
+def _note(metrics: dict[str, list[Curve]], window: int, *, faint: bool) -> str:
+    points = max(len(of_metric) for of_metric in metrics.values())
+    note = f"{points} point{'s' if points > 1 else ''}"
+    if window > 1:
+        note += f"; running mean over {window} logged steps" + (
+            ", single steps faint behind it" if faint else ""
+        )
+    unfinished = any(curve.state != "done" for of_metric in metrics.values() for curve in of_metric)
+    return note + ("; dotted: not finished." if unfinished else ".")

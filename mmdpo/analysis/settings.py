@@ -1,0 +1,56 @@
+"""In which settings, beside the axes, the configurations of a study's points differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmdpo.config import AXES, GROUPS
+
+# What changes no result, or is an axis already.
+IGNORED = {"stage", "dry_run", "out", "study", "objective", "sweep", "cluster", "tracking", *AXES}
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A configuration as dotted keys; lists and empty mappings become text."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = str(value) if isinstance(value, list | dict) else value
+    return flat
+
+
+def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each configuration the settings in which they differ, apart from the axes.
+
+    A setting that follows from the option of a group (`method.loss` from `method.name`) is left out:
+    the name of the option says it.
+    """
+    flats = [
+        flatten({key: value for key, value in config.items() if key not in IGNORED}) for config in configs
+    ]
+    keys = sorted({key for flat in flats for key in flat})
+    differing = [key for key in keys if len({_text(flat.get(key)) for flat in flats}) > 1]
+    names = [f"{group}.name" for group in GROUPS]
+    groups = [key for key in differing if key in names]
+    others = [key for key in differing if key not in names and not _follows(key, groups, flats)]
+    shown = [key for key in (*groups, *others) if key != "method.name"]  # the axis `method`
+    return [{key: flat.get(key) for key in shown} for flat in flats]
+
+
+def _follows(key: str, groups: list[str], flats: list[dict[str, Any]]) -> bool:
+    """Whether the options chosen say what `key` is."""
+    if not groups:
+        return False
+    seen: dict[tuple[str, ...], str] = {}
+    for flat in flats:
+        chosen = tuple(_text(flat.get(group)) for group in groups)
+        if seen.setdefault(chosen, _text(flat.get(key))) != _text(flat.get(key)):
+            return False
+    return True
+
+
+def _text(value: Any) -> str:
+    return f"{type(value).__name__}:{value}"

@@ -1,0 +1,199 @@
+"""A study as a table on the terminal and as summary.csv."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdpo.analysis.labels import (
+    ROLE_NOTES,
+    ROLES,
+    column,
+    decimals,
+    half_width,
+    short_number,
+    value_text,
+)
+from mmdpo.analysis.points import BEFORE, POINT_AXES, TRAINED, Row, Score, Study
+from mmdpo.files import written_aside
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+Style = Callable[[Score, int], str]
+
+
+def print_table(study: Study, console: Console) -> None:
+    """Print the table in the fullest form that fits the console, then what failed and why."""
+    from rich.markup import escape
+    from rich.measure import Measurement
+
+    unlimited = console.options.update(width=10_000)
+    for style in (with_bounds, with_half_width, stacked):
+        result = table(study, style)
+        if Measurement.get(console, unlimited, result).maximum <= console.width:
+            break
+    console.print(result)
+    for note in notes(study):
+        console.print(f"[dim]{escape(note)}[/]")
+    for line in failures(study):
+        console.print(f"[red]{escape(line)}[/]", soft_wrap=True)
+
+
+def table(study: Study, style: Style) -> Table:
+    """The table: reference models first, the best score of each benchmark in bold."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    keys, benchmarks = study.varying, study.benchmarks
+    with_state = any(row.state != "done" for row in study.rows)
+    result = Table(title=escape(study.name), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    result.add_column(column(keys[0]) if keys else "point")
+    for key in keys[1:]:
+        result.add_column(column(key), justify="right")
+    if with_state:
+        result.add_column("state")
+    places = {}
+    for benchmark in benchmarks:
+        scores = [row.scores[benchmark] for row in study.rows if benchmark in row.scores]
+        places[benchmark] = decimals(scores)
+        result.add_column(benchmark, justify="right", no_wrap=True)
+    result.add_column("steps", justify="right")
+    result.add_column("s", justify="right")
+    best = {benchmark: _best(study, benchmark, places[benchmark]) for benchmark in benchmarks}
+    previous = None
+    for row in study.rows:
+        if previous not in (None, row.role) and row.role == TRAINED:
+            result.add_section()
+        previous = row.role
+        cells = [escape(cell) for cell in _name_cells(row, keys)]
+        if with_state:
+            cells.append(_state(row))
+        for benchmark in benchmarks:
+            cell = style(row.scores[benchmark], places[benchmark]) if benchmark in row.scores else "–"
+            cells.append(f"[bold]{escape(cell)}[/]" if row.point in best[benchmark] else escape(cell))
+        cells.append("–" if row.steps is None else str(row.steps))
+        cells.append("–" if row.seconds is None else f"{row.seconds:.0f}")
+        result.add_row(*cells)
+    return result
+
+
+def with_bounds(score: Score, places: int) -> str:
+    """`8.61 [8.50, 8.72]`"""
+    if math.isnan(score.low):
+        return f"{score.value:.{places}f}"
+    return f"{score.value:.{places}f} [{score.low:.{places}f}, {score.high:.{places}f}]"
+
+
+def with_half_width(score: Score, places: int) -> str:
+    """`8.61 ±.11`"""
+    if math.isnan(score.low):
+        return f"{score.value:.{places}f}"
+    return f"{score.value:.{places}f} ±{short_number(half_width(score), places)}"
+
+
+def stacked(score: Score, places: int) -> str:
+    """The half width below the score: for many columns."""
+    return with_half_width(score, places).replace(" ", "\n")
+
+
+def notes(study: Study) -> list[str]:
+    """What the table's reader must know: the interval, n, the reference models."""
+    lines = []
+    if study.benchmarks:
+        level = f"{100 * study.confidence:g} %"
+        lines.append(f"± or [ ]: {level} interval over items; {items_text(study)}")
+        lines.append("bold: best of the base and the trained points; s: seconds")
+    present = {row.role for row in study.rows}
+    names = [note for role, note in ROLE_NOTES.items() if role in present]
+    return lines + names
+
+
+def items_text(study: Study, benchmarks: Iterable[str] | None = None) -> str:
+    """How many items stand behind the scores: `n = 240 items a benchmark`."""
+    counts: dict[str, set[int]] = {}
+    for row in study.rows:
+        for benchmark in study.benchmarks if benchmarks is None else benchmarks:
+            if benchmark in row.scores:
+                counts.setdefault(benchmark, set()).add(row.scores[benchmark].n)
+    alike = set().union(*counts.values())
+    if len(alike) == 1:
+        return f"n = {alike.pop()} items" + (" a benchmark" if len(counts) > 1 else "")
+    parts = [f"{name} {'–'.join(str(n) for n in sorted({min(ns), max(ns)}))}" for name, ns in counts.items()]
+    return f"n items: {', '.join(parts)}"
+
+
+def failures(study: Study) -> list[str]:
+    """A line for each point that has an error to tell."""
+    lines = []
+    for row in study.rows:
+        if row.state == "interrupted":
+            lines.append(f"interrupted  {row.point}: its process has ended; the same command again goes on")
+        elif row.state in ("failed", "unreadable") or row.error:
+            tries = f" (attempt {row.attempts})" if row.attempts > 1 else ""
+            lines.append(f"{row.state}  {row.point}: {row.error or 'no reason given'}{tries}")
+    return lines
+
+
+def summary_columns(study: Study) -> list[str]:
+    """The header of summary.csv."""
+    scores = dict.fromkeys(key for row in study.rows for key in row.scores)
+    metrics = [name for key in scores for name in (key, f"{key}_low", f"{key}_high", f"{key}_n")]
+    settings = sorted({key for row in study.rows for key in row.settings})
+    return [
+        *("point", "role", "state", *POINT_AXES, *settings),
+        *metrics,
+        *("steps", "pairs", "seconds", "error"),
+    ]
+
+
+def write_summary(study: Study, path: Path) -> None:
+    """Write a row a point: axes, then metrics; an absent value is an empty field."""
+    with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, summary_columns(study), lineterminator="\n")
+        writer.writeheader()
+        for row in study.rows:
+            writer.writerow(_summary(row))
+
+
+def _summary(row: Row) -> dict[str, Any]:
+    cells: dict[str, Any] = {"point": row.point, "role": row.role, "state": row.state}
+    cells |= {axis: row.axes.get(axis) for axis in POINT_AXES} | row.settings
+    for key, score in row.scores.items():
+        cells |= {key: score.value, f"{key}_low": score.low, f"{key}_high": score.high, f"{key}_n": score.n}
+    return cells | {"steps": row.steps, "pairs": row.pairs, "seconds": row.seconds, "error": row.error}
+
+
+def _best(study: Study, benchmark: str, places: int) -> set[str]:
+    """The points with the highest score as written; the model before visual tuning does not compete."""
+    scores = {
+        row.point: round(row.scores[benchmark].value, places)
+        for row in study.rows
+        if benchmark in row.scores and row.role != BEFORE
+    }
+    return (
+        {point for point, value in scores.items() if value == max(scores.values())}
+        if len(scores) > 1
+        else set()
+    )
+
+
+def _name_cells(row: Row, keys: list[str]) -> list[str]:
+    """The first columns: a reference model's name stands where the axes have no value."""
+    if row.role == TRAINED:
+        return [value_text(key, row.value(key)) for key in keys] or [
+            value_text("method", row.axes.get("method"))
+        ]
+    settings = [value_text(key, row.value(key)) if row.value(key) is not None else "" for key in keys[1:]]
+    return [ROLES.get(row.role, row.role), *settings]
+
+
+def _state(row: Row) -> str:
+    colours = {"running": "cyan", "failed": "red", "unreadable": "red", "interrupted": "yellow"}
+    colour = colours.get(row.state)
+    return f"[{colour}]{row.state}[/]" if colour else row.state

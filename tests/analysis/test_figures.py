@@ -1,0 +1,175 @@
+"""Which pictures a study has, and what they plot."""
+
+from pathlib import Path
+
+import pytest
+
+from mmdpo.analysis import figures
+from mmdpo.analysis.figures import data, style
+from mmdpo.analysis.points import Study, read_study
+from tests.studies import make_point, make_study
+
+BETAS = [{"beta": beta} for beta in (0.1, 0.2, 0.3)]
+SHARES = [{"data_scale": share} for share in (0.25, 0.5, 0.75, 1.0)]
+GRID = [
+    b | {"lr": lr, "logprob_avg": average} for b in BETAS for lr in (5e-4, 5e-5) for average in (False, True)
+]
+BY_METHOD = [share | {"method": method} for share in SHARES for method in ("dpo", "ipo")]
+NO_BETA = {"beta": None, "logprob_avg": None}
+METHODS = [{"method": "dpo"}, {"method": "sft", "lr": 4e-4, **NO_BETA}, {"method": "steerlm", **NO_BETA}]
+
+
+def study(folder: Path, points: list[dict], **options: object) -> Study:
+    return read_study(make_study(folder / "study", points, **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        (BETAS, data.Pattern("curve", "beta")),
+        (SHARES, data.Pattern("scaling", "data_scale")),
+        ([s | {"seed": seed} for s in SHARES for seed in (0, 1)], data.Pattern("scaling", "data_scale")),
+        (BY_METHOD, data.Pattern("scaling", "data_scale", by=("method",))),
+        (GRID, data.Pattern("grid", "beta", "lr", ("logprob_avg",))),
+        (GRID[::5], data.Pattern("rows", by=("beta", "lr", "logprob_avg"))),  # too sparse for a heat-map
+        (METHODS, data.Pattern("rows", by=("method",))),  # beta, lr and averaging follow from the method
+        ([{}], data.Pattern("rows")),
+        ([{"seed": seed} for seed in (0, 1, 2)], data.Pattern("rows")),
+    ],
+)
+def test_what_is_drawn_follows_from_what_varies(tmp_path: Path, points: list[dict], expected: data.Pattern):
+    assert data.pattern(study(tmp_path, points, n=2)) == expected
+
+
+def test_nothing_finished_is_nothing_to_draw(tmp_path: Path):
+    make_point(tmp_path / "s", {}, state="planned")
+    empty = read_study(tmp_path / "s")
+    assert data.pattern(empty).kind == "nothing"
+    assert figures.draw(empty, tmp_path / "figures") == []
+
+
+def test_scaling_curve_starts_at_the_base_and_has_both_dashed_lines(tmp_path: Path):
+    found = study(tmp_path, SHARES)
+    (panel,) = data.curves(found, data.pattern(found), ["text"])
+    (line,) = panel.series
+    assert [dot.x for dot in line.dots] == [0, 0.25, 0.5, 0.75, 1]
+    base, before = (found.rows[i].scores["text"] for i in (0, 1))
+    assert line.dots[0].score == base
+    assert [dot.score for dot in line.dots[1:]] == [row.scores["text"] for row in found.trained]
+    assert [(r.label, r.score) for r in panel.references] == [
+        ("base", base),
+        ("before visual tuning", before),
+    ]
+
+
+def test_seeds_are_joined_by_their_mean_and_kept_as_dots(tmp_path: Path):
+    found = study(tmp_path, [{"beta": beta, "seed": seed} for beta in (0.1, 0.2) for seed in (0, 1, 2)])
+    panel = data.curves(found, data.pattern(found))[0]
+    (line,) = panel.series
+    assert [len(dot.seeds) for dot in line.dots] == [3, 3]
+    for dot, beta in zip(line.dots, (0.1, 0.2), strict=True):
+        scores = [row.scores["text"] for row in found.trained if row.axes["beta"] == beta]
+        assert dot.score.value == pytest.approx(sum(s.value for s in scores) / 3)
+        assert dot.score.low == pytest.approx(sum(s.low for s in scores) / 3)
+        assert sorted(dot.seeds) == sorted(s.value for s in scores)
+
+
+def test_a_second_axis_makes_series_and_a_point_without_the_axis_a_dashed_line(tmp_path: Path):
+    points = [b | {"method": m} for b in BETAS for m in ("dpo", "ipo")]
+    found = study(tmp_path, [*points, {"method": "sft", **NO_BETA}])
+    panels = data.curves(found, data.pattern(found))
+    assert [panel.benchmark for panel in panels] == ["text", "visual", "presence", "text_noisy"]
+    assert [line.label for line in panels[0].series] == ["DPO", "IPO"]
+    assert [r.label for r in panels[0].references] == ["base", "before visual tuning", "SFT"]
+
+
+def test_grid_has_a_block_an_averaging_and_a_row_a_benchmark(tmp_path: Path):
+    found = study(tmp_path, GRID)
+    blocks = data.grid(found, data.pattern(found))
+    assert len(blocks) == 4 and [block.label for block in blocks[0]] == ["logps sum", "logps mean"]
+    block = blocks[0][1]
+    assert (block.xs, block.ys) == ((0.1, 0.2, 0.3), (5e-5, 5e-4))
+    assert block.base == found.rows[0].scores["text"]
+    for y, lr in enumerate(block.ys):
+        for x, beta in enumerate(block.xs):
+            (row,) = [
+                row
+                for row in found.trained
+                if (row.axes["beta"], row.axes["lr"], row.axes["logprob_avg"]) == (beta, lr, True)
+            ]
+            assert block.cells[y][x] == row.scores["text"]
+
+
+def test_an_unfinished_cell_of_a_grid_is_empty(tmp_path: Path):
+    make_study(tmp_path, GRID[:-1])
+    make_point(tmp_path, GRID[-1], state="failed", error="x")
+    found = read_study(tmp_path)
+    last = data.grid(found, data.pattern(found))[0][1]
+    assert last.cells[0][2] is None and last.cells[1][2] is not None
+
+
+def test_parts_leave_out_categories_and_end_with_the_length(tmp_path: Path):
+    found = study(tmp_path, [{}])
+    assert data.parts(found, "text") == [
+        f"text/{part}" for part in ("correctness", "helpfulness", "coherence", "words")
+    ]
+    assert data.parts(found, "presence") == ["presence/f1", "presence/yes_ratio"]
+
+
+def test_training_curves_of_finished_and_running_points(tmp_path: Path):
+    make_point(tmp_path, {"beta": 0.1}, steps=5)
+    make_point(tmp_path, {"beta": 0.2}, steps=3, state="running")
+    curves = data.training(read_study(tmp_path))
+    assert list(curves) == ["loss", "rewards/margins", "rewards/accuracies"]
+    assert [(c.label, c.state, c.steps) for c in curves["loss"]] == [
+        ("beta 0.1", "done", (1, 2, 3, 4, 5)),
+        ("beta 0.2", "running", (1, 2, 3)),
+    ]
+
+
+def test_running_mean_by_hand():
+    assert data.running_mean([1.0, 2.0, 6.0, 3.0], 3) == [1.5, 3.0, 11 / 3, 4.5]
+    assert data.running_mean([1.0, 2.0], 1) == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("points", "names"),
+    [
+        (SHARES, {"data_scaling", "scores"}),
+        (GRID, {"scores"}),
+        ([b | {"seed": seed} for b in BETAS for seed in (0, 1)], {"scores"}),
+        ([{"lr": lr, "method": m} for lr in (5e-5, 5e-4) for m in ("dpo", "ipo")], {"scores"}),
+        (METHODS, {"scores"}),
+    ],
+)
+def test_every_pattern_is_drawn(tmp_path: Path, points: list[dict], names: set[str]):
+    found = study(tmp_path, points, n=4)
+    drawn = figures.draw(found, tmp_path / "figures")
+    parts = {f"parts_{benchmark}" for benchmark in ("text", "visual", "text_noisy")}
+    assert {path.stem for path in drawn} == names | parts | {"training"}
+    for path in drawn:
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 8000
+        assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+    assert len(list((tmp_path / "figures").iterdir())) == 2 * len(drawn)
+
+
+def test_the_picture_says_study_model_and_n(tmp_path: Path):
+    with style.applied():
+        figure = figures.figures(study(tmp_path, SHARES, n=7))["data_scaling"]
+    assert figure.get_suptitle() == "Data scaling\nstudy study, model nano, DPO"
+    assert "95 % interval over items; n = 7 items" in figure.get_supxlabel()
+    assert "does not start at 0" in figure.get_supxlabel()
+    (axes,) = figure.axes
+    texts = [text.get_text().replace("\n", " ") for text in axes.texts]
+    assert any(text.startswith("before visual tuning") for text in texts)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "25", "50", "75", "100"]
+
+
+def test_equal_data_makes_equal_bytes(tmp_path: Path):
+    found = study(tmp_path, [{}], n=4)
+    with style.applied():
+        for name in ("first", "second"):
+            style.save(figures.figures(found)["scores"], tmp_path / f"{name}.png")
+    for suffix in (".png", ".pdf"):
+        first, second = (tmp_path / f"{name}{suffix}" for name in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()

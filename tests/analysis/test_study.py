@@ -1,0 +1,42 @@
+"""What the end of a sweep leaves and says."""
+
+from pathlib import Path
+
+import pytest
+
+from mmdpo.analysis.points import read_study
+from mmdpo.analysis.study import finish, suggestion
+from tests.studies import make_point, make_study
+
+
+def test_finish_writes_everything_and_ends_with_where_and_what_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = make_study(tmp_path / "nano", [{"beta": 0.1}, {"beta": 0.2}], n=4)
+    study = finish(folder)
+    assert study.name == "nano"
+    assert {"summary.csv", "report.html", "figures"} <= {path.name for path in folder.iterdir()}
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last == f"{folder}/report.html  ·  next: python launch.py -m sweep=data_scaling"
+
+
+def test_finish_of_a_study_in_which_everything_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    make_point(tmp_path / "nano", {}, state="failed", error="no such [model]")
+    finish(tmp_path / "nano")
+    assert "no such [model]" in capsys.readouterr().out
+
+
+def test_the_suggestion_is_what_no_study_beside_has_varied(tmp_path: Path):
+    first = make_study(tmp_path / "first", [{"beta": 0.1}, {"beta": 0.2}], n=2)
+    make_study(tmp_path / "second", [{"data_scale": 0.5}, {"data_scale": 1.0}], n=2)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "notes.txt").write_text("no study")
+    assert suggestion(read_study(first)) == "python launch.py -m sweep=methods"
+
+
+def test_failures_and_unfinished_points_come_first(tmp_path: Path):
+    folder = make_study(tmp_path / "nano", [{"beta": 0.1}], n=2)
+    make_point(folder, {"beta": 0.2}, state="planned")
+    assert "1 not finished" in suggestion(read_study(folder))
+    make_point(folder, {"beta": 0.3}, state="failed", error="x")
+    assert "retries what failed" in suggestion(read_study(folder))

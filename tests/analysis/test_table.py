@@ -1,0 +1,157 @@
+"""The table on the terminal and summary.csv."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from mmdpo.analysis.figures.data import pattern
+from mmdpo.analysis.points import POINT_AXES, Score, Study, read_study
+from mmdpo.analysis.table import (
+    failures,
+    items_text,
+    print_table,
+    stacked,
+    with_bounds,
+    with_half_width,
+    write_summary,
+)
+from tests.studies import interval, make_point, make_study, write
+
+GRID = [
+    {"beta": beta, "lr": lr, "logprob_avg": average}
+    for beta in (0.1, 0.2, 0.3)
+    for lr in (5e-4, 5e-5)
+    for average in (False, True)
+]
+
+
+def printed(study: Study, width: int = 80, *, colour: bool = False) -> str:
+    console = Console(width=width, record=True, force_terminal=colour, highlight=False)
+    with console.capture() as capture:
+        print_table(study, console)
+    return capture.get()
+
+
+def line_of(text: str, start: str) -> list[str]:
+    return next(line.split() for line in text.splitlines() if line.strip().startswith(start))
+
+
+def scored(folder: Path, beta: float, text: float) -> None:
+    point = make_point(folder, {"beta": beta})
+    write(point / "result.json", {"axes": {"beta": beta}, "scores": {"text": interval(text, 0.05, 240)}})
+
+
+def test_a_grid_of_three_axes_fits_80_columns(tmp_path: Path):
+    text = printed(read_study(make_study(tmp_path / "grid", GRID)))
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "…" not in text
+    heading = line_of(text, "beta")
+    assert heading == ["beta", "lr", "logps", "text", "visual", "presence", "text_noisy", "steps", "s"]
+    names = [line.split()[0] for line in text.splitlines() if line.strip()]
+    assert names[3:5] == ["base", "before"]
+    assert line_of(text, "0.1")[:3] == ["0.1", "5e-5", "sum"]
+    assert "n = 24 items a benchmark" in text
+
+
+def test_scores_are_written_with_what_fits(tmp_path: Path):
+    scored(tmp_path, 0.1, 8.6)
+    scored(tmp_path, 0.2, 8.7)
+    study = read_study(tmp_path)
+    assert "8.60 [8.55, 8.65]" in printed(study, 80)
+    assert "8.60 ±.05" in printed(study, 32)
+    narrow = printed(study, 22)
+    assert "8.60" in narrow and "±.05" in narrow and "8.60 ±.05" not in narrow
+
+
+def test_the_best_score_is_bold_and_the_model_before_visual_tuning_does_not_compete(tmp_path: Path):
+    make_point(tmp_path, {"data_scale": 0.0}, role="before_visual_tuning", gain=1.0)
+    scored(tmp_path, 0.1, 6.6)
+    scored(tmp_path, 0.2, 6.7)
+    text = printed(read_study(tmp_path), colour=True)
+    assert "\x1b[1m6.70 ±.05" in text and "\x1b[1m6.60" not in text
+
+
+def test_a_failed_point_stands_in_the_table_with_its_reason_below(tmp_path: Path):
+    make_study(tmp_path, [{"beta": 0.1}])
+    make_point(tmp_path, {"beta": 0.2}, state="failed", error="no space left [disk]", attempts=3)
+    study = read_study(tmp_path)
+    text = printed(study)
+    assert "failed" in line_of(text, "0.2")
+    assert failures(study) == [
+        "failed  dpo-beta0.2-lr0.0005-sum-data1.0-seed0-00abcd: no space left [disk] (attempt 3)"
+    ]
+    assert failures(study)[0] in text
+
+
+SHAPES = st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
+AXIS_VALUES = st.fixed_dictionaries({}, optional={axis: SHAPES for axis in POINT_AXES})
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(AXIS_VALUES, min_size=1, max_size=4), SHAPES)
+def test_no_shape_of_the_axes_breaks_table_or_summary(
+    tmp_path_factory: pytest.TempPathFactory, axes: list[dict], group: object
+):
+    folder = tmp_path_factory.mktemp("study")
+    for number, values in enumerate(axes):
+        (folder / str(number)).mkdir()
+        write(folder / str(number) / "config.yaml", {"model": group, "bench": group})
+        write(folder / str(number) / "result.json", {"axes": values, "scores": {"text": number}})
+    study = read_study(folder)
+    assert "text" in printed(study, 200)
+    assert pattern(study).kind != "nothing" or not study.trained
+    write_summary(study, folder / "summary.csv")
+
+
+def test_a_study_without_any_score_has_a_table(tmp_path: Path):
+    make_point(tmp_path, {}, state="planned")
+    text = printed(read_study(tmp_path))
+    assert "planned" in text and "bold" not in text
+
+
+@pytest.mark.parametrize(
+    ("score", "bounds", "half", "lines"),
+    [
+        (Score(8.61, 8.5, 8.72, 240), "8.61 [8.50, 8.72]", "8.61 ±.11", "8.61\n±.11"),
+        (Score(8.61, float("nan"), float("nan"), 1), "8.61", "8.61", "8.61"),
+        (Score(41.0, 39.0, 43.0, 60), "41.00 [39.00, 43.00]", "41.00 ±2.00", "41.00\n±2.00"),
+    ],
+)
+def test_score_styles(score: Score, bounds: str, half: str, lines: str):
+    assert (with_bounds(score, 2), with_half_width(score, 2), stacked(score, 2)) == (bounds, half, lines)
+
+
+def test_items_text_names_benchmarks_of_different_size(tmp_path: Path):
+    point = make_point(tmp_path, {})
+    write(point / "result.json", {"scores": {"text": interval(8, 1, 80), "visual": interval(8, 1, 60)}})
+    assert items_text(read_study(tmp_path)) == "n items: text 80, visual 60"
+    assert items_text(read_study(tmp_path), ["visual"]) == "n = 60 items"
+
+
+def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
+    make_study(tmp_path / "s", [{"beta": 0.1}])
+    make_point(tmp_path / "s", {"beta": 0.2}, state="failed", error='torn, "quoted"\nlines')
+    write_summary(read_study(tmp_path / "s"), tmp_path / "summary.csv")
+    with (tmp_path / "summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    header = list(rows[0])
+    assert header[:10] == [
+        *("point", "role", "state", "method", "beta", "lr"),
+        *("logprob_avg", "data_scale", "label_noise", "seed"),
+    ]
+    assert header[10:14] == ["text", "text_low", "text_high", "text_n"]
+    assert header[-4:] == ["steps", "pairs", "seconds", "error"]
+    assert [(row["role"], row["state"], row["beta"]) for row in rows] == [
+        ("base", "done", ""),
+        ("before_visual_tuning", "done", ""),
+        ("trained", "done", "0.1"),
+        ("trained", "failed", "0.2"),
+    ]
+    assert float(rows[2]["text_low"]) < float(rows[2]["text"]) < float(rows[2]["text_high"])
+    assert (rows[2]["text_n"], rows[2]["steps"], rows[2]["pairs"]) == ("24", "35", "560")
+    assert rows[3]["text"] == "" and rows[3]["error"] == 'torn, "quoted"\nlines'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "summary.csv"]  # nothing left aside
