@@ -3,6 +3,11 @@
 python launch.py -m method=dpo beta=0.1,0.2,0.3
 """
 
+import os
+
+# A thread that waits for the others sleeps: two runs on one machine would else slow each other tenfold.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded
+
 import hydra
 from omegaconf import DictConfig
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmdpo.config import AXES, LOSSES, Config, methods_using
+from mmdpo.config import AXES, LOSSES, Config, methods_using, options
 from mmdpo.errors import UserError
 
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
@@ -90,11 +90,14 @@ def _axes(config: Config) -> Iterator[str]:
 def _names(config: Config) -> Iterator[str]:
     if config.method.loss not in LOSSES:
         yield f"method.loss={config.method.loss}: unknown; allowed are {', '.join(LOSSES)}"
-    if config.model.dtype not in ("auto", "float32", "bfloat16", "float16"):
-        yield f"model.dtype={config.model.dtype}: allowed are auto, float32, bfloat16, float16"
+    if config.model.dtype not in ("auto", "float32", "bfloat16"):
+        yield f"model.dtype={config.model.dtype}: allowed are auto, float32, bfloat16"
     for name in config.bench.benchmarks:
         if name not in BENCHMARKS:
             yield f"bench.benchmarks: {name} is unknown; allowed are {', '.join(BENCHMARKS)}"
+    for key, name in {"judge.name": config.judge.name, "bench.judge": config.bench.judge}.items():
+        if name not in options("judge"):
+            yield f"{key}={name}: unknown; allowed are {', '.join(options('judge'))}"
     if not config.bench.benchmarks:
         yield f"bench.benchmarks=[]: name at least one of {', '.join(BENCHMARKS)}"
     if config.objective.split("/")[0] not in config.bench.benchmarks:

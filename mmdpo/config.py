@@ -122,7 +122,7 @@ class DataConfig:
 
 @dataclass
 class JudgeConfig:
-    """Who rates the completions."""
+    """Who rates the completions that training pairs are made of."""
 
     name: str = MISSING
 
@@ -133,6 +133,7 @@ class BenchConfig:
 
     name: str = MISSING
     benchmarks: list[str] = MISSING
+    judge: str = "oracle"  # who scores the answers; the pairs' judge may be another
     items: int = 240  # a benchmark
     split: Split = Split.test
     seed: int = 0  # of the items and of the bootstrap

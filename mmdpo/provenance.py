@@ -7,6 +7,7 @@ import platform
 import subprocess
 from pathlib import Path
 
+from mmdpo import __version__
 from mmdpo.config import Config
 
 PACKAGES = (
@@ -25,9 +26,8 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result depends on."""
-    return {"python": platform.python_version()} | {
-        name: importlib.metadata.version(name) for name in PACKAGES
-    }
+    ours = {"python": platform.python_version(), "mmdpo": __version__}
+    return ours | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def git_commit() -> str | None:

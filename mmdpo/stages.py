@@ -176,7 +176,7 @@ def experiment(p: Point) -> None:
             "axes": p.axes,
             "scores": scores,
             "training": training,
-            "judge": p.config.judge.name,
+            "judge": p.config.bench.judge,
             "fingerprints": _fingerprints(p, training),
             "versions": provenance.versions(),
             "git": provenance.git_commit(),
@@ -234,13 +234,15 @@ def measure(p: Point) -> dict[str, Any]:
     """The scores of a point's model, with its adapter where it is trained."""
     from mmdpo.evaluation.run import evaluate
     from mmdpo.models.loading import load_model, load_processor
+    from mmdpo.models.quiet import quiet
 
     provenance.set_threads(p.config)
     model = load_model(p.config.model.path, p.config.model.dtype)
     if p.role is Role.trained:
-        from peft import PeftModel
+        with quiet():
+            from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(p.folder / "adapter")).merge_and_unload()
+            model = PeftModel.from_pretrained(model, str(p.folder / "adapter")).merge_and_unload()
     scores = evaluate(p.config, model.eval(), load_processor(p.config.model.path), p.folder)
     return {name: asdict(value) for name, value in scores.items()}
 

@@ -194,3 +194,78 @@ def test_optuna_searches_the_same_axes(tmp_path):
     betas = {read_json(path / "result.json")["axes"]["beta"] for path in (tmp_path / "nano").glob("dpo-*")}
     assert len(betas) == 2
     assert all(0.05 <= beta <= 0.5 for beta in betas)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json", "parquet"])
+def test_own_pairs_with_photographs_train(tmp_path, form):
+    from skimage import data as photographs
+
+    images = tmp_path / "images"
+    images.mkdir()
+    rows = own_pairs(images, photographs)
+    path = tmp_path / f"pairs.{form}"
+    if form == "parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif form == "json":
+        path.write_text(json.dumps(rows))
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = launch(
+        "data=pairs",
+        f"data.path={path}",
+        f"data.image_root={images}",
+        "train.batch_size=4",
+        *SMALL,
+        f"out={tmp_path}/o",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (point,) = (tmp_path / "o" / "nano").glob("dpo-*")
+    training = read_json(point / "result.json")["training"]
+    assert training["pairs"] == len(rows)
+    assert training["data"] == {"rows": len(rows), "pairs": len(rows)}
+
+
+QUESTION = {"prompt": "What colour is the suit?"}
+
+
+def own_pairs(images: Path, photographs) -> list[dict]:
+    """Pairs about one photograph in the forms that people have, and one without."""
+    from PIL import Image
+
+    photo = Image.fromarray(photographs.astronaut())
+    photo.save(images / "colour.png")
+    photo.save(images / "colour.jpg")
+    photo.convert("L").save(images / "grey.png")
+    photo.convert("RGBA").save(images / "clear.png")
+    photo.convert("CMYK").save(images / "print.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    photo.save(images / "turned.jpg", exif=exif)
+    names = sorted(path.name for path in images.iterdir())
+    rows = [
+        {**QUESTION, "id": name, "chosen": "The suit is orange.", "rejected": "Blue.", "image": name}
+        for name in names
+    ]
+    return [*rows, {**QUESTION, "id": "text", "chosen": "I see no image.", "rejected": "Red.", "image": None}]
+
+
+def test_a_wrong_row_is_named_before_anything_runs_and_can_be_dropped(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    good = {"prompt": "Why?", "chosen": "There is no reason.", "rejected": "No."}
+    rows = [{**good, "id": str(number)} for number in range(4)] + [{"prompt": "Why?", "chosen": "So."}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = ["data=pairs", f"data.path={path}", "train.batch_size=2", *SMALL, f"out={tmp_path}/o"]
+    done = launch(*line)
+    assert done.returncode != 0
+    for word in ("row 5", "rejected", "data.on_bad_row=drop"):
+        assert word in done.stderr
+    assert not list(tmp_path.rglob("status.json"))
+    dropped = launch(*line, "data.on_bad_row=drop")
+    assert dropped.returncode == 0, dropped.stderr
+    (point,) = (tmp_path / "o" / "nano").glob("dpo-*")
+    counts = read_json(point / "result.json")["training"]["data"]
+    assert (counts["rows"], counts["pairs"]) == (5, 4)
+    assert sum(count for name, count in counts.items() if name.startswith("dropped")) == 1

@@ -47,7 +47,7 @@ def evaluate(config: Config, model: Any, processor: Any, folder: Path) -> dict[s
     Scores are keyed `benchmark` and `benchmark/part`. Answers are greedy.
     """
     bench = config.bench
-    rate = judge_named(config.judge.name)
+    rate = judge_named(bench.judge)
     decoding = Decoding(bench.max_new_tokens, bench.batch_size)
     sets = {name: _items(name, bench) for name in bench.benchmarks}
     scores: dict[str, Score] = {}

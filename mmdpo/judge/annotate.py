@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from mmdpo.errors import UserError
-from mmdpo.judge import oracle
+from mmdpo.judge import longer, oracle
 from mmdpo.records import Annotation, Completion, Prompt, Rating
 
 Judge = Callable[[Prompt, str], Rating]
 
-JUDGES: dict[str, Judge] = {"oracle": oracle.rate}
+JUDGES: dict[str, Judge] = {"oracle": oracle.rate, "longer": longer.rate}
 
 
 def judge_named(name: str) -> Judge:
-    """The judge that `judge=` names."""
+    """The judge that `judge=` or `bench.judge=` names."""
     if name not in JUDGES:
-        raise UserError(f"judge.name={name}: unknown; allowed are {', '.join(JUDGES)}")
+        raise UserError(f"judge {name!r} is unknown; allowed are {', '.join(JUDGES)}")
     return JUDGES[name]
 
 

@@ -29,7 +29,7 @@ NOT_RESULT = frozenset(
 )
 """Settings that do not change a result, and so are no part of a point's identity."""
 
-OF_BASE = frozenset(["model.path", "model.dtype", "judge.name", "bench"])
+OF_BASE = frozenset(["model.path", "model.dtype", "bench"])
 """The settings that the untouched model's scores depend on."""
 
 
