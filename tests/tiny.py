@@ -21,28 +21,7 @@ from mmdpo.config import (
 )
 from mmdpo.records import PreferencePair
 
-WORDS = tuple(
-    [
-        "a",
-        "the",
-        "red",
-        "blue",
-        "green",
-        "circle",
-        "square",
-        "star",
-        "is",
-        "there",
-        "one",
-        "two",
-        "yes",
-        "no",
-        "what",
-        "where",
-        "left",
-        "right",
-    ]
-)
+WORDS = tuple("a the red blue green circle square star is there one two yes no what where left right".split())
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'] | upper }} : {% for part in m['content'] %}"
     "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }}{% endif %}{% endfor %}"

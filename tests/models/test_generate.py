@@ -1,0 +1,92 @@
+"""Answers do not depend on their batch, and sampling draws from the model's distribution."""
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from mmdpo.errors import UserError
+from mmdpo.models.generate import Decoding, GumbelNoise, answer_seed, generate
+from mmdpo.models.loading import load_model, load_processor
+from mmdpo.records import Prompt
+from tests.tiny import save_tiny_llava, tiny_pairs
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    pairs = tiny_pairs(folder / "images", count=9)
+    prompts = [Prompt(pair.id, pair.question, pair.image, pair.history) for pair in pairs]
+    path = save_tiny_llava(folder / "model")
+    return load_model(str(path), "float32").eval(), load_processor(str(path)), prompts, folder / "images"
+
+
+def texts(tiny, order=None, batch_size=4, **decoding):
+    model, processor, prompts, images = tiny
+    asked = [prompts[index] for index in order] if order else prompts
+    return dict(
+        zip(
+            [prompt.id for prompt in asked],
+            generate(model, processor, asked, images, Decoding(8, batch_size, **decoding)),
+            strict=True,
+        )
+    )
+
+
+def test_greedy_answers_are_the_models_own(tiny):
+    model, processor, prompts, images = tiny
+    answers = texts(tiny, batch_size=3)
+    assert len(set(answers.values())) > 1
+    for prompt in prompts:
+        assert generate(model, processor, [prompt], images, Decoding(8, 1)) == [answers[prompt.id]]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_batch_size_and_order_do_not_change_a_text(tiny, temperature):
+    reference = texts(tiny, temperature=temperature)
+    assert texts(tiny, batch_size=1, temperature=temperature) == reference
+    assert texts(tiny, order=[8, 3, 0, 5, 1, 2, 7, 6, 4], temperature=temperature) == reference
+
+
+def test_seed_and_index_make_different_texts(tiny):
+    model, processor, prompts, images = tiny
+    decoding = Decoding(8, 4, temperature=2.0)
+    first, second = (
+        generate(model, processor, prompts, images, decoding, indices=[index] * len(prompts))
+        for index in (0, 1)
+    )
+    assert first != second
+    assert texts(tiny, temperature=2.0, seed=1) != texts(tiny, temperature=2.0, seed=2)
+    assert (
+        len({answer_seed(seed, name, index) for seed in range(3) for name in "ab" for index in range(3)})
+        == 18
+    )
+
+
+def test_top_p_keeps_the_most_likely_token_alone_when_it_is_small(tiny):
+    assert texts(tiny, temperature=1.5, top_p=1e-6) == texts(tiny)
+
+
+def test_the_noise_draws_from_the_softmax():
+    scores, temperature, draws = torch.tensor([2.0, 1.0, 0.0, -1.0]), 0.7, 20_000
+    noise = GumbelNoise([7], temperature)
+    picked = torch.tensor([int(noise(torch.zeros(1, 0), scores[None]).argmax()) for _ in range(draws)])
+    expected = torch.softmax(scores / temperature, 0) * draws
+    assert (
+        chisquare(
+            torch.bincount(picked, minlength=4).numpy(), expected.double().numpy(), sum_check=False
+        ).pvalue
+        > 0.01
+    )
+
+
+def test_progress_counts_every_answer(tiny):
+    model, processor, prompts, images = tiny
+    counted: list[int] = []
+    generate(model, processor, prompts, images, Decoding(2, 4), advance=counted.append)
+    assert sum(counted) == len(prompts)
+
+
+def test_a_missing_image_is_named(tiny):
+    model, processor, _, images = tiny
+    with pytest.raises(UserError, match="gone.png"):
+        generate(model, processor, [Prompt("p", "what", "gone.png")], images, Decoding(2, 1))
