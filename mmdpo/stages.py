@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,17 @@ def _require(config: Config, stage: Stage) -> None:
         raise UserError(
             f"there are no {step.kind} for these settings yet: run the same line with stage={stage.value}"
         )
+
+
+def describe_data(config: Config, stage: Stage) -> Iterator[str]:
+    """A line for each data stage up to this one: where its result lies, or that it would be made."""
+    if config.data.path is not None or config.is_base:
+        return
+    order = list(DATA_STAGES)
+    for step in order[: order.index(stage) + 1] if stage in order else order:
+        kind, key = DATA_STAGES[step].kind, DATA_STAGES[step].key(config)
+        path = cached_path(kind, key)
+        yield f"{kind}: {path}" if path.exists() else f"{kind}: would be made (stage={step.value})"
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,16 @@ def test_dry_run_names_the_points_and_does_nothing(tmp_path):
     assert not list(tmp_path.rglob("status.json"))
 
 
+def test_dry_run_of_a_stage_says_what_it_would_make(tmp_path):
+    done = launch("stage=annotate", "dry_run=true", "data.seed=77", f"out={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "prompts: would be made (stage=prompts)",
+        "completions: would be made (stage=sample)",
+        "annotations: would be made (stage=annotate)",
+    ]
+
+
 def test_an_axis_on_the_command_line_replaces_the_studys(tmp_path):
     done = launch("sweep=data_scaling", "data_scale=0.1", "dry_run=true", f"out={tmp_path}")
     assert done.stdout.count("would train and measure") == 1

@@ -39,7 +39,7 @@ def _do(configs: list[Config]) -> list[Outcome]:
     if any((config.stage, config.dry_run) != (stage, dry_run) for config in configs):
         raise UserError("stage and dry_run cannot be swept: give each one value")
     if dry_run:
-        describe(configs)
+        describe(configs, stage)
         return []
     return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
 

@@ -82,8 +82,14 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     return outcomes
 
 
-def describe(configs: Sequence[Config]) -> None:
-    """Say what `run_sweep` would do, and do nothing."""
+def describe(configs: Sequence[Config], stage: Stage) -> None:
+    """Say what `run_sweep` or `run_stage` would do, and do nothing."""
+    from mmdpo import stages
+
+    for line in dict.fromkeys(line for config in configs for line in stages.describe_data(config, stage)):
+        say(line)
+    if stage not in (Stage.experiment, Stage.train, Stage.evaluate):
+        return
     points = {p.folder: p for config in configs for p in [*baselines(config), point(config)]}
     for folder, p in points.items():
         steps = "measure" if p.config.is_base else "train and measure"
