@@ -1,0 +1,11 @@
+"""The miniature: a small world, two small LLaVA-shaped models that live in it, and questions to ask them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""The shipped models: `instruct` (before visual instruction tuning) and `llava` (after it)."""
+
+INSTRUCT = WEIGHTS / "instruct"
+LLAVA = WEIGHTS / "llava"

@@ -1,0 +1,63 @@
+"""The language of the miniature: its words, and the few rules by which sentences are joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+COLOURS = ("red", "blue", "green", "yellow", "purple", "orange")
+SHAPES = ("circle", "square", "triangle", "star", "cross")
+PLURALS = {shape: "crosses" if shape == "cross" else shape + "s" for shape in SHAPES}
+CELLS = tuple(letter + digit for digit in "1234" for letter in "ABCD")
+"""Names of the 4 x 4 grid's cells, row by row: A1 is top left, D1 top right, D4 bottom right."""
+NUMBERS = tuple(str(number) for number in range(31))
+NAMES = ("Anna", "Ben", "Carl", "Dora", "Emma", "Finn", "Greta", "Hugo")
+ANIMALS = ("cat", "dog", "horse", "cow", "sheep", "bird", "fish", "mouse")
+FRUITS = ("apples", "pears", "plums", "grapes", "lemons", "peaches")
+PLACES = ("garden", "house", "school", "river", "forest", "market")
+ADJECTIVES = ("old", "young", "small", "big", "happy", "quiet")
+PAST = {"sees": "saw", "has": "had", "likes": "liked", "sells": "sold", "finds": "found"}
+COMPARED = {"older": "oldest", "taller": "tallest", "faster": "fastest", "richer": "richest"}
+TRENDS = ("rising", "falling", "mixed")
+ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+
+BRIEF = "Answer briefly."
+"""The marker by which a question asks for a word instead of a sentence."""
+
+PUNCTUATION = (".", ",", ":", "?", ";", "-", "!", "(", ")")
+_SENTENCES = (  # their order decides the token ids, and so belongs to the shipped weights
+    "What colour is the shape in? Where Which There are is a an and no none not yes Yes No, How many",
+    "shapes there? Is Describe the image. What can you see chart bar bars value of this do the trend from",
+    "left to right than tallest shortest taller shorter sum difference The order Sort these numbers by",
+    "size small to large Write sentence with words about who Who was were at In it It all now has have",
+    "gives Does Do does more less because why animals fruits place places name named colours Put in past:",
+    "Replace here Here Rewrite And how much left lists list As be or for that most least on named.",
+    "sentence",
+    BRIEF,
+)
+_FUNCTION_WORDS = tuple(
+    dict.fromkeys(word.strip(".,:?") for sentence in _SENTENCES for word in sentence.split())
+)
+
+WORDS: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        (*PUNCTUATION, *COLOURS, *SHAPES, *PLURALS.values(), *CELLS, *NUMBERS, *NAMES, *ANIMALS, *FRUITS)
+        + (*PLACES, *ADJECTIVES, *PAST, *PAST.values(), *COMPARED, *COMPARED.values(), *TRENDS)
+        + (*ATTRIBUTES, *_FUNCTION_WORDS)
+    )
+)
+"""Every word and mark of the language, in the order of their token ids."""
+
+
+def a(noun: str) -> str:
+    """The noun with its indefinite article."""
+    return ("an " if noun[0] in "aeiou" else "a ") + noun
+
+
+def listed(items: Sequence[str]) -> str:
+    """'x', 'x and y', 'x, y and z'."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def attribute_sentence(values: Sequence[int]) -> str:
+    """Five ratings in words, in the order of `Rating`'s fields: what SteerLM puts after a question."""
+    return " ".join(f"{name} {value}" for name, value in zip(ATTRIBUTES, values, strict=True)) + "."
