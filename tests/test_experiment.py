@@ -102,7 +102,7 @@ def test_the_same_line_again_trains_nothing(sweep):
 def test_status_report_and_compare_read_the_study(sweep):
     _, study = sweep
     status = program("-m", "mmdpo", "status", str(study))
-    assert status.returncode == 0 and "done" in status.stdout
+    assert status.returncode == 0 and "base" in status.stdout and "0.3" in status.stdout
     assert program("-m", "mmdpo", "report", str(study)).returncode == 0
     base, point = points(study)[0], points(study)[-1]
     compared = program("-m", "mmdpo", "compare", str(base), str(point))

@@ -127,7 +127,9 @@ def read_study(folder: Path) -> Study:
     for row in rows:
         if trained and row.config and row.role != TRAINED:
             flat = flatten(row.config)
-            row.settings = {key: flat.get(key) for key in trained[0].settings}
+            # data, judge and training mean nothing for a model that was not trained
+            known = (key for key in trained[0].settings if key.startswith(("model", "bench")))
+            row.settings = {key: flat.get(key) for key in known}
     return Study(folder.resolve().name, folder, sorted(rows, key=_order))
 
 

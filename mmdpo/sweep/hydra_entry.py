@@ -40,7 +40,7 @@ def _do(configs: list[Config]) -> list[Outcome]:
         raise UserError("stage and dry_run cannot be swept: give each one value")
     if dry_run:
         describe(configs, stage)
-        return []
+        raise SystemExit(0)  # a searching sweeper would ask for scores and go on
     return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
 
 

@@ -67,7 +67,8 @@ def _draw(axes: Axes, metric: str, groups: list[Group], *, full: bool) -> None:
         axes.plot(
             group.seeds(metric), [y] * len(group.seeds(metric)), "o", color=colour, alpha=0.3, markersize=3.5
         )
-        axes.plot(score.value, y, marker="o" if group.role == TRAINED else "D", color=colour, zorder=3)
+        marker = "o" if group.role == TRAINED else "D"
+        axes.plot(score.value, y, marker=marker, color=colour, zorder=3, clip_on=False)
         axes.text(
             1.02,
             y,
