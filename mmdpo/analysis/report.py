@@ -115,8 +115,8 @@ def parts_table(study: Study, benchmark: str) -> Cells:
 
 
 def category_table(study: Study, benchmark: str) -> Cells:
-    """A benchmark's score in each of its categories."""
-    return _sub_table(study, benchmark, lambda rest: rest.startswith("category/"))
+    """A benchmark's score in each of its categories, and near and far from the training questions."""
+    return _sub_table(study, benchmark, lambda rest: rest.startswith(("category/", "distance/")))
 
 
 def training_table(study: Study) -> Cells:

@@ -24,6 +24,7 @@ class Judged:
     score: float
     parts: dict[str, float]
     words: int
+    distance: str = ""  # of the miniature's text tasks from its visual questions: near or far
 
 
 def judged(prompt: Prompt, answer: str, rate: Callable[[Prompt, str], Rating]) -> Judged:
@@ -38,16 +39,19 @@ def judged(prompt: Prompt, answer: str, rate: Callable[[Prompt, str], Rating]) -
         score=scale(rating),
         parts=parts,
         words=len(answer.split()),
+        distance=prompt.facts.get("distance", ""),
     )
 
 
 def summarize(items: Sequence[Judged], bench: BenchConfig) -> dict[str, Score]:
-    """The mean score (key ""), its parts, the answers' length in words, and a score a category."""
+    """The mean score (key ""), its parts, the answers' length, and a score a category and distance."""
     scores = {"": score([[item.score for item in items]], bench)}
     for part in PARTS:
         scores[part] = score([[item.parts[part] for item in items]], bench)
     scores["words"] = score([[item.words for item in items]], bench)
-    for category in sorted({item.category for item in items}):
-        of_category = [item.score for item in items if item.category == category]
-        scores[f"category/{category}"] = score([of_category], bench)
+    for kind in ("category", "distance"):
+        names = {getattr(item, kind) for item in items} - {""}
+        for name in sorted(names) if len(names) > 1 else []:  # of one alone it is the score itself
+            alike = [item.score for item in items if getattr(item, kind) == name]
+            scores[f"{kind}/{name}"] = score([alike], bench)
     return scores
