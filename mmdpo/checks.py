@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmdpo.config import AXES, LOSSES, Config, methods_using, options
 from mmdpo.errors import UserError
+from mmdpo.models.paths import resolve_path
 
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
 
@@ -117,6 +118,9 @@ def _inputs(config: Config) -> Iterator[str]:
         yield f"data.path={data.path}: there is no such file; type data.path=FILE"
     if data.image_root is not None and not Path(data.image_root).is_dir():
         yield f"data.image_root={data.image_root}: there is no such folder; type data.image_root=DIR"
-    path = config.model.path
-    if path.startswith((".", "/", "~")) and not Path(path).expanduser().is_dir():
-        yield f"model.path={path}: there is no such folder; type model.path=FOLDER or a hub id"
+    for key in ("path", "before_visual_tuning"):
+        try:
+            if path := getattr(config.model, key):
+                resolve_path(path)
+        except UserError as error:
+            yield str(error).replace("model.path=", f"model.{key}=")

@@ -82,6 +82,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
             "data.image_root=no: there is no such folder",
         ),
         (["model.path=./no"], "model.path=./no: there is no such folder"),
+        (["model.before_visual_tuning=/no"], "model.before_visual_tuning=/no: there is no such folder"),
         (["model.dtype=int8"], "model.dtype=int8: allowed are"),
         (["+colour=red"], "colour is no key of the config"),
         (["++train.colour=red"], "train.colour is no key of the config"),

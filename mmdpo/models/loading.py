@@ -1,15 +1,15 @@
-"""Models and processors in Hugging Face format: where they lie, loading them, naming their content."""
+"""Models and processors in Hugging Face format: loading them, naming their content."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.models.paths import resolve_path
 from mmdpo.models.quiet import quiet
 from mmdpo.store import cache_root
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-PACKAGE = "pkg://"
 WEIGHT_FILES = ("config.json", "*.safetensors")
 PROCESSOR_FILES = (
     "tokenizer*",
@@ -31,30 +30,6 @@ PROCESSOR_FILES = (
 )
 DTYPES = ("auto", "bfloat16", "float32")
 LARGE = 1 << 26  # bytes; the digest of a larger file is remembered from run to run
-
-
-def resolve_path(path: str) -> str:
-    """The folder behind `model.path`; a hub id stays as it is.
-
-    `pkg://package/folder` is a folder inside an installed package. Raises UserError for a folder
-    that does not exist.
-    """
-    if path.startswith(PACKAGE):
-        package, _, inside = path.removeprefix(PACKAGE).partition("/")
-        spec = importlib.util.find_spec(package) if package.isidentifier() else None
-        for root in (spec.submodule_search_locations or []) if spec else []:
-            if (Path(root) / inside).is_dir():
-                return str(Path(root) / inside)
-        raise UserError(f"model.path={path}: there is no folder {inside!r} in the package {package!r}.")
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return str(folder.resolve())
-    if path.startswith((".", "/", "~")) or path.count("/") != 1 or path.endswith("/"):
-        raise UserError(
-            f"model.path={path}: there is no such folder. Type model.path=FOLDER with an existing folder, "
-            "or a hub id such as model.path=llava-hf/llava-1.5-7b-hf."
-        )
-    return path
 
 
 def torch_dtype(dtype: str) -> torch.dtype:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mmdpo.config import AXES, Config
 from mmdpo.files import file_fingerprint, fingerprint
+from mmdpo.models.paths import PACKAGE, resolve_path
 
 
 class Role(Enum):
@@ -29,7 +31,7 @@ NOT_RESULT = frozenset(
 )
 """Settings that do not change a result, and so are no part of a point's identity."""
 
-OF_BASE = frozenset(["model.path", "model.dtype", "bench"])
+OF_BASE = frozenset(["model.path", "model.weights", "model.dtype", "bench"])
 """The settings that the untouched model's scores depend on."""
 
 
@@ -84,13 +86,21 @@ def baselines(config: Config) -> list[Point]:
 
 
 def identity(config: Config) -> dict[str, Any]:
-    """What a point's result depends on, as a flat `key: value`; files of data by their content."""
+    """What a point's result depends on, as a flat `key: value`; data and shipped models by their content."""
     flat = {key: value for key, value in flatten(config).items() if not _under(key, NOT_RESULT)}
+    if config.model.path.startswith(PACKAGE):
+        flat["model.weights"] = _weights(config.model.path)
     if config.is_base:
         return {key: value for key, value in flat.items() if _under(key, OF_BASE)}
     if config.data.path is not None:
         flat["data.path"] = file_fingerprint(Path(config.data.path))
     return flat
+
+
+@cache
+def _weights(path: str) -> str:
+    """Of a model that comes with a package and may change with it."""
+    return file_fingerprint(Path(resolve_path(path)) / "model.safetensors")
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where models lie, and what names their content."""
+"""Loading models, and what names their content."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from mmdpo.models.loading import (
     load_model,
     load_processor,
     processor_fingerprint,
-    resolve_path,
     torch_dtype,
     weights_fingerprint,
 )
@@ -25,36 +24,6 @@ from tests.tiny import save_tiny_llava
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_llava(tmp_path_factory.mktemp("tiny"))
-
-
-def test_a_package_folder_is_found() -> None:
-    assert resolve_path("pkg://mmdpo/training") == str(Path(loading.__file__).parents[1] / "training")
-
-
-def test_a_local_folder_is_itself(tmp_path: Path) -> None:
-    assert resolve_path(str(tmp_path)) == str(tmp_path.resolve())
-
-
-def test_a_hub_id_stays() -> None:
-    assert resolve_path("llava-hf/llava-1.5-7b-hf") == "llava-hf/llava-1.5-7b-hf"
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/no/such",
-        "./nowhere",
-        "~/nowhere/at/all",
-        "a/b/c",
-        "plain",
-        "pkg://mmdpo/no",
-        "pkg://nope/x",
-        "pkg://",
-    ],
-)
-def test_a_missing_folder_names_the_override(path: str) -> None:
-    with pytest.raises(UserError, match="model.path="):
-        resolve_path(path)
 
 
 def test_dtypes() -> None:

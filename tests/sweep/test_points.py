@@ -51,7 +51,7 @@ def test_what_does_not_change_a_result_keeps_the_folder(override):
 
 
 def test_the_keys_left_out_of_the_identity_exist():
-    keys = set(flatten(CONFIG))
+    keys = {*flatten(CONFIG), *identity(CONFIG)}
     for root in NOT_RESULT | OF_BASE:
         assert any(key == root or key.startswith(root + ".") for key in keys), root
 
@@ -80,6 +80,13 @@ def test_own_data_is_known_by_its_content(tmp_path):
     assert point(compose_config(["data=pairs", f"data.path={tmp_path}/moved.jsonl"])).name == first
     file.write_text("{} \n")
     assert point(compose_config(overrides)).name != first
+
+
+def test_shipped_models_are_known_by_their_content(monkeypatch):
+    before = point(CONFIG).name, *(p.name for p in baselines(CONFIG))
+    monkeypatch.setattr("mmdpo.sweep.points._weights", lambda path: "others")
+    after = point(CONFIG).name, *(p.name for p in baselines(CONFIG))
+    assert not set(before) & set(after)
 
 
 def test_identity_is_plain_data():

@@ -1,0 +1,34 @@
+"""Where a model lies: `model.path` as a folder or hub id. Light: configs are checked with it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from mmdpo.errors import UserError
+
+PACKAGE = "pkg://"
+
+
+def resolve_path(path: str) -> str:
+    """The folder behind `model.path`; a hub id stays as it is.
+
+    `pkg://package/folder` is a folder inside an installed package. Raises UserError for a folder
+    that does not exist.
+    """
+    if path.startswith(PACKAGE):
+        package, _, inside = path.removeprefix(PACKAGE).partition("/")
+        spec = importlib.util.find_spec(package) if package.isidentifier() else None
+        for root in (spec.submodule_search_locations or []) if spec else []:
+            if (Path(root) / inside).is_dir():
+                return str(Path(root) / inside)
+        raise UserError(f"model.path={path}: there is no folder {inside!r} in the package {package!r}.")
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return str(folder.resolve())
+    if path.startswith((".", "/", "~")) or path.count("/") != 1 or path.endswith("/"):
+        raise UserError(
+            f"model.path={path}: there is no such folder. Type model.path=FOLDER with an existing folder, "
+            "or a hub id such as model.path=llava-hf/llava-1.5-7b-hf."
+        )
+    return path

@@ -1,0 +1,41 @@
+"""Where models lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mmdpo.errors import UserError
+from mmdpo.models import paths
+from mmdpo.models.paths import resolve_path
+
+
+def test_a_package_folder_is_found() -> None:
+    assert resolve_path("pkg://mmdpo/training") == str(Path(paths.__file__).parents[1] / "training")
+
+
+def test_a_local_folder_is_itself(tmp_path: Path) -> None:
+    assert resolve_path(str(tmp_path)) == str(tmp_path.resolve())
+
+
+def test_a_hub_id_stays() -> None:
+    assert resolve_path("llava-hf/llava-1.5-7b-hf") == "llava-hf/llava-1.5-7b-hf"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/no/such",
+        "./nowhere",
+        "~/nowhere/at/all",
+        "a/b/c",
+        "plain",
+        "pkg://mmdpo/no",
+        "pkg://nope/x",
+        "pkg://",
+    ],
+)
+def test_a_missing_folder_names_the_override(path: str) -> None:
+    with pytest.raises(UserError, match="model.path="):
+        resolve_path(path)
