@@ -87,7 +87,7 @@ def train(
             model, dpo_config(cfg, checkpoints), rows, processor, lora(model, cfg.model.lora)
         )
         resumed(start.step if start else 0)
-        with progress("train", total_steps(cfg, len(pairs))) as advance:
+        with progress("training", total_steps(cfg, len(pairs))) as advance:
             _attach(trainer, cfg, run, log, advance)
             advance(start.step if start else 0)
             trainer.train(resume_from_checkpoint=str(start.path) if start else None)

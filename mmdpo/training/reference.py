@@ -21,6 +21,7 @@ from mmdpo.models.loading import (
     weights_fingerprint,
 )
 from mmdpo.models.quiet import quiet
+from mmdpo.progress import progress
 from mmdpo.records import PreferencePair
 from mmdpo.training.collate import PreferenceCollator
 from mmdpo.training.rows import contents, tokenised, usable
@@ -158,7 +159,11 @@ def _log_probs(
     size = cfg.train.reference_batch_size
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     sums, counts = torch.zeros(2, len(rows)), torch.zeros(2, len(rows), dtype=torch.long)
-    with fused_head(model.to(device).eval()), torch.inference_mode():
+    with (
+        fused_head(model.to(device).eval()),
+        torch.inference_mode(),
+        progress("reference", len(order)) as advance,
+    ):
         for start in range(0, len(order), size):
             places = order[start : start + size]
             batch = collate([rows[place] for place in places])
@@ -169,6 +174,7 @@ def _log_probs(
             logps = model(**inputs, labels=labels, use_cache=False, fused_lm_head=True).log_probs.sum(dim=1)
             sums[:, places] = logps.float().cpu().view(2, -1)
             counts[:, places] = mask.sum(dim=1).cpu().view(2, -1)
+            advance(len(places))
     return {
         "chosen_sum": sums[0].clone(),
         "rejected_sum": sums[1].clone(),

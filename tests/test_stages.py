@@ -1,0 +1,90 @@
+"""The data stages, from prompts to pairs: deterministic, chained, and clear about what is missing."""
+
+from pathlib import Path
+
+import pytest
+
+from mmdpo.compose import compose_config
+from mmdpo.config import Stage
+from mmdpo.errors import UserError
+from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, read_records
+from mmdpo.stages import DATA_STAGES, describe_data, made, pair_set, run_data_stage
+
+SMALL = ["data.prompts=24", "data.sampling.batch_size=8", "data.sampling.max_new_tokens=16"]
+
+
+def files(cache: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(cache)): path.read_bytes()
+        for path in sorted(cache.rglob("*"))
+        if path.is_file() and not path.name.endswith(".lock")
+    }
+
+
+def test_the_same_settings_make_the_same_bytes_twice(tmp_path, monkeypatch):
+    caches = [tmp_path / "one", tmp_path / "two"]
+    for cache, batch_size in zip(caches, (8, 5), strict=True):  # the batch size is no setting of the data
+        monkeypatch.setenv("MMDPO_CACHE", str(cache))
+        made(compose_config([*SMALL, f"data.sampling.batch_size={batch_size}"]), Stage.build)
+    one, two = map(files, caches)
+    assert any(name.endswith(".png") for name in one)
+    assert {name.split("/")[0] for name in one} == {step.kind for step in DATA_STAGES.values()}
+    assert one == two
+
+
+def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
+    config = compose_config(SMALL)
+    folder = {stage: made(config, stage) for stage in DATA_STAGES}
+    prompts = list(read_records(folder[Stage.prompts] / "prompts.jsonl", Prompt))
+    completions = list(read_records(folder[Stage.sample] / "completions.jsonl", Completion))
+    annotations = list(read_records(folder[Stage.annotate] / "annotations.jsonl", Annotation))
+    pairs = list(read_records(folder[Stage.build] / "pairs.jsonl", PreferencePair))
+    ids = [prompt.id for prompt in prompts]
+    assert [(c.prompt_id, c.index) for c in completions] == [(id_, n) for id_ in ids for n in range(4)]
+    assert [annotation.prompt_id for annotation in annotations] == ids
+    assert {len(annotation.ratings) for annotation in annotations} == {4}
+    assert 0 < len(pairs) < len(ids)
+    assert [pair.id for pair in pairs] == [id_ for id_ in ids if id_ in {pair.id for pair in pairs}]
+    assert pair_set(config).counts == {"prompts": 24, "pairs": len(pairs)}
+
+
+@pytest.mark.parametrize(
+    ("override", "remade"),
+    [
+        ("data.seed=1", 4),
+        ("data.sampling.temperature=0.9", 3),
+        ("judge=longer", 2),
+        ("method.pair_margin=3", 1),
+        ("train.epochs=2", 0),
+        ("data.sampling.batch_size=2", 0),
+    ],
+)
+def test_a_setting_remakes_its_stage_and_the_later_ones(override, remade):
+    before, after = (
+        [step.key(compose_config([*SMALL, *more])) for step in DATA_STAGES.values()]
+        for more in ([], [override])
+    )
+    changed = [one != two for one, two in zip(before, after, strict=True)]
+    assert changed == [False] * (4 - remade) + [True] * remade
+
+
+def test_a_stage_alone_names_the_one_before_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
+    config = compose_config(SMALL)
+    with pytest.raises(UserError, match="stage=prompts"):
+        run_data_stage(config, Stage.reference)
+    run_data_stage(config, Stage.prompts)
+    with pytest.raises(UserError, match="no completions .* stage=sample"):
+        run_data_stage(config, Stage.annotate)
+    assert [line.split(":")[0] for line in describe_data(config, Stage.sample)] == ["prompts", "completions"]
+
+
+def test_own_pairs_have_no_data_stages(tmp_path):
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"prompt": "Why?", "chosen": "So it is.", "rejected": "No."}\n')
+    config = compose_config(["data=pairs", f"data.path={file}"])
+    with pytest.raises(UserError, match="data=pairs brings its own pairs"):
+        run_data_stage(config, Stage.build)
+    assert not list(describe_data(config, Stage.experiment))
+    assert pair_set(config).counts == {"rows": 1, "pairs": 1}
