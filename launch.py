@@ -4,6 +4,7 @@ python launch.py -m method=dpo beta=0.1,0.2,0.3
 """
 
 import os
+import sys
 
 # A thread that waits for the others sleeps: two runs on one machine would else slow each other tenfold.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded
@@ -24,4 +25,7 @@ def main(config: DictConfig) -> float | None:
 
 if __name__ == "__main__":
     register()
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same line goes on from the last checkpoint")

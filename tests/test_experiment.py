@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mmdpo.compose import compose_config
 from mmdpo.files import file_fingerprint, read_json
+from mmdpo.sweep.points import point as point_of
 from tests.program import ROOT, launch, program
 
 pytestmark = pytest.mark.slow
@@ -126,19 +127,40 @@ def test_a_failed_point_does_not_stop_the_others_and_is_tried_again(tmp_path):
     assert [read_json(p / "status.json")["attempts"] for p in points(tmp_path / "nano")].count(2) == 1
 
 
+def start_and_wait_for_step(line: list[str], out: Path, name: str, step: int) -> subprocess.Popen:
+    """The line in a process of its own, once the point has logged so many steps."""
+    command = [sys.executable, "launch.py", *line, f"out={out}"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    log = out / "nano" / name / "metrics.jsonl"
+    while not log.exists() or len(metrics(log.parent)) < step:
+        assert process.poll() is None, "it ended before it could be disturbed"
+        time.sleep(0.01)
+    return process
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path):
+    line = ["train.epochs=4", "train.save_steps=2", *SMALL]
+    name = point_of(compose_config(line)).name
+    process = start_and_wait_for_step(line, tmp_path, name, 2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "the same line goes on" in stderr
+    assert "Traceback" not in stderr
+    assert read_json(tmp_path / "nano" / name / "status.json")["error"] == "interrupted"
+
+
 def test_a_killed_and_resumed_point_equals_an_undisturbed_one(tmp_path):
     line = ["train.epochs=4", "train.save_steps=2", *SMALL]
     assert launch(*line, f"out={tmp_path / 'calm'}").returncode == 0
     (calm,) = (tmp_path / "calm" / "nano").glob("dpo-*")
 
-    command = [sys.executable, "launch.py", *line, f"out={tmp_path / 'killed'}"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     killed = tmp_path / "killed" / "nano" / calm.name
-    while not (killed / "metrics.jsonl").exists() or len(metrics(killed)) < 5:
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process = start_and_wait_for_step(line, tmp_path / "killed", calm.name, 5)
+    process.kill()
+    process.communicate()
     assert not (killed / "adapter").exists()
     assert "interrupted" in program("-m", "mmdpo", "status", str(killed.parent)).stdout
 

@@ -15,6 +15,7 @@ import transformers
 from transformers import LlavaForConditionalGeneration
 
 from mmdpo.files import file_fingerprint, read_json, write_json, written_aside
+from mmdpo.models.quiet import quiet
 from mmdpo.nano.card import text as card_text
 from mmdpo.nano.measure import digest, measure, pair_share, paired_difference
 from mmdpo.nano.processor import processor
@@ -82,14 +83,15 @@ def build(
 
 def retune(instruct: Path, recipe: Recipe, seed: int) -> LlavaForConditionalGeneration:
     """The saved base model after visual instruction tuning with this seed."""
-    model = LlavaForConditionalGeneration.from_pretrained(instruct, dtype=torch.float32)
+    with quiet():
+        model = LlavaForConditionalGeneration.from_pretrained(instruct, dtype=torch.float32)
     with progress("visual tuning", recipe.tuning_steps) as advance:
         return tune(model, recipe, seed, _tick(advance))
 
 
 def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
     """Model, generation settings and processor in one folder, which appears whole or not at all."""
-    with written_aside(folder) as aside:
+    with quiet(), written_aside(folder) as aside:
         model.save_pretrained(aside)
         processor().save_pretrained(aside)
 
