@@ -2,81 +2,54 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import torch
-from PIL import Image
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from mmdpo.config import BenchConfig
 from mmdpo.evaluation.presence import says_yes
+from mmdpo.evaluation.scores import score as mean_score
 from mmdpo.judge.oracle import rate, score
+from mmdpo.models.generate import Decoding, generate
 from mmdpo.nano import heldout
 from mmdpo.records import Prompt
 
 BATCH = 100
-RESAMPLES = 2000
+MAX_NEW_TOKENS = 64
+TEMPERATURE = 0.7  # paper, 3.1
 PAIR_GAP = 2
 """The difference of merit from which two answers make a preference pair (paper, 3.2)."""
 
 
-def messages(prompt: Prompt) -> list[dict[str, Any]]:
-    """The prompt as a chat; an image goes before the first question."""
-    turns: list[dict[str, Any]] = []
-    for earlier in prompt.history:
-        turns += [
-            {"role": "user", "content": [{"type": "text", "text": earlier.question}]},
-            {"role": "assistant", "content": [{"type": "text", "text": earlier.answer}]},
-        ]
-    turns.append({"role": "user", "content": [{"type": "text", "text": prompt.question}]})
-    if prompt.image:
-        turns[0]["content"].insert(0, {"type": "image"})
-    return turns
-
-
-@torch.inference_mode()
 def answers(
     model: LlavaForConditionalGeneration,
     processor: LlavaProcessor,
     prompts: Sequence[Prompt],
     folder: Path,
-    samples: int = 0,
-    temperature: float = 0.7,
+    samples: int = 1,
+    temperature: float = 0.0,
+    seed: int = 0,
 ) -> list[list[str]]:
-    """For each prompt its greedy answer, or `samples` sampled ones; all prompts have an image, or none."""
-    given: list[list[str]] = []
-    how: dict[str, Any] = {"do_sample": False}
-    if samples:
-        how = {"do_sample": True, "temperature": temperature, "top_k": 0, "num_return_sequences": samples}
-    for start in range(0, len(prompts), BATCH):
-        part = prompts[start : start + BATCH]
-        texts = [
-            processor.apply_chat_template(messages(prompt), add_generation_prompt=True) for prompt in part
-        ]
-        images = [Image.open(folder / prompt.image) for prompt in part if prompt.image]
-        inputs = processor(
-            text=texts, images=images or None, padding=True, padding_side="left", return_tensors="pt"
-        )
-        made = model.generate(**inputs, max_new_tokens=64, **how)
-        told = processor.batch_decode(made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        given += [told[place : place + max(1, samples)] for place in range(0, len(told), max(1, samples))]
-    return given
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The bootstrap's 95 % interval of the mean (percentiles, fixed seed)."""
-    rng = random.Random(0)
-    means = sorted(mean(rng.choices(values, k=len(values))) for _ in range(RESAMPLES))
-    return means[round(0.025 * RESAMPLES)], means[round(0.975 * RESAMPLES) - 1]
+    """For each prompt its answers: one, the greedy one, unless told."""
+    asked = [(prompt, index) for prompt in prompts for index in range(samples)]
+    decoding = Decoding(MAX_NEW_TOKENS, BATCH, temperature=temperature, seed=seed)
+    questions, indices = [prompt for prompt, _ in asked], [index for _, index in asked]
+    given = generate(model, processor, questions, folder, decoding, indices)
+    return [given[start : start + samples] for start in range(0, len(given), samples)]
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, 95 % interval and number of values."""
-    low, high = interval(values)
-    return {"mean": round(mean(values), 3), "low": round(low, 3), "high": round(high, 3), "n": len(values)}
+    """Mean, bootstrap interval and number of values."""
+    found = mean_score([values], BenchConfig())
+    return {
+        "mean": round(found.value, 3),
+        "low": round(found.low, 3),
+        "high": round(found.high, 3),
+        "n": found.n,
+    }
 
 
 def measure(
@@ -139,8 +112,7 @@ def pair_share(
     model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path, count: int, seed: int
 ) -> dict[str, Any]:
     """The share of preference prompts of whose four samples two differ enough in merit to make a pair."""
-    torch.manual_seed(seed)
     items = heldout.preference_items(count, "preference", seed, folder)
-    given = answers(model, processor, items, folder, samples=4)
+    given = answers(model, processor, items, folder, samples=4, temperature=TEMPERATURE, seed=seed)
     merits = [[rate(item, text).merit for text in texts] for item, texts in zip(items, given, strict=True)]
     return summary([float(max(row) - min(row) >= PAIR_GAP) for row in merits])
