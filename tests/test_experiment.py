@@ -183,6 +183,8 @@ def test_the_stages_run_alone_and_name_the_one_that_is_missing(tmp_path):
         assert done.returncode == 0, (stage, done.stderr)
     (point,) = (tmp_path / "nano").glob("dpo-*")
     assert read_json(point / "status.json")["state"] == "done"
+    launch("stage=train", *line)
+    assert read_json(point / "status.json")["attempts"] == 2  # one each: what is done is not done again
 
 
 def test_evaluate_before_train_says_so(tmp_path):

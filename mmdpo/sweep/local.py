@@ -48,7 +48,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     errors: dict[object, str] = {}
     for number, p in enumerate(missing, 1):
         say(f"[{number}/{len(missing)}] {p.name}")
-        if error := _run(p):
+        if error := _run(p, stages.experiment):
             errors[p.folder] = error
     report(list(asked.values()))
     outcomes = [_outcome(p, errors.get(p.folder)) for p in map(point, configs)]
@@ -111,23 +111,23 @@ def _lock(p: Point) -> FileLock:
 
 
 def _plan(p: Point) -> None:
-    """Leave a trace of the point, unless another process is at it."""
+    """Leave a trace of the point, unless it is done or another process is at it."""
     with suppress(Timeout), _lock(p):
+        if status.is_done(p.folder):
+            return
         status.plan(p.folder)
         with written_aside(p.folder / "config.yaml") as aside:
             OmegaConf.save(OmegaConf.structured(p.config), aside)
 
 
-def _run(p: Point, work: Callable[[Point], object] | None = None) -> str | None:
-    """Run one point; returns the reason where it failed."""
-    from mmdpo import stages
-
+def _run(p: Point, work: Callable[[Point], object]) -> str | None:
+    """Do the work of one point; returns the reason where it failed."""
     try:
         with _lock(p):
             if status.is_done(p.folder):
                 return None  # another process was faster
             status.start(p.folder)
-            (work or stages.experiment)(p)
+            work(p)
             if (p.folder / "result.json").exists():
                 status.finish(p.folder)
             else:
