@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmdpo.config import AXES, LOSSES, Config, methods_using, options
+from mmdpo.config import AXES, BENCHMARKS, DTYPES, LOSSES, Config, methods_using, options
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path
-
-BENCHMARKS = ("text", "visual", "presence", "text_noisy")
 
 
 def check(config: Config) -> None:
@@ -91,8 +89,8 @@ def _axes(config: Config) -> Iterator[str]:
 def _names(config: Config) -> Iterator[str]:
     if config.method.loss not in LOSSES:
         yield f"method.loss={config.method.loss}: unknown; allowed are {', '.join(LOSSES)}"
-    if config.model.dtype not in ("auto", "float32", "bfloat16"):
-        yield f"model.dtype={config.model.dtype}: allowed are auto, float32, bfloat16"
+    if config.model.dtype not in DTYPES:
+        yield f"model.dtype={config.model.dtype}: allowed are {', '.join(DTYPES)}"
     for name in config.bench.benchmarks:
         if name not in BENCHMARKS:
             yield f"bench.benchmarks: {name} is unknown; allowed are {', '.join(BENCHMARKS)}"

@@ -1,4 +1,4 @@
-"""The typed schema of everything in conf/, and the checks between its fields.
+"""The typed schema of everything in conf/; checks.py holds the checks between its fields.
 
 Numbers that a run depends on live here or in the YAML, with unit and source. This module imports
 neither torch nor anything that does: it is on the path of `launch.py --cfg job`.
@@ -23,6 +23,12 @@ LOSSES = (
     "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
 )  # fmt: skip
 """What `method.loss` takes: TRL's `DPOConfig.loss_type`."""
+
+BENCHMARKS = ("text", "visual", "presence", "text_noisy")
+"""What `bench.benchmarks` takes: a file of mmdpo/evaluation each."""
+
+DTYPES = ("auto", "bfloat16", "float32")
+"""What `model.dtype` takes."""
 
 
 class Stage(Enum):

@@ -121,6 +121,12 @@ def made(config: Config, stage: Stage) -> Path:
     return cached(step.kind, step.key(config), lambda folder: step.make(config, folder))
 
 
+def _before(stage: Stage) -> list[Stage]:
+    """The data stages that come before a stage."""
+    order = list(DATA_STAGES)
+    return order[: order.index(stage)] if stage in order else order
+
+
 def _require(config: Config, stage: Stage) -> None:
     """Raise UserError where a data stage has not been run."""
     step = DATA_STAGES[stage]
@@ -134,8 +140,7 @@ def describe_data(config: Config, stage: Stage) -> Iterator[str]:
     """A line for each data stage up to this one: where its result lies, or that it would be made."""
     if config.data.path is not None or config.is_base:
         return
-    order = list(DATA_STAGES)
-    for step in order[: order.index(stage) + 1] if stage in order else order:
+    for step in [*_before(stage), *({stage} & DATA_STAGES.keys())]:
         kind, key = DATA_STAGES[step].kind, DATA_STAGES[step].key(config)
         path = cached_path(kind, key)
         yield f"{kind}: {path}" if path.exists() else f"{kind}: would be made (stage={step.value})"
@@ -272,8 +277,7 @@ def run_data_stage(config: Config, stage: Stage) -> None:
         raise UserError(
             f"stage={stage.value}: data={config.data.name} brings its own pairs; nothing is to be made"
         )
-    order = list(DATA_STAGES)
-    for earlier in order[: order.index(stage)] if stage in order else order:
+    for earlier in _before(stage):
         _require(config, earlier)
     if stage is Stage.reference:
         from mmdpo.training.reference import reference

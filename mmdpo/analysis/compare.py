@@ -89,23 +89,14 @@ def compare(a: Path, b: Path) -> Comparison:
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float]:
     """The percentile bootstrap interval (95 %, seeded) of the mean of per-item differences."""
-    import numpy as np
-    from scipy.stats import bootstrap
+    from mmdpo.config import BenchConfig
+    from mmdpo.evaluation.scores import score
 
     if len(differences) < 2:
         return math.nan, math.nan
-    data = np.asarray(differences, dtype=float)
-    if np.ptp(data) == 0:
-        return float(data[0]), float(data[0])
-    interval = bootstrap(
-        (data,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
+    settings = BenchConfig(resamples=RESAMPLES, confidence=CONFIDENCE, seed=SEED)
+    found = score([differences], settings)
+    return found.low, found.high
 
 
 def comparison_table(comparison: Comparison) -> Table:

@@ -7,7 +7,7 @@ from typing import Any
 from mmdpo.config import AXES, GROUPS
 
 # What changes no result, or is an axis already.
-IGNORED = {"stage", "dry_run", "out", "study", "objective", "sweep", "cluster", "tracking", *AXES}
+IGNORED = {"stage", "dry_run", "out", "study", "objective", "cluster", "tracking", *AXES}
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

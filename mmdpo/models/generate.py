@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
-from mmdpo.models.chat import messages
+from mmdpo.models.chat import IMAGE_TOKEN, messages
 from mmdpo.records import Prompt
 from mmdpo.sources.images import inside, open_image
 
@@ -86,7 +86,11 @@ def _generate_batch(
     model: Any, processor: Any, batch: Sequence[tuple[Prompt, int]], image_root: Path, decoding: Decoding
 ) -> list[str]:
     prompts = [prompt for prompt, _ in batch]
-    chats = [messages(prompt.question, prompt.history, prompt.image is not None) for prompt in prompts]
+    token = getattr(processor, "image_token", IMAGE_TOKEN)
+    chats = [
+        messages(prompt.question, prompt.history, bool(prompt.image), record=prompt.id, image_token=token)
+        for prompt in prompts
+    ]
     texts = [
         processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats
     ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.config import DTYPES
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.models.paths import resolve_path
@@ -28,7 +29,6 @@ PROCESSOR_FILES = (
     "chat_template*",
     "additional_chat_templates/*",
 )
-DTYPES = ("auto", "bfloat16", "float32")
 LARGE = 1 << 26  # bytes; the digest of a larger file is remembered from run to run
 
 
