@@ -5,14 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmdpo.config import AXES, BENCHMARKS, DTYPES, LOSSES, Config, methods_using, options
+from mmdpo.config import (
+    ATTRIBUTES,
+    AXES,
+    BENCHMARKS,
+    DTYPES,
+    LOSSES,
+    SMOOTHED,
+    ZERO_STAGES,
+    Config,
+    TrainOn,
+    methods_using,
+    options,
+)
 from mmdpo.errors import UserError
-from mmdpo.models.paths import resolve_path
+from mmdpo.models.paths import resolve_path, templates
 
 
 def check(config: Config) -> None:
     """Raise UserError naming every problem of this point, each with the override to type."""
-    problems = [*_ranges(config), *_axes(config), *_names(config), *_inputs(config)]
+    problems = [
+        *_ranges(config),
+        *_axes(config),
+        *_method(config),
+        *_names(config),
+        *_inputs(config),
+    ]
     if problems:
         raise UserError("\n".join(problems))
 
@@ -39,6 +57,14 @@ def _ranges(config: Config) -> Iterator[str]:
         "bench.max_new_tokens": config.bench.max_new_tokens,
         "bench.resamples": config.bench.resamples,
     }
+    if config.train.max_text_tokens is not None:
+        above_zero["train.max_text_tokens"] = config.train.max_text_tokens
+    if config.data_limit is not None:
+        above_zero["data_limit"] = config.data_limit
+    if config.method.fine_grained:
+        above_zero["method.fine_grained_weight"] = config.method.fine_grained_weight
+    if config.model.train_projector:
+        above_zero["model.projector_lr"] = config.model.projector_lr
     if config.beta is not None:
         above_zero["beta"] = config.beta
     if config.cluster.threads is not None:
@@ -80,17 +106,76 @@ def _axes(config: Config) -> Iterator[str]:
                 f"{axis}={value}: method={name} does not use {axis}; drop it, or choose "
                 f"method={'|'.join(methods_using(axis))}"
             )
-        if used and value is None:
+        if used and value is None and axis != "data_limit":  # which may be absent
             yield f"{axis} is missing: method={name} needs it; add {axis}=..."
     if "logprob_avg" in config.method.axes and config.logprob_avg and config.method.loss != "sigmoid":
         yield f"logprob_avg=true: method.loss={config.method.loss} has no such form; only sigmoid has"
 
 
+def _method(config: Config) -> Iterator[str]:
+    method = config.method
+    if method.train_on is not TrainOn.pairs:
+        if method.loss is not None:
+            yield f"method.loss={method.loss}: method={method.name} is SFT; drop it, or choose method=dpo"
+        if method.fine_grained:
+            yield f"method.fine_grained=true: method={method.name} has no pairs; choose method=dpo"
+    elif method.loss not in LOSSES:
+        yield f"method.loss={method.loss}: unknown; allowed are {', '.join(LOSSES)}"
+    elif method.fine_grained and method.loss != "sigmoid":
+        yield f"method.fine_grained=true: method.loss={method.loss} has no such form; only sigmoid has"
+    smoothing = method.label_smoothing
+    if smoothing and method.loss not in SMOOTHED:
+        yield f"method.label_smoothing={smoothing}: only the losses {', '.join(SMOOTHED)} use it"
+    elif not 0 <= smoothing < 0.5 or (method.loss == "exo_pair" and not smoothing):
+        least = "above 0" if method.loss == "exo_pair" else "at least 0"
+        yield f"method.label_smoothing={smoothing}: must be {least} and below 0.5"
+    yield from _attributes(config)
+    if config.data.path is not None and method.train_on in (
+        TrainOn.best_completion,
+        TrainOn.rated_completions,
+    ):
+        yield (
+            f"method={method.name}: data={config.data.name} has no ratings; choose method=dpo, or method=sft "
+            "for the chosen answers"
+        )
+
+
+def _attributes(config: Config) -> Iterator[str]:
+    attributes, steered = config.method.attributes, config.method.train_on is TrainOn.rated_completions
+    if attributes is None:
+        if steered:
+            yield f"method.attributes is missing: choose a value for {', '.join(ATTRIBUTES)}"
+        return
+    if not steered:
+        yield f"method.attributes: method={config.method.name} asks for no ratings; choose method=steerlm"
+    if set(attributes) != set(ATTRIBUTES):
+        yield f"method.attributes={attributes}: needs exactly {', '.join(ATTRIBUTES)}"
+    for name, value in attributes.items():
+        if not 0 <= value <= 4:
+            yield f"method.attributes.{name}={value}: must lie between 0 and 4"
+    template = config.model.attribute_template
+    try:
+        filled = template.format(question="?", attributes="", **dict.fromkeys(ATTRIBUTES, 0))
+    except (KeyError, IndexError, ValueError) as error:
+        filled = ""
+        yield (
+            f"model.attribute_template={template!r}: {error}; allowed are {{question}}, {{attributes}} and "
+            f"{', '.join(f'{{{name}}}' for name in ATTRIBUTES)}"
+        )
+    if filled and "?" not in filled:
+        yield f"model.attribute_template={template!r}: has no {{question}}"
+
+
 def _names(config: Config) -> Iterator[str]:
-    if config.method.loss not in LOSSES:
-        yield f"method.loss={config.method.loss}: unknown; allowed are {', '.join(LOSSES)}"
     if config.model.dtype not in DTYPES:
         yield f"model.dtype={config.model.dtype}: allowed are {', '.join(DTYPES)}"
+    if config.train.zero not in ZERO_STAGES:
+        yield f"train.zero={config.train.zero}: allowed are {', '.join(map(str, ZERO_STAGES))}"
+    if config.model.chat_template and config.model.chat_template not in templates():
+        yield (
+            f"model.chat_template={config.model.chat_template}: unknown; allowed are "
+            f"{', '.join(templates())}, or null for the checkpoint's own"
+        )
     for name in config.bench.benchmarks:
         if name not in BENCHMARKS:
             yield f"bench.benchmarks: {name} is unknown; allowed are {', '.join(BENCHMARKS)}"

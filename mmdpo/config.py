@@ -15,7 +15,7 @@ from omegaconf import MISSING
 CONF = Path(__file__).resolve().parent.parent / "conf"
 SWEEPS = CONF.parent / "sweeps"
 
-AXES = ("beta", "lr", "logprob_avg", "data_scale", "label_noise", "seed")
+AXES = ("beta", "lr", "logprob_avg", "data_scale", "data_limit", "label_noise", "seed")
 """Typed keys at the root of the config that a sweep varies; `method` is a group."""
 
 LOSSES = (
@@ -24,11 +24,20 @@ LOSSES = (
 )  # fmt: skip
 """What `method.loss` takes: TRL's `DPOConfig.loss_type`."""
 
+SMOOTHED = ("exo_pair", "robust", "aot", "aot_unpaired")
+"""The losses that use `method.label_smoothing`."""
+
+ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+"""What completions are rated by (HelpSteer's), 0..4 each."""
+
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
 """What `bench.benchmarks` takes: a file of mmdpo/evaluation each."""
 
 DTYPES = ("auto", "bfloat16", "float32")
 """What `model.dtype` takes."""
+
+ZERO_STAGES = (0, 2, 3)
+"""What `train.zero` takes; 0 is plain data parallelism, without DeepSpeed."""
 
 
 class Stage(Enum):
@@ -37,12 +46,31 @@ class Stage(Enum):
     prompts = "prompts"
     sample = "sample"
     annotate = "annotate"
+    teacher = "teacher"
     build = "build"
     reference = "reference"
     train = "train"
     evaluate = "evaluate"
+    export = "export"
     report = "report"
     experiment = "experiment"
+
+
+class TrainOn(Enum):
+    """The training set of a method: pairs for a preference loss, the others for plain SFT."""
+
+    pairs = "pairs"  # chosen and rejected
+    teacher = "teacher"  # a teacher's answer to each prompt
+    best_completion = "best_completion"  # the best rated of the model's own
+    rated_completions = "rated_completions"  # all of them, with their ratings in the request
+
+
+class TooLong(Enum):
+    """What becomes of a row with more text tokens than `train.max_text_tokens`."""
+
+    cut_answer = "cut_answer"
+    drop = "drop"
+    error = "error"
 
 
 class OnBadRow(Enum):
@@ -73,12 +101,20 @@ class MethodConfig:
     """One alignment method; `axes` are the root keys that it uses."""
 
     name: str = MISSING
-    loss: str = MISSING  # a loss of TRL's DPOConfig.loss_type
+    train_on: TrainOn = MISSING
+    loss: str | None = None  # of pairs: a loss of TRL's DPOConfig.loss_type
     axes: list[str] = MISSING
     beta: float | None = None
     lr: float = MISSING
     logprob_avg: bool | None = None
+    label_smoothing: float = 0.0  # of the losses robust, exo_pair, aot and aot_unpaired
+    fine_grained: bool = False  # weigh the tokens in which the two answers differ (RLHF-V, eq. 4)
+    fine_grained_weight: float = 5.0  # of such a token; the others weigh 1 (RLHF-V's gamma)
+    attributes: dict[str, int] | None = None  # steerlm: the ratings to ask for, 0..4 each
     pair_margin: int = 2  # merit points (0..12) between chosen and rejected (paper, 3.2)
+    batch_size: int = MISSING  # rows a device and step, in train=paper
+    accumulation: int = MISSING  # in train=paper
+    max_text_tokens: int = MISSING  # in train=paper
 
 
 @dataclass
@@ -98,6 +134,11 @@ class ModelConfig:
     path: str = MISSING  # a folder, a hub id, or pkg://package/folder
     before_visual_tuning: str | None = None  # the same language model before it saw images: a dashed line
     dtype: str = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
+    chat_template: str | None = None  # a file of mmdpo/models/templates; null: the checkpoint's own
+    pad_to_square: bool = False  # with the processor's mean colour, as LLaVA-1.5 was trained
+    attribute_template: str = "{question}\n{attributes}"  # steerlm: how a question asks for ratings
+    train_projector: bool = False  # beside LoRA, in the adapter's modules_to_save
+    projector_lr: float = 2e-5  # the authors' scripts
     lr: dict[str, float] = field(default_factory=dict)  # by method, where this model needs another
     lora: LoraConfig = field(default_factory=LoraConfig)
 
@@ -161,7 +202,12 @@ class TrainConfig:
     warmup_ratio: float = 0.03
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
+    max_text_tokens: int | None = None  # of prompt and answer; image tokens are not counted, and never cut
+    too_long: TooLong = TooLong.cut_answer
+    prefix_sharing: bool = True  # prompt and image once a pair, where the architecture allows it
     gradient_checkpointing: bool = True
+    tf32: bool = True  # on GPUs that have it
+    zero: int = 0  # DeepSpeed's ZeRO stage: 0 (none), 2 or 3
     reference_batch_size: int = 16  # pairs
     save_steps: int = 50
     keep: int = 2  # checkpoints
@@ -200,6 +246,7 @@ class Config:
     lr: float = MISSING
     logprob_avg: bool | None = None
     data_scale: float = 1.0
+    data_limit: int | None = None  # at most so many examples, before data_scale
     label_noise: float = 0.0
     seed: int = 0
     method: MethodConfig = field(default_factory=MethodConfig)

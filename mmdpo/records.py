@@ -89,6 +89,18 @@ class PreferencePair:
     history: tuple[Exchange, ...] = ()
 
 
+@dataclass(frozen=True)
+class SftExample:
+    """An answer to learn; `rating` is what a judge gave it, where the method asks for ratings."""
+
+    id: str
+    question: str
+    answer: str
+    image: str | None = None
+    history: tuple[Exchange, ...] = ()
+    rating: Rating | None = None
+
+
 def to_json(record: Any) -> str:
     """One line of JSON, stable from run to run."""
     return json.dumps(dataclasses.asdict(record), ensure_ascii=False, sort_keys=True)
@@ -101,8 +113,9 @@ def from_dict(kind: type[Record], data: dict[str, Any]) -> Record:
 
 
 def _restore(hint: Any, value: Any) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return from_dict(typing.cast(type, hint), value)
+    record = next((kind for kind in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(kind)), None)
+    if record and isinstance(value, dict):
+        return from_dict(typing.cast(type, record), value)
     if typing.get_origin(hint) is tuple:
         return tuple(_restore(typing.get_args(hint)[0], item) for item in value)
     return value

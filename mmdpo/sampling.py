@@ -28,7 +28,7 @@ def sample(config: Config, prompts: Sequence[Prompt], image_root: Path) -> list[
     with progress("sampling", len(asked)) as advance:
         texts = generate(
             model,
-            load_processor(config.model.path),
+            load_processor(config.model),
             [prompt for prompt, _ in asked],
             image_root,
             decoding,

@@ -17,6 +17,7 @@ AXES: dict[str, Any] = {
     "lr": 5e-4,
     "logprob_avg": False,
     "data_scale": 1.0,
+    "data_limit": None,
     "label_noise": 0.0,
     "seed": 0,
 }
@@ -99,7 +100,9 @@ def make_point(
             "role": role,
             "axes": shown,
             "scores": scores,
-            "training": {"steps": steps, "pairs": 16 * steps, "seconds": 7.1} if role == "trained" else None,
+            "training": {"steps": steps, "examples": 16 * steps, "seconds": 7.1}
+            if role == "trained"
+            else None,
             "judge": judge,
             "fingerprints": {"data": "0123456789abcdef", "model": "fedcba9876543210"},
             "versions": {"python": "3.11.7", "torch": "2.13.0"},

@@ -203,7 +203,7 @@ def test_the_data_scaling_study_draws_its_curve(tmp_path):
         "dpo",
         "dpo",
     ]
-    pairs = [read_json(path / "result.json")["training"]["pairs"] for path in points(study)[2:]]
+    pairs = [read_json(path / "result.json")["training"]["examples"] for path in points(study)[2:]]
     assert pairs[0] == round(pairs[1] / 2)
     assert list((study / "figures").glob("*scaling*.png"))
 
@@ -248,7 +248,7 @@ def test_own_pairs_with_photographs_train(tmp_path, form):
     assert done.returncode == 0, done.stdout + done.stderr
     (point,) = (tmp_path / "o" / "nano").glob("dpo-*")
     training = read_json(point / "result.json")["training"]
-    assert training["pairs"] == len(rows)
+    assert training["examples"] == len(rows)
     assert training["data"] == {"rows": len(rows), "pairs": len(rows)}
 
 

@@ -69,7 +69,7 @@ def test_help_names_groups_and_axes():
     done = launch("--help")
     assert done.returncode == 0
     for word in (
-        "method: dpo, ipo",
+        "method: apo_zero, dpo, hinge, ipo",
         "sweep: beta_lr_grid, data_scaling",
         "data_scale",
         "python launch.py -m",

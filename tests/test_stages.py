@@ -6,9 +6,10 @@ import pytest
 
 from mmdpo.compose import compose_config
 from mmdpo.config import Stage
+from mmdpo.data_stages import DATA_STAGES, describe_data, made, pipeline, training_set
 from mmdpo.errors import UserError
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, read_records
-from mmdpo.stages import DATA_STAGES, describe_data, made, pair_set, run_data_stage
+from mmdpo.stages import run_data_stage
 
 SMALL = ["data.prompts=24", "data.sampling.batch_size=8", "data.sampling.max_new_tokens=16"]
 
@@ -28,25 +29,27 @@ def test_the_same_settings_make_the_same_bytes_twice(tmp_path, monkeypatch):
         made(compose_config([*SMALL, f"data.sampling.batch_size={batch_size}"]), Stage.build)
     one, two = map(files, caches)
     assert any(name.endswith(".png") for name in one)
-    assert {name.split("/")[0] for name in one} == {step.kind for step in DATA_STAGES.values()}
+    assert {name.split("/")[0] for name in one} == {
+        DATA_STAGES[stage].kind for stage in pipeline(compose_config([]))
+    }
     assert one == two
 
 
 def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     config = compose_config(SMALL)
-    folder = {stage: made(config, stage) for stage in DATA_STAGES}
+    folder = {stage: made(config, stage) for stage in pipeline(config)}
     prompts = list(read_records(folder[Stage.prompts] / "prompts.jsonl", Prompt))
     completions = list(read_records(folder[Stage.sample] / "completions.jsonl", Completion))
     annotations = list(read_records(folder[Stage.annotate] / "annotations.jsonl", Annotation))
-    pairs = list(read_records(folder[Stage.build] / "pairs.jsonl", PreferencePair))
+    pairs = list(read_records(folder[Stage.build] / "examples.jsonl", PreferencePair))
     ids = [prompt.id for prompt in prompts]
     assert [(c.prompt_id, c.index) for c in completions] == [(id_, n) for id_ in ids for n in range(4)]
     assert [annotation.prompt_id for annotation in annotations] == ids
     assert {len(annotation.ratings) for annotation in annotations} == {4}
     assert 0 < len(pairs) < len(ids)
     assert [pair.id for pair in pairs] == [id_ for id_ in ids if id_ in {pair.id for pair in pairs}]
-    assert pair_set(config).counts == {"prompts": 24, "pairs": len(pairs)}
+    assert training_set(config).counts == {"prompts": 24, "pairs": len(pairs)}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,7 @@ def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
 )
 def test_a_setting_remakes_its_stage_and_the_later_ones(override, remade):
     before, after = (
-        [step.key(compose_config([*SMALL, *more])) for step in DATA_STAGES.values()]
+        [DATA_STAGES[stage].key(compose_config([*SMALL, *more])) for stage in pipeline(compose_config([]))]
         for more in ([], [override])
     )
     changed = [one != two for one, two in zip(before, after, strict=True)]
@@ -87,4 +90,4 @@ def test_own_pairs_have_no_data_stages(tmp_path):
     with pytest.raises(UserError, match="data=pairs brings its own pairs"):
         run_data_stage(config, Stage.build)
     assert not list(describe_data(config, Stage.experiment))
-    assert pair_set(config).counts == {"rows": 1, "pairs": 1}
+    assert training_set(config).counts == {"rows": 1, "pairs": 1}

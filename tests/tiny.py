@@ -18,6 +18,7 @@ from mmdpo.config import (
     ModelConfig,
     TrackingConfig,
     TrainConfig,
+    TrainOn,
 )
 from mmdpo.records import PreferencePair
 
@@ -29,6 +30,11 @@ TEMPLATE = (
     "{% if add_generation_prompt %}ASSISTANT : {% endif %}"
 )
 SIDE, PATCH = 24, 12  # pixels
+OF_THE_MACHINE = (
+    "rows_per_second",
+    "tokens_per_second",
+    "peak_memory_gib",
+)  # logged, and never twice the same
 
 
 class Tiny(NamedTuple):
@@ -128,7 +134,18 @@ def tiny_config(folder: Path, **overrides: Any) -> Config:
         beta=0.1,
         lr=1e-2,
         logprob_avg=False,
-        method=MethodConfig("dpo", "sigmoid", ["beta", "lr"], 0.1, 1e-2, False),
+        method=MethodConfig(
+            "dpo",
+            TrainOn.pairs,
+            "sigmoid",
+            ["beta", "lr"],
+            beta=0.1,
+            lr=1e-2,
+            logprob_avg=False,
+            batch_size=4,
+            accumulation=1,
+            max_text_tokens=100,
+        ),
         model=ModelConfig("tiny", str(folder), dtype="float32", lora=LoraConfig(4, 8, 0.0)),
         data=DataConfig("tiny"),
         judge=JudgeConfig("oracle"),

@@ -14,11 +14,17 @@ ROLE_NOTES = {
     BEFORE: "before: its language model before visual tuning",
 }
 ROLE_LABELS = {BASE: "base", BEFORE: "before visual tuning"}
-COLUMNS = {"logprob_avg": "logps", "data_scale": "data", "label_noise": "flipped"}
+COLUMNS = {
+    "logprob_avg": "logps",
+    "data_scale": "data",
+    "data_limit": "limit",
+    "label_noise": "flipped",
+}
 AXIS_LABELS = {
     "lr": "learning rate",
     "logprob_avg": "log-probs",
     "data_scale": "share of the pairs (%)",
+    "data_limit": "examples at most",
     "label_noise": "flipped pairs (%)",
 }
 BENCHMARKS = {
@@ -30,6 +36,9 @@ BENCHMARKS = {
 METHODS = {
     "dpo": "DPO",
     "ipo": "IPO",
+    "hinge": "hinge",
+    "robust": "robust DPO",
+    "apo_zero": "APO-zero",
     "sft": "SFT",
     "steerlm": "SteerLM",
     "rejection_sampling": "rejection sampling",

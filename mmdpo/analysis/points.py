@@ -48,7 +48,7 @@ class Row:
     settings: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)
     steps: int | None = None
-    pairs: int | None = None
+    examples: int | None = None
     seconds: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
@@ -161,7 +161,7 @@ def _read_row(folder: Path) -> Row:
         row.scores = _scores(result.get("scores"))
         training = result.get("training")
         training = training if isinstance(training, dict) else {}
-        row.steps, row.pairs = _count(training.get("steps")), _count(training.get("pairs"))
+        row.steps, row.examples = _count(training.get("steps")), _count(training.get("examples"))
         seconds = _number(result.get("seconds"))
         row.seconds = None if math.isnan(seconds) else seconds
     elif metrics := read_metrics(folder):

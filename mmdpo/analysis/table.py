@@ -148,7 +148,7 @@ def summary_columns(study: Study) -> list[str]:
     return [
         *("point", "role", "state", *POINT_AXES, *settings),
         *metrics,
-        *("steps", "pairs", "seconds", "error"),
+        *("steps", "examples", "seconds", "error"),
     ]
 
 
@@ -166,7 +166,7 @@ def _summary(row: Row) -> dict[str, Any]:
     cells |= {axis: row.axes.get(axis) for axis in POINT_AXES} | row.settings
     for key, score in row.scores.items():
         cells |= {key: score.value, f"{key}_low": score.low, f"{key}_high": score.high, f"{key}_n": score.n}
-    return cells | {"steps": row.steps, "pairs": row.pairs, "seconds": row.seconds, "error": row.error}
+    return cells | {"steps": row.steps, "examples": row.examples, "seconds": row.seconds, "error": row.error}
 
 
 def _best(study: Study, benchmark: str, places: int) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from mmdpo.evaluation import presence, text, text_noisy, visual
 from mmdpo.evaluation.rated import Judged
 from mmdpo.evaluation.scores import Score
 from mmdpo.judge.annotate import judge_named
+from mmdpo.methods.steerlm import request
 from mmdpo.models.generate import Decoding, generate
 from mmdpo.progress import progress
 from mmdpo.records import Prompt, Rating, read_records, write_records
@@ -44,24 +46,43 @@ BENCHMARKS: dict[str, Benchmark] = {
 def evaluate(config: Config, model: Any, processor: Any, folder: Path) -> dict[str, Score]:
     """Answer and judge every benchmark; `folder/answers/` gets a file a benchmark.
 
-    Scores are keyed `benchmark` and `benchmark/part`. Answers are greedy.
+    Scores are keyed `benchmark` and `benchmark/part`. Answers are greedy. A model that was trained to
+    be asked for ratings is asked for them, and once more without (`benchmark/without_request`).
     """
     bench = config.bench
     rate = judge_named(bench.judge)
     decoding = Decoding(bench.max_new_tokens, bench.batch_size)
     sets = {name: _items(name, bench) for name in bench.benchmarks}
     scores: dict[str, Score] = {}
-    with progress("measuring", sum(len(prompts) for prompts, _ in sets.values())) as advance:
-        for name, (prompts, root) in sets.items():
-            answers = generate(model, processor, prompts, root, decoding, advance=advance)
-            judged = [
-                BENCHMARKS[name].judge(prompt, answer, rate)
-                for prompt, answer in zip(prompts, answers, strict=True)
-            ]
-            write_records(folder / "answers" / f"{name}.jsonl", judged)
-            for part, value in BENCHMARKS[name].summarize(judged, bench).items():
+    attributes = None if config.is_base else config.method.attributes
+    total = sum(len(prompts) for prompts, _ in sets.values()) * (2 if attributes else 1)
+
+    def measured(name: str, asked: list[Prompt], file: str) -> dict[str, Score]:
+        prompts, root = sets[name]
+        answers = generate(model, processor, asked, root, decoding, advance=advance)
+        judged = [
+            BENCHMARKS[name].judge(prompt, answer, rate)
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+        write_records(folder / "answers" / f"{file}.jsonl", judged)
+        return BENCHMARKS[name].summarize(judged, bench)
+
+    with progress("measuring", total) as advance:
+        for name, (prompts, _) in sets.items():
+            asked = [_requesting(config, prompt) for prompt in prompts] if attributes else prompts
+            for part, value in measured(name, asked, name).items():
                 scores[f"{name}/{part}".rstrip("/")] = value
+            if attributes:
+                plain = measured(name, prompts, f"{name}.without_request")
+                scores[f"{name}/without_request"] = plain[""]
     return scores
+
+
+def _requesting(config: Config, prompt: Prompt) -> Prompt:
+    """The prompt as it asks for the ratings of `method.attributes`."""
+    wanted = config.method.attributes or {}
+    question = request(prompt.question, wanted, config.model.attribute_template)
+    return replace(prompt, question=question)
 
 
 def _items(name: str, bench: BenchConfig) -> tuple[list[Prompt], Path]:

@@ -6,36 +6,21 @@ coherence, rejected a random one of those at least `margin` points below it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
-from mmdpo.records import Annotation, Completion, PreferencePair, Prompt
+from mmdpo.methods.rated import Rated
+from mmdpo.records import PreferencePair
 
 
-def make_pairs(
-    prompts: Iterable[Prompt],
-    completions: Sequence[Completion],
-    annotations: Sequence[Annotation],
-    margin: int,
-    seed: int,
-) -> list[PreferencePair]:
+def make_pairs(items: Iterable[Rated], margin: int, seed: int) -> Iterator[PreferencePair]:
     """At most one pair a prompt; a prompt whose completions are too close yields none."""
-    by_id = {prompt.id: prompt for prompt in prompts}
-    ratings = {annotation.prompt_id: annotation.ratings for annotation in annotations}
-    pairs = []
-    for prompt_id, group in groupby(completions, key=lambda completion: completion.prompt_id):
-        if prompt_id in ratings:
-            merits = [rating.merit for rating in ratings[prompt_id]]
-            picked = pick(merits, margin, Random(f"{seed} {prompt_id}"))
-            if picked:
-                texts = [completion.text for completion in group]
-                prompt = by_id[prompt_id]
-                chosen, rejected = (texts[index] for index in picked)
-                pairs.append(
-                    PreferencePair(prompt_id, prompt.question, chosen, rejected, prompt.image, prompt.history)
-                )
-    return pairs
+    for item in items:
+        prompt = item.prompt
+        picked = pick(item.merits, margin, Random(f"{seed} {prompt.id}"))
+        if picked:
+            chosen, rejected = (item.texts[index] for index in picked)
+            yield PreferencePair(prompt.id, prompt.question, chosen, rejected, prompt.image, prompt.history)
 
 
 def pick(merits: Sequence[int], margin: int, rng: Random) -> tuple[int, int] | None:

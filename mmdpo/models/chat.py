@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mmdpo.errors import UserError
@@ -46,3 +48,83 @@ def _turn(role: str, text: str, record: str, image_token: str) -> dict[str, Any]
             "where the record has an `image`; take it out of the text."
         )
     return {"role": role, "content": [{"type": "text", "text": text}]}
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A conversation and its answer as tokens; `text` is the prompt, its image one placeholder."""
+
+    text: str
+    prompt_ids: list[int]
+    answer_ids: list[int]
+
+
+def prompt_text(processor: Any, conversation: Sequence[dict[str, Any]]) -> str:
+    """The conversation in the model's own form, up to where it answers.
+
+    It begins with BOS where the tokenizer would put one: a template may leave that to the processor, as
+    LLaVA's does, or write it itself. To be tokenised without special tokens of the tokenizer's own.
+    """
+    return _with_bos(processor, _rendered(processor, conversation, add_generation_prompt=True))
+
+
+def encoded(
+    processor: Any, conversations: Sequence[list[dict[str, Any]]], answers: Sequence[list[dict[str, Any]]]
+) -> list[Encoded]:
+    """Each conversation with the answer that follows it.
+
+    The answer's tokens are those that it has in the whole text: tokenised alone, it would begin with
+    another token in SentencePiece's vocabularies, which the model never saw there. It ends with EOS also
+    where the template writes none.
+    """
+    prompts, texts = [], []
+    for conversation, turn in zip(conversations, answers, strict=True):
+        whole = _with_bos(
+            processor, _rendered(processor, [*conversation, *turn], add_generation_prompt=False)
+        )
+        # Some templates end a prompt with what an answer replaces; TRL too takes what both have in common.
+        prompts.append(os.path.commonprefix([prompt_text(processor, conversation), whole]))
+        texts.append(whole)
+    if not texts:
+        return []
+    tokenizer = processor.tokenizer
+    distinct = {text: place for place, text in enumerate(dict.fromkeys(prompts))}
+    # One call for all: a fast tokenizer takes them in parallel.
+    of_prompts = tokenizer([*distinct], add_special_tokens=False)["input_ids"]
+    of_texts = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    result = []
+    for prompt, whole, ids in zip(prompts, texts, of_texts, strict=True):
+        before = of_prompts[distinct[prompt]]
+        if ids[: len(before)] == before:
+            own = ids[len(before) :]
+        else:  # a token spans the seam
+            own = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
+        if tokenizer.eos_token_id not in own:
+            own = [*own, tokenizer.eos_token_id]
+        result.append(Encoded(prompt, list(before), list(own)))
+    return result
+
+
+def check_placeholders(processor: Any, text: str, has_image: bool, record: str) -> None:
+    """Raise UserError, naming the record, unless the prompt has one placeholder for an image, else none."""
+    written = text.count(getattr(processor, "image_token", IMAGE_TOKEN))
+    if written != int(has_image):
+        raise UserError(
+            f"Record {record!r}: its prompt has {written} image placeholders for {int(has_image)} images. "
+            "Type model.path= with a model whose template takes images."
+        )
+
+
+def _rendered(processor: Any, conversation: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str:
+    text: str = processor.apply_chat_template(
+        list(conversation), add_generation_prompt=add_generation_prompt, tokenize=False
+    )
+    return text
+
+
+def _with_bos(processor: Any, text: str) -> str:
+    bos, token = processor.tokenizer.bos_token, processor.tokenizer.bos_token_id
+    if bos is None or text.startswith(bos):
+        return text
+    adds = processor.tokenizer("a")["input_ids"][:1] == [token]
+    return bos + text if adds else text

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
-from mmdpo.models.chat import IMAGE_TOKEN, messages
+from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, messages, prompt_text
 from mmdpo.records import Prompt
 from mmdpo.sources.images import inside, open_image
 
@@ -91,12 +91,17 @@ def _generate_batch(
         messages(prompt.question, prompt.history, bool(prompt.image), record=prompt.id, image_token=token)
         for prompt in prompts
     ]
-    texts = [
-        processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats
-    ]
+    texts = [prompt_text(processor, chat) for chat in chats]
+    for prompt, text in zip(prompts, texts, strict=True):
+        check_placeholders(processor, text, prompt.image is not None, prompt.id)
     images = [open_image(inside(image_root, prompt.image)) for prompt in prompts if prompt.image]
     inputs = processor(
-        text=texts, images=images or None, padding=True, padding_side="left", return_tensors="pt"
+        text=texts,
+        images=[[image] for image in images] or None,
+        padding=True,
+        padding_side="left",
+        return_tensors="pt",
+        add_special_tokens=False,  # the text has them
     ).to(model.device, dtype=model.dtype)
     noise = LogitsProcessorList()
     if decoding.temperature > 0:

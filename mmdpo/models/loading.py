@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.config import DTYPES
+from mmdpo.config import DTYPES, ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
-from mmdpo.models.paths import resolve_path
+from mmdpo.models.paths import resolve_path, template, templates
 from mmdpo.models.quiet import quiet
 from mmdpo.store import cache_root
 
@@ -44,21 +44,51 @@ def torch_dtype(dtype: str) -> torch.dtype:
     return found
 
 
-def load_processor(path: str) -> Any:
-    """The model's processor: tokenizer, image processor and chat template."""
-    folder = resolve_path(path)
+def load_processor(model: ModelConfig) -> Any:
+    """The model's processor: tokenizer, image processor and chat template, as the config wants them.
+
+    Raises UserError where none can be loaded, and for a template or a padding that it cannot have.
+    """
+    folder = resolve_path(model.path)
     with quiet():
         from transformers import AutoProcessor
 
         try:
             processor = AutoProcessor.from_pretrained(folder)
         except (OSError, ValueError) as error:
-            raise UserError(f"model.path={path}: no processor can be loaded from there. {error}") from error
+            raise UserError(
+                f"model.path={model.path}: no processor can be loaded from there. {error}"
+            ) from error
     if not hasattr(processor, "tokenizer"):
-        raise UserError(f"model.path={path} has a tokenizer only; a vision-language model has a processor.")
+        raise UserError(
+            f"model.path={model.path} has a tokenizer only; a vision-language model has a processor."
+        )
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    if model.chat_template:
+        processor.chat_template = template(model.chat_template)
+    if processor.chat_template is None:
+        raise UserError(
+            f"model.path={model.path} has no chat template; type model.chat_template= with one of "
+            f"{', '.join(templates())}."
+        )
+    if model.pad_to_square:
+        processor.image_processor = _padding_to_square(processor.image_processor, model.path)
     return processor
+
+
+def _padding_to_square(images: Any, path: str) -> Any:
+    """CLIP's steps after the image was made square with the mean colour, as LLaVA-1.5 was trained."""
+    from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+
+    if not type(images).__name__.startswith("CLIPImageProcessor"):
+        raise UserError(
+            f"model.pad_to_square=true: model.path={path} has a {type(images).__name__}, and only CLIP's is "
+            "padded; type model.pad_to_square=false."
+        )
+    settings = images.to_dict()
+    settings.pop("image_processor_type", None)
+    return LlavaImageProcessorPil(**{**settings, "do_pad": True})
 
 
 def load_model(path: str, dtype: str) -> PreTrainedModel:
@@ -84,9 +114,10 @@ def weights_fingerprint(path: str) -> str:
     return _content(_folder(path), WEIGHT_FILES)
 
 
-def processor_fingerprint(path: str) -> str:
+def processor_fingerprint(model: ModelConfig) -> str:
     """Names the content of tokenizer, image processor and chat template."""
-    return _content(_folder(path), PROCESSOR_FILES)
+    ours = template(model.chat_template) if model.chat_template else None
+    return fingerprint([_content(_folder(model.path), PROCESSOR_FILES), ours, model.pad_to_square])
 
 
 def _folder(path: str) -> Path:

@@ -1,4 +1,4 @@
-"""Where a model lies: `model.path` as a folder or hub id. Light: configs are checked with it."""
+"""Where a model and its chat template lie. Light: configs are checked with it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ from pathlib import Path
 from mmdpo.errors import UserError
 
 PACKAGE = "pkg://"
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def templates() -> list[str]:
+    """The names that `model.chat_template` takes."""
+    return sorted(path.stem for path in TEMPLATES.glob("*.jinja"))
+
+
+def template(name: str) -> str:
+    """The chat template that `model.chat_template` names. Raises UserError where there is none."""
+    if name not in templates():
+        raise UserError(f"model.chat_template={name}: unknown; allowed are {', '.join(templates())}, or null")
+    return (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
 
 
 def resolve_path(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,12 @@ LIBRARIES = ("transformers", "trl", "peft", "accelerate", "datasets", "huggingfa
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep Hugging Face's notes, warnings and bars off the terminal; errors are still shown."""
+    import torch
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging as transformers_logging
 
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed prints that it found no GPU
     levels = {name: logging.getLogger(name).level for name in LIBRARIES}
     hub_bars, bars = not are_progress_bars_disabled(), transformers_logging.is_progress_bar_enabled()
     for name in LIBRARIES:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from mmdpo.compose import typed
 from mmdpo.config import Config, Stage
 from mmdpo.errors import UserError
+from mmdpo.progress import say
 from mmdpo.sweep.local import Outcome, describe, run_stage, run_sweep
 
 
@@ -41,6 +42,11 @@ def _do(configs: list[Config]) -> list[Outcome]:
     if dry_run:
         describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and go on
+    if any(config.logprob_avg for config in configs):
+        say(
+            "logprob_avg=true: beta means something else now. It weighs the mean log-prob of a token and not "
+            "the sum over an answer, so the same beta pulls less, by the answer's length"
+        )
     return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
 
 

@@ -33,7 +33,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     A failed point does not stop the others. The outcomes are those of `configs`, in their order, then
     those of baselines that failed.
     """
-    from mmdpo import stages
+    from mmdpo import data_stages, stages
 
     asked = {p.folder: p for p in map(point, configs)}
     extra = {p.folder: p for config in configs for p in baselines(config) if p.folder not in asked}
@@ -41,7 +41,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     missing = [p for p in points if not status.is_done(p.folder)]
     for p in missing:
         if p.config.data.path is not None and not p.config.is_base:
-            stages.pair_set(p.config)  # a wrong row is said before the first point starts
+            data_stages.training_set(p.config)  # a wrong row is said before the first point starts
     say(f"{len(points)} points: {len(points) - len(missing)} done, {len(missing)} to run")
     for p in missing:
         _plan(p)
@@ -63,6 +63,11 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     if stage is Stage.report:
         report(points)
         return []
+    if stage is Stage.export:
+        for p in points:
+            _require_trained(p, stage)
+            stages.export(p)
+        return []
     if stage not in (Stage.train, Stage.evaluate):
         for config in configs:
             stages.run_data_stage(config, stage)
@@ -75,18 +80,28 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
             raise UserError(
                 "data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate"
             )
-        if stage is Stage.evaluate and not p.config.is_base and not (p.folder / "training.json").exists():
-            raise UserError(f"{p.name} is not trained yet: run the same line with stage=train")
+        if stage is Stage.evaluate and not p.config.is_base:
+            _require_trained(p, stage)
         _plan(p)
         outcomes.append(Outcome(p, error=_run(p, work)))
     return outcomes
 
 
+def _require_trained(p: Point, stage: Stage) -> None:
+    """Raise UserError where the point has no adapter."""
+    if p.config.is_base:
+        raise UserError(f"data_scale=0 is the untouched base: there is no adapter for stage={stage.value}")
+    if not (p.folder / "training.json").exists():
+        raise UserError(f"{p.name} is not trained yet: run the same line with stage=train")
+
+
 def describe(configs: Sequence[Config], stage: Stage) -> None:
     """Say what `run_sweep` or `run_stage` would do, and do nothing."""
-    from mmdpo import stages
+    from mmdpo import data_stages
 
-    for line in dict.fromkeys(line for config in configs for line in stages.describe_data(config, stage)):
+    for line in dict.fromkeys(
+        line for config in configs for line in data_stages.describe_data(config, stage)
+    ):
         say(line)
     if stage not in (Stage.experiment, Stage.train, Stage.evaluate):
         return

@@ -31,7 +31,9 @@ NOT_RESULT = frozenset(
 )
 """Settings that do not change a result, and so are no part of a point's identity."""
 
-OF_BASE = frozenset(["model.path", "model.weights", "model.dtype", "bench"])
+OF_BASE = frozenset(
+    ["model.path", "model.weights", "model.dtype", "model.chat_template", "model.pad_to_square", "bench"]
+)
 """The settings that the untouched model's scores depend on."""
 
 
@@ -130,6 +132,8 @@ def _name(config: Config, role: Role) -> str:
     if config.logprob_avg is not None:
         parts.append("avg" if config.logprob_avg else "sum")
     parts.append(f"data{config.data_scale}")
+    if config.data_limit is not None:
+        parts.append(f"limit{config.data_limit}")
     if config.label_noise:
         parts.append(f"noise{config.label_noise:g}")
     return "-".join([*parts, f"seed{config.seed}", suffix])

@@ -1,4 +1,4 @@
-"""Rows become a batch: chosen above rejected, images opened from disk as they are needed."""
+"""Rows become a batch: images opened from disk as they are needed, prompts and answers laid out."""
 
 from __future__ import annotations
 
@@ -7,80 +7,131 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.training.layout import PADDING, Prompt, lay_out
 from mmdpo.training.rows import Row
 
 if TYPE_CHECKING:
     import torch
 
-TOKENS = ("input_ids", "attention_mask")
+ROW_VALUES = ("ref_chosen_logps", "ref_rejected_logps")
 
 
 @dataclass
-class PreferenceCollator:
-    """Makes batches of 2B sequences from B rows, with or without images, mixed as they come.
+class Collator:
+    """Makes batches of B rows with N answers each, with or without images, mixed as they come.
 
-    A batch holds `input_ids`, `attention_mask`, `completion_mask` [2B, T], padded on the right, the
-    processor's image tensors where a row has an image, `rows` (the B ids) and, where the rows carry
-    them, `ref_chosen_logps` and `ref_rejected_logps` [B]. The numbers are those of TRL's
-    DataCollatorForVisionPreference, which demands the images of all rows in memory and drops the
-    reference log-probs.
+    A batch holds
+
+    - `model`: what the model is called with: `input_ids`, `position_ids`, `attention_mask` [R, T], the
+      processor's image tensors where a row has an image, and, where the prefix is shared, `segments`
+      [R, T] in the place of the mask;
+    - `scored`, `labels` [R, K]: see layout.Layout;
+    - `completion_mask` [N B, 1 + A]: which tokens are an answer's, the prompt's last token before it;
+    - `weights` [N B, A], where the rows carry them: of each answer token;
+    - `rows`: the B ids; `ref_chosen_logps`, `ref_rejected_logps` [B], where the rows carry them.
+
+    `image_always` puts a blank image, in a row that nobody scores, into a batch without images: under
+    ZeRO-3 a process that leaves the vision tower out would let the others wait for ever.
     """
 
     processor: Any
+    shared: bool = False
+    image_always: bool = False
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
         import torch
 
         prompts, images = self._prompts(rows)
-        sequences = [
-            (prompt, row[side])
-            for side in ("chosen_ids", "rejected_ids")
-            for prompt, row in zip(prompts, rows, strict=True)
+        answers = [row["answers"] for row in rows]
+        count = len(answers[0])
+        unscored = []
+        if self.image_always and not images:
+            blank, images = self._blank()
+            unscored = [blank]
+        elif not self.shared:
+            images = {name: torch.cat([value] * count) for name, value in images.items()}
+        pad_token = self.processor.tokenizer.pad_token_id
+        layout = lay_out(prompts, answers, pad_token, self.shared, unscored)
+        inputs = {"input_ids": layout.input_ids, "position_ids": layout.position_ids, **layout.extras}
+        if self.shared:
+            inputs["segments"] = layout.segments
+        else:
+            # Without position ids: some architectures count positions of their own (Qwen2.5-VL's in 3-D).
+            del inputs["position_ids"]
+            inputs["attention_mask"] = (layout.segments != PADDING).long()
+        flat = [
+            (prompt, group[turn])
+            for turn in range(count)
+            for prompt, group in zip(prompts, answers, strict=True)
         ]
-        length = max(len(prompt) + len(completion) for prompt, completion in sequences)
-        input_ids = torch.full((len(sequences), length), self.processor.tokenizer.pad_token_id)
-        attention_mask = torch.zeros((len(sequences), length), dtype=torch.long)
-        completion_mask = torch.zeros((len(sequences), length), dtype=torch.long)
-        for index, (prompt, completion) in enumerate(sequences):
-            end = len(prompt) + len(completion)
-            input_ids[index, :end] = torch.tensor(prompt + completion)
-            attention_mask[index, :end] = 1
-            completion_mask[index, len(prompt) : end] = 1
+        width = max(len(answer) for _, answer in flat)
         batch: dict[str, Any] = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "completion_mask": completion_mask,
+            "model": {**inputs, **images},
+            "scored": layout.scored,
+            "labels": layout.labels,
+            "completion_mask": torch.stack(
+                [_answer_mask(len(prompt.ids) > 0, len(answer), width) for prompt, answer in flat]
+            ),
             "rows": [row["id"] for row in rows],
-            **{name: torch.cat([value, value]) for name, value in images.items()},
         }
-        for name in ("ref_chosen_logps", "ref_rejected_logps"):
+        if "weights" in rows[0]:
+            weights = [row["weights"][turn] for turn in range(count) for row in rows]
+            batch["weights"] = torch.tensor([[*row, *[0.0] * (width - len(row))] for row in weights])
+        for name in ROW_VALUES:
             if name in rows[0]:
                 batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
         return batch
 
-    def _prompts(self, rows: Sequence[Row]) -> tuple[list[list[int]], dict[str, torch.Tensor]]:
-        """Prompt tokens of each row, and the image tensors of the rows that have an image, in order."""
+    def _prompts(self, rows: Sequence[Row]) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
+        """The prompt of each row, and the image tensors of the rows that have an image, in order."""
         from mmdpo.sources.images import open_image
 
-        prompts: list[list[int]] = [[] for _ in rows]
-        with_image = [index for index, row in enumerate(rows) if row["image"]]
-        text_only = [index for index, row in enumerate(rows) if not row["image"]]
-        images: dict[str, torch.Tensor] = {}
-        if with_image:
-            # Apart from the text rows: processors differ in whether a row may go without an image.
-            made = self.processor(
-                images=[[open_image(Path(rows[index]["image"]))] for index in with_image],
-                text=[rows[index]["prompt"] for index in with_image],
-                padding=True,
-                return_tensors="pt",
-                add_special_tokens=False,  # the chat template writes them
-            )
-            for place, index in enumerate(with_image):
-                prompts[index] = made["input_ids"][place][made["attention_mask"][place].bool()].tolist()
-            images = {name: value for name, value in made.items() if name not in TOKENS}
-        if text_only:
-            texts = [rows[index]["prompt"] for index in text_only]
-            made = self.processor.tokenizer(texts, add_special_tokens=False)
-            for index, ids in zip(text_only, made["input_ids"], strict=True):
-                prompts[index] = ids
+        prompts = [Prompt(row["prompt_ids"]) for row in rows]
+        places = [index for index, row in enumerate(rows) if row["image"]]
+        if not places:
+            return prompts, {}
+        # Apart from the text rows: processors differ in whether a row may go without an image.
+        made, images = self._processed(
+            [rows[index]["prompt"] for index in places],
+            [open_image(Path(rows[index]["image"])) for index in places],
+        )
+        for index, prompt in zip(places, made, strict=True):
+            prompts[index] = prompt
         return prompts, images
+
+    def _blank(self) -> tuple[Prompt, dict[str, torch.Tensor]]:
+        from PIL import Image
+
+        prompts, images = self._processed([self.processor.image_token], [Image.new("RGB", (64, 64))])
+        return prompts[0], images
+
+    def _processed(
+        self, texts: Sequence[str], images: Sequence[Any]
+    ) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
+        """Prompts with their placeholders grown to the size of their image, and the image tensors."""
+        made = self.processor(
+            images=[[image] for image in images],
+            text=list(texts),
+            padding=True,
+            return_tensors="pt",
+            add_special_tokens=False,  # the text has them
+        )
+        present = made.pop("attention_mask").bool()
+        ids = made.pop("input_ids")
+        extras = [name for name, value in made.items() if value.shape == ids.shape]
+        prompts = [
+            Prompt(
+                ids[place][present[place]].tolist(),
+                {name: made[name][place][present[place]].tolist() for name in extras},
+            )
+            for place in range(len(ids))
+        ]
+        return prompts, {name: value for name, value in made.items() if name not in extras}
+
+
+def _answer_mask(has_prompt: bool, length: int, width: int) -> torch.Tensor:
+    import torch
+
+    mask = torch.zeros(1 + width, dtype=torch.long)
+    mask[1 if has_prompt else 0 :][:length] = 1
+    return mask

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mmdpo.errors import UserError
+
 if TYPE_CHECKING:
     from peft import LoraConfig as PeftLoraConfig
     from torch import nn
     from transformers import PreTrainedModel
 
-    from mmdpo.config import LoraConfig
+    from mmdpo.config import ModelConfig
 
 
 def language_model(model: PreTrainedModel) -> nn.Module:
@@ -40,15 +42,43 @@ def target_pattern(model: PreTrainedModel) -> str:
     return "|".join(sorted(shapes))
 
 
-def lora(model: PreTrainedModel, cfg: LoraConfig) -> PeftLoraConfig:
-    """PEFT's configuration for `model`; the trainer makes the layers after it has set the seed."""
+def projector_names(model: PreTrainedModel) -> list[str]:
+    """Full names of the modules between vision encoder and language model, found by structure.
+
+    The children with weights, beside those two, of the model that holds both. Empty where there are
+    none: Qwen2.5-VL's lies inside its vision encoder.
+    """
+    inner = model.base_model
+    apart = {id(language_model(model)), id(inner.get_encoder(modality="image"))}
+    prefix = next(name for name, module in model.named_modules() if module is inner)
+    return [
+        f"{prefix}.{name}"
+        for name, module in inner.named_children()
+        if id(module) not in apart and any(True for _ in module.parameters())
+    ]
+
+
+def lora(model: PreTrainedModel, cfg: ModelConfig) -> PeftLoraConfig:
+    """PEFT's configuration for `model`; the trainer makes the layers after it has set the seed.
+
+    With `model.train_projector` the projector is copied and trained beside LoRA; the base keeps its own.
+    Raises UserError for an architecture without one.
+    """
     from peft import LoraConfig as PeftLoraConfig
 
+    projector = projector_names(model) if cfg.train_projector else []
+    if cfg.train_projector and not projector:
+        raise UserError(
+            f"model.train_projector=true: {type(model).__name__} has no projector apart from its vision "
+            "encoder; type model.train_projector=false"
+        )
+
     return PeftLoraConfig(
-        r=cfg.rank,
-        lora_alpha=cfg.alpha,
-        lora_dropout=cfg.dropout,
+        r=cfg.lora.rank,
+        lora_alpha=cfg.lora.alpha,
+        lora_dropout=cfg.lora.dropout,
         target_modules=target_pattern(model),
         bias="none",
+        modules_to_save=projector or None,
         task_type="CAUSAL_LM",
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mmdpo import store
 from mmdpo.errors import UserError
@@ -20,213 +20,237 @@ from mmdpo.models.loading import (
     torch_dtype,
     weights_fingerprint,
 )
-from mmdpo.models.quiet import quiet
 from mmdpo.progress import progress
 from mmdpo.records import PreferencePair
-from mmdpo.training.collate import PreferenceCollator
-from mmdpo.training.rows import contents, tokenised, usable
+from mmdpo.training.collate import Collator
+from mmdpo.training.distributed import device
+from mmdpo.training.rows import Tokenised, contents, tokenised, usable
+from mmdpo.training.settings import loss_type
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
     from mmdpo.config import Config
+    from mmdpo.training.rows import Example, Row
 
-LAYOUT = 1  # of the stored files; raise it when they, or how the numbers are made, change
+LAYOUT = 2  # of the stored files; raise it when they, or how the numbers are made, change
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How a model takes a shared prefix: the attention to use, or the reason why it does not."""
+
+    attention: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer's log-probs: their sum, and each token's [T]."""
+
+    sum: float
+    tokens: torch.Tensor
+
+
+@dataclass
+class Answers:
+    """An answer of each of N pairs: digests of the texts; sums and token counts [N]; log-probs in one row."""
+
+    texts: list[str]
+    sums: torch.Tensor
+    counts: torch.Tensor
+    log_probs: torch.Tensor
+
+    def __post_init__(self) -> None:
+        self._ends = self.counts.cumsum(0).tolist()
+
+    def __getitem__(self, index: int) -> Answer:
+        end = self._ends[index]
+        return Answer(float(self.sums[index]), self.log_probs[end - int(self.counts[index]) : end])
 
 
 @dataclass
 class Reference:
-    """Summed log-probs and token counts of both answers of N pairs, each tensor [N]; find them with `of`."""
+    """The base model's log-probs of both answers of N pairs; find a pair's with `of`."""
 
     ids: list[str]
-    chosen: list[str]  # digests of the texts
-    rejected: list[str]
-    chosen_sum: torch.Tensor
-    rejected_sum: torch.Tensor
-    chosen_tokens: torch.Tensor
-    rejected_tokens: torch.Tensor
+    first: Answers  # of a pair's two texts, the lesser
+    second: Answers
+    sharing: Sharing
 
     def __post_init__(self) -> None:
         self._place = {row: index for index, row in enumerate(self.ids)}
 
-    def of(self, pair: PreferencePair) -> tuple[float, float]:
-        """Summed log-probs of the pair's chosen and rejected answer, also where its label was flipped.
+    def of(self, pair: PreferencePair) -> tuple[Answer, Answer]:
+        """Log-probs of the pair's chosen and rejected answer, whichever label they have.
 
         Raises KeyError for a pair, or for answers, that are not among these.
         """
-        index, flipped = self._find(pair)
-        sums = float(self.chosen_sum[index]), float(self.rejected_sum[index])
-        return sums[::-1] if flipped else sums
-
-    def arranged(self, pairs: Sequence[PreferencePair]) -> Reference:
-        """The same numbers, in the order and with the labels of `pairs`."""
-        import torch
-
-        found = [self._find(pair) for pair in pairs]
-        places = torch.tensor([index for index, _ in found])
-        flipped = torch.tensor([flip for _, flip in found])
-
-        def side(swap: torch.Tensor, what: str) -> torch.Tensor:
-            chosen, rejected = (
-                getattr(self, f"chosen_{what}")[places],
-                getattr(self, f"rejected_{what}")[places],
-            )
-            return torch.where(swap, rejected, chosen)
-
-        return Reference(
-            ids=[pair.id for pair in pairs],
-            chosen=[_digest(pair.chosen) for pair in pairs],
-            rejected=[_digest(pair.rejected) for pair in pairs],
-            chosen_sum=side(flipped, "sum"),
-            rejected_sum=side(~flipped, "sum"),
-            chosen_tokens=side(flipped, "tokens"),
-            rejected_tokens=side(~flipped, "tokens"),
-        )
-
-    def _find(self, pair: PreferencePair) -> tuple[int, bool]:
-        """Where the pair stands, and whether its two answers stand the other way round."""
         index = self._place[pair.id]
-        known, asked = (
-            (self.chosen[index], self.rejected[index]),
-            (_digest(pair.chosen), _digest(pair.rejected)),
-        )
-        if asked not in (known, known[::-1]):
-            raise KeyError(f"{pair.id}: other answers than those whose log-probs are known")
-        return index, asked != known
+        known = self.first.texts[index], self.second.texts[index]
+        asked = _digest(pair.chosen), _digest(pair.rejected)
+        if asked == known:
+            return self.first[index], self.second[index]
+        if asked == known[::-1]:
+            return self.second[index], self.first[index]
+        raise KeyError(f"{pair.id}: other answers than those whose log-probs are known")
 
 
 def reference(
-    cfg: Config, pairs: Sequence[PreferencePair], image_root: Path, model: PreTrainedModel | None = None
+    cfg: Config, pairs: Sequence[Example], image_root: Path, model: PreTrainedModel | None = None
 ) -> Reference:
     """The reference log-probs of `pairs`, from the cache or, the first time, from the base model.
 
-    The key is what the numbers depend on: weights, processor and template, dtype, and each row's
-    texts and image. Order and labels do not enter it, nor does anything of the training. A `model`
-    that is loaded already is used as it is; it must be the untouched base.
+    The key is what the numbers depend on: weights, processor and template, dtype, length policy, and
+    each row's texts and image. Order and labels do not enter it, nor does anything of the training. A
+    `model` that is loaded already is used as it is; it must be the untouched base. Of several processes
+    one computes, on its own device, and the others wait.
     """
-    pairs, _ = usable(pairs)
-    rows = _canonical(pairs)
+    kept, _ = usable(pairs)
+    ordered = _canonical(kept)
+    train = cfg.train
     key = {
         "layout": LAYOUT,
         "weights": weights_fingerprint(cfg.model.path),
-        "processor": processor_fingerprint(cfg.model.path),
+        "processor": processor_fingerprint(cfg.model),
         "dtype": str(torch_dtype(cfg.model.dtype)),
-        "rows": fingerprint(contents(rows, image_root), length=64),
+        "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
+        "prefix_sharing": train.prefix_sharing,
+        "rows": fingerprint(contents(ordered, image_root), length=64),
     }
 
     def make(folder: Path) -> None:
         base = model if model is not None else load_model(cfg.model.path, cfg.model.dtype)
-        _write(folder, rows, _log_probs(cfg, rows, image_root, base))
+        _write(folder, _compute(cfg, ordered, image_root, base))
 
-    found = _read(store.cached("reference", key, make), rows)
+    found = _read(store.cached("reference", key, make))
     if found is None:
         shutil.rmtree(store.cached_path("reference", key), ignore_errors=True)
-        found = _read(store.cached("reference", key, make), rows)
+        found = _read(store.cached("reference", key, make))
     if found is None:
         raise UserError(
             f"The reference log-probs of {cfg.model.path} are not finite. Type model.dtype=float32, or look "
             "at the weights."
         )
-    return found.arranged(pairs)
+    return found
 
 
-def _canonical(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+def add_reference(cfg: Config, made: Tokenised, known: Reference) -> None:
+    """Put the summed reference log-probs, and with `method.fine_grained` token weights, into the rows."""
+    from mmdpo.training.fine_grained import token_weights
+
+    average = loss_type(cfg) == "sigmoid_norm"
+    for row, pair in zip(made.rows, made.examples, strict=True):
+        found = known.of(cast(PreferencePair, pair))
+        sums = [answer.sum for answer in found]
+        if cfg.method.fine_grained:
+            weights = token_weights(
+                row["answers"][0], row["answers"][1], cfg.method.fine_grained_weight, average
+            )
+            row["weights"] = weights
+            sums = [
+                float((answer.tokens * answer.tokens.new_tensor(own)).sum())
+                for answer, own in zip(found, weights, strict=True)
+            ]
+        row["ref_chosen_logps"], row["ref_rejected_logps"] = sums
+
+
+def _canonical(pairs: Sequence[Any]) -> list[PreferencePair]:
     """The pairs by id, the answers of each by text: the same whatever the order and the labels."""
     return [
-        PreferencePair(
-            id=pair.id,
-            question=pair.question,
-            chosen=min(pair.chosen, pair.rejected),
-            rejected=max(pair.chosen, pair.rejected),
-            image=pair.image,
-            history=pair.history,
+        dataclasses.replace(
+            pair, chosen=min(pair.chosen, pair.rejected), rejected=max(pair.chosen, pair.rejected)
         )
         for pair in sorted(pairs, key=lambda pair: pair.id)
     ]
 
 
-def _log_probs(
+def _compute(
     cfg: Config, pairs: Sequence[PreferencePair], image_root: Path, model: PreTrainedModel
-) -> dict[str, torch.Tensor]:
-    """Sums and token counts, [N] each, from batches of rows of like length."""
+) -> Reference:
+    """The log-probs of every pair that the length policy leaves, in batches of rows of like length."""
     import torch
 
-    processor = load_processor(cfg.model.path)
-    rows = tokenised(pairs, image_root, processor)
-    collate = PreferenceCollator(processor)
-    order = sorted(range(len(rows)), key=lambda i: (len(rows[i]["prompt"]) + len(rows[i]["chosen_ids"]), i))
+    from mmdpo.training.prefix import sharing, to_device
+    from mmdpo.training.scoring import scoring
+
+    processor = load_processor(cfg.model)
+    made = tokenised(pairs, image_root, processor, cfg.train)
+    rows = made.rows
+    order = sorted(range(len(rows)), key=lambda place: (_tokens(rows[place]), place))
     size = cfg.train.reference_batch_size
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    sums, counts = torch.zeros(2, len(rows)), torch.zeros(2, len(rows), dtype=torch.long)
-    with (
-        fused_head(model.to(device).eval()),
-        torch.inference_mode(),
-        progress("reference", len(order)) as advance,
-    ):
+    model = model.to(device()).eval()
+    how = sharing(model, processor, rows) if cfg.train.prefix_sharing else Sharing(None)
+    collate = Collator(processor, shared=how.attention is not None)
+    sums = torch.zeros(2, len(rows))
+    log_probs: list[list[torch.Tensor]] = [[torch.zeros(0)] * len(rows) for _ in range(2)]
+    with scoring(model) as scorer, torch.inference_mode(), progress("reference", len(order)) as advance:
         for start in range(0, len(order), size):
             places = order[start : start + size]
-            batch = collate([rows[place] for place in places])
-            mask = batch.pop("completion_mask").to(device)
-            batch.pop("rows")
-            inputs = {name: value.to(device) for name, value in batch.items()}
-            labels = inputs["input_ids"].masked_fill(mask == 0, -100)
-            logps = model(**inputs, labels=labels, use_cache=False, fused_lm_head=True).log_probs.sum(dim=1)
-            sums[:, places] = logps.float().cpu().view(2, -1)
-            counts[:, places] = mask.sum(dim=1).cpu().view(2, -1)
+            batch = to_device(collate([rows[place] for place in places]), device())
+            scored = scorer(model, batch).log_probs.float()
+            sums[:, places] = scored.sum(dim=1).cpu().view(2, -1)
+            for side, values in enumerate(scored.cpu().view(2, len(places), -1)):
+                for place, tokens in zip(places, values, strict=True):
+                    log_probs[side][place] = tokens[: len(rows[place]["answers"][side])]
             advance(len(places))
-    return {
-        "chosen_sum": sums[0].clone(),
-        "rejected_sum": sums[1].clone(),
-        "chosen_tokens": counts[0].clone(),
-        "rejected_tokens": counts[1].clone(),
-    }
+    examples: list[Any] = made.examples
+    texts = [[_digest(one.chosen) for one in examples], [_digest(one.rejected) for one in examples]]
+    first, second = (
+        Answers(
+            texts[side],
+            sums[side].clone(),
+            torch.tensor([len(tokens) for tokens in log_probs[side]]),
+            torch.cat(log_probs[side]),
+        )
+        for side in range(2)
+    )
+    return Reference([example.id for example in examples], first, second, how)
 
 
-@contextlib.contextmanager
-def fused_head(model: PreTrainedModel) -> Iterator[None]:
-    """Give the model TRL's `fused_lm_head=True` for a while: the very numbers that training sees."""
-    with quiet():
-        from trl.trainer.utils import add_fused_lm_head
-
-    add_fused_lm_head(model)
-    try:
-        yield
-    finally:
-        del model.forward  # the patch is an attribute of the instance; the class's method is back
+def _tokens(row: Row) -> int:
+    return len(row["prompt_ids"]) + sum(len(ids) for ids in row["answers"])
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _write(folder: Path, pairs: Sequence[PreferencePair], tensors: Mapping[str, torch.Tensor]) -> None:
+def _write(folder: Path, found: Reference) -> None:
     from safetensors.torch import save_file
 
-    save_file(dict(tensors), folder / "log_probs.safetensors")
+    columns: dict[str, Any] = {}
+    tensors: dict[str, torch.Tensor] = {}
+    for name, side in (("first", found.first), ("second", found.second)):
+        columns[name] = side.texts
+        tensors |= {f"{name}.{what}": getattr(side, what) for what in ("sums", "counts", "log_probs")}
+    save_file(tensors, folder / "log_probs.safetensors")
     write_json(
-        folder / "ids.json",
-        {
-            "ids": [pair.id for pair in pairs],
-            "chosen": [_digest(pair.chosen) for pair in pairs],
-            "rejected": [_digest(pair.rejected) for pair in pairs],
-        },
+        folder / "rows.json", {"ids": found.ids, **columns, "sharing": dataclasses.asdict(found.sharing)}
     )
 
 
-def _read(folder: Path, pairs: Sequence[PreferencePair]) -> Reference | None:
-    """What `_write` wrote, or None where it is damaged: unreadable, of other rows, or not finite."""
+def _read(folder: Path) -> Reference | None:
+    """What `_write` wrote, or None where it is damaged: unreadable, incomplete or not finite."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        columns: dict[str, Any] = read_json(folder / "ids.json")
-        columns |= load_file(folder / "log_probs.safetensors")
-        found = Reference(**columns)
-    except (OSError, ValueError, TypeError, SafetensorError):
+        columns: dict[str, Any] = read_json(folder / "rows.json")
+        tensors = load_file(folder / "log_probs.safetensors")
+        sides = [
+            Answers(columns[name], *(tensors[f"{name}.{what}"] for what in ("sums", "counts", "log_probs")))
+            for name in ("first", "second")
+        ]
+        found = Reference(columns["ids"], sides[0], sides[1], Sharing(**columns["sharing"]))
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError):
         return None
-    whole = all(len(column) == len(pairs) for column in columns.values()) and found.ids == [
-        pair.id for pair in pairs
-    ]
-    finite = bool(found.chosen_sum.isfinite().all() and found.rejected_sum.isfinite().all())
-    return found if whole and finite else None
+    rows = len(found.ids)
+    whole = all(
+        rows == len(side.texts) == len(side.sums) == len(side.counts)
+        and int(side.counts.sum()) == len(side.log_probs)
+        for side in sides
+    )
+    finite = all(bool(side.sums.isfinite().all() and side.log_probs.isfinite().all()) for side in sides)
+    return found if rows and whole and finite else None

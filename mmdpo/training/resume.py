@@ -14,6 +14,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from mmdpo.files import read_json, write_json
+from mmdpo.training.distributed import barrier
 
 MARKER = "complete.json"
 PREFIX = "checkpoint-"  # transformers' name: checkpoint-STEP
@@ -65,6 +66,7 @@ class Marking(TrainerCallback):
         self.run, self.keep = run, keep
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        barrier()  # each process writes a part
         if state.is_world_process_zero:
             checkpoint = Path(args.output_dir) / f"{PREFIX}{state.global_step}"
             write_json(checkpoint / MARKER, {"step": state.global_step, "run": self.run})

@@ -1,4 +1,4 @@
-"""TRL's DPOTrainer, taught to take reference log-probs for vision data that were computed beforehand."""
+"""TRL's trainers, taught our batches: a shared prefix, reference log-probs made beforehand, any image."""
 
 from __future__ import annotations
 
@@ -10,63 +10,41 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
-from trl import DPOConfig, DPOTrainer
+from transformers import Trainer
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from mmdpo.errors import UserError
-from mmdpo.training.collate import PreferenceCollator
+from mmdpo.training.memory import peak_memory
 from mmdpo.training.resume import last_complete
 from mmdpo.training.rows import Row
+from mmdpo.training.scoring import Scorer
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-    from transformers import PreTrainedModel, TrainerCallback
+    from transformers import PreTrainedModel
+
+    from mmdpo.training.collate import Collator
 
 
-class PreferenceTrainer(DPOTrainer):
-    """Trains LoRA on `rows` that carry `ref_chosen_logps` and `ref_rejected_logps`.
+class _Ours(Trainer):
+    """What both trainers do apart from TRL's.
 
-    Losses and metrics are TRL's own code. What differs: TRL refuses precomputed reference log-probs
-    for vision data, so it is told of them only after it is built; text is tokenised before and not
-    in each step; a loss or gradient that is not finite stops the run; checkpoints hold what resuming
-    needs and no copy of the processor; nothing is sent anywhere.
+    A loss or gradient that is not finite stops the run; speed and memory are logged; a projector that
+    is trained beside LoRA has a learning rate of its own; checkpoints hold what resuming needs and no
+    copy of the processor; nothing is sent anywhere.
     """
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        args: DPOConfig,
-        rows: Sequence[Row],
-        processor: Any,
-        peft_config: LoraConfig,
-        callbacks: Sequence[TrainerCallback] = (),
-    ) -> None:
-        args.precompute_ref_log_probs = False
-        args.remove_unused_columns = False  # the collator knows its columns
-        super().__init__(
-            model=model,
-            args=args,
-            data_collator=PreferenceCollator(processor),
-            train_dataset=Dataset.from_list(list(rows)),
-            processing_class=processor,
-            callbacks=list(callbacks),
-            peft_config=peft_config,
-        )
-        self.precompute_ref_logps = True
-        self._pairs_since, self._time_since = 0, time.monotonic()
+    _rows = _tokens = 0
+    _since = 0.0
+    scorer: Scorer
+    projector_lr: float
 
-    def compute_loss(
-        self,
-        model: Any,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> Any:
-        """TRL's loss. Raises UserError where it is NaN or infinite."""
-        ids = inputs.pop("rows")
-        self._pairs_since += len(ids)
-        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        self._stop_unless_finite("loss", float((loss[0] if return_outputs else loss).detach()), ids)
-        return loss
+    def _count(self, batch: dict[str, Any]) -> None:
+        inputs = batch["model"]
+        self._rows += len(batch["rows"])
+        self._tokens += int(
+            (inputs["segments"] if "segments" in inputs else inputs["attention_mask"]).sign().sum()
+        )
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm)
@@ -84,17 +62,33 @@ class PreferenceTrainer(DPOTrainer):
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """TRL's metrics and the speed since the last log."""
+        """TRL's metrics, the speed of all processes since the last log, and the peak memory in GiB."""
         now = time.monotonic()
-        if self._pairs_since:
-            logs["pairs_per_second"] = self._pairs_since / max(now - self._time_since, 1e-9)
-        self._pairs_since, self._time_since = 0, now
+        if self._rows:
+            seconds = max(now - self._since, 1e-9) / self.accelerator.num_processes
+            logs["rows_per_second"] = self._rows / seconds
+            logs["tokens_per_second"] = self._tokens / seconds
+            logs["peak_memory_gib"] = peak_memory()
+        self._rows, self._tokens, self._since = 0, 0, now
         super().log(logs, start_time)
 
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The trainer's own, with the projector's weights in groups of their own."""
+        optimizer = super().create_optimizer(model)
+        named = (self.model if model is None else model).named_parameters()
+        projector = {id(weight) for name, weight in named if ".modules_to_save." in name}
+        for group in list(optimizer.param_groups):
+            apart = [weight for weight in group["params"] if id(weight) in projector]
+            if apart:
+                group["params"] = [weight for weight in group["params"] if id(weight) not in projector]
+                settings = {name: value for name, value in group.items() if name != "params"}
+                optimizer.add_param_group({**settings, "params": apart, "lr": self.projector_lr})
+        return optimizer
+
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        save_adapter(
-            self.accelerator.unwrap_model(self.model), output_dir or self.args.output_dir, state_dict
-        )
+        if self.args.should_save:  # with DeepSpeed all processes come here
+            model = self.accelerator.unwrap_model(self.model)
+            save_adapter(model, output_dir or self.args.output_dir, state_dict)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """None are counted: it walks all parameters in each step, and nobody reads the number."""
@@ -105,6 +99,101 @@ class PreferenceTrainer(DPOTrainer):
 
     def _send_telemetry(self) -> None:
         pass
+
+
+class PreferenceTrainer(_Ours, DPOTrainer):
+    """Trains LoRA on rows with two answers that carry `ref_chosen_logps` and `ref_rejected_logps`.
+
+    Losses and metrics are TRL's own code: it is handed the answers' log-probs, however they were laid
+    out, as if its model call had returned them. It refuses precomputed reference log-probs for vision
+    data, so it is told of them only after it is built.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: DPOConfig,
+        rows: Sequence[Row],
+        collator: Collator,
+        peft_config: LoraConfig,
+        projector_lr: float,
+    ) -> None:
+        args.precompute_ref_log_probs = False
+        args.remove_unused_columns = False  # the collator knows its columns
+        self.projector_lr = projector_lr
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator,
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=collator.processor,
+            peft_config=peft_config,
+        )
+        self.scorer = Scorer(self.model.get_base_model())
+        self.precompute_ref_logps = True
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        self._count(inputs)
+        outputs = self.scorer(model, inputs)
+        if "weights" in inputs:
+            outputs.log_probs = outputs.log_probs * inputs["weights"]
+        mask = inputs["completion_mask"]
+        answers = {
+            "input_ids": torch.zeros_like(mask),  # TRL makes labels of them for its own model call
+            "attention_mask": torch.ones_like(mask),
+            "completion_mask": mask,
+            "ref_chosen_logps": inputs["ref_chosen_logps"],
+            "ref_rejected_logps": inputs["ref_rejected_logps"],
+        }
+        loss = super()._compute_loss(lambda **_: outputs, answers, return_outputs)
+        chosen = outputs.log_probs.detach()[: len(inputs["rows"])].sum(dim=1)
+        below = self.accelerator.gather((chosen < inputs["ref_chosen_logps"]).float()).mean()
+        self._metrics["train"]["logps/chosen_below_reference"].append(float(below))
+        value = loss[0] if return_outputs else loss
+        self._stop_unless_finite("loss", float(value.detach()), inputs["rows"])
+        return loss
+
+
+class AnswerTrainer(_Ours, SFTTrainer):
+    """Trains LoRA on rows with one answer: the mean negative log-likelihood of the answers' tokens."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: SFTConfig,
+        rows: Sequence[Row],
+        collator: Collator,
+        peft_config: LoraConfig,
+        projector_lr: float,
+    ) -> None:
+        args.remove_unused_columns = False
+        self.projector_lr = projector_lr
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator,
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=collator.processor,
+            peft_config=peft_config,
+        )
+        self.scorer = Scorer(self.model.get_base_model())
+        self._loss_shifts_labels = False  # the batch's are shifted: the loss divides by their number
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """TRL's loss. Raises UserError where it is NaN or infinite."""
+        self._count(inputs)
+        outputs = self.scorer(model, inputs)
+        answers = {"attention_mask": inputs["completion_mask"]}
+        loss = super().compute_loss(lambda **_: outputs, answers, return_outputs, num_items_in_batch)
+        value = loss[0] if return_outputs else loss
+        self._stop_unless_finite("loss", float(value.detach()), inputs["rows"])
+        return loss
 
 
 def save_adapter(model: Any, folder: str, state_dict: dict[str, Any] | None = None) -> None:

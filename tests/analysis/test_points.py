@@ -22,7 +22,7 @@ def test_reference_models_come_first_then_points_by_axes(tmp_path: Path):
     assert study.varying == ["beta"]
     assert study.benchmarks == ["text", "visual", "presence", "text_noisy"]
     row = study.trained[0]
-    assert (row.state, row.steps, row.pairs, row.seconds) == ("done", 35, 560, 12.3)
+    assert (row.state, row.steps, row.examples, row.seconds) == ("done", 35, 560, 12.3)
     assert row.scores["text"].n == 24 and row.scores["text"].low < row.scores["text"].value
 
 

@@ -139,12 +139,12 @@ def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
     with (tmp_path / "summary.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     header = list(rows[0])
-    assert header[:10] == [
+    assert header[:11] == [
         *("point", "role", "state", "method", "beta", "lr"),
-        *("logprob_avg", "data_scale", "label_noise", "seed"),
+        *("logprob_avg", "data_scale", "data_limit", "label_noise", "seed"),
     ]
-    assert header[10:14] == ["text", "text_low", "text_high", "text_n"]
-    assert header[-4:] == ["steps", "pairs", "seconds", "error"]
+    assert header[11:15] == ["text", "text_low", "text_high", "text_n"]
+    assert header[-4:] == ["steps", "examples", "seconds", "error"]
     assert [(row["role"], row["state"], row["beta"]) for row in rows] == [
         ("base", "done", ""),
         ("before_visual_tuning", "done", ""),
@@ -152,6 +152,6 @@ def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
         ("trained", "failed", "0.2"),
     ]
     assert float(rows[2]["text_low"]) < float(rows[2]["text"]) < float(rows[2]["text_high"])
-    assert (rows[2]["text_n"], rows[2]["steps"], rows[2]["pairs"]) == ("24", "35", "560")
+    assert (rows[2]["text_n"], rows[2]["steps"], rows[2]["examples"]) == ("24", "35", "560")
     assert rows[3]["text"] == "" and rows[3]["error"] == 'torn, "quoted"\nlines'
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "summary.csv"]  # nothing left aside

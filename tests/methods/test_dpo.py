@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmdpo.methods.dpo import make_pairs, pick
+from mmdpo.methods.rated import rated
 from mmdpo.records import Annotation, Completion, Prompt, Rating
 
 
@@ -21,11 +22,12 @@ def test_the_papers_rule_on_a_hand_made_case():
             "q", (rating(4, 4, 4), rating(4, 4, 3), rating(4, 4, 3)), "oracle"
         ),  # 12, 11, 11: too close
     ]
-    (pair,) = make_pairs(prompts, completions, annotations, margin=2, seed=0)
+    items = list(rated(prompts, completions, annotations))
+    (pair,) = make_pairs(items, margin=2, seed=0)
     assert (pair.id, pair.image, pair.chosen) == ("p", "p.png", "It is red.")
-    rejected = {make_pairs(prompts, completions, annotations, 2, seed)[0].rejected for seed in range(20)}
+    rejected = {next(make_pairs(items, 2, seed)).rejected for seed in range(20)}
     assert rejected == {"Red.", "Blue."}  # any that is 2 below, drawn by the seed
-    assert make_pairs(prompts, completions, annotations, 3, 0)[0].rejected == "Blue."
+    assert next(make_pairs(items, 3, 0)).rejected == "Blue."
 
 
 def test_complexity_and_verbosity_do_not_rank():
@@ -44,4 +46,4 @@ def test_chosen_is_best_and_rejected_lies_the_margin_below(merits, margin, seed)
 
 
 def test_a_prompt_without_annotation_yields_nothing():
-    assert make_pairs([Prompt("p", "?")], [Completion("p", 0, "a")], [], 2, 0) == []
+    assert not list(rated([Prompt("p", "?")], [Completion("p", 0, "a")], []))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from mmdpo.config import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models.generate import Decoding, GumbelNoise, answer_seed, generate
 from mmdpo.models.loading import load_model, load_processor
@@ -17,7 +18,12 @@ def tiny(tmp_path_factory):
     pairs = tiny_pairs(folder / "images", count=9)
     prompts = [Prompt(pair.id, pair.question, pair.image, pair.history) for pair in pairs]
     path = save_tiny_llava(folder / "model")
-    return load_model(str(path), "float32").eval(), load_processor(str(path)), prompts, folder / "images"
+    return (
+        load_model(str(path), "float32").eval(),
+        load_processor(ModelConfig(path=str(path))),
+        prompts,
+        folder / "images",
+    )
 
 
 def texts(tiny, order=None, batch_size=4, **decoding):

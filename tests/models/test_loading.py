@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmdpo.config import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models import loading
 from mmdpo.models.loading import (
@@ -35,7 +36,7 @@ def test_dtypes() -> None:
 
 def test_model_and_processor_load(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
     capfd.readouterr()
-    model, processor = load_model(str(tiny), "float32"), load_processor(str(tiny))
+    model, processor = load_model(str(tiny), "float32"), load_processor(ModelConfig(path=str(tiny)))
     assert model.dtype == torch.float32 and not model.training
     assert model.config._attn_implementation == "sdpa"
     assert processor.tokenizer.pad_token == "<pad>"
@@ -52,16 +53,19 @@ def test_weights_in_pickle_are_refused(tiny: Path, tmp_path: Path) -> None:
 
 def test_a_folder_without_a_processor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="model.path="):
-        load_processor(str(tmp_path))
+        load_processor(ModelConfig(path=str(tmp_path)))
 
 
 def test_fingerprints_follow_the_content(tiny: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(tiny, tmp_path / "copy"))
-    weights, processor = weights_fingerprint(str(tiny)), processor_fingerprint(str(tiny))
-    assert (weights_fingerprint(str(copy)), processor_fingerprint(str(copy))) == (weights, processor)
+    weights, processor = weights_fingerprint(str(tiny)), processor_fingerprint(ModelConfig(path=str(tiny)))
+    assert (weights_fingerprint(str(copy)), processor_fingerprint(ModelConfig(path=str(copy)))) == (
+        weights,
+        processor,
+    )
 
     (copy / "chat_template.jinja").write_text("{{ messages }}")
-    assert processor_fingerprint(str(copy)) != processor
+    assert processor_fingerprint(ModelConfig(path=str(copy))) != processor
     assert weights_fingerprint(str(copy)) == weights
 
     config = json.loads((copy / "config.json").read_text())

@@ -43,7 +43,7 @@ def play(scene: str, model: Path, images: Path, out: Path) -> None:
     from transformers import Trainer
 
     from mmdpo.training import resume, trainer
-    from mmdpo.training.dpo import train
+    from mmdpo.training.run import train
 
     folder = out / scene
     folder.mkdir(parents=True)

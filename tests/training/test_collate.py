@@ -13,10 +13,10 @@ from mmdpo.errors import UserError
 from mmdpo.models.chat import answer, messages
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.records import Exchange, PreferencePair
-from mmdpo.training.collate import PreferenceCollator
-from mmdpo.training.reference import fused_head
-from mmdpo.training.rows import tokenised, usable
-from tests.tiny import Tiny
+from mmdpo.training.collate import Collator
+from mmdpo.training.rows import tokenised
+from mmdpo.training.scoring import scoring
+from tests.tiny import Tiny, tiny_config
 
 
 def stock_batch(pairs: list[PreferencePair], images: Path, processor: Any) -> dict[str, Any]:
@@ -34,64 +34,83 @@ def stock_batch(pairs: list[PreferencePair], images: Path, processor: Any) -> di
     return dict(DataCollatorForVisionPreference(processor)(examples))
 
 
+def whole(batch: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
+    """Of each sequence of a batch with separate rows: its tokens with the last one, and its answer."""
+    inputs, labels = batch["model"], batch["labels"]
+    tokens, answers = [], []
+    for row in range(len(labels)):
+        own = [label for label in labels[row].tolist() if label != -100]
+        present = inputs["input_ids"][row][inputs["attention_mask"][row].bool()].tolist()
+        tokens.append([*present, own[-1]])
+        answers.append(own)
+    return tokens, answers
+
+
 @pytest.mark.parametrize("kinds", [{True}, {False}, {True, False}])
 def test_the_batch_is_that_of_trl(tiny: Tiny, kinds: set[bool]) -> None:
-    """With images, without, and mixed."""
-    processor = load_processor(str(tiny.model))
+    """With images, without, and mixed: the tokens, the answers among them, and the pixels."""
+    model = tiny_config(tiny.model)
+    processor = load_processor(model.model)
     pairs = [pair for pair in tiny.pairs if bool(pair.image) in kinds]
     history = (Exchange("what is there", "a star"),)
     pairs.append(PreferencePair("h", "where", "left", "right no", pairs[0].image, history))
-    ours = PreferenceCollator(processor)(tokenised(pairs, tiny.images, processor))
+    ours = Collator(processor)(tokenised(pairs, tiny.images, processor, model.train).rows)
     stock = stock_batch(pairs, tiny.images, processor)
-    assert ours.pop("rows") == [pair.id for pair in pairs]
-    assert ours.keys() == stock.keys()
-    for name, value in stock.items():
-        assert torch.equal(ours[name], value), name
+    assert ours["rows"] == [pair.id for pair in pairs]
+    tokens, answers = whole(ours)
+    for row, (found, text) in enumerate(zip(tokens, answers, strict=True)):
+        assert found == stock["input_ids"][row][stock["attention_mask"][row].bool()].tolist()
+        assert text == stock["input_ids"][row][stock["completion_mask"][row].bool()].tolist()
+    assert torch.equal(ours["completion_mask"].sum(1), stock["completion_mask"].sum(1))
+    assert ("pixel_values" in stock) is ("pixel_values" in ours["model"]) is (True in kinds)
+    if True in kinds:
+        assert torch.equal(ours["model"]["pixel_values"], stock["pixel_values"])
 
 
 def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:
-    batch = {name: value for name, value in batch.items() if name != "rows"}
-    labels = batch["input_ids"].masked_fill(batch.pop("completion_mask") == 0, -100)
-    with fused_head(model), torch.no_grad():
-        return model(**batch, labels=labels, fused_lm_head=True).log_probs.sum(dim=1).view(2, -1)
+    with scoring(model) as scorer, torch.no_grad():
+        return scorer(model, batch).log_probs.sum(dim=1).view(2, -1)
 
 
-def test_a_mixed_batch_has_the_log_probs_of_separate_ones(tiny: Tiny) -> None:
-    model, processor = load_model(str(tiny.model), "float32"), load_processor(str(tiny.model))
-    rows = tokenised(tiny.pairs, tiny.images, processor)
-    collate = PreferenceCollator(processor)
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_mixed_batch_has_the_log_probs_of_separate_ones(tiny: Tiny, shared: bool) -> None:
+    cfg = tiny_config(tiny.model)
+    model, processor = load_model(str(tiny.model), "float32"), load_processor(cfg.model)
+    rows = tokenised(tiny.pairs, tiny.images, processor, cfg.train).rows
     assert {bool(row["image"]) for row in rows} == {True, False}
-    alone = torch.cat([log_probs(model, collate([row])) for row in rows], dim=1)
+    alone = torch.cat([log_probs(model, Collator(processor)([row])) for row in rows], dim=1)
     assert alone.std() > 1
-    torch.testing.assert_close(log_probs(model, collate(rows)), alone, atol=1e-5, rtol=1e-6)
+    found = log_probs(model, Collator(processor, shared)(rows))
+    torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_batch_without_images_may_carry_a_blank_one(tiny: Tiny, shared: bool) -> None:
+    """What keeps a process without images in step with the others, and changes no number."""
+    cfg = tiny_config(tiny.model)
+    model, processor = load_model(str(tiny.model), "float32"), load_processor(cfg.model)
+    pairs = [pair for pair in tiny.pairs if not pair.image]
+    rows = tokenised(pairs, tiny.images, processor, cfg.train).rows
+    plain, blank = (Collator(processor, shared, always)(rows) for always in (False, True))
+    assert "pixel_values" not in plain["model"] and len(blank["model"]["pixel_values"]) == 1
+    torch.testing.assert_close(log_probs(model, blank), log_probs(model, plain))
+    with_image = tokenised(tiny.pairs[1:2], tiny.images, processor, cfg.train).rows
+    both = Collator(processor, shared, True)(with_image)["model"]["pixel_values"]
+    assert len(both) == (1 if shared else 2)
 
 
 def test_every_answer_ends_with_one_eos(tiny: Tiny) -> None:
-    processor = load_processor(str(tiny.model))
-    for row in tokenised(tiny.pairs, tiny.images, processor):
-        for side in ("chosen_ids", "rejected_ids"):
-            assert row[side].count(processor.tokenizer.eos_token_id) == 1
-            assert row[side][-1] == processor.tokenizer.eos_token_id
-
-
-def test_pairs_that_cannot_be_trained_on_are_counted() -> None:
-    pairs = [
-        PreferencePair("a", "q", "yes", "no"),
-        PreferencePair("b", "q", "yes", "yes"),
-        PreferencePair("c", "q", "", "no"),
-        PreferencePair("d", "q", "yes", " \n"),
-    ]
-    kept, dropped = usable(pairs)
-    assert kept == pairs[:1]
-    assert dropped == {"same_answers": 1, "empty_answer": 2}
-    with pytest.raises(UserError, match=r"No pair is left.*1 same_answers"):
-        usable(pairs[1:2])
-    with pytest.raises(UserError, match="'a'"):
-        usable([pairs[0], pairs[0]])
+    cfg = tiny_config(tiny.model)
+    processor = load_processor(cfg.model)
+    for row in tokenised(tiny.pairs, tiny.images, processor, cfg.train).rows:
+        for ids in row["answers"]:
+            assert ids.count(processor.tokenizer.eos_token_id) == 1
+            assert ids[-1] == processor.tokenizer.eos_token_id
 
 
 def test_a_template_that_drops_the_image_is_refused(tiny: Tiny) -> None:
-    processor = load_processor(str(tiny.model))
+    cfg = tiny_config(tiny.model)
+    processor = load_processor(cfg.model)
     processor.chat_template = "{% for m in messages %}{{ m['content'][-1]['text'] }} {% endfor %}"
     with pytest.raises(UserError, match="'pair-01'.*0 image placeholders"):
-        tokenised(tiny.pairs, tiny.images, processor)
+        tokenised(tiny.pairs, tiny.images, processor, cfg.train)

@@ -15,7 +15,7 @@ from transformers import (
     Qwen2VLConfig,
 )
 
-from mmdpo.config import LoraConfig
+from mmdpo.config import LoraConfig, ModelConfig
 from mmdpo.training.lora import lora, target_names, target_pattern
 
 SHAPE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -51,7 +51,7 @@ def test_peft_adapts_exactly_these() -> None:
 
     model = AutoModelForImageTextToText.from_config(llava())
     names = target_names(model)
-    adapted = get_peft_model(model, lora(model, LoraConfig(4, 8, 0.0)))
+    adapted = get_peft_model(model, lora(model, ModelConfig(lora=LoraConfig(4, 8, 0.0))))
     found = [name for name, module in adapted.named_modules() if isinstance(module, LoraLayer)]
     assert sorted(name.removeprefix("base_model.model.") for name in found) == names
     trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]

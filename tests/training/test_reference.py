@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
+from mmdpo.config import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models.loading import load_model
 from mmdpo.records import PreferencePair
 from mmdpo.training import reference as module
-from mmdpo.training.reference import reference
+from mmdpo.training.reference import Reference, reference
 from tests.tiny import Tiny, save_tiny_llava, tiny_config
 
 
@@ -43,13 +45,17 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Count:
     return count
 
 
+def sums(known: Reference, pairs: list[PreferencePair]) -> list[list[float]]:
+    return [[answer.sum for answer in known.of(pair)] for pair in pairs]
+
+
 def test_the_second_call_makes_no_forward_pass(tiny: Tiny, passes: Count) -> None:
     cfg = tiny_config(tiny.model)
     first = reference(cfg, tiny.pairs, tiny.images)
-    assert passes() == 3  # 12 rows, 5 a batch
+    assert passes() == 3 + 2  # 12 rows, 5 a batch; two that try whether the prefix can be shared
     again = reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
     assert passes() == 0
-    assert [again.of(pair) for pair in tiny.pairs] == [first.of(pair) for pair in tiny.pairs]
+    assert sums(again, tiny.pairs) == sums(first, tiny.pairs)
 
 
 @pytest.mark.parametrize(
@@ -74,10 +80,9 @@ def test_order_and_flipped_labels_hit_and_swap(tiny: Tiny, passes: Count) -> Non
     again = reference(cfg, flipped, tiny.images)
     assert passes() == 0
     for pair, other in zip(tiny.pairs, reversed(flipped), strict=True):
-        assert found.of(pair) == again.of(pair) == again.of(other)[::-1]
-    assert again.ids == [pair.id for pair in flipped]
-    assert torch.equal(again.chosen_sum, found.rejected_sum.flip(0))
-    assert torch.equal(again.rejected_tokens, found.chosen_tokens.flip(0))
+        for side, (known, swapped) in enumerate(zip(found.of(pair), again.of(other)[::-1], strict=True)):
+            assert known.sum == swapped.sum == again.of(pair)[side].sum
+            assert torch.equal(known.tokens, swapped.tokens)
 
 
 def test_it_is_the_log_prob_of_the_answer_by_hand(tiny: Tiny) -> None:
@@ -86,7 +91,7 @@ def test_it_is_the_log_prob_of_the_answer_by_hand(tiny: Tiny) -> None:
     model = load_model(str(tiny.model), "float32")
     from mmdpo.models.loading import load_processor
 
-    tokenizer = load_processor(str(tiny.model)).tokenizer
+    tokenizer = load_processor(ModelConfig(path=str(tiny.model))).tokenizer
     prompt = tokenizer("USER : what is there ASSISTANT :", return_tensors="pt").input_ids
     answer = tokenizer("a red star </s>", return_tensors="pt").input_ids
     with torch.no_grad():
@@ -96,8 +101,10 @@ def test_it_is_the_log_prob_of_the_answer_by_hand(tiny: Tiny) -> None:
         for place, token in enumerate(answer[0].tolist())
     )
     found = reference(tiny_config(tiny.model), [pair], tiny.images)
-    assert found.of(pair)[0] == pytest.approx(expected, abs=1e-5)
-    assert (found.chosen_tokens.tolist(), found.rejected_tokens.tolist()) == ([4], [2])  # with the EOS
+    chosen, rejected = found.of(pair)
+    assert chosen.sum == pytest.approx(expected, abs=1e-5)
+    assert (len(chosen.tokens), len(rejected.tokens)) == (4, 2)  # with the EOS
+    assert float(chosen.tokens.sum()) == pytest.approx(chosen.sum, abs=1e-5)
 
 
 def test_a_changed_answer_misses(tiny: Tiny, passes: Count) -> None:
@@ -144,36 +151,47 @@ def test_a_changed_model_misses(tiny: Tiny, passes: Count, tmp_path: Path, chang
     assert passes() > 0
 
 
+@pytest.mark.parametrize("change", ["train__max_text_tokens", "train__prefix_sharing"])
+def test_what_changes_the_numbers_misses(tiny: Tiny, passes: Count, change: str) -> None:
+    reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
+    passes()
+    value = 12 if change == "train__max_text_tokens" else False
+    reference(tiny_config(tiny.model, **{change: value}), tiny.pairs, tiny.images)
+    assert passes() > 0
+
+
 @pytest.mark.parametrize("damage", ["cut", "nan", "rows", "gone"])
 def test_a_damaged_entry_is_made_again(tiny: Tiny, passes: Count, cache: Path, damage: str) -> None:
     from safetensors.torch import load_file, save_file
 
     cfg = tiny_config(tiny.model)
-    found = reference(cfg, tiny.pairs, tiny.images)
+    expected = sums(reference(cfg, tiny.pairs, tiny.images), tiny.pairs)
     passes()
     (file,) = cache.glob("reference/*/log_probs.safetensors")
     tensors = load_file(file)
     if damage == "cut":
         file.write_bytes(file.read_bytes()[:-9])
     elif damage == "nan":
-        tensors["chosen_sum"][0] = float("nan")
+        tensors["first.sums"][0] = float("nan")
         save_file(tensors, file)
     elif damage == "rows":
         save_file({name: value[1:].clone() for name, value in tensors.items()}, file)
     else:
-        (file.parent / "ids.json").unlink()
+        (file.parent / "rows.json").unlink()
     again = reference(cfg, tiny.pairs, tiny.images)
-    assert passes() == 3
-    assert again.of(tiny.pairs[3]) == found.of(tiny.pairs[3])
+    assert passes() == 3 + 2
+    assert sums(again, tiny.pairs) == expected
 
 
 def test_a_model_that_overflows_is_an_error(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = module._log_probs
-    monkeypatch.setattr(
-        module,
-        "_log_probs",
-        lambda *args: {name: value * float("nan") for name, value in make(*args).items()},
-    )
+    make = module._compute
+
+    def overflown(*args: Any) -> Reference:
+        found = make(*args)
+        found.first.sums *= float("nan")
+        return found
+
+    monkeypatch.setattr(module, "_compute", overflown)
     with pytest.raises(UserError, match="not finite"):
         reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
 

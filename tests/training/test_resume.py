@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.training.dpo import TrainSummary, train
 from mmdpo.training.resume import MARKER, complete, continue_from, last_complete
-from tests.tiny import Tiny, tiny_config
+from mmdpo.training.run import TrainSummary, train
+from tests.tiny import OF_THE_MACHINE, Tiny, tiny_config
 from tests.training.killed import SCENES, SETTINGS
 
 CONTINUED = {"after_a_step": 4, "after_an_epoch": 6}  # the others: from the step in SCENES
@@ -39,9 +39,9 @@ def run(tiny: Tiny, folder: Path, logged: Logged, expect: int | None) -> TrainSu
 
 
 def numbers(logged: Logged) -> Logged:
-    """What was logged, without the speed."""
+    """What was logged, without speed and memory."""
     return {
-        step: {name: value for name, value in metrics.items() if name != "pairs_per_second"}
+        step: {name: value for name, value in metrics.items() if name not in OF_THE_MACHINE}
         for step, metrics in logged.items()
     }
 

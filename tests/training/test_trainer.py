@@ -14,8 +14,9 @@ from mmdpo.errors import UserError
 from mmdpo.models.chat import answer, messages
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.models.quiet import quiet
-from mmdpo.training.dpo import dpo_config, loss_type, train
 from mmdpo.training.lora import lora
+from mmdpo.training.run import train
+from mmdpo.training.settings import dpo_config, loss_type
 from tests.tiny import Tiny, tiny_config
 
 SAME = (
@@ -47,8 +48,8 @@ def stock(tiny: Tiny, cfg: Any, folder: Path) -> tuple[list[dict[str, float]], d
             model,
             args=dpo_config(cfg, folder),
             train_dataset=data,
-            processing_class=load_processor(cfg.model.path),
-            peft_config=lora(model, cfg.model.lora),
+            processing_class=load_processor(cfg.model),
+            peft_config=lora(model, cfg.model),
         )
         trainer.train()
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]

@@ -1,0 +1,17 @@
+"""Rejection sampling: plain SFT on the best rated of the model's own completions (paper, 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from mmdpo.methods.rated import Rated
+from mmdpo.records import SftExample
+
+
+def best_completions(items: Iterable[Rated]) -> Iterator[SftExample]:
+    """The completion of each prompt with the highest merit (Rating.merit); of equals the first."""
+    for item in items:
+        prompt, best = item.prompt, item.merits.index(max(item.merits))
+        yield SftExample(
+            prompt.id, prompt.question, item.texts[best], prompt.image, prompt.history, item.ratings[best]
+        )

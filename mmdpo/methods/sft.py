@@ -1,0 +1,21 @@
+"""Standard SFT: a teacher's own answer to each prompt (the paper's baseline)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from mmdpo.records import Completion, PreferencePair, Prompt, SftExample
+
+
+def teacher_answers(prompts: Iterable[Prompt], answers: Iterable[Completion]) -> Iterator[SftExample]:
+    """An example for each prompt that the teacher answered, in the order of the answers."""
+    by_id = {prompt.id: prompt for prompt in prompts}
+    for answer in answers:
+        prompt = by_id[answer.prompt_id]
+        yield SftExample(prompt.id, prompt.question, answer.text, prompt.image, prompt.history)
+
+
+def chosen_answers(pairs: Iterable[PreferencePair]) -> Iterator[SftExample]:
+    """The preferred answers of the user's own pairs."""
+    for pair in pairs:
+        yield SftExample(pair.id, pair.question, pair.chosen, pair.image, pair.history)

@@ -1,0 +1,107 @@
+"""Several processes that train one model: who is who, and DeepSpeed's settings from ours."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from mmdpo.config import TrainConfig
+
+
+def rank() -> int:
+    """This process's number among those that torchrun or srun started together; 0 when it is alone."""
+    return int(os.environ.get("RANK", 0))
+
+
+def world_size() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def device() -> torch.device:
+    """The GPU that is this process's own, else the CPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+
+
+def barrier() -> None:
+    """Wait until all processes are here; nothing where there is one."""
+    import torch.distributed
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+
+
+def deepspeed_config(train: TrainConfig, bfloat16: bool) -> dict[str, Any] | None:
+    """DeepSpeed's configuration for `train.zero`, None for 0; "auto" values come from the trainer.
+
+    There is no optimizer block: it would compile one; the trainer's AdamW is used.
+    """
+    if train.zero == 0:
+        return None
+    zero: dict[str, Any] = {"stage": train.zero, "contiguous_gradients": True, "overlap_comm": True}
+    if train.zero == 3:
+        # The adapter is gathered when it is saved; frozen weights are left out.
+        zero["stage3_gather_16bit_weights_on_model_save"] = True
+        # Small tensors, LoRA's among them, are kept whole: gathering each costs more than its memory.
+        zero["stage3_param_persistence_threshold"] = "auto"
+        zero["stage3_prefetch_bucket_size"] = "auto"
+        zero["reduce_bucket_size"] = "auto"
+    return {
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        "bf16": {"enabled": bfloat16},
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "gradient_clipping": "auto",
+    }
+
+
+@contextmanager
+def deepspeed_ready(train: TrainConfig) -> Iterator[None]:
+    """Around a training with ZeRO: a process group before it, and no trace of DeepSpeed's hooks after it.
+
+    Without the latter, a model that is loaded later, to be measured, would be partitioned as well.
+    """
+    if train.zero == 0:
+        yield
+        return
+    import torch
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    if world_size() == 1:  # DeepSpeed wants a process group even then
+        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+        os.environ.setdefault("MASTER_PORT", str(_free_port()))
+        for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
+            os.environ.setdefault(name, value)
+    if not torch.cuda.is_available():
+        import deepspeed
+
+        # It would be compiled now, for two minutes, and gloo does without it.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        if not deepspeed.comm.is_initialized():
+            deepspeed.init_distributed("gloo", auto_mpi_discovery=False, verbose=False)
+    try:
+        yield
+    finally:
+        from accelerate.state import AcceleratorState
+
+        unset_hf_deepspeed_config()
+        AcceleratorState._reset_state()  # the next training in this process may go without DeepSpeed
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,91 @@
+"""Whether a model may share a prompt's prefix between its answers: measured, not looked up in a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mmdpo.training.collate import Collator
+from mmdpo.training.reference import Sharing
+from mmdpo.training.rows import Row
+from mmdpo.training.scoring import scoring, set_attention
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.2}
+"""How far a token's log-prob may lie from its value in a row of its own; a wrong mask is far off."""
+
+
+def sharing(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> Sharing:
+    """Whether both layouts give the same log-probs on these rows, and with which attention.
+
+    Two rows are tried, one with and one without an image where there are both. On a GPU, flex
+    attention is chosen where the model has it and passes, else sdpa.
+    """
+    reason = _unsuitable(model)
+    if reason:
+        return Sharing(None, reason)
+    probe = [next(group, None) for group in (filter(_has_image, rows), filter(_is_text, rows))]
+    rows = [row for row in probe if row is not None]
+    usual = model.config.get_text_config()._attn_implementation
+    flex = next(model.parameters()).is_cuda and getattr(model, "_supports_flex_attn", False)
+    for kind in ["flex_attention", usual] if flex else [usual]:
+        set_attention(model, kind)
+        reason = _differs(model, processor, rows)
+        if reason is None:
+            return Sharing(kind)
+    return Sharing(None, reason or "")
+
+
+def _has_image(row: Row) -> bool:
+    return bool(row["image"])
+
+
+def _is_text(row: Row) -> bool:
+    return not row["image"]
+
+
+def _unsuitable(model: PreTrainedModel) -> str | None:
+    """What a short probe would not show: attention that looks back only so far."""
+    text = model.config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        return f"its layers are of the kinds {', '.join(sorted(kinds))}"
+    if getattr(text, "sliding_window", None) and getattr(text, "use_sliding_window", True):
+        return "it attends within a sliding window"
+    return None
+
+
+def _differs(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> str | None:
+    alone = _log_probs(model, processor, rows, shared=False)
+    try:
+        shared = _log_probs(model, processor, rows, shared=True)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever an architecture makes of a mask that it does not know
+        return f"it takes no such mask ({type(error).__name__})"
+    gap = float((alone - shared).abs().max())
+    allowed = TOLERANCE.get(next(model.parameters()).dtype, 1e-3)
+    return None if gap <= allowed else f"log-probs would differ by {gap:.2g}"
+
+
+def _log_probs(model: PreTrainedModel, processor: Any, rows: Sequence[Row], shared: bool) -> torch.Tensor:
+    device = next(model.parameters()).device
+    with scoring(model) as scorer, torch.inference_mode():
+        batch = to_device(Collator(processor, shared)(rows), device)
+        return scorer(model, batch).log_probs.float().cpu()
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """A batch of the collator, its tensors on `device`."""
+    return {
+        name: to_device(value, device)
+        if isinstance(value, dict)
+        else value.to(device)
+        if isinstance(value, torch.Tensor)
+        else value
+        for name, value in batch.items()
+    }

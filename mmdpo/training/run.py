@@ -1,0 +1,210 @@
+"""The recipe: examples and a base model become a LoRA adapter. Read `train` from top to bottom."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdpo.config import TrainOn
+from mmdpo.errors import UserError
+from mmdpo.files import fingerprint, written_aside
+from mmdpo.models.loading import (
+    load_model,
+    load_processor,
+    processor_fingerprint,
+    torch_dtype,
+    weights_fingerprint,
+)
+from mmdpo.models.quiet import quiet
+from mmdpo.progress import progress, say
+from mmdpo.training.collate import Collator
+from mmdpo.training.distributed import barrier, deepspeed_ready, rank, world_size
+from mmdpo.training.lora import lora
+from mmdpo.training.memory import out_of_memory_advice
+from mmdpo.training.reference import Reference, add_reference, reference
+from mmdpo.training.rows import Example, contents, tokenised
+from mmdpo.training.settings import dpo_config, loss_type, sft_config, total_steps
+
+if TYPE_CHECKING:
+    from mmdpo.config import Config
+
+Log = Callable[[dict[str, float], int], None]
+
+LOOP_TOTALS = ("num_tokens", "total_flos")  # counted anew after a resume, so not reported
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """How a training went."""
+
+    steps: int
+    examples: int  # trained on
+    epochs: float
+    seconds: float  # of this process, from its call to the saved adapter
+    dropped: dict[str, int]  # examples left out, by reason
+    lengths: dict[str, Any]  # text tokens a row, and what the limit did
+    prefix_sharing: bool
+    metrics: dict[str, float]  # of the last logged step
+    model_fingerprint: str
+    data_fingerprint: str
+
+
+def train(
+    cfg: Config,
+    examples: Sequence[Example],
+    image_root: Path,
+    folder: Path,
+    log: Log,
+    resumed: Callable[[int], None],
+    known: Reference | None = None,
+) -> TrainSummary:
+    """Train on `examples` and leave the adapter in `folder`/adapter, in PEFT format.
+
+    `log(metrics, step)` is called for each logged step; before the first of them, `resumed(step)` once,
+    with the step of the checkpoint that training goes on from, or 0: later ones are logged again.
+    `known` holds the reference log-probs of these pairs and any others; without it they are looked up,
+    or computed, for these pairs alone. Of several processes each calls this; the first one writes.
+    Raises UserError for data without a usable example, for a loss or gradient that is not finite, for
+    memory or a disk that is full.
+    """
+    started = time.monotonic()
+    preferences = cfg.method.train_on is TrainOn.pairs
+    with quiet():
+        from transformers import set_seed
+
+        from mmdpo.training.resume import continue_from
+        from mmdpo.training.scoring import set_attention
+        from mmdpo.training.trainer import AnswerTrainer, PreferenceTrainer
+
+        processor = load_processor(cfg.model)
+        made = tokenised(examples, image_root, processor, cfg.train)
+        say(str(made.lengths))
+        attention = None
+        if preferences:
+            known = known or reference(cfg, examples, image_root)
+            add_reference(cfg, made, known)
+            attention = known.sharing.attention
+            if known.sharing.reason:
+                say(f"prefix sharing is off, each answer gets its own row: {known.sharing.reason}")
+        collator = Collator(processor, shared=attention is not None, image_always=world_size() > 1)
+
+        data = fingerprint(contents(made.examples, image_root))
+        weights = weights_fingerprint(cfg.model.path)
+        run = _run_fingerprint(cfg, weights, data)
+        checkpoints = folder / "checkpoints"
+        # Before the model: ZeRO-3 partitions it while it is loaded.
+        settings = (dpo_config if preferences else sft_config)(cfg, checkpoints)
+        with deepspeed_ready(cfg.train), out_of_memory_advice(cfg), _full_disk_told(folder):
+            set_seed(cfg.seed)
+            model = load_model(cfg.model.path, cfg.model.dtype)
+            _without_dropout(model)  # LoRA's own is made later, with lora()
+            if attention:
+                set_attention(model, attention)
+            adapter = lora(model, cfg.model)
+            trainer: Any = (PreferenceTrainer if preferences else AnswerTrainer)(
+                model, settings, made.rows, collator, adapter, cfg.model.projector_lr
+            )
+            if rank() == 0:
+                continue_from(checkpoints, run)  # deletes what cannot be used
+            barrier()
+            start = continue_from(checkpoints, run)
+            resumed(start.step if start else 0)
+            with progress("training", total_steps(cfg, len(made.rows))) as advance:
+                _attach(trainer, cfg, run, log, advance)
+                advance(start.step if start else 0)
+                trainer.train(resume_from_checkpoint=str(start.path) if start else None)
+            _save(trainer, folder / "adapter")
+            barrier()
+        if rank() == 0:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+        history = [_clean(entry) for entry in trainer.state.log_history if "loss" in entry]
+        return TrainSummary(
+            steps=trainer.state.global_step,
+            examples=len(made.rows),
+            epochs=round(float(trainer.state.epoch or 0.0), 6),
+            seconds=round(time.monotonic() - started, 3),
+            dropped=made.dropped,
+            lengths=asdict(made.lengths),
+            prefix_sharing=attention is not None,
+            metrics=history[-1] if history else {},
+            model_fingerprint=weights,
+            data_fingerprint=data,
+        )
+
+
+def _run_fingerprint(cfg: Config, weights: str, data: str) -> str:
+    """Names what a checkpoint's numbers depend on; one of another run is not continued."""
+    aside = ("name", "keep", "save_steps", "log_steps", "reference_batch_size")
+    settings = {name: value for name, value in asdict(cfg.train).items() if name not in aside}
+    settings["too_long"] = cfg.train.too_long.value
+    method = cfg.method
+    values = [
+        *(loss_type(cfg), cfg.beta, cfg.lr, cfg.seed, str(torch_dtype(cfg.model.dtype)), world_size()),
+        *(method.label_smoothing, method.fine_grained and method.fine_grained_weight),
+        *(processor_fingerprint(cfg.model), cfg.model.train_projector and cfg.model.projector_lr),
+    ]
+    return fingerprint([weights, data, values, settings, asdict(cfg.model.lora)])
+
+
+def _without_dropout(model: Any) -> None:
+    from torch import nn
+
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
+def _save(trainer: Any, adapter: Path) -> None:
+    """Write the adapter whole or not at all; with ZeRO-3 all processes help to gather it."""
+    if rank() == 0:
+        with written_aside(adapter) as aside:
+            trainer.save_model(str(aside))
+    else:
+        trainer.save_model(str(adapter))
+
+
+@contextmanager
+def _full_disk_told(folder: Path) -> Iterator[None]:
+    """Turn a write to a full disk into a UserError: the last whole checkpoint is still there."""
+    from mmdpo.training.resume import last_complete
+
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        last = last_complete(folder / "checkpoints")
+        raise UserError(
+            f"{folder}: the disk is full ({error.strerror}). Last good checkpoint: "
+            f"{last.path if last else 'none yet'}. Make room, or type out=FOLDER on another disk, and "
+            "run the same line again."
+        ) from error
+
+
+def _attach(trainer: Any, cfg: Config, run: str, log: Log, advance: Callable[[int], None]) -> None:
+    """Callbacks: marked checkpoints, logged steps, the bar; transformers' printing is taken out."""
+    from transformers import PrinterCallback, TrainerCallback
+
+    from mmdpo.training.resume import Marking
+
+    class Reporting(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            if "loss" in logs:  # the last log of all holds the totals instead
+                log(_clean(logs), state.global_step)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            advance(1)
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Marking(run, cfg.train.keep))
+    trainer.add_callback(Reporting())
+
+
+def _clean(logs: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in logs.items() if name not in (*LOOP_TOTALS, "step")}
