@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from string import Formatter
 
 from mmdpo.config import (
     ATTRIBUTES,
@@ -12,6 +13,7 @@ from mmdpo.config import (
     DTYPES,
     LOSSES,
     SMOOTHED,
+    TEACHERS,
     ZERO_STAGES,
     Config,
     TrainOn,
@@ -48,6 +50,9 @@ def _ranges(config: Config) -> Iterator[str]:
         "train.max_grad_norm": config.train.max_grad_norm,
         "model.lora.rank": config.model.lora.rank,
         "model.lora.alpha": config.model.lora.alpha,
+        "method.batch_size": config.method.batch_size,
+        "method.accumulation": config.method.accumulation,
+        "method.max_text_tokens": config.method.max_text_tokens,
         "data.prompts": config.data.prompts,
         "data.sampling.temperature": config.data.sampling.temperature,
         "data.sampling.max_new_tokens": config.data.sampling.max_new_tokens,
@@ -130,40 +135,44 @@ def _method(config: Config) -> Iterator[str]:
         least = "above 0" if method.loss == "exo_pair" else "at least 0"
         yield f"method.label_smoothing={smoothing}: must be {least} and below 0.5"
     yield from _attributes(config)
-    if config.data.path is not None and method.train_on in (
-        TrainOn.best_completion,
-        TrainOn.rated_completions,
-    ):
+    own_pairs = config.data.path is not None
+    if own_pairs and method.train_on in (TrainOn.best_completion, TrainOn.rated_completions):
         yield (
             f"method={method.name}: data={config.data.name} has no ratings; choose method=dpo, or method=sft "
             "for the chosen answers"
         )
+    if not own_pairs and method.train_on is TrainOn.teacher and config.judge.name not in TEACHERS:
+        yield (
+            f"judge={config.judge.name}: has no answers of its own for method={method.name} to learn; choose "
+            f"judge={'|'.join(TEACHERS)}"
+        )
 
 
 def _attributes(config: Config) -> Iterator[str]:
-    attributes, steered = config.method.attributes, config.method.train_on is TrainOn.rated_completions
-    if attributes is None:
-        if steered:
-            yield f"method.attributes is missing: choose a value for {', '.join(ATTRIBUTES)}"
+    method, template = config.method, config.model.attribute_template
+    if method.train_on is not TrainOn.rated_completions:
+        if method.attributes:
+            yield f"method.attributes: method={method.name} asks for no ratings; choose method=steerlm"
         return
-    if not steered:
-        yield f"method.attributes: method={config.method.name} asks for no ratings; choose method=steerlm"
-    if set(attributes) != set(ATTRIBUTES):
-        yield f"method.attributes={attributes}: needs exactly {', '.join(ATTRIBUTES)}"
-    for name, value in attributes.items():
+    if set(method.attributes) != set(ATTRIBUTES):
+        yield f"method.attributes={method.attributes}: needs exactly {', '.join(ATTRIBUTES)}"
+    for name, value in method.attributes.items():
         if not 0 <= value <= 4:
             yield f"method.attributes.{name}={value}: must lie between 0 and 4"
-    template = config.model.attribute_template
+    allowed = ("question", "attributes", *ATTRIBUTES)
     try:
-        filled = template.format(question="?", attributes="", **dict.fromkeys(ATTRIBUTES, 0))
-    except (KeyError, IndexError, ValueError) as error:
-        filled = ""
+        template.format(question="", attributes="", **dict.fromkeys(ATTRIBUTES, 0))
+        names = {name for _, name, _, _ in Formatter().parse(template)}
+    except (LookupError, ValueError, AttributeError) as error:
         yield (
-            f"model.attribute_template={template!r}: {error}; allowed are {{question}}, {{attributes}} and "
-            f"{', '.join(f'{{{name}}}' for name in ATTRIBUTES)}"
+            f"model.attribute_template={template!r}: {error}; allowed are "
+            f"{', '.join(f'{{{name}}}' for name in allowed)}"
         )
-    if filled and "?" not in filled:
+        return
+    if "question" not in names:
         yield f"model.attribute_template={template!r}: has no {{question}}"
+    if "attributes" not in names and not names >= set(ATTRIBUTES):
+        yield f"model.attribute_template={template!r}: names neither {{attributes}} nor all five of them"
 
 
 def _names(config: Config) -> Iterator[str]:

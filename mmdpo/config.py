@@ -30,6 +30,9 @@ SMOOTHED = ("exo_pair", "robust", "aot", "aot_unpaired")
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 """What completions are rated by (HelpSteer's), 0..4 each."""
 
+TEACHERS = ("oracle",)
+"""The judges with answers of their own, which `method=sft` learns."""
+
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
 """What `bench.benchmarks` takes: a file of mmdpo/evaluation each."""
 
@@ -110,7 +113,7 @@ class MethodConfig:
     label_smoothing: float = 0.0  # of the losses robust, exo_pair, aot and aot_unpaired
     fine_grained: bool = False  # weigh the tokens in which the two answers differ (RLHF-V, eq. 4)
     fine_grained_weight: float = 5.0  # of such a token; the others weigh 1 (RLHF-V's gamma)
-    attributes: dict[str, int] | None = None  # steerlm: the ratings to ask for, 0..4 each
+    attributes: dict[str, int] = field(default_factory=dict)  # steerlm: the ratings to ask for, 0..4 each
     pair_margin: int = 2  # merit points (0..12) between chosen and rejected (paper, 3.2)
     batch_size: int = MISSING  # rows a device and step, in train=paper
     accumulation: int = MISSING  # in train=paper

@@ -161,6 +161,22 @@ def pipeline(config: Config) -> list[Stage]:
     return [Stage.prompts, Stage.sample, Stage.annotate, Stage.build]
 
 
+def check_stage(config: Config, stage: Stage) -> None:
+    """Raise UserError for a stage that the point's method or data does not have."""
+    method, own_pairs = config.method, config.data.path is not None
+    if stage in DATA_STAGES and own_pairs:
+        raise UserError(
+            f"stage={stage.value}: data={config.data.name} brings its own pairs; nothing is to be made"
+        )
+    if stage in DATA_STAGES and stage not in pipeline(config):
+        stages = ", ".join(step.value for step in pipeline(config))
+        raise UserError(
+            f"stage={stage.value}: the data of method={method.name} is made by the stages {stages}"
+        )
+    if stage is Stage.reference and method.train_on is not TrainOn.pairs:
+        raise UserError(f"stage=reference: method={method.name} has no reference model")
+
+
 def made(config: Config, stage: Stage) -> Path:
     """The folder that a data stage makes; made now where it is absent."""
     step = DATA_STAGES[stage]
@@ -184,6 +200,7 @@ def require(config: Config, stage: Stage) -> None:
 
 def describe_data(config: Config, stage: Stage) -> Iterator[str]:
     """A line for each data stage up to this one: where its result lies, or that it would be made."""
+    check_stage(config, stage)
     if config.data.path is not None or config.is_base:
         return
     order = pipeline(config)

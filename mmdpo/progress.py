@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,8 +18,9 @@ from rich.progress import (
 
 
 def say(text: str) -> None:
-    """One line to the terminal, as it is."""
-    Console(highlight=False, soft_wrap=True).print(text, markup=False)
+    """One line to the terminal, as it is; of several processes that work together the first one speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        Console(highlight=False, soft_wrap=True).print(text, markup=False)
 
 
 @contextmanager
@@ -32,6 +34,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     console = Console()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    drawn = console.is_terminal and os.environ.get("RANK", "0") == "0"
+    with Progress(*columns, console=console, transient=True, disable=not drawn) as bar:
         task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)

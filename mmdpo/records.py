@@ -91,7 +91,7 @@ class PreferencePair:
 
 @dataclass(frozen=True)
 class SftExample:
-    """An answer to learn; `rating` is what a judge gave it, where the method asks for ratings."""
+    """An answer to learn; `rating` is what a judge gave it, where one did."""
 
     id: str
     question: str

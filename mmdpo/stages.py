@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
 from mmdpo.config import Config, Stage, TrainOn
-from mmdpo.data_stages import DATA_STAGES, before, made, pipeline, require, training_set
+from mmdpo.data_stages import DATA_STAGES, before, check_stage, made, require, training_set
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.progress import say
 from mmdpo.sweep.points import Point, Role, flatten
 from mmdpo.tracking import Tracker
+
+if TYPE_CHECKING:
+    from mmdpo.training.run import TrainSummary
 
 
 def experiment(p: Point) -> None:
@@ -58,15 +62,31 @@ def _tracker(p: Point) -> Tracker:
     )
 
 
+def train_along(p: Point) -> None:
+    """The part of a process that trains together with others and is not the first of them."""
+    _train(p, lambda metrics, step: None, lambda step: None)
+
+
 def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
     """How the training went; it is done now where it is not yet."""
+    done = p.folder / "training.json"
+    if not done.exists():
+        summary, counts = _train(p, tracker.log, tracker.resumed)
+        dropped = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
+        too_long = {"data/too_long": summary.lengths["over"]}
+        tracker.summary({"data/examples": summary.examples, **too_long, **dropped})
+        write_json(done, {**asdict(summary), "data": counts})
+    return read_json(done)
+
+
+def _train(
+    p: Point, log: Callable[[dict[str, float], int], None], resumed: Callable[[int], None]
+) -> tuple[TrainSummary, dict[str, int]]:
+    """Train the point's adapter; also says what became of the rows of the data set."""
     from mmdpo.methods.subset import flip, limited, subset
     from mmdpo.training.reference import reference
     from mmdpo.training.run import train as train_adapter
 
-    done = p.folder / "training.json"
-    if done.exists():
-        return read_json(done)
     config = p.config
     provenance.set_threads(config)
     data = training_set(config)
@@ -83,11 +103,8 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
         )
     if known:
         examples = flip(examples, config.label_noise, seed)
-    summary = train_adapter(config, examples, data.image_root, p.folder, tracker.log, tracker.resumed, known)
-    counts = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
-    tracker.summary({"data/examples": summary.examples, "data/too_long": summary.lengths["over"], **counts})
-    write_json(done, {**asdict(summary), "data": data.counts})
-    return read_json(done)
+    summary = train_adapter(config, examples, data.image_root, p.folder, log, resumed, known)
+    return summary, data.counts
 
 
 def measure(p: Point) -> dict[str, Any]:
@@ -126,13 +143,7 @@ def _fingerprints(p: Point, training: dict[str, Any] | None) -> dict[str, Any]:
 
 def run_data_stage(config: Config, stage: Stage) -> None:
     """Run a stage that makes data, alone: what it reads must be there."""
-    if config.data.path is not None and stage in DATA_STAGES:
-        raise UserError(
-            f"stage={stage.value}: data={config.data.name} brings its own pairs; nothing is to be made"
-        )
-    if stage in DATA_STAGES and stage not in pipeline(config):
-        stages = ", ".join(step.value for step in pipeline(config))
-        raise UserError(f"stage={stage.value}: method={config.method.name} is made by {stages}")
+    check_stage(config, stage)
     for earlier in before(config, stage):
         require(config, earlier)
     if stage is Stage.reference:
@@ -145,8 +156,6 @@ def _reference_alone(config: Config) -> None:
     from mmdpo.methods.subset import limited
     from mmdpo.training.reference import reference
 
-    if config.method.train_on is not TrainOn.pairs:
-        raise UserError(f"stage=reference: method={config.method.name} has no reference model")
     data = training_set(config)
     examples: Any = data.examples
     pairs = limited(examples, config.data_limit, config.data.seed)

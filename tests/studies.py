@@ -183,9 +183,10 @@ def point_name(axes: dict[str, Any], role: str, config: dict[str, Any] | None) -
     average = "avg" if axes["logprob_avg"] else "sum"
     beta = "" if axes["beta"] is None else f"-beta{axes['beta']:g}"
     noise = f"-noise{axes['label_noise']:g}" if axes["label_noise"] else ""
+    limit = f"-limit{axes['data_limit']}" if axes["data_limit"] else ""
     extra = "".join(f"-{value}" for group in (config or {}).values() for value in group.values())
     return (
-        f"{axes['method']}{beta}-lr{axes['lr']:g}-{average}-data{axes['data_scale']}{noise}"
+        f"{axes['method']}{beta}-lr{axes['lr']:g}-{average}-data{axes['data_scale']}{limit}{noise}"
         f"-seed{axes['seed']}{extra}-00abcd"
     )
 

@@ -6,11 +6,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmdpo.compose import compose_config
-from mmdpo.config import CONF, GROUPS, LOSSES, SWEEPS, Config, methods_using, options
+from mmdpo.config import CONF, GROUPS, LOSSES, SWEEPS, Config, TooLong, TrainOn, methods_using, options
 from mmdpo.errors import UserError
 
 CHOICES = [(group, option) for group in GROUPS for option in options(group)]
-MORE = {("data", "pairs"): ["data.path=pyproject.toml"]}
+MORE = {
+    ("data", "pairs"): ["data.path=pyproject.toml"],
+    ("model", "auto"): ["model.path=pkg://mmdpo/nano/weights/llava"],
+}
 
 
 def test_every_group_folder_has_a_schema():
@@ -39,6 +42,9 @@ def test_studies_have_the_papers_points():
 
     assert points("beta_lr_grid") == [3, 2, 2]
     assert points("data_scaling") == [5]
+    assert compose_config(["sweep=beta_lr_grid"]).data_limit == 1000
+    methods = OmegaConf.load(SWEEPS / "methods.yaml").hydra.sweeper.params.method
+    assert methods.split(",") == ["dpo", "sft", "rejection_sampling", "steerlm"]
 
 
 def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate():
@@ -84,6 +90,39 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["model.path=./no"], "model.path=./no: there is no such folder"),
         (["model.before_visual_tuning=/no"], "model.before_visual_tuning=/no: there is no such folder"),
         (["model.dtype=int8"], "model.dtype=int8: allowed are"),
+        (["model.chat_template=vicuna_v9"], "model.chat_template=vicuna_v9: unknown; allowed are"),
+        (["data_limit=0"], "data_limit=0: must be above 0"),
+        (["train.zero=1"], "train.zero=1: allowed are 0, 2, 3"),
+        (["train.max_text_tokens=0"], "train.max_text_tokens=0: must be above 0"),
+        (["method.batch_size=0"], "method.batch_size=0: must be above 0"),
+        (["method.accumulation=-1"], "method.accumulation=-1: must be above 0"),
+        (["model.train_projector=true", "model.projector_lr=0"], "model.projector_lr=0.0: must be above 0"),
+        (["method=sft", "beta=0.1"], "method=sft does not use beta; drop it, or choose method=apo_zero|dpo|"),
+        (["method=sft", "label_noise=0.5"], "method=sft does not use label_noise"),
+        (["method=sft", "method.loss=ipo"], "method.loss=ipo: method=sft is SFT; drop it"),
+        (["method=sft", "method.fine_grained=true"], "method=sft has no pairs; choose method=dpo"),
+        (["method=sft", "judge=longer"], "judge=longer: has no answers of its own"),
+        (["method.loss=null"], "method.loss=None: unknown; allowed are sigmoid"),
+        (["method=ipo", "method.fine_grained=true"], "method.loss=ipo has no such form; only sigmoid has"),
+        (["method.fine_grained=true", "method.fine_grained_weight=0"], "fine_grained_weight=0.0: must be"),
+        (["method.label_smoothing=0.1"], "only the losses exo_pair, robust, aot, aot_unpaired use it"),
+        (["method=robust", "method.label_smoothing=0.5"], "must be at least 0 and below 0.5"),
+        (["method=robust", "method.label_smoothing=-0.1"], "must be at least 0 and below 0.5"),
+        (["method.loss=exo_pair"], "method.label_smoothing=0.0: must be above 0 and below 0.5"),
+        (["method=steerlm", "method.attributes.verbosity=5"], "verbosity=5: must lie between 0 and 4"),
+        (["method=steerlm", "~method.attributes.verbosity"], "needs exactly helpfulness, correctness"),
+        (["method=steerlm", "+method.attributes.wit=1"], "needs exactly helpfulness, correctness"),
+        (["+method.attributes.verbosity=1"], "method=dpo asks for no ratings; choose method=steerlm"),
+        (["method=steerlm", "model.attribute_template='{question} {wit}'"], "'wit'; allowed are {question}"),
+        (["method=steerlm", "model.attribute_template='{question.wit}'"], "allowed are {question}"),
+        (["method=steerlm", "model.attribute_template='{question'"], "allowed are {question}"),
+        (["method=steerlm", "model.attribute_template='{attributes}'"], "has no {question}"),
+        (["method=steerlm", "model.attribute_template='{question} {verbosity}'"], "nor all five"),
+        (
+            ["method=rejection_sampling", "data=pairs", "data.path=pyproject.toml"],
+            "method=rejection_sampling: data=pairs has no ratings; choose method=dpo, or method=sft",
+        ),
+        (["method=steerlm", "data=pairs", "data.path=pyproject.toml"], "data=pairs has no ratings"),
         (["+colour=red"], "colour is no key of the config"),
         (["++train.colour=red"], "train.colour is no key of the config"),
     ],
@@ -98,6 +137,60 @@ def test_every_problem_of_a_point_is_named_at_once():
     with pytest.raises(UserError) as caught:
         compose_config(["beta=-1", "data_scale=2"])
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["method.loss=exo_pair", "method.label_smoothing=0.1"],
+        ["method=robust", "method.label_smoothing=0"],
+        ["method.fine_grained=true", "logprob_avg=true"],
+        [
+            "method=steerlm",
+            "method.attributes.verbosity=1",
+            "model.attribute_template='{question} {attributes}'",
+        ],
+        ["method=sft", "judge=longer", "data=pairs", "data.path=pyproject.toml"],  # no teacher is asked
+        ["data_limit=1", "data_scale=0.5"],
+        ["train.max_text_tokens=null", "train.zero=2"],
+    ],
+)
+def test_what_is_allowed_composes(overrides):
+    compose_config(overrides)
+
+
+def test_a_method_is_sft_or_has_a_loss():
+    for name in options("method"):
+        method = compose_config([f"method={name}"]).method
+        assert (method.loss in LOSSES) == (method.train_on is TrainOn.pairs)
+        assert ("beta" in method.axes) == (method.train_on is TrainOn.pairs)
+
+
+def test_the_papers_13b_runs_have_the_papers_settings():
+    """The table of the paper's appendix; where it is silent, its authors' scripts."""
+    config = compose_config(["model=llava_1_5_13b", "train=paper", "method=dpo"])
+    model, train, sampling = config.model, config.train, config.data.sampling
+    assert (model.path, model.chat_template) == ("llava-hf/llava-1.5-13b-hf", "vicuna_v1")
+    assert model.pad_to_square
+    assert (model.lora.rank, model.lora.alpha, model.lora.dropout) == (128, 256, 0.05)
+    assert (model.train_projector, model.projector_lr) == (True, 2e-5)
+    assert (config.beta, config.lr, config.logprob_avg) == (0.1, 5e-5, False)
+    assert (train.batch_size, train.accumulation, train.epochs) == (8, 4, 3)
+    assert (train.schedule, train.warmup_ratio, train.weight_decay) == ("cosine", 0.03, 0)
+    assert (train.max_text_tokens, train.too_long) == (3000, TooLong.cut_answer)
+    assert (train.zero, train.tf32, train.gradient_checkpointing) == (3, True, True)
+    assert (config.method.loss, config.method.fine_grained, config.method.pair_margin) == (
+        "sigmoid",
+        False,
+        2,
+    )
+    assert (sampling.completions, sampling.temperature) == (4, 0.7)
+    for name in ("sft", "rejection_sampling", "steerlm"):
+        config = compose_config(["model=llava_1_5_13b", "train=paper", f"method={name}"])
+        train = config.train
+        assert (config.lr, config.beta, train.epochs) == (4e-4, None, 3)
+        assert (train.batch_size, train.accumulation, train.max_text_tokens) == (16, 2, 2048)
+    assert set(config.method.attributes.values()) == {4}
 
 
 def test_methods_using_an_axis_are_read_from_their_files():

@@ -13,6 +13,11 @@ from tests.program import launch, program
         (["beta=abc"], "Value 'abc' of type 'str' could not be converted to Float"),
         (["betta=1"], "Could not override 'betta'"),
         (["method=dop"], "Could not find 'method/dop'"),
+        (["method=dop"], "rejection_sampling"),  # what there is
+        (["model=llava"], "llava_1_5_13b"),
+        (["method.loss=dpo"], "unknown; allowed are sigmoid, hinge"),
+        (["method=sft", "stage=sample", "dry_run=true"], "prompts, teacher, build"),
+        (["stage=teacher", "dry_run=true"], "prompts, sample, annotate, build"),
         (["stage=foo"], "expected one of [prompts, sample"),
         (["beta=-1"], "beta=-1.0: must be above 0"),
         (["-m", "beta=0.1,-2"], "beta=-2.0: must be above 0"),
@@ -59,6 +64,16 @@ def test_dry_run_of_a_stage_says_what_it_would_make(tmp_path):
     ]
 
 
+def test_a_sweep_of_methods_makes_each_kind_of_data_once(tmp_path):
+    done = launch("-m", "sweep=methods", "dry_run=true", "data.seed=77", f"out={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    for kind in ("prompts", "completions", "annotations", "teacher"):
+        assert sum(line.startswith(f"{kind}: would be made") for line in lines) == 1, kind
+    for name in ("dpo", "sft", "rejection_sampling", "steerlm"):
+        assert sum(f"/{name}-" in line for line in lines) == 1, name
+
+
 def test_an_axis_on_the_command_line_replaces_the_studys(tmp_path):
     done = launch("sweep=data_scaling", "data_scale=0.1", "dry_run=true", f"out={tmp_path}")
     assert done.stdout.count("would train and measure") == 1
@@ -71,7 +86,7 @@ def test_help_names_groups_and_axes():
     for word in (
         "method: apo_zero, dpo, hinge, ipo",
         "sweep: beta_lr_grid, data_scaling",
-        "data_scale",
+        "beta  lr  logprob_avg  data_scale  data_limit  label_noise  seed",
         "python launch.py -m",
     ):
         assert word in done.stdout

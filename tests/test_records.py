@@ -15,6 +15,7 @@ from mmdpo.records import (
     PreferencePair,
     Prompt,
     Rating,
+    SftExample,
     from_dict,
     read_records,
     to_json,
@@ -31,6 +32,7 @@ RECORDS = st.one_of(
     st.builds(Completion, TEXT, st.integers(0), TEXT),
     st.builds(Annotation, TEXT, st.lists(RATING, max_size=4).map(tuple), TEXT),
     st.builds(PreferencePair, TEXT, TEXT, TEXT, TEXT, st.none() | TEXT, HISTORY),
+    st.builds(SftExample, TEXT, TEXT, TEXT, st.none() | TEXT, HISTORY, st.none() | RATING),
 )
 
 

@@ -23,7 +23,7 @@ COLUMNS = {
 AXIS_LABELS = {
     "lr": "learning rate",
     "logprob_avg": "log-probs",
-    "data_scale": "share of the pairs (%)",
+    "data_scale": "share of the data (%)",
     "data_limit": "examples at most",
     "label_noise": "flipped pairs (%)",
 }
@@ -81,12 +81,12 @@ def value_text(key: str, value: Any) -> str:
 
 
 def assignment(key: str, value: Any) -> str:
-    """One value with its axis: `beta 0.1`, `25 % of the pairs`; a method speaks for itself."""
+    """One value with its axis: `beta 0.1`, `25 % of the data`; a method speaks for itself."""
     text = value_text(key, value)
     if key in ("method", "model.name"):
         return text
     if key == "data_scale":
-        return f"{text} of the pairs"
+        return f"{text} of the data"
     return f"{column(key)} {text}"
 
 

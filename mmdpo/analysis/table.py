@@ -14,6 +14,7 @@ from mmdpo.analysis.labels import (
     column,
     decimals,
     half_width,
+    row_label,
     short_number,
     value_text,
 )
@@ -111,7 +112,21 @@ def notes(study: Study) -> list[str]:
         lines.append("bold: best of the base and the trained points; s: seconds")
     present = {row.role for row in study.rows}
     names = [note for role, note in ROLE_NOTES.items() if role in present]
-    return lines + names
+    return [*lines, *names, *_without_request(study)]
+
+
+def _without_request(study: Study) -> list[str]:
+    """What a point that is asked for ratings scores where it is not asked for them."""
+    lines = []
+    for row in study.trained:
+        plain = {name: row.scores.get(f"{name}/without_request") for name in study.benchmarks}
+        found = [
+            f"{name} {with_half_width(score, decimals([score]))}" for name, score in plain.items() if score
+        ]
+        if found:
+            label = row_label(row, study.varying)
+            lines.append(f"{label}: asked for ratings; without the request {', '.join(found)}")
+    return lines
 
 
 def items_text(study: Study, benchmarks: Iterable[str] | None = None) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmdpo.config import BenchConfig, Config
+from mmdpo.config import BenchConfig, Config, ModelConfig
 from mmdpo.evaluation import presence, text, text_noisy, visual
 from mmdpo.evaluation.rated import Judged
 from mmdpo.evaluation.scores import Score
@@ -54,7 +54,7 @@ def evaluate(config: Config, model: Any, processor: Any, folder: Path) -> dict[s
     decoding = Decoding(bench.max_new_tokens, bench.batch_size)
     sets = {name: _items(name, bench) for name in bench.benchmarks}
     scores: dict[str, Score] = {}
-    attributes = None if config.is_base else config.method.attributes
+    attributes = {} if config.is_base else config.method.attributes
     total = sum(len(prompts) for prompts, _ in sets.values()) * (2 if attributes else 1)
 
     def measured(name: str, asked: list[Prompt], file: str) -> dict[str, Score]:
@@ -69,7 +69,7 @@ def evaluate(config: Config, model: Any, processor: Any, folder: Path) -> dict[s
 
     with progress("measuring", total) as advance:
         for name, (prompts, _) in sets.items():
-            asked = [_requesting(config, prompt) for prompt in prompts] if attributes else prompts
+            asked = [_requesting(prompt, attributes, config.model) for prompt in prompts]
             for part, value in measured(name, asked, name).items():
                 scores[f"{name}/{part}".rstrip("/")] = value
             if attributes:
@@ -78,11 +78,11 @@ def evaluate(config: Config, model: Any, processor: Any, folder: Path) -> dict[s
     return scores
 
 
-def _requesting(config: Config, prompt: Prompt) -> Prompt:
-    """The prompt as it asks for the ratings of `method.attributes`."""
-    wanted = config.method.attributes or {}
-    question = request(prompt.question, wanted, config.model.attribute_template)
-    return replace(prompt, question=question)
+def _requesting(prompt: Prompt, attributes: Mapping[str, int], model: ModelConfig) -> Prompt:
+    """The prompt as it asks for these ratings, in the model's form; without any, as it is."""
+    if not attributes:
+        return prompt
+    return replace(prompt, question=request(prompt.question, attributes, model.attribute_template))
 
 
 def _items(name: str, bench: BenchConfig) -> tuple[list[Prompt], Path]:

@@ -12,6 +12,5 @@ def best_completions(items: Iterable[Rated]) -> Iterator[SftExample]:
     """The completion of each prompt with the highest merit (Rating.merit); of equals the first."""
     for item in items:
         prompt, best = item.prompt, item.merits.index(max(item.merits))
-        yield SftExample(
-            prompt.id, prompt.question, item.texts[best], prompt.image, prompt.history, item.ratings[best]
-        )
+        text, rating = item.texts[best], item.ratings[best]
+        yield SftExample(prompt.id, prompt.question, text, prompt.image, prompt.history, rating)

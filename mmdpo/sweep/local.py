@@ -1,7 +1,13 @@
-"""Runs the points of a sweep one after another in this process."""
+"""Runs the points of a sweep one after another in this process.
+
+Under torchrun or srun several processes come here with the same points: the first does all of it, the
+others train with it.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,7 +21,8 @@ from mmdpo.errors import UserError
 from mmdpo.files import read_json, written_aside
 from mmdpo.progress import say
 from mmdpo.sweep import status
-from mmdpo.sweep.points import Point, baselines, point
+from mmdpo.sweep.points import Point, Role, baselines, point
+from mmdpo.training.distributed import rank, world_size
 
 
 @dataclass
@@ -38,6 +45,8 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     asked = {p.folder: p for p in map(point, configs)}
     extra = {p.folder: p for config in configs for p in baselines(config) if p.folder not in asked}
     points = [*extra.values(), *asked.values()]
+    if rank():
+        return _train_along(points)
     missing = [p for p in points if not status.is_done(p.folder)]
     for p in missing:
         if p.config.data.path is not None and not p.config.is_base:
@@ -60,6 +69,8 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     from mmdpo import stages
 
     points = list({p.folder: p for p in map(point, configs)}.values())
+    if rank():
+        return _train_along(points if stage is Stage.train else [])
     if stage is Stage.report:
         report(points)
         return []
@@ -85,6 +96,16 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
         _plan(p)
         outcomes.append(Outcome(p, error=_run(p, work)))
     return outcomes
+
+
+def _train_along(points: Sequence[Point]) -> list[Outcome]:
+    """What all but the first of several processes do: they train what is not trained yet."""
+    from mmdpo import stages
+
+    for p in points:
+        if p.role is Role.trained and not (p.folder / "training.json").exists():
+            stages.train_along(p)
+    return []
 
 
 def _require_trained(p: Point, stage: Stage) -> None:
@@ -149,6 +170,8 @@ def _run(p: Point, work: Callable[[Point], object]) -> str | None:
                 status.plan(p.folder)
             return None
     except Timeout:
+        if world_size() > 1:
+            sys.exit(f"{p.name}: another run is at it now")
         return "another process runs it now"
     except KeyboardInterrupt:
         status.finish(p.folder, "interrupted")
@@ -158,6 +181,8 @@ def _run(p: Point, work: Callable[[Point], object]) -> str | None:
         (p.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         status.finish(p.folder, reason)
         say(f"failed: {reason}")
+        if world_size() > 1:
+            os._exit(1)  # the others wait for this process; torchrun and srun end them
         return reason
 
 

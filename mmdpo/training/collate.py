@@ -25,7 +25,7 @@ class Collator:
     - `model`: what the model is called with: `input_ids`, `position_ids`, `attention_mask` [R, T], the
       processor's image tensors where a row has an image, and, where the prefix is shared, `segments`
       [R, T] in the place of the mask;
-    - `scored`, `labels` [R, K]: see layout.Layout;
+    - `scored`, `labels` [R, K] and `prefix`: see layout.Layout;
     - `completion_mask` [N B, 1 + A]: which tokens are an answer's, the prompt's last token before it;
     - `weights` [N B, A], where the rows carry them: of each answer token;
     - `rows`: the B ids; `ref_chosen_logps`, `ref_rejected_logps` [B], where the rows carry them.
@@ -69,6 +69,7 @@ class Collator:
             "model": {**inputs, **images},
             "scored": layout.scored,
             "labels": layout.labels,
+            "prefix": layout.prefix,
             "completion_mask": torch.stack(
                 [_answer_mask(len(prompt.ids) > 0, len(answer), width) for prompt, answer in flat]
             ),

@@ -41,6 +41,11 @@ class Layout:
     labels: torch.Tensor  # [R, K]: that token, or -100
     extras: dict[str, torch.Tensor]  # [R, T] each
 
+    @property
+    def prefix(self) -> int:
+        """How many first tokens are the prompt's in every row: each sees just those before it."""
+        return int((self.segments == PROMPT).cumprod(dim=1).sum(dim=1).min())
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -100,16 +105,16 @@ def lay_out(
     )
 
 
-def visible(segments: torch.Tensor) -> torch.Tensor:
-    """Which tokens [R, T] each token may look at, as a boolean mask [R, 1, T, T] of queries by keys.
+def visible(segments: torch.Tensor, prefix: int) -> torch.Tensor:
+    """What each of the tokens [R, T] behind the first `prefix` may look at: boolean [R, 1, T - prefix, T].
 
     Itself and what stands before it in the prompt or in its own answer.
     """
     import torch
 
-    query, key = segments[:, :, None], segments[:, None, :]
+    query, key = segments[:, prefix:, None], segments[:, None, :]
     places = torch.arange(segments.shape[1], device=segments.device)
-    own = ((key == PROMPT) | (key == query)) & (places[:, None] >= places[None, :])
+    own = ((key == PROMPT) | (key == query)) & (places[prefix:, None] >= places[None, :])
     return own[:, None]  # padding sees padding: a row that sees nothing would be NaN
 
 

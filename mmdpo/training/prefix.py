@@ -10,7 +10,7 @@ import torch
 from mmdpo.training.collate import Collator
 from mmdpo.training.reference import Sharing
 from mmdpo.training.rows import Row
-from mmdpo.training.scoring import scoring, set_attention
+from mmdpo.training.scoring import scoring, shared_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -20,24 +20,14 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.2}
 
 
 def sharing(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> Sharing:
-    """Whether both layouts give the same log-probs on these rows, and with which attention.
+    """Whether both layouts give the same log-probs on these rows.
 
-    Two rows are tried, one with and one without an image where there are both. On a GPU, flex
-    attention is chosen where the model has it and passes, else sdpa.
+    Two rows are tried, one with and one without an image where there are both.
     """
-    reason = _unsuitable(model)
-    if reason:
-        return Sharing(None, reason)
     probe = [next(group, None) for group in (filter(_has_image, rows), filter(_is_text, rows))]
     rows = [row for row in probe if row is not None]
-    usual = model.config.get_text_config()._attn_implementation
-    flex = next(model.parameters()).is_cuda and getattr(model, "_supports_flex_attn", False)
-    for kind in ["flex_attention", usual] if flex else [usual]:
-        set_attention(model, kind)
-        reason = _differs(model, processor, rows)
-        if reason is None:
-            return Sharing(kind)
-    return Sharing(None, reason or "")
+    reason = _unsuitable(model) or _differs(model, processor, rows)
+    return Sharing(reason is None, reason or "")
 
 
 def _has_image(row: Row) -> bool:
@@ -62,7 +52,8 @@ def _unsuitable(model: PreTrainedModel) -> str | None:
 def _differs(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> str | None:
     alone = _log_probs(model, processor, rows, shared=False)
     try:
-        shared = _log_probs(model, processor, rows, shared=True)
+        with shared_attention(model):
+            shared = _log_probs(model, processor, rows, shared=True)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever an architecture makes of a mask that it does not know

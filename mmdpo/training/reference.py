@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import shutil
@@ -39,9 +40,9 @@ LAYOUT = 2  # of the stored files; raise it when they, or how the numbers are ma
 
 @dataclass(frozen=True)
 class Sharing:
-    """How a model takes a shared prefix: the attention to use, or the reason why it does not."""
+    """Whether a model takes a shared prefix, and why it does not."""
 
-    attention: str | None
+    holds: bool
     reason: str = ""
 
 
@@ -173,7 +174,7 @@ def _compute(
     import torch
 
     from mmdpo.training.prefix import sharing, to_device
-    from mmdpo.training.scoring import scoring
+    from mmdpo.training.scoring import scoring, shared_attention
 
     processor = load_processor(cfg.model)
     made = tokenised(pairs, image_root, processor, cfg.train)
@@ -181,11 +182,17 @@ def _compute(
     order = sorted(range(len(rows)), key=lambda place: (_tokens(rows[place]), place))
     size = cfg.train.reference_batch_size
     model = model.to(device()).eval()
-    how = sharing(model, processor, rows) if cfg.train.prefix_sharing else Sharing(None)
-    collate = Collator(processor, shared=how.attention is not None)
+    how = sharing(model, processor, rows) if cfg.train.prefix_sharing else Sharing(False)
+    collate = Collator(processor, shared=how.holds)
     sums = torch.zeros(2, len(rows))
     log_probs: list[list[torch.Tensor]] = [[torch.zeros(0)] * len(rows) for _ in range(2)]
-    with scoring(model) as scorer, torch.inference_mode(), progress("reference", len(order)) as advance:
+    attention = shared_attention(model) if how.holds else contextlib.nullcontext()
+    with (
+        attention,
+        scoring(model) as scorer,
+        torch.inference_mode(),
+        progress("reference", len(order)) as advance,
+    ):
         for start in range(0, len(order), size):
             places = order[start : start + size]
             batch = to_device(collate([rows[place] for place in places]), device())

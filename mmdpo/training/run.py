@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.config import TrainOn
-from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, written_aside
 from mmdpo.models.loading import (
     load_model,
@@ -24,6 +22,7 @@ from mmdpo.models.loading import (
 from mmdpo.models.quiet import quiet
 from mmdpo.progress import progress, say
 from mmdpo.training.collate import Collator
+from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_ready, rank, world_size
 from mmdpo.training.lora import lora
 from mmdpo.training.memory import out_of_memory_advice
@@ -79,20 +78,20 @@ def train(
         from transformers import set_seed
 
         from mmdpo.training.resume import continue_from
-        from mmdpo.training.scoring import set_attention
+        from mmdpo.training.scoring import shared_attention
         from mmdpo.training.trainer import AnswerTrainer, PreferenceTrainer
 
         processor = load_processor(cfg.model)
         made = tokenised(examples, image_root, processor, cfg.train)
         say(str(made.lengths))
-        attention = None
+        shared = False
         if preferences:
             known = known or reference(cfg, examples, image_root)
             add_reference(cfg, made, known)
-            attention = known.sharing.attention
+            shared = known.sharing.holds
             if known.sharing.reason:
                 say(f"prefix sharing is off, each answer gets its own row: {known.sharing.reason}")
-        collator = Collator(processor, shared=attention is not None, image_always=world_size() > 1)
+        collator = Collator(processor, shared=shared, image_always=world_size() > 1)
 
         data = fingerprint(contents(made.examples, image_root))
         weights = weights_fingerprint(cfg.model.path)
@@ -100,12 +99,10 @@ def train(
         checkpoints = folder / "checkpoints"
         # Before the model: ZeRO-3 partitions it while it is loaded.
         settings = (dpo_config if preferences else sft_config)(cfg, checkpoints)
-        with deepspeed_ready(cfg.train), out_of_memory_advice(cfg), _full_disk_told(folder):
+        with deepspeed_ready(cfg.train), out_of_memory_advice(cfg), full_disk_advice(folder):
             set_seed(cfg.seed)
             model = load_model(cfg.model.path, cfg.model.dtype)
             _without_dropout(model)  # LoRA's own is made later, with lora()
-            if attention:
-                set_attention(model, attention)
             adapter = lora(model, cfg.model)
             trainer: Any = (PreferenceTrainer if preferences else AnswerTrainer)(
                 model, settings, made.rows, collator, adapter, cfg.model.projector_lr
@@ -115,7 +112,8 @@ def train(
             barrier()
             start = continue_from(checkpoints, run)
             resumed(start.step if start else 0)
-            with progress("training", total_steps(cfg, len(made.rows))) as advance:
+            attention = shared_attention(model) if shared else nullcontext()
+            with attention, progress("training", total_steps(cfg, len(made.rows))) as advance:
                 _attach(trainer, cfg, run, log, advance)
                 advance(start.step if start else 0)
                 trainer.train(resume_from_checkpoint=str(start.path) if start else None)
@@ -131,7 +129,7 @@ def train(
             seconds=round(time.monotonic() - started, 3),
             dropped=made.dropped,
             lengths=asdict(made.lengths),
-            prefix_sharing=attention is not None,
+            prefix_sharing=shared,
             metrics=history[-1] if history else {},
             model_fingerprint=weights,
             data_fingerprint=data,
@@ -167,24 +165,6 @@ def _save(trainer: Any, adapter: Path) -> None:
             trainer.save_model(str(aside))
     else:
         trainer.save_model(str(adapter))
-
-
-@contextmanager
-def _full_disk_told(folder: Path) -> Iterator[None]:
-    """Turn a write to a full disk into a UserError: the last whole checkpoint is still there."""
-    from mmdpo.training.resume import last_complete
-
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        last = last_complete(folder / "checkpoints")
-        raise UserError(
-            f"{folder}: the disk is full ({error.strerror}). Last good checkpoint: "
-            f"{last.path if last else 'none yet'}. Make room, or type out=FOLDER on another disk, and "
-            "run the same line again."
-        ) from error
 
 
 def _attach(trainer: Any, cfg: Config, run: str, log: Log, advance: Callable[[int], None]) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import nn
+from transformers import AttentionInterface
 
 from mmdpo.models.quiet import quiet
-from mmdpo.training.layout import visible
+from mmdpo.training.layout import IGNORED, visible
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
     from trl.trainer.utils import FusedCausalLMOutput
+
+SHARED = "mmdpo_shared_prefix"
+"""The name of the attention over shared rows, among those of transformers."""
 
 PER_TOKEN = ("log_probs", "entropy", "mean_logits", "is_top1")
 
@@ -21,30 +26,34 @@ PER_TOKEN = ("log_probs", "entropy", "mean_logits", "is_top1")
 class Scorer:
     """Calls a model that has TRL's fused head and returns its outputs as [N B, A], an answer a row.
 
-    Only the hidden states that predict an answer token reach the head: a hook behind the backbone
-    gathers them. Off a GPU, TRL scores every position, image tokens and all.
+    What only serves positions that predict no answer token is left out: the output head, which TRL runs
+    over all of them off a GPU, image tokens too, and the feed-forward block of the last layer.
 
-    Attention over a shared prefix takes the mask of `layout.visible`: a block mask for flex attention,
-    or a dense one, with which sdpa uses its memory-efficient kernel. Neither was run on a GPU.
+    Over a shared prefix the model must have `SHARED` attention (shared_attention).
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self._config = model.config.get_text_config()
-        self._scored: torch.Tensor | None = None
-        self._hook = model.base_model.register_forward_hook(self._gather)
+        self._scored: torch.Tensor | None = None  # [R, K]; kept for a checkpointed layer's second run
+        self._target = torch.zeros(0)  # the same, with a column behind the last for padding
+        self._length = 0
+        self._hooks = [model.base_model.register_forward_hook(self._gather)]
+        if block := _last_feed_forward(model):
+            self._hooks += [
+                block.register_forward_pre_hook(self._narrow),
+                block.register_forward_hook(self._widen),
+            ]
 
     def __call__(self, model: Any, batch: dict[str, Any]) -> FusedCausalLMOutput:
         """Outputs whose per-token fields are [N B, A], zero where an answer has no token."""
         inputs = dict(batch["model"])
         if "segments" in inputs:
-            inputs["attention_mask"] = self._mask(inputs.pop("segments"))
+            inputs["attention_mask"] = visible(inputs.pop("segments"), batch["prefix"])
         rows = len(batch["completion_mask"])
         width = batch["completion_mask"].shape[1] - 1
         self._scored = batch["scored"]
-        try:
-            outputs = model(**inputs, shift_labels=batch["labels"], use_cache=False, fused_lm_head=True)
-        finally:
-            self._scored = None
+        self._length = inputs["input_ids"].shape[1]
+        self._target = batch["scored"].masked_fill(batch["labels"] == IGNORED, self._length)
+        outputs = model(**inputs, shift_labels=batch["labels"], use_cache=False, fused_lm_head=True)
         for name in (*PER_TOKEN, "label_mask"):
             values = getattr(outputs, name)
             if values is not None:
@@ -52,20 +61,38 @@ class Scorer:
         return outputs
 
     def remove(self) -> None:
-        """Take the hook off the model."""
-        self._hook.remove()
+        """Take the hooks off the model."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _at_scored(self, states: torch.Tensor) -> torch.Tensor:
+        """States [R, T, H] at the scored positions, [R, K, H]."""
+        assert self._scored is not None
+        return states.gather(1, self._scored[:, :, None].expand(-1, -1, states.shape[-1]))
 
     def _gather(self, module: Any, args: Any, output: Any) -> Any:
         if self._scored is not None:
-            states = output.last_hidden_state
-            places = self._scored[:, :, None].expand(-1, -1, states.shape[-1])
-            output.last_hidden_state = states.gather(1, places)
+            output.last_hidden_state = self._at_scored(output.last_hidden_state)
         return output
 
-    def _mask(self, segments: torch.Tensor) -> Any:
-        if self._config._attn_implementation == "flex_attention":
-            return _block_mask(segments)
-        return visible(segments)
+    def _narrow(self, module: Any, args: tuple[torch.Tensor]) -> tuple[torch.Tensor] | None:
+        return None if self._scored is None else (self._at_scored(args[0]),)
+
+    def _widen(self, module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
+        if self._scored is None:
+            return output
+        wide = output.new_zeros(len(output), self._length + 1, output.shape[-1])
+        places = self._target[:, :, None].expand_as(output)
+        return wide.scatter(1, places, output)[:, : self._length]
+
+
+def _last_feed_forward(model: PreTrainedModel) -> nn.Module | None:
+    """The last layer's feed-forward block, where it treats each position alone; None for others."""
+    layers = getattr(model.get_decoder(), "layers", None)
+    block = getattr(layers[-1], "mlp", None) if layers else None
+    if block is None or any("expert" in name or "router" in name for name, _ in block.named_modules()):
+        return None  # a router counts positions
+    return cast("nn.Module", block)
 
 
 def _an_answer_a_row(values: torch.Tensor, rows: int, width: int) -> torch.Tensor:
@@ -75,22 +102,44 @@ def _an_answer_a_row(values: torch.Tensor, rows: int, width: int) -> torch.Tenso
     return values.view(len(values), answers, width).transpose(0, 1).reshape(rows, width)
 
 
-def _block_mask(segments: torch.Tensor) -> Any:
-    from torch.nn.attention.flex_attention import create_block_mask
+def _shared_prefix_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor,
+    **settings: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention [B, T, H, D] where the first tokens are causal and `layout.visible` masks the others.
 
-    from mmdpo.training.layout import PROMPT
+    So sdpa runs most of a row, prompt and image, in its causal kernel (on a GPU, flash attention), and
+    only the answers in the kernel that takes a mask (there, the memory-efficient one). Flex attention
+    would be compiled anew for each length of a batch. Not run on a GPU.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward as sdpa
 
-    def sees(batch: Any, head: Any, query: Any, key: Any) -> Any:
-        of_key = segments[batch, key]
-        return (query >= key) & ((of_key == PROMPT) | (of_key == segments[batch, query]))
+    prefix = key.shape[2] - attention_mask.shape[2]
+    settings.pop("is_causal", None)
+    masked, _ = sdpa(module, query[:, :, prefix:], key, value, attention_mask, is_causal=False, **settings)
+    if prefix == 0:
+        return masked, None
+    before = [states[:, :, :prefix] for states in (query, key, value)]
+    causal, _ = sdpa(module, *before, None, is_causal=True, **settings)
+    return torch.cat([causal, masked], dim=1), None
 
-    rows, length = segments.shape
-    return create_block_mask(sees, rows, None, length, length, device=segments.device)
+
+AttentionInterface.register(SHARED, _shared_prefix_attention)
 
 
-def set_attention(model: PreTrainedModel, kind: str) -> None:
-    """Give the language model, and it alone, another attention."""
-    model.config.get_text_config()._attn_implementation = kind
+@contextlib.contextmanager
+def shared_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Give the language model, and it alone, the attention for shared rows for a while."""
+    text = model.config.get_text_config()
+    usual, text._attn_implementation = text._attn_implementation, SHARED
+    try:
+        yield
+    finally:
+        text._attn_implementation = usual
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.models.loading import torch_dtype
 from mmdpo.training.distributed import deepspeed_config, world_size
 
+DAY = 24 * 3600  # seconds
+
 if TYPE_CHECKING:
     from trl import DPOConfig, SFTConfig
 
@@ -63,6 +65,8 @@ def _common(cfg: Config, checkpoints: Path) -> dict[str, Any]:
         "tf32": settings.tf32 if gpu and torch.cuda.get_device_capability()[0] >= 8 else None,
         "use_cpu": not gpu,
         "deepspeed": deepspeed_config(settings, bfloat16),
+        "ddp_find_unused_parameters": False,
+        "ddp_timeout": DAY,  # the others wait while the first process measures
         "seed": cfg.seed,
         "data_seed": cfg.seed,
         "max_length": None,  # rows.py has seen to it

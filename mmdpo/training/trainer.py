@@ -41,6 +41,7 @@ class _Ours(Trainer):
 
     def _count(self, batch: dict[str, Any]) -> None:
         inputs = batch["model"]
+        self._since = self._since or time.monotonic()
         self._rows += len(batch["rows"])
         self._tokens += int(
             (inputs["segments"] if "segments" in inputs else inputs["attention_mask"]).sign().sum()

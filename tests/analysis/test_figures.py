@@ -15,6 +15,8 @@ GRID = [
     b | {"lr": lr, "logprob_avg": average} for b in BETAS for lr in (5e-4, 5e-5) for average in (False, True)
 ]
 BY_METHOD = [share | {"method": method} for share in SHARES for method in ("dpo", "ipo")]
+LIMITS = [{"data_limit": limit} for limit in (250, 500, 1000)]
+LIMITS_AND_SHARES = [limit | share for limit in LIMITS[1:] for share in SHARES]
 NO_BETA = {"beta": None, "logprob_avg": None}
 METHODS = [{"method": "dpo"}, {"method": "sft", "lr": 4e-4, **NO_BETA}, {"method": "steerlm", **NO_BETA}]
 
@@ -30,6 +32,8 @@ def study(folder: Path, points: list[dict], **options: object) -> Study:
         (SHARES, data.Pattern("scaling", "data_scale")),
         ([s | {"seed": seed} for s in SHARES for seed in (0, 1)], data.Pattern("scaling", "data_scale")),
         (BY_METHOD, data.Pattern("scaling", "data_scale", by=("method",))),
+        (LIMITS, data.Pattern("curve", "data_limit")),
+        (LIMITS_AND_SHARES, data.Pattern("scaling", "data_scale", by=("data_limit",))),
         (GRID, data.Pattern("grid", "beta", "lr", ("logprob_avg",))),
         (GRID[::5], data.Pattern("rows", by=("beta", "lr", "logprob_avg"))),  # too sparse for a heat-map
         (METHODS, data.Pattern("rows", by=("method",))),  # beta, lr and averaging follow from the method

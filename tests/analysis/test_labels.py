@@ -30,7 +30,7 @@ def test_values(key: str, value: object, text: str):
 
 def test_names():
     assert (column("train.epochs"), column("model.name"), column("data_scale")) == ("epochs", "model", "data")
-    assert assignment("data_scale", 0.25) == "25 % of the pairs"
+    assert assignment("data_scale", 0.25) == "25 % of the data"
     assert assignment("beta", 0.1) == "beta 0.1"
     assert assignment("method", "dpo") == "DPO"
 

@@ -19,6 +19,7 @@ from mmdpo.analysis.table import (
     with_half_width,
     write_summary,
 )
+from mmdpo.files import read_json
 from tests.studies import interval, make_point, make_study, write
 
 GRID = [
@@ -55,6 +56,27 @@ def test_a_grid_of_three_axes_fits_80_columns(tmp_path: Path):
     assert names[3:5] == ["base", "before"]
     assert line_of(text, "0.1")[:3] == ["0.1", "5e-5", "sum"]
     assert "n = 24 items a benchmark" in text
+
+
+def test_a_limit_is_an_axis_of_its_own(tmp_path: Path):
+    points = [{"data_limit": limit, "data_scale": share} for limit in (500, 1000) for share in (0.5, 1.0)]
+    study = read_study(make_study(tmp_path / "limits", points))
+    assert line_of(printed(study), "data")[:2] == ["data", "limit"]
+    assert line_of(printed(study), "50 %")[:3] == ["50", "%", "500"]
+    write_summary(study, tmp_path / "summary.csv")
+    with (tmp_path / "summary.csv").open() as file:
+        limits = [row["data_limit"] for row in csv.DictReader(file)]
+    assert sorted(limits) == ["", "", "1000", "1000", "500", "500"]
+
+
+def test_a_point_that_was_asked_for_ratings_says_its_scores_without(tmp_path: Path):
+    make_study(tmp_path, [{"method": "dpo"}, {"method": "steerlm"}])
+    (folder,) = tmp_path.glob("steerlm-*")
+    result = read_json(folder / "result.json")
+    result["scores"] |= {"text/without_request": interval(7.81, 0.34, 24)}
+    write(folder / "result.json", result)
+    notes = [line for line in printed(read_study(tmp_path)).splitlines() if "without the request" in line]
+    assert notes == ["SteerLM: asked for ratings; without the request text 7.81 ±.34"]
 
 
 def test_scores_are_written_with_what_fits(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from mmdpo.training.collate import Collator
 from mmdpo.training.lora import projector_names, target_names
 from mmdpo.training.prefix import sharing
 from mmdpo.training.rows import tokenised
-from mmdpo.training.scoring import scoring
+from mmdpo.training.scoring import scoring, shared_attention
 from tests.architectures import KINDS, save_architecture
 from tests.tiny import tiny_config
 
@@ -61,12 +62,13 @@ def test_a_prompt_has_one_placeholder_an_image_and_an_answer_one_eos(family: Fam
 def test_a_mixed_batch_has_the_log_probs_of_rows_alone(family: Family) -> None:
     """In both layouts, where prefixes are shared; images of different sizes."""
     model = load_model(str(family.folder), "float32")
-    shared = sharing(model, family.processor, rows(family)).attention is not None
+    shared = sharing(model, family.processor, rows(family)).holds
     assert shared is (family.kind != "qwen2_5_vl")  # its positions of an image have three dimensions
     with scoring(model) as scorer, torch.no_grad():
 
         def sums(some: list[dict[str, Any]], shared: bool) -> torch.Tensor:
-            outputs = scorer(model, Collator(family.processor, shared)(some))
+            with shared_attention(model) if shared else nullcontext():
+                outputs = scorer(model, Collator(family.processor, shared)(some))
             return outputs.log_probs.sum(dim=1).view(2, -1)
 
         alone = torch.cat([sums([row], shared=False) for row in rows(family)], dim=1)

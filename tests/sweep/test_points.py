@@ -20,6 +20,9 @@ def test_a_point_is_named_readably_from_its_axes():
     assert point(compose_config(["method=ipo"])).name.startswith("ipo-beta0.1-lr")
     assert "-avg-" in point(compose_config(["logprob_avg=true"])).name
     assert "-noise0.25-" in point(compose_config(["label_noise=0.25"])).name
+    assert "-data0.5-limit1000-seed0-" in point(compose_config(["data_limit=1000", "data_scale=0.5"])).name
+    assert "-limit" not in name
+    assert point(compose_config(["method=sft"])).name.startswith("sft-lr")
 
 
 @given(st.sampled_from(["beta", "lr", "data_scale", "label_noise"]), st.floats(0.001, 1), st.floats(0.001, 1))
@@ -37,6 +40,9 @@ def test_different_values_never_share_a_folder(axis, one, other):
         "bench.items=10",
         "bench.split=dev",
         "data.seed=1",
+        "data_limit=100",
+        "method.fine_grained=true",
+        "train.max_text_tokens=20",
     ],
 )
 def test_whatever_changes_a_result_changes_the_folder(override):
@@ -48,6 +54,12 @@ def test_whatever_changes_a_result_changes_the_folder(override):
 )
 def test_what_does_not_change_a_result_keeps_the_folder(override):
     assert point(compose_config([override])).name == point(CONFIG).name
+
+
+def test_points_of_one_method_differ_by_what_is_asked_of_them():
+    one, other = (["method=steerlm", *more] for more in ([], ["method.attributes.verbosity=1"]))
+    assert point(compose_config(one)).name != point(compose_config(other)).name
+    assert baselines(compose_config(one))[0].name == baselines(compose_config(other))[0].name
 
 
 def test_the_keys_left_out_of_the_identity_exist():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mmdpo.models.loading import load_model, load_processor
 from mmdpo.records import Exchange, PreferencePair
 from mmdpo.training.collate import Collator
 from mmdpo.training.rows import tokenised
-from mmdpo.training.scoring import scoring
+from mmdpo.training.scoring import scoring, shared_attention
 from tests.tiny import Tiny, tiny_config
 
 
@@ -68,7 +69,8 @@ def test_the_batch_is_that_of_trl(tiny: Tiny, kinds: set[bool]) -> None:
 
 
 def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:
-    with scoring(model) as scorer, torch.no_grad():
+    attention = shared_attention(model) if "segments" in batch["model"] else nullcontext()
+    with attention, scoring(model) as scorer, torch.no_grad():
         return scorer(model, batch).log_probs.sum(dim=1).view(2, -1)
 
 

@@ -43,11 +43,10 @@ def test_a_row_that_nobody_scores_comes_last() -> None:
 
 def test_who_sees_whom() -> None:
     layout = lay_out(PROMPTS[:1], ANSWERS[:1], PAD, shared=True)
-    seen = visible(torch.cat([layout.segments[0], torch.zeros(1, dtype=torch.long)])[None])
-    assert seen.shape == (1, 1, 6, 6)
+    assert layout.prefix == 2
+    seen = visible(torch.cat([layout.segments[0], torch.zeros(1, dtype=torch.long)])[None], layout.prefix)
+    assert seen.shape == (1, 1, 4, 6)  # the first two tokens are causal
     assert seen[0, 0].int().tolist() == [
-        [1, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0],
         [1, 1, 1, 0, 0, 0],
         [1, 1, 1, 1, 0, 0],
         [1, 1, 0, 0, 1, 0],  # the second answer sees the prompt, not the first answer

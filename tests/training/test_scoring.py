@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from mmdpo.models.loading import load_model
 from mmdpo.training.layout import Prompt, lay_out
-from mmdpo.training.scoring import Scorer, scoring, set_attention
+from mmdpo.training.scoring import Scorer, scoring, shared_attention
 from tests.tiny import PATCH, SIDE, WORDS, Tiny
 
 IMAGE, FIRST_WORD, PAD = 4, 8, 1
@@ -58,6 +59,7 @@ def batch(pairs: Sequence[Pair], shared: bool) -> dict[str, Any]:
         "model": model,
         "scored": layout.scored,
         "labels": layout.labels,
+        "prefix": layout.prefix,
         "completion_mask": torch.zeros(2 * len(pairs), 1 + width),
     }
 
@@ -93,7 +95,8 @@ def stock(model: Any, pairs: Sequence[Pair], side: str) -> list[torch.Tensor]:
 
 
 def ours(scorer: Scorer, model: Any, pairs: Sequence[Pair], shared: bool) -> list[torch.Tensor]:
-    scored = scorer(model, batch(pairs, shared)).log_probs
+    with shared_attention(model) if shared else nullcontext():
+        scored = scorer(model, batch(pairs, shared)).log_probs
     lengths = [len(pair[turn]) - (not pair[0]) for turn in (1, 2) for pair in pairs]
     assert all(not row[length:].any() for row, length in zip(scored, lengths, strict=True))
     return [row[:length] for row, length in zip(scored, lengths, strict=True)]
@@ -136,7 +139,7 @@ EXAMPLES: list[Pair] = [
 
 def test_gradient_checkpointing_changes_nothing(tiny: Tiny) -> None:
     model = load_model(str(tiny.model), "float32").train()
-    with scoring(model) as scorer:
+    with scoring(model) as scorer, shared_attention(model):
         plain = ours(scorer, model, EXAMPLES, shared=True)
         expected = gradients(model, plain)
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -160,22 +163,10 @@ def test_bfloat16(tiny: Tiny) -> None:
     assert gaps[1] < max(3 * gaps[0], 0.05)
 
 
-def test_flex_attention_gives_the_same(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uncompiled, on the CPU: what a GPU is given, but not how fast it is there."""
-    from torch.nn.attention import flex_attention
-
-    monkeypatch.setattr(flex_attention, "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG", True)
-    model = load_model(str(tiny.model), "float32")
-    with scoring(model) as scorer, torch.no_grad():
-        expected = torch.cat(ours(scorer, model, EXAMPLES, shared=True))
-        set_attention(model, "flex_attention")
-        found = torch.cat(ours(scorer, model, EXAMPLES, shared=True))
-    assert not torch.equal(found, expected)  # another kernel
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-
-
 def test_the_model_is_left_as_it_was(tiny: Tiny) -> None:
     model = load_model(str(tiny.model), "float32")
-    with scoring(model):
-        pass
+    usual = model.config.get_text_config()._attn_implementation
+    with scoring(model), shared_attention(model):
+        assert model.config.get_text_config()._attn_implementation != usual
+    assert model.config.get_text_config()._attn_implementation == usual
     assert not model.base_model._forward_hooks and "forward" not in vars(model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
+from mmdpo.config import TrainOn
 from mmdpo.errors import UserError
 from mmdpo.models.chat import answer, messages
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.models.quiet import quiet
+from mmdpo.records import PreferencePair, SftExample
 from mmdpo.training.lora import lora
 from mmdpo.training.run import train
-from mmdpo.training.settings import dpo_config, loss_type
+from mmdpo.training.settings import dpo_config, loss_type, sft_config
 from tests.tiny import Tiny, tiny_config
 
 SAME = (
@@ -25,28 +28,31 @@ SAME = (
 )  # fmt: skip
 
 
-def stock(tiny: Tiny, cfg: Any, folder: Path) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
-    """Plain TRL with live references: the log of each step, and the adapter."""
+def stock(
+    tiny: Tiny, cfg: Any, folder: Path, examples: Sequence[Any]
+) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
+    """Plain TRL on its own form of the examples, references live: the log of each step, and the adapter."""
     from datasets import Dataset
     from peft import get_peft_model_state_dict
-    from trl import DPOTrainer
+    from trl import DPOTrainer, SFTTrainer
 
+    preferences = isinstance(examples[0], PreferencePair)
+    columns = {"chosen": "chosen", "rejected": "rejected"} if preferences else {"completion": "answer"}
     data = Dataset.from_list(
         [
             {
-                "images": [Image.open(tiny.images / pair.image).convert("RGB")] if pair.image else [],
-                "prompt": messages(pair.question, pair.history, pair.image is not None),
-                "chosen": answer(pair.chosen),
-                "rejected": answer(pair.rejected),
+                "images": [Image.open(tiny.images / example.image).convert("RGB")] if example.image else [],
+                "prompt": messages(example.question, example.history, example.image is not None),
+                **{name: answer(getattr(example, field)) for name, field in columns.items()},
             }
-            for pair in tiny.pairs
+            for example in examples
         ]
     )
     with quiet():
         model = load_model(cfg.model.path, "float32")
-        trainer = DPOTrainer(
+        trainer = (DPOTrainer if preferences else SFTTrainer)(
             model,
-            args=dpo_config(cfg, folder),
+            args=(dpo_config if preferences else sft_config)(cfg, folder),
             train_dataset=data,
             processing_class=load_processor(cfg.model),
             peft_config=lora(model, cfg.model),
@@ -56,37 +62,85 @@ def stock(tiny: Tiny, cfg: Any, folder: Path) -> tuple[list[dict[str, float]], d
     return steps, get_peft_model_state_dict(trainer.model)
 
 
-def ours(tiny: Tiny, cfg: Any, folder: Path) -> list[dict[str, float]]:
+def ours(tiny: Tiny, cfg: Any, folder: Path, examples: Sequence[Any] | None = None) -> list[dict[str, float]]:
     logged: list[dict[str, float]] = []
     train(
-        cfg, tiny.pairs, tiny.images, folder, lambda metrics, step: logged.append(metrics), lambda step: None
-    )
+        cfg, examples or tiny.pairs, tiny.images, folder,
+        lambda metrics, step: logged.append(metrics), lambda step: None,
+    )  # fmt: skip
     return logged
 
 
+def assert_same(
+    logged: list[dict[str, float]], expected: list[dict[str, float]], names: Sequence[str]
+) -> None:
+    """The same numbers in each step."""
+    assert len(logged) == len(expected)
+    for ours_step, stock_step in zip(logged, expected, strict=True):
+        for name in names:
+            assert ours_step[name] == pytest.approx(stock_step[name], abs=1e-6, rel=1e-5), name
+
+
+def assert_same_adapter(folder: Path, expected: dict[str, torch.Tensor]) -> None:
+    from safetensors.torch import load_file
+
+    found = load_file(folder / "adapter/adapter_model.safetensors")
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("sharing", [True, False])
 @pytest.mark.parametrize(
     "overrides",
     [
-        {"train__epochs": 2.0},
+        {"train__epochs": 3.0},
         {"logprob_avg": True},
         {"method__loss": "ipo", "train__gradient_checkpointing": True},
+        {"method__loss": "robust", "method__label_smoothing": 0.1},
         {"train__batch_size": 2, "train__accumulation": 2, "train__schedule": "linear"},
     ],
 )
-def test_every_step_equals_stock_trl(tiny: Tiny, tmp_path: Path, overrides: dict[str, Any]) -> None:
-    from safetensors.torch import load_file
-
-    cfg = tiny_config(tiny.model, **overrides)
-    expected, adapter = stock(tiny, cfg, tmp_path / "stock")
+def test_every_step_equals_stock_trl(
+    tiny: Tiny, tmp_path: Path, overrides: dict[str, Any], sharing: bool
+) -> None:
+    cfg = tiny_config(tiny.model, train__prefix_sharing=sharing, **overrides)
+    expected, adapter = stock(tiny, cfg, tmp_path / "stock", tiny.pairs)
     logged = ours(tiny, cfg, tmp_path / "ours")
-    assert len(logged) == len(expected) >= 2
-    for ours_step, stock_step in zip(logged, expected, strict=True):
-        for name in SAME:
-            assert ours_step[name] == pytest.approx(stock_step[name], abs=1e-6, rel=1e-5), name
+    assert len(logged) == 3 * cfg.train.epochs  # 9 at most
+    assert_same(logged, expected, SAME)
     assert logged[-1]["rewards/accuracies"] == expected[-1]["rewards/accuracies"]  # earlier: ties at zero
     assert logged[-1]["rewards/margins"] != 0
-    for name, value in load_file(tmp_path / "ours/adapter/adapter_model.safetensors").items():
-        torch.testing.assert_close(value, adapter[name], atol=1e-5, rtol=1e-4)
+    assert_same_adapter(tmp_path / "ours", adapter)
+
+
+@pytest.mark.parametrize(
+    "overrides", [{"train__epochs": 3.0}, {"train__batch_size": 2, "train__accumulation": 2}]
+)
+def test_every_step_of_sft_equals_stock_trl(tiny: Tiny, tmp_path: Path, overrides: dict[str, Any]) -> None:
+    cfg = tiny_config(
+        tiny.model, method__loss=None, method__train_on=TrainOn.best_completion, beta=None, **overrides
+    )
+    examples = [SftExample(pair.id, pair.question, pair.chosen, pair.image) for pair in tiny.pairs]
+    expected, adapter = stock(tiny, cfg, tmp_path / "stock", examples)
+    logged = ours(tiny, cfg, tmp_path / "ours", examples)
+    assert len(logged) == 3 * cfg.train.epochs
+    assert_same(logged, expected, ("loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy"))
+    assert_same_adapter(tmp_path / "ours", adapter)
+
+
+def test_speed_counts_from_the_first_batch(tiny: Tiny, tmp_path: Path) -> None:
+    for step in ours(tiny, tiny_config(tiny.model), tmp_path):
+        assert step["rows_per_second"] > 0.1 and step["tokens_per_second"] > step["rows_per_second"]
+
+
+def test_chosen_answers_below_the_reference_are_counted(tiny: Tiny, tmp_path: Path) -> None:
+    """One pair a step, so that the share is 0 or 1 and says the sign of its reward."""
+    logged = ours(tiny, tiny_config(tiny.model, train__batch_size=1), tmp_path)
+    shares = {step["logps/chosen_below_reference"] for step in logged[1:]}
+    assert shares == {0.0, 1.0}
+    for step in logged[1:]:
+        assert step["logps/chosen_below_reference"] == (step["rewards/chosen"] < 0)
 
 
 @pytest.mark.parametrize("average", [False, True])

@@ -268,7 +268,7 @@ def _done(study: Study) -> list[Row]:
 
 
 def _one_scale_below_all(done: list[Row]) -> bool:
-    """One share of the pairs that is not all of them: with the base as 0 %, still a scaling curve."""
+    """One share of the data that is not all of it: with the base as 0 %, still a scaling curve."""
     scales = {row.axes.get("data_scale") for row in done}
     return len(scales) == 1 and scales not in ({1.0}, {None})
 

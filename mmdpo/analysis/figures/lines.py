@@ -19,7 +19,7 @@ LOGARITHMIC = ("lr",)
 
 
 def scaling(study: Study, panel: Panel) -> Figure:
-    """The text score against the share of the pairs; the reference models are labelled at the right."""
+    """The text score against the share of the data; the reference models are labelled at the right."""
     figure = style.new_figure(6.4, 4.0)
     axes = figure.add_subplot()
     _draw(axes, panel)

@@ -1,0 +1,181 @@
+"""The paper's search of 12 points beside 12 runs of a plain TRL script: python benchmarks/grid.py
+
+Beta {0.1, 0.2, 0.3} x lr {5e-5, 5e-6} x sums or averages, DPO with LoRA on the miniature, one epoch over
+the same pairs, trained and not measured. The peer is a loop over a script as TRL's documentation has it:
+a process a point, live reference, two rows a pair. The pairs lie ready for both; mmdpo computes its
+reference log-probs within the time. The losses of all steps are compared, so that it is the same work.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+POINTS = list(itertools.product((0.1, 0.2, 0.3), (5e-5, 5e-6), (False, True)))
+
+
+def pairs_for_trl(folder: Path) -> None:
+    """Make the miniature's pairs, and write them with what else a script would have of them."""
+    from mmdpo.compose import compose_config
+    from mmdpo.data_stages import training_set
+    from mmdpo.models.loading import load_model
+    from mmdpo.models.paths import resolve_path
+    from mmdpo.training.lora import target_pattern
+
+    config = compose_config(["sweep=beta_lr_grid"])
+    data = training_set(config)
+    pairs = [vars(pair) for pair in data.examples]
+    for pair in pairs:
+        pair["history"] = [vars(exchange) for exchange in pair["history"]]
+        pair["image"] = str(data.image_root / pair["image"]) if pair["image"] else None
+    content = {
+        "pairs": pairs[: config.data_limit],
+        "model": resolve_path(config.model.path),
+        "targets": target_pattern(load_model(config.model.path, "float32")),
+        "lora": [config.model.lora.rank, config.model.lora.alpha, config.model.lora.dropout],
+        "batch_size": config.train.batch_size,
+    }
+    (folder / "pairs.json").write_text(json.dumps(content))
+
+
+def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
+    """The peer's script: one point; prints the losses of its steps."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from PIL import Image
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from trl import DPOConfig, DPOTrainer
+
+    content = json.loads((folder / "pairs.json").read_text())
+
+    def turn(role: str, text: str, image: bool = False) -> dict[str, Any]:
+        parts = [{"type": "image"}] if image else []
+        return {"role": role, "content": [*parts, {"type": "text", "text": text}]}
+
+    def conversation(pair: dict[str, Any]) -> list[dict[str, Any]]:
+        turns = []
+        for exchange in pair["history"]:
+            turns += [("user", exchange["question"]), ("assistant", exchange["answer"])]
+        turns.append(("user", pair["question"]))
+        return [
+            turn(role, text, place == 0 and pair["image"] is not None)
+            for place, (role, text) in enumerate(turns)
+        ]
+
+    rows = [
+        {
+            "images": [Image.open(pair["image"]).convert("RGB")] if pair["image"] else [],
+            "prompt": conversation(pair),
+            "chosen": [turn("assistant", pair["chosen"])],
+            "rejected": [turn("assistant", pair["rejected"])],
+        }
+        for pair in content["pairs"]
+    ]
+    rank, alpha, dropout = content["lora"]
+    trainer = DPOTrainer(
+        AutoModelForImageTextToText.from_pretrained(content["model"], dtype="float32"),
+        args=DPOConfig(
+            output_dir=str(folder / f"trl-{beta}-{lr}-{average}"),
+            beta=beta,
+            learning_rate=lr,
+            loss_type="sigmoid_norm" if average else "sigmoid",
+            num_train_epochs=1,
+            per_device_train_batch_size=content["batch_size"],
+            gradient_checkpointing=False,
+            lr_scheduler_type="cosine",
+            warmup_steps=0.03,
+            weight_decay=0.0,
+            logging_steps=1,
+            max_length=None,
+            bf16=False,
+            use_cpu=True,
+            seed=0,
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=AutoProcessor.from_pretrained(content["model"]),
+        peft_config=LoraConfig(
+            r=rank,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
+            target_modules=content["targets"],
+            task_type="CAUSAL_LM",
+        ),
+    )
+    trainer.train()
+    trainer.save_model()
+    print(json.dumps([entry["loss"] for entry in trainer.state.log_history if "loss" in entry]))
+
+
+def timed(environment: dict[str, str], *words: str) -> tuple[str, float, float]:
+    """Run a Python command to its end: what it printed, its wall seconds and its CPU seconds."""
+
+    def used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    command, before, start = [sys.executable, *words], used(), time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return done.stdout, time.perf_counter() - start, used() - before
+
+
+def losses_of_ours(study: Path) -> dict[tuple[float, float, bool], list[float]]:
+    """The losses of each point's steps."""
+    from omegaconf import OmegaConf
+
+    found = {}
+    for file in study.glob("*/metrics.jsonl"):
+        config = OmegaConf.load(file.parent / "config.yaml")
+        lines = map(json.loads, file.read_text().splitlines())
+        point = config.beta, config.lr, config.logprob_avg
+        found[point] = [line["loss"] for line in lines if "loss" in line]
+    return found
+
+
+def main() -> None:
+    """Print a table and, last, one JSON object."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        environment = {"OMP_WAIT_POLICY": "passive", **os.environ, "MMDPO_CACHE": f"{place}/cache"}
+        timed(environment, __file__, "prepare", place)
+        losses: dict[tuple[float, float, bool], list[float]] = {}
+        wall = cpu = 0.0
+        for point in POINTS:
+            printed, seconds, processor = timed(environment, __file__, "trl", place, json.dumps(point))
+            losses[point] = json.loads(printed.splitlines()[-1])
+            wall, cpu = wall + seconds, cpu + processor
+        line = ("launch.py", "-m", "sweep=beta_lr_grid", "stage=train", "tracking=none", f"out={place}/out")
+        _, our_wall, our_cpu = timed(environment, *line)
+        ours = losses_of_ours(folder / "out" / "nano-beta_lr_grid")
+    assert ours.keys() == losses.keys()
+    apart = max(
+        abs(own - other) for point in POINTS for own, other in zip(ours[point], losses[point], strict=True)
+    )
+    print(f"{'':<34}{'wall s':>9}{'CPU s':>9}")
+    print(f"{'12 runs of a plain TRL script':<34}{wall:>9.0f}{cpu:>9.0f}")
+    print(f"{'mmdpo, one line':<34}{our_wall:>9.0f}{our_cpu:>9.0f}")
+    print(f"{'ratio':<34}{wall / our_wall:>8.1f}x{cpu / our_cpu:>8.1f}x")
+    print(f"{len(losses[POINTS[0]])} steps a point; losses differ by {apart:.1e} at most")
+    figures = {"trl": {"wall": wall, "cpu": cpu}, "mmdpo": {"wall": our_wall, "cpu": our_cpu}}
+    ratios = {"times_wall": wall / our_wall, "times_cpu": cpu / our_cpu}
+    print(json.dumps({**figures, **ratios, "largest_loss_difference": apart}))
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["prepare", place]:
+            pairs_for_trl(Path(place))
+        case ["trl", place, point]:
+            plain_trl(Path(place), *json.loads(point))
+        case _:
+            main()

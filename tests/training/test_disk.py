@@ -1,0 +1,72 @@
+"""A disk that fills while a checkpoint is written: the one before survives, and the run goes on from it."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from mmdpo.errors import UserError
+from mmdpo.training import disk
+from mmdpo.training.disk import full_disk_advice
+from mmdpo.training.run import train
+from tests.tiny import Tiny, tiny_config
+
+ERRORS = {  # as each library words it on a full file system
+    "python": OSError(errno.ENOSPC, "No space left on device"),
+    "quota": OSError(errno.EDQUOT, "Disk quota exceeded"),
+    "safetensors": SafetensorError(
+        "Error while serializing: I/O error: No space left on device (os error 28)"
+    ),
+    "torch": RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+}
+
+
+def run(tiny: Tiny, folder: Path) -> list[int]:
+    """Train, checkpoints at each second of 3 steps; the step that it began with."""
+    steps: list[int] = []
+    cfg = tiny_config(tiny.model, train__save_steps=1)
+    train(cfg, tiny.pairs, tiny.images, folder, lambda metrics, step: None, steps.append)
+    return steps
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_the_last_whole_checkpoint_is_named_and_continued(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    real, calls = torch.save, []
+
+    def save(value: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+        calls.append(Path(path).parent.name)
+        if calls[-1] == "checkpoint-2":
+            Path(path).write_bytes(b"torn")
+            raise ERRORS[kind]
+        real(value, path, *args, **kwargs)
+
+    with monkeypatch.context() as full:
+        full.setattr(torch, "save", save)
+        if kind == "torch":
+            full.setattr(disk, "_room", lambda folder: False)
+        with pytest.raises(UserError, match="the disk is full.*checkpoint-1.*run the same line again"):
+            run(tiny, tmp_path / "full")
+    assert run(tiny, tmp_path / "full") == [1]
+    assert run(tiny, tmp_path / "calm") == [0]
+    name = "adapter/adapter_model.safetensors"
+    assert (tmp_path / "full" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes()
+
+
+def test_other_errors_stay_themselves(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="shape"), full_disk_advice(tmp_path):
+        raise RuntimeError("shape mismatch")
+    with pytest.raises(PermissionError), full_disk_advice(tmp_path):
+        raise PermissionError("not yours")
+
+
+def test_a_folder_that_takes_nothing_has_no_room(tmp_path: Path) -> None:
+    assert disk._room(tmp_path)
+    assert not disk._room(tmp_path / "absent")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,119 @@
+"""Two real processes (gloo, CPU) train what one does, also when one of them has no image in a batch."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmdpo.config import TrainConfig
+from mmdpo.training.distributed import deepspeed_config
+from tests.tiny import OF_THE_MACHINE, Tiny
+
+SETTINGS: dict[str, Any] = {
+    "text_only": 2,
+    "train__epochs": 2.0,
+    "train__accumulation": 2,
+    "train__save_steps": 2,
+    "model__train_projector": True,
+}  # 6 steps of 4 pairs
+Logged = dict[int, dict[str, float]]
+
+
+def together(tiny: Tiny, out: Path, processes: int, dies: bool = False, **settings: Any) -> Logged:
+    """Train in processes of their own; what the first of them logged."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torchrun = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--master-port={port}"]
+    arguments = [*map(str, (tiny.model, out.parent / "images", out)), json.dumps(SETTINGS | settings)]
+    command = [
+        sys.executable,
+        *(torchrun if processes > 1 else []),
+        "-m",
+        "tests.training.together",
+        *arguments,
+    ]
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")},
+        **{"MMDPO_CACHE": str(out.parent / "cache"), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
+    }
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode != 0) is dies, done.stdout + done.stderr
+    lines = (out / "log.jsonl").read_text().splitlines()
+    return {step: metrics for step, metrics in map(json.loads, lines)}
+
+
+def assert_same(logged: Logged, expected: Logged) -> None:
+    assert list(logged) == list(expected) == [1, 2, 3, 4, 5, 6]
+    for step, metrics in expected.items():
+        # The warm-up's first step is none, so the first two batches meet the base: rewards tie at zero.
+        ties = {"rewards/accuracies", "logps/chosen_below_reference"} if step <= 2 else set()
+        for name in metrics.keys() - {*OF_THE_MACHINE} - ties:
+            assert logged[step][name] == pytest.approx(metrics[name], abs=1e-5, rel=1e-4), (step, name)
+
+
+def adapter(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / "adapter/adapter_model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def alone(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Logged, Path]:
+    folder = tmp_path_factory.mktemp("together") / "alone"
+    return together(tiny, folder, processes=1, train__batch_size=2), folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("zero", [0, 2, 3])
+def test_two_processes_train_what_one_does(
+    tiny: Tiny, alone: tuple[Logged, Path], zero: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    expected, folder = alone
+    out = folder.parent / f"zero{zero}"
+    assert_same(together(tiny, out, processes=2, train__batch_size=1, train__zero=zero), expected)
+    found, wanted = adapter(out), adapter(folder)
+    assert any("multi_modal_projector" in name for name in found)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(
+    tiny: Tiny, alone: tuple[Logged, Path]
+) -> None:
+    expected, folder = alone
+    out = folder.parent / "died"
+    settings = {"train__batch_size": 1, "train__zero": 3}
+    cut = together(tiny, out, processes=2, dies=True, die_after=3, **settings)
+    assert list(cut) == [1, 2, 3]
+    assert_same(together(tiny, out, processes=2, **settings), expected)
+    assert (out / "resumed").read_text() == "2"
+    assert not (out / "checkpoints").exists()
+
+
+@pytest.mark.slow
+def test_one_process_may_use_zero(tiny: Tiny, alone: tuple[Logged, Path]) -> None:
+    expected, folder = alone
+    out = folder.parent / "single"
+    assert_same(together(tiny, out, processes=1, train__batch_size=2, train__zero=3), expected)
+
+
+def test_deepspeed_is_configured_from_ours() -> None:
+    assert deepspeed_config(TrainConfig(zero=0), bfloat16=True) is None
+    two, three = (deepspeed_config(TrainConfig(zero=stage), bfloat16=True) for stage in (2, 3))
+    assert two is not None and three is not None
+    assert (two["zero_optimization"]["stage"], three["zero_optimization"]["stage"]) == (2, 3)
+    assert three["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"]
+    assert two["bf16"] == {"enabled": True} and "optimizer" not in two

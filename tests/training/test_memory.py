@@ -1,0 +1,71 @@
+"""Out of memory: the overrides that help, best first, and none that is set already."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+
+from mmdpo.errors import UserError
+from mmdpo.training.memory import out_of_memory_advice, peak_memory
+from mmdpo.training.run import train
+from tests.tiny import Tiny, tiny_config
+
+OF_THE_CPU = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+
+
+def advice(cfg: Any, error: Exception) -> list[str]:
+    """The overrides, in their order."""
+    with pytest.raises(UserError) as raised, out_of_memory_advice(cfg):
+        raise error
+    return re.findall(r"[a-z_]+\.[a-z_]+(?:=\w+)?", str(raised.value).split("in this order:")[1])
+
+
+def test_what_costs_least_comes_first(tiny: Tiny) -> None:
+    cfg = tiny_config(tiny.model, train__accumulation=2, train__prefix_sharing=False)
+    expected = [
+        "train.gradient_checkpointing=true",
+        "train.batch_size=2",
+        "train.accumulation=4",
+        "train.prefix_sharing=true",
+        "model.dtype=bfloat16",
+        "train.zero=3",
+        "train.max_text_tokens",
+    ]
+    for error in (torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError(OF_THE_CPU)):
+        assert advice(cfg, error) == expected
+
+
+def test_what_is_set_already_is_not_advised(tiny: Tiny) -> None:
+    cfg = tiny_config(
+        tiny.model, train__batch_size=1, train__gradient_checkpointing=True, train__zero=3,
+        model__dtype="bfloat16",
+    )  # fmt: skip
+    assert advice(cfg, torch.OutOfMemoryError("CUDA out of memory.")) == ["train.max_text_tokens"]
+
+
+def test_other_errors_stay_themselves(tiny: Tiny) -> None:
+    with pytest.raises(RuntimeError, match="shape"), out_of_memory_advice(tiny_config(tiny.model)):
+        raise RuntimeError("shape mismatch")
+
+
+def test_a_training_that_runs_out_says_so(tiny: Tiny, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmdpo.training.trainer import PreferenceTrainer
+
+    def greedy(*args: Any, **kwargs: Any) -> Any:
+        return torch.empty(1 << 60)  # an exbibyte and more
+
+    monkeypatch.setattr(PreferenceTrainer, "_compute_loss", greedy)
+    with pytest.raises(UserError, match=r"Out of memory: .*train\.gradient_checkpointing=true"):
+        train(
+            tiny_config(tiny.model), tiny.pairs, tiny.images, tmp_path,
+            lambda metrics, step: None, lambda step: None,
+        )  # fmt: skip
+
+
+def test_the_peak_is_in_gib() -> None:
+    block = torch.ones(1 << 26)  # a quarter of a GiB
+    assert 0.25 < peak_memory() < 64
+    del block

@@ -1,0 +1,78 @@
+"""A projector that is trained beside LoRA: at its own rate, in the adapter, and never in the reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mmdpo.models.loading import load_model, load_processor
+from mmdpo.training.collate import Collator
+from mmdpo.training.prefix import to_device
+from mmdpo.training.reference import reference
+from mmdpo.training.rows import tokenised
+from mmdpo.training.run import train
+from mmdpo.training.scoring import scoring
+from tests.tiny import Tiny, tiny_config
+
+
+def trained(tiny: Tiny, folder: Path, **overrides: Any) -> tuple[Any, dict[str, torch.Tensor]]:
+    from safetensors.torch import load_file
+
+    cfg = tiny_config(tiny.model, model__train_projector=True, **overrides)
+    train(cfg, tiny.pairs, tiny.images, folder, lambda metrics, step: None, lambda step: None)
+    return cfg, load_file(folder / "adapter/adapter_model.safetensors")
+
+
+def chosen_log_probs(model: Any, cfg: Any, tiny: Tiny) -> list[float]:
+    """Summed log-probs of each pair's chosen answer."""
+    processor = load_processor(cfg.model)
+    rows = tokenised(tiny.pairs, tiny.images, processor, cfg.train).rows
+    batch = to_device(Collator(processor, shared=False)(rows), torch.device("cpu"))
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    with scoring(base) as scorer, torch.no_grad():
+        sums = scorer(base, batch).log_probs.sum(dim=1)
+    return list(sums[: len(rows)].tolist())
+
+
+def test_training_it_leaves_the_reference_where_it_was(tiny: Tiny, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    cfg, weights = trained(tiny, tmp_path, model__projector_lr=1e-1)
+    assert {name.split(".")[-2] for name in weights if "projector" in name} == {"linear_1", "linear_2"}
+    known = reference(cfg, tiny.pairs, tiny.images)
+    before = [known.of(pair)[0].sum for pair in tiny.pairs]
+    model = PeftModel.from_pretrained(load_model(cfg.model.path, "float32"), str(tmp_path / "adapter"))
+    model.eval()
+    after = chosen_log_probs(model, cfg, tiny)
+    with model.disable_adapter():
+        untouched = chosen_log_probs(model, cfg, tiny)
+    assert untouched == pytest.approx(before, abs=1e-5)
+    assert max(abs(new - old) for new, old in zip(after, before, strict=True)) > 1e-2
+
+
+def test_it_learns_at_a_rate_of_its_own(tiny: Tiny, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    base = load_file(tiny.model / "model.safetensors")
+    key = next(name for name in base if name.endswith("multi_modal_projector.linear_1.weight"))
+    moved, lora = {}, {}
+    for rate in (1e-12, 1e-2):
+        _, weights = trained(tiny, tmp_path / str(rate), lr=1e-12, model__projector_lr=rate)
+        found = next(value for name, value in weights.items() if name.endswith("projector.linear_1.weight"))
+        moved[rate] = float((found - base[key]).abs().max())
+        lora[rate] = max(float(value.abs().max()) for name, value in weights.items() if "lora_B" in name)
+    assert moved[1e-12] < 1e-9 and moved[1e-2] > 1e-3
+    assert max(lora.values()) < 1e-9
+
+
+def test_without_it_the_adapter_is_lora_alone(tiny: Tiny, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    train(
+        tiny_config(tiny.model), tiny.pairs, tiny.images, tmp_path,
+        lambda metrics, step: None, lambda step: None,
+    )  # fmt: skip
+    assert all("lora_" in name for name in load_file(tmp_path / "adapter/adapter_model.safetensors"))
