@@ -27,18 +27,19 @@ def pairs_for_trl(folder: Path) -> None:
     """Make the miniature's pairs, and write them with what else a script would have of them."""
     from mmdpo.compose import compose_config
     from mmdpo.data_stages import training_set
+    from mmdpo.methods.subset import limited
     from mmdpo.models.loading import load_model
     from mmdpo.models.paths import resolve_path
     from mmdpo.training.lora import target_pattern
 
     config = compose_config(["sweep=beta_lr_grid"])
     data = training_set(config)
-    pairs = [vars(pair) for pair in data.examples]
+    pairs = [vars(pair) for pair in limited(data.examples, config.data_limit, config.data.seed)]
     for pair in pairs:
         pair["history"] = [vars(exchange) for exchange in pair["history"]]
         pair["image"] = str(data.image_root / pair["image"]) if pair["image"] else None
     content = {
-        "pairs": pairs[: config.data_limit],
+        "pairs": pairs,
         "model": resolve_path(config.model.path),
         "targets": target_pattern(load_model(config.model.path, "float32")),
         "lora": [config.model.lora.rank, config.model.lora.alpha, config.model.lora.dropout],

@@ -95,8 +95,12 @@ def _ranges(config: Config) -> Iterator[str]:
     }.items():
         if not 0 <= value < 2**32:
             yield f"{key}={value}: must lie between 0 and 2^32 - 1"
-    if not 0 <= config.train.weight_decay < float("inf"):
-        yield f"train.weight_decay={config.train.weight_decay}: must not be negative"
+    for key, value in {
+        "train.weight_decay": config.train.weight_decay,
+        "train.workers": config.train.workers,
+    }.items():
+        if not 0 <= value < float("inf"):
+            yield f"{key}={value}: must not be negative"
     if config.data.sampling.completions < 2:
         yield f"data.sampling.completions={config.data.sampling.completions}: a pair needs at least 2"
 

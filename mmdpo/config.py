@@ -142,6 +142,7 @@ class ModelConfig:
     attribute_template: str = "{question}\n{attributes}"  # steerlm: how a question asks for ratings
     train_projector: bool = False  # beside LoRA, in the adapter's modules_to_save
     projector_lr: float = 2e-5  # the authors' scripts
+    threads: int | None = None  # CPU threads that suit its size; null leaves torch's choice
     lr: dict[str, float] = field(default_factory=dict)  # by method, where this model needs another
     lora: LoraConfig = field(default_factory=LoraConfig)
 
@@ -210,6 +211,7 @@ class TrainConfig:
     prefix_sharing: bool = True  # prompt and image once a pair, where the architecture allows it
     gradient_checkpointing: bool = True
     tf32: bool = True  # on GPUs that have it
+    workers: int = 0  # processes that prepare batches beside each training one
     zero: int = 0  # DeepSpeed's ZeRO stage: 0 (none), 2 or 3
     reference_batch_size: int = 16  # pairs
     save_steps: int = 50

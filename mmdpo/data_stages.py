@@ -58,8 +58,10 @@ def _sample_key(config: Config) -> dict[str, Any]:
 
 
 def _make_completions(config: Config, folder: Path) -> None:
+    from mmdpo.provenance import set_threads
     from mmdpo.sampling import sample
 
+    set_threads(config)
     made_prompts = list(_prompts(config))
     write_records(folder / "completions.jsonl", sample(config, made_prompts, made(config, Stage.prompts)))
 

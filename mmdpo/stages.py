@@ -156,6 +156,7 @@ def _reference_alone(config: Config) -> None:
     from mmdpo.methods.subset import limited
     from mmdpo.training.reference import reference
 
+    provenance.set_threads(config)
     data = training_set(config)
     examples: Any = data.examples
     pairs = limited(examples, config.data_limit, config.data.seed)

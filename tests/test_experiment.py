@@ -208,6 +208,63 @@ def test_the_data_scaling_study_draws_its_curve(tmp_path):
     assert list((study / "figures").glob("*scaling*.png"))
 
 
+def test_the_methods_study_trains_all_four(tmp_path):
+    done = launch("-m", "sweep=methods", *SMALL, f"out={tmp_path}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = {
+        path.parent.name.split("-")[0]: read_json(path)
+        for path in (tmp_path / "nano-methods").glob("*/result.json")
+    }
+    assert results.keys() >= {"base", "dpo", "sft", "rejection_sampling", "steerlm"}
+    examples = {name: result["training"]["examples"] for name, result in results.items() if name != "base"}
+    assert examples["sft"] == examples["rejection_sampling"] == 80
+    assert examples["steerlm"] == 4 * 80 > examples["dpo"] > 20
+    scores = results["steerlm"]["scores"]
+    assert {"text", "text/without_request", "visual", "visual/without_request"} <= scores.keys()
+    assert not any("without_request" in name for name in results["sft"]["scores"])
+    asked = (tmp_path / "nano-methods").glob("steerlm-*/answers/text.jsonl")
+    assert all("helpfulness 4" in line for line in next(asked).read_text().splitlines())
+    assert "steerlm: asked for ratings; without the request text" in " ".join(done.stdout.split())
+
+
+def test_two_processes_run_the_same_line(tmp_path):
+    """torchrun, ZeRO-3, a method with pairs and one without: the scores of one process alone."""
+    line = ["-m", "method=dpo,rejection_sampling", *SMALL, "bench.benchmarks=[text]"]
+    alone = launch(*line, "train.batch_size=16", f"out={tmp_path}/alone")
+    assert alone.returncode == 0, alone.stderr
+    together = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29577"]
+        + ["launch.py", *line, "train.batch_size=8", "train.zero=3", f"out={tmp_path}/together"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert together.returncode == 0, together.stdout + together.stderr
+    losses = {
+        where: {
+            point.name.split("-")[0]: [row["loss"] for row in metrics(point)]
+            for point in points(tmp_path / where / "nano")
+            if (point / "metrics.jsonl").exists()
+        }
+        for where in ("alone", "together")
+    }
+    assert losses["together"].keys() == losses["alone"].keys() == {"dpo", "rejection_sampling"}
+    for method, expected in losses["alone"].items():
+        assert losses["together"][method] == pytest.approx(expected, abs=1e-3), method
+    assert together.stdout.count("the same line again") == alone.stdout.count("the same line again")
+
+
+def test_a_trained_point_is_exported_and_an_untrained_one_is_refused(tmp_path):
+    line = [*SMALL, f"out={tmp_path}"]
+    early = launch("stage=export", *line)
+    assert early.returncode != 0 and "stage=train" in early.stderr
+    base = launch("stage=export", "data_scale=0", *line)
+    assert base.returncode != 0 and "there is no adapter" in base.stderr
+    assert launch("stage=train", *line).returncode == 0
+    done = launch("stage=export", *line)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "nano").glob("dpo-*/merged")
+    assert str(folder) in done.stdout.replace("\n", "") and (folder / "model.safetensors").exists()
+
+
 def test_optuna_searches_the_same_axes(tmp_path):
     done = launch(
         "-m", "hydra/sweeper=optuna", "hydra/launcher=mmdpo", "hydra.sweeper.n_trials=2",

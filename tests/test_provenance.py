@@ -15,5 +15,5 @@ def test_the_number_of_threads_is_the_configs():
     set_threads(compose_config(["cluster.threads=1"]))
     assert torch.get_num_threads() == 1
     torch.set_num_threads(before)
-    set_threads(compose_config())
+    set_threads(compose_config(["model.threads=null"]))
     assert torch.get_num_threads() == before

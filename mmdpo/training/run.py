@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -81,6 +82,7 @@ def train(
         from mmdpo.training.scoring import shared_attention
         from mmdpo.training.trainer import AnswerTrainer, PreferenceTrainer
 
+        gc.freeze()  # a collection as accelerate's need not walk the libraries
         processor = load_processor(cfg.model)
         made = tokenised(examples, image_root, processor, cfg.train)
         say(str(made.lengths))
@@ -138,7 +140,7 @@ def train(
 
 def _run_fingerprint(cfg: Config, weights: str, data: str) -> str:
     """Names what a checkpoint's numbers depend on; one of another run is not continued."""
-    aside = ("name", "keep", "save_steps", "log_steps", "reference_batch_size")
+    aside = ("name", "keep", "save_steps", "log_steps", "reference_batch_size", "workers")
     settings = {name: value for name, value in asdict(cfg.train).items() if name not in aside}
     settings["too_long"] = cfg.train.too_long.value
     method = cfg.method

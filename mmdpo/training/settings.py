@@ -76,7 +76,7 @@ def _common(cfg: Config, checkpoints: Path) -> dict[str, Any]:
         "logging_nan_inf_filter": False,  # a NaN stops the run
         "report_to": "none",
         "disable_tqdm": True,
-        "dataloader_num_workers": 0,
+        "dataloader_num_workers": settings.workers,
         "dataloader_pin_memory": gpu,
     }
 

@@ -77,6 +77,12 @@ def test_the_same_point_twice_is_the_same_bytes(tiny: Tiny, tmp_path: Path) -> N
     assert content(tmp_path / "c") != content(tmp_path / "a")
 
 
+def test_workers_prepare_the_same_batches(tiny: Tiny, tmp_path: Path) -> None:
+    run(tiny, tiny_config(tiny.model), tmp_path / "a")
+    run(tiny, tiny_config(tiny.model, train__workers=2), tmp_path / "b")
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
 def test_subsets_and_flips_train_on_references_of_the_whole(tiny: Tiny, tmp_path: Path) -> None:
     cfg = tiny_config(tiny.model)
     known = reference(cfg, tiny.pairs, tiny.images)
