@@ -34,7 +34,8 @@ def pairs_for_trl(folder: Path) -> None:
 
     config = compose_config(["sweep=beta_lr_grid"])
     data = training_set(config)
-    pairs = [vars(pair) for pair in limited(data.examples, config.data_limit, config.data.seed)]
+    examples: Any = data.examples
+    pairs = [vars(pair) for pair in limited(examples, config.data_limit, config.data.seed)]
     for pair in pairs:
         pair["history"] = [vars(exchange) for exchange in pair["history"]]
         pair["image"] = str(data.image_root / pair["image"]) if pair["image"] else None

@@ -12,6 +12,7 @@ from mmdpo.config import (
     BENCHMARKS,
     DTYPES,
     LOSSES,
+    RULE_JUDGES,
     SMOOTHED,
     TEACHERS,
     ZERO_STAGES,
@@ -21,6 +22,7 @@ from mmdpo.config import (
     options,
 )
 from mmdpo.errors import UserError
+from mmdpo.judge.request import LABELS, rubrics
 from mmdpo.models.paths import resolve_path, templates
 
 
@@ -32,6 +34,7 @@ def check(config: Config) -> None:
         *_method(config),
         *_names(config),
         *_inputs(config),
+        *_judge(config),
     ]
     if problems:
         raise UserError("\n".join(problems))
@@ -192,9 +195,10 @@ def _names(config: Config) -> Iterator[str]:
     for name in config.bench.benchmarks:
         if name not in BENCHMARKS:
             yield f"bench.benchmarks: {name} is unknown; allowed are {', '.join(BENCHMARKS)}"
-    for key, name in {"judge.name": config.judge.name, "bench.judge": config.bench.judge}.items():
-        if name not in options("judge"):
-            yield f"{key}={name}: unknown; allowed are {', '.join(options('judge'))}"
+    if config.judge.name not in options("judge"):
+        yield f"judge.name={config.judge.name}: unknown; allowed are {', '.join(options('judge'))}"
+    if config.bench.judge not in RULE_JUDGES:
+        yield f"bench.judge={config.bench.judge}: unknown; allowed are {', '.join(RULE_JUDGES)}"
     if not config.bench.benchmarks:
         yield f"bench.benchmarks=[]: name at least one of {', '.join(BENCHMARKS)}"
     if config.objective.split("/")[0] not in config.bench.benchmarks:
@@ -220,3 +224,35 @@ def _inputs(config: Config) -> Iterator[str]:
                 resolve_path(path)
         except UserError as error:
             yield str(error).replace("model.path=", f"model.{key}=")
+
+
+def _judge(config: Config) -> Iterator[str]:
+    judge, limits, price = config.judge, config.judge.limits, config.judge.price
+    above_zero = {
+        "judge.max_output_tokens": judge.max_output_tokens,
+        "judge.image_side": judge.image_side,
+        "judge.timeout": judge.timeout,
+        "judge.limits.requests_a_minute": limits.requests_a_minute,
+        "judge.limits.tokens_a_minute": limits.tokens_a_minute,
+        "judge.limits.requests_a_day": limits.requests_a_day,
+        "judge.limits.concurrency": limits.concurrency,
+        "judge.limits.budget": limits.budget,
+        "judge.limits.attempts": limits.attempts,
+        "judge.limits.backoff_seconds": limits.backoff_seconds,
+        "judge.limits.backoff_longest": limits.backoff_longest,
+    }
+    for key, value in above_zero.items():
+        if value is not None and not 0 < value < float("inf"):
+            yield f"{key}={value}: must be above 0"
+    if not 0 <= judge.repeat <= 1:
+        yield f"judge.repeat={judge.repeat}: must lie between 0 and 1"
+    if not 0 <= judge.temperature <= 2:
+        yield f"judge.temperature={judge.temperature}: must lie between 0 and 2"
+    if min(price.input, price.output) < 0:
+        yield f"judge.price: input={price.input}, output={price.output}: must not be negative"
+    if limits.budget is not None and price.input == price.output == 0:
+        yield "judge.limits.budget: needs prices; add judge.price.input= and judge.price.output="
+    if judge.rubric not in rubrics():
+        yield f"judge.rubric={judge.rubric}: unknown; allowed are {', '.join(rubrics())}"
+    if (count := config.data.sampling.completions) > len(LABELS):
+        yield f"data.sampling.completions={count}: a judge is shown at most {len(LABELS)}"

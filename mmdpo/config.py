@@ -30,8 +30,11 @@ SMOOTHED = ("exo_pair", "robust", "aot", "aot_unpaired")
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 """What completions are rated by (HelpSteer's), 0..4 each."""
 
-TEACHERS = ("oracle",)
+TEACHERS = ("oracle", "gemini", "gemini_legacy", "openai")
 """The judges with answers of their own, which `method=sft` learns."""
+
+RULE_JUDGES = ("oracle", "longer")
+"""The judges of fixed rules: no service, no cost. Benchmarks are scored by these."""
 
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
 """What `bench.benchmarks` takes: a file of mmdpo/evaluation each."""
@@ -172,10 +175,49 @@ class DataConfig:
 
 
 @dataclass
+class LimitsConfig:
+    """What a paid judge may be asked; the quotas are those of the user's own account."""
+
+    requests_a_minute: float | None = None
+    tokens_a_minute: float | None = None
+    requests_a_day: int | None = None  # the day ends at midnight Pacific
+    concurrency: int = 1  # calls at once
+    budget: float | None = None  # money, in the currency of the price table
+    attempts: int = 6  # of one call, where the judge is busy
+    backoff_seconds: float = 1.0  # doubled with each try, with full jitter, where the judge names no time
+    backoff_longest: float = 60.0
+
+
+@dataclass
+class PriceConfig:
+    """What a judge costs, for the estimate, the budget and the report."""
+
+    input: float = 0.0  # a million tokens
+    output: float = 0.0
+    currency: str = "USD"
+    of: str = ""  # the day on which the price was looked up
+
+
+@dataclass
 class JudgeConfig:
     """Who rates the completions that training pairs are made of."""
 
     name: str = MISSING
+    model: str | None = None  # of the service
+    base_url: str | None = None  # another endpoint: a proxy, a local server, a rehearsal
+    api_key: list[str] = field(default_factory=list)  # environment variables that may hold the key
+    rubric: str = "helpsteer_1"  # a file of mmdpo/judge/rubrics
+    temperature: float = 0.0
+    max_output_tokens: int = 4096
+    structured: bool = True  # ask for JSON by schema, where the service can
+    image_side: int = 3072  # pixels; a larger image is made smaller before it is sent
+    seed: int = 0  # of the order in which completions are shown
+    repeat: float = 0.0  # share of the prompts that is rated twice, to measure agreement
+    retry_unscored: bool = False  # ask again what was read as no rating
+    journal: str | None = None  # a file; null: one a judge in the cache
+    timeout: float = 120.0  # seconds a call
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    price: PriceConfig = field(default_factory=PriceConfig)
 
 
 @dataclass

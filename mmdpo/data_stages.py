@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config import Config, Stage, TrainOn
+from mmdpo.config import RULE_JUDGES, Config, Stage, TrainOn
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.records import (
@@ -66,33 +66,46 @@ def _make_completions(config: Config, folder: Path) -> None:
     write_records(folder / "completions.jsonl", sample(config, made_prompts, made(config, Stage.prompts)))
 
 
+def _judge_key(config: Config) -> dict[str, Any]:
+    """What of a judge its ratings depend on: not its limits, prices and patience."""
+    from mmdpo.judge.annotate import identity
+
+    judge = config.judge
+    return {**identity(judge), "seed": judge.seed, "repeat": judge.repeat}
+
+
 def _annotate_key(config: Config) -> dict[str, Any]:
     return {
         "completions": fingerprint(_sample_key(config)),
-        "judge": asdict(config.judge),
+        "judge": _judge_key(config),
         "code": source_fingerprint("mmdpo.judge"),
     }
 
 
 def _make_annotations(config: Config, folder: Path) -> None:
-    from mmdpo.judge.annotate import annotate
+    from mmdpo.judge.annotate import by_prompt
+    from mmdpo.judge.stage import write_annotations
 
-    annotations = annotate(_prompts(config), _completions(config), config.judge.name)
-    write_records(folder / "annotations.jsonl", annotations)
+    def items() -> Iterator[tuple[Prompt, Sequence[Completion]]]:
+        return by_prompt(_prompts(config), _completions(config))
+
+    total = sum(1 for _ in _prompts(config))
+    write_annotations(folder, items, total, made(config, Stage.prompts), config.judge)
 
 
 def _teacher_key(config: Config) -> dict[str, Any]:
     return {
         "prompts": fingerprint(_prompts_key(config)),
-        "judge": asdict(config.judge),
+        "judge": _judge_key(config),
         "code": source_fingerprint("mmdpo.judge"),
     }
 
 
 def _make_teacher_answers(config: Config, folder: Path) -> None:
-    from mmdpo.judge.teacher import answer
+    from mmdpo.judge.stage import write_teacher_answers
 
-    write_records(folder / "answers.jsonl", answer(_prompts(config), config.judge.name))
+    total = sum(1 for _ in _prompts(config))
+    write_teacher_answers(folder, lambda: _prompts(config), total, made(config, Stage.prompts), config.judge)
 
 
 def _build_key(config: Config) -> dict[str, Any]:
@@ -134,8 +147,8 @@ def _prompts(config: Config) -> Iterator[Prompt]:
     return read_records(made(config, Stage.prompts) / "prompts.jsonl", Prompt)
 
 
-def _completions(config: Config) -> list[Completion]:
-    return list(read_records(made(config, Stage.sample) / "completions.jsonl", Completion))
+def _completions(config: Config) -> Iterator[Completion]:
+    return read_records(made(config, Stage.sample) / "completions.jsonl", Completion)
 
 
 @dataclass(frozen=True)
@@ -210,6 +223,33 @@ def describe_data(config: Config, stage: Stage) -> Iterator[str]:
         kind, key = DATA_STAGES[step].kind, DATA_STAGES[step].key(config)
         path = cached_path(kind, key)
         yield f"{kind}: {path}" if path.exists() else f"{kind}: would be made (stage={step.value})"
+        if step is Stage.annotate and not path.exists() and config.judge.name not in RULE_JUDGES:
+            yield from _cost_of_annotating(config)
+
+
+def _cost_of_annotating(config: Config) -> Iterator[str]:
+    """Calls, tokens, money and time; from the completions where they are there already."""
+    from mmdpo.judge.annotate import by_prompt, request_of
+    from mmdpo.judge.estimate import assumed, estimate
+    from mmdpo.judge.journal import journal
+    from mmdpo.judge.judges import journal_of
+
+    step = DATA_STAGES[Stage.prompts]
+    prompts = cached_path(step.kind, step.key(config))
+    if not prompts.exists():
+        yield "cost: known when the prompts are there (stage=prompts)"
+        return
+    completions: Iterable[Completion]
+    if cached_path(DATA_STAGES[Stage.sample].kind, _sample_key(config)).exists():
+        completions = _completions(config)
+    else:
+        sampling = config.data.sampling
+        completions = assumed(_prompts(config), sampling.completions, sampling.max_new_tokens)
+    path = journal_of(config.judge)
+    items = by_prompt(_prompts(config), completions)
+    with journal(path if path is not None and path.exists() else None) as known:
+        requests = (request_of(item, prompts, config.judge) for item in items)
+        yield from estimate(requests, known, config.judge).lines(config.judge)
 
 
 @dataclass(frozen=True)

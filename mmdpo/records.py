@@ -70,11 +70,24 @@ class Rating:
 
 @dataclass(frozen=True)
 class Annotation:
-    """A judge's ratings of one prompt's completions, in the order of their `index`."""
+    """A judge's ratings of one prompt's completions, in the order of their `index`.
+
+    `shown` says at which place the judge saw each of them, `step` how its reply was read.
+    """
 
     prompt_id: str
     ratings: tuple[Rating, ...]
     judge: str
+    shown: tuple[int, ...] = ()
+    step: str = ""
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """A prompt whose completions have no rating, and why: never a number in its place."""
+
+    prompt_id: str
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from mmdpo.config import BenchConfig, Config, ModelConfig
 from mmdpo.evaluation import presence, text, text_noisy, visual
 from mmdpo.evaluation.rated import Judged
 from mmdpo.evaluation.scores import Score
-from mmdpo.judge.annotate import judge_named
+from mmdpo.judge.judges import rule_named
 from mmdpo.methods.steerlm import request
 from mmdpo.models.generate import Decoding, generate
 from mmdpo.progress import progress
@@ -50,7 +50,7 @@ def evaluate(config: Config, model: Any, processor: Any, folder: Path) -> dict[s
     be asked for ratings is asked for them, and once more without (`benchmark/without_request`).
     """
     bench = config.bench
-    rate = judge_named(bench.judge)
+    rate = rule_named(bench.judge)
     decoding = Decoding(bench.max_new_tokens, bench.batch_size)
     sets = {name: _items(name, bench) for name in bench.benchmarks}
     scores: dict[str, Score] = {}

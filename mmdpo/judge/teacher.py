@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
-from mmdpo.records import Completion, Prompt
+from mmdpo.config import JudgeConfig
+from mmdpo.files import file_fingerprint, fingerprint
+from mmdpo.judge.asking import Asker
+from mmdpo.judge.client import Answer
+from mmdpo.judge.journal import Attempt, Journal
+from mmdpo.judge.judges import client_of
+from mmdpo.judge.request import Request
+from mmdpo.records import Completion, Prompt, Unscored
+from mmdpo.sources.images import inside
 
 
 def _reference_answer(prompt: Prompt) -> str:
@@ -12,10 +21,57 @@ def _reference_answer(prompt: Prompt) -> str:
     return str(prompt.facts["full"])
 
 
-TEACHERS: dict[str, Callable[[Prompt], str]] = {"oracle": _reference_answer}
-"""How each judge that `mmdpo.config.TEACHERS` names answers for itself."""
+KNOWN: dict[str, Callable[[Prompt], str]] = {"oracle": _reference_answer}
+"""The judges that know an answer without asking a service."""
 
 
-def answer(prompts: Iterable[Prompt], judge: str) -> list[Completion]:
-    """One answer a prompt, in the order of the prompts."""
-    return [Completion(prompt.id, 0, TEACHERS[judge](prompt)) for prompt in prompts]
+def answers(
+    prompts: Callable[[], Iterable[Prompt]],
+    total: int,
+    image_root: Path,
+    judge: JudgeConfig,
+    journal: Journal,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Iterator[Completion | Unscored]:
+    """One answer a prompt, in their order, or the reason why there is none.
+
+    `prompts` is called twice. Raises Stopped where a limit of the judge ends the run.
+    """
+    if judge.name in KNOWN:
+        for prompt in prompts():
+            yield Completion(prompt.id, 0, KNOWN[judge.name](prompt))
+        return
+
+    def requests() -> Iterator[Request]:
+        for prompt in prompts():
+            yield _request(prompt, image_root, judge)
+
+    Asker(judge, client_of(judge), journal, _read).ask(requests(), total, advance)
+    for request in requests():
+        found = journal.find(request.key)
+        if found is None or found.outcome != "scored":
+            yield Unscored(request.prompt.id, found.reason or "" if found else "not_asked")
+        else:
+            yield Completion(request.prompt.id, 0, found.reply or "")
+
+
+def _request(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Request:
+    """The prompt as it is, the turns before it in front of it."""
+    turns = [f"User: {turn.question}\nAssistant: {turn.answer}\n" for turn in prompt.history]
+    text = "".join([*turns, "User: " if turns else "", prompt.question])
+    path = None if prompt.image is None else inside(image_root, prompt.image)
+    key = {
+        "teacher": [judge.name, judge.model, judge.base_url, judge.temperature, judge.max_output_tokens],
+        "text": text,
+        "image": path and file_fingerprint(path, length=64),
+    }
+    return Request(fingerprint(key, length=32), prompt, (), (), text, path)
+
+
+def _read(answer: Answer, request: Request) -> Attempt:
+    """Any text is an answer, if it is whole."""
+    if answer.cut:
+        return Attempt("unscored", reason="truncated")
+    if not answer.text.strip():
+        return Attempt("unscored", reason="empty")
+    return Attempt("scored", step="text")

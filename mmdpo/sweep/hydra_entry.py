@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from mmdpo.compose import typed
 from mmdpo.config import Config, Stage
-from mmdpo.errors import UserError
+from mmdpo.errors import Stopped, UserError
 from mmdpo.progress import say
 from mmdpo.sweep.local import Outcome, describe, run_stage, run_sweep
 
@@ -24,6 +24,9 @@ def launch(composed: Sequence[DictConfig]) -> list[JobReturn]:
     try:
         configs = [typed(config) for config in composed]
         outcomes = _do(configs)
+    except Stopped as stop:
+        say(str(stop))
+        raise SystemExit(stop.exit_code) from stop
     except UserError as error:
         raise Refused(str(error)) from error
     return [_job_return(outcome) for outcome in outcomes]

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from mmdpo.config import Config, Stage
-from mmdpo.errors import UserError
+from mmdpo.errors import Stopped, UserError
 from mmdpo.files import read_json, written_aside
 from mmdpo.progress import say
 from mmdpo.sweep import status
@@ -173,8 +173,8 @@ def _run(p: Point, work: Callable[[Point], object]) -> str | None:
         if world_size() > 1:
             sys.exit(f"{p.name}: another run is at it now")
         return "another process runs it now"
-    except KeyboardInterrupt:
-        status.finish(p.folder, "interrupted")
+    except (KeyboardInterrupt, Stopped) as stop:
+        status.finish(p.folder, str(stop) or "interrupted")
         raise
     except Exception as error:  # whatever it is, the other points go on
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

@@ -1,16 +1,66 @@
-from mmdpo.config import TEACHERS as NAMES
-from mmdpo.judge.oracle import rate
-from mmdpo.judge.teacher import TEACHERS, answer
-from mmdpo.sources.nano import prompts
+"""A judge's own answers: the oracle's, and those of a service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdpo.config import TEACHERS, JudgeConfig
+from mmdpo.judge import oracle, teacher
+from mmdpo.judge.client import Declined
+from mmdpo.judge.journal import Journal
+from mmdpo.judge.judges import SERVICES
+from mmdpo.records import Completion, Exchange, Prompt, Unscored
+from mmdpo.sources import nano
+from tests.judge.scripted import Scripted, judge_config
+
+PROMPTS = [
+    Prompt("a", "What is it?", facts={"full": "It is red."}),
+    Prompt("b", "Why?", history=(Exchange("What?", "A star."),), facts={"full": "It is so."}),
+]
 
 
-def test_every_teacher_that_the_config_names_is_there():
-    assert set(TEACHERS) == set(NAMES)
+def asked(client: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch, **limits: Any) -> list[Any]:
+    monkeypatch.setattr(teacher, "client_of", lambda judge: client)
+    judge = judge_config(**limits)
+    return list(teacher.answers(lambda: PROMPTS, len(PROMPTS), Path(), judge, journal))
 
 
-def test_the_oracle_finds_nothing_wrong_with_its_own_answers(tmp_path):
-    asked = prompts("preference", 400, 0, tmp_path)
-    answers = answer(asked, "oracle")
-    assert [completion.prompt_id for completion in answers] == [prompt.id for prompt in asked]
-    merits = [rate(prompt, completion.text).merit for prompt, completion in zip(asked, answers, strict=True)]
+def test_the_config_names_every_teacher() -> None:
+    assert set(TEACHERS) == {*teacher.KNOWN, *SERVICES}
+
+
+def test_the_oracle_gives_the_whole_sentence() -> None:
+    found = list(teacher.answers(lambda: PROMPTS, 2, Path(), JudgeConfig("oracle"), Journal(None)))
+    assert found == [Completion("a", 0, "It is red."), Completion("b", 0, "It is so.")]
+
+
+def test_the_oracle_finds_nothing_wrong_with_its_own_answers(tmp_path: Path) -> None:
+    prompts = nano.prompts("preference", 400, 0, tmp_path)
+    answers = teacher.answers(lambda: prompts, 400, tmp_path, JudgeConfig("oracle"), Journal(None))
+    merits = [oracle.rate(prompt, answer.text).merit for prompt, answer in zip(prompts, answers, strict=True)]
     assert set(merits) == {12}
+
+
+def test_a_service_answers_in_its_own_words_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, journal = Scripted("It is blue.", "Because."), Journal(None)
+    expected = [Completion("a", 0, "It is blue."), Completion("b", 0, "Because.")]
+    assert asked(client, journal, monkeypatch) == expected
+    assert asked(client, journal, monkeypatch) == expected
+    assert [text for _, text in client.calls] == [
+        "What is it?",
+        "User: What?\nAssistant: A star.\nUser: Why?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"), [(Declined("safety"), "safety"), ("", "empty"), ("It is ...", "truncated")]
+)
+def test_what_is_no_answer_is_left_out_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, step: Any, reason: str
+) -> None:
+    again = [] if isinstance(step, Exception) else [step]
+    found = asked(Scripted(step, *again, "Because."), Journal(None), monkeypatch)
+    assert found == [Unscored("a", reason), Completion("b", 0, "Because.")]

@@ -1,0 +1,231 @@
+"""Asks a judge many things: several calls at a time, within its limits, every reply kept in a journal.
+
+What the journal answers is not asked. A kill loses at most the calls in flight.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_base, wait_random_exponential
+
+from mmdpo.config import JudgeConfig
+from mmdpo.errors import Stopped
+from mmdpo.judge.client import Answer, Client, DayIsOver, Declined, NoAnswer, Temporary
+from mmdpo.judge.journal import Attempt, Journal
+from mmdpo.judge.limits import Pace, budget_is_spent, day_began, day_is_over
+from mmdpo.judge.request import Request, reminded
+
+Read = Callable[[Answer, Request], Attempt]
+"""What a reply says: an attempt whose outcome is `scored`, or `unscored` with its reason."""
+
+GIVING_UP = 10  # requests in a row without an answer, after all their tries
+AHEAD = 4  # requests in line for each call in flight
+
+
+class Asker:
+    """Puts requests to one judge; `read` makes something of its replies."""
+
+    def __init__(
+        self,
+        judge: JudgeConfig,
+        client: Client,
+        journal: Journal,
+        read: Read,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.judge, self.client, self.journal, self.read = judge, client, journal, read
+        self._requests = Pace(judge.limits.requests_a_minute, sleep=sleep)
+        self._tokens = Pace(judge.limits.tokens_a_minute, sleep=sleep)
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._today = journal.asked_since(judge.name, day_began(now()))
+        self._spent = journal.spent(judge.name)
+        self._mean = Mean()
+        self._done = self._total = self._running_failures = 0
+        self._failures: dict[str, int] = {}
+
+    def ask(
+        self, requests: Iterable[Request], total: int, advance: Callable[[int], None] = lambda n: None
+    ) -> None:
+        """Get an answer to every request that the journal does not answer yet.
+
+        Raises Stopped where the day's quota or the budget ends, and, after all others were asked, where
+        some got no answer; UserError for what must be mended first.
+        """
+        self._total = total
+        calls = self.judge.limits.concurrency
+        running: set[Future[None]] = set()
+        with ThreadPoolExecutor(calls, thread_name_prefix="judge") as pool:
+            try:
+                for request in requests:
+                    if self._is_answered(request):
+                        self._count()
+                        advance(1)
+                        continue
+                    running.add(pool.submit(self._settle, request))
+                    while len(running) >= AHEAD * calls:
+                        running = self._collected(running, advance)
+                while running:
+                    running = self._collected(running, advance)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        if self._failures:
+            why = ", ".join(f"{count} {reason}" for reason, count in self._failures.items())
+            raise Stopped(
+                f"{sum(self._failures.values())} of {total} prompts got no answer ({why}); the others are "
+                "answered and kept. Run the same line again."
+            )
+
+    def _is_answered(self, request: Request) -> bool:
+        found = self.journal.find(request.key)
+        return found is not None and not (found.outcome == "unscored" and self.judge.retry_unscored)
+
+    def _count(self) -> None:
+        with self._lock:
+            self._done += 1
+
+    def _collected(self, running: set[Future[None]], advance: Callable[[int], None]) -> set[Future[None]]:
+        done, left = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+            advance(1)
+        return left
+
+    def _settle(self, request: Request) -> None:
+        """Ask until there is a reading, a refusal, or no more tries; one more time after an unread reply."""
+        try:
+            attempt = self._asked(request, request.text)
+            if attempt.outcome == "unscored" and attempt.reply is not None:  # it was answered, unreadably
+                attempt = self._asked(request, reminded(request, attempt.reason or ""))
+        except NoAnswer as failure:
+            self._failed(failure)
+            return
+        self._running_failures = 0
+        self._count()
+
+    def _asked(self, request: Request, text: str) -> Attempt:
+        limits = self.judge.limits
+
+        def tried(state: RetryCallState) -> None:
+            assert state.outcome is not None
+            self._keep_failure(request, state.outcome.exception())
+
+        tries = Retrying(
+            stop=stop_after_attempt(limits.attempts),
+            wait=ServersWord(limits.backoff_seconds, limits.backoff_longest),
+            retry=retry_if_exception_type(Temporary),
+            before_sleep=tried,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return tries(self._once, request, text)
+        except NoAnswer as failure:
+            self._keep_failure(request, failure)
+            raise
+
+    def _once(self, request: Request, text: str) -> Attempt:
+        """One call, journaled unless it raises."""
+        self._permit(text)
+        began = time.monotonic()
+        try:
+            answer = self.client.ask(request, text)
+        except Declined as declined:
+            attempt = Attempt("unscored", reason=declined.reason, tokens_in=declined.tokens_in)
+        except DayIsOver as over:
+            raise day_is_over(now(), self._done, self._total) from over
+        except Temporary as busy:
+            if busy.wait:
+                self._requests.hold(busy.wait)
+            raise
+        else:
+            attempt = replace(
+                self.read(answer, request),
+                tokens_in=answer.tokens_in,
+                tokens_out=answer.tokens_out,
+                note=answer.note,
+                reply=answer.text,
+            )
+            if attempt.step and text != request.text:
+                attempt = replace(attempt, step=f"{attempt.step}, asked twice")
+        return self._keep(request, attempt, time.monotonic() - began)
+
+    def _keep(self, request: Request, attempt: Attempt, seconds: float) -> Attempt:
+        price = self.judge.price
+        cost = (attempt.tokens_in * price.input + attempt.tokens_out * price.output) / 1e6
+        with self._lock:
+            self._spent += cost
+            self._mean.add(cost, attempt.tokens_in + attempt.tokens_out)
+        attempt = replace(attempt, cost=cost)
+        self.journal.record(request, self.judge.name, self.judge.rubric, attempt, seconds)
+        return attempt
+
+    def _keep_failure(self, request: Request, failure: BaseException | None) -> None:
+        reason = failure.reason if isinstance(failure, NoAnswer) else repr(failure)
+        attempt = Attempt("failed", reason=reason)
+        self.journal.record(request, self.judge.name, self.judge.rubric, attempt, seconds=0.0)
+
+    def _permit(self, text: str) -> None:
+        """Wait for the pace; Stopped where the day or the money has come to its end."""
+        limits = self.judge.limits
+        with self._lock:
+            if limits.requests_a_day is not None and self._today >= limits.requests_a_day:
+                raise day_is_over(now(), self._done, self._total)
+            if limits.budget is not None and self._spent + self._mean.cost > limits.budget:
+                raise budget_is_spent(self._spent, limits.budget, self._done, self._total)
+            self._today += 1
+        self._requests.wait()
+        self._tokens.wait(self._mean.tokens or len(text) / 4)  # four letters are about a token
+
+    def _failed(self, failure: NoAnswer) -> None:
+        """Count a request without an answer; where one after the other fails, stop."""
+        with self._lock:
+            self._failures[failure.reason] = self._failures.get(failure.reason, 0) + 1
+            self._running_failures += 1
+            if self._running_failures >= GIVING_UP:
+                raise Stopped(
+                    f"the judge does not answer ({failure.reason}): {self._done} of {self._total} prompts "
+                    "are answered and kept. Run the same line again later."
+                )
+
+
+class ServersWord(wait_base):
+    """As long as the server said, else an exponential backoff with full jitter."""
+
+    def __init__(self, first: float, longest: float) -> None:
+        self._jitter = wait_random_exponential(multiplier=first, max=longest)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        """Seconds to the next try."""
+        failure = retry_state.outcome.exception() if retry_state.outcome else None
+        if isinstance(failure, Temporary) and failure.wait is not None:
+            return failure.wait
+        return float(self._jitter(retry_state))
+
+
+@dataclass
+class Mean:
+    """The mean cost and tokens of a call so far."""
+
+    calls: int = 0
+    cost: float = 0.0
+    tokens: float = 0.0
+
+    def add(self, cost: float, tokens: int) -> None:
+        """One more call."""
+        self.calls += 1
+        self.cost += (cost - self.cost) / self.calls
+        self.tokens += (tokens - self.tokens) / self.calls
+
+
+def now() -> datetime:
+    """This moment, in the machine's own zone."""
+    return datetime.now().astimezone()

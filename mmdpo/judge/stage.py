@@ -1,0 +1,111 @@
+"""What `stage=annotate` and `stage=teacher` leave: records, what has none and why, and a summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mmdpo.config import JudgeConfig
+from mmdpo.files import write_json
+from mmdpo.judge.annotate import Item, annotate, repeated
+from mmdpo.judge.journal import Journal
+from mmdpo.judge.journal import journal as opened
+from mmdpo.judge.judges import client_of, journal_of
+from mmdpo.judge.teacher import answers
+from mmdpo.progress import progress, say
+from mmdpo.records import Annotation, Prompt, Unscored, write_records
+
+ANNOTATIONS, UNSCORED, REPEATED = "annotations.jsonl", "unscored.jsonl", "repeated.jsonl"
+SUMMARY = "summary.json"
+
+
+def write_annotations(
+    folder: Path, items: Callable[[], Iterable[Item]], total: int, image_root: Path, judge: JudgeConfig
+) -> None:
+    """Rate the items and write annotations, what stays unscored, and the repeated ratings."""
+    client = client_of(judge)
+    with _journal(judge) as journal:
+
+        def rated(which: Callable[[], Iterable[Item]], round_: int) -> Iterator[Annotation | Unscored]:
+            with progress("annotating", total) as advance:
+                yield from annotate(which, total, image_root, judge, client, journal, advance, round_)
+
+        reasons: Counter[str] = Counter()
+        steps: Counter[str] = Counter()
+        missing: list[Unscored] = []
+
+        def scored() -> Iterator[Annotation]:
+            for found in rated(items, 0):
+                if isinstance(found, Unscored):
+                    reasons[found.reason] += 1
+                    missing.append(found)
+                else:
+                    steps[found.step] += 1
+                    yield found
+
+        write_records(folder / ANNOTATIONS, scored())
+        write_records(folder / UNSCORED, missing)
+        if judge.repeat:
+            again = rated(lambda: repeated(items(), judge.repeat, judge.seed), 1)
+            write_records(folder / REPEATED, (found for found in again if isinstance(found, Annotation)))
+        write_json(folder / SUMMARY, _summary(judge, journal, steps, reasons))
+    if reasons:
+        why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        say(
+            f"{reasons.total()} of {total} prompts are unscored ({why}): judge.retry_unscored=true asks again"
+        )
+
+
+def write_teacher_answers(
+    folder: Path, prompts: Callable[[], Iterable[Prompt]], total: int, image_root: Path, judge: JudgeConfig
+) -> None:
+    """Have the judge answer the prompts itself."""
+    with _journal(judge) as journal, progress("teacher", total) as advance:
+        given = list(answers(prompts, total, image_root, judge, journal, advance))
+    write_records(folder / "answers.jsonl", [answer for answer in given if not isinstance(answer, Unscored)])
+    write_records(folder / UNSCORED, [answer for answer in given if isinstance(answer, Unscored)])
+
+
+def _summary(
+    judge: JudgeConfig, journal: Journal, steps: Counter[str], reasons: Counter[str]
+) -> dict[str, Any]:
+    return {
+        "judge": judge.name,
+        "model": judge.model,
+        "rubric": judge.rubric,
+        "scored": steps.total(),
+        "unscored": dict(reasons),
+        "read_by": dict(steps),
+        "cost_so_far": round(journal.spent(judge.name), 4),
+        "currency": judge.price.currency,
+    }
+
+
+@contextmanager
+def _journal(judge: JudgeConfig) -> Iterator[Journal]:
+    """The judge's journal, for this process alone: limits and budget are those of one account."""
+    path = journal_of(judge)
+    with opened(path) as journal, _alone(path):
+        yield journal
+
+
+@contextmanager
+def _alone(path: Path | None) -> Iterator[None]:
+    if path is None:
+        yield
+        return
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"another process asks this judge now ({path}); this one waits")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,64 @@
+"""A judge that does what a test tells it to, call by call."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmdpo.config import JudgeConfig, LimitsConfig, PriceConfig
+from mmdpo.judge.client import Answer
+from mmdpo.judge.request import LABELS, Request
+from mmdpo.records import Completion, Prompt, Rating
+
+Step = str | Exception | Callable[[Request], str]
+
+
+def rating_of(text: str) -> Rating:
+    """A rating that the text alone decides."""
+    return Rating(len(text) % 5, len(text) // 5 % 5, 4, 1, min(4, len(text.split())))
+
+
+def good(request: Request) -> str:
+    """The reply in JSON that rates each completion by its text."""
+    rows = [
+        {"label": label, **vars(rating_of(text))} for label, text in zip(LABELS, request.texts, strict=False)
+    ]
+    return json.dumps({"reviews": [], "calibration": "", "ratings": rows})
+
+
+class Scripted:
+    """Takes one step of the script a call, then goes on with good replies."""
+
+    def __init__(self, *script: Step) -> None:
+        self.script = list(script)
+        self.calls: list[tuple[str, str]] = []  # prompt id and the text that was sent
+        self._lock = threading.Lock()
+
+    def ask(self, request: Request, text: str) -> Answer:
+        with self._lock:
+            self.calls.append((request.prompt.id, text))
+            step = self.script.pop(0) if self.script else good
+        if isinstance(step, Exception):
+            raise step
+        reply = step(request) if callable(step) else step
+        return Answer(reply, tokens_in=1000, tokens_out=100, cut=reply.endswith("..."))
+
+
+def judge_config(**limits: Any) -> JudgeConfig:
+    """A paid judge without waiting."""
+    return JudgeConfig(
+        "gemini", "some-model", limits=LimitsConfig(**limits), price=PriceConfig(1.0, 10.0, of="2026-01")
+    )
+
+
+def items(count: int, texts: Sequence[str] = ("yes", "no it is", "a red square", "perhaps so")) -> list[Any]:
+    """Prompts with their completions."""
+    return [
+        (
+            Prompt(f"p{number}", f"What is in picture {number}?"),
+            [Completion(f"p{number}", index, f"{text} {number}") for index, text in enumerate(texts)],
+        )
+        for number in range(count)
+    ]
