@@ -143,6 +143,7 @@ def start_and_wait_for_step(line: list[str], out: Path, name: str, step: int) ->
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     line = ["train.epochs=4", "train.save_steps=2", *SMALL]
     name = point_of(compose_config(line)).name
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     process = start_and_wait_for_step(line, tmp_path, name, 2)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
@@ -216,20 +217,21 @@ def test_the_methods_study_trains_all_four(tmp_path):
         for path in (tmp_path / "nano-methods").glob("*/result.json")
     }
     assert results.keys() >= {"base", "dpo", "sft", "rejection_sampling", "steerlm"}
-    examples = {name: result["training"]["examples"] for name, result in results.items() if name != "base"}
+    trained = {name: result["training"] for name, result in results.items() if result["training"]}
+    examples = {name: training["examples"] for name, training in trained.items()}
     assert examples["sft"] == examples["rejection_sampling"] == 80
     assert examples["steerlm"] == 4 * 80 > examples["dpo"] > 20
     scores = results["steerlm"]["scores"]
     assert {"text", "text/without_request", "visual", "visual/without_request"} <= scores.keys()
     assert not any("without_request" in name for name in results["sft"]["scores"])
-    asked = (tmp_path / "nano-methods").glob("steerlm-*/answers/text.jsonl")
-    assert all("helpfulness 4" in line for line in next(asked).read_text().splitlines())
+    (answers,) = (tmp_path / "nano-methods").glob("steerlm-*/answers")
+    assert (answers / "text.jsonl").read_text() != (answers / "text.without_request.jsonl").read_text()
     assert "steerlm: asked for ratings; without the request text" in " ".join(done.stdout.split())
 
 
 def test_two_processes_run_the_same_line(tmp_path):
     """torchrun, ZeRO-3, a method with pairs and one without: the scores of one process alone."""
-    line = ["-m", "method=dpo,rejection_sampling", *SMALL, "bench.benchmarks=[text]"]
+    line = ["-m", "method=dpo,rejection_sampling", *SMALL, "bench.benchmarks=[text]", "data_limit=32"]
     alone = launch(*line, "train.batch_size=16", f"out={tmp_path}/alone")
     assert alone.returncode == 0, alone.stderr
     together = subprocess.run(
