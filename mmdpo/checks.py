@@ -11,12 +11,16 @@ from mmdpo.config import (
     AXES,
     BENCHMARKS,
     DTYPES,
+    FORMATS,
     LOSSES,
+    READERS,
     RULE_JUDGES,
     SMOOTHED,
     TEACHERS,
     ZERO_STAGES,
     Config,
+    SourceConfig,
+    Stage,
     TrainOn,
     methods_using,
     options,
@@ -35,6 +39,8 @@ def check(config: Config) -> None:
         *_names(config),
         *_inputs(config),
         *_judge(config),
+        *_generator(config),
+        *_pairs(config),
     ]
     if problems:
         raise UserError("\n".join(problems))
@@ -218,12 +224,58 @@ def _inputs(config: Config) -> Iterator[str]:
         yield f"data.path={data.path}: there is no such file; type data.path=FILE"
     if data.image_root is not None and not Path(data.image_root).is_dir():
         yield f"data.image_root={data.image_root}: there is no such folder; type data.image_root=DIR"
+    if data.format not in FORMATS:
+        yield f"data.format={data.format}: unknown; allowed are {', '.join(FORMATS)}"
+    for name, source in data.sources.items():
+        yield from _source(f"data.sources.{name}", source)
     for key in ("path", "before_visual_tuning"):
         try:
             if path := getattr(config.model, key):
                 resolve_path(path)
         except UserError as error:
             yield str(error).replace("model.path=", f"model.{key}=")
+
+
+def _source(key: str, source: SourceConfig) -> Iterator[str]:
+    if not Path(key.rpartition(".")[2]).name.isidentifier():
+        yield f"{key}: a source's name is made of letters, digits and underscores"
+    if source.reader not in READERS:
+        yield f"{key}.reader={source.reader}: unknown; allowed are {', '.join(READERS)}"
+    if source.path is None or not Path(source.path).exists():
+        yield f"{key}.path={source.path}: there is no such file or folder; type {key}.path=FILE"
+    if source.image_root is not None and not Path(source.image_root).is_dir():
+        yield f"{key}.image_root={source.image_root}: there is no such folder; type {key}.image_root=DIR"
+    if source.count is not None and source.count < 1:
+        yield f"{key}.count={source.count}: must be above 0, or null for all"
+    if source.offset < 0:
+        yield f"{key}.offset={source.offset}: must not be negative"
+
+
+def _generator(config: Config) -> Iterator[str]:
+    generator = config.generator
+    for key, value in {"concurrency": generator.concurrency, "timeout": generator.timeout}.items():
+        if not 0 < value < float("inf"):
+            yield f"generator.{key}={value}: must be above 0"
+    if generator.name not in options("generator"):
+        yield f"generator.name={generator.name}: unknown; allowed are {', '.join(options('generator'))}"
+    if generator.adapter and generator.name != "model":
+        yield f"generator.adapter: generator={generator.name} takes none; choose generator=model"
+    elif generator.adapter and not (Path(generator.adapter) / "adapter_config.json").is_file():
+        yield (
+            f"generator.adapter={generator.adapter}: holds no adapter_config.json; type "
+            "generator.adapter=outputs/STUDY/POINT/adapter"
+        )
+
+
+def _pairs(config: Config) -> Iterator[str]:
+    pairs = config.pairs
+    if pairs.margin < 1:
+        yield f"pairs.margin={pairs.margin}: must be at least 1"
+    if not pairs.aggregate or len(set(pairs.aggregate)) < len(pairs.aggregate):
+        yield f"pairs.aggregate={pairs.aggregate}: name each of its attributes once, one at least"
+    for name in pairs.aggregate:
+        if name not in ATTRIBUTES:
+            yield f"pairs.aggregate: {name} is unknown; allowed are {', '.join(ATTRIBUTES)}"
 
 
 def _judge(config: Config) -> Iterator[str]:
@@ -252,6 +304,14 @@ def _judge(config: Config) -> Iterator[str]:
         yield f"judge.price: input={price.input}, output={price.output}: must not be negative"
     if limits.budget is not None and price.input == price.output == 0:
         yield "judge.limits.budget: needs prices; add judge.price.input= and judge.price.output="
+    if config.data.sources and judge.name == "oracle":
+        services = [name for name in options("judge") if name not in RULE_JUDGES]
+        yield (
+            f"judge=oracle: knows the miniature only, not data={config.data.name}; choose "
+            f"judge={'|'.join(services)}"
+        )
+    if judge.retry_unscored and config.stage not in (Stage.annotate, Stage.teacher):
+        yield "judge.retry_unscored=true: goes with stage=annotate or stage=teacher"
     if judge.rubric not in rubrics():
         yield f"judge.rubric={judge.rubric}: unknown; allowed are {', '.join(rubrics())}"
     if (count := config.data.sampling.completions) > len(LABELS):

@@ -36,6 +36,12 @@ TEACHERS = ("oracle", "gemini", "gemini_legacy", "openai")
 RULE_JUDGES = ("oracle", "longer")
 """The judges of fixed rules: no service, no cost. Benchmarks are scored by these."""
 
+READERS = ("scigraphqa", "lrv", "llava_sft")
+"""What `data.sources.NAME.reader` takes: a file of mmdpo/sources each, rows to prompts."""
+
+FORMATS = ("pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v")
+"""What `data.format` takes: a file of mmdpo/sources each, rows to preference pairs."""
+
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
 """What `bench.benchmarks` takes: a file of mmdpo/evaluation each."""
 
@@ -79,6 +85,14 @@ class TooLong(Enum):
     error = "error"
 
 
+class PairRule(Enum):
+    """Which completions of a prompt make a pair (mmdpo/methods/dpo.py)."""
+
+    random_worse = "random_worse"
+    best_worst = "best_worst"
+    all = "all"
+
+
 class OnBadRow(Enum):
     """What a wrong row of the user's data does."""
 
@@ -117,10 +131,18 @@ class MethodConfig:
     fine_grained: bool = False  # weigh the tokens in which the two answers differ (RLHF-V, eq. 4)
     fine_grained_weight: float = 5.0  # of such a token; the others weigh 1 (RLHF-V's gamma)
     attributes: dict[str, int] = field(default_factory=dict)  # steerlm: the ratings to ask for, 0..4 each
-    pair_margin: int = 2  # merit points (0..12) between chosen and rejected (paper, 3.2)
     batch_size: int = MISSING  # rows a device and step, in train=paper
     accumulation: int = MISSING  # in train=paper
     max_text_tokens: int = MISSING  # in train=paper
+
+
+@dataclass
+class PairsConfig:
+    """How pairs are made of rated completions (paper, 3.2)."""
+
+    aggregate: list[str] = field(default_factory=lambda: ["helpfulness", "correctness", "coherence"])
+    margin: int = 2  # points of the aggregate between chosen and rejected
+    rule: PairRule = PairRule.random_worse
 
 
 @dataclass
@@ -162,14 +184,40 @@ class SamplingConfig:
 
 
 @dataclass
-class DataConfig:
-    """Where preference pairs come from."""
+class GeneratorConfig:
+    """Who answers the training prompts: the model itself, or a server that serves it."""
 
     name: str = MISSING
-    prompts: int = 1000  # how many to draw, before filtering
+    adapter: str | None = None  # of the model itself: a folder in PEFT format, for a second round
+    model: str | None = None  # the server's name for it
+    base_url: str | None = None  # of an OpenAI-compatible server
+    api_key: list[str] = field(default_factory=list)  # environment variables that may hold the key
+    concurrency: int = 8  # requests at once
+    timeout: float = 300.0  # seconds a request
+
+
+@dataclass
+class SourceConfig:
+    """Prompts out of a file of raw data; `count` of them in a seeded order, after the first `offset`."""
+
+    reader: str = MISSING  # a name of READERS
+    path: str | None = None  # a file, or a folder of them
+    image_root: str | None = None  # images may not leave it
+    count: int | None = None  # null takes all
+    offset: int = 0
+
+
+@dataclass
+class DataConfig:
+    """Where preference pairs come from: made of prompts, or the user's own file."""
+
+    name: str = MISSING
+    prompts: int = 1000  # data=nano: how many to draw, before filtering
     seed: int = 0  # of prompts, samples and pairs; the axis `seed` is the training's
-    path: str | None = None  # data=pairs: .jsonl, .json or .parquet
-    image_root: str | None = None  # data=pairs: images may not leave it
+    sources: dict[str, SourceConfig] = field(default_factory=dict)  # of prompts, by name
+    path: str | None = None  # of pairs: .jsonl, .json or .parquet
+    format: str = "pairs"  # of that file, a name of FORMATS
+    image_root: str | None = None  # of that file: images may not leave it
     on_bad_row: OnBadRow = OnBadRow.error
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
@@ -299,7 +347,9 @@ class Config:
     method: MethodConfig = field(default_factory=MethodConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
     bench: BenchConfig = field(default_factory=BenchConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
@@ -315,6 +365,7 @@ GROUPS: dict[str, type] = {
     "method": MethodConfig,
     "model": ModelConfig,
     "data": DataConfig,
+    "generator": GeneratorConfig,
     "judge": JudgeConfig,
     "bench": BenchConfig,
     "train": TrainConfig,

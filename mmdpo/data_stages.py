@@ -1,171 +1,178 @@
 """The stages that make data: prompts, completions, annotations, a teacher's answers, a training set.
 
-Each makes one folder of the cache from the folders of the stages before it.
+Each makes one folder of the cache from the folders of the stages before it, and puts a card beside what it
+made. A folder is named by the stage's settings and by the content of what it was made of: what comes out
+the same is not made anew.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdpo.config import RULE_JUDGES, Config, Stage, TrainOn
 from mmdpo.errors import UserError
-from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.records import (
-    Annotation,
-    Completion,
-    PreferencePair,
-    Prompt,
-    SftExample,
-    read_records,
-    write_records,
-)
-from mmdpo.store import cache_root, cached, cached_path, source_fingerprint
+from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.records import Annotation, Completion, Prompt, read_records, write_records
+from mmdpo.store import cached, cached_path, source_fingerprint
+
+CARD = "card.json"
 
 
-def _prompts_key(config: Config) -> dict[str, Any]:
+def _prompts_settings(config: Config) -> dict[str, Any]:
     data = config.data
-    return {
-        "name": data.name,
-        "prompts": data.prompts,
-        "seed": data.seed,
-        "code": source_fingerprint("mmdpo.nano"),
-    }
+    if data.sources:
+        from mmdpo.sources.prompts import described
+
+        return {"sources": described(data), "seed": data.seed, "on_bad_row": data.on_bad_row.value}
+    return {"prompts": data.prompts, "seed": data.seed, "code": source_fingerprint("mmdpo.nano")}
 
 
-def _make_prompts(config: Config, folder: Path) -> None:
+def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
     from mmdpo.sources import nano
+    from mmdpo.sources.prompts import gathered
 
-    prompts = nano.prompts("preference", config.data.prompts, config.data.seed, folder)
+    if config.data.sources:
+        prompts, facts = gathered(config.data, folder)
+    else:
+        prompts, facts = nano.prompts("preference", config.data.prompts, config.data.seed, folder), {}
     write_records(folder / "prompts.jsonl", prompts)
+    return {"prompts": len(prompts), **facts}
 
 
-def _sample_key(config: Config) -> dict[str, Any]:
-    from mmdpo.models.loading import processor_fingerprint, weights_fingerprint
+def _sample_settings(config: Config) -> dict[str, Any]:
+    from mmdpo.sampling import identity
 
-    sampling = asdict(config.data.sampling)
-    del sampling["batch_size"]  # it does not change the texts
-    return {
-        "prompts": fingerprint(_prompts_key(config)),
-        "model": weights_fingerprint(config.model.path),
-        "processor": processor_fingerprint(config.model),
-        "dtype": config.model.dtype,
-        "sampling": sampling,
-    }
+    return identity(config)
 
 
-def _make_completions(config: Config, folder: Path) -> None:
+def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
     from mmdpo.provenance import set_threads
     from mmdpo.sampling import sample
 
     set_threads(config)
-    made_prompts = list(_prompts(config))
-    write_records(folder / "completions.jsonl", sample(config, made_prompts, made(config, Stage.prompts)))
+    completions = sample(config, lambda: prompts_of(config), image_root_of(config), _unfinished(config))
+    write_records(folder / "completions.jsonl", completions)
+    return {"completions": _lines(folder / "completions.jsonl")}
 
 
-def _judge_key(config: Config) -> dict[str, Any]:
+def _unfinished(config: Config) -> Path:
+    """Where completions are kept until all are there: beside the folder that they will fill."""
+    folder = cached_path(DATA_STAGES[Stage.sample].kind, _key(config, Stage.sample))
+    return folder.with_name(f".{folder.name}.sqlite")
+
+
+def _judge_settings(config: Config) -> dict[str, Any]:
     """What of a judge its ratings depend on: not its limits, prices and patience."""
     from mmdpo.judge.annotate import identity
 
     judge = config.judge
-    return {**identity(judge), "seed": judge.seed, "repeat": judge.repeat}
+    return {**identity(judge), "code": source_fingerprint("mmdpo.judge")}
 
 
-def _annotate_key(config: Config) -> dict[str, Any]:
-    return {
-        "completions": fingerprint(_sample_key(config)),
-        "judge": _judge_key(config),
-        "code": source_fingerprint("mmdpo.judge"),
-    }
+def _annotate_settings(config: Config) -> dict[str, Any]:
+    data, judge = config.data, config.judge
+    own = {"pairs": file_fingerprint(Path(data.path)), "format": data.format} if data.path else {}
+    return {**_judge_settings(config), "seed": judge.seed, "repeat": judge.repeat, **own}
 
 
-def _make_annotations(config: Config, folder: Path) -> None:
-    from mmdpo.judge.annotate import by_prompt
+def _make_annotations(config: Config, folder: Path) -> dict[str, Any]:
     from mmdpo.judge.stage import write_annotations
 
-    def items() -> Iterator[tuple[Prompt, Sequence[Completion]]]:
-        return by_prompt(_prompts(config), _completions(config))
+    items = items_of(config)
+    total = sum(1 for _ in items())
+    counts = write_annotations(folder, items, total, image_root_of(config), config.judge)
+    if config.data.path is not None:
+        from mmdpo.judge.differences import write_differences
 
-    total = sum(1 for _ in _prompts(config))
-    write_annotations(folder, items, total, made(config, Stage.prompts), config.judge)
-
-
-def _teacher_key(config: Config) -> dict[str, Any]:
-    return {
-        "prompts": fingerprint(_prompts_key(config)),
-        "judge": _judge_key(config),
-        "code": source_fingerprint("mmdpo.judge"),
-    }
+        write_differences(folder, config.data.seed)
+    return {**_of_judge(config), **counts}
 
 
-def _make_teacher_answers(config: Config, folder: Path) -> None:
+def _make_teacher_answers(config: Config, folder: Path) -> dict[str, Any]:
     from mmdpo.judge.stage import write_teacher_answers
 
-    total = sum(1 for _ in _prompts(config))
-    write_teacher_answers(folder, lambda: _prompts(config), total, made(config, Stage.prompts), config.judge)
+    total = sum(1 for _ in prompts_of(config))
+    counts = write_teacher_answers(
+        folder, lambda: prompts_of(config), total, image_root_of(config), config.judge
+    )
+    return {**_of_judge(config), **counts}
 
 
-def _build_key(config: Config) -> dict[str, Any]:
+def _of_judge(config: Config) -> dict[str, Any]:
+    judge = config.judge
+    return {"judge": judge.name, "model": judge.model, "rubric": judge.rubric, "seed": judge.seed}
+
+
+def _build_settings(config: Config) -> dict[str, Any]:
     train_on = config.method.train_on
-    source = _teacher_key(config) if train_on is TrainOn.teacher else _annotate_key(config)
-    margin = {"margin": config.method.pair_margin} if train_on is TrainOn.pairs else {}
-    return {
-        "train_on": train_on.value,
-        "source": fingerprint(source),
-        "code": source_fingerprint("mmdpo.methods"),
-        **margin,
-    }
+    rule = {"pairs": asdict(config.pairs), "seed": config.data.seed} if train_on is TrainOn.pairs else {}
+    return {"train_on": train_on.value, "code": source_fingerprint("mmdpo.methods"), **rule}
 
 
-def _make_training_set(config: Config, folder: Path) -> None:
-    write_records(folder / "examples.jsonl", _examples(config))
+def _make_training_set(config: Config, folder: Path) -> dict[str, Any]:
+    from mmdpo.methods.build import write_training_set
 
-
-def _examples(config: Config) -> Iterable[PreferencePair] | Iterable[SftExample]:
-    """What the method is trained on, out of what the stages before have made."""
-    from mmdpo.methods.dpo import make_pairs
-    from mmdpo.methods.rated import rated
-    from mmdpo.methods.rejection_sampling import best_completions
-    from mmdpo.methods.sft import teacher_answers
-    from mmdpo.methods.steerlm import rated_completions
-
-    train_on = config.method.train_on
-    if train_on is TrainOn.teacher:
-        answers = read_records(made(config, Stage.teacher) / "answers.jsonl", Completion)
-        return teacher_answers(_prompts(config), answers)
+    if config.method.train_on is TrainOn.teacher:
+        source = read_records(made(config, Stage.teacher) / "answers.jsonl", Completion)
+        return write_training_set(folder, config, prompts_of(config), answers=source)
     annotations = read_records(made(config, Stage.annotate) / "annotations.jsonl", Annotation)
-    items = rated(_prompts(config), _completions(config), annotations)
-    if train_on is TrainOn.pairs:
-        return make_pairs(items, config.method.pair_margin, config.data.seed)
-    return best_completions(items) if train_on is TrainOn.best_completion else rated_completions(items)
+    return write_training_set(
+        folder, config, prompts_of(config), completions=_completions(config), annotations=annotations
+    )
 
 
-def _prompts(config: Config) -> Iterator[Prompt]:
+def prompts_of(config: Config) -> Iterator[Prompt]:
+    """The prompts, one after the other; made now where they are absent."""
     return read_records(made(config, Stage.prompts) / "prompts.jsonl", Prompt)
+
+
+def image_root_of(config: Config) -> Path:
+    """Where the images of the prompts lie."""
+    if config.data.path is not None:
+        from mmdpo.training_sets import own_pairs
+
+        return own_pairs(config).image_root
+    return made(config, Stage.prompts)
 
 
 def _completions(config: Config) -> Iterator[Completion]:
     return read_records(made(config, Stage.sample) / "completions.jsonl", Completion)
 
 
+def items_of(config: Config) -> Callable[[], Iterator[tuple[Prompt, Sequence[Completion]]]]:
+    """What a judge rates: each prompt with its completions, or the two answers of the user's own pairs."""
+    if config.data.path is not None:
+        from mmdpo.judge.differences import two_answers
+        from mmdpo.training_sets import own_pairs
+
+        pairs: Any = own_pairs(config).examples
+        return lambda: two_answers(pairs, config.data.seed)
+    from mmdpo.judge.annotate import by_prompt
+
+    return lambda: by_prompt(prompts_of(config), _completions(config))
+
+
 @dataclass(frozen=True)
 class DataStage:
-    """A kind of thing in the cache, what it depends on, and how it is made."""
+    """A kind of thing in the cache, the settings that it depends on, and how it is made.
+
+    `make` fills a folder and returns what its card says.
+    """
 
     kind: str
-    key: Callable[[Config], Mapping[str, Any]]
-    make: Callable[[Config, Path], None]
+    settings: Callable[[Config], Mapping[str, Any]]
+    make: Callable[[Config, Path], dict[str, Any]]
 
 
 DATA_STAGES = {
-    Stage.prompts: DataStage("prompts", _prompts_key, _make_prompts),
-    Stage.sample: DataStage("completions", _sample_key, _make_completions),
-    Stage.annotate: DataStage("annotations", _annotate_key, _make_annotations),
-    Stage.teacher: DataStage("teacher", _teacher_key, _make_teacher_answers),
-    Stage.build: DataStage("training_set", _build_key, _make_training_set),
+    Stage.prompts: DataStage("prompts", _prompts_settings, _make_prompts),
+    Stage.sample: DataStage("completions", _sample_settings, _make_completions),
+    Stage.annotate: DataStage("annotations", _annotate_settings, _make_annotations),
+    Stage.teacher: DataStage("teacher", _judge_settings, _make_teacher_answers),
+    Stage.build: DataStage("training_set", _build_settings, _make_training_set),
 }
 
 
@@ -178,12 +185,16 @@ def pipeline(config: Config) -> list[Stage]:
 
 def check_stage(config: Config, stage: Stage) -> None:
     """Raise UserError for a stage that the point's method or data does not have."""
-    method, own_pairs = config.method, config.data.path is not None
-    if stage in DATA_STAGES and own_pairs:
-        raise UserError(
-            f"stage={stage.value}: data={config.data.name} brings its own pairs; nothing is to be made"
-        )
-    if stage in DATA_STAGES and stage not in pipeline(config):
+    method, data = config.method, config.data
+    if data.path is not None:
+        if stage in DATA_STAGES and stage is not Stage.annotate:
+            raise UserError(
+                f"stage={stage.value}: data={data.name} brings its own pairs; nothing is to be made. "
+                "stage=annotate rates their two answers"
+            )
+        if stage is Stage.annotate and config.judge.name == "oracle":
+            raise UserError("judge=oracle: knows the miniature only; choose judge=gemini or judge=openai")
+    elif stage in DATA_STAGES and stage not in pipeline(config):
         stages = ", ".join(step.value for step in pipeline(config))
         raise UserError(
             f"stage={stage.value}: the data of method={method.name} is made by the stages {stages}"
@@ -192,112 +203,115 @@ def check_stage(config: Config, stage: Stage) -> None:
         raise UserError(f"stage=reference: method={method.name} has no reference model")
 
 
-def made(config: Config, stage: Stage) -> Path:
-    """The folder that a data stage makes; made now where it is absent."""
-    step = DATA_STAGES[stage]
-    return cached(step.kind, step.key(config), lambda folder: step.make(config, folder))
-
-
 def before(config: Config, stage: Stage) -> list[Stage]:
     """The data stages that come before a stage."""
+    if config.data.path is not None:
+        return []
     order = pipeline(config)
     return order[: order.index(stage)] if stage in order else order
 
 
+def made(config: Config, stage: Stage, anew: bool = False) -> Path:
+    """The folder that a data stage makes; made now where it is absent, or `anew`."""
+    for earlier in before(config, stage):
+        made(config, earlier)
+    step, key = DATA_STAGES[stage], _key(config, stage)
+
+    def make(folder: Path) -> None:
+        facts = step.make(config, folder)
+        sources = [read_json(source / CARD) for source in _source(config, stage)]
+        card = {"kind": step.kind, "content": _content(folder, sources), "facts": facts, "made_of": sources}
+        write_json(folder / CARD, card)
+
+    return cached(step.kind, key, make, anew)
+
+
+def where(config: Config, stage: Stage) -> Path | None:
+    """The folder that a data stage has made; None where it is absent, or one that it is made of."""
+    if any(where(config, earlier) is None for earlier in before(config, stage)[-1:]):
+        return None
+    path = cached_path(DATA_STAGES[stage].kind, _key(config, stage))
+    return path if path.exists() else None
+
+
+def _source(config: Config, stage: Stage) -> list[Path]:
+    """The folder that a stage is made of, if any; it must be there."""
+    folders = [where(config, earlier) for earlier in before(config, stage)[-1:]]
+    return [folder for folder in folders if folder is not None]
+
+
+def _key(config: Config, stage: Stage) -> dict[str, Any]:
+    contents = [read_json(source / CARD)["content"] for source in _source(config, stage)]
+    return {"made_of": contents, **DATA_STAGES[stage].settings(config)}
+
+
+def _content(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
+    """Of the records, of the images beside them, and of what they were made of."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    digests = {
+        str(path.relative_to(folder)): file_fingerprint(path)
+        for path in files
+        if path.parent != folder or path.suffix == ".jsonl"
+    }
+    return fingerprint([digests, [source["content"] for source in sources]])
+
+
+def retried(config: Config, stage: Stage) -> Path:
+    """The folder of a judge's stage; with `judge.retry_unscored` what is unscored there is asked again."""
+    folder = where(config, stage)
+    unscored = folder is not None and (folder / "unscored.jsonl").stat().st_size > 0
+    return made(config, stage, anew=unscored and config.judge.retry_unscored)
+
+
 def require(config: Config, stage: Stage) -> None:
     """Raise UserError where a data stage has not been run."""
-    step = DATA_STAGES[stage]
-    if config.data.path is None and not cached_path(step.kind, step.key(config)).exists():
+    if config.data.path is None and where(config, stage) is None:
         raise UserError(
-            f"there are no {step.kind} for these settings yet: run the same line with stage={stage.value}"
+            f"there are no {DATA_STAGES[stage].kind} for these settings yet: run the same line with "
+            f"stage={stage.value}"
         )
 
 
 def describe_data(config: Config, stage: Stage) -> Iterator[str]:
     """A line for each data stage up to this one: where its result lies, or that it would be made."""
     check_stage(config, stage)
-    if config.data.path is not None or config.is_base:
+    own_pairs = config.data.path is not None
+    if config.is_base or (own_pairs and stage is not Stage.annotate):
         return
-    order = pipeline(config)
-    for step in [*before(config, stage), *([stage] if stage in order else [])]:
-        kind, key = DATA_STAGES[step].kind, DATA_STAGES[step].key(config)
-        path = cached_path(kind, key)
-        yield f"{kind}: {path}" if path.exists() else f"{kind}: would be made (stage={step.value})"
-        if step is Stage.annotate and not path.exists() and config.judge.name not in RULE_JUDGES:
-            yield from _cost_of_annotating(config)
+    for step in [*before(config, stage), *([stage] if stage in DATA_STAGES else [])]:
+        kind, path = DATA_STAGES[step].kind, where(config, step)
+        yield f"{kind}: {path}" if path else f"{kind}: would be made (stage={step.value})"
+        if step in (Stage.annotate, Stage.teacher) and not path and config.judge.name not in RULE_JUDGES:
+            yield from _cost(config, step)
 
 
-def _cost_of_annotating(config: Config) -> Iterator[str]:
+def _cost(config: Config, stage: Stage) -> Iterator[str]:
     """Calls, tokens, money and time; from the completions where they are there already."""
     from mmdpo.judge.annotate import by_prompt, request_of
     from mmdpo.judge.estimate import assumed, estimate
     from mmdpo.judge.journal import journal
     from mmdpo.judge.judges import journal_of
+    from mmdpo.judge.teacher import request_of as teacher_request
 
-    step = DATA_STAGES[Stage.prompts]
-    prompts = cached_path(step.kind, step.key(config))
-    if not prompts.exists():
+    if config.data.path is None and where(config, Stage.prompts) is None:
         yield "cost: known when the prompts are there (stage=prompts)"
         return
-    completions: Iterable[Completion]
-    if cached_path(DATA_STAGES[Stage.sample].kind, _sample_key(config)).exists():
-        completions = _completions(config)
+    images, sampling = image_root_of(config), config.data.sampling
+    items: Iterable[tuple[Prompt, Sequence[Completion]]]
+    if config.data.path is not None or where(config, Stage.sample):
+        items = items_of(config)()
     else:
-        sampling = config.data.sampling
-        completions = assumed(_prompts(config), sampling.completions, sampling.max_new_tokens)
+        guessed = assumed(prompts_of(config), sampling.completions, sampling.max_new_tokens)
+        items = by_prompt(prompts_of(config), guessed)
     path = journal_of(config.judge)
-    items = by_prompt(_prompts(config), completions)
     with journal(path if path is not None and path.exists() else None) as known:
-        requests = (request_of(item, prompts, config.judge) for item in items)
+        if stage is Stage.teacher:
+            requests = (teacher_request(prompt, images, config.judge) for prompt in prompts_of(config))
+        else:
+            requests = (request_of(item, images, config.judge) for item in items)
         yield from estimate(requests, known, config.judge).lines(config.judge)
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """Examples, where their images lie, and what became of the rows they were made of."""
-
-    examples: Sequence[PreferencePair] | Sequence[SftExample]
-    image_root: Path
-    counts: dict[str, int]
-
-
-def training_set(config: Config) -> TrainingSet:
-    """All examples of the method, before `data_limit`, `data_scale` and `label_noise`.
-
-    SteerLM's ask for their own rating, in the form that the model's config names.
-    """
-    data, train_on = config.data, config.method.train_on
-    if data.path is not None:
-        return _of_own_pairs(_own_pairs(data.path, data.image_root, data.on_bad_row), train_on)
-    images = made(config, Stage.prompts)
-    file = made(config, Stage.build) / "examples.jsonl"
-    if train_on is TrainOn.pairs:
-        pairs = list(read_records(file, PreferencePair))
-        return TrainingSet(pairs, images, {"prompts": data.prompts, "pairs": len(pairs)})
-    examples = list(read_records(file, SftExample))
-    if train_on is TrainOn.rated_completions:
-        from mmdpo.methods.steerlm import steered
-
-        examples = [steered(example, config.model.attribute_template) for example in examples]
-    return TrainingSet(examples, images, {"prompts": data.prompts, "examples": len(examples)})
-
-
-def _of_own_pairs(own: TrainingSet, train_on: TrainOn) -> TrainingSet:
-    from mmdpo.methods.sft import chosen_answers
-
-    if train_on is TrainOn.pairs:
-        return own
-    chosen = list(chosen_answers(pair for pair in own.examples if isinstance(pair, PreferencePair)))
-    return replace(own, examples=chosen)
-
-
-@functools.cache
-def _own_pairs(path: str, image_root: str | None, on_bad_row: Any) -> TrainingSet:
-    """The user's file, read once a process: its images are all opened, which takes time."""
-    from mmdpo.sources.pairs import read_pairs
-
-    embedded = cache_root() / "embedded" / file_fingerprint(Path(path))
-    read = read_pairs(Path(path), Path(image_root) if image_root else None, on_bad_row, embedded)
-    counts = {"rows": read.read, "pairs": len(read.pairs)}
-    counts |= {f"dropped: {reason}": count for reason, count in read.dropped.items()}
-    return TrainingSet(read.pairs, read.image_root, counts)
+def _lines(file: Path) -> int:
+    with file.open("rb") as lines:
+        return sum(1 for _ in lines)

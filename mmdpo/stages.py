@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
 from mmdpo.config import Config, Stage, TrainOn
-from mmdpo.data_stages import DATA_STAGES, before, check_stage, made, require, training_set
+from mmdpo.data_stages import DATA_STAGES, before, check_stage, made, require, retried
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.progress import say
 from mmdpo.sweep.points import Point, Role, flatten
 from mmdpo.tracking import Tracker
+from mmdpo.training_sets import training_set
 
 if TYPE_CHECKING:
     from mmdpo.training.run import TrainSummary
@@ -110,8 +111,8 @@ def _train(
 def measure(p: Point) -> dict[str, Any]:
     """The scores of a point's model, with its adapter where it is trained."""
     from mmdpo.evaluation.run import evaluate
+    from mmdpo.models.adapter import merged
     from mmdpo.models.loading import load_model, load_processor
-    from mmdpo.training.export import merged
 
     provenance.set_threads(p.config)
     model = p.config.model
@@ -149,7 +150,12 @@ def run_data_stage(config: Config, stage: Stage) -> None:
     if stage is Stage.reference:
         _reference_alone(config)
     else:
-        say(f"{DATA_STAGES[stage].kind}: {made(config, stage)}")
+        folder = retried(config, stage) if stage in (Stage.annotate, Stage.teacher) else made(config, stage)
+        if stage is Stage.annotate:
+            from mmdpo.analysis.annotation import report
+
+            report(folder)
+        say(f"{DATA_STAGES[stage].kind}: {folder}")
 
 
 def _reference_alone(config: Config) -> None:

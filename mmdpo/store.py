@@ -29,17 +29,19 @@ def cached_path(kind: str, key: Mapping[str, Any]) -> Path:
     return cache_root() / kind / fingerprint(key)
 
 
-def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], anew: bool = False) -> Path:
     """The folder of the thing that depends on `key`; where it is absent, `make(folder)` fills it.
+
+    `anew` makes it once more and puts it in the place of the old one.
 
     `key` holds JSON-able values only and is kept beside the content as `key.json`. `make` gets a
     folder aside, which is moved into place when it returns: a half-made thing is never seen.
     """
     path = cached_path(kind, key)
-    if not path.exists():
+    if anew or not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
-            if not path.exists():
+            if anew or not path.exists():
                 for torn in path.parent.glob(f".{path.name}.*.tmp"):  # of a maker that was killed
                     shutil.rmtree(torn)
                 with written_aside(path) as aside:

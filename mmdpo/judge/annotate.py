@@ -13,11 +13,12 @@ from pathlib import Path
 from mmdpo.config import JudgeConfig
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.judge.asking import Asker
-from mmdpo.judge.client import Answer, Client
+from mmdpo.judge.client import Client
 from mmdpo.judge.journal import Attempt, Journal
 from mmdpo.judge.reply import Reply, parse
 from mmdpo.judge.request import Request, make_request, rubric
 from mmdpo.records import Annotation, Completion, Prompt, Unscored
+from mmdpo.services.answers import Answer
 from mmdpo.sources.images import inside
 
 Item = tuple[Prompt, Sequence[Completion]]

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_base, wait_random_exponential
 
 from mmdpo.config import JudgeConfig
 from mmdpo.errors import Stopped
-from mmdpo.judge.client import Answer, Client, DayIsOver, Declined, NoAnswer, Temporary
+from mmdpo.judge.client import Client
 from mmdpo.judge.journal import Attempt, Journal
 from mmdpo.judge.limits import Pace, budget_is_spent, day_began, day_is_over
 from mmdpo.judge.request import Request, reminded
+from mmdpo.services.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
+from mmdpo.services.retries import ServersWord
 
 Read = Callable[[Answer, Request], Attempt]
 """What a reply says: an attempt whose outcome is `scored`, or `unscored` with its reason."""
@@ -195,20 +196,6 @@ class Asker:
                     f"the judge does not answer ({failure.reason}): {self._done} of {self._total} prompts "
                     "are answered and kept. Run the same line again later."
                 )
-
-
-class ServersWord(wait_base):
-    """As long as the server said, else an exponential backoff with full jitter."""
-
-    def __init__(self, first: float, longest: float) -> None:
-        self._jitter = wait_random_exponential(multiplier=first, max=longest)
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        """Seconds to the next try."""
-        failure = retry_state.outcome.exception() if retry_state.outcome else None
-        if isinstance(failure, Temporary) and failure.wait is not None:
-            return failure.wait
-        return float(self._jitter(retry_state))
 
 
 @dataclass

@@ -12,10 +12,10 @@ from google.genai import errors, types
 
 from mmdpo.config import JudgeConfig
 from mmdpo.errors import UserError
-from mmdpo.judge.client import Answer, DayIsOver, Declined, NoAnswer, Temporary
-from mmdpo.judge.keys import api_key
-from mmdpo.judge.photograph import photograph
 from mmdpo.judge.request import Request, schema
+from mmdpo.services.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
+from mmdpo.services.keys import api_key
+from mmdpo.services.photograph import photograph
 
 UNREACHABLE = (httpx.HTTPError, httpx2.HTTPError, ConnectionError, TimeoutError)
 GARBLED = (UnicodeDecodeError, ValueError)  # what the SDK lets through of a reply that is no JSON
@@ -32,7 +32,7 @@ class GeminiJudge:
             timeout=int(judge.timeout * 1000),
             retry_options=types.HttpRetryOptions(attempts=1),
         )
-        key = api_key(judge.api_key, judge.name, judge.base_url)
+        key = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
         self._client = genai.Client(api_key=key, http_options=options, vertexai=False)
 
     def ask(self, request: Request, text: str) -> Answer:

@@ -7,12 +7,12 @@ from typing import Any
 
 from mmdpo.config import JudgeConfig
 from mmdpo.errors import UserError
-from mmdpo.judge.client import Answer, Declined, Temporary
 from mmdpo.judge.gemini import no_answer
-from mmdpo.judge.keys import api_key
-from mmdpo.judge.photograph import photograph
 from mmdpo.judge.request import Request
 from mmdpo.progress import say
+from mmdpo.services.answers import Answer, Declined, Temporary
+from mmdpo.services.keys import api_key
+from mmdpo.services.photograph import photograph
 
 BLOCKED = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "OTHER", "LANGUAGE"}
 
@@ -31,7 +31,7 @@ class LegacyGeminiJudge:
         say("judge=gemini_legacy: Google has ended the support of google-generativeai; choose judge=gemini")
         self.judge = judge
         options = {"api_endpoint": judge.base_url} if judge.base_url else None
-        key = api_key(judge.api_key, judge.name, judge.base_url)
+        key = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
         legacy.configure(api_key=key, transport="rest", client_options=options)
         self._model = legacy.GenerativeModel(judge.model)
 

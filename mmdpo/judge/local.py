@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 
 from mmdpo.judge import longer, oracle
-from mmdpo.judge.client import Answer
 from mmdpo.judge.request import LABELS, Request
 from mmdpo.records import Prompt, Rating
+from mmdpo.services.answers import Answer
 
 Rate = Callable[[Prompt, str], Rating]
 

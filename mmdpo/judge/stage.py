@@ -26,8 +26,11 @@ SUMMARY = "summary.json"
 
 def write_annotations(
     folder: Path, items: Callable[[], Iterable[Item]], total: int, image_root: Path, judge: JudgeConfig
-) -> None:
-    """Rate the items and write annotations, what stays unscored, and the repeated ratings."""
+) -> dict[str, Any]:
+    """Rate the items and write annotations, what stays unscored, and the repeated ratings.
+
+    Returns what the card says: how many have ratings, and why the others have none.
+    """
     client = client_of(judge)
     with _journal(judge) as journal:
 
@@ -53,37 +56,32 @@ def write_annotations(
         if judge.repeat:
             again = rated(lambda: repeated(items(), judge.repeat, judge.seed), 1)
             write_records(folder / REPEATED, (found for found in again if isinstance(found, Annotation)))
-        write_json(folder / SUMMARY, _summary(judge, journal, steps, reasons))
+        write_json(folder / SUMMARY, _summary(judge, journal))
     if reasons:
         why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         say(
-            f"{reasons.total()} of {total} prompts are unscored ({why}): judge.retry_unscored=true asks again"
+            f"{reasons.total()} of {total} prompts are unscored ({why}): stage=annotate "
+            "judge.retry_unscored=true asks again"
         )
+    return {"scored": steps.total(), "unscored": dict(reasons), "read_by": dict(steps)}
 
 
 def write_teacher_answers(
     folder: Path, prompts: Callable[[], Iterable[Prompt]], total: int, image_root: Path, judge: JudgeConfig
-) -> None:
-    """Have the judge answer the prompts itself."""
+) -> dict[str, Any]:
+    """Have the judge answer the prompts itself; returns what the card says."""
     with _journal(judge) as journal, progress("teacher", total) as advance:
         given = list(answers(prompts, total, image_root, judge, journal, advance))
+    missing = [answer for answer in given if isinstance(answer, Unscored)]
     write_records(folder / "answers.jsonl", [answer for answer in given if not isinstance(answer, Unscored)])
-    write_records(folder / UNSCORED, [answer for answer in given if isinstance(answer, Unscored)])
+    write_records(folder / UNSCORED, missing)
+    reasons = Counter(answer.reason for answer in missing)
+    return {"answers": len(given) - len(missing), "unanswered": dict(reasons)}
 
 
-def _summary(
-    judge: JudgeConfig, journal: Journal, steps: Counter[str], reasons: Counter[str]
-) -> dict[str, Any]:
-    return {
-        "judge": judge.name,
-        "model": judge.model,
-        "rubric": judge.rubric,
-        "scored": steps.total(),
-        "unscored": dict(reasons),
-        "read_by": dict(steps),
-        "cost_so_far": round(journal.spent(judge.name), 4),
-        "currency": judge.price.currency,
-    }
+def _summary(judge: JudgeConfig, journal: Journal) -> dict[str, Any]:
+    """What has no place in a card, since it differs from run to run."""
+    return {"cost_so_far": round(journal.spent(judge.name), 4), "currency": judge.price.currency}
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from pathlib import Path
 from mmdpo.config import JudgeConfig
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.judge.asking import Asker
-from mmdpo.judge.client import Answer
 from mmdpo.judge.journal import Attempt, Journal
 from mmdpo.judge.judges import client_of
 from mmdpo.judge.request import Request
 from mmdpo.records import Completion, Prompt, Unscored
+from mmdpo.services.answers import Answer
 from mmdpo.sources.images import inside
 
 
@@ -44,7 +44,7 @@ def answers(
 
     def requests() -> Iterator[Request]:
         for prompt in prompts():
-            yield _request(prompt, image_root, judge)
+            yield request_of(prompt, image_root, judge)
 
     Asker(judge, client_of(judge), journal, _read).ask(requests(), total, advance)
     for request in requests():
@@ -55,8 +55,8 @@ def answers(
             yield Completion(request.prompt.id, 0, found.reply or "")
 
 
-def _request(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Request:
-    """The prompt as it is, the turns before it in front of it."""
+def request_of(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Request:
+    """What the judge is asked: the prompt as it is, the turns before it in front of it."""
     turns = [f"User: {turn.question}\nAssistant: {turn.answer}\n" for turn in prompt.history]
     text = "".join([*turns, "User: " if turns else "", prompt.question])
     path = None if prompt.image is None else inside(image_root, prompt.image)

@@ -19,8 +19,12 @@ class Rated:
 
     @property
     def merits(self) -> list[int]:
-        """What each completion is ranked by."""
+        """Helpfulness + correctness + coherence of each completion, 0..12."""
         return [rating.merit for rating in self.ratings]
+
+    def worths(self, attributes: Sequence[str]) -> list[int]:
+        """The sum of these attributes of each completion."""
+        return [sum(getattr(rating, name) for name in attributes) for rating in self.ratings]
 
 
 def rated(

@@ -7,7 +7,6 @@ text does not depend on the batch that it is made in.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -18,7 +17,9 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
 from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, messages, prompt_text
+from mmdpo.models.prefix import repeated, shared
 from mmdpo.records import Prompt
+from mmdpo.seeds import answer_seed
 from mmdpo.sources.images import inside, open_image
 
 
@@ -48,44 +49,54 @@ class GumbelNoise(LogitsProcessor):
         return scores.float() / self.temperature + gumbel.to(scores.device)
 
 
-def answer_seed(seed: int, prompt_id: str, index: int) -> int:
-    """The seed of one answer's noise."""
-    digest = hashlib.sha256(f"{seed} {prompt_id} {index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1  # torch takes 63 bits
-
-
 def generate(
     model: Any,
     processor: Any,
     prompts: Sequence[Prompt],
     image_root: Path,
     decoding: Decoding,
-    indices: Sequence[int] | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[str]:
     """One answer a prompt, in their order.
 
-    `indices` tell several answers to one prompt apart (0 where absent); `advance(n)` is called for
-    every n answers made. Raises UserError for an image that is missing or broken.
+    `advance(n)` is called for every n answers made. Raises UserError for an image that is missing or broken.
     """
-    jobs = list(zip(range(len(prompts)), prompts, indices or [0] * len(prompts), strict=True))
-    jobs.sort(key=lambda job: job[1].image is None)  # a batch is all with or all without image
-    answers = [""] * len(prompts)
-    for _, group in groupby(jobs, key=lambda job: job[1].image is None):
-        alike = list(group)
+    several = generate_several(model, processor, prompts, image_root, decoding, 1, advance=advance)
+    return [answer for (answer,) in several]
+
+
+def generate_several(
+    model: Any,
+    processor: Any,
+    prompts: Sequence[Prompt],
+    image_root: Path,
+    decoding: Decoding,
+    count: int,
+    share: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> list[list[str]]:
+    """`count` answers a prompt, in their order; `decoding.batch_size` counts prompts.
+
+    With `share` image and prompt go through the model once for all answers to a prompt, which an
+    architecture must take (mmdpo/models/prefix.py).
+    """
+    answers: list[list[str]] = [[] for _ in prompts]
+    places = sorted(range(len(prompts)), key=lambda place: prompts[place].image is None)
+    for _, group in groupby(places, key=lambda place: prompts[place].image is None):
+        alike = list(group)  # a batch is all with or all without image
         for start in range(0, len(alike), decoding.batch_size):
             batch = alike[start : start + decoding.batch_size]
-            texts = _generate_batch(model, processor, [job[1:] for job in batch], image_root, decoding)
-            for (position, _, _), text in zip(batch, texts, strict=True):
-                answers[position] = text
-            advance(len(batch))
+            inputs = model_inputs(model, processor, [prompts[place] for place in batch], image_root)
+            names = [prompts[place].id for place in batch]
+            texts = _generate_batch(model, processor, inputs, names, decoding, count, share)
+            for place, given in zip(batch, texts, strict=True):
+                answers[place] = given
+            advance(len(batch) * count)
     return answers
 
 
-def _generate_batch(
-    model: Any, processor: Any, batch: Sequence[tuple[Prompt, int]], image_root: Path, decoding: Decoding
-) -> list[str]:
-    prompts = [prompt for prompt, _ in batch]
+def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_root: Path) -> Any:
+    """The prompts as the model takes them, padded on the left: all with, or all without an image."""
     token = getattr(processor, "image_token", IMAGE_TOKEN)
     chats = [
         messages(prompt.question, prompt.history, bool(prompt.image), record=prompt.id, image_token=token)
@@ -95,7 +106,7 @@ def _generate_batch(
     for prompt, text in zip(prompts, texts, strict=True):
         check_placeholders(processor, text, prompt.image is not None, prompt.id)
     images = [open_image(inside(image_root, prompt.image)) for prompt in prompts if prompt.image]
-    inputs = processor(
+    return processor(
         text=texts,
         images=[[image] for image in images] or None,
         padding=True,
@@ -103,15 +114,28 @@ def _generate_batch(
         return_tensors="pt",
         add_special_tokens=False,  # the text has them
     ).to(model.device, dtype=model.dtype)
+
+
+def _generate_batch(
+    model: Any,
+    processor: Any,
+    inputs: Any,
+    names: Sequence[str],
+    decoding: Decoding,
+    count: int,
+    share: bool,
+) -> list[list[str]]:
     noise = LogitsProcessorList()
     if decoding.temperature > 0:
         if decoding.top_p < 1:
             noise.append(TopPLogitsWarper(decoding.top_p))
-        seeds = [answer_seed(decoding.seed, prompt.id, index) for prompt, index in batch]
+        seeds = [answer_seed(decoding.seed, name, index) for name in names for index in range(count)]
         noise.append(GumbelNoise(seeds, decoding.temperature))
     with torch.inference_mode():
+        rows = shared(model, inputs, count) if share else repeated(inputs, count)
         output = model.generate(
-            **inputs, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=noise
+            **rows, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=noise
         )
     made = output[:, inputs["input_ids"].shape[1] :]
-    return [text.strip() for text in processor.batch_decode(made, skip_special_tokens=True)]
+    texts = [text.strip() for text in processor.batch_decode(made, skip_special_tokens=True)]
+    return [texts[start : start + count] for start in range(0, len(texts), count)]

@@ -13,7 +13,7 @@ from mmdpo.config import BenchConfig
 from mmdpo.evaluation.presence import says_yes
 from mmdpo.evaluation.scores import score as mean_score
 from mmdpo.judge.oracle import rate, score
-from mmdpo.models.generate import Decoding, generate
+from mmdpo.models.generate import Decoding, generate_several
 from mmdpo.nano import heldout
 from mmdpo.records import Prompt
 
@@ -34,11 +34,8 @@ def answers(
     seed: int = 0,
 ) -> list[list[str]]:
     """For each prompt its answers: one, the greedy one, unless told."""
-    asked = [(prompt, index) for prompt in prompts for index in range(samples)]
     decoding = Decoding(MAX_NEW_TOKENS, BATCH, temperature=temperature, seed=seed)
-    questions, indices = [prompt for prompt, _ in asked], [index for _, index in asked]
-    given = generate(model, processor, questions, folder, decoding, indices)
-    return [given[start : start + samples] for start in range(0, len(given), samples)]
+    return generate_several(model, processor, prompts, folder, decoding, samples)
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:

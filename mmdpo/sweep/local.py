@@ -40,7 +40,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     A failed point does not stop the others. The outcomes are those of `configs`, in their order, then
     those of baselines that failed.
     """
-    from mmdpo import data_stages, stages
+    from mmdpo import stages, training_sets
 
     asked = {p.folder: p for p in map(point, configs)}
     extra = {p.folder: p for config in configs for p in baselines(config) if p.folder not in asked}
@@ -50,7 +50,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     missing = [p for p in points if not status.is_done(p.folder)]
     for p in missing:
         if p.config.data.path is not None and not p.config.is_base:
-            data_stages.training_set(p.config)  # a wrong row is said before the first point starts
+            training_sets.training_set(p.config)  # a wrong row is said before the first point starts
     say(f"{len(points)} points: {len(points) - len(missing)} done, {len(missing)} to run")
     for p in missing:
         _plan(p)

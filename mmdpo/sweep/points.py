@@ -27,6 +27,8 @@ NOT_RESULT = frozenset(
         *("stage", "dry_run", "out", "study", "objective", "cluster", "tracking"),
         *("train.save_steps", "train.keep", "train.log_steps", "train.reference_batch_size"),
         *("bench.batch_size", "data.sampling.batch_size", "model.before_visual_tuning"),
+        *("judge.limits", "judge.price", "judge.journal", "judge.timeout", "judge.api_key"),
+        *("judge.retry_unscored", "generator.concurrency", "generator.timeout", "generator.api_key"),
     }
 )
 """Settings that do not change a result, and so are no part of a point's identity."""
@@ -112,6 +114,9 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         key, value = prefix + field.name, getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             flat |= flatten(value, key + ".")
+        elif isinstance(value, dict) and any(map(dataclasses.is_dataclass, value.values())):
+            for name, entry in value.items():
+                flat |= flatten(entry, f"{key}.{name}.")
         else:
             flat[key] = value.value if isinstance(value, Enum) else value
     return flat

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mmdpo.config import JudgeConfig, LimitsConfig, PriceConfig
-from mmdpo.judge.client import Answer
 from mmdpo.judge.request import LABELS, Request
 from mmdpo.records import Completion, Prompt, Rating
+from mmdpo.services.answers import Answer
 
 Step = str | Exception | Callable[[Request], str]
 

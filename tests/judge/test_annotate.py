@@ -15,10 +15,10 @@ from mmdpo.config import RULE_JUDGES, JudgeConfig, options
 from mmdpo.errors import Stopped, UserError
 from mmdpo.judge import asking, longer
 from mmdpo.judge.annotate import annotate, by_prompt, repeated, request_of
-from mmdpo.judge.client import DayIsOver, Declined, Temporary
 from mmdpo.judge.journal import Journal
 from mmdpo.judge.judges import SERVICES, client_of, rule_named
 from mmdpo.records import Annotation, Completion, Prompt, Rating, Unscored
+from mmdpo.services.answers import DayIsOver, Declined, Temporary
 from tests.judge.scripted import Scripted, good, items, judge_config, rating_of
 
 

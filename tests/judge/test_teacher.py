@@ -9,10 +9,10 @@ import pytest
 
 from mmdpo.config import TEACHERS, JudgeConfig
 from mmdpo.judge import oracle, teacher
-from mmdpo.judge.client import Declined
 from mmdpo.judge.journal import Journal
 from mmdpo.judge.judges import SERVICES
 from mmdpo.records import Completion, Exchange, Prompt, Unscored
+from mmdpo.services.answers import Declined
 from mmdpo.sources import nano
 from tests.judge.scripted import Scripted, judge_config
 

@@ -6,9 +6,10 @@ from scipy.stats import chisquare
 
 from mmdpo.config import ModelConfig
 from mmdpo.errors import UserError
-from mmdpo.models.generate import Decoding, GumbelNoise, answer_seed, generate
+from mmdpo.models.generate import Decoding, GumbelNoise, generate, generate_several
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.records import Prompt
+from mmdpo.seeds import answer_seed
 from tests.tiny import save_tiny_llava, tiny_pairs
 
 
@@ -56,11 +57,8 @@ def test_batch_size_and_order_do_not_change_a_text(tiny, temperature):
 def test_seed_and_index_make_different_texts(tiny):
     model, processor, prompts, images = tiny
     decoding = Decoding(8, 4, temperature=2.0)
-    first, second = (
-        generate(model, processor, prompts, images, decoding, indices=[index] * len(prompts))
-        for index in (0, 1)
-    )
-    assert first != second
+    several = generate_several(model, processor, prompts, images, decoding, 2)
+    assert [one for one, _ in several] != [other for _, other in several]
     assert texts(tiny, temperature=2.0, seed=1) != texts(tiny, temperature=2.0, seed=2)
     assert (
         len({answer_seed(seed, name, index) for seed in range(3) for name in "ab" for index in range(3)})

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mmdpo.errors import UserError
 
 
-def api_key(names: Sequence[str], judge: str, base_url: str | None) -> str:
+def api_key(names: Sequence[str], who: str, base_url: str | None) -> str:
     """The first of these environment variables that is set; another endpoint may go without.
 
     Raises UserError, naming them.
@@ -19,6 +19,6 @@ def api_key(names: Sequence[str], judge: str, base_url: str | None) -> str:
     if base_url is not None:
         return "none"
     raise UserError(
-        f"judge={judge} needs a key: set the environment variable {' or '.join(names)}. It is read from "
+        f"{who} needs a key: set the environment variable {' or '.join(names)}. It is read from "
         "there only, and written nowhere."
     )

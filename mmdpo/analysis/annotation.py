@@ -1,0 +1,210 @@
+"""What a judge's ratings look like: distributions, agreement with itself, whether the order matters, cost.
+
+Read from the folder that stage=annotate leaves, and written beside it as JSON and a picture.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmdpo.config import ATTRIBUTES
+from mmdpo.files import read_json, write_json
+from mmdpo.records import Annotation, Unscored, read_records
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console
+
+MARKS = range(5)
+FEWEST = 10  # prompts, below which nothing is tested
+
+
+def report(folder: Path, console: Console | None = None) -> dict[str, Any]:
+    """Write report.json, report.png and report.pdf to the folder, print the tables, return the numbers."""
+    from rich.console import Console
+
+    numbers = summarize(folder)
+    write_json(folder / "report.json", numbers)
+    _draw(numbers, folder / "report.png")
+    _print(numbers, console or Console())
+    return numbers
+
+
+def summarize(folder: Path) -> dict[str, Any]:
+    """The numbers of the report, out of the records of the folder."""
+    marks = np.zeros((len(ATTRIBUTES), len(MARKS)), dtype=int)
+    by_place: dict[int, list[list[int]]] = {}  # by how many were shown, the merits of each prompt by place
+    steps: Counter[str] = Counter()
+    first: dict[str, Annotation] = {}
+    again = {one.prompt_id: one for one in _annotations(folder / "repeated.jsonl")}
+    count = 0
+    for annotation in _annotations(folder / "annotations.jsonl"):
+        count += 1
+        steps[annotation.step] += 1
+        for rating in annotation.ratings:
+            for row, name in enumerate(ATTRIBUTES):
+                marks[row, getattr(rating, name)] += 1
+        shown = sorted(set(annotation.shown))
+        if len(shown) > 1 and len(shown) == len(annotation.shown):  # no two were equal
+            merits = [annotation.ratings[annotation.shown.index(place)].merit for place in shown]
+            by_place.setdefault(len(shown), []).append(merits)
+        if annotation.prompt_id in again:
+            first[annotation.prompt_id] = annotation
+    reasons = Counter(one.reason for one in read_records(folder / "unscored.jsonl", Unscored))
+    return {
+        "scored": count,
+        "unscored": dict(reasons.most_common()),
+        "read_by": dict(steps.most_common()),
+        "ratings": {name: marks[row].tolist() for row, name in enumerate(ATTRIBUTES)},
+        "agreement": _agreement([(first[name], again[name]) for name in first]),
+        "position": _position(max(by_place.values(), key=len, default=[])),
+        **read_json(folder / "summary.json"),
+    }
+
+
+def _annotations(path: Path) -> Iterable[Annotation]:
+    return read_records(path, Annotation) if path.exists() else ()
+
+
+def _agreement(twice: Sequence[tuple[Annotation, Annotation]]) -> dict[str, Any] | None:
+    """How far two ratings of the same completions agree, by attribute; None where none was repeated."""
+    from scipy.stats import spearmanr
+
+    if not twice:
+        return None
+    result: dict[str, Any] = {"prompts": len(twice)}
+    for name in ATTRIBUTES:
+        one, other = (
+            np.array([getattr(rating, name) for pair in twice for rating in pair[side].ratings])
+            for side in (0, 1)
+        )
+        varied = len(set(one)) > 1 and len(set(other)) > 1
+        result[name] = {
+            "equal": float(np.mean(one == other)),
+            "within_1": float(np.mean(abs(one - other) <= 1)),
+            "spearman": float(spearmanr(one, other).statistic) if varied else None,
+        }
+    return result
+
+
+def _position(rows: Sequence[Sequence[int]]) -> dict[str, Any] | None:
+    """Mean merit by the place at which a completion was shown; Friedman's test of whether places differ.
+
+    The order is drawn anew for each prompt, so that without a bias all places have the same mean.
+    """
+    from scipy.stats import friedmanchisquare
+
+    if len(rows) < FEWEST:
+        return None
+    table = np.array(rows, dtype=float)
+    centred = table - table.mean(axis=1, keepdims=True)
+    error = centred.std(axis=0, ddof=1) / np.sqrt(len(table))
+    tested = len(table[0]) > 2 and bool((table != table[:, :1]).any())
+    return {
+        "prompts": len(table),
+        "merit": table.mean(axis=0).round(4).tolist(),
+        "half_width": (1.96 * error).round(4).tolist(),
+        "p": float(friedmanchisquare(*table.T).pvalue) if tested else None,
+    }
+
+
+def _print(numbers: Mapping[str, Any], console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    agreement = numbers["agreement"]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="ratings, share of the completions")
+    table.add_column("")
+    for mark in MARKS:
+        table.add_column(str(mark), justify="right")
+    table.add_column("mean", justify="right")
+    if agreement:
+        table.add_column("equal when asked again", justify="right")
+    for name, counts in numbers["ratings"].items():
+        total = max(sum(counts), 1)
+        mean = sum(mark * count for mark, count in zip(MARKS, counts, strict=True)) / total
+        twice = [f"{100 * agreement[name]['equal']:.0f} %"] if agreement else []
+        table.add_row(name, *(f"{100 * count / total:.0f} %" for count in counts), f"{mean:.2f}", *twice)
+    console.print(table)
+    for line in _lines(numbers):
+        console.print(line, highlight=False, markup=False)
+
+
+def _lines(numbers: Mapping[str, Any]) -> list[str]:
+    unscored = sum(numbers["unscored"].values())
+    why = ", ".join(f"{count} {reason}" for reason, count in numbers["unscored"].items())
+    steps = ", ".join(f"{count} {step}" for step, count in numbers["read_by"].items())
+    lines = [
+        f"scored: {numbers['scored']} prompts, read by {steps}" if steps else "scored: none",
+        f"unscored: {unscored}" + (f" ({why})" if why else ""),
+    ]
+    position = numbers["position"]
+    if position:
+        means = "  ".join(
+            f"{place}: {mean:.2f} ±{half:.2f}"
+            for place, (mean, half) in enumerate(
+                zip(position["merit"], position["half_width"], strict=True), 1
+            )
+        )
+        test = "" if position["p"] is None else f"  (Friedman p {position['p']:.2g})"
+        lines.append(f"merit by place shown: {means}{test}")
+    if numbers["cost_so_far"]:
+        lines.append(f"cost of this judge so far: {numbers['cost_so_far']:.2f} {numbers['currency']}")
+    return lines
+
+
+def _draw(numbers: Mapping[str, Any], path: Path) -> None:
+    from mmdpo.analysis.figures.style import applied, save
+
+    with applied():
+        save(_figure(numbers), path)
+
+
+def _figure(numbers: Mapping[str, Any]) -> Figure:
+    """Left: the share of each mark by attribute. Right: mean merit by the place shown."""
+    from mmdpo.analysis.figures.style import GREY, PALETTE, light_grid, new_figure
+
+    position = numbers["position"]
+    figure = new_figure(7.0 if position else 4.6, 2.9)
+    panels = figure.subplots(1, 2 if position else 1, squeeze=False)[0]
+    left = panels[0]
+    begins = np.zeros(len(ATTRIBUTES))
+    shares = np.array(list(numbers["ratings"].values()), dtype=float)
+    shares = 100 * shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
+    for mark in MARKS:
+        grey = str(0.92 - 0.19 * mark)
+        left.barh(ATTRIBUTES, shares[:, mark], left=begins, color=grey, height=0.7)
+        for row, share in enumerate(shares[:, mark]):
+            if share >= 8:
+                place = begins[row] + share / 2
+                left.text(
+                    place,
+                    row,
+                    str(mark),
+                    ha="center",
+                    va="center",
+                    color="w" if mark > 2 else "k",
+                    fontsize=8,
+                )
+        begins += shares[:, mark]
+    left.invert_yaxis()
+    left.set(xlim=(0, 100), xlabel="% of the completions, by rating", title="Ratings")
+    if position:
+        right = panels[1]
+        places = np.arange(1, len(position["merit"]) + 1)
+        right.errorbar(
+            places, position["merit"], yerr=position["half_width"], fmt="o", color=PALETTE[0], capsize=3
+        )
+        middle = float(np.mean(position["merit"]))
+        right.axhline(middle, color=GREY, linewidth=0.8, linestyle="--")
+        right.set(xticks=places, xlabel="place at which it was shown", ylabel="mean merit, 0..12")
+        reach = max(1.0, *(abs(value - middle) + 0.3 for value in position["merit"]))
+        right.set_ylim(middle - reach, middle + reach)
+        right.set_title("Does the order matter?")
+        light_grid(right)
+    return figure

@@ -1,0 +1,46 @@
+"""The paper's side study (its figure 3): does a judge's rating follow people's preference?
+
+The two answers of a preference pair are rated like any completions. A row of the table has the preference,
+coded 1 or 2, and of each attribute the first answer's rating minus the second's.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+from mmdpo.config import ATTRIBUTES
+from mmdpo.files import written_aside
+from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, read_records
+
+TABLE = "differences.csv"
+
+
+def two_answers(pairs: Iterable[PreferencePair], seed: int) -> Iterator[tuple[Prompt, list[Completion]]]:
+    """Each pair as a prompt with two completions; a seeded coin says which of them is the first.
+
+    Files differ in the order in which they keep the preferred answer; the coin makes them alike.
+    """
+    for pair in pairs:
+        chosen_first = preferred(pair.id, seed) == 1
+        texts = (pair.chosen, pair.rejected) if chosen_first else (pair.rejected, pair.chosen)
+        prompt = Prompt(pair.id, pair.question, pair.image, pair.history)
+        yield prompt, [Completion(pair.id, index, text) for index, text in enumerate(texts)]
+
+
+def preferred(pair_id: str, seed: int) -> int:
+    """Which of `two_answers` people preferred, 1 or 2."""
+    return 1 if sha256(f"coin {seed} {pair_id}".encode()).digest()[0] % 2 == 0 else 2
+
+
+def write_differences(folder: Path, seed: int) -> None:
+    """Write the table of the annotations in a folder, beside them."""
+    with written_aside(folder / TABLE) as aside, aside.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out)
+        table.writerow(["id", "preference", *ATTRIBUTES])
+        for annotation in read_records(folder / "annotations.jsonl", Annotation):
+            first, second = annotation.ratings
+            gaps = [getattr(first, name) - getattr(second, name) for name in ATTRIBUTES]
+            table.writerow([annotation.prompt_id, preferred(annotation.prompt_id, seed), *gaps])

@@ -1,0 +1,38 @@
+"""A trained adapter in its base model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmdpo.errors import UserError
+from mmdpo.files import file_fingerprint, fingerprint
+from mmdpo.models.loading import load_model
+from mmdpo.models.quiet import quiet
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from mmdpo.config import ModelConfig
+
+FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def merged(model: ModelConfig, adapter: Path) -> PreTrainedModel:
+    """The base with the adapter's weights, and its projector where that was trained, in its own."""
+    with quiet():
+        from peft import PeftModel
+
+        adapted = PeftModel.from_pretrained(load_model(model.path, model.dtype), str(adapter))
+        result: PreTrainedModel = adapted.merge_and_unload()
+    return result.eval()
+
+
+def adapter_fingerprint(adapter: Path) -> str:
+    """Of an adapter's content; UserError where there is none."""
+    for name in FILES:
+        if not (adapter / name).is_file():
+            raise UserError(
+                f"generator.adapter={adapter}: has no {name}; type generator.adapter=STUDY/POINT/adapter"
+            )
+    return fingerprint([file_fingerprint(adapter / name) for name in FILES])

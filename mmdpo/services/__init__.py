@@ -1,0 +1,1 @@
+"""What judges and generators on the network have in common."""

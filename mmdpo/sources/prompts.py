@@ -1,0 +1,53 @@
+"""Prompts out of the sources that `data.sources` names, and where their files are expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmdpo.config import DataConfig, SourceConfig
+from mmdpo.records import Prompt
+from mmdpo.sources.select import Selected, Source, select
+from mmdpo.sources.tables import files
+
+
+def described(data: DataConfig) -> dict[str, Any]:
+    """What the prompts depend on: readers, counts, and the files by name, size and time.
+
+    What is made of them is named by its content, so that a file that was only touched costs no more
+    than reading it again.
+    """
+    return {name: _described(name, source) for name, source in data.sources.items()}
+
+
+def _described(name: str, source: SourceConfig) -> dict[str, Any]:
+    listed = files(Path(source.path or ""), f"data.sources.{name}.path")
+    states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in listed]
+    images = (
+        Path(source.image_root).stat().st_mtime_ns if source.image_root else None
+    )  # a new file changes it
+    return {
+        "reader": source.reader,
+        "count": source.count,
+        "offset": source.offset,
+        "files": states,
+        "images": images,
+    }
+
+
+def gathered(data: DataConfig, folder: Path) -> tuple[list[Prompt], dict[str, Any]]:
+    """The prompts of all sources, their images under `folder`, and what became of the rows."""
+    prompts: list[Prompt] = []
+    facts: dict[str, Any] = {}
+    for name, source in data.sources.items():
+        found = selected(name, source, data, folder)
+        prompts += found.prompts
+        facts[name] = {"read": found.read, "kept": found.kept, "dropped": found.dropped}
+    return prompts, {"sources": facts}
+
+
+def selected(name: str, config: SourceConfig, data: DataConfig, folder: Path) -> Selected:
+    """The prompts of one source."""
+    image_root = Path(config.image_root) if config.image_root else None
+    source = Source(name, config.reader, Path(config.path or ""), image_root, config.count, config.offset)
+    return select(source, data.seed, data.on_bad_row, folder)
