@@ -48,7 +48,7 @@ def unmarked(texts: list[str], name: str, image: Any, places: Collection[int]) -
     if marked and image is None:
         raise BadRow(f"field {name!r}: image marker without image", f"allowed: {MARKER} where `image` is")
     if marked and marked[0] not in places:
-        raise BadRow(f"field {name!r}: misplaced image marker", f"allowed: {MARKER} in the human's first turn")
+        raise BadRow(f"field {name!r}: misplaced image marker", f"allowed: {MARKER} where the talk begins")
     return [without(words) if index in marked else words for index, words in enumerate(texts)]
 
 
@@ -84,9 +84,7 @@ def image_name(row: dict[str, Any]) -> str | None:
 
 def plain(texts: list[str]) -> list[dict[str, str]]:
     """Turns as `rows.parse` reads them."""
-    return [
-        {"role": ("user", "assistant")[index % 2], "content": words} for index, words in enumerate(texts)
-    ]
+    return [{"role": ("user", "assistant")[index % 2], "content": words} for index, words in enumerate(texts)]
 
 
 def exchanges(texts: list[str]) -> tuple[Exchange, ...]:

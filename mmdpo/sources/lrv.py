@@ -16,7 +16,9 @@ def prompt(row: Any) -> Prompt:
     row = fields(row)
     value = row.get("image_id")
     if value is None or isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise BadRow("field 'image_id': missing or wrong", f"it is {kind(value)}; allowed: text or an integer")
+        raise BadRow(
+            "field 'image_id': missing or wrong", f"it is {kind(value)}; allowed: text or an integer"
+        )
     image = text(str(value), "image_id", TEXT)
     question = text(row.get("question"), "question", TEXT)
     category = row.get("task")

@@ -21,7 +21,9 @@ def prompt(row: Any) -> Prompt:
         raise BadRow("no question", "allowed: 'q_a_pairs' with one [question, answer] at least")
     if not isinstance(asked, list) or not isinstance(asked[0], list) or not asked[0]:
         seen = asked[0] if isinstance(asked, list) else asked
-        raise BadRow("field 'q_a_pairs': wrong type", f"it is {kind(seen)}; allowed: [[question, answer], ...]")
+        raise BadRow(
+            "field 'q_a_pairs': wrong type", f"it is {kind(seen)}; allowed: [[question, answer], ...]"
+        )
     return Prompt(
         id=named(row),
         question=text(asked[0][0], "q_a_pairs", "[[question, answer], ...] with non-empty text"),
