@@ -6,17 +6,16 @@ conversational form is read too: lists of `{role, content}`, and `images` with o
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
+import importlib
 import logging
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmdpo.config import OnBadRow
 from mmdpo.errors import UserError
@@ -24,14 +23,23 @@ from mmdpo.files import fingerprint, written_aside
 from mmdpo.records import PreferencePair
 from mmdpo.sources.images import check_image, inside
 from mmdpo.sources.rows import FIELDS, BadRow, Row, parse
+from mmdpo.sources.tables import Table
+from mmdpo.sources.wrong import Wrong
 
 log = logging.getLogger("mmdpo.sources.pairs")
 
-SUFFIXES = (".jsonl", ".json", ".parquet")
-LISTED = 10  # wrong rows that an error spells out; the others are counted
+Numbered = Iterator[tuple[int, Any]]
+FORMATS: dict[str, str | None] = {
+    "pairs": None,
+    "authors": "mmdpo.sources.authors",
+    "llava_rlhf": "mmdpo.sources.llava_rlhf",
+    "helpsteer": "mmdpo.sources.helpsteer",
+    "rlhf_v": "mmdpo.sources.rlhf_v",
+}
+"""The module that reads each format; its `converted` gives rows in the form of `rows.parse`."""
+SEEDED = ("helpsteer",)
 UNUSED = "%s: columns that are not used: %s"
 UNUSABLE = "field 'image': not usable"
-BATCH = 64  # rows of a parquet file in memory at once; they may hold images
 
 
 @dataclass
@@ -47,55 +55,79 @@ class ReadPairs:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def read_pairs(path: Path, image_root: Path | None, on_bad_row: OnBadRow, folder: Path) -> ReadPairs:
-    """The pairs of a file; every image is decoded once, so that damage is found before training.
+def read_pairs(
+    path: Path,
+    image_root: Path | None,
+    on_bad_row: OnBadRow,
+    folder: Path,
+    format: str = "pairs",
+    seed: int = 0,
+) -> ReadPairs:
+    """The pairs of a file or folder; every image is decoded once, so that damage is found before training.
 
     Images that a parquet file holds are written to `folder`, named by their content. Raises UserError
-    on a wrong file, and on wrong rows unless they are to be dropped.
+    on a wrong file, and on wrong rows unless they are to be dropped. `seed` is for formats that leave a
+    choice of the rejected answer.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"data.path={path}: suffix {path.suffix!r}; allowed: {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise UserError(f"data.path={path}: no such file; type data.path=FILE")
+    columns, convert = _format(format, seed)
+    table = Table(path, "data.path", columns)
     if image_root is not None and not image_root.is_dir():
         raise UserError(f"data.image_root={image_root}: no such folder; type data.image_root=DIR")
-    images = _Images(image_root, folder, embedded=_embeds_images(path))
+    images = _Images(image_root, folder, embedded=_embeds_images(table))
     pairs: list[PreferencePair] = []
     seen: dict[str, int] = {}
-    bad: list[str] = []
-    reasons: Counter[str] = Counter()
-    unused: set[str] = set()
-    read = 0
-    for number, row in _rows(path):
-        read += 1
+    wrong = Wrong()
+    unused = table.names() - FIELDS if format == "pairs" else set()
+    counted = _Counted(table.rows())
+    for number, row in convert(counted):
         try:
+            if isinstance(row, BadRow):
+                raise row
             parsed = parse(row)
             pair = _pair(parsed, images)
             if pair.id in seen:
-                raise BadRow("field 'id': duplicate", f"{pair.id!r} is row {seen[pair.id]} too")
+                first = table.place(seen[pair.id], named=len(table.files) > 1)
+                raise BadRow("field 'id': duplicate", f"{pair.id!r} is {first} too")
         except BadRow as error:
-            reasons[error.reason] += 1
-            if len(bad) < LISTED:
-                bad.append(f"{path.name} row {number}: {error}")
+            wrong.add(table.place(number), error)
             continue
         seen[pair.id] = number
         pairs.append(pair)
         unused |= parsed.unused
-    if not read:
+    if not counted.count:
         raise UserError(f"data.path={path}: no rows; allowed: one object a pair")
-    if reasons and (on_bad_row is OnBadRow.error or not pairs):
-        raise UserError(_complaint(bad, reasons.total(), read, on_bad_row))
+    wrong.settle(counted.count, len(pairs), on_bad_row)
     if unused:
         log.info(UNUSED, path.name, ", ".join(sorted(unused)))
-    return ReadPairs(pairs, images.root, read, dict(reasons))
+    return ReadPairs(pairs, images.root, counted.count, dict(wrong.reasons))
 
 
-def _complaint(bad: list[str], total: int, read: int, on_bad_row: OnBadRow) -> str:
-    more = [f"... and {total - len(bad)} more"] if total > len(bad) else []
-    advice = "mend them"
-    if on_bad_row is OnBadRow.error and total < read:
-        advice += ", or type data.on_bad_row=drop to go on without them"
-    return "\n".join([f"{total} of {read} rows are wrong; {advice}", *bad, *more])
+class _Counted:
+    """Rows that are counted as they pass: a format may make one pair of many."""
+
+    def __init__(self, rows: Numbered) -> None:
+        self._rows = rows
+        self.count = 0
+
+    def __iter__(self) -> _Counted:
+        return self
+
+    def __next__(self) -> tuple[int, Any]:
+        item = next(self._rows)
+        self.count += 1
+        return item
+
+
+def _format(name: str, seed: int) -> tuple[Collection[str], Callable[[Numbered], Numbered]]:
+    """The columns that a format has, and what turns its rows into those of `rows.parse`."""
+    if name not in FORMATS:
+        raise UserError(f"data.format={name}: no such format; allowed: {', '.join(FORMATS)}")
+    module = FORMATS[name]
+    if module is None:
+        return FIELDS, lambda rows: rows
+    loaded = importlib.import_module(module)
+    convert = functools.partial(loaded.converted, seed=seed) if name in SEEDED else loaded.converted
+    return loaded.COLUMNS, convert
 
 
 def _pair(row: Row, images: _Images) -> PreferencePair:
@@ -155,60 +187,9 @@ class _Images:
         return name
 
 
-def _embeds_images(path: Path) -> bool:
-    if path.suffix.lower() != ".parquet":
-        return False
-    columns = {column.name: column.type for column in _parquet(path).schema_arrow}
-    kinds = [columns[name] for name in ("image", "images") if name in columns]
-    kinds = [kind.value_type if pa.types.is_list(kind) else kind for kind in kinds]
+def _embeds_images(table: Table) -> bool:
+    columns = [
+        column for schema in table.schemas() for column in schema if column.name in ("image", "images")
+    ]
+    kinds = [column.type.value_type if pa.types.is_list(column.type) else column.type for column in columns]
     return any(pa.types.is_struct(kind) or pa.types.is_binary(kind) for kind in kinds)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """Each row with its number from 1; of JSON lines, the number of the line."""
-    match path.suffix.lower():
-        case ".jsonl":
-            with path.open("rb") as lines:
-                for number, line in enumerate(lines, 1):
-                    if line.strip(b"\xef\xbb\xbf \t\r\n"):
-                        yield number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        case ".json":
-            yield from enumerate(_json_list(path), 1)
-        case _:
-            yield from enumerate(_parquet_rows(path), 1)
-
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    file = _parquet(path)
-    names = file.schema_arrow.names
-    if unused := sorted(set(names) - FIELDS):
-        log.info(UNUSED, path.name, ", ".join(unused))
-    batches = file.iter_batches(batch_size=BATCH, columns=[name for name in names if name in FIELDS])
-    while True:
-        try:
-            batch = next(batches, None)
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(f"data.path={path}: damaged parquet file ({error})") from error
-        if batch is None:
-            return
-        yield from batch.to_pylist()
-
-
-def _json_list(path: Path) -> list[Any]:
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:  # not UTF-8, or not JSON
-        raise UserError(
-            f"data.path={path}: not JSON ({error}); allowed: a list of objects; "
-            "a file of one object a line is named .jsonl"
-        ) from error
-    if not isinstance(rows, list):
-        raise UserError(f"data.path={path}: holds one {type(rows).__name__}; allowed: a list of objects")
-    return rows
-
-
-def _parquet(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"data.path={path}: not a parquet file ({error})") from error

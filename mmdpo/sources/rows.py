@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,10 @@ class BadRow(ValueError):
         self.reason = reason
 
 
+class Unfit(BadRow):
+    """A right row that is of no use here: counted like a wrong one, but never an error."""
+
+
 @dataclass(frozen=True)
 class Row:
     """A row whose texts are right. `image` is a name or an image file's bytes, `id` may be absent.
@@ -38,8 +43,8 @@ class Row:
     unused: frozenset[str]
 
 
-def parse(row: Any) -> Row:
-    """The row of a line of JSON (bytes) or of decoded fields; raises BadRow."""
+def fields(row: Any) -> dict[str, Any]:
+    """The fields of a line of JSON (bytes), or of what is decoded already; raises BadRow."""
     if isinstance(row, bytes):
         try:
             row = json.loads(row.decode("utf-8"))
@@ -48,27 +53,52 @@ def parse(row: Any) -> Row:
         except (ValueError, RecursionError) as error:
             raise BadRow("not JSON", f"{error}; allowed: one object a line") from error
     if not isinstance(row, dict):
-        raise BadRow("not an object", f"it is {_kind(row)}; allowed: {{prompt, chosen, rejected, ...}}")
+        raise BadRow("not an object", f"it is {kind(row)}; allowed: an object with named fields")
+    return row
+
+
+def converted(
+    rows: Iterator[tuple[int, Any]], convert: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Iterator[tuple[int, Any]]:
+    """Each row in another form, or in its place the BadRow that says why there is none."""
+    for number, row in rows:
+        try:
+            yield number, convert(fields(row))
+        except BadRow as error:
+            yield number, error
+
+
+def parse(row: Any) -> Row:
+    """The row of a line of JSON (bytes) or of decoded fields; raises BadRow."""
+    row = fields(row)
     asked = "question" if row.get("prompt") is None and row.get("question") is not None else "prompt"
     question, history = _prompt(row.get(asked), asked)
     chosen, rejected = (_answer(row.get(name), name) for name in ("chosen", "rejected"))
     if chosen.strip() == rejected.strip():
         raise BadRow("field 'rejected': equal to 'chosen'", "allowed: two different answers")
     unused = frozenset(row) - FIELDS
-    return Row(_id(row.get("id")), question, history, chosen, rejected, _image(row), unused)
+    return Row(identifier(row.get("id")), question, history, chosen, rejected, _image(row), unused)
 
 
-def _id(value: Any) -> str | None:
+def named(row: dict[str, Any]) -> str:
+    """The id of a row that must have one."""
+    if (value := identifier(row.get("id"))) is None:
+        raise BadRow("field 'id': missing", "allowed: text or an integer")
+    return value
+
+
+def identifier(value: Any) -> str | None:
+    """An id as text, or None where there is none."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise BadRow("field 'id': wrong type", f"it is {_kind(value)}; allowed: text or an integer")
-    return _text(str(value), "id", TEXT)
+        raise BadRow("field 'id': wrong type", f"it is {kind(value)}; allowed: text or an integer")
+    return text(str(value), "id", TEXT)
 
 
 def _prompt(value: Any, name: str) -> tuple[str, tuple[Exchange, ...]]:
     if not isinstance(value, list):
-        return _text(value, name, TURNS), ()
+        return text(value, name, TURNS), ()
     turns = [_turn(turn, name, TURNS) for turn in value]
     roles = [role for role, _ in turns]
     if roles != [("user", "assistant")[index % 2] for index in range(len(roles))] or len(roles) % 2 == 0:
@@ -83,7 +113,7 @@ def _prompt(value: Any, name: str) -> tuple[str, tuple[Exchange, ...]]:
 
 def _answer(value: Any, name: str) -> str:
     if not isinstance(value, list):
-        return _text(value, name, ANSWER)
+        return text(value, name, ANSWER)
     turns = [_turn(turn, name, ANSWER) for turn in value]
     if [role for role, _ in turns] != ["assistant"]:
         seen = ", ".join(role for role, _ in turns) or "none"
@@ -93,19 +123,20 @@ def _answer(value: Any, name: str) -> str:
 
 def _turn(turn: Any, name: str, allowed: str) -> tuple[str, str]:
     if not isinstance(turn, dict) or not isinstance(turn.get("role"), str):
-        raise BadRow(f"field {name!r}: wrong type", f"a turn is {_kind(turn)}; allowed: {allowed}")
+        raise BadRow(f"field {name!r}: wrong type", f"a turn is {kind(turn)}; allowed: {allowed}")
     content = turn.get("content")
     if isinstance(content, list):  # TRL's vision form: parts of text, and where the image stands
         parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
         content = "\n".join(str(part.get("text") or "") for part in parts)
-    return turn["role"], _text(content, name, allowed)
+    return turn["role"], text(content, name, allowed)
 
 
-def _text(value: Any, name: str, allowed: str) -> str:
+def text(value: Any, name: str, allowed: str) -> str:
+    """The value where it is text that can be used; `name` is its field."""
     if value is None:
         raise BadRow(f"field {name!r}: missing", f"allowed: {allowed}")
     if not isinstance(value, str):
-        raise BadRow(f"field {name!r}: wrong type", f"it is {_kind(value)}; allowed: {allowed}")
+        raise BadRow(f"field {name!r}: wrong type", f"it is {kind(value)}; allowed: {allowed}")
     if not value.strip():
         raise BadRow(f"field {name!r}: empty", f"allowed: {allowed}")
     try:
@@ -129,9 +160,9 @@ def _image(row: dict[str, Any]) -> str | bytes | None:
             raise BadRow(f"field {name!r}: missing", "allowed: an image with bytes or a path")
     if value is None or (isinstance(value, bytes) and value):
         return value
-    return _text(value, name, "the name of a file under data.image_root")
+    return text(value, name, "the name of a file under data.image_root")
 
 
-def _kind(value: Any) -> str:
+def kind(value: Any) -> str:
     names = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
     return "null" if value is None else names.get(type(value), type(value).__name__)

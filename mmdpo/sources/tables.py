@@ -1,0 +1,181 @@
+"""Rows of raw files, one at a time: JSON lines, a JSON list or parquet, alone or many in a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ijson  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mmdpo.errors import UserError
+from mmdpo.files import written_aside
+
+SUFFIXES = (".jsonl", ".json", ".parquet")
+BATCH = 64  # rows of a parquet file in memory at once; they may hold images
+BOM = b"\xef\xbb\xbf"
+SPACE = b" \t\r\n"
+LIST = "allowed: a list of objects; a file of one object a line is named .jsonl"
+OPENING = {b"{": "dict", b'"': "str", b"n": "null", b"t": "true", b"f": "false"}
+
+
+class Table:
+    """The rows of a file, or of all files of a folder; `key` is the setting that errors name.
+
+    Rows are numbered from 1, those of JSON lines by line; in a folder the numbers go on from file to file.
+    """
+
+    def __init__(self, path: Path, key: str, columns: Collection[str] | None = None) -> None:
+        self.files = files(path, key)
+        self._key = key
+        self._columns = columns
+        self._starts: list[tuple[int, Path]] = []  # the number before each file's first row
+
+    def rows(self) -> Iterator[tuple[int, Any]]:
+        """Each row with its number; those of JSON lines are bytes, the others decoded."""
+        self._starts = []
+        last = 0
+        for file in self.files:
+            start = last
+            self._starts.append((start, file))
+            for number, row in self._file_rows(file):
+                last = start + number
+                yield last, row
+
+    def place(self, number: int, named: bool = True) -> str:
+        """The file, unless it need not be named, and the number in it of a row that `rows` gave."""
+        start, file = [entry for entry in self._starts if entry[0] < number][-1]
+        return (f"{file.name} " if named else "") + f"row {number - start}"
+
+    def names(self) -> set[str]:
+        """The columns of the parquet files."""
+        return {name for schema in self.schemas() for name in schema.names}
+
+    def schemas(self) -> Iterator[pa.Schema]:
+        for file in self.files:
+            if file.suffix.lower() == ".parquet":
+                with _parquet(file, self._key) as opened:
+                    yield opened.schema_arrow
+
+    def _file_rows(self, file: Path) -> Iterator[tuple[int, Any]]:
+        try:
+            match file.suffix.lower():
+                case ".jsonl":
+                    yield from _lines(file)
+                case ".json":
+                    yield from enumerate(_list(file, self._key), 1)
+                case _:
+                    yield from enumerate(_parquet_rows(file, self._key, self._columns), 1)
+        except PermissionError as error:
+            raise UserError(f"{self._key}={file}: not readable ({error})") from error
+
+
+def rows(path: Path, key: str, columns: Collection[str] | None = None) -> Iterator[tuple[int, Any]]:
+    """The rows of a file or a folder with their numbers; of parquet files only `columns` are read."""
+    return Table(path, key, columns).rows()
+
+
+def files(path: Path, key: str) -> list[Path]:
+    """The file itself, or the files of a folder that can be read, by name."""
+    allowed = ", ".join(SUFFIXES)
+    if path.is_dir():
+        # Hidden files are what others are still writing, or what a desktop left.
+        found = sorted(
+            file
+            for file in path.iterdir()
+            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+        )
+        if not found:
+            raise UserError(f"{key}={path}: a folder without files to read; allowed: files with {allowed}")
+        return found
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{key}={path}: suffix {path.suffix!r}; allowed: {allowed}, or a folder of them")
+    if not path.is_file():
+        raise UserError(f"{key}={path}: no such file; type {key}=FILE")
+    return [path]
+
+
+def write(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+    """Write rows as JSON lines or as a JSON list, by the path's suffix; returns how many there were."""
+    if path.suffix.lower() not in (".json", ".jsonl"):
+        raise UserError(f"{path}: suffix {path.suffix!r}; allowed: .json, .jsonl")
+    listed = path.suffix.lower() == ".json"
+    count = 0
+    with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as out:
+        if listed:
+            out.write("[")
+        for row in rows:
+            if listed:
+                out.write(",\n" if count else "\n")
+            out.write(json.dumps(row, ensure_ascii=False))
+            if not listed:
+                out.write("\n")
+            count += 1
+        if listed:
+            out.write("\n]\n")
+    return count
+
+
+def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip(BOM + SPACE):
+                yield number, line.removeprefix(BOM) if number == 1 else line
+
+
+def _list(file: Path, key: str) -> Iterator[Any]:
+    with file.open("rb") as content:
+        first = _first(content)
+        if first in OPENING:
+            raise UserError(f"{key}={file}: holds one {OPENING[first]}; {LIST}")
+        items = ijson.items(content, "item", use_float=True)
+        while True:
+            try:
+                row = next(items)
+            except StopIteration:
+                return
+            except (ijson.JSONError, ValueError) as error:  # not JSON, or not UTF-8
+                raise UserError(f"{key}={file}: not JSON, or torn ({_shown(error)}); {LIST}") from error
+            yield row
+
+
+def _first(content: BinaryIO) -> bytes:
+    """The first byte that says something; what follows is read from there."""
+    start = len(BOM) if content.read(len(BOM)) == BOM else 0
+    content.seek(start)
+    while (byte := content.read(1)) and byte in SPACE:
+        start += 1
+    content.seek(start)
+    return byte
+
+
+def _shown(error: Exception) -> str:
+    """The parser's words without the drawing of the place below them."""
+    words = error.args[0] if error.args else error
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
+    return " ".join(text.split("\n", 1)[0].split()) or type(error).__name__
+
+
+def _parquet_rows(file: Path, key: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
+    with _parquet(file, key) as opened:
+        names = [name for name in opened.schema_arrow.names if columns is None or name in columns]
+        batches = opened.iter_batches(batch_size=BATCH, columns=names)
+        while True:
+            try:
+                batch = next(batches, None)
+                decoded = [] if batch is None else batch.to_pylist()
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                raise UserError(f"{key}={file}: damaged parquet file ({error})") from error
+            if batch is None:
+                return
+            yield from decoded
+
+
+def _parquet(file: Path, key: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{key}={file}: not a parquet file ({error}); allowed: a whole one") from error
