@@ -108,7 +108,9 @@ def _of_judge(config: Config) -> dict[str, Any]:
 
 def _build_settings(config: Config) -> dict[str, Any]:
     train_on = config.method.train_on
-    rule = {"pairs": asdict(config.pairs), "seed": config.data.seed} if train_on is TrainOn.pairs else {}
+    rule: dict[str, Any] = {}
+    if train_on is TrainOn.pairs:
+        rule = {**asdict(config.pairs), "rule": config.pairs.rule.value, "seed": config.data.seed}
     return {"train_on": train_on.value, "code": source_fingerprint("mmdpo.methods"), **rule}
 
 

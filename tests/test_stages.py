@@ -1,15 +1,21 @@
 """The data stages, from prompts to pairs: deterministic, chained, and clear about what is missing."""
 
+import csv
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mmdpo.compose import compose_config
-from mmdpo.config import Stage
-from mmdpo.data_stages import DATA_STAGES, describe_data, made, pipeline, training_set
+from mmdpo.config import OnBadRow, Stage
+from mmdpo.data_stages import DATA_STAGES, describe_data, made, pipeline
 from mmdpo.errors import UserError
+from mmdpo.files import read_json
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, SftExample, read_records
+from mmdpo.sources.pairs import read_pairs
 from mmdpo.stages import run_data_stage
+from mmdpo.training_sets import training_set
 
 SMALL = ["data.prompts=24", "data.sampling.batch_size=8", "data.sampling.max_new_tokens=16"]
 
@@ -49,7 +55,9 @@ def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
     assert {len(annotation.ratings) for annotation in annotations} == {4}
     assert 0 < len(pairs) < len(ids)
     assert [pair.id for pair in pairs] == [id_ for id_ in ids if id_ in {pair.id for pair in pairs}]
-    assert training_set(config).counts == {"prompts": 24, "pairs": len(pairs)}
+    counts = training_set(config).counts
+    assert (counts["prompts"], counts["rated"], counts["pairs"]) == (24, 24, len(pairs))
+    assert counts["pairs"] + counts.get("tied", 0) + counts.get("too_close", 0) == 24
 
 
 @pytest.mark.parametrize(
@@ -58,18 +66,31 @@ def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
         ("data.seed=1", 4),
         ("data.sampling.temperature=0.9", 3),
         ("judge=longer", 2),
-        ("method.pair_margin=3", 1),
+        ("pairs.margin=3", 1),
+        ("pairs.rule=all", 1),
         ("train.epochs=2", 0),
         ("data.sampling.batch_size=2", 0),
     ],
 )
 def test_a_setting_remakes_its_stage_and_the_later_ones(override, remade):
     before, after = (
-        [DATA_STAGES[stage].key(compose_config([*SMALL, *more])) for stage in pipeline(compose_config([]))]
+        [made(compose_config([*SMALL, *more]), stage) for stage in pipeline(compose_config([]))]
         for more in ([], [override])
     )
     changed = [one != two for one, two in zip(before, after, strict=True)]
     assert changed == [False] * (4 - remade) + [True] * remade
+
+
+def test_what_comes_out_the_same_is_made_no_further(tmp_path, monkeypatch):
+    """Prompts from other code, a touched file, a judge asked again: the later stages look at content."""
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
+    config = compose_config(SMALL)
+    before = [made(config, stage) for stage in pipeline(config)]
+    step = DATA_STAGES[Stage.prompts]
+    other = replace(step, settings=lambda config: {**step.settings(config), "code": "newer"})
+    monkeypatch.setitem(DATA_STAGES, Stage.prompts, other)
+    after = [made(config, stage) for stage in pipeline(config)]
+    assert before[0] != after[0] and before[1:] == after[1:]
 
 
 def test_a_stage_alone_names_the_one_before_it(tmp_path, monkeypatch):
@@ -138,14 +159,12 @@ def test_the_sets_of_all_methods_are_made_of_the_same_completions(tmp_path, monk
     ],
 )
 def test_pairs_do_not_depend_on_what_is_done_with_them(overrides):
-    key = DATA_STAGES[Stage.build].key
-    assert key(compose_config([*SMALL, *overrides])) == key(compose_config(SMALL))
+    assert made(compose_config([*SMALL, *overrides]), Stage.build) == made(compose_config(SMALL), Stage.build)
 
 
 def test_what_is_asked_for_when_measured_does_not_remake_steerlms_examples():
-    key = DATA_STAGES[Stage.build].key
-    one, other = (["method=steerlm", *more] for more in ([], ["method.attributes.verbosity=1"]))
-    assert key(compose_config(one)) == key(compose_config(other))
+    one, other = ([*SMALL, "method=steerlm", *more] for more in ([], ["method.attributes.verbosity=1"]))
+    assert made(compose_config(one), Stage.build) == made(compose_config(other), Stage.build)
 
 
 def test_sft_learns_the_chosen_answers_of_own_pairs(tmp_path):
@@ -163,3 +182,45 @@ def test_own_pairs_have_no_data_stages(tmp_path):
         run_data_stage(config, Stage.build)
     assert not list(describe_data(config, Stage.experiment))
     assert training_set(config).counts == {"rows": 1, "pairs": 1}
+
+
+def test_a_card_says_what_a_set_was_made_of(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
+    card = read_json(made(compose_config([*SMALL, "pairs.margin=1"]), Stage.build) / "card.json")
+    (annotations,) = card["made_of"]
+    (completions,) = annotations["made_of"]
+    (prompts,) = completions["made_of"]
+    assert (annotations["facts"]["judge"], annotations["facts"]["scored"]) == ("oracle", 24)
+    assert annotations["facts"]["rubric"] == "helpsteer_1"
+    assert (completions["facts"]["completions"], prompts["facts"]["prompts"]) == (96, 24)
+    assert card["facts"]["counts"]["pairs"] > 0
+
+
+def test_sets_are_written_for_other_trainers_too():
+    pairs = made(compose_config(SMALL), Stage.build)
+    again = [*read_pairs(pairs / "llava_dpo.json", made(compose_config(SMALL), Stage.prompts),
+                         OnBadRow.error, pairs, "authors").pairs]  # fmt: skip
+    assert again == list(read_records(pairs / "examples.jsonl", PreferencePair))
+
+
+def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
+    file = tmp_path / "pairs.jsonl"
+    rows = [
+        {"id": str(n), "prompt": "Why?", "chosen": "So it is. " * (1 + n), "rejected": "No."}
+        for n in range(12)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = ["data=pairs", f"data.path={file}", "stage=annotate"]
+    with pytest.raises(UserError, match="judge=oracle"):
+        run_data_stage(compose_config(line), Stage.annotate)
+    config = compose_config([*line, "judge=longer"])
+    assert [text.split(":")[0] for text in describe_data(config, Stage.annotate)] == ["annotations"]
+    run_data_stage(config, Stage.annotate)
+    with (made(config, Stage.annotate) / "differences.csv").open() as table:
+        found = list(csv.DictReader(table))
+    assert len(found) == 12 and {row["preference"] for row in found} == {"1", "2"}
+    for row in found:  # the judge prefers the longer answer, which is the chosen one
+        gap = int(row["helpfulness"]) + int(row["correctness"])
+        assert gap > 0 if row["preference"] == "1" else gap < 0
+    assert "merit by place shown" in capsys.readouterr().out

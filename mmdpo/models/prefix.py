@@ -1,4 +1,4 @@
-"""Image and prompt through the model once for several answers: the keys and values of the prefix, repeated."""
+"""Image and prompt through the model once for several answers: their keys and values, repeated."""
 
 from __future__ import annotations
 

@@ -81,6 +81,7 @@ class ServedModel:
             return None
         except (Temporary, DayIsOver) as failure:
             raise Stopped(
-                f"the server does not answer ({failure.reason}); what it answered is kept. Run the same line again."
+                f"the server does not answer ({failure.reason}); what it answered is kept. Run the same line "
+                "again."
             ) from failure
         return answer.text.strip()

@@ -66,8 +66,8 @@ class Chat:
             return Declined("image_refused")
         if status < 500:
             return UserError(
-                f"{host} refuses the request: {message}. Look at {self._key}.model={self._model} and the other "
-                f"settings of {self._key}"
+                f"{host} refuses the request: {message}. Look at {self._key}.model={self._model} and "
+                f"{self._key}.*"
             )
         return Temporary(f"server error {status}", wait)
 

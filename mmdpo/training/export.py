@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdpo.files import written_aside
+from mmdpo.models.adapter import merged
 from mmdpo.models.loading import load_processor
 from mmdpo.models.quiet import quiet
 
 if TYPE_CHECKING:
-
     from mmdpo.config import ModelConfig
 
 
