@@ -1,4 +1,4 @@
-"""Prompts of LRV-Instruction (Liu et al., 2023): questions about Visual Genome's photographs, some with traps."""
+"""Prompts of LRV-Instruction (Liu et al., 2023): questions about photographs of Visual Genome."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ def prompt(row: Any) -> Prompt:
     """The question of a row `{image_id, question, answer, task}`; raises BadRow."""
     row = fields(row)
     value = row.get("image_id")
+    reason = "missing" if value is None else "wrong type"
     if value is None or isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise BadRow(
-            "field 'image_id': missing or wrong", f"it is {kind(value)}; allowed: text or an integer"
-        )
+        raise BadRow(f"field 'image_id': {reason}", f"it is {kind(value)}; allowed: text or an integer")
     image = text(str(value), "image_id", TEXT)
     question = text(row.get("question"), "question", TEXT)
     category = row.get("task")

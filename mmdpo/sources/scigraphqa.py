@@ -11,6 +11,7 @@ from mmdpo.records import Prompt
 from mmdpo.sources.rows import BadRow, fields, kind, named, text
 
 COLUMNS = frozenset({"id", "image_file", "q_a_pairs"})
+PAIRS = "[[question, answer], ...] with non-empty text"
 
 
 def prompt(row: Any) -> Prompt:
@@ -21,11 +22,9 @@ def prompt(row: Any) -> Prompt:
         raise BadRow("no question", "allowed: 'q_a_pairs' with one [question, answer] at least")
     if not isinstance(asked, list) or not isinstance(asked[0], list) or not asked[0]:
         seen = asked[0] if isinstance(asked, list) else asked
-        raise BadRow(
-            "field 'q_a_pairs': wrong type", f"it is {kind(seen)}; allowed: [[question, answer], ...]"
-        )
+        raise BadRow("field 'q_a_pairs': wrong type", f"it is {kind(seen)}; allowed: {PAIRS}")
     return Prompt(
         id=named(row),
-        question=text(asked[0][0], "q_a_pairs", "[[question, answer], ...] with non-empty text"),
+        question=text(asked[0][0], "q_a_pairs", PAIRS),
         image=text(row.get("image_file"), "image_file", "the name of a file under the image root"),
     )

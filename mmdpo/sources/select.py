@@ -138,7 +138,8 @@ def _with_image(prompt: Prompt, source: Source) -> Prompt:
         return prompt
     if source.image_root is None:
         raise UserError(
-            f"{source.key}: rows name images ({prompt.image!r} is the first); type {source.key}.image_root=DIR"
+            f"{source.key}: rows name images ({prompt.image!r} is the first); "
+            f"type {source.key}.image_root=DIR"
         )
     try:
         path = inside(source.image_root, prompt.image)
@@ -180,10 +181,10 @@ def _enough(source: Source, found: int, kept: int, overflowed: bool) -> None:
         return
     if source.count is not None and found >= source.count:
         return
-    after = f" after data.sources.{source.name}.offset={source.offset}" if source.offset else ""
+    after = f" after {source.key}.offset={source.offset}" if source.offset else ""
     if overflowed:
         raise UserError(
-            f"{source.key}: too many images of {source.image_root} are damaged, {found} rows are left{after}; "
+            f"{source.key}: too many damaged images in {source.image_root}: {found} rows are left{after}; "
             f"mend the images, or type {source.key}.count={found}"
         )
     if not found:
