@@ -83,6 +83,8 @@ def _no_answer(error: openai.APIStatusError, model: str, has_image: bool) -> NoA
         return UserError(f"{error.request.url.host} refuses the key ({message}); set another in its variable")
     if error.status_code == 404:
         return UserError(f"judge.model={model}: {error.request.url.host} knows no such model ({message})")
+    if body.get("code") == "content_filter":
+        return Declined("prompt_blocked_content_filter")
     if error.status_code in (400, 413, 422) and has_image and "image" in message.lower():
         return Declined("image_refused")
     if error.status_code < 500:
