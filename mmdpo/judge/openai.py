@@ -6,11 +6,12 @@ import base64
 from typing import Any
 
 import openai
+from openai.types.chat import ChatCompletion
 
 from mmdpo.config import JudgeConfig
 from mmdpo.errors import UserError
 from mmdpo.judge.client import Answer, DayIsOver, Declined, NoAnswer, Temporary
-from mmdpo.judge.keys import api_key
+from mmdpo.judge.keys import api_key, without_key
 from mmdpo.judge.photograph import photograph
 from mmdpo.judge.request import Request, schema
 
@@ -49,11 +50,13 @@ class OpenAIJudge:
                 **structured,
             )
         except openai.APIStatusError as error:
-            raise _no_answer(error, self.model, request.image is not None) from None
+            raise _no_answer(error, judge, request.image is not None) from None
         except openai.APIConnectionError as error:
             raise Temporary(f"unreachable ({type(error).__name__})") from None
         except (openai.OpenAIError, UnicodeDecodeError, ValueError) as error:
             raise Temporary(f"garbled reply ({type(error).__name__})") from None
+        if not isinstance(reply, ChatCompletion):  # the SDK hands on what is no JSON, such as a proxy's page
+            raise Temporary("garbled reply (no JSON)")
         return _answer(reply, note)
 
 
@@ -72,9 +75,9 @@ def _answer(reply: Any, note: str | None) -> Answer:
     )
 
 
-def _no_answer(error: openai.APIStatusError, model: str, has_image: bool) -> NoAnswer | UserError:
+def _no_answer(error: openai.APIStatusError, judge: JudgeConfig, has_image: bool) -> NoAnswer | UserError:
     body = error.body if isinstance(error.body, dict) else {}
-    message = str(body.get("message", ""))[:300]
+    message = without_key(str(body.get("message", "")), judge.api_key)[:300]
     if error.status_code == 429 and body.get("code") == "insufficient_quota":
         return DayIsOver("insufficient_quota")
     if error.status_code in (408, 409, 429):
@@ -82,13 +85,17 @@ def _no_answer(error: openai.APIStatusError, model: str, has_image: bool) -> NoA
     if error.status_code in (401, 403):
         return UserError(f"{error.request.url.host} refuses the key ({message}); set another in its variable")
     if error.status_code == 404:
-        return UserError(f"judge.model={model}: {error.request.url.host} knows no such model ({message})")
+        return UserError(
+            f"judge.model={judge.model}: {error.request.url.host} knows no such model ({message})"
+        )
     if body.get("code") == "content_filter":
         return Declined("prompt_blocked_content_filter")
     if error.status_code in (400, 413, 422) and has_image and "image" in message.lower():
         return Declined("image_refused")
     if error.status_code < 500:
-        return UserError(f"the judge refuses the request: {message}. Look at judge.model={model} and judge.*")
+        return UserError(
+            f"the judge refuses the request: {message}. Look at judge.model={judge.model} and judge.*"
+        )
     return Temporary(f"server error {error.status_code}", _seconds(error.response.headers.get("retry-after")))
 
 

@@ -107,17 +107,12 @@ class FakeOpenAI(Rehearsal):
 
 def _parts(body: dict[str, Any]) -> tuple[str, list[str]]:
     """All text of a request, and its images' addresses."""
-    texts: list[str] = []
-    images: list[str] = []
+    parts: list[dict[str, Any]] = []
     for message in body.get("messages") or []:
-        content: Any = message.get("content") or ""
-        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        for part in parts:
-            if part.get("type") == "image_url":
-                images.append(str(part["image_url"]["url"]))
-            elif part.get("text"):
-                texts.append(part["text"])
-    return "\n".join(texts), images
+        content = message.get("content") or ""
+        parts += [{"type": "text", "text": content}] if isinstance(content, str) else content
+    images = [str(part["image_url"]["url"]) for part in parts if part.get("type") == "image_url"]
+    return "\n".join(part["text"] for part in parts if part.get("text")), images
 
 
 def _response(body: dict[str, Any], text: str, images: int, name: str, model: str) -> dict[str, Any]:

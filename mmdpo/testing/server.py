@@ -25,10 +25,11 @@ from mmdpo.errors import UserError
 from mmdpo.testing.faults import GOOD, Faults
 from mmdpo.testing.replies import completions, digest
 
-TRANSPORT = ("slow", "dropped", "non_utf8")
+TRANSPORT = ("slow", "dropped", "non_utf8", "html")
 ANSWERS = (GOOD, "slow", "fenced", "prose")
 """Calls after which the judge has been paid and its reply can be read."""
 SLOW_SECONDS = 5.0
+PAGE = b"<html><body>Please log in to this network.</body></html>"
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ class Rehearsal(ThreadingHTTPServer):
 
     def spoilt(self, reply: Reply, name: str) -> Reply:
         """A sound reply after a fault of transport; the second of a kind is spoilt in the middle."""
+        if name == "html":
+            return Reply(content=PAGE, headers={"content-type": "text/html"})
         if name not in ("dropped", "non_utf8"):
             return reply
         with self.lock:
