@@ -14,7 +14,7 @@ from mmdpo.config import JudgeConfig
 from mmdpo.errors import UserError
 from mmdpo.judge.request import Request, schema
 from mmdpo.services.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
-from mmdpo.services.keys import api_key
+from mmdpo.services.keys import api_key, without_key
 from mmdpo.services.photograph import photograph
 
 UNREACHABLE = (httpx.HTTPError, httpx2.HTTPError, ConnectionError, TimeoutError)
@@ -56,7 +56,7 @@ class GeminiJudge:
                 model=self.model, contents=types.Content(role="user", parts=parts), config=settings
             )
         except errors.APIError as error:
-            raise no_answer(error.code, error.details, self.model, request.image is not None) from None
+            raise no_answer(error.code, error.details, judge, request.image is not None) from None
         except UNREACHABLE as error:
             raise Temporary(f"unreachable ({type(error).__name__})") from None
         except GARBLED as error:
@@ -84,10 +84,10 @@ def _answer(reply: types.GenerateContentResponse, note: str | None) -> Answer:
     return Answer(text, tokens_in, tokens_out, note, cut=finish == "MAX_TOKENS")
 
 
-def no_answer(code: int, details: Any, model: str, has_image: bool) -> NoAnswer | UserError:
+def no_answer(code: int, details: Any, judge: JudgeConfig, has_image: bool) -> NoAnswer | UserError:
     """What an error of Google's API means; the same for both of its SDKs. `details` is the reply's JSON."""
     error = details.get("error", details) if isinstance(details, dict) else {}
-    message = str(error.get("message", ""))[:300]
+    message = without_key(str(error.get("message", "")), judge.api_key)[:300]
     listed = [entry for entry in error.get("details", []) if isinstance(entry, dict)]
     reasons = {entry.get("reason") for entry in listed}
     if code == 429:
@@ -99,12 +99,14 @@ def no_answer(code: int, details: Any, model: str, has_image: bool) -> NoAnswer 
         return UserError(f"Gemini refuses the key: {message}. Set the environment variable of another.")
     if code == 404:
         return UserError(
-            f"judge.model={model}: Gemini knows no such model ({message}); type judge.model=NAME"
+            f"judge.model={judge.model}: Gemini knows no such model ({message}); type judge.model=NAME"
         )
     if code == 400 and has_image and "image" in message.lower():
         return Declined("image_refused")
     if code == 400:
-        return UserError(f"Gemini refuses the request: {message}. Look at judge.model={model} and judge.*")
+        return UserError(
+            f"Gemini refuses the request: {message}. Look at judge.model={judge.model} and judge.*"
+        )
     return Temporary(f"server error {code}", _delay(listed))
 
 

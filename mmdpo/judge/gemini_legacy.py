@@ -38,6 +38,7 @@ class LegacyGeminiJudge:
     def ask(self, request: Request, text: str) -> Answer:
         """One call. Raises as mmdpo.judge.client.Client says."""
         from google.api_core import exceptions
+        from google.protobuf.json_format import ParseError
 
         judge, note = self.judge, None
         contents: list[Any] = [text]
@@ -59,9 +60,8 @@ class LegacyGeminiJudge:
                 request_options={"timeout": judge.timeout, "retry": None},
             )
         except exceptions.GoogleAPICallError as error:
-            body = _body(error)
-            raise no_answer(int(error.code or 500), body, judge.model or "", bool(request.image)) from None
-        except (OSError, ValueError) as error:
+            raise no_answer(int(error.code or 500), _body(error), judge, bool(request.image)) from None
+        except (OSError, ValueError, ParseError) as error:
             raise Temporary(f"unreachable ({type(error).__name__})") from None
         return _answer(reply, note)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import openai
+from openai.types.chat import ChatCompletion
 
 from mmdpo.errors import UserError
 from mmdpo.services.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
@@ -20,7 +21,7 @@ class Chat:
     """
 
     def __init__(self, key: str, model: str, base_url: str | None, secret: str, timeout: float) -> None:
-        self._key, self._model = key, model
+        self._key, self._model, self._secret = key, model, secret
         self._client = openai.OpenAI(api_key=secret, base_url=base_url, timeout=timeout, max_retries=0)
 
     def ask(
@@ -48,11 +49,14 @@ class Chat:
             raise Temporary(f"unreachable ({type(error).__name__})") from None
         except (openai.OpenAIError, UnicodeDecodeError, ValueError) as error:
             raise Temporary(f"garbled reply ({type(error).__name__})") from None
+        if not isinstance(reply, ChatCompletion):  # the SDK hands on what is no JSON, such as a proxy's page
+            raise Temporary("garbled reply (no JSON)")
         return _answer(reply, note)
 
     def _no_answer(self, error: openai.APIStatusError, has_image: bool) -> NoAnswer | UserError:
         body = error.body if isinstance(error.body, dict) else {}
-        message, status = str(body.get("message", ""))[:300], error.status_code
+        message, status = str(body.get("message", "")), error.status_code
+        message = message.replace(self._secret, "***")[:300]  # some repeat the key that they refuse
         host, wait = error.request.url.host, _seconds(error.response.headers.get("retry-after"))
         if status == 429 and body.get("code") == "insufficient_quota":
             return DayIsOver("insufficient_quota")
@@ -62,6 +66,8 @@ class Chat:
             return UserError(f"{host} refuses the key ({message}); set another in its variable")
         if status == 404:
             return UserError(f"{self._key}.model={self._model}: {host} knows no such model ({message})")
+        if body.get("code") == "content_filter":
+            return Declined("prompt_blocked_content_filter")
         if status in (400, 413, 422) and has_image and "image" in message.lower():
             return Declined("image_refused")
         if status < 500:

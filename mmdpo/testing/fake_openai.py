@@ -1,0 +1,153 @@
+"""A rehearsal of an OpenAI-compatible service: `python -m mmdpo.testing.fake_openai`.
+
+As a judge it rates longer answers higher; any other request gets a short answer that its text, its seed
+and its place among the `n` answers decide.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from mmdpo.testing.replies import FORMS, reply_to
+from mmdpo.testing.server import (
+    Call,
+    Rehearsal,
+    Reply,
+    run_server,
+    serving,
+    tokens,
+    wrong_image,
+    wrong_schema,
+)
+
+CHAT = ("/v1/chat/completions", "/chat/completions")
+MODELS = ("/v1/models", "/models")
+MODEL = "rehearsal"
+IMAGE_TOKENS = 85
+MOST = 128  # answers a call
+RETRY_AFTER = "0.2"
+LINE = "python launch.py stage=annotate judge=openai judge.base_url={url} judge.model=rehearsal"
+
+ERRORS: dict[str, tuple[int, str, str, str | None]] = {
+    "throttled": (429, "Rate limit reached. Please try again in 200ms.", "requests", "rate_limit_exceeded"),
+    "daily_quota": (429, "You exceeded your current quota.", "insufficient_quota", "insufficient_quota"),
+    "busy": (503, "The engine is currently overloaded.", "server_error", None),
+    "bad_key": (401, "Incorrect API key provided: {key}.", "invalid_request_error", "invalid_api_key"),
+    "no_key": (401, "You didn't provide an API key.", "invalid_request_error", None),
+    "unknown_model": (404, "The model `{model}` does not exist.", "invalid_request_error", "model_not_found"),
+    "image_refused": (400, "You uploaded an unsupported image.", "invalid_request_error", "invalid_image"),
+    "prompt_blocked": (400, "The prompt was filtered.", "invalid_request_error", "content_filter"),
+    "invalid": (400, "{why}", "invalid_request_error", None),
+    "no_address": (404, "Invalid URL.", "invalid_request_error", None),
+}
+"""Status, message, type and code. That of a bad key repeats the key, as careless proxies do."""
+
+
+class FakeOpenAI(Rehearsal):
+    """Answers chat completions."""
+
+    known = (
+        *("throttled", "daily_quota", "insufficient_quota", "busy", "bad_key", "unknown_model"),
+        *("image_refused", "prompt_blocked", "content_filter", "refusal", "length", *FORMS),
+    )
+
+    @property
+    def url(self) -> str:
+        """What judge.base_url is to be."""
+        return f"{self.origin}/v1"
+
+    def reply(self, call: Call) -> Reply:
+        """The response to a call."""
+        key = call.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if not key:
+            self.complain("no key in Authorization")
+            return self._error("no_key")
+        if call.path in MODELS:
+            return Reply(content={"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+        if call.path not in CHAT or call.method != "POST":
+            return self._error("no_address")
+        text, images = _parts(call.body)
+        model = str(call.body.get("model") or "")
+        wrong = self._wrong(call.body, text, images, model)
+        if wrong:
+            self.complain(wrong)
+            return self._error("invalid", why=wrong)
+        name = self.fault(text, bool(images))
+        name = {"insufficient_quota": "daily_quota", "length": "truncated"}.get(name, name)
+        if name in ERRORS:
+            return self._error(name, model=model, key=key)
+        return self.spoilt(Reply(content=_response(call.body, text, len(images), name, model)), name)
+
+    def _wrong(self, body: dict[str, Any], text: str, images: list[str], model: str) -> str | None:
+        if not text or not model:
+            return "there is no text" if model else "there is no model"
+        answers = body.get("n") or 1
+        if not isinstance(answers, int) or not 1 <= answers <= MOST:
+            return f"n is no number from 1 to {MOST}"
+        form = body.get("response_format") or {}
+        if form.get("type") == "json_schema":
+            self.count_schema()
+            if found := wrong_schema((form.get("json_schema") or {}).get("schema"), text):
+                return found
+        for url in images:
+            kind, _, data = url.removeprefix("data:").partition(";base64,")
+            if found := wrong_image(data, kind):
+                return found
+        return None
+
+    def _error(self, name: str, **words: str) -> Reply:
+        status, message, kind, code = ERRORS[name]
+        headers = {"retry-after": RETRY_AFTER} if name == "throttled" else {}
+        error = {"message": message.format(**words), "type": kind, "param": None, "code": code}
+        return Reply(status, {"error": error}, headers)
+
+
+def _parts(body: dict[str, Any]) -> tuple[str, list[str]]:
+    """All text of a request, and its images' addresses."""
+    parts: list[dict[str, Any]] = []
+    for message in body.get("messages") or []:
+        content = message.get("content") or ""
+        parts += [{"type": "text", "text": content}] if isinstance(content, str) else content
+    images = [str(part["image_url"]["url"]) for part in parts if part.get("type") == "image_url"]
+    return "\n".join(part["text"] for part in parts if part.get("text")), images
+
+
+def _response(body: dict[str, Any], text: str, images: int, name: str, model: str) -> dict[str, Any]:
+    """A chat completion; without a temperature all answers are the same."""
+    paid = tokens(text) + IMAGE_TOKENS * images
+    choices, spent = [], 0
+    for index in range(body.get("n") or 1):
+        salt = f"{body.get('seed', 0)} {index}" if body.get("temperature", 1) else ""
+        message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
+        finish = {"truncated": "length", "content_filter": "content_filter"}.get(name, "stop")
+        if name == "refusal":
+            message["refusal"] = "I'm sorry, I cannot assist with that request."
+        elif name != "content_filter":
+            message["content"] = reply_to(text, name, salt)
+        spent += tokens(message["content"] or "")
+        choices.append({"index": index, "message": message, "logprobs": None, "finish_reason": finish})
+    return {
+        "id": "chatcmpl-rehearsal",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": choices,
+        "usage": {"prompt_tokens": paid, "completion_tokens": spent, "total_tokens": paid + spent},
+    }
+
+
+def fake_openai(faults: str = "", **more: Any) -> AbstractContextManager[FakeOpenAI]:
+    """A running server for a `with` block; the rest is FakeOpenAI's."""
+    return serving(FakeOpenAI(faults, **more))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it as a program."""
+    return run_server(FakeOpenAI, 8901, LINE, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

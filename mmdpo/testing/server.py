@@ -1,0 +1,310 @@
+"""What the rehearsal servers share: a loopback HTTP server, its log, its faults of transport."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import io
+import json
+import sys
+import threading
+import time
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from mmdpo.errors import UserError
+from mmdpo.testing.faults import GOOD, Faults
+from mmdpo.testing.replies import completions, digest
+
+TRANSPORT = ("slow", "dropped", "non_utf8", "html")
+ANSWERS = (GOOD, "slow", "fenced", "prose")
+"""Calls after which the judge has been paid and its reply can be read."""
+SLOW_SECONDS = 5.0
+PAGE = b"<html><body>Please log in to this network.</body></html>"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request as it came; `headers` has small letters."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A response; `content` is JSON, or bytes as they are. `sent` is the share that leaves the server."""
+
+    status: int = 200
+    content: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    sent: float = 1.0
+
+
+class Rehearsal(ThreadingHTTPServer):
+    """Listens on 127.0.0.1 alone; keeps a log of what it answered and of what was wrong with requests.
+
+    `answered` counts the answers a prompt got that could be read, `seen` how each call fared, `complaints`
+    lists what the real service would have objected to, `schemas` counts the calls that asked for a schema.
+    """
+
+    daemon_threads = True
+    known: Sequence[str] = ()
+
+    def __init__(
+        self,
+        faults: str = "",
+        port: int = 0,
+        seed: int = 0,
+        slow_seconds: float = SLOW_SECONDS,
+        requests_a_day: int | None = None,
+    ) -> None:
+        self.faults = Faults(faults, [*self.known, *TRANSPORT], seed)
+        self.slow_seconds, self.requests_a_day = slow_seconds, requests_a_day
+        self.answered: Counter[str] = Counter()
+        self.complaints: list[str] = []
+        self.schemas = 0
+        self.held = threading.Event()
+        self._hold_after: int | None = None
+        self._let_go = threading.Event()
+        self._today, self._day_is_over = 0, False
+        self._variants: Counter[str] = Counter()
+        self.lock = threading.Lock()
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            raise UserError(f"--port {port}: {error.strerror or error}; type another") from error
+
+    @abstractmethod
+    def reply(self, call: Call) -> Reply:
+        """The response to a call."""
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def url(self) -> str:
+        """What judge.base_url is to be."""
+        return self.origin
+
+    @property
+    def seen(self) -> Counter[str]:
+        """How many calls met which fault, or went well."""
+        return self.faults.met
+
+    def new_day(self) -> None:
+        """The quota of the day is fresh again."""
+        with self.lock:
+            self._today, self._day_is_over = 0, False
+
+    def hold(self, after: int) -> None:
+        """Once so many more prompts were answered, calls hang; `held` tells of the first."""
+        with self.lock:
+            self._hold_after = self.answered.total() + after
+        self.held.clear()
+        self._let_go = threading.Event()
+
+    def let_go(self) -> None:
+        """Close what hangs without an answer, and go on answering."""
+        with self.lock:
+            self._hold_after = None
+        self._let_go.set()
+
+    def complain(self, text: str) -> None:
+        """Note what a request did wrong."""
+        with self.lock:
+            self.complaints.append(text)
+
+    def count_schema(self) -> None:
+        """Note a call that asked for a reply by schema."""
+        with self.lock:
+            self.schemas += 1
+
+    def fault(self, text: str, has_image: bool) -> str:
+        """What befalls a call for `text`; an answer is noted before it leaves."""
+        name = self._quota() or self.faults.next(text, has_image)
+        with self.lock:
+            if name in ("daily_quota", "insufficient_quota"):
+                self._day_is_over = True
+            if name in ANSWERS:
+                self.answered[digest(text)] += 1
+        if name == "slow":
+            time.sleep(self.slow_seconds)
+        return name
+
+    def spoilt(self, reply: Reply, name: str) -> Reply:
+        """A sound reply after a fault of transport; the second of a kind is spoilt in the middle."""
+        if name == "html":
+            return Reply(content=PAGE, headers={"content-type": "text/html"})
+        if name not in ("dropped", "non_utf8"):
+            return reply
+        with self.lock:
+            midway = self._variants[name] % 2
+            self._variants[name] += 1
+        if name == "dropped":
+            return replace(reply, sent=midway / 2)
+        content = json.dumps(reply.content).encode()
+        half = content.rfind(b"merit") if b"merit" in content else len(content) // 2
+        return replace(reply, content=content[: half * midway] + b"\xff\xfe" + content[half * midway :])
+
+    def hangs(self) -> bool:
+        """Whether this call is one of those that a test holds; returns when it is let go."""
+        with self.lock:
+            held = self._hold_after is not None and self.answered.total() >= self._hold_after
+            gate = self._let_go
+        if held:
+            self.held.set()
+            gate.wait()
+        return held
+
+    def _quota(self) -> str | None:
+        with self.lock:
+            self._today += 1
+            if self.requests_a_day is not None and self._today > self.requests_a_day:
+                self._day_is_over = True
+            return "daily_quota" if self._day_is_over else None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Rehearsal
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        if self.server.hangs():
+            self.close_connection = True
+            return
+        address = urlsplit(self.path)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        try:
+            sent = json.loads(body) if body else {}
+        except ValueError:
+            sent = None
+        if not isinstance(sent, dict):
+            self.server.complain("the body is no JSON object")
+            sent = {}
+        reply = self.server.reply(Call(self.command, address.path, address.query, headers, sent))
+        try:
+            self._write(reply)
+        except OSError:  # the client is gone
+            self.close_connection = True
+
+    def _write(self, reply: Reply) -> None:
+        if not reply.sent:
+            self.close_connection = True
+            return
+        content = reply.content
+        if not isinstance(content, bytes):
+            content = json.dumps(content).encode()
+        self.send_response(reply.status)
+        for name, value in {"content-type": "application/json; charset=UTF-8", **reply.headers}.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: int(len(content) * reply.sent)])
+        if reply.sent < 1:
+            self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Quiet: an address may hold a key."""
+
+
+def tokens(text: str) -> int:
+    """About a token in four letters."""
+    return -(-len(text) // 4)
+
+
+def wrong_image(data: Any, mime: Any) -> str | None:
+    """What is wrong with an image in base64 of either alphabet; None where it can be seen."""
+    try:
+        content = base64.b64decode(str(data).translate(str.maketrans("-_", "+/")), validate=True)
+    except (binascii.Error, ValueError):
+        return "an image is no base64"
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            found = Image.MIME.get(image.format or "")
+    except Exception as error:  # Pillow's decoders raise what they like
+        return f"an image cannot be read ({type(error).__name__})"
+    return None if found == mime else f"an image is said to be {mime} and is {found}"
+
+
+def wrong_schema(schema: Any, text: str) -> str | None:
+    """What is wrong with a reply's schema for this request; None where it fits."""
+    try:
+        ratings = schema["properties"]["ratings"]
+        count, labels = ratings["maxItems"], ratings["items"]["properties"]["label"]["enum"]
+    except (KeyError, TypeError):
+        return "a schema has no ratings"
+    shown = len(completions(text))
+    return None if count == len(labels) == shown else f"a schema of {count} ratings for {shown} completions"
+
+
+Server = TypeVar("Server", bound=Rehearsal)
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """The server, answering from a thread until the end of the block."""
+    thread = threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True)
+    with server:
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.let_go()
+            server.shutdown()
+            thread.join()
+
+
+def run_server(
+    make: Callable[..., Rehearsal],
+    port: int,
+    line: str,
+    arguments: Sequence[str] | None = None,
+    more: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+) -> int:
+    """A rehearsal server as a program, until it is interrupted; `line` is what the user types then."""
+    parser = argparse.ArgumentParser(description="A rehearsal server on 127.0.0.1; it costs nothing.")
+    parser.add_argument("--port", type=int, default=port, help=f"default: {port}; 0 takes a free one")
+    parser.add_argument(
+        "--faults", default="", help="such as throttled:3,busy:10%% (NAME:COUNT, NAME:SHARE%%)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the shares; default: 0")
+    parser.add_argument("--slow-seconds", type=float, default=SLOW_SECONDS, help="how slow `slow` is")
+    parser.add_argument("--requests-a-day", type=int, help="calls until the quota of the day is used up")
+    more(parser)
+    try:
+        server = make(**vars(parser.parse_args(arguments)))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(line.format(url=server.url), flush=True)
+    with server:
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print(f"\nanswered: {server.answered.total()}; calls: {dict(server.seen)}")
+            for complaint in server.complaints:
+                print(f"wrong with a request: {complaint}")
+    return 0

@@ -1,0 +1,22 @@
+"""A key in the environment, no proxy, and waits that are noted and not waited."""
+
+import pytest
+
+from mmdpo.judge import asking
+from tests.testing.services import KEY, VARIABLE
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the judge would have waited."""
+    waits: list[float] = []
+    monkeypatch.setattr(asking.Asker.__init__, "__defaults__", (waits.append,))
+    return waits

@@ -1,0 +1,65 @@
+"""Judges that ask a rehearsal server, through the services' own libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from mmdpo.config import JudgeConfig, LimitsConfig
+from mmdpo.judge.annotate import Item, annotate, request_of
+from mmdpo.judge.journal import Journal
+from mmdpo.judge.judges import client_of
+from mmdpo.records import Completion, Prompt
+from mmdpo.services.answers import Answer
+from mmdpo.testing.fake_gemini import fake_gemini
+from mmdpo.testing.fake_openai import fake_openai
+from mmdpo.testing.server import Rehearsal
+from tests.sources.photographs import photograph
+
+KEY = "sk-rehearsal-0123456789abcdef"
+VARIABLE = "REHEARSAL_KEY"
+SERVERS: dict[str, Callable[..., AbstractContextManager[Rehearsal]]] = {
+    "gemini": fake_gemini,
+    "gemini_legacy": fake_gemini,
+    "openai": fake_openai,
+}
+
+
+def judge_at(server: Rehearsal, name: str, **changes: Any) -> JudgeConfig:
+    """A judge that asks the server; limits may be among the changes."""
+    limits = LimitsConfig(**changes.pop("limits", {}))
+    return JudgeConfig(name, "some-model", base_url=server.url, api_key=[VARIABLE], limits=limits, **changes)
+
+
+def items(folder: Path, count: int) -> list[Item]:
+    """Prompts on a photograph, each with completions of several lengths."""
+    picture = folder / "coffee.png"
+    if not picture.exists():
+        photograph("coffee.png", 64).save(picture)
+    return [
+        (
+            Prompt(f"p{number}", f"What is in picture {number}?", image=picture.name),
+            [
+                Completion(f"p{number}", index, " ".join(["cup"] * length))
+                for index, length in enumerate((1, 2 + number % 3, 6, 11))
+            ],
+        )
+        for number in range(count)
+    ]
+
+
+def ask(server: Rehearsal, name: str, folder: Path, **changes: Any) -> Answer:
+    """One call by the client alone."""
+    judge = judge_at(server, name, **changes)
+    request = request_of(items(folder, 1)[0], folder, judge)
+    return client_of(judge).ask(request, request.text)
+
+
+def annotated(
+    server: Rehearsal, name: str, folder: Path, count: int, journal: Journal | None = None, **changes: Any
+) -> list[Any]:
+    """What `annotate` makes of items."""
+    judge, asked = judge_at(server, name, **changes), items(folder, count)
+    return list(annotate(lambda: asked, count, folder, judge, client_of(judge), journal or Journal(None)))
