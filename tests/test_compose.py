@@ -179,11 +179,8 @@ def test_the_papers_13b_runs_have_the_papers_settings():
     assert (train.schedule, train.warmup_ratio, train.weight_decay) == ("cosine", 0.03, 0)
     assert (train.max_text_tokens, train.too_long) == (3000, TooLong.cut_answer)
     assert (train.zero, train.tf32, train.gradient_checkpointing) == (3, True, True)
-    assert (config.method.loss, config.method.fine_grained, config.method.pair_margin) == (
-        "sigmoid",
-        False,
-        2,
-    )
+    assert (config.method.loss, config.method.fine_grained) == ("sigmoid", False)
+    assert (config.pairs.margin, config.pairs.rule) == (2, PairRule.random_worse)
     assert (sampling.completions, sampling.temperature) == (4, 0.7)
     for name in ("sft", "rejection_sampling", "steerlm"):
         config = compose_config(["model=llava_1_5_13b", "train=paper", f"method={name}"])

@@ -1,8 +1,10 @@
+from collections import Counter
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmdpo.config import PairRule, PairsConfig
 from mmdpo.methods.dpo import make_pairs, pick
 from mmdpo.methods.rated import rated
 from mmdpo.records import Annotation, Completion, Prompt, Rating
@@ -23,26 +25,53 @@ def test_the_papers_rule_on_a_hand_made_case():
         ),  # 12, 11, 11: too close
     ]
     items = list(rated(prompts, completions, annotations))
-    (pair,) = make_pairs(items, margin=2, seed=0)
+    counts = Counter[str]()
+    (pair,) = make_pairs(items, PairsConfig(), 0, counts)
     assert (pair.id, pair.image, pair.chosen) == ("p", "p.png", "It is red.")
-    rejected = {next(make_pairs(items, 2, seed)).rejected for seed in range(20)}
+    assert counts == {"too_close": 1}
+    rejected = {next(make_pairs(items, PairsConfig(), seed, counts)).rejected for seed in range(20)}
     assert rejected == {"Red.", "Blue."}  # any that is 2 below, drawn by the seed
-    assert next(make_pairs(items, 3, 0)).rejected == "Blue."
+    assert next(make_pairs(items, PairsConfig(margin=3), 0, counts)).rejected == "Blue."
+
+
+def test_other_rules_and_aggregates_on_the_same_case():
+    prompts = [Prompt("p", "What colour is it?")]
+    completions = [Completion("p", index, text) for index, text in enumerate(["a", "b", "c"])]
+    annotations = [Annotation("p", (rating(3, 4, 3), rating(0, 0, 4), rating(4, 4, 4)), "oracle")]
+
+    def pairs(**changes):
+        items = rated(prompts, completions, annotations)
+        made = make_pairs(items, PairsConfig(**changes), 0, counts)
+        return [(pair.id, pair.chosen, pair.rejected) for pair in made]
+
+    counts = Counter[str]()
+    assert pairs(rule=PairRule.best_worst) == [("p", "c", "b")]
+    assert pairs(rule=PairRule.all) == [("p-0-1", "a", "b"), ("p-2-0", "c", "a"), ("p-2-1", "c", "b")]
+    assert pairs(rule=PairRule.all, margin=3) == [("p-0-1", "a", "b"), ("p-2-1", "c", "b")]
+    assert not counts
+    assert pairs(aggregate=["verbosity"]) == []
+    assert counts == {"tied": 1}
+    assert pairs(aggregate=["helpfulness", "correctness"], rule=PairRule.best_worst) == [("p", "c", "b")]
 
 
 def test_complexity_and_verbosity_do_not_rank():
     assert Rating(1, 2, 3, complexity=4, verbosity=4).merit == 6
 
 
-@given(st.lists(st.integers(0, 12), min_size=2, max_size=8), st.integers(1, 12), st.integers())
-def test_chosen_is_best_and_rejected_lies_the_margin_below(merits, margin, seed):
-    picked = pick(merits, margin, Random(seed))
-    if picked is None:
-        assert max(merits) - min(merits) < margin
-    else:
-        chosen, rejected = picked
+@given(
+    st.lists(st.integers(0, 12), min_size=2, max_size=8),
+    st.integers(1, 12),
+    st.sampled_from(PairRule),
+    st.integers(),
+)
+def test_chosen_lies_the_margin_above_rejected(merits, margin, rule, seed):
+    picked = pick(merits, PairsConfig(margin=margin, rule=rule), Random(seed))
+    assert bool(picked) == (max(merits) - min(merits) >= margin)
+    assert all(merits[chosen] - merits[rejected] >= margin for chosen, rejected in picked)
+    if rule is not PairRule.all and picked:
+        ((chosen, rejected),) = picked
         assert merits[chosen] == max(merits)
-        assert merits[rejected] <= merits[chosen] - margin
+        assert rule is PairRule.random_worse or merits[rejected] == min(merits)
 
 
 def test_a_prompt_without_annotation_yields_nothing():
