@@ -237,9 +237,7 @@ def test_scigraphqa_and_lrv(tmp_path: Path) -> None:
     path = as_parquet(tmp_path / "a.parquet", figures)
     result = chosen(path, OnBadRow.drop, reader="scigraphqa", image_root=root)
     assert result == Selected([Prompt("own/a", "What?", "own/fig.png")], 3, 1, {"no question": 2})
-    path = as_list(
-        tmp_path / "a.json", [{"image_id": "7", "question": "A dog?", "answer": "No.", "task": "t"}]
-    )
+    path = as_list(tmp_path / "a.json", [{"image_id": "7", "question": "A dog?", "task": "t"}])
     (prompt,) = chosen(path, reader="lrv", image_root=root).prompts
     assert (prompt.question, prompt.image, prompt.category) == ("A dog?", "own/7.jpg", "t")
 

@@ -16,6 +16,7 @@ from mmdpo.sources.rows import fields
 from tests.sources.files import WRITERS, as_lines, as_list, as_parquet, tear
 
 ROWS = [{"a": index, "b": f"text {index}"} for index in range(200)]
+FINITE = {"allow_nan": False, "allow_infinity": False}  # which JSON has no words for
 JSON = st.recursive(
     st.none()
     | st.booleans()
