@@ -18,11 +18,7 @@ from tests.sources.files import WRITERS, as_lines, as_list, as_parquet, tear
 ROWS = [{"a": index, "b": f"text {index}"} for index in range(200)]
 FINITE = {"allow_nan": False, "allow_infinity": False}  # which JSON has no words for
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(**FINITE) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
