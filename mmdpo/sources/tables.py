@@ -153,10 +153,11 @@ def _first(content: BinaryIO) -> bytes:
 
 
 def _shown(error: Exception) -> str:
-    """The parser's words without the drawing of the place below them."""
+    """The parser's words and the text where it stopped, without the arrow below."""
     words = error.args[0] if error.args else error
     text = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
-    return " ".join(text.split("\n", 1)[0].split()) or type(error).__name__
+    said, *near = [line.strip() for line in text.splitlines()[:2]] or [type(error).__name__]
+    return f"{said} near {near[0]}" if near and near[0] else said
 
 
 def _parquet_rows(file: Path, key: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
