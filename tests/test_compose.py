@@ -6,14 +6,44 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmdpo.compose import compose_config
-from mmdpo.config import CONF, GROUPS, LOSSES, SWEEPS, Config, TooLong, TrainOn, methods_using, options
+from mmdpo.config import (
+    CONF,
+    FORMATS,
+    GROUPS,
+    LOSSES,
+    READERS,
+    SWEEPS,
+    Config,
+    PairRule,
+    TooLong,
+    TrainOn,
+    methods_using,
+    options,
+)
 from mmdpo.errors import UserError
+from mmdpo.sources import pairs, select
 
 CHOICES = [(group, option) for group in GROUPS for option in options(group)]
 MORE = {
-    ("data", "pairs"): ["data.path=pyproject.toml"],
+    **{("data", form): ["data.path=pyproject.toml"] for form in FORMATS},
+    ("data", "prompts"): ["data.sources.prompts.path=pyproject.toml", "judge=gemini"],
+    ("data", "paper"): [
+        *(
+            "judge=gemini",
+            "data.sources.scigraphqa.path=pyproject.toml",
+            "data.sources.lrv.path=pyproject.toml",
+        ),
+        *("data.sources.scigraphqa.image_root=docs", "data.sources.lrv.image_root=docs"),
+    ],
+    ("judge", "openai"): ["judge.model=some"],
+    ("generator", "openai"): ["generator.model=some", "generator.base_url=http://localhost/v1"],
     ("model", "auto"): ["model.path=pkg://mmdpo/nano/weights/llava"],
 }
+
+
+def test_every_reader_and_format_of_the_config_is_there():
+    assert tuple(select.READERS) == READERS
+    assert tuple(pairs.FORMATS) == FORMATS
 
 
 def test_every_group_folder_has_a_schema():
