@@ -289,7 +289,7 @@ def describe_data(config: Config, stage: Stage) -> Iterator[str]:
 
 def _cost(config: Config, stage: Stage) -> Iterator[str]:
     """Calls, tokens, money and time; from the completions where they are there already."""
-    from mmdpo.judge.annotate import by_prompt, request_of
+    from mmdpo.judge.annotate import by_prompt
     from mmdpo.judge.estimate import assumed, estimate
     from mmdpo.judge.journal import journal
     from mmdpo.judge.judges import journal_of
@@ -310,8 +310,31 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
         if stage is Stage.teacher:
             requests = (teacher_request(prompt, images, config.judge) for prompt in prompts_of(config))
         else:
-            requests = (request_of(item, images, config.judge) for item in items)
+            from mmdpo.judge.annotate import with_repeated
+
+            requests = with_repeated(items, images, config.judge)
         yield from estimate(requests, known, config.judge).lines(config.judge)
+
+
+def outcome(folder: Path) -> Iterator[str]:
+    """What the card of a made folder says of the rows, prompts or completions that went into it."""
+    facts = read_json(folder / CARD)["facts"]
+    for name, rows in facts.get("sources", {}).items():
+        dropped = ", ".join(f"{count} {reason}" for reason, count in rows["dropped"].items())
+        yield f"{name}: {rows['read']} rows read, {rows['kept']} good" + (
+            f", dropped {dropped}" if dropped else ""
+        )
+    counts = facts.get("counts", {})
+    if "pairs" in counts:
+        prompts, pairs = counts["prompts"], counts["pairs"]
+        unrated = prompts - counts.get("rated", 0)
+        without = {**{name: counts.get(name, 0) for name in ("too_close", "tied")}, "unrated": unrated}
+        why = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in without.items() if count)
+        yield f"{pairs} pairs of {prompts} prompts ({100 * pairs / max(prompts, 1):.0f} %)" + (
+            f"; without a pair: {why}" if why else ""
+        )
+    elif counts:
+        yield f"{counts.get('examples', 0)} examples of {counts['prompts']} prompts"
 
 
 def _lines(file: Path) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
 from mmdpo.config import Config, Stage, TrainOn
-from mmdpo.data_stages import DATA_STAGES, before, check_stage, made, require, retried
+from mmdpo.data_stages import DATA_STAGES, before, check_stage, made, outcome, pipeline, require, retried
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.progress import say
@@ -155,7 +155,16 @@ def run_data_stage(config: Config, stage: Stage) -> None:
             from mmdpo.analysis.annotation import report
 
             report(folder)
-        say(f"{DATA_STAGES[stage].kind}: {folder}")
+        for line in (*outcome(folder), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
+            say(line)
+
+
+def _next(config: Config, stage: Stage) -> str:
+    """What to type after a data stage of the method."""
+    if config.data.path is not None:
+        return ""
+    order = [*pipeline(config), Stage.experiment]
+    return f"  ·  next: stage={order[order.index(stage) + 1].value}"
 
 
 def _reference_alone(config: Config) -> None:

@@ -61,6 +61,14 @@ def request_of(item: Item, image_root: Path, judge: JudgeConfig, round_: int = 0
     return make_request(prompt, texts, image, identity(judge), judge.rubric, judge.seed, round_)
 
 
+def with_repeated(items: Iterable[Item], image_root: Path, judge: JudgeConfig) -> Iterator[Request]:
+    """All that an annotation asks: each item, and the share of them that is rated twice once more."""
+    for item in items:
+        yield request_of(item, image_root, judge)
+        for again in repeated([item], judge.repeat, judge.seed):
+            yield request_of(again, image_root, judge, round_=1)
+
+
 def identity(judge: JudgeConfig) -> dict[str, object]:
     """What a judge's reply depends on beside the request; not its limits, prices and patience."""
     return {

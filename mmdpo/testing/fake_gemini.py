@@ -123,7 +123,7 @@ class FakeGemini(Rehearsal):
         if wrong:
             self.complain(wrong)
             return self._error("image_refused" if "image" in wrong else "invalid", why=wrong)
-        name = self.fault(text, bool(images))
+        name = self.fault(text, [str(image.get("data")) for image in images])
         if name in ERRORS:
             return self._error(name, model=model, key=call.headers["x-goog-api-key"])
         content = _response(text, len(images), name, model, "enum-encoding" in call.query)

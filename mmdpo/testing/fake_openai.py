@@ -75,7 +75,7 @@ class FakeOpenAI(Rehearsal):
         if wrong:
             self.complain(wrong)
             return self._error("invalid", why=wrong)
-        name = self.fault(text, bool(images))
+        name = self.fault(text, images)
         name = {"insufficient_quota": "daily_quota", "length": "truncated"}.get(name, name)
         if name in ERRORS:
             return self._error(name, model=model, key=key)

@@ -9,7 +9,6 @@ from collections.abc import Collection
 from hashlib import sha256
 
 from mmdpo.errors import UserError
-from mmdpo.testing.replies import digest, first_asking
 
 GOOD = "good"
 """A call that goes well, to stand between faults: good:5,daily_quota:1."""
@@ -19,7 +18,7 @@ ENTRY = re.compile(r"([a-z_0-9]+):(?:(\d+)|(\d+(?:\.\d+)?)%)")
 class Faults:
     """`name:count` for the first so many calls that reach it, in their order; `name:10%` for a share.
 
-    A share is of the prompts, by their text and the seed; such a prompt meets it the first time only.
+    A share is of the prompts, by their digest and the seed; such a prompt meets it the first time only.
     """
 
     def __init__(self, script: str, known: Collection[str], seed: int = 0) -> None:
@@ -41,14 +40,17 @@ class Faults:
             else:
                 self._shares.append((found[1], float(found[3]) / 100))
 
-    def next(self, text: str, has_image: bool) -> str:
-        """What happens to this call: a fault, or GOOD. An image is refused where there is one only."""
+    def next(self, prompt: str, has_image: bool) -> str:
+        """What happens to this call for a prompt, named by its digest: a fault, or GOOD.
+
+        An image is refused only where there is one.
+        """
         with self._lock:
-            name = self._due(text, has_image)
+            name = self._due(prompt, has_image)
             self.met[name] += 1
             return name
 
-    def _due(self, text: str, has_image: bool) -> str:
+    def _due(self, prompt: str, has_image: bool) -> str:
         while self._counted and not self._counted[0][1]:
             self._counted.pop(0)
         if self._counted:
@@ -60,12 +62,12 @@ class Faults:
         for name, share in self._shares:
             if name == "image_refused" and not has_image:
                 continue
-            mark = (name, digest(text))
-            if mark not in self._struck and self._chance(name, text) < share:
+            mark = (name, prompt)
+            if mark not in self._struck and self._chance(name, prompt) < share:
                 self._struck.add(mark)
                 return name
         return GOOD
 
-    def _chance(self, name: str, text: str) -> float:
-        drawn = sha256(f"{self.seed} {name} {first_asking(text)}".encode()).digest()
+    def _chance(self, name: str, prompt: str) -> float:
+        drawn = sha256(f"{self.seed} {name} {prompt}".encode()).digest()
         return int.from_bytes(drawn[:8], "big") / 2**64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 from random import Random
 
@@ -24,9 +25,9 @@ def first_asking(text: str) -> str:
     return text.split("\n" + REMINDER.split("%s")[0], 1)[0]
 
 
-def digest(text: str) -> str:
-    """The name under which a prompt stands in a server's log."""
-    return sha256(first_asking(text).encode()).hexdigest()
+def digest(text: str, images: Sequence[str] = ()) -> str:
+    """The name under which a prompt, with its images in base64, stands in a server's log."""
+    return sha256("\n".join([first_asking(text), *images]).encode()).hexdigest()
 
 
 def completions(text: str) -> list[str]:

@@ -134,14 +134,15 @@ class Rehearsal(ThreadingHTTPServer):
         with self.lock:
             self.schemas += 1
 
-    def fault(self, text: str, has_image: bool) -> str:
-        """What befalls a call for `text`; an answer is noted before it leaves."""
-        name = self._quota() or self.faults.next(text, has_image)
+    def fault(self, text: str, images: Sequence[str]) -> str:
+        """What befalls a call for `text` and its images; an answer is noted before it leaves."""
+        prompt = digest(text, images)
+        name = self._quota() or self.faults.next(prompt, bool(images))
         with self.lock:
             if name in ("daily_quota", "insufficient_quota"):
                 self._day_is_over = True
             if name in ANSWERS:
-                self.answered[digest(text)] += 1
+                self.answered[prompt] += 1
         if name == "slow":
             time.sleep(self.slow_seconds)
         return name

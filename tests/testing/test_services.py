@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from mmdpo.errors import Stopped, UserError
 from mmdpo.judge import longer
 from mmdpo.judge.journal import Journal
+from mmdpo.judge.judges import client_of
 from mmdpo.records import Annotation, Unscored
 from mmdpo.services.answers import DayIsOver, Declined, Temporary
 from tests.testing.services import KEY, SERVERS, VARIABLE, annotated, ask, items, judge_at
@@ -34,7 +36,6 @@ def test_each_completion_is_rated_by_its_text_whatever_was_shown(tmp_path: Path,
 def test_tokens_are_counted_with_the_image(tmp_path: Path, name: str) -> None:
     with SERVERS[name]() as server:
         answer = ask(server, name, tmp_path)
-    (item,) = items(tmp_path, 1)
     assert answer.tokens_in > 85 + 300 and answer.tokens_out == -(-len(answer.text) // 4)
 
 
@@ -126,10 +127,9 @@ def test_what_is_declined_is_not_asked_again(tmp_path: Path, name: str, fault: s
         assert raised.value.reason == reason
     with SERVERS[name](f"{fault}:1") as server:
         for _ in range(2):
-            first, second = annotated(server, name, tmp_path, 2, journal, **{"seed": 3})
+            first, second = annotated(server, name, tmp_path, 2, journal)
             assert first == Unscored("p0", reason) and isinstance(second, Annotation)
-            server_calls = server.seen.total()
-        assert server_calls == 2 + 0
+        assert server.seen == {fault: 1, "good": 1}
 
 
 @NAMES
@@ -185,10 +185,7 @@ def test_a_rough_day_ends_with_every_prompt_rated_once(tmp_path: Path, name: str
 
 
 @NAMES
-def test_the_key_is_written_nowhere(
-    tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("DEBUG")
+def test_the_key_is_written_nowhere(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     faults = "throttled:1,busy:1,dropped:2,html:1,non_utf8:1,empty:1,image_refused:1,good:2,bad_key:1"
     journal = Journal(tmp_path / "j.sqlite")
     with SERVERS[name](faults) as server:
@@ -200,19 +197,16 @@ def test_the_key_is_written_nowhere(
     for path in tmp_path.glob("j.sqlite*"):
         assert KEY.encode() not in path.read_bytes()
     output = capfd.readouterr()
-    assert KEY not in output.out + output.err + str(raised.value)
-    assert KEY not in "".join(record.getMessage() for record in caplog.records if record.name[:5] == "mmdpo")
+    assert KEY not in output.out + output.err + "".join(traceback.format_exception(raised.value))
 
 
 @NAMES
 def test_a_missing_key_is_named(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE)
     with SERVERS[name]() as server:
+        judge = judge_at(server, name)
+        judge.base_url = None
         with pytest.raises(UserError, match=VARIABLE):
-            from mmdpo.judge.judges import client_of
-
-            judge = judge_at(server, name)
-            judge.base_url = None
             client_of(judge)
         assert ask(server, name, tmp_path).text  # another endpoint may go without
 

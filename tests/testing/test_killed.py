@@ -1,0 +1,104 @@
+"""Annotating is killed again and again: no answer is lost, and only calls in flight are paid for twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from mmdpo.judge.journal import journal
+from mmdpo.testing.fake_gemini import fake_gemini
+from mmdpo.testing.server import Rehearsal
+from tests.testing.services import annotated
+
+PROMPTS = 60
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+from mmdpo.judge.journal import journal
+from tests.testing.services import annotated
+url, folder, concurrency = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+with journal(folder / "j.sqlite") as opened:
+    server = SimpleNamespace(url=url)
+    found = annotated(server, "gemini", folder, 60, opened, limits={"concurrency": concurrency})
+(folder / "found.txt").write_text(repr(found))
+"""
+
+pytestmark = pytest.mark.slow
+
+
+def start(server: Rehearsal, folder: Path, concurrency: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, server.url, str(folder), str(concurrency)],
+        cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": "."},
+    )  # fmt: skip
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    limit = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, f"it ended by itself ({process.returncode})"
+        assert time.monotonic() < limit, "it got nowhere"
+        time.sleep(0.002)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(30) == -signal.SIGKILL
+
+
+def rows(folder: Path) -> int:
+    with journal(folder / "j.sqlite") as opened:
+        return int(opened._rows.execute("SELECT count(DISTINCT key) FROM attempts").fetchone()[0])
+
+
+def finish(server: Rehearsal, folder: Path, concurrency: int) -> None:
+    assert start(server, folder, concurrency).wait(120) == 0
+
+
+def undisturbed(folder: Path) -> str:
+    with fake_gemini() as server:
+        return repr(annotated(server, "gemini", folder, PROMPTS))
+
+
+def test_killed_between_two_calls_no_prompt_is_answered_twice(tmp_path: Path) -> None:
+    """The server holds the next call, so each answer before it is in the journal when the kill comes."""
+    with fake_gemini() as server:
+        for answered in (1, 24):
+            server.hold(answered)
+            process = start(server, tmp_path, 1)
+            until(server.held.is_set, process)
+            kill(process)
+            server.let_go()
+            assert rows(tmp_path) == server.answered.total()
+        finish(server, tmp_path, 1)
+    assert (tmp_path / "found.txt").read_text() == undisturbed(tmp_path)
+    assert list(server.answered.values()) == [1] * PROMPTS
+    assert server.seen == {"good": PROMPTS}
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_killed_at_any_moment_at_most_the_calls_in_flight_are_asked_twice(
+    tmp_path: Path, concurrency: int
+) -> None:
+    rng, kills = Random(concurrency), 3
+    with fake_gemini("slow:100%", slow_seconds=0.02) as server:
+        for _ in range(kills):
+            goal = server.answered.total() + rng.randint(5, 12)
+            process = start(server, tmp_path, concurrency)
+            until(lambda goal=goal: server.answered.total() >= goal, process)
+            time.sleep(rng.uniform(0, 0.03))
+            kill(process)
+            assert rows(tmp_path) >= len(server.answered) - kills * concurrency
+        finish(server, tmp_path, concurrency)
+    assert len(server.answered) == PROMPTS
+    assert server.answered.total() - PROMPTS <= kills * concurrency
+    assert (tmp_path / "found.txt").read_text() == undisturbed(tmp_path)
