@@ -152,10 +152,8 @@ class BatchAsker:
             state = "collected" if look.state == DONE or answered else look.state
             self.journal.change_job(replace(job, state=state, asked=tuple(answered)))
         if open_again := len(job.asked) - len(answered):
-            why = ", ".join(f"{count} {reason}" for reason, count in failures.items())
-            say(
-                f"job {name}: {why or look.state}; {open_again} of its {len(job.asked)} requests are open again"
-            )
+            why = ", ".join(f"{count} {reason}" for reason, count in failures.items()) or look.state
+            say(f"job {name}: {why}; {open_again} of its {len(job.asked)} requests are open again")
 
     def _attempt(self, asked: Asked, answer: Answer | NoAnswer) -> Attempt:
         if isinstance(answer, Answer):
@@ -221,9 +219,8 @@ class Submission:
         if self._gathered and full:
             self._submit()
         mark = "" if found is None else TWICE
-        self._gathered.append(
-            (Asked(request.key, request.prompt.id, request.order, mark, packed.note), packed)
-        )
+        asked = Asked(request.key, request.prompt.id, request.order, mark, packed.note)
+        self._gathered.append((asked, packed))
         self._keys.add(request.key)
         self._size, self._cost = self._size + packed.size, self._cost + cost
 

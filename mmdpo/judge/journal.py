@@ -242,11 +242,14 @@ class Journal:
     def jobs(self, judge: str, base_url: str | None, state: str) -> list[Job]:
         """The jobs that a judge has at an endpoint, in their order."""
         rows = self._rows.execute(
-            "SELECT display_name, judge, base_url, rubric, reads, expected, asked, name, state FROM batches "
+            "SELECT display_name, judge, base_url, rubric, reads, expected, asked, name FROM batches "
             "WHERE judge = ? AND base_url IS ? AND state = ? ORDER BY id",
             (judge, base_url, state),
         ).fetchall()
-        return [Job(*row[:6], tuple(_asked(entry) for entry in json.loads(row[6])), *row[7:]) for row in rows]
+        return [
+            Job(*known, asked=tuple(_asked(one) for one in json.loads(asked)), name=name, state=state)
+            for *known, asked, name in rows
+        ]
 
     def _change(self, statement: str, values: Iterable[Any]) -> None:
         try:

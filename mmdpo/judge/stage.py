@@ -40,10 +40,9 @@ def write_annotations(
                 yield from annotate(which, total, image_root, judge, client, journal, advance, round_)
 
         if judge.batch:  # both ratings in the same jobs, not the second after a wait for the first
-            both = total + sum(1 for _ in repeated(items(), judge.repeat, judge.seed))
-            asker_of(judge, client, journal, read_ratings).ask(
-                with_repeated(items(), image_root, judge), both
-            )
+            all_of_them = total + sum(1 for _ in repeated(items(), judge.repeat, judge.seed))
+            asker = asker_of(judge, client, journal, read_ratings)
+            asker.ask(with_repeated(items(), image_root, judge), all_of_them)
         reasons: Counter[str] = Counter()
         steps: Counter[str] = Counter()
         missing: list[Unscored] = []
