@@ -27,6 +27,7 @@ Read = Callable[[Answer, Request], Attempt]
 """What a reply says: an attempt whose outcome is `scored`, or `unscored` with its reason."""
 
 GIVING_UP = 10  # requests in a row without an answer, after all their tries
+TWICE = "asked twice"
 AHEAD = 4  # requests in line for each call in flight
 
 
@@ -49,7 +50,7 @@ class Asker:
         self._today = journal.asked_since(judge.name, day_began(now()))
         self._spent = journal.spent(judge.name)
         self._mean = Mean()
-        self._done = self._total = self._running_failures = 0
+        self._done = self._total = self._running_failures = self._in_flight = 0
         self._failures: dict[str, int] = {}
 
     def ask(
@@ -62,15 +63,17 @@ class Asker:
         """
         self._total = total
         calls = self.judge.limits.concurrency
-        running: set[Future[None]] = set()
+        running: dict[Future[None], str] = {}  # the keys that are asked just now
         with ThreadPoolExecutor(calls, thread_name_prefix="judge") as pool:
             try:
                 for request in requests:
+                    while request.key in running.values():  # the same question of another prompt
+                        running = self._collected(running, advance)
                     if self._is_answered(request):
                         self._count()
                         advance(1)
                         continue
-                    running.add(pool.submit(self._settle, request))
+                    running[pool.submit(self._settle, request)] = request.key
                     while len(running) >= AHEAD * calls:
                         running = self._collected(running, advance)
                 while running:
@@ -87,32 +90,37 @@ class Asker:
 
     def _is_answered(self, request: Request) -> bool:
         found = self.journal.find(request.key)
-        return found is not None and not (found.outcome == "unscored" and self.judge.retry_unscored)
+        if found is None or _is_open(found):
+            return False
+        return not (found.outcome == "unscored" and self.judge.retry_unscored)
 
     def _count(self) -> None:
         with self._lock:
             self._done += 1
 
-    def _collected(self, running: set[Future[None]], advance: Callable[[int], None]) -> set[Future[None]]:
+    def _collected(
+        self, running: dict[Future[None], str], advance: Callable[[int], None]
+    ) -> dict[Future[None], str]:
         done, left = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             future.result()
             advance(1)
-        return left
+        return {future: running[future] for future in left}
 
     def _settle(self, request: Request) -> None:
         """Ask until there is a reading, a refusal, or no more tries; one more time after an unread reply."""
         try:
-            attempt = self._asked(request, request.text)
+            found = self.journal.find(request.key)
+            attempt = found if found and _is_open(found) else self._asked(request, request.text)
             if attempt.outcome == "unscored" and attempt.reply is not None:  # it was answered, unreadably
-                attempt = self._asked(request, reminded(request, attempt.reason or ""))
+                attempt = self._asked(request, reminded(request, attempt.reason or ""), TWICE)
         except NoAnswer as failure:
             self._failed(failure)
             return
         self._running_failures = 0
         self._count()
 
-    def _asked(self, request: Request, text: str) -> Attempt:
+    def _asked(self, request: Request, text: str, mark: str = "") -> Attempt:
         limits = self.judge.limits
 
         def tried(state: RetryCallState) -> None:
@@ -128,14 +136,21 @@ class Asker:
             reraise=True,
         )
         try:
-            return tries(self._once, request, text)
+            return tries(self._once, request, text, mark)
         except NoAnswer as failure:
             self._keep_failure(request, failure)
             raise
 
-    def _once(self, request: Request, text: str) -> Attempt:
-        """One call, journaled unless it raises."""
+    def _once(self, request: Request, text: str, mark: str) -> Attempt:
+        """One call, journaled unless it raises; `mark` is added to the step that reads it."""
         self._permit(text)
+        try:
+            return self._called(request, text, mark)
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+
+    def _called(self, request: Request, text: str, mark: str) -> Attempt:
         began = time.monotonic()
         try:
             answer = self.client.ask(request, text)
@@ -155,8 +170,7 @@ class Asker:
                 note=answer.note,
                 reply=answer.text,
             )
-            if attempt.step and text != request.text:
-                attempt = replace(attempt, step=f"{attempt.step}, asked twice")
+            attempt = replace(attempt, step=", ".join(filter(None, [attempt.step, mark])) or None)
         return self._keep(request, attempt, time.monotonic() - began)
 
     def _keep(self, request: Request, attempt: Attempt, seconds: float) -> Attempt:
@@ -180,9 +194,11 @@ class Asker:
         with self._lock:
             if limits.requests_a_day is not None and self._today >= limits.requests_a_day:
                 raise day_is_over(now(), self._done, self._total)
-            if limits.budget is not None and self._spent + self._mean.cost > limits.budget:
+            due = self._spent + self._mean.cost * (self._in_flight + 1)
+            if limits.budget is not None and due > limits.budget:
                 raise budget_is_spent(self._spent, limits.budget, self._done, self._total)
             self._today += 1
+            self._in_flight += 1
         self._requests.wait()
         self._tokens.wait(self._mean.tokens or len(text) / 4)  # four letters are about a token
 
@@ -196,6 +212,11 @@ class Asker:
                     f"the judge does not answer ({failure.reason}): {self._done} of {self._total} prompts "
                     "are answered and kept. Run the same line again later."
                 )
+
+
+def _is_open(found: Attempt) -> bool:
+    """Whether a reply could not be read and the reminder is still due: the run ended between the two."""
+    return found.outcome == "unscored" and found.reply is not None and found.step is None
 
 
 @dataclass

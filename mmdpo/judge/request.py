@@ -90,8 +90,11 @@ def make_request(
 
 
 def reminded(request: Request, reason: str) -> str:
-    """The request's text, asked once more after a reply that could not be read."""
-    return f"{request.text}\n{REMINDER % reason}"
+    """The request's text, asked once more after a reply that could not be read.
+
+    A question that wants no ratings is asked as it was: the reminder would be answered with JSON.
+    """
+    return f"{request.text}\n{REMINDER % reason}" if request.texts else request.text
 
 
 def schema(count: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from mmdpo.judge import asking, longer
 from mmdpo.judge.annotate import annotate, by_prompt, repeated, request_of
 from mmdpo.judge.journal import Journal
 from mmdpo.judge.judges import SERVICES, client_of, rule_named
+from mmdpo.judge.request import Request
 from mmdpo.records import Annotation, Completion, Prompt, Rating, Unscored
-from mmdpo.services.answers import DayIsOver, Declined, Temporary
+from mmdpo.services.answers import Answer, DayIsOver, Declined, Temporary
 from tests.judge.scripted import Scripted, good, items, judge_config, rating_of
 
 
@@ -131,6 +133,47 @@ def test_an_unreadable_reply_is_asked_once_more_and_then_left() -> None:
     assert second == Unscored("p1", "no_ratings")
     assert [prompt for prompt, _ in client.calls] == ["p0", "p0", "p1", "p1"]
     assert "could not be read (no_ratings)" in client.calls[1][1]
+
+
+def test_a_run_that_ended_before_the_reminder_goes_on_with_it() -> None:
+    journal = Journal(None)
+    broken = Scripted("I like B.", UserError("the network cable"))
+    with pytest.raises(UserError, match="cable"):
+        run(broken, items(1), journal)
+    client = Scripted()
+    (found,) = run(client, items(1), journal)
+    assert isinstance(found, Annotation) and found.step == "schema, asked twice"
+    assert len(client.calls) == 1 and "could not be read (no_ratings)" in client.calls[0][1]
+    run(client, items(1), journal)
+    assert len(client.calls) == 1
+
+
+def test_after_the_reminder_nothing_is_due() -> None:
+    client, journal = Scripted("I like B.", "I said B."), Journal(None)
+    for _ in range(2):
+        assert run(client, items(1), journal) == [Unscored("p0", "no_ratings")]
+    assert len(client.calls) == 2
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_the_same_question_of_several_prompts_is_asked_once(concurrency: int) -> None:
+    asked = [(Prompt(f"p{n}", "What?"), [Completion(f"p{n}", 0, "a star")]) for n in range(6)]
+    client = Scripted()
+    found = run(client, asked, concurrency=concurrency)
+    assert [one.prompt_id for one in found] == [prompt.id for prompt, _ in asked]
+    assert len(client.calls) == 1
+
+
+def test_calls_in_flight_count_for_the_budget() -> None:
+    class Slow(Scripted):
+        def ask(self, request: Request, text: str) -> Answer:
+            time.sleep(0.005)
+            return super().ask(request, text)
+
+    journal = Journal(None)
+    with pytest.raises(Stopped, match="budget=0.0301 is spent"):
+        run(Slow(), items(60), journal, budget=0.0301, concurrency=8)
+    assert journal.spent("gemini") == pytest.approx(0.03)
 
 
 def test_a_cut_reply_says_so() -> None:

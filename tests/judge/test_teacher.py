@@ -62,5 +62,7 @@ def test_what_is_no_answer_is_left_out_with_its_reason(
     monkeypatch: pytest.MonkeyPatch, step: Any, reason: str
 ) -> None:
     again = [] if isinstance(step, Exception) else [step]
-    found = asked(Scripted(step, *again, "Because."), Journal(None), monkeypatch)
+    client = Scripted(step, *again, "Because.")
+    found = asked(client, Journal(None), monkeypatch)
+    assert {text for prompt, text in client.calls if prompt == "a"} == {"What is it?"}  # no word of JSON
     assert found == [Unscored("a", reason), Completion("b", 0, "Because.")]
