@@ -82,8 +82,8 @@ def scan_pairs(
     path: Path, image_root: Path | None, folder: Path, format: str = "pairs", seed: int = 0
 ) -> tuple[ReadPairs, Wrong]:
     """Like `read_pairs`, but wrong rows are only collected, also where none is good."""
-    columns, convert = _format(format, seed)
-    table = Table(path, "data.path", columns)
+    names, convert = _format(format, seed)
+    table = Table(path, "data.path", names)
     if image_root is not None and not image_root.is_dir():
         raise UserError(f"data.image_root={image_root}: no such folder; type data.image_root=DIR")
     images = _Images(image_root, folder, embedded=_embeds_images(table))
@@ -130,6 +130,11 @@ class _Counted:
         self.count += 1
         self._advance(1)
         return item
+
+
+def columns(format: str) -> Collection[str]:
+    """The columns that a format looks at."""
+    return _format(format, 0)[0]
 
 
 def _format(name: str, seed: int) -> tuple[Collection[str], Callable[[Numbered], Numbered]]:
