@@ -38,7 +38,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 (a point failed, data are missing) or 2 (wrong command)."""
+    """Run one command; returns the exit code: 0, 1 (a failed point, missing data) or 2 (wrong command)."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))

@@ -36,8 +36,8 @@ def report(data: DataConfig, judge: str, overrides: Sequence[str], console: Cons
 
 
 def _part(console: Console, finding: Finding) -> None:
-    as_what = "" if finding.form == finding.name else f", read as {finding.form}"
-    _say(console, f"{finding.name}: {finding.kind}{as_what}", style="bold")
+    of_what, how = ("data", "format") if finding.kind == "pairs" else ("source", "reader")
+    _say(console, f"{of_what} {finding.name}: {finding.kind}, {how} {finding.form}", style="bold")
     for place in finding.places:
         _place(console, place, finding.columns)
     if finding.read is not None:
@@ -52,17 +52,16 @@ def _part(console: Console, finding: Finding) -> None:
 
 
 def _place(console: Console, place: Place, columns: Sequence[str]) -> None:
-    label = f"  {place.what:<8}"
-    if place.fault is None:
-        _say(console, f"{label}{place.state}", style="green" if place.path else "")
-    else:
-        _say(console, f"{label}missing; {place.fault}", style="red")
+    style = "red" if place.missing else "green" if place.path else ""
+    _say(console, f"  {place.what:<8}{place.state}", style=style)
     if place.path is not None:
         _say(console, f"    {place.path}")
-    if place.fault is not None:
-        if place.what == "rows":
-            _say(console, f"fields: {', '.join(columns)}", indent=4)
-        _say(console, f"    or type {place.advice}" if place.path else f"    type {place.advice}")
+    if place.missing:
+        fields = f" with the fields {', '.join(columns)}" if place.what == "rows" else ""
+        _say(console, f"expected: {place.wants}{fields}", indent=4)
+        _say(console, f"    {'or ' if place.path else ''}type {place.advice}")
+    elif place.advice:
+        _say(console, f"    type {place.advice} where rows name images")
 
 
 def _counts(console: Console, finding: Finding) -> None:
@@ -117,7 +116,7 @@ def _advise(console: Console, data: DataConfig, missing: list[Place], overrides:
         )
         return
     root = Path(os.environ.get("MMDPO_DATA", "data"))
-    count = f"{len(missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    count = "1 thing is missing" if len(missing) == 1 else f"{len(missing)} things are missing"
     if data.name == "paper" and all(place.path and place.path.is_relative_to(root) for place in missing):
         stated = "is not set" if "MMDPO_DATA" not in os.environ else "is set"
         _say(console, f"{count}. $MMDPO_DATA {stated}; files are expected under")

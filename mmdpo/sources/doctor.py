@@ -21,14 +21,15 @@ FILE = "a .jsonl, .json or .parquet file"
 
 @dataclass(frozen=True)
 class Place:
-    """A file or folder that a setting names; `fault` is None where it is there, `path` where unnamed."""
+    """A file or folder that a setting names, or is to name where `path` is None."""
 
     key: str
     what: str  # rows, images
     path: Path | None
-    state: str  # what is there, in a few words
-    fault: str | None = None
-    advice: str = ""  # the override to type, and what it takes
+    state: str  # what is there, or what is wrong with it
+    wants: str = ""  # what is expected
+    advice: str = ""  # the override to type
+    missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Finding:
 
     @property
     def missing(self) -> list[Place]:
-        return [place for place in self.places if place.fault is not None]
+        return [place for place in self.places if place.missing]
 
     @property
     def good(self) -> bool:
@@ -152,40 +153,44 @@ def _guarded(finding: Finding, scan: Callable[[], None]) -> None:
 
 
 def _rows_place(key: str, given: str | None, folders: bool) -> Place:
-    advice = f"{key}=FILE"
     path = None if given is None else Path(given)
-    wanted = f"{FILE}, or a folder of them" if folders else FILE
-    if path is None:
-        return Place(key, "rows", None, "", f"not named: {wanted}", advice)
+    wants = f"{FILE}, or a folder of them" if folders else FILE
+    count, fault = 0, "not named"
+    if path is not None:
+        count, fault = _files(path, key, folders)
+    if fault:
+        return Place(key, "rows", path, fault, wants, f"{key}=FILE", missing=True)
+    folder = path is not None and path.is_dir()
+    files = f"{count:,} file" + ("" if count == 1 else "s")
+    return Place(key, "rows", path, f"there, {'a folder of ' if folder else ''}{files}")
+
+
+def _files(path: Path, key: str, folders: bool) -> tuple[int, str]:
+    """How many files there are to read, or what is wrong in a few words."""
     try:
         if not path.exists():
-            return Place(key, "rows", path, "", f"not there: {wanted}", advice)
+            return 0, "missing"
         if path.is_dir() and not folders:
-            return Place(key, "rows", path, "", f"a folder: {FILE} is allowed", advice)
-        count = len(tables.files(path, key))
+            return 0, "this is a folder"
+        return len(tables.files(path, key)), ""
     except UserError as error:
-        fault = str(error).removeprefix(f"{key}={path}: ")
-        return Place(key, "rows", path, "", fault, advice)
+        return 0, str(error).removeprefix(f"{key}={path}: ").partition(";")[0]
     except OSError as error:
-        return Place(key, "rows", path, "", f"not readable ({error.strerror})", advice)
-    files = f"a folder of {_counted(count, 'file')}" if path.is_dir() else "1 file"
-    return Place(key, "rows", path, f"there, {files}")
+        return 0, f"not readable ({error.strerror})"
 
 
 def _images_place(key: str, given: str | None) -> Place:
     advice = f"{key}=DIR"
     if given is None:
-        return Place(key, "images", None, f"no folder named ({advice} where rows name images)")
+        return Place(key, "images", None, "no folder named", advice=advice)
     path = Path(given)
     try:
-        if not path.exists():
-            return Place(key, "images", path, "", "not there: a folder of images", advice)
-        if not path.is_dir():
-            return Place(key, "images", path, "", "no folder", advice)
-        if next(path.iterdir(), None) is None:
-            return Place(key, "images", path, "", "an empty folder", advice)
+        fault = "missing" if not path.exists() else "" if path.is_dir() else "this is no folder"
+        fault = fault or ("" if next(path.iterdir(), None) else "an empty folder")
     except OSError as error:
-        return Place(key, "images", path, "", f"not readable ({error.strerror})", advice)
+        fault = f"not readable ({error.strerror})"
+    if fault:
+        return Place(key, "images", path, fault, "a folder of images", advice, missing=True)
     return Place(key, "images", path, "there")
 
 
@@ -193,7 +198,3 @@ def _image(root: Path | None, name: str | None) -> tuple[str | None, tuple[int, 
     if root is None or name is None:
         return None, None
     return str(root / name), open_image(root / name).size
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
