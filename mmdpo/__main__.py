@@ -1,4 +1,4 @@
-"""`python -m mmdpo`: looks at studies and never computes."""
+"""`python -m mmdpo`: looks at studies and at data, and never computes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,25 @@ examples:
   python -m mmdpo status
   python -m mmdpo report nano-data_scaling
   python -m mmdpo compare nano/base nano/beta0.1
+  python -m mmdpo doctor data=paper
+"""
+
+DOCTOR = """\
+Looks for the files and folders that a data set needs, reads every row once, and says
+what is there, what is missing, how many rows are of use and why others are not."""
+DOCTOR_EPILOG = """\
+exit code: 0 all there, 1 something is missing or wrong, 2 the command is wrong
+
+examples:
+  python -m mmdpo doctor data=paper                   files under $MMDPO_DATA, else ./data
+  python -m mmdpo doctor data=paper data.sources.lrv.path=FILE
+  python -m mmdpo doctor data=pairs data.path=FILE data.image_root=DIR
+  python -m mmdpo doctor data=prompts data.sources.prompts.path=FILE
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, 1 (a point failed) or 2 (the command is wrong)."""
+    """Run one command; returns the exit code: 0, 1 (a failed point, missing data) or 2 (wrong command)."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -69,6 +83,17 @@ def compare(options: argparse.Namespace) -> int:
     for note in comparison_notes(comparison):
         console.print(note, style="dim", markup=False)
     return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Say what of the data is there; 1 if something is missing or wrong."""
+    from rich.console import Console
+
+    from mmdpo.compose import compose_data
+    from mmdpo.doctor import report as print_report
+
+    data, judge = compose_data(options.overrides)
+    return 0 if print_report(data, judge, options.overrides, Console(highlight=False)) else 1
 
 
 def find_study(name: str | None, outputs: Path = OUTPUTS) -> Path:
@@ -138,7 +163,7 @@ def _changed(study: Path) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mmdpo",
-        description="Look at the results of sweeps. Nothing is computed; `launch.py` does that.",
+        description="Look at the results of sweeps and at data. Nothing is computed; `launch.py` does that.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -157,7 +182,21 @@ def _parser() -> argparse.ArgumentParser:
             name, metavar=f"POINT_{name.upper()}", help="folder, or a unique piece of the name"
         )
     command.set_defaults(run=compare)
+    _add_doctor(commands)
     return parser
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "what a data set needs and what of it is there; exit code 1 if something is missing or wrong"
+    command = commands.add_parser(
+        "doctor",
+        help=text,
+        description=DOCTOR,
+        epilog=DOCTOR_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as launch.py takes them")
+    command.set_defaults(run=doctor)
 
 
 if __name__ == "__main__":

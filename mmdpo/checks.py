@@ -19,6 +19,7 @@ from mmdpo.config import (
     TEACHERS,
     ZERO_STAGES,
     Config,
+    DataConfig,
     SourceConfig,
     Stage,
     TrainOn,
@@ -42,6 +43,13 @@ def check(config: Config) -> None:
         *_generator(config),
         *_pairs(config),
     ]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def check_data(data: DataConfig) -> None:
+    """Raise UserError naming every wrong setting of the data; files may be missing."""
+    problems = [*_data_settings(data)]
     if problems:
         raise UserError("\n".join(problems))
 
@@ -99,7 +107,6 @@ def _ranges(config: Config) -> Iterator[str]:
             yield f"{key}={value}: must lie between 0 and 1"
     for key, value in {
         "seed": config.seed,
-        "data.seed": config.data.seed,
         "bench.seed": config.bench.seed,
     }.items():
         if not 0 <= value < 2**32:
@@ -224,10 +231,9 @@ def _inputs(config: Config) -> Iterator[str]:
         yield f"data.path={data.path}: there is no such file; type data.path=FILE"
     if data.image_root is not None and not Path(data.image_root).is_dir():
         yield f"data.image_root={data.image_root}: there is no such folder; type data.image_root=DIR"
-    if data.format not in FORMATS:
-        yield f"data.format={data.format}: unknown; allowed are {', '.join(FORMATS)}"
+    yield from _data_settings(data)
     for name, source in data.sources.items():
-        yield from _source(f"data.sources.{name}", source)
+        yield from _source_files(f"data.sources.{name}", source)
     for key in ("path", "before_visual_tuning"):
         try:
             if path := getattr(config.model, key):
@@ -236,15 +242,27 @@ def _inputs(config: Config) -> Iterator[str]:
             yield str(error).replace("model.path=", f"model.{key}=")
 
 
-def _source(key: str, source: SourceConfig) -> Iterator[str]:
-    if not Path(key.rpartition(".")[2]).name.isidentifier():
-        yield f"{key}: a source's name is made of letters, digits and underscores"
-    if source.reader not in READERS:
-        yield f"{key}.reader={source.reader}: unknown; allowed are {', '.join(READERS)}"
+def _data_settings(data: DataConfig) -> Iterator[str]:
+    if not 0 <= data.seed < 2**32:
+        yield f"data.seed={data.seed}: must lie between 0 and 2^32 - 1"
+    if data.format not in FORMATS:
+        yield f"data.format={data.format}: unknown; allowed are {', '.join(FORMATS)}"
+    for name, source in data.sources.items():
+        yield from _source_settings(f"data.sources.{name}", source)
+
+
+def _source_files(key: str, source: SourceConfig) -> Iterator[str]:
     if source.path is None or not Path(source.path).exists():
         yield f"{key}.path={source.path}: there is no such file or folder; type {key}.path=FILE"
     if source.image_root is not None and not Path(source.image_root).is_dir():
         yield f"{key}.image_root={source.image_root}: there is no such folder; type {key}.image_root=DIR"
+
+
+def _source_settings(key: str, source: SourceConfig) -> Iterator[str]:
+    if not Path(key.rpartition(".")[2]).name.isidentifier():
+        yield f"{key}: a source's name is made of letters, digits and underscores"
+    if source.reader not in READERS:
+        yield f"{key}.reader={source.reader}: unknown; allowed are {', '.join(READERS)}"
     if source.count is not None and source.count < 1:
         yield f"{key}.count={source.count}: must be above 0, or null for all"
     if source.offset < 0:

@@ -8,11 +8,12 @@ from typing import cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmdpo.checks import check
-from mmdpo.config import CONF, SWEEPS, Config
+from mmdpo.checks import check, check_data
+from mmdpo.config import CONF, SWEEPS, Config, DataConfig
 from mmdpo.errors import UserError
 
 
@@ -29,17 +30,22 @@ def typed(config: DictConfig) -> Config:
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise UserError("\n".join(f"{key} is missing: add {key}=..." for key in missing))
-    unknown = [*_unknown_keys(config, Config)]
+    result = cast(Config, _typed(config, Config))
+    check(result)
+    return result
+
+
+def _typed(config: DictConfig, schema: type, prefix: str = "") -> object:
+    """The dataclass of a config or of a group, unchecked."""
+    unknown = [*_unknown_keys(config, schema, prefix)]
     if unknown:
         raise UserError(
             "\n".join(f"{key} is no key of the config; see python launch.py --cfg job" for key in unknown)
         )
     try:
-        result = cast(Config, OmegaConf.to_object(config))
+        return OmegaConf.to_object(config)
     except OmegaConfBaseException as error:
         raise UserError(str(error)) from error
-    check(result)
-    return result
 
 
 def _unknown_keys(config: DictConfig, schema: type, prefix: str = "") -> Iterator[str]:
@@ -55,6 +61,28 @@ def _unknown_keys(config: DictConfig, schema: type, prefix: str = "") -> Iterato
 
 def compose_config(overrides: Sequence[str] = ()) -> Config:
     """The config that `python launch.py OVERRIDES` would run."""
+    return typed(_composed(overrides))
+
+
+def compose_data(overrides: Sequence[str] = ()) -> tuple[DataConfig, str]:
+    """The data and the judge's name of `python launch.py OVERRIDES`, whether or not their files are there.
+
+    Keys of the data that are still to be given are None. Raises UserError on wrong overrides and settings.
+    """
+    try:
+        config = _composed(overrides)
+        for key in OmegaConf.missing_keys(config.data):
+            OmegaConf.update(config.data, key, None)
+        data = cast(DataConfig, _typed(config.data, DataConfig, "data."))
+        judge = str(config.judge.name)
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = f": {error.__cause__}".splitlines()[0] if error.__cause__ else ""
+        raise UserError(f"{error}".partition("Config search path:")[0].strip() + reason) from error
+    check_data(data)
+    return data, judge
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return typed(compose("config", overrides=list(overrides)))
+        return compose("config", overrides=list(overrides))

@@ -293,6 +293,7 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
     from mmdpo.judge.estimate import assumed, estimate
     from mmdpo.judge.journal import journal
     from mmdpo.judge.judges import journal_of
+    from mmdpo.judge.request import Request
     from mmdpo.judge.teacher import request_of as teacher_request
 
     if config.data.path is None and where(config, Stage.prompts) is None:
@@ -308,7 +309,9 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
     path = journal_of(config.judge)
     with journal(path if path is not None and path.exists() else None) as known:
         if stage is Stage.teacher:
-            requests = (teacher_request(prompt, images, config.judge) for prompt in prompts_of(config))
+            requests: Iterable[Request] = (
+                teacher_request(prompt, images, config.judge) for prompt in prompts_of(config)
+            )
         else:
             from mmdpo.judge.annotate import with_repeated
 

@@ -24,8 +24,8 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar of `total` steps, drawn on a terminal only; yields what advances it."""
+def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar of `total` steps (None: unknown), drawn on a terminal only; yields what advances it."""
     columns = (
         TextColumn("  {task.description:<12}"),
         BarColumn(24),

@@ -246,10 +246,11 @@ class Journal:
             "WHERE judge = ? AND base_url IS ? AND state = ? ORDER BY id",
             (judge, base_url, state),
         ).fetchall()
-        return [
-            Job(*known, asked=tuple(_asked(one) for one in json.loads(asked)), name=name, state=state)
-            for *known, asked, name in rows
-        ]
+        found = []
+        for display_name, judge_, url, rubric, reads, expected, entries, name in rows:
+            asked = tuple(_asked(entry) for entry in json.loads(entries))
+            found.append(Job(display_name, judge_, url, rubric, reads, expected, asked, name, state))
+        return found
 
     def _change(self, statement: str, values: Iterable[Any]) -> None:
         try:

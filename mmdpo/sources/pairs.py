@@ -20,6 +20,7 @@ import pyarrow as pa
 from mmdpo.config import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, written_aside
+from mmdpo.progress import progress
 from mmdpo.records import PreferencePair
 from mmdpo.sources.images import check_image, inside
 from mmdpo.sources.rows import FIELDS, BadRow, Row, parse
@@ -46,13 +47,14 @@ UNUSABLE = "field 'image': not usable"
 class ReadPairs:
     """What a file held: good pairs, how many rows there were, and what was dropped, by reason.
 
-    The images of the pairs are names under `image_root`.
+    The images of the pairs are names under `image_root`; `unused` are columns that mean nothing here.
     """
 
     pairs: list[PreferencePair]
     image_root: Path
     read: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    unused: frozenset[str] = frozenset()
 
 
 def read_pairs(
@@ -69,8 +71,19 @@ def read_pairs(
     on a wrong file, and on wrong rows unless they are to be dropped. `seed` is for formats that leave a
     choice of the rejected answer.
     """
-    columns, convert = _format(format, seed)
-    table = Table(path, "data.path", columns)
+    read, wrong = scan_pairs(path, image_root, folder, format, seed)
+    wrong.settle(read.read, len(read.pairs), on_bad_row)
+    if read.unused:
+        log.info(UNUSED, path.name, ", ".join(sorted(read.unused)))
+    return read
+
+
+def scan_pairs(
+    path: Path, image_root: Path | None, folder: Path, format: str = "pairs", seed: int = 0
+) -> tuple[ReadPairs, Wrong]:
+    """Like `read_pairs`, but wrong rows are only collected, also where none is good."""
+    names, convert = _format(format, seed)
+    table = Table(path, "data.path", names)
     if image_root is not None and not image_root.is_dir():
         raise UserError(f"data.image_root={image_root}: no such folder; type data.image_root=DIR")
     images = _Images(image_root, folder, embedded=_embeds_images(table))
@@ -78,35 +91,35 @@ def read_pairs(
     seen: dict[str, int] = {}
     wrong = Wrong()
     unused = table.names() - FIELDS if format == "pairs" else set()
-    counted = _Counted(table.rows())
-    for number, row in convert(counted):
-        try:
-            if isinstance(row, BadRow):
-                raise row
-            parsed = parse(row)
-            pair = _pair(parsed, images)
-            if pair.id in seen:
-                first = table.place(seen[pair.id], named=len(table.files) > 1)
-                raise BadRow("field 'id': duplicate", f"{pair.id!r} is {first} too")
-        except BadRow as error:
-            wrong.add(table.place(number), error)
-            continue
-        seen[pair.id] = number
-        pairs.append(pair)
-        unused |= parsed.unused
+    with progress("pairs", table.count()) as advance:
+        counted = _Counted(table.rows(), advance)
+        for number, row in convert(counted):
+            try:
+                if isinstance(row, BadRow):
+                    raise row
+                parsed = parse(row)
+                pair = _pair(parsed, images)
+                if pair.id in seen:
+                    first = table.place(seen[pair.id], named=len(table.files) > 1)
+                    raise BadRow("field 'id': duplicate", f"{pair.id!r} is {first} too")
+            except BadRow as error:
+                wrong.add(table.place(number), error)
+                continue
+            seen[pair.id] = number
+            pairs.append(pair)
+            unused |= parsed.unused
     if not counted.count:
         raise UserError(f"data.path={path}: no rows; allowed: one object a pair")
-    wrong.settle(counted.count, len(pairs), on_bad_row)
-    if unused:
-        log.info(UNUSED, path.name, ", ".join(sorted(unused)))
-    return ReadPairs(pairs, images.root, counted.count, dict(wrong.reasons))
+    read = ReadPairs(pairs, images.root, counted.count, dict(wrong.reasons), frozenset(unused))
+    return read, wrong
 
 
 class _Counted:
     """Rows that are counted as they pass: a format may make one pair of many."""
 
-    def __init__(self, rows: Numbered) -> None:
+    def __init__(self, rows: Numbered, advance: Callable[[int], None]) -> None:
         self._rows = rows
+        self._advance = advance
         self.count = 0
 
     def __iter__(self) -> _Counted:
@@ -115,7 +128,13 @@ class _Counted:
     def __next__(self) -> tuple[int, Any]:
         item = next(self._rows)
         self.count += 1
+        self._advance(1)
         return item
+
+
+def columns(format: str) -> Collection[str]:
+    """The columns that a format looks at."""
+    return _format(format, 0)[0]
 
 
 def _format(name: str, seed: int) -> tuple[Collection[str], Callable[[Numbered], Numbered]]:

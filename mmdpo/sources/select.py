@@ -18,6 +18,7 @@ from typing import Any
 from mmdpo.config import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.files import written_aside
+from mmdpo.progress import progress
 from mmdpo.records import Prompt
 from mmdpo.sources.images import check_image, inside
 from mmdpo.sources.rows import BadRow, Unfit, text
@@ -56,6 +57,24 @@ class Selected:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Scanned:
+    """The prompts by rank with their images' names in the root, and what became of the rows.
+
+    `overflowed` says that more rows were good at first than were looked at closely.
+    """
+
+    prompts: list[Prompt]
+    read: int
+    wrong: Wrong
+    overflowed: bool
+
+    @property
+    def kept(self) -> int:
+        """How many rows are good, as far as their images were decoded."""
+        return self.read - self.wrong.reasons.total()
+
+
 def select(source: Source, seed: int, on_bad_row: OnBadRow, folder: Path) -> Selected:
     """Choose a source's prompts and put their images under `folder`, which becomes their image root.
 
@@ -65,6 +84,17 @@ def select(source: Source, seed: int, on_bad_row: OnBadRow, folder: Path) -> Sel
     with one id the first good one counts; the others are dropped, which is never an error, since some
     sources name rows by their photograph.
     """
+    scanned = scan(source, seed)
+    settle(source, scanned, on_bad_row)
+    for name in {prompt.image for prompt in scanned.prompts}:
+        if name is not None and source.image_root is not None:
+            _link(inside(source.image_root, name), folder / source.name / name)
+    prompts = [_prefixed(prompt, source.name) for prompt in scanned.prompts]
+    return Selected(prompts, scanned.read, scanned.kept, dict(scanned.wrong.reasons))
+
+
+def scan(source: Source, seed: int) -> Scanned:
+    """Read all rows once and decode the images; raises UserError where the files themselves are wrong."""
     if source.image_root is not None and not source.image_root.is_dir():
         raise UserError(
             f"{source.key}.image_root={source.image_root}: no such folder; type {source.key}.image_root=DIR"
@@ -75,30 +105,31 @@ def select(source: Source, seed: int, on_bad_row: OnBadRow, folder: Path) -> Sel
     lowest = _Lowest(source)
     seen: set[int] = set()
     read = 0
-    for number, row in table.rows():
-        read += 1
-        try:
-            prompt = reader.prompt(row)
-            text(prompt.question, "question", "non-empty text")
-            digest = int.from_bytes(hashlib.sha256(prompt.id.encode()).digest()[:8])
-            if digest in seen:
-                raise Unfit("field 'id': duplicate", f"{prompt.id!r} is an earlier row's too")
-            prompt = _with_image(prompt, source)
-        except BadRow as error:
-            wrong.add(table.place(number), error)
-            continue
-        seen.add(digest)
-        lowest.push(_rank(seed, prompt.id), number, prompt)
+    with progress(f"{source.name} rows", table.count()) as advance:
+        for number, row in table.rows():
+            read += 1
+            advance(1)
+            try:
+                prompt = reader.prompt(row)
+                text(prompt.question, "question", "non-empty text")
+                digest = int.from_bytes(hashlib.sha256(prompt.id.encode()).digest()[:8])
+                if digest in seen:
+                    raise Unfit("field 'id': duplicate", f"{prompt.id!r} is an earlier row's too")
+                prompt = _with_image(prompt, source)
+            except BadRow as error:
+                wrong.add(table.place(number), error)
+                continue
+            seen.add(digest)
+            lowest.push(_rank(seed, prompt.id), number, prompt)
     if not read:
         raise UserError(f"{source.key}.path={source.path}: no rows; allowed: one object a question")
-    chosen = _decoded(source, lowest, table, wrong)
-    kept = read - wrong.reasons.total()
-    wrong.settle(read, kept, on_bad_row)
-    _enough(source, len(chosen), kept, lowest.overflowed)
-    for name in {prompt.image for prompt in chosen}:
-        if name is not None and source.image_root is not None:
-            _link(inside(source.image_root, name), folder / source.name / name)
-    return Selected([_prefixed(prompt, source.name) for prompt in chosen], read, kept, dict(wrong.reasons))
+    return Scanned(_decoded(source, lowest, table, wrong), read, wrong, lowest.overflowed)
+
+
+def settle(source: Source, scanned: Scanned, on_bad_row: OnBadRow) -> None:
+    """Raise UserError where rows are wrong and must not be, or where too few are left."""
+    scanned.wrong.settle(scanned.read, scanned.kept, on_bad_row)
+    _enough(source, len(scanned.prompts), scanned.kept, scanned.overflowed)
 
 
 class _Lowest:
@@ -155,16 +186,19 @@ def _decoded(source: Source, lowest: _Lowest, table: Table, wrong: Wrong) -> lis
     """
     good: list[Prompt] = []
     faults: dict[str, str | None] = {}  # by name: rows may share an image
-    for number, prompt in lowest.ascending():
-        if source.count is not None and len(good) == source.offset + source.count:
-            break
-        if prompt.image is not None and source.image_root is not None:
-            if prompt.image not in faults:
-                faults[prompt.image] = _fault(inside(source.image_root, prompt.image))
-            if fault := faults[prompt.image]:
-                wrong.add(table.place(number), BadRow(UNUSABLE, fault))
-                continue
-        good.append(prompt)
+    ascending = lowest.ascending()
+    with progress(f"{source.name} images", len(ascending)) as advance:
+        for number, prompt in ascending:
+            if source.count is not None and len(good) == source.offset + source.count:
+                break
+            advance(1)
+            if prompt.image is not None and source.image_root is not None:
+                if prompt.image not in faults:
+                    faults[prompt.image] = _fault(inside(source.image_root, prompt.image))
+                if fault := faults[prompt.image]:
+                    wrong.add(table.place(number), BadRow(UNUSABLE, fault))
+                    continue
+            good.append(prompt)
     return good[source.offset :]
 
 

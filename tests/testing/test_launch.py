@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mmdpo.files import read_json
 from mmdpo.records import Annotation, read_records
 from mmdpo.testing.fake_gemini import LINE, fake_gemini
 from mmdpo.testing.server import Rehearsal
@@ -40,8 +40,8 @@ def test_the_line_annotates(tmp_path: Path) -> None:
     assert "1 of 24 prompts are unscored (1 recitation)" in finished.stdout
     (folder,) = {path.parent for path in (tmp_path / "cache").rglob("annotations.jsonl")}
     assert len(list(read_records(folder / "annotations.jsonl", Annotation))) == COUNT - 1
-    summary = json.loads((folder / "summary.json").read_text())
-    assert summary["read_by"] == {"schema": COUNT - 2, "fenced": 1} and summary["cost_so_far"] > 0
+    assert read_json(folder / "card.json")["facts"]["read_by"] == {"schema": COUNT - 2, "fenced": 1}
+    assert read_json(folder / "report.json")["cost_so_far"] > 0
     assert server.complaints == [] and set(server.answered.values()) == {1}
     everything = stopped.stdout + stopped.stderr + finished.stdout + finished.stderr
     assert KEY not in everything

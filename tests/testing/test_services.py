@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mmdpo.errors import Stopped, UserError
-from mmdpo.judge import longer
+from mmdpo.judge import longer, teacher
 from mmdpo.judge.journal import Journal
 from mmdpo.judge.judges import client_of
 from mmdpo.records import Annotation, Unscored
@@ -68,6 +68,16 @@ def test_a_reply_that_breaks_off_in_the_middle(tmp_path: Path, name: str) -> Non
             with pytest.raises(Temporary, match="unreachable"):
                 ask(server, name, tmp_path)
         assert server.seen == {"dropped": 2}
+
+
+@NAMES
+def test_bytes_that_are_no_text_change_no_rating(tmp_path: Path, name: str) -> None:
+    """The second time they stand in the midst of a word; Google's newer library reads over them."""
+    with SERVERS[name]("non_utf8:2") as server:
+        found = annotated(server, name, tmp_path, 3)
+    for (prompt, completions), one in zip(items(tmp_path, 3), found, strict=True):
+        assert one.ratings == tuple(longer.rate(prompt, completion.text) for completion in completions)
+    assert server.seen == {"non_utf8": 2, "good": 2 if name == "gemini" else 3}
 
 
 @NAMES
@@ -239,3 +249,16 @@ def test_unstructured_replies_are_asked_for_without_a_schema(tmp_path: Path) -> 
         with SERVERS[name]() as server:
             found: list[Any] = annotated(server, name, tmp_path, 1, structured=False)
         assert isinstance(found[0], Annotation) and server.schemas == 0
+
+
+@NAMES
+def test_a_teacher_answers_in_whole_sentences_once(tmp_path: Path, name: str) -> None:
+    prompts, journal = [prompt for prompt, _ in items(tmp_path, 6)], Journal(None)
+    with SERVERS[name]("busy:1,truncated:1,good:1,image_refused:1") as server:
+        first, again = (
+            list(teacher.answers(lambda: prompts, 6, tmp_path, judge_at(server, name), journal))
+            for _ in range(2)
+        )
+    assert first == again and first.pop(1) == Unscored("p1", "image_refused")
+    assert all(one.text.startswith("In the image ") and one.text.endswith(".") for one in first)
+    assert server.complaints == [] and server.schemas == 0 and set(server.answered.values()) == {1}
