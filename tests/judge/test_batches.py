@@ -2,79 +2,23 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mmdpo.checks import check
-from mmdpo.compose import compose_config
-from mmdpo.config import JudgeConfig, PriceConfig
-from mmdpo.errors import Stopped, UserError
 from mmdpo.judge import batches
-from mmdpo.judge.annotate import annotate, identity, request_of
-from mmdpo.judge.estimate import Estimate
+from mmdpo.judge.annotate import request_of
 from mmdpo.judge.gemini_batch import GeminiBatches
-from mmdpo.judge.journal import MIGRATIONS, VERSION, Attempt, Journal
-from mmdpo.judge.judges import client_of
-from mmdpo.judge.stage import write_annotations
-from mmdpo.judge.teacher import answers
-from mmdpo.records import Annotation, Completion, Prompt, Unscored
+from mmdpo.judge.journal import Journal
+from mmdpo.records import Annotation, Unscored
 from mmdpo.services.answers import Temporary
 from mmdpo.testing.fake_gemini import FakeGemini, fake_gemini
-from tests.judge.scripted import Scripted, judge_config
-from tests.testing.services import KEY, VARIABLE, annotated, items, judge_at
-
-PRICE = {"input": 1.0, "output": 10.0}
+from tests.judge.batched import asked, left, one_by_one, rows
+from tests.testing.services import annotated, items, judge_at
 
 
-@pytest.fixture(autouse=True)
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A key, no proxy; waits are noted and not waited."""
-    monkeypatch.setenv(VARIABLE, KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    waits: list[float] = []
-    monkeypatch.setattr(batches.BatchAsker.__init__, "__defaults__", (waits.append,))
-    return waits
-
-
-@pytest.fixture
-def server() -> Iterator[FakeGemini]:
-    with fake_gemini() as running:
-        yield running
-        assert running.complaints == []
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    opened = Journal(tmp_path / "j.sqlite")
-    yield opened
-    opened.close()
-
-
-def asked(server: FakeGemini, folder: Path, journal: Journal, count: int = 5, **changes: Any) -> list[Any]:
-    """One run of the line with judge.batch=true."""
-    changes = {"batch": True, "price": PriceConfig(**PRICE), **changes}
-    return annotated(server, "gemini", folder, count, journal, **changes)
-
-
-def left(server: FakeGemini, folder: Path, journal: Journal, count: int = 5, **changes: Any) -> str:
-    """What is said by a run that has to wait."""
-    with pytest.raises(Stopped) as stopped:
-        asked(server, folder, journal, count, **changes)
-    assert stopped.value.exit_code == 75
-    return str(stopped.value)
-
-
-def one_by_one(folder: Path, count: int = 5) -> list[Any]:
-    with fake_gemini() as calm:
-        return annotated(calm, "gemini", folder, count)
-
-
-def rows(journal: Journal, columns: str, table: str = "attempts") -> list[tuple[Any, ...]]:
-    return journal._rows.execute(f"SELECT {columns} FROM {table} ORDER BY id").fetchall()
+pytestmark = pytest.mark.usefixtures("batching")
 
 
 def test_submit_leave_collect(server: FakeGemini, tmp_path: Path, journal: Journal) -> None:
@@ -224,9 +168,7 @@ def test_an_error_in_a_responses_place_opens_that_request(tmp_path: Path, journa
     with fake_gemini("good:1,throttled:1,recitation:1,image_refused:1") as server:
         left(server, tmp_path, journal)
         server.finish_batches()
-        assert "1 requests are submitted in 1 jobs (1 of them now); 4 of 5" in left(
-            server, tmp_path, journal
-        )
+        assert "1 requests are submitted in 1 jobs (1 of them now); 4 of 5" in left(server, tmp_path, journal)
         server.finish_batches()
         found = asked(server, tmp_path, journal)
     assert [one for one in found if isinstance(one, Unscored)] == [
@@ -241,9 +183,7 @@ def test_an_unread_reply_is_reminded_once(tmp_path: Path, journal: Journal) -> N
     with fake_gemini("empty:1,wrong_count:1,good:3,empty:1") as server:
         left(server, tmp_path, journal)
         server.finish_batches()
-        assert "2 requests are submitted in 1 jobs (1 of them now); 3 of 5" in left(
-            server, tmp_path, journal
-        )
+        assert "2 requests are submitted in 1 jobs (1 of them now); 3 of 5" in left(server, tmp_path, journal)
         requests, _, _ = server.batches["batches/rehearsal1"]["asked"]
         texts = [entry["request"]["contents"][0]["parts"][1]["text"] for entry in requests]
         assert "could not be read (empty)" in texts[0] and "could not be read (wrong_count)" in texts[1]
@@ -251,5 +191,5 @@ def test_an_unread_reply_is_reminded_once(tmp_path: Path, journal: Journal) -> N
         first, second, *_ = asked(server, tmp_path, journal)
         assert first == Unscored("p0", "empty") and second.step == "schema, asked twice"
         assert len(server.batches) == 2
-        again = left(server, tmp_path, journal, retry_unscored=True)
-        assert "1 requests are submitted" not in again
+    kept = rows(journal, "prompt_id, outcome, step")
+    assert kept[5:] == [("p0", "unscored", "asked twice"), ("p1", "scored", "schema, asked twice")]
