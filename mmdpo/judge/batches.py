@@ -234,10 +234,11 @@ class Submission:
         if self._over_budget and not self._waiting and budget is not None:
             raise budget_is_spent(self._spent, budget, self.done, self.total)
         jobs = len(set(self._waiting.values()))
-        words = [f"{len(self._waiting)} requests are submitted in {jobs} jobs ({self._new} of them now)"]
+        waiting, new = _many(len(self._waiting), "request"), self._new
+        words = [f"{waiting} submitted in {_many(jobs, 'job')} ({new} of them now)"]
         if self._left:
             why = self._refusal or f"judge.limits.budget={budget:g} would be passed"
-            words.append(f"{self._left} are not submitted ({why})")
+            words.append(f"{self._left} not submitted ({why})")
         words.append(f"{self.done} of {self.total} are answered and kept")
         raise Stopped(f"batch: {'; '.join(words)}. The same line collects them later.")
 
@@ -289,6 +290,10 @@ def _paired(job: Job, look: Look) -> Iterator[tuple[Asked, Answer | NoAnswer]]:
             yield asked, answer
         elif look.state == DONE:
             yield asked, Temporary("no response in its job")
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _request(asked: Asked) -> Request:

@@ -43,7 +43,7 @@ def test_the_line_submits_leaves_and_collects(tmp_path: Path) -> None:
         for now in (3, 0):
             waits = typed(server, tmp_path, "judge.batch_size=2")
             assert waits.returncode == 75
-            assert f"6 requests are submitted in 3 jobs ({now} of them now)" in waits.stdout + waits.stderr
+            assert f"6 requests submitted in 3 jobs ({now} of them now)" in waits.stdout + waits.stderr
         finished = typed(server, tmp_path, "judge.batch_size=2")
         assert finished.returncode == 0, finished.stderr
         assert typed(server, tmp_path, "judge.batch=false").returncode == 0  # it is the same annotation
@@ -72,14 +72,14 @@ def test_the_budget_holds_before_anything_is_paid(
     assert not server.batches
     tight = {"budget": each * 2.5}
     said = left(server, tmp_path, journal, limits=tight)
-    assert "2 requests are submitted in 1 jobs (1 of them now); 3 are not submitted" in said
+    assert "2 requests submitted in 1 job (1 of them now); 3 not submitted" in said
     assert f"judge.limits.budget={tight['budget']:g} would be passed" in said
-    assert "(0 of them now); 3 are not submitted" in left(server, tmp_path, journal, limits=tight)
+    assert "(0 of them now); 3 not submitted" in left(server, tmp_path, journal, limits=tight)
     server.finish_batches()  # the replies are longer than the guess, or shorter
     with pytest.raises(Stopped) as stopped:
         asked(server, tmp_path, journal, limits={"budget": each / 100})
     assert "2 of 5 prompts are answered" in str(stopped.value) and len(server.batches) == 1
-    assert "3 requests are submitted in 1 jobs" in left(server, tmp_path, journal)
+    assert "3 requests submitted in 1 job" in left(server, tmp_path, journal)
 
 
 def test_the_estimate_is_at_the_price_of_batches(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_teacher_answers_by_batches_and_its_jobs_are_left_to_it(
     def taught() -> dict[str, Any]:
         return write_teacher_answers(tmp_path / "out", lambda: prompts, 3, tmp_path, judge)
 
-    with pytest.raises(Stopped, match="3 requests are submitted in 1 jobs"):
+    with pytest.raises(Stopped, match="3 requests submitted in 1 job"):
         taught()
     server.finish_batches()
     left(server, tmp_path, journal)  # annotations read ratings, and no answers
@@ -117,7 +117,7 @@ def test_a_teacher_answers_by_batches_and_its_jobs_are_left_to_it(
 
 
 def test_both_ratings_of_a_prompt_are_submitted_at_once(server: FakeGemini, tmp_path: Path) -> None:
-    with pytest.raises(Stopped, match="8 requests are submitted in 1 jobs .*0 of 8"):
+    with pytest.raises(Stopped, match="8 requests submitted in 1 job .*0 of 8"):
         staged(server, tmp_path, repeat=1.0)
     server.finish_batches()
     assert staged(server, tmp_path, repeat=1.0) == {"scored": 4, "unscored": {}, "read_by": {"schema": 4}}
@@ -134,7 +134,7 @@ def test_what_stays_unscored_is_asked_anew_once_a_run_of_the_stage(tmp_path: Pat
         server.finish_batches()
         assert staged(server, tmp_path, **changes)["unscored"]
         for jobs in (2, 3):
-            with pytest.raises(Stopped, match="2 requests are submitted in 1 jobs .1 of them now.; 6 of 8"):
+            with pytest.raises(Stopped, match="2 requests submitted in 1 job .1 of them now.; 6 of 8"):
                 staged(server, tmp_path, **changes)
             server.finish_batches()
             found = staged(server, tmp_path, **changes)

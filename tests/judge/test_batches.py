@@ -22,10 +22,10 @@ pytestmark = pytest.mark.usefixtures("batching")
 
 def test_submit_leave_collect(server: FakeGemini, tmp_path: Path, journal: Journal) -> None:
     said = left(server, tmp_path, journal, batch_size=2)
-    assert "5 requests are submitted in 3 jobs (3 of them now); 0 of 5 are answered and kept" in said
+    assert "5 requests submitted in 3 jobs (3 of them now); 0 of 5 are answered and kept" in said
     assert "The same line collects them later" in said
     again = left(server, tmp_path, journal, batch_size=2)
-    assert "5 requests are submitted in 3 jobs (0 of them now)" in again and len(server.batches) == 3
+    assert "5 requests submitted in 3 jobs (0 of them now)" in again and len(server.batches) == 3
     server.finish_batches()
     found = asked(server, tmp_path, journal, batch_size=2)
     assert len(server.batches) == 3 and server.schemas == 5
@@ -46,7 +46,7 @@ def test_a_job_holds_so_many_bytes(
     image = len((tmp_path / "coffee.png").read_bytes())
     assert image * 4 / 3 + len(request.text) < size < image * 4 / 3 + len(request.text) + 4000
     monkeypatch.setattr(batches, "LARGEST", int(size * 2.5))
-    assert "5 requests are submitted in 3 jobs" in left(server, tmp_path, journal)
+    assert "5 requests submitted in 3 jobs" in left(server, tmp_path, journal)
 
 
 def test_a_batch_costs_half_and_counts_for_no_day(
@@ -70,7 +70,7 @@ def test_what_was_answered_one_by_one_is_not_submitted_and_the_other_way_round(
     server: FakeGemini, tmp_path: Path, journal: Journal
 ) -> None:
     first = annotated(server, "gemini", tmp_path, 3, journal)
-    assert "2 requests are submitted in 1 jobs (1 of them now); 3 of 5" in left(server, tmp_path, journal)
+    assert "2 requests submitted in 1 job (1 of them now); 3 of 5" in left(server, tmp_path, journal)
     server.finish_batches()
     found = asked(server, tmp_path, journal)
     assert found[:3] == first and annotated(server, "gemini", tmp_path, 5, journal) == found
@@ -109,7 +109,7 @@ def test_a_job_whose_name_was_not_noted_is_adopted(
         request = request_of(items(tmp_path, 9)[8], tmp_path, stranger.judge)
         create(stranger, f"another {number}", [stranger.packed(request, request.text)])
     said = left(server, tmp_path, journal, batch_size=2)
-    assert "5 requests are submitted in 3 jobs (2 of them now)" in said and len(server.batches) == 6
+    assert "5 requests submitted in 3 jobs (2 of them now)" in said and len(server.batches) == 6
     server.finish_batches()
     assert all(isinstance(one, Annotation) for one in asked(server, tmp_path, journal))
     assert sorted(server.answered.values()) == [1, 1, 1, 1, 1, 3]
@@ -128,10 +128,10 @@ def test_a_job_that_was_not_created_is_forgotten(
             asked(server, tmp_path, journal)
         dying.setattr(GeminiBatches, "create", lambda *arguments: _raise(Temporary("server error 503")))
         said = left(server, tmp_path, journal)
-        assert "0 requests are submitted in 0 jobs" in said
-        assert "5 are not submitted (the judge takes no job now: server error 503)" in said
+        assert "0 requests submitted in 0 jobs" in said
+        assert "5 not submitted (the judge takes no job now: server error 503)" in said
     assert len(rows(journal, "name", "batches")) == 1
-    assert "5 requests are submitted in 1 jobs (1 of them now)" in left(server, tmp_path, journal)
+    assert "5 requests submitted in 1 job (1 of them now)" in left(server, tmp_path, journal)
     assert rows(journal, "name", "batches") == [("batches/rehearsal0",)]
 
 
@@ -145,7 +145,7 @@ def test_what_a_lost_job_asked_is_open_again(
 ) -> None:
     left(server, tmp_path, journal)
     server.finish_batches(state)
-    assert "5 requests are submitted in 1 jobs (1 of them now)" in left(server, tmp_path, journal)
+    assert "5 requests submitted in 1 job (1 of them now)" in left(server, tmp_path, journal)
     said = f"job batches/rehearsal0: {state.lower()}; 5 of its 5 requests are open again"
     assert said in capsys.readouterr().out
     assert rows(journal, "state", "batches") == [(state.lower(),), ("running",)]
@@ -167,7 +167,7 @@ def test_an_error_in_a_responses_place_opens_that_request(tmp_path: Path, journa
     with fake_gemini("good:1,throttled:1,recitation:1,image_refused:1") as server:
         left(server, tmp_path, journal)
         server.finish_batches()
-        assert "1 requests are submitted in 1 jobs (1 of them now); 4 of 5" in left(server, tmp_path, journal)
+        assert "1 request submitted in 1 job (1 of them now); 4 of 5" in left(server, tmp_path, journal)
         server.finish_batches()
         found = asked(server, tmp_path, journal)
     assert [one for one in found if isinstance(one, Unscored)] == [
@@ -182,7 +182,7 @@ def test_an_unread_reply_is_reminded_once(tmp_path: Path, journal: Journal) -> N
     with fake_gemini("empty:1,wrong_count:1,good:3,empty:1") as server:
         left(server, tmp_path, journal)
         server.finish_batches()
-        assert "2 requests are submitted in 1 jobs (1 of them now); 3 of 5" in left(server, tmp_path, journal)
+        assert "2 requests submitted in 1 job (1 of them now); 3 of 5" in left(server, tmp_path, journal)
         requests, _, _ = server.batches["batches/rehearsal1"]["asked"]
         texts = [entry["request"]["contents"][0]["parts"][1]["text"] for entry in requests]
         assert "could not be read (empty)" in texts[0] and "could not be read (wrong_count)" in texts[1]
