@@ -31,6 +31,10 @@ TWICE = "asked twice"
 AHEAD = 4  # requests in line for each call in flight
 
 
+class Ended(Exception):
+    """The run was ended while a call waited for its turn; nobody looks at it."""
+
+
 class Asker:
     """Puts requests to one judge; `read` makes something of its replies."""
 
@@ -40,9 +44,11 @@ class Asker:
         client: Client,
         journal: Journal,
         read: Read,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self.judge, self.client, self.journal, self.read = judge, client, journal, read
+        self._ended = threading.Event()  # of the whole run: nobody waits for a turn any more
+        sleep = sleep or self._ended.wait
         self._requests = Pace(judge.limits.requests_a_minute, sleep=sleep)
         self._tokens = Pace(judge.limits.tokens_a_minute, sleep=sleep)
         self._sleep = sleep
@@ -79,6 +85,7 @@ class Asker:
                 while running:
                     running = self._collected(running, advance)
             except BaseException:
+                self._ended.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         if self._failures:
@@ -145,6 +152,8 @@ class Asker:
         """One call, journaled unless it raises; `mark` is added to the step that reads it."""
         self._permit(text)
         try:
+            if self._ended.is_set():
+                raise Ended
             return self._called(request, text, mark)
         finally:
             with self._lock:

@@ -308,3 +308,19 @@ def test_whatever_happens_each_prompt_is_rated_or_has_a_reason(script: list[str]
 
 def test_rating_is_of_the_text() -> None:
     assert rating_of("ab") != rating_of("abc") and isinstance(rating_of(""), Rating)
+
+
+def test_an_interruption_does_not_wait_for_the_turns_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking.Asker.__init__, "__defaults__", (None,))  # real sleeps
+    client = Scripted(*[Temporary("busy", 600.0)] * 4)
+
+    def interrupted() -> Any:
+        yield from items(4)
+        while len(client.calls) < 4:
+            pass
+        raise KeyboardInterrupt
+
+    journal = Journal(None)
+    with pytest.raises(KeyboardInterrupt):
+        list(annotate(interrupted, 4, Path(), judge_config(concurrency=4), client, journal))
+    assert len(client.calls) == 4  # and none after
