@@ -44,11 +44,11 @@ class Asker:
         client: Client,
         journal: Journal,
         read: Read,
-        sleep: Callable[[float], object] | None = None,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.judge, self.client, self.journal, self.read = judge, client, journal, read
         self._ended = threading.Event()  # of the whole run: nobody waits for a turn any more
-        sleep = sleep or self._ended.wait
+        sleep = sleep or self._wait
         self._requests = Pace(judge.limits.requests_a_minute, sleep=sleep)
         self._tokens = Pace(judge.limits.tokens_a_minute, sleep=sleep)
         self._sleep = sleep
@@ -94,6 +94,9 @@ class Asker:
                 f"{sum(self._failures.values())} of {total} prompts got no answer ({why}); the others are "
                 "answered and kept. Run the same line again."
             )
+
+    def _wait(self, seconds: float) -> None:
+        self._ended.wait(seconds)
 
     def _is_answered(self, request: Request) -> bool:
         found = self.journal.find(request.key)

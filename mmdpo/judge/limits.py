@@ -21,7 +21,7 @@ class Pace:
         self,
         a_minute: float | None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._seconds = 60 / a_minute if a_minute else 0.0
         self._clock, self._sleep = clock, sleep
