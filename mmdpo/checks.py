@@ -300,6 +300,7 @@ def _judge(config: Config) -> Iterator[str]:
     judge, limits, price = config.judge, config.judge.limits, config.judge.price
     above_zero = {
         "judge.max_output_tokens": judge.max_output_tokens,
+        "judge.batch_size": judge.batch_size,
         "judge.image_side": judge.image_side,
         "judge.timeout": judge.timeout,
         "judge.limits.requests_a_minute": limits.requests_a_minute,
@@ -318,8 +319,11 @@ def _judge(config: Config) -> Iterator[str]:
         yield f"judge.repeat={judge.repeat}: must lie between 0 and 1"
     if not 0 <= judge.temperature <= 2:
         yield f"judge.temperature={judge.temperature}: must lie between 0 and 2"
-    if min(price.input, price.output) < 0:
-        yield f"judge.price: input={price.input}, output={price.output}: must not be negative"
+    for key, value in {"input": price.input, "output": price.output, "batch": price.batch}.items():
+        if not 0 <= value < float("inf"):
+            yield f"judge.price.{key}={value}: must not be negative"
+    if judge.batch and judge.name != "gemini":
+        yield f"judge.batch=true: judge={judge.name} has no batches; drop it, or choose judge=gemini"
     if limits.budget is not None and price.input == price.output == 0:
         yield "judge.limits.budget: needs prices; add judge.price.input= and judge.price.output="
     if config.data.sources and judge.name == "oracle":

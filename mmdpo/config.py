@@ -242,6 +242,7 @@ class PriceConfig:
 
     input: float = 0.0  # a million tokens
     output: float = 0.0
+    batch: float = 0.5  # times the price, by judge.batch
     currency: str = "USD"
     of: str = ""  # the day on which the price was looked up
 
@@ -262,6 +263,8 @@ class JudgeConfig:
     seed: int = 0  # of the order in which completions are shown
     repeat: float = 0.0  # share of the prompts that is rated twice, to measure agreement
     retry_unscored: bool = False  # ask again what was read as no rating
+    batch: bool = False  # submit jobs, leave, and collect them by the same line later; judge=gemini has it
+    batch_size: int = 500  # requests a job
     journal: str | None = None  # a file; null: one a judge in the cache
     timeout: float = 120.0  # seconds a call
     limits: LimitsConfig = field(default_factory=LimitsConfig)

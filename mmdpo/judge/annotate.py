@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmdpo.config import JudgeConfig
 from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.judge.asking import Asker
+from mmdpo.judge.batches import asker_of
 from mmdpo.judge.client import Client
 from mmdpo.judge.journal import Attempt, Journal
 from mmdpo.judge.reply import Reply, parse
@@ -44,8 +44,7 @@ def annotate(
         for item in items():
             yield item, request_of(item, image_root, judge, round_)
 
-    asker = Asker(judge, client, journal, read_ratings)
-    asker.ask((request for _, request in requests()), total, advance)
+    asker_of(judge, client, journal, read_ratings).ask((request for _, request in requests()), total, advance)
     for (prompt, completions), request in requests():
         yield _annotation(prompt, completions, request, judge.name, journal)
 

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from mmdpo.config import JudgeConfig
+from mmdpo.config import JudgeConfig, PriceConfig
 from mmdpo.errors import Stopped
 from mmdpo.judge.client import Client
 from mmdpo.judge.journal import Attempt, Journal
@@ -100,7 +100,7 @@ class Asker:
 
     def _is_answered(self, request: Request) -> bool:
         found = self.journal.find(request.key)
-        if found is None or _is_open(found):
+        if found is None or reminder_is_due(found):
             return False
         return not (found.outcome == "unscored" and self.judge.retry_unscored)
 
@@ -121,7 +121,7 @@ class Asker:
         """Ask until there is a reading, a refusal, or no more tries; one more time after an unread reply."""
         try:
             found = self.journal.find(request.key)
-            attempt = found if found and _is_open(found) else self._asked(request, request.text)
+            attempt = found if found and reminder_is_due(found) else self._asked(request, request.text)
             if attempt.outcome == "unscored" and attempt.reply is not None:  # it was answered, unreadably
                 attempt = self._asked(request, reminded(request, attempt.reason or ""), TWICE)
         except NoAnswer as failure:
@@ -175,19 +175,11 @@ class Asker:
                 self._requests.hold(busy.wait)
             raise
         else:
-            attempt = replace(
-                self.read(answer, request),
-                tokens_in=answer.tokens_in,
-                tokens_out=answer.tokens_out,
-                note=answer.note,
-                reply=answer.text,
-            )
-            attempt = replace(attempt, step=", ".join(filter(None, [attempt.step, mark])) or None)
+            attempt = reading(self.read, answer, request, mark)
         return self._keep(request, attempt, time.monotonic() - began)
 
     def _keep(self, request: Request, attempt: Attempt, seconds: float) -> Attempt:
-        price = self.judge.price
-        cost = (attempt.tokens_in * price.input + attempt.tokens_out * price.output) / 1e6
+        cost = cost_of(attempt.tokens_in, attempt.tokens_out, self.judge.price)
         with self._lock:
             self._spent += cost
             self._mean.add(cost, attempt.tokens_in + attempt.tokens_out)
@@ -226,7 +218,25 @@ class Asker:
                 )
 
 
-def _is_open(found: Attempt) -> bool:
+def reading(read: Read, answer: Answer, request: Request, mark: str = "") -> Attempt:
+    """What `read` makes of an answer, with all that is kept of it; `mark` is added to the step."""
+    attempt = read(answer, request)
+    return replace(
+        attempt,
+        step=", ".join(filter(None, [attempt.step, mark])) or None,
+        tokens_in=answer.tokens_in,
+        tokens_out=answer.tokens_out,
+        note=answer.note,
+        reply=answer.text,
+    )
+
+
+def cost_of(tokens_in: float, tokens_out: float, price: PriceConfig) -> float:
+    """Money for tokens that are asked one by one."""
+    return (tokens_in * price.input + tokens_out * price.output) / 1e6
+
+
+def reminder_is_due(found: Attempt) -> bool:
     """Whether a reply could not be read and the reminder is still due: the run ended between the two."""
     return found.outcome == "unscored" and found.reply is not None and found.step is None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mmdpo.config import JudgeConfig
+from mmdpo.judge.asking import cost_of
 from mmdpo.judge.journal import Journal
 from mmdpo.judge.request import Request
 from mmdpo.records import Completion, Prompt
@@ -33,8 +34,11 @@ class Estimate:
             f"and {self.tokens_out:,} out"
         )
         if price.input or price.output:
-            money = (self.tokens_in * price.input + self.tokens_out * price.output) / 1e6
+            money = cost_of(self.tokens_in, self.tokens_out, price) * (price.batch if judge.batch else 1)
             yield f"money: about {money:.2f} {price.currency} (prices of {price.of or 'the config'})"
+        if judge.batch:
+            yield "time: that of the service's batches, a day at most; no other limit counts them"
+            return
         minutes = [
             amount / limit
             for amount, limit in (
@@ -69,6 +73,12 @@ def estimate(requests: Iterable[Request], journal: Journal, judge: JudgeConfig) 
             answered += 1
             continue
         calls += 1
-        tokens_in += len(request.text) // LETTERS_A_TOKEN + (IMAGE_TOKENS if request.image else 0)
-        tokens_out += round(mean or REPLY_TOKENS + REPLY_TOKENS_EACH * len(request.texts))
+        more_in, more_out = tokens_of(request, mean)
+        tokens_in, tokens_out = tokens_in + more_in, tokens_out + more_out
     return Estimate(calls, answered, tokens_in, tokens_out)
+
+
+def tokens_of(request: Request, mean: float | None) -> tuple[int, int]:
+    """What one request would take, about; `mean` is that of the replies so far."""
+    tokens_in = len(request.text) // LETTERS_A_TOKEN + (IMAGE_TOKENS if request.image else 0)
+    return tokens_in, round(mean or REPLY_TOKENS + REPLY_TOKENS_EACH * len(request.texts))

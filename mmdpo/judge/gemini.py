@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -37,6 +39,15 @@ class GeminiJudge:
 
     def ask(self, request: Request, text: str) -> Answer:
         """One call of generateContent. Raises as mmdpo.judge.client.Client says."""
+        content, settings, note = self.made(request, text)
+        with met(self.judge, request.image is not None):
+            reply = self._client.models.generate_content(model=self.model, contents=content, config=settings)
+        return answer_of(reply, note)
+
+    def made(
+        self, request: Request, text: str
+    ) -> tuple[types.Content, types.GenerateContentConfig, str | None]:
+        """What is sent for a request, its settings, and what was done to its image."""
         judge, parts, note = self.judge, [types.Part.from_text(text=text)], None
         if request.image is not None:
             image = photograph(request.image, judge.image_side)
@@ -51,20 +62,24 @@ class GeminiJudge:
         settings = types.GenerateContentConfig(
             temperature=judge.temperature, max_output_tokens=judge.max_output_tokens, **structured
         )
-        try:
-            reply = self._client.models.generate_content(
-                model=self.model, contents=types.Content(role="user", parts=parts), config=settings
-            )
-        except errors.APIError as error:
-            raise no_answer(error.code, error.details, judge, request.image is not None) from None
-        except UNREACHABLE as error:
-            raise Temporary(f"unreachable ({type(error).__name__})") from None
-        except GARBLED as error:
-            raise Temporary(f"garbled reply ({type(error).__name__})") from None
-        return _answer(reply, note)
+        return types.Content(role="user", parts=parts), settings, note
 
 
-def _answer(reply: types.GenerateContentResponse, note: str | None) -> Answer:
+@contextmanager
+def met(judge: JudgeConfig, has_image: bool) -> Iterator[None]:
+    """The errors of the SDK within the block, in our terms."""
+    try:
+        yield
+    except errors.APIError as error:
+        raise no_answer(error.code, error.details, judge, has_image) from None
+    except UNREACHABLE as error:
+        raise Temporary(f"unreachable ({type(error).__name__})") from None
+    except GARBLED as error:
+        raise Temporary(f"garbled reply ({type(error).__name__})") from None
+
+
+def answer_of(reply: types.GenerateContentResponse, note: str | None) -> Answer:
+    """The answer in a reply. Raises Declined where it holds none."""
     usage = reply.usage_metadata
     tokens_in = (usage and usage.prompt_token_count) or 0
     tokens_out = ((usage and usage.candidates_token_count) or 0) + (

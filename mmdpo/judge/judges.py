@@ -13,6 +13,10 @@ from mmdpo.store import cache_root
 
 
 def _gemini(judge: JudgeConfig) -> Client:
+    if judge.batch:
+        from mmdpo.judge.gemini_batch import GeminiBatches
+
+        return GeminiBatches(judge)
     from mmdpo.judge.gemini import GeminiJudge
 
     return GeminiJudge(judge)

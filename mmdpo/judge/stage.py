@@ -12,7 +12,8 @@ from filelock import FileLock, Timeout
 
 from mmdpo.config import JudgeConfig
 from mmdpo.files import write_json
-from mmdpo.judge.annotate import Item, annotate, repeated
+from mmdpo.judge.annotate import Item, annotate, read_ratings, repeated, with_repeated
+from mmdpo.judge.batches import asker_of
 from mmdpo.judge.journal import Journal
 from mmdpo.judge.journal import journal as opened
 from mmdpo.judge.judges import client_of, journal_of
@@ -38,6 +39,10 @@ def write_annotations(
             with progress("annotating", total) as advance:
                 yield from annotate(which, total, image_root, judge, client, journal, advance, round_)
 
+        if judge.batch:  # both ratings in the same jobs, not the second after a wait for the first
+            all_of_them = total + sum(1 for _ in repeated(items(), judge.repeat, judge.seed))
+            asker = asker_of(judge, client, journal, read_ratings)
+            asker.ask(with_repeated(items(), image_root, judge), all_of_them)
         reasons: Counter[str] = Counter()
         steps: Counter[str] = Counter()
         missing: list[Unscored] = []
@@ -57,6 +62,7 @@ def write_annotations(
             again = rated(lambda: repeated(items(), judge.repeat, judge.seed), 1)
             write_records(folder / REPEATED, (found for found in again if isinstance(found, Annotation)))
         write_json(folder / SUMMARY, _summary(judge, journal))
+        journal.close_jobs(judge.name)
     if reasons:
         why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         say(
@@ -72,6 +78,7 @@ def write_teacher_answers(
     """Have the judge answer the prompts itself; returns what the card says."""
     with _journal(judge) as journal, progress("teacher", total) as advance:
         given = list(answers(prompts, total, image_root, judge, journal, advance))
+        journal.close_jobs(judge.name)
     missing = [answer for answer in given if isinstance(answer, Unscored)]
     write_records(folder / "answers.jsonl", [answer for answer in given if not isinstance(answer, Unscored)])
     write_records(folder / UNSCORED, missing)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmdpo.config import JudgeConfig
 from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.judge.asking import Asker
+from mmdpo.judge.batches import asker_of
 from mmdpo.judge.journal import Attempt, Journal
 from mmdpo.judge.judges import client_of
 from mmdpo.judge.request import Request
@@ -46,7 +46,7 @@ def answers(
         for prompt in prompts():
             yield request_of(prompt, image_root, judge)
 
-    Asker(judge, client_of(judge), journal, _read).ask(requests(), total, advance)
+    asker_of(judge, client_of(judge), journal, read_text).ask(requests(), total, advance)
     for request in requests():
         found = journal.find(request.key)
         if found is None or found.outcome != "scored":
@@ -68,7 +68,7 @@ def request_of(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Request:
     return Request(fingerprint(key, length=32), prompt, (), (), text, path)
 
 
-def _read(answer: Answer, request: Request) -> Attempt:
+def read_text(answer: Answer, request: Request) -> Attempt:
     """Any text is an answer, if it is whole."""
     if answer.cut:
         return Attempt("unscored", reason="truncated")

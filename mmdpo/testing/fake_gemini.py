@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qs
 
 from mmdpo.testing.replies import FORMS, reply_to
 from mmdpo.testing.server import (
@@ -28,6 +29,8 @@ from mmdpo.testing.server import (
 
 METHOD = re.compile(r"/v1(?:alpha|beta)?/models/([^/:]+):(generateContent|batchGenerateContent|countTokens)")
 BATCH = re.compile(r"/v1(?:alpha|beta)?/(batches/[^/:]+)(:cancel)?")
+LISTED = re.compile(r"/v1(?:alpha|beta)?/batches")
+A_PAGE = 2  # jobs of a list: few, so that whoever lists them has to turn pages
 IMAGE_TOKENS = 258
 RETRY_DELAY = "0.2s"
 NUMBERS = {"STOP": 1, "MAX_TOKENS": 2, "SAFETY": 3, "RECITATION": 4}
@@ -103,6 +106,8 @@ class FakeGemini(Rehearsal):
         batch, method = BATCH.fullmatch(call.path), METHOD.fullmatch(call.path)
         if batch and batch[1] in self.batches:
             return Reply(content=self._looked_at(batch[1], bool(batch[2])))
+        if LISTED.fullmatch(call.path) and call.method == "GET":
+            return Reply(content=self._listed(parse_qs(call.query)))
         if not method or call.method != "POST":
             return self._error("no_address")
         if method[2] == "countTokens":
@@ -112,10 +117,23 @@ class FakeGemini(Rehearsal):
             return self._batch(call, method[1])
         return self._generated(call.body, method[1], call)
 
-    def finish_batches(self) -> None:
-        """Let every job that is pending succeed."""
+    def finish_batches(self, state: str = "SUCCEEDED") -> None:
+        """Let every job that is pending end: SUCCEEDED, or FAILED, EXPIRED, CANCELLED without responses."""
         for name in list(self.batches):
-            self._finish(name)
+            self._finish(name, state)
+
+    def _listed(self, query: dict[str, list[str]]) -> dict[str, Any]:
+        """A page of the jobs, the newest first, without what they put out."""
+        start = int(query.get("pageToken", ["0"])[0])
+        with self.lock:
+            jobs = list(self.batches.values())[::-1]
+        page = [
+            {"name": job["name"], "metadata": {**job["metadata"]}} for job in jobs[start : start + A_PAGE]
+        ]
+        for job in page:
+            job["metadata"].pop("output", None)
+        more = {"nextPageToken": str(start + A_PAGE)} if start + A_PAGE < len(jobs) else {}
+        return {"operations": page, **more}
 
     def _generated(self, body: dict[str, Any], model: str, call: Call) -> Reply:
         text, images = _parts(body)
@@ -183,10 +201,13 @@ class FakeGemini(Rehearsal):
             self._finish(name)
         return _shown(self.batches[name])
 
-    def _finish(self, name: str) -> None:
+    def _finish(self, name: str, state: str = "SUCCEEDED") -> None:
         job = self.batches[name]
         with self.lock:
             if job["metadata"]["state"] != "BATCH_STATE_PENDING":
+                return
+            if state != "SUCCEEDED":
+                job["metadata"].update(state=f"BATCH_STATE_{state}", endTime=_now())
                 return
             job["metadata"]["state"] = "BATCH_STATE_RUNNING"
         requests, model, call = job["asked"]
@@ -220,7 +241,8 @@ def _shown(job: dict[str, Any]) -> dict[str, Any]:
 def _status(reply: Reply) -> dict[str, Any]:
     """A google.rpc.Status, as a batch has it in a response's place."""
     error = reply.content["error"] if isinstance(reply.content, dict) and reply.status != 200 else {}
-    return {"code": 8 if reply.status == 429 else 13, "message": error.get("message", "internal error")}
+    code = {400: 3, 429: 8}.get(reply.status, 13)
+    return {"code": code, "message": error.get("message", "internal error")}
 
 
 def _parts(body: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:

@@ -1,0 +1,39 @@
+"""What the tests of batches share: a rehearsal of Gemini, a journal, and no waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mmdpo.judge import batches
+from mmdpo.judge.journal import Journal
+from mmdpo.testing.fake_gemini import FakeGemini, fake_gemini
+from tests.testing.services import KEY, VARIABLE
+
+
+@pytest.fixture
+def batching(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A key, no proxy; waits are noted and not waited."""
+    monkeypatch.setenv(VARIABLE, KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    waits: list[float] = []
+    monkeypatch.setattr(batches.BatchAsker.__init__, "__defaults__", (waits.append,))
+    return waits
+
+
+@pytest.fixture
+def server() -> Iterator[FakeGemini]:
+    """A rehearsal that finds nothing wrong with what it is sent."""
+    with fake_gemini() as running:
+        yield running
+        assert running.complaints == []
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """A journal in a file."""
+    opened = Journal(tmp_path / "j.sqlite")
+    yield opened
+    opened.close()
