@@ -75,11 +75,12 @@ class Asker:
                 for request in requests:
                     while request.key in running.values():  # the same question of another prompt
                         running = self._collected(running, advance)
-                    if self._is_answered(request):
+                    found = self.journal.find(request.key)
+                    if found and self._is_answer(found):
                         self._count()
                         advance(1)
                         continue
-                    running[pool.submit(self._settle, request)] = request.key
+                    running[pool.submit(self._settle, request, found)] = request.key
                     while len(running) >= AHEAD * calls:
                         running = self._collected(running, advance)
                 while running:
@@ -98,9 +99,8 @@ class Asker:
     def _wait(self, seconds: float) -> None:
         self._ended.wait(seconds)
 
-    def _is_answered(self, request: Request) -> bool:
-        found = self.journal.find(request.key)
-        if found is None or reminder_is_due(found):
+    def _is_answer(self, found: Attempt) -> bool:
+        if reminder_is_due(found):
             return False
         return not (found.outcome == "unscored" and self.judge.retry_unscored)
 
@@ -117,10 +117,9 @@ class Asker:
             advance(1)
         return {future: running[future] for future in left}
 
-    def _settle(self, request: Request) -> None:
+    def _settle(self, request: Request, found: Attempt | None) -> None:
         """Ask until there is a reading, a refusal, or no more tries; one more time after an unread reply."""
         try:
-            found = self.journal.find(request.key)
             attempt = found if found and reminder_is_due(found) else self._asked(request, request.text)
             if attempt.outcome == "unscored" and attempt.reply is not None:  # it was answered, unreadably
                 attempt = self._asked(request, reminded(request, attempt.reason or ""), TWICE)

@@ -17,7 +17,6 @@ from mmdpo.testing.fake_gemini import FakeGemini, fake_gemini
 from tests.judge.batched import asked, left, one_by_one, rows
 from tests.testing.services import annotated, items, judge_at
 
-
 pytestmark = pytest.mark.usefixtures("batching")
 
 
