@@ -36,8 +36,8 @@ def report(data: DataConfig, judge: str, overrides: Sequence[str], console: Cons
 
 
 def _part(console: Console, finding: Finding) -> None:
-    of_what, how = ("data", "format") if finding.kind == "pairs" else ("source", "reader")
-    _say(console, f"{of_what} {finding.name}: {finding.kind}, {how} {finding.form}", style="bold")
+    of_what, how = ("data=", "format") if finding.kind == "pairs" else ("source ", "reader")
+    _say(console, f"{of_what}{finding.name}: {finding.kind}, {how} {finding.form}", style="bold")
     for place in finding.places:
         _place(console, place, finding.columns)
     if finding.read is not None:
