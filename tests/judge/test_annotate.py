@@ -173,7 +173,7 @@ def test_calls_in_flight_count_for_the_budget() -> None:
     journal = Journal(None)
     with pytest.raises(Stopped, match="budget=0.0301 is spent"):
         run(Slow(), items(60), journal, budget=0.0301, concurrency=8)
-    assert journal.spent("gemini") == pytest.approx(0.03)
+    assert 0.02 < journal.spent("gemini") <= 0.0301
 
 
 def test_a_cut_reply_says_so() -> None:
