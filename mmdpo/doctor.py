@@ -14,7 +14,7 @@ from rich.text import Text
 from mmdpo.config import DataConfig
 from mmdpo.sources.doctor import Finding, Place, Sample, examine, holds_pairs
 
-DECODED = "Images are decoded as far as they are chosen; of the others it is known that they are there."
+DECODED = "Images of rows that are not needed are known to be there; they are not decoded."
 
 
 def report(data: DataConfig, judge: str, overrides: Sequence[str], console: Console) -> bool:
@@ -36,8 +36,8 @@ def report(data: DataConfig, judge: str, overrides: Sequence[str], console: Cons
 
 
 def _part(console: Console, finding: Finding) -> None:
-    of_what, how = ("data", "format") if finding.kind == "pairs" else ("source", "reader")
-    _say(console, f"{of_what} {finding.name}: {finding.kind}, {how} {finding.form}", style="bold")
+    of_what, how = ("data=", "format") if finding.kind == "pairs" else ("source ", "reader")
+    _say(console, f"{of_what}{finding.name}: {finding.kind}, {how} {finding.form}", style="bold")
     for place in finding.places:
         _place(console, place, finding.columns)
     if finding.read is not None:
@@ -47,7 +47,7 @@ def _part(console: Console, finding: Finding) -> None:
     if finding.problem is not None:
         _say(console, "  wrong", style="red")
         for line in finding.problem.splitlines():
-            _say(console, line, indent=4)
+            _say(console, _plain(line), indent=4)
     console.print()
 
 
@@ -57,8 +57,9 @@ def _place(console: Console, place: Place, columns: Sequence[str]) -> None:
     if place.path is not None:
         _say(console, f"    {place.path}")
     if place.missing:
-        fields = f" with the fields {', '.join(columns)}" if place.what == "rows" else ""
-        _say(console, f"expected: {place.wants}{fields}", indent=4)
+        _say(console, f"expected: {place.wants}", indent=4)
+        if place.what == "rows":
+            _say(console, f"fields: {', '.join(columns)}", indent=4)
         _say(console, f"    {'or ' if place.path else ''}type {place.advice}")
     elif place.advice:
         _say(console, f"    type {place.advice} where rows name images")
@@ -81,7 +82,7 @@ def _counts(console: Console, finding: Finding) -> None:
             _reasons(console, finding)
     if finding.unused:
         _say(console, f"columns not used: {', '.join(finding.unused)}", indent=2)
-    if finding.wanted is not None and finding.sample is not None and finding.sample.image is not None:
+    if finding.kept > finding.found + finding.offset:
         _say(console, DECODED, indent=2, style="dim")
 
 
@@ -89,7 +90,8 @@ def _reasons(console: Console, finding: Finding) -> None:
     ranked = sorted(finding.dropped.items(), key=lambda item: (-item[1], item[0]))
     widest = max((len(f"{number:,}") for number in finding.dropped.values()), default=0)
     for reason, number in ranked:
-        _say(console, f"          {number:>{widest},}  {reason}")
+        _say(console, f"    {number:>{widest},}  {reason}")
+        _say(console, f"first: {_plain(finding.firsts[reason])}", indent=6 + widest, style="dim")
 
 
 def _sample(console: Console, sample: Sample) -> None:

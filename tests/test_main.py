@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from mmdpo.__main__ import find_point, find_study, main
+from mmdpo.compose import compose_config
 from mmdpo.errors import UserError
+from tests.sources.files import as_lines, as_list, as_parquet, photos, tear
 from tests.studies import make_point, make_study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,7 +92,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):
         main(["--help"])
     assert leaving.value.code == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in ("status", "report", "compare", "STUDY", "examples"))
+    assert all(word in out for word in ("status", "report", "compare", "doctor", "STUDY", "examples"))
 
 
 def test_status_imports_nothing_heavy(outputs: Path):
@@ -98,6 +100,182 @@ def test_status_imports_nothing_heavy(outputs: Path):
         "import sys; from mmdpo.__main__ import main; main(['status']);"
         "heavy = ('torch', 'transformers', 'matplotlib', 'scipy', 'pandas', 'numpy');"
         "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that data=paper looks in: empty."""
+    monkeypatch.setenv("MMDPO_DATA", str(tmp_path / "all"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "all"
+
+
+def paper_rows(folder: Path, figures: int, photographs: int) -> None:
+    """Both sources of data=paper, one image of SciGraphQA damaged."""
+    (folder / "scigraphqa/rows").mkdir(parents=True)
+    (folder / "lrv").mkdir()
+    rows = [
+        {"id": f"s{i}", "image_file": f"{i}.png", "q_a_pairs": [["What?", "It."]]} for i in range(figures)
+    ]
+    as_parquet(folder / "scigraphqa/rows/a.parquet", rows)
+    as_list(
+        folder / "lrv/filter_cap1.json",
+        [{"image_id": i, "question": "Who\n\x1b[31mis it?"} for i in range(photographs)],
+    )
+    photos(folder / "scigraphqa/images", *(f"{i}.png" for i in range(figures)))
+    photos(folder / "lrv/images", *(f"{i}.jpg" for i in range(photographs)))
+    tear(folder / "scigraphqa/images/0.png")
+
+
+def doctor(capsys: pytest.CaptureFixture[str], code: int, *overrides: str) -> list[str]:
+    """The lines that the doctor prints, without what is blank around them."""
+    assert main(["doctor", *overrides]) == code
+    captured = capsys.readouterr()
+    assert not captured.err and "Traceback" not in captured.out
+    return [line.strip() for line in captured.out.splitlines()]
+
+
+def test_doctor_with_nothing_there(data: Path, capsys: pytest.CaptureFixture[str]):
+    out = doctor(capsys, 1, "data=paper")
+    for name in ("scigraphqa/rows", "scigraphqa/images", "lrv/filter_cap1.json", "lrv/images"):
+        assert str(data / name) in out
+    for name in ("scigraphqa", "lrv"):
+        assert f"or type data.sources.{name}.path=FILE" in out
+        assert f"or type data.sources.{name}.image_root=DIR" in out
+    assert (
+        any(line.startswith("4 things are missing. $MMDPO_DATA is set") for line in out) and str(data) in out
+    )
+    assert out[-1] == "MMDPO_DATA=DIR python -m mmdpo doctor data=paper"
+
+
+def test_doctor_without_mmdpo_data(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("MMDPO_DATA")
+    out = doctor(capsys, 1, "data=paper")
+    assert "data/lrv/images" in out and str(data.parent / "data") in out
+    assert any("$MMDPO_DATA is not set" in line for line in out)
+
+
+def test_doctor_with_half_there(data: Path, capsys: pytest.CaptureFixture[str]):
+    paper_rows(data, 6, 4)
+    out = doctor(
+        capsys, 1, "data=paper", "data.sources.lrv.path=gone.json", "data.sources.scigraphqa.count=5"
+    )
+    assert "prompts 5 of 5 wanted" in out and "gone.json" in out
+    assert out[-1] == (
+        "python -m mmdpo doctor data=paper data.sources.scigraphqa.count=5 data.sources.lrv.path=FILE"
+    )
+
+
+def test_doctor_with_too_few_rows(data: Path, capsys: pytest.CaptureFixture[str]):
+    paper_rows(data, 6, 4)
+    out = doctor(capsys, 1, "data=paper")
+    for line in (
+        "read    6",
+        "kept    5",
+        "dropped 1",
+        "prompts 5 of 3,000 wanted",
+        "prompts 4 of 3,000 wanted",
+    ):
+        assert " ".join(line.split()) in [" ".join(printed.split()) for printed in out]
+    assert "1  field 'image': not usable" in out
+    assert f"{data}/scigraphqa/images/0.png: damaged or unreadable" in " ".join(out)  # of the first such row
+    assert "data.sources.scigraphqa.count=5" in out and "question  Who [31mis it?" in out
+
+
+def test_doctor_with_all_there(data: Path, capsys: pytest.CaptureFixture[str]):
+    paper_rows(data, 6, 4)
+    counts = ["data.sources.scigraphqa.count=5", "data.sources.lrv.count=4"]
+    out = doctor(capsys, 0, "data=paper", *counts)
+    assert "image     32 x 21 pixels" in out and "question  What?" in out
+    assert "data=paper: all there. Next:" in out
+    assert out[-1] == f"python launch.py data=paper {' '.join(counts)} judge=gemini dry_run=true"
+    assert compose_config(out[-1].split()[2:]).data.name == "paper"  # a run takes that line
+    doctor(capsys, 0, "data=paper", *counts, "judge=longer")
+
+
+def test_doctor_with_a_torn_file(data: Path, capsys: pytest.CaptureFixture[str]):
+    paper_rows(data, 6, 4)
+    tear(data / "scigraphqa/rows/a.parquet")
+    out = doctor(capsys, 1, "data=paper", "data.sources.lrv.count=4")
+    assert any("not a parquet file" in " ".join(out[at : at + 3]) for at in range(len(out)))
+    assert "prompts 4 of 4 wanted" in out  # the other source is looked at all the same
+    assert out[-1] == "python -m mmdpo doctor data=paper data.sources.lrv.count=4"
+
+
+def test_doctor_of_pairs(data: Path, capsys: pytest.CaptureFixture[str]):
+    good = {"prompt": "What?", "chosen": "A cup.", "rejected": "A dog.", "source": "me"}
+    as_lines(data.parent / "a.jsonl", [good, {"prompt": "?"}])
+    out = doctor(capsys, 1, "data=pairs", "data.path=a.jsonl")
+    assert "pairs   1" in out and "1  field 'chosen': missing" in out and "columns not used: source" in out
+    out = doctor(capsys, 0, "data=pairs", "data.path=a.jsonl", "data.on_bad_row=drop")
+    assert out[-1] == "python launch.py data=pairs data.path=a.jsonl data.on_bad_row=drop dry_run=true"
+    assert "rejected  A dog." in out
+
+
+@pytest.mark.parametrize("name", ["pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v"])
+def test_doctor_of_pairs_that_are_not_named(data: Path, capsys: pytest.CaptureFixture[str], name: str):
+    out = doctor(capsys, 1, f"data={name}")
+    assert "type data.path=FILE" in out and out[-1] == f"python -m mmdpo doctor data={name} data.path=FILE"
+
+
+def test_doctor_of_nano(data: Path, capsys: pytest.CaptureFixture[str]):
+    assert doctor(capsys, 0, "data=nano")[0].startswith("data=nano needs no files")
+    assert doctor(capsys, 0)[-1] == "python launch.py dry_run=true"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data=nope"], "Could not find 'data/nope'"),
+        (["data=paper", "data.foo=1"], "Could not override 'data.foo'"),
+        (["data=paper", "+data.foo=1"], "data.foo is no key of the config"),
+        (["data.seed=x"], "'x' of type 'str' could not be converted to Integer"),
+        (["data=paper", "data.sources.lrv.count=0"], "data.sources.lrv.count=0: must be above 0"),
+        (["data=paper", "data.sources.lrv.reader=x"], "reader=x: unknown; allowed are scigraphqa"),
+        (["paper"], "Error parsing override 'paper'"),
+    ],
+)
+def test_doctor_with_a_wrong_command(
+    data: Path, capsys: pytest.CaptureFixture[str], overrides: list[str], message: str
+):
+    assert main(["doctor", *overrides]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and message in captured.err and not captured.out
+
+
+def test_doctor_breaks_no_path_and_keeps_to_80_columns(data: Path, capsys: pytest.CaptureFixture[str]):
+    deep = Path("x" * 60) / ("y" * 60)
+    paper_rows(deep, 6, 4)
+    for code, more in ((1, []), (0, ["data.sources.scigraphqa.count=5", "data.sources.lrv.count=4"])):
+        roots = [f"data.sources.{name}.image_root={deep}/{name}/images" for name in ("scigraphqa", "lrv")]
+        paths = [f"data.sources.scigraphqa.path={deep}/scigraphqa/rows"]
+        paths += [f"data.sources.lrv.path={deep}/lrv/filter_cap1.json"]
+        out = doctor(capsys, code, "data=paper", *roots, *paths, *more)
+        assert f"{deep}/lrv/filter_cap1.json" in out and f"{deep}/scigraphqa/images" in out
+        assert all(len(line) <= 80 or str(deep) in line for line in out)
+
+
+def test_doctor_help(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["doctor", "--help"])
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("OVERRIDE", "data=paper", "$MMDPO_DATA", "exit code: 0 all there"))
+
+
+def test_doctor_imports_nothing_heavy(data: Path):
+    code = (
+        "import sys; from mmdpo.__main__ import main; main(['doctor', 'data=paper']);"
+        "print([m for m in ('torch', 'transformers', 'trl', 'peft', 'wandb') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -31,6 +31,10 @@ TWICE = "asked twice"
 AHEAD = 4  # requests in line for each call in flight
 
 
+class Ended(Exception):
+    """The run was ended while a call waited for its turn; nobody looks at it."""
+
+
 class Asker:
     """Puts requests to one judge; `read` makes something of its replies."""
 
@@ -40,9 +44,11 @@ class Asker:
         client: Client,
         journal: Journal,
         read: Read,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.judge, self.client, self.journal, self.read = judge, client, journal, read
+        self._ended = threading.Event()  # of the whole run: nobody waits for a turn any more
+        sleep = sleep or self._wait
         self._requests = Pace(judge.limits.requests_a_minute, sleep=sleep)
         self._tokens = Pace(judge.limits.tokens_a_minute, sleep=sleep)
         self._sleep = sleep
@@ -69,16 +75,18 @@ class Asker:
                 for request in requests:
                     while request.key in running.values():  # the same question of another prompt
                         running = self._collected(running, advance)
-                    if self._is_answered(request):
+                    found = self.journal.find(request.key)
+                    if found and self._is_answer(found):
                         self._count()
                         advance(1)
                         continue
-                    running[pool.submit(self._settle, request)] = request.key
+                    running[pool.submit(self._settle, request, found)] = request.key
                     while len(running) >= AHEAD * calls:
                         running = self._collected(running, advance)
                 while running:
                     running = self._collected(running, advance)
             except BaseException:
+                self._ended.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         if self._failures:
@@ -88,9 +96,11 @@ class Asker:
                 "answered and kept. Run the same line again."
             )
 
-    def _is_answered(self, request: Request) -> bool:
-        found = self.journal.find(request.key)
-        if found is None or reminder_is_due(found):
+    def _wait(self, seconds: float) -> None:
+        self._ended.wait(seconds)
+
+    def _is_answer(self, found: Attempt) -> bool:
+        if reminder_is_due(found):
             return False
         return not (found.outcome == "unscored" and self.judge.retry_unscored)
 
@@ -107,10 +117,9 @@ class Asker:
             advance(1)
         return {future: running[future] for future in left}
 
-    def _settle(self, request: Request) -> None:
+    def _settle(self, request: Request, found: Attempt | None) -> None:
         """Ask until there is a reading, a refusal, or no more tries; one more time after an unread reply."""
         try:
-            found = self.journal.find(request.key)
             attempt = found if found and reminder_is_due(found) else self._asked(request, request.text)
             if attempt.outcome == "unscored" and attempt.reply is not None:  # it was answered, unreadably
                 attempt = self._asked(request, reminded(request, attempt.reason or ""), TWICE)
@@ -145,6 +154,8 @@ class Asker:
         """One call, journaled unless it raises; `mark` is added to the step that reads it."""
         self._permit(text)
         try:
+            if self._ended.is_set():
+                raise Ended
             return self._called(request, text, mark)
         finally:
             with self._lock:

@@ -60,6 +60,7 @@ class Finding:
     kept: int = 0
     found: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    firsts: dict[str, str] = field(default_factory=dict)  # of each reason, the first row
     unused: list[str] = field(default_factory=list)
     sample: Sample | None = None
     problem: str | None = None  # what a run would say
@@ -109,7 +110,7 @@ def _scan_source(finding: Finding, config: SourceConfig, data: DataConfig) -> No
     source = select.Source(finding.name, config.reader, rows, root, config.count, config.offset)
     scanned = select.scan(source, data.seed)
     finding.read, finding.kept, finding.found = scanned.read, scanned.kept, len(scanned.prompts)
-    finding.dropped = dict(scanned.wrong.reasons)
+    finding.dropped, finding.firsts = dict(scanned.wrong.reasons), scanned.wrong.firsts
     if scanned.prompts:
         first = scanned.prompts[0]
         shown, size = _image(root, first.image)
@@ -133,15 +134,14 @@ def _scan_pairs(finding: Finding, data: DataConfig) -> None:
     with tempfile.TemporaryDirectory(prefix="mmdpo-doctor-") as folder:
         read, wrong = pairs.scan_pairs(Path(data.path or ""), root, Path(folder), data.format, data.seed)
         finding.read, finding.kept, finding.found = read.read, len(read.pairs), len(read.pairs)
-        finding.dropped, finding.unused = read.dropped, sorted(read.unused)
+        finding.dropped, finding.firsts = read.dropped, wrong.firsts
+        finding.unused = sorted(read.unused)
         if read.pairs:
             first = read.pairs[0]
             texts = {name: getattr(first, name) for name in ("question", "chosen", "rejected")}
             shown, size = _image(read.image_root, first.image)
             inner = read.image_root == Path(folder)
-            finding.sample = Sample(
-                first.id, texts, "in the file of pairs" if inner and shown else shown, size
-            )
+            finding.sample = Sample(first.id, texts, "in the file itself" if inner and shown else shown, size)
     wrong.settle(read.read, len(read.pairs), data.on_bad_row)
 
 

@@ -14,6 +14,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """What is read. Pillow knows more, among them formats that start other programs (EPS)."""
 
 
+class NoImage(UserError):
+    """The file that a name means is not there."""
+
+
 def open_image(path: Path) -> Image.Image:
     """The image in RGB, turned as its EXIF orientation says; of an animation, the first frame.
 
@@ -28,7 +32,7 @@ def check_image(path: Path) -> None:
 
 
 def inside(root: Path, name: str) -> Path:
-    """The file that `name` means under `root`; UserError where it is absent or lies elsewhere."""
+    """The file that `name` means under `root`; NoImage where it is absent, UserError if elsewhere."""
     try:
         path = (root / name).resolve()
         leaves = Path(name).is_absolute() or not path.is_relative_to(root.resolve())
@@ -37,7 +41,7 @@ def inside(root: Path, name: str) -> Path:
     if leaves:
         raise UserError(f"image {name!r}: leaves the image root {root}; allowed: a path inside it")
     if not os.path.isfile(path):
-        raise UserError(f"image {name!r}: no such file in {root}")
+        raise NoImage(f"image {name!r}: no such file in {root}")
     return path
 
 

@@ -23,7 +23,7 @@ from mmdpo.files import fingerprint, written_aside
 from mmdpo.progress import progress
 from mmdpo.records import PreferencePair
 from mmdpo.sources.images import check_image, inside
-from mmdpo.sources.rows import FIELDS, BadRow, Row, parse
+from mmdpo.sources.rows import FIELDS, BadImage, BadRow, Row, parse
 from mmdpo.sources.tables import Table
 from mmdpo.sources.wrong import Wrong
 
@@ -40,7 +40,6 @@ FORMATS: dict[str, str | None] = {
 """The module that reads each format; its `converted` gives rows in the form of `rows.parse`."""
 SEEDED = ("helpsteer",)
 UNUSED = "%s: columns that are not used: %s"
-UNUSABLE = "field 'image': not usable"
 
 
 @dataclass
@@ -168,7 +167,7 @@ class _Images:
     def __init__(self, given: Path | None, folder: Path, embedded: bool) -> None:
         self._given = given
         self._embedded = embedded
-        self._faults: dict[str, str | None] = {}  # by name: rows may share an image
+        self._faults: dict[str, UserError | None] = {}  # by name: rows may share an image
         self.root = folder if embedded else given if given is not None else folder
 
     def name(self, image: str | bytes) -> str:
@@ -180,16 +179,16 @@ class _Images:
         if image not in self._faults:
             self._faults[image] = self._fault(self._given, image)
         if fault := self._faults[image]:
-            raise BadRow(UNUSABLE, fault)
+            raise BadImage(fault)
         # One root for all pairs: beside embedded images, named ones are copied.
         return self._written(inside(self._given, image).read_bytes()) if self._embedded else image
 
     @staticmethod
-    def _fault(root: Path, image: str) -> str | None:
+    def _fault(root: Path, image: str) -> UserError | None:
         try:
             check_image(inside(root, image))
         except UserError as error:
-            return str(error)
+            return error
         return None
 
     def _written(self, content: bytes) -> str:
@@ -202,7 +201,7 @@ class _Images:
                     check_image(aside)
             except UserError as error:
                 detail = str(error).removeprefix(f"image {aside}: ")
-                raise BadRow(UNUSABLE, f"the embedded image: {detail}") from error
+                raise BadImage(UserError(f"the embedded image: {detail}")) from error
         return name
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mmdpo.errors import UserError
 from mmdpo.records import Exchange
+from mmdpo.sources.images import NoImage
 
 FIELDS = frozenset({"id", "prompt", "question", "chosen", "rejected", "image", "images"})
 TEXT = "non-empty text"
@@ -21,6 +23,15 @@ class BadRow(ValueError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}; {detail}")
         self.reason = reason
+        self.detail = detail
+
+
+class BadImage(BadRow):
+    """A row whose image is absent or of no use; what the error says is the detail."""
+
+    def __init__(self, error: UserError) -> None:
+        state = "no such file" if isinstance(error, NoImage) else "not usable"
+        super().__init__(f"field 'image': {state}", str(error))
 
 
 class Unfit(BadRow):

@@ -21,13 +21,12 @@ from mmdpo.files import written_aside
 from mmdpo.progress import progress
 from mmdpo.records import Prompt
 from mmdpo.sources.images import check_image, inside
-from mmdpo.sources.rows import BadRow, Unfit, text
+from mmdpo.sources.rows import BadImage, BadRow, Unfit, text
 from mmdpo.sources.tables import Table
 from mmdpo.sources.wrong import Wrong
 
 READERS = {name: f"mmdpo.sources.{name}" for name in ("scigraphqa", "lrv", "llava_sft")}
 """The module of each reader: `prompt` reads a row, COLUMNS are what it looks at."""
-UNUSABLE = "field 'image': not usable"
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ def _with_image(prompt: Prompt, source: Source) -> Prompt:
     try:
         path = inside(source.image_root, prompt.image)
     except UserError as error:
-        raise BadRow(UNUSABLE, str(error)) from error
+        raise BadImage(error) from error
     return dataclasses.replace(prompt, image=path.relative_to(source.image_root.resolve()).as_posix())
 
 
@@ -185,7 +184,7 @@ def _decoded(source: Source, lowest: _Lowest, table: Table, wrong: Wrong) -> lis
     Skipped rows are decoded like the others: else what one source takes and another skips would differ.
     """
     good: list[Prompt] = []
-    faults: dict[str, str | None] = {}  # by name: rows may share an image
+    faults: dict[str, UserError | None] = {}  # by name: rows may share an image
     ascending = lowest.ascending()
     with progress(f"{source.name} images", len(ascending)) as advance:
         for number, prompt in ascending:
@@ -196,17 +195,17 @@ def _decoded(source: Source, lowest: _Lowest, table: Table, wrong: Wrong) -> lis
                 if prompt.image not in faults:
                     faults[prompt.image] = _fault(inside(source.image_root, prompt.image))
                 if fault := faults[prompt.image]:
-                    wrong.add(table.place(number), BadRow(UNUSABLE, fault))
+                    wrong.add(table.place(number), BadImage(fault))
                     continue
             good.append(prompt)
     return good[source.offset :]
 
 
-def _fault(path: Path) -> str | None:
+def _fault(path: Path) -> UserError | None:
     try:
         check_image(path)
     except UserError as error:
-        return str(error)
+        return error
     return None
 
 

@@ -16,11 +16,13 @@ class Wrong:
 
     def __init__(self) -> None:
         self.reasons: Counter[str] = Counter()
+        self.firsts: dict[str, str] = {}  # the first row of each reason, in full
         self._faults = 0
         self._listed: list[str] = []
 
     def add(self, place: str, error: BadRow) -> None:
         self.reasons[error.reason] += 1
+        self.firsts.setdefault(error.reason, f"{place}: {error.detail}")
         if isinstance(error, Unfit):
             return
         self._faults += 1

@@ -301,9 +301,9 @@ def run_server(
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(line.format(url=server.url), flush=True)
     with server:
         try:
+            print(line.format(url=server.url), flush=True)
             server.serve_forever()
         except KeyboardInterrupt:
             print(f"\nanswered: {server.answered.total()}; calls: {dict(server.seen)}")

@@ -67,7 +67,7 @@ def test_our_keys(tmp_path: Path) -> None:
         ({"chosen": {"from": "gpt", "value": " "}}, "field 'chosen': empty"),
         ({"rejected": ROW["chosen"]}, "field 'rejected': equal to 'chosen'"),
         ({"history": [{"from": "human", "value": "x"}]}, "field 'history': wrong turns"),
-        ({"image": "absent.png"}, "field 'image': not usable"),
+        ({"image": "absent.png"}, "field 'image': no such file"),
         ({"image": "../a.png"}, "field 'image': not usable"),
     ],
 )

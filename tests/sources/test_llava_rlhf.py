@@ -67,7 +67,7 @@ def test_a_photograph_has_many_pairs_but_none_twice(tmp_path: Path) -> None:
         ({"output_2": ROW["output_1"]}, "field 'rejected': equal to 'chosen'"),
         ({"conversations": []}, "field 'conversations': wrong turns"),
         ({"image": None}, "field 'conversations': image marker without image"),
-        ({"image": "1.jpg"}, "field 'image': not usable; image '1.jpg': no such file"),
+        ({"image": "1.jpg"}, "field 'image': no such file; image '1.jpg': no such file"),
     ],
 )
 def test_wrong_rows(tmp_path: Path, change: dict[str, Any], reason: str) -> None:

@@ -165,7 +165,7 @@ def test_damaged_image_inside_a_parquet_file(tmp_path: Path, photos: Path) -> No
         ({**GOOD, "images": ["a.png", "b.png"]}, "field 'images': 2 images; allowed: one image a row"),
         ({**GOOD, "image": 3}, "field 'image': wrong type; it is a number"),
         ({**GOOD, "image": {}}, "field 'image': missing"),
-        ({**GOOD, "image": "absent.png"}, "field 'image': not usable; image 'absent.png': no such file"),
+        ({**GOOD, "image": "absent.png"}, "field 'image': no such file; image 'absent.png': no such file"),
         ({**GOOD, "image": "torn.jpg"}, "damaged"),
         ({**GOOD, "image": "../secret.png"}, "leaves the image root"),
         ({**GOOD, "image": "/etc/passwd"}, "leaves the image root"),

@@ -142,10 +142,11 @@ def test_unusable_images(tmp_path: Path, image: str, said: str) -> None:
     path = as_lines(tmp_path / "a.jsonl", [*rows(5, "a.png"), llava("bad", "What?", image)])
     told = complaint(path, image_root=root)
     assert told.startswith("1 of 6 rows are wrong; mend them, or type data.on_bad_row=drop")
-    assert "a.jsonl row 6: field 'image': not usable" in told and said in told
+    reason = "field 'image': " + ("no such file" if image == "absent.png" else "not usable")
+    assert f"a.jsonl row 6: {reason}" in told and said in told
     assert not (tmp_path / "out").exists()
     result = chosen(path, OnBadRow.drop, image_root=root, count=5)
-    assert (result.read, result.kept, result.dropped) == (6, 5, {"field 'image': not usable": 1})
+    assert (result.read, result.kept, result.dropped) == (6, 5, {reason: 1})
     assert not any("bad" in id for id in ids(result))
 
 

@@ -1,0 +1,104 @@
+"""What annotating costs beside the judge, time and memory, and how much of a quota is used.
+
+    python benchmarks/annotating.py [RECORDS]
+
+The records are made up as they are asked for, four completions each; the journal is a file, as in a real run.
+No peer keeps a journal, so there is none beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmdpo.config import JudgeConfig, LimitsConfig
+from mmdpo.judge.annotate import Item, annotate
+from mmdpo.judge.journal import journal
+from mmdpo.judge.local import LocalJudge
+from mmdpo.judge.longer import rate
+from mmdpo.records import Completion, Prompt
+
+RECORDS = 1_000_000
+A_MINUTE, SECONDS = 1200, 20  # the quota, and how long it is watched
+WARM = 10_000  # records before memory is looked at first
+
+
+def items(count: int) -> Iterator[Item]:
+    """Prompts with four completions of some 60 words."""
+    for number in range(count):
+        name = f"prompt-{number}"
+        words = f"word{number} " * 60
+        texts = [f"{words}{place} {'more ' * place}" for place in range(4)]
+        yield (
+            Prompt(name, f"What is in picture {number}?"),
+            [Completion(name, place, text) for place, text in enumerate(texts)],
+        )
+
+
+def memory() -> float:
+    """Of this process now, in MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / (1 << 20)
+
+
+def overhead(folder: Path, count: int) -> dict[str, float]:
+    """Milliseconds a record, to ask and to read, and the memory's growth after the first records."""
+    seen: list[float] = []
+    asked = 0
+
+    def advance(more: int) -> None:
+        nonlocal asked
+        asked += more
+        if asked == WARM or asked % 100_000 == 0:
+            seen.append(memory())
+
+    judge = JudgeConfig("longer", limits=LimitsConfig(concurrency=1))
+    began = time.perf_counter()
+    with journal(folder / "journal.sqlite") as opened:
+        made = annotate(lambda: items(count), count, folder, judge, LocalJudge(rate), opened, advance)
+        scored = sum(1 for _ in made)
+    seconds = time.perf_counter() - began
+    assert scored == count
+    seen.append(memory())
+    return {
+        "records": count,
+        "ms_a_record": 1000 * seconds / count,
+        "mib_at_first": seen[0],
+        "mib_at_most": max(seen),
+        "journal_mib": (folder / "journal.sqlite").stat().st_size / (1 << 20),
+    }
+
+
+def quota(folder: Path) -> dict[str, float]:
+    """The share of a quota a minute that is used while there is work."""
+    judge = JudgeConfig("longer", limits=LimitsConfig(requests_a_minute=A_MINUTE, concurrency=8))
+    count = A_MINUTE * SECONDS // 60
+    began = time.perf_counter()
+    with journal(folder / "quota.sqlite") as opened:
+        list(annotate(lambda: items(count), count, folder, judge, LocalJudge(rate), opened))
+    seconds = time.perf_counter() - began
+    return {"quota_used": (count - 1) / (A_MINUTE / 60) / seconds}
+
+
+def main() -> None:
+    """Measure, print a table, and the figures as JSON."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else RECORDS
+    with tempfile.TemporaryDirectory() as place:
+        figures = {**overhead(Path(place), count), **quota(Path(place))}
+    print(f"{figures['records']:,.0f} records, four completions each, a judge that answers at once")
+    print(f"  a record          {figures['ms_a_record']:8.3f} ms, asked, journaled and read back")
+    print(f"  memory            {figures['mib_at_first']:8.0f} MiB after {WARM:,} records")
+    print(f"                    {figures['mib_at_most']:8.0f} MiB at most")
+    print(f"  journal           {figures['journal_mib']:8.0f} MiB")
+    print(f"a quota of {A_MINUTE} requests a minute, watched for {SECONDS} s")
+    print(f"  used              {100 * figures['quota_used']:8.1f} %")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
