@@ -225,8 +225,8 @@ def _names(config: Config) -> Iterator[str]:
 
 def _inputs(config: Config) -> Iterator[str]:
     data = config.data
-    if data.name == "pairs" and data.path is None:
-        yield "data.path is missing: data=pairs needs your file; add data.path=FILE"
+    if data.name in FORMATS and data.path is None:
+        yield f"data.path is missing: data={data.name} needs your file; add data.path=FILE"
     if data.path is not None and not Path(data.path).is_file():
         yield f"data.path={data.path}: there is no such file; type data.path=FILE"
     if data.image_root is not None and not Path(data.image_root).is_dir():
@@ -276,6 +276,9 @@ def _generator(config: Config) -> Iterator[str]:
             yield f"generator.{key}={value}: must be above 0"
     if generator.name not in options("generator"):
         yield f"generator.name={generator.name}: unknown; allowed are {', '.join(options('generator'))}"
+    for key, value in {"model": generator.model, "base_url": generator.base_url}.items():
+        if generator.name == "openai" and not value:
+            yield f"generator.{key} is missing: generator=openai needs it; add generator.{key}=..."
     if generator.adapter and generator.name != "model":
         yield f"generator.adapter: generator={generator.name} takes none; choose generator=model"
     elif generator.adapter and not (Path(generator.adapter) / "adapter_config.json").is_file():
@@ -334,6 +337,8 @@ def _judge(config: Config) -> Iterator[str]:
         )
     if judge.retry_unscored and config.stage not in (Stage.annotate, Stage.teacher):
         yield "judge.retry_unscored=true: goes with stage=annotate or stage=teacher"
+    if judge.name not in RULE_JUDGES and not judge.model:
+        yield f"judge.model is missing: judge={judge.name} needs one; add judge.model=..."
     if judge.rubric not in rubrics():
         yield f"judge.rubric={judge.rubric}: unknown; allowed are {', '.join(rubrics())}"
     if (count := config.data.sampling.completions) > len(LABELS):

@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from mmdpo.config import OnBadRow, Stage
 from mmdpo.data_stages import DATA_STAGES, describe_data, made, pipeline
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
+from mmdpo.judge.journal import journal
+from mmdpo.judge.judges import journal_of
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, SftExample, read_records
 from mmdpo.sources.pairs import read_pairs
 from mmdpo.stages import run_data_stage
+from mmdpo.testing.fake_gemini import fake_gemini
 from mmdpo.training_sets import training_set
 
 SMALL = ["data.prompts=24", "data.sampling.batch_size=8", "data.sampling.max_new_tokens=16"]
@@ -224,3 +228,45 @@ def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, mon
         gap = int(row["helpfulness"]) + int(row["correctness"])
         assert gap > 0 if row["preference"] == "1" else gap < 0
     assert "merit by place shown" in capsys.readouterr().out
+
+
+def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
+    monkeypatch.setenv("GEMINI_API_KEY", "a-key")
+    with fake_gemini("recitation:6") as server:
+        line = [*SMALL, "judge=gemini", f"judge.base_url={server.url}", "stage=annotate"]
+        line += [f"judge.limits.{name}=null" for name in ("requests_a_minute", "tokens_a_minute")]
+        config, again = compose_config(line), compose_config([*line, "judge.retry_unscored=true"])
+        before = made(config, Stage.build)
+        assert "6 of 24 prompts are unscored (6 recitation)" in capsys.readouterr().out
+        answered = server.answered.total()
+        run_data_stage(config, Stage.annotate)  # they stay unscored without the word
+        assert server.answered.total() == answered == 18
+        run_data_stage(again, Stage.annotate)
+        assert server.answered.total() == 24 and set(server.answered.values()) == {1}
+        after = made(config, Stage.build)
+        assert before != after and made(again, Stage.build) == after
+        run_data_stage(again, Stage.annotate)  # nothing is left to ask
+        assert server.answered.total() == 24
+    card = read_json(after / "card.json")
+    assert card["made_of"][0]["facts"]["scored"] == 24
+    assert card["facts"]["counts"]["rated"] == 24
+
+
+def test_another_rubric_asks_anew_and_the_old_ratings_stay(tmp_path, monkeypatch):
+    from mmdpo.judge import annotate as module
+    from mmdpo.judge import request
+
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
+    monkeypatch.setenv("GEMINI_API_KEY", "a-key")
+    with fake_gemini() as server:
+        line = [*SMALL, "judge=gemini", f"judge.base_url={server.url}"]
+        line += [f"judge.limits.{name}=null" for name in ("requests_a_minute", "tokens_a_minute")]
+        config = compose_config(line)
+        before = made(config, Stage.annotate)
+        for place in (module, request):
+            monkeypatch.setattr(place, "rubric", lambda version: "Another rubric.")
+        after = made(config, Stage.annotate)
+        assert before != after and server.answered.total() == 48
+    with journal(journal_of(config.judge)) as kept:
+        assert kept.asked_since("gemini", datetime(2000, 1, 1, tzinfo=UTC)) == 48

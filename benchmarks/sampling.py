@@ -1,0 +1,86 @@
+"""Self-sampling beside generation one prompt and one completion at a time, as the paper's authors did it.
+
+    python benchmarks/sampling.py
+
+All answer the same prompts of the miniature, in one process and in turn, on one core. One of them batches too
+and computes image and prompt anew for each completion: what sharing alone is worth.
+A figure is the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mmdpo.models.generate import Decoding, generate_several
+from mmdpo.models.quiet import quiet
+from mmdpo.records import Prompt
+from mmdpo.sources import nano
+
+PROMPTS, COMPLETIONS, ROUNDS = 64, 4, 3
+
+
+def main() -> None:
+    """Measure, print a table, and the figures as JSON."""
+    import torch
+
+    from mmdpo.compose import compose_config
+    from mmdpo.models.loading import load_model, load_processor
+
+    torch.set_num_threads(1)
+    config = compose_config()
+    with quiet():
+        model = load_model(config.model.path, "float32").eval()
+        processor = load_processor(config.model)
+    together = Decoding(config.data.sampling.max_new_tokens, PROMPTS, temperature=0.7)
+    alone = replace(together, batch_size=1)
+    seconds: dict[str, list[float]] = {"one": [], "batched": [], "shared": []}
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        prompts = nano.prompts("preference", PROMPTS, 0, folder)
+
+        def several(decoding: Decoding, share: bool) -> Callable[[], list[list[str]]]:
+            return lambda: generate_several(model, processor, prompts, folder, decoding, COMPLETIONS, share)
+
+        def one_by_one() -> list[list[str]]:
+            return [_one_by_one(prompt) for prompt in prompts]
+
+        def _one_by_one(prompt: Prompt) -> list[str]:
+            return [
+                generate_several(model, processor, [prompt], folder, replace(alone, seed=seed), 1)[0][0]
+                for seed in range(COMPLETIONS)
+            ]
+
+        contenders = {
+            "one": one_by_one,
+            "batched": several(together, False),
+            "shared": several(together, True),
+        }
+        for round_ in range(ROUNDS + 1):
+            texts = {}
+            for name, run in contenders.items():
+                began = time.perf_counter()
+                texts[name] = run()
+                if round_:  # the first one warms up
+                    seconds[name].append(time.perf_counter() - began)
+            assert texts["batched"] == texts["shared"]
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    count = PROMPTS * COMPLETIONS
+    print(f"{PROMPTS} prompts, {COMPLETIONS} completions each              s   completions/s   ratio")
+    for name, label in (
+        ("one", "one prompt, one completion at a time"),
+        ("batched", "batched"),
+        ("shared", "batched, prefix computed once (mmdpo)"),
+    ):
+        value = median[name]
+        print(f"{label:40}{value:6.2f}{count / value:16.1f}{value / median['shared']:7.2f}x")
+    print(json.dumps({"seconds": median, "times_one": median["one"] / median["shared"]}))
+
+
+if __name__ == "__main__":
+    main()
