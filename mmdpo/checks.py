@@ -276,8 +276,8 @@ def _generator(config: Config) -> Iterator[str]:
             yield f"generator.{key}={value}: must be above 0"
     if generator.name not in options("generator"):
         yield f"generator.name={generator.name}: unknown; allowed are {', '.join(options('generator'))}"
-    for key, value in {"model": generator.model, "base_url": generator.base_url}.items():
-        if generator.name == "openai" and not value:
+    for key, given in {"model": generator.model, "base_url": generator.base_url}.items():
+        if generator.name == "openai" and not given:
             yield f"generator.{key} is missing: generator=openai needs it; add generator.{key}=..."
     if generator.adapter and generator.name != "model":
         yield f"generator.adapter: generator={generator.name} takes none; choose generator=model"
