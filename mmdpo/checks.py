@@ -156,6 +156,8 @@ def _method(config: Config) -> Iterator[str]:
         yield f"method.label_smoothing={smoothing}: must be {least} and below 0.5"
     yield from _attributes(config)
     own_pairs = config.data.path is not None
+    if own_pairs and config.data.format == "llava_sft" and method.train_on is TrainOn.pairs:
+        yield f"method={method.name}: data={config.data.name} has answers and no pairs; choose method=sft"
     if own_pairs and method.train_on in (TrainOn.best_completion, TrainOn.rated_completions):
         yield (
             f"method={method.name}: data={config.data.name} has no ratings; choose method=dpo, or method=sft "

@@ -39,8 +39,8 @@ RULE_JUDGES = ("oracle", "longer")
 READERS = ("scigraphqa", "lrv", "llava_sft")
 """What `data.sources.NAME.reader` takes: a file of mmdpo/sources each, rows to prompts."""
 
-FORMATS = ("pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v")
-"""What `data.format` takes: a file of mmdpo/sources each, rows to preference pairs."""
+FORMATS = ("pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v", "llava_sft")
+"""What `data.format` takes: a file of mmdpo/sources each, rows to pairs or, the last, to answers to learn."""
 
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
 """What `bench.benchmarks` takes: a file of mmdpo/evaluation each."""

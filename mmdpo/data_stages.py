@@ -194,6 +194,10 @@ def check_stage(config: Config, stage: Stage) -> None:
                 f"stage={stage.value}: data={data.name} brings its own pairs; nothing is to be made. "
                 "stage=annotate rates their two answers"
             )
+        if stage is Stage.annotate and data.format == "llava_sft":
+            raise UserError(
+                f"stage=annotate: data={data.name} has one answer a row; nothing is to be compared"
+            )
         if stage is Stage.annotate and config.judge.name == "oracle":
             raise UserError("judge=oracle: knows the miniature only; choose judge=gemini or judge=openai")
     elif stage in DATA_STAGES and stage not in pipeline(config):

@@ -68,5 +68,5 @@ def _of_own_pairs(own: TrainingSet, train_on: TrainOn) -> TrainingSet:
 
     if train_on is TrainOn.pairs:
         return own
-    chosen = list(chosen_answers(pair for pair in own.examples if isinstance(pair, PreferencePair)))
-    return replace(own, examples=chosen)
+    pairs = [pair for pair in own.examples if isinstance(pair, PreferencePair)]
+    return replace(own, examples=list(chosen_answers(pairs))) if pairs else own

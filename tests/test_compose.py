@@ -25,7 +25,7 @@ from mmdpo.sources import pairs, select
 
 CHOICES = [(group, option) for group in GROUPS for option in options(group)]
 MORE = {
-    **{("data", form): ["data.path=pyproject.toml"] for form in FORMATS},
+    **{("data", form): ["data.path=pyproject.toml", "method=sft"] for form in FORMATS},
     ("data", "prompts"): ["data.sources.prompts.path=pyproject.toml", "judge=gemini"],
     ("data", "paper"): [
         *(
@@ -153,6 +153,9 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
             "method=rejection_sampling: data=pairs has no ratings; choose method=dpo, or method=sft",
         ),
         (["method=steerlm", "data=pairs", "data.path=pyproject.toml"], "data=pairs has no ratings"),
+        (["data=llava_sft", "data.path=pyproject.toml"], "data=llava_sft has answers and no pairs; choose"),
+        (["data=rlhf_v"], "data.path is missing: data=rlhf_v needs your file; add data.path=FILE"),
+        (["data=prompts"], "type data.sources.prompts.path=FILE"),
         (["judge=oracle", "data=prompts", "data.sources.prompts.path=docs"], "knows the miniature only"),
         (["judge=gemini", "data=paper"], "data.sources.lrv.path=data/lrv/filter_cap1.json: there is no such"),
         (

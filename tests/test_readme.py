@@ -7,6 +7,7 @@ import pytest
 
 from mmdpo.config import AXES, options
 from tests.program import ROOT, launch, program
+from tests.raw_data import write_raw_data
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -26,18 +27,20 @@ def test_it_names_the_two_commands_and_the_main_job():
 @pytest.mark.parametrize("command", LAUNCHES)
 def test_every_launch_composes_and_plans(command, tmp_path):
     words = shlex.split(command)[2:]
+    raw = write_raw_data(tmp_path / "raw", 3) if "data=paper" in words else tmp_path
     if any("FILE" in word or "DIR" in word for word in words):
         file = tmp_path / "pairs.jsonl"
         file.write_text('{"prompt": "Why?", "chosen": "So it is.", "rejected": "No."}\n')
         words = [word.replace("FILE", str(file)).replace("DIR", str(tmp_path)) for word in words]
-    done = launch(*words, "dry_run=true", f"out={tmp_path}/outputs")
+    done = launch(*words, "dry_run=true", f"out={tmp_path}/outputs", MMDPO_DATA=str(raw))
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m mmdpo")])
 def test_every_look_is_a_known_command(command):
     words = shlex.split(command)
-    assert program(*words[1:4], "--help").returncode == 0
+    module = ["-m", words[2]] if "." in words[2] else words[1:4]
+    assert program(*module, "--help").returncode == 0
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python benchmarks/")])

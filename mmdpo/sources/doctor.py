@@ -138,7 +138,8 @@ def _scan_pairs(finding: Finding, data: DataConfig) -> None:
         finding.unused = sorted(read.unused)
         if read.pairs:
             first = read.pairs[0]
-            texts = {name: getattr(first, name) for name in ("question", "chosen", "rejected")}
+            names = ("question", "chosen", "rejected", "answer")
+            texts = {name: getattr(first, name) for name in names if hasattr(first, name)}
             shown, size = _image(read.image_root, first.image)
             inner = read.image_root == Path(folder)
             finding.sample = Sample(first.id, texts, "in the file itself" if inner and shown else shown, size)

@@ -6,11 +6,12 @@ conversational form is read too: lists of `{role, content}`, and `images` with o
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import importlib
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from mmdpo.config import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, written_aside
 from mmdpo.progress import progress
-from mmdpo.records import PreferencePair
+from mmdpo.records import PreferencePair, SftExample
 from mmdpo.sources.images import check_image, inside
 from mmdpo.sources.rows import FIELDS, BadImage, BadRow, Row, parse
 from mmdpo.sources.tables import Table
@@ -36,20 +37,24 @@ FORMATS: dict[str, str | None] = {
     "llava_rlhf": "mmdpo.sources.llava_rlhf",
     "helpsteer": "mmdpo.sources.helpsteer",
     "rlhf_v": "mmdpo.sources.rlhf_v",
+    "llava_sft": "mmdpo.sources.llava_sft",
 }
-"""The module that reads each format; its `converted` gives rows in the form of `rows.parse`."""
+"""The module that reads each format; its `converted` gives rows in the form of `rows.parse`.
+
+A format of answers to learn has `example` instead, and no pairs.
+"""
 SEEDED = ("helpsteer",)
 UNUSED = "%s: columns that are not used: %s"
 
 
 @dataclass
 class ReadPairs:
-    """What a file held: good pairs, how many rows there were, and what was dropped, by reason.
+    """What a file held: good pairs (or examples), how many rows there were, what was dropped, by reason.
 
     The images of the pairs are names under `image_root`; `unused` are columns that mean nothing here.
     """
 
-    pairs: list[PreferencePair]
+    pairs: list[PreferencePair] | list[SftExample]
     image_root: Path
     read: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
@@ -82,11 +87,12 @@ def scan_pairs(
 ) -> tuple[ReadPairs, Wrong]:
     """Like `read_pairs`, but wrong rows are only collected, also where none is good."""
     names, convert = _format(format, seed)
+    read_example = getattr(importlib.import_module(FORMATS[format] or __name__), "example", None)
     table = Table(path, "data.path", names)
     if image_root is not None and not image_root.is_dir():
         raise UserError(f"data.image_root={image_root}: no such folder; type data.image_root=DIR")
     images = _Images(image_root, folder, embedded=_embeds_images(table))
-    pairs: list[PreferencePair] = []
+    pairs: list[Any] = []
     seen: dict[str, int] = {}
     wrong = Wrong()
     unused = table.names() - FIELDS if format == "pairs" else set()
@@ -96,8 +102,13 @@ def scan_pairs(
             try:
                 if isinstance(row, BadRow):
                     raise row
-                parsed = parse(row)
-                pair = _pair(parsed, images)
+                pair: PreferencePair | SftExample
+                if read_example:
+                    pair = _with_image(read_example(row), number, seen, images)
+                else:
+                    parsed = parse(row)
+                    pair = _pair(parsed, images)
+                    unused |= parsed.unused
                 if pair.id in seen:
                     first = table.place(seen[pair.id], named=len(table.files) > 1)
                     raise BadRow("field 'id': duplicate", f"{pair.id!r} is {first} too")
@@ -106,7 +117,6 @@ def scan_pairs(
                 continue
             seen[pair.id] = number
             pairs.append(pair)
-            unused |= parsed.unused
     if not counted.count:
         raise UserError(f"data.path={path}: no rows; allowed: one object a pair")
     read = ReadPairs(pairs, images.root, counted.count, dict(wrong.reasons), frozenset(unused))
@@ -144,8 +154,17 @@ def _format(name: str, seed: int) -> tuple[Collection[str], Callable[[Numbered],
     if module is None:
         return FIELDS, lambda rows: rows
     loaded = importlib.import_module(module)
+    if hasattr(loaded, "example"):
+        return loaded.COLUMNS, lambda rows: rows
     convert = functools.partial(loaded.converted, seed=seed) if name in SEEDED else loaded.converted
     return loaded.COLUMNS, convert
+
+
+def _with_image(example: SftExample, number: int, seen: Mapping[str, int], images: _Images) -> SftExample:
+    """The example with its image's name; LLaVA's ids name photographs, so one that repeats gets a number."""
+    name = f"{example.id}-{number}" if example.id in seen else example.id
+    image = None if example.image is None else images.name(example.image)
+    return dataclasses.replace(example, id=name, image=image)
 
 
 def _pair(row: Row, images: _Images) -> PreferencePair:

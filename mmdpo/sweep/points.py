@@ -28,7 +28,14 @@ NOT_RESULT = frozenset(
         *("train.save_steps", "train.keep", "train.log_steps", "train.reference_batch_size"),
         *("bench.batch_size", "data.sampling.batch_size", "model.before_visual_tuning"),
         *("judge.limits", "judge.price", "judge.journal", "judge.timeout", "judge.api_key"),
-        *("judge.retry_unscored", "generator.concurrency", "generator.timeout", "generator.api_key"),
+        *(
+            "judge.batch",
+            "judge.batch_size",
+            "judge.retry_unscored",
+            "generator.concurrency",
+            "generator.timeout",
+            "generator.api_key",
+        ),
     }
 )
 """Settings that do not change a result, and so are no part of a point's identity."""

@@ -1,11 +1,13 @@
 """LLaVA's conversations as prompts and as examples to learn, and examples written and read again."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from mmdpo.errors import UserError
 from mmdpo.records import Exchange, Prompt, Rating, SftExample
@@ -115,3 +117,20 @@ def test_a_text_with_a_marker_is_not_written(tmp_path: Path, field: str) -> None
     with pytest.raises(UserError, match="'a7': its text holds <image>"):
         llava_sft.write([one], tmp_path / "a.json")
     assert not any(tmp_path.iterdir())
+
+
+def test_a_file_of_answers_is_learnt_by_sft(tmp_path: Path) -> None:
+    from mmdpo.compose import compose_config
+    from mmdpo.training_sets import training_set
+
+    turns = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A square."}]
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    rows = [{"id": "1", "image": "a.png", "conversations": turns}] * 2  # LLaVA's ids name photographs
+    rows.append({"id": "2", "image": "gone.png", "conversations": turns})
+    (tmp_path / "llava.json").write_text(json.dumps(rows))
+    line = ["data=llava_sft", "method=sft", f"data.path={tmp_path / 'llava.json'}"]
+    with pytest.raises(UserError, match="row 3: .*image"):
+        training_set(compose_config([*line, f"data.image_root={tmp_path}"]))
+    found = training_set(compose_config([*line, f"data.image_root={tmp_path}", "data.on_bad_row=drop"]))
+    assert [(one.id, one.answer) for one in found.examples] == [("1", "A square."), ("1-2", "A square.")]
+    assert found.counts["rows"] == 3
