@@ -227,7 +227,10 @@ def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, mon
     for row in found:  # the judge prefers the longer answer, which is the chosen one
         gap = int(row["helpfulness"]) + int(row["correctness"])
         assert gap > 0 if row["preference"] == "1" else gap < 0
-    assert "merit by place shown" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "merit by place shown" in out and "12 : 0" in out
+    people = read_json(made(config, Stage.annotate) / "report.json")["people"]
+    assert people["helpfulness"] == {"with": 12, "against": 0, "tied": 0} and people["pairs"] == 12
 
 
 def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypatch, capsys):

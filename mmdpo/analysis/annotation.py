@@ -5,6 +5,7 @@ Read from the folder that stage=annotate leaves, and written beside it as JSON a
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -63,6 +64,7 @@ def summarize(folder: Path) -> dict[str, Any]:
         "ratings": {name: marks[row].tolist() for row, name in enumerate(ATTRIBUTES)},
         "agreement": _agreement([(first[name], again[name]) for name in first]),
         "position": _position(max(by_place.values(), key=len, default=[])),
+        "people": _people(folder / "differences.csv"),
         **read_json(folder / "summary.json"),
     }
 
@@ -113,11 +115,28 @@ def _position(rows: Sequence[Sequence[int]]) -> dict[str, Any] | None:
     }
 
 
+def _people(table: Path) -> dict[str, Any] | None:
+    """How often the judge rates the answer higher that people preferred, by attribute; ties apart."""
+    if not table.exists():
+        return None
+    with table.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    result: dict[str, Any] = {"pairs": len(rows)}
+    for name in ATTRIBUTES:
+        towards = [int(row[name]) * (1 if row["preference"] == "1" else -1) for row in rows]
+        result[name] = {
+            "with": sum(gap > 0 for gap in towards),
+            "against": sum(gap < 0 for gap in towards),
+            "tied": sum(gap == 0 for gap in towards),
+        }
+    return result
+
+
 def _print(numbers: Mapping[str, Any], console: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    agreement = numbers["agreement"]
+    agreement, people = numbers["agreement"], numbers["people"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="ratings, share of the completions")
     table.add_column("")
     for mark in MARKS:
@@ -125,11 +144,15 @@ def _print(numbers: Mapping[str, Any], console: Console) -> None:
     table.add_column("mean", justify="right")
     if agreement:
         table.add_column("equal when asked again", justify="right")
+    if people:
+        table.add_column("with : against people", justify="right")
     for name, counts in numbers["ratings"].items():
         total = max(sum(counts), 1)
         mean = sum(mark * count for mark, count in zip(MARKS, counts, strict=True)) / total
         twice = [f"{100 * agreement[name]['equal']:.0f} %"] if agreement else []
-        table.add_row(name, *(f"{100 * count / total:.0f} %" for count in counts), f"{mean:.2f}", *twice)
+        sides = [f"{people[name]['with']} : {people[name]['against']}"] if people else []
+        shares = (f"{100 * count / total:.0f} %" for count in counts)
+        table.add_row(name, *shares, f"{mean:.2f}", *twice, *sides)
     console.print(table)
     for line in _lines(numbers):
         console.print(line, highlight=False, markup=False)
