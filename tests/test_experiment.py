@@ -226,7 +226,7 @@ def test_the_methods_study_trains_all_four(tmp_path):
     assert not any("without_request" in name for name in results["sft"]["scores"])
     (answers,) = (tmp_path / "nano-methods").glob("steerlm-*/answers")
     assert (answers / "text.jsonl").read_text() != (answers / "text.without_request.jsonl").read_text()
-    assert "SteerLM: asked for ratings; without the request text" in " ".join(done.stdout.split())
+    assert "asked for ratings; without the request text" in " ".join(done.stdout.split())
 
 
 def test_two_processes_run_the_same_line(tmp_path):
