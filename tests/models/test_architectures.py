@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 
 from mmdpo.config import ModelConfig, TrainConfig
-from mmdpo.models.generate import Decoding, generate
+from mmdpo.models.generate import Decoding, generate, generate_several, model_inputs
 from mmdpo.models.loading import load_model, load_processor
+from mmdpo.models.prefix import reason_against_sharing
 from mmdpo.records import PreferencePair, Prompt
 from mmdpo.training.collate import Collator
 from mmdpo.training.lora import projector_names, target_names
@@ -121,3 +122,17 @@ def test_the_projector_is_found(family: Family) -> None:
     }
     model = load_model(str(family.folder), "float32")
     assert projector_names(model) == expected.get(family.kind, [])
+
+
+def test_a_prefix_is_shared_where_that_changes_nothing(family: Family) -> None:
+    model = load_model(str(family.folder), "float32").eval()
+    prompts = [Prompt("a", "what is there", "0.png"), Prompt("b", "where is it now", "1.png")]
+    inputs = model_inputs(model, family.processor, prompts[:1], family.images)
+    reason = reason_against_sharing(model, inputs)
+    assert (reason is None) is (family.kind != "qwen2_5_vl"), reason
+    decoding = Decoding(8, 2, temperature=1.0)
+    apart = generate_several(model, family.processor, prompts, family.images, decoding, 3)
+    assert len({text for texts in apart for text in texts}) > 2
+    if reason is None:
+        shared = generate_several(model, family.processor, prompts, family.images, decoding, 3, share=True)
+        assert shared == apart
