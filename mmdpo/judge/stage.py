@@ -35,20 +35,25 @@ def write_annotations(
     client = client_of(judge)
     with _journal(judge) as journal:
 
-        def rated(which: Callable[[], Iterable[Item]], round_: int) -> Iterator[Annotation | Unscored]:
-            with progress("annotating", total) as advance:
-                yield from annotate(which, total, image_root, judge, client, journal, advance, round_)
+        def twice() -> Iterator[Item]:
+            return repeated(items(), judge.repeat, judge.seed)
 
+        def rated(
+            which: Callable[[], Iterable[Item]], count: int, round_: int
+        ) -> Iterator[Annotation | Unscored]:
+            with progress("annotating", count) as advance:
+                yield from annotate(which, count, image_root, judge, client, journal, advance, round_)
+
+        more = sum(1 for _ in twice())
         if judge.batch:  # both ratings in the same jobs, not the second after a wait for the first
-            all_of_them = total + sum(1 for _ in repeated(items(), judge.repeat, judge.seed))
             asker = asker_of(judge, client, journal, read_ratings)
-            asker.ask(with_repeated(items(), image_root, judge), all_of_them)
+            asker.ask(with_repeated(items(), image_root, judge), total + more)
         reasons: Counter[str] = Counter()
         steps: Counter[str] = Counter()
         missing: list[Unscored] = []
 
         def scored() -> Iterator[Annotation]:
-            for found in rated(items, 0):
+            for found in rated(items, total, 0):
                 if isinstance(found, Unscored):
                     reasons[found.reason] += 1
                     missing.append(found)
@@ -58,8 +63,8 @@ def write_annotations(
 
         write_records(folder / ANNOTATIONS, scored())
         write_records(folder / UNSCORED, missing)
-        if judge.repeat:
-            again = rated(lambda: repeated(items(), judge.repeat, judge.seed), 1)
+        if more:
+            again = rated(twice, more, 1)
             write_records(folder / REPEATED, (found for found in again if isinstance(found, Annotation)))
         write_json(folder / SUMMARY, _summary(judge, journal))
         journal.close_jobs(judge.name)

@@ -6,6 +6,8 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import ExifTags, Image
+
 from mmdpo.sources.images import open_image
 
 LARGEST = 6 << 20  # bytes; base64 makes 8 MiB of them, and services refuse requests of 20 MB and more
@@ -28,7 +30,7 @@ def photograph(path: Path, side: int) -> Photograph:
     image = open_image(path)
     content = path.read_bytes()
     mime = _type(content)
-    if mime and len(content) <= LARGEST and max(image.size) <= side:
+    if mime and len(content) <= LARGEST and max(image.size) <= side and not _is_turned(content):
         return Photograph(content, mime, None)
     before = f"{image.width}x{image.height}, {len(content)} bytes"
     image.thumbnail((side, side))
@@ -41,6 +43,12 @@ def photograph(path: Path, side: int) -> Photograph:
         mime = "image/jpeg"
     note = f"image sent as {image.width}x{image.height} {mime} instead of {before}"
     return Photograph(copy.getvalue(), mime, note)
+
+
+def _is_turned(content: bytes) -> bool:
+    """Whether EXIF says that the pixels lie on their side; services differ in whether they look."""
+    with Image.open(io.BytesIO(content)) as image:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
 
 
 def _type(content: bytes) -> str | None:
