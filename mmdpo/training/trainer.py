@@ -14,6 +14,7 @@ from transformers import Trainer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from mmdpo.errors import UserError
+from mmdpo.training.lora_forward import scale_early
 from mmdpo.training.memory import peak_memory
 from mmdpo.training.resume import last_complete
 from mmdpo.training.rows import Row
@@ -130,6 +131,7 @@ class PreferenceTrainer(_Ours, DPOTrainer):
             processing_class=collator.processor,
             peft_config=peft_config,
         )
+        scale_early(self.model)
         self.scorer = Scorer(self.model.get_base_model())
         self.precompute_ref_logps = True
 
@@ -177,6 +179,7 @@ class AnswerTrainer(_Ours, SFTTrainer):
             processing_class=collator.processor,
             peft_config=peft_config,
         )
+        scale_early(self.model)
         self.scorer = Scorer(self.model.get_base_model())
         self._loss_shifts_labels = False  # the batch's are shifted: the loss divides by their number
 
