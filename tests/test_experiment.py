@@ -14,6 +14,7 @@ from mmdpo.compose import compose_config
 from mmdpo.files import file_fingerprint, read_json
 from mmdpo.sweep.points import point as point_of
 from tests.program import ROOT, launch, program
+from tests.tiny import OF_THE_MACHINE
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +27,9 @@ def points(study: Path) -> list[Path]:
 
 
 def metrics(point: Path) -> list[dict]:
-    """Without what a clock measures."""
+    """Without what is the machine's: speed and memory."""
     rows = [json.loads(line) for line in (point / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if "second" not in key} for row in rows]
+    return [{key: value for key, value in row.items() if key not in OF_THE_MACHINE} for row in rows]
 
 
 @pytest.fixture(scope="module")
