@@ -53,11 +53,16 @@ def request_of(item: Item, image_root: Path, judge: JudgeConfig, round_: int = 0
     """What the judge is asked about an item; equal completions are shown once, and get one rating."""
     prompt, completions = item
     texts = list(dict.fromkeys(completion.text for completion in completions))
-    image = None
-    if prompt.image is not None:
-        path = inside(image_root, prompt.image)
-        image = path, file_fingerprint(path, length=64)
+    image = image_of(prompt, image_root)
     return make_request(prompt, texts, image, identity(judge), judge.rubric, judge.seed, round_)
+
+
+def image_of(prompt: Prompt, image_root: Path) -> tuple[Path, str] | None:
+    """The prompt's image, if it has one, and the digest of its content."""
+    if prompt.image is None:
+        return None
+    path = inside(image_root, prompt.image)
+    return path, file_fingerprint(path, length=64)
 
 
 def with_repeated(items: Iterable[Item], image_root: Path, judge: JudgeConfig) -> Iterator[Request]:

@@ -41,7 +41,7 @@ Your last reply could not be read (%s). Reply with the JSON object alone, one ra
 class Request:
     """One question to a judge; `texts` are the distinct completions in the order in which they are shown.
 
-    `image` is the file's place, `image_digest` its content's; `key` names all that the reply depends on.
+    `image` is the file's place; `key` names all that the reply depends on, the image's content too.
     """
 
     key: str

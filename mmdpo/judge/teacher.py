@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mmdpo.config import JudgeConfig
-from mmdpo.files import file_fingerprint, fingerprint
+from mmdpo.files import fingerprint
+from mmdpo.judge.annotate import image_of
 from mmdpo.judge.batches import asker_of
 from mmdpo.judge.journal import Attempt, Journal
 from mmdpo.judge.judges import client_of
 from mmdpo.judge.request import Request
 from mmdpo.records import Completion, Prompt, Unscored
 from mmdpo.services.answers import Answer
-from mmdpo.sources.images import inside
 
 
 def _reference_answer(prompt: Prompt) -> str:
@@ -59,13 +59,13 @@ def request_of(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Request:
     """What the judge is asked: the prompt as it is, the turns before it in front of it."""
     turns = [f"User: {turn.question}\nAssistant: {turn.answer}\n" for turn in prompt.history]
     text = "".join([*turns, "User: " if turns else "", prompt.question])
-    path = None if prompt.image is None else inside(image_root, prompt.image)
+    image = image_of(prompt, image_root)
     key = {
         "teacher": [judge.name, judge.model, judge.base_url, judge.temperature, judge.max_output_tokens],
         "text": text,
-        "image": path and file_fingerprint(path, length=64),
+        "image": image and image[1],
     }
-    return Request(fingerprint(key, length=32), prompt, (), (), text, path)
+    return Request(fingerprint(key, length=32), prompt, (), (), text, image and image[0])
 
 
 def read_text(answer: Answer, request: Request) -> Attempt:
