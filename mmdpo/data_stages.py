@@ -60,7 +60,9 @@ def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
 
 def _unfinished(config: Config) -> Path:
     """Where completions are kept until all are there: beside the folder that they will fill."""
-    folder = cached_path(DATA_STAGES[Stage.sample].kind, _key(config, Stage.sample))
+    folder = cached_path(
+        DATA_STAGES[Stage.sample].kind, _key(config, Stage.sample, [made(config, Stage.prompts)])
+    )
     return folder.with_name(f".{folder.name}.sqlite")
 
 
@@ -219,13 +221,12 @@ def before(config: Config, stage: Stage) -> list[Stage]:
 
 def made(config: Config, stage: Stage, anew: bool = False) -> Path:
     """The folder that a data stage makes; made now where it is absent, or `anew`."""
-    for earlier in before(config, stage):
-        made(config, earlier)
-    step, key = DATA_STAGES[stage], _key(config, stage)
+    folders = [made(config, earlier) for earlier in before(config, stage)[-1:]]
+    step, key = DATA_STAGES[stage], _key(config, stage, folders)
 
     def make(folder: Path) -> None:
         facts = step.make(config, folder)
-        sources = [read_json(source / CARD) for source in _source(config, stage)]
+        sources = [read_json(source / CARD) for source in folders]
         card = {"kind": step.kind, "content": _content(folder, sources), "facts": facts, "made_of": sources}
         write_json(folder / CARD, card)
 
@@ -234,20 +235,17 @@ def made(config: Config, stage: Stage, anew: bool = False) -> Path:
 
 def where(config: Config, stage: Stage) -> Path | None:
     """The folder that a data stage has made; None where it is absent, or one that it is made of."""
-    if any(where(config, earlier) is None for earlier in before(config, stage)[-1:]):
+    found = [where(config, earlier) for earlier in before(config, stage)[-1:]]
+    folders = [folder for folder in found if folder is not None]
+    if len(folders) < len(found):
         return None
-    path = cached_path(DATA_STAGES[stage].kind, _key(config, stage))
+    path = cached_path(DATA_STAGES[stage].kind, _key(config, stage, folders))
     return path if path.exists() else None
 
 
-def _source(config: Config, stage: Stage) -> list[Path]:
-    """The folder that a stage is made of, if any; it must be there."""
-    folders = [where(config, earlier) for earlier in before(config, stage)[-1:]]
-    return [folder for folder in folders if folder is not None]
-
-
-def _key(config: Config, stage: Stage) -> dict[str, Any]:
-    contents = [read_json(source / CARD)["content"] for source in _source(config, stage)]
+def _key(config: Config, stage: Stage, folders: Sequence[Path]) -> dict[str, Any]:
+    """What a stage depends on; `folders` are what it is made of: the stage before it, if any."""
+    contents = [read_json(source / CARD)["content"] for source in folders]
     return {"made_of": contents, **DATA_STAGES[stage].settings(config)}
 
 
