@@ -1,4 +1,4 @@
-"""`python -m mmdpo`: looks at studies and at data, and never computes."""
+"""`python -m mmdpo`: looks at studies, their jobs and data, and never computes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ examples:
   python -m mmdpo report nano-data_scaling
   python -m mmdpo compare nano/base nano/beta0.1
   python -m mmdpo doctor data=paper
+  python -m mmdpo retry nano cluster.memory=128G
+  python -m mmdpo logs nano beta0.1 --follow
+  python -m mmdpo cancel nano beta0.3
 """
 
 DOCTOR = """\
@@ -54,10 +57,10 @@ def status(options: argparse.Namespace) -> int:
     """Print a study's table as it stands; 1 if a point failed."""
     from rich.console import Console
 
-    from mmdpo.analysis.points import read_study
     from mmdpo.analysis.table import print_table
+    from mmdpo.cluster.overlay import read
 
-    study = read_study(find_study(options.study))
+    study = read(find_study(options.study))
     print_table(study, Console(highlight=False))
     return 1 if study.failed else 0
 
@@ -82,6 +85,34 @@ def compare(options: argparse.Namespace) -> int:
     console.print(comparison_table(comparison))
     for note in comparison_notes(comparison):
         console.print(note, style="dim", markup=False)
+    return 0
+
+
+def retry(options: argparse.Namespace) -> int:
+    """Submit failed and missing points again."""
+    from mmdpo.cluster.commands import retry as submit_again
+
+    study = find_study(options.study)
+    count = submit_again(study, options.words)
+    print(f"{count} submitted; next: python -m mmdpo status {study}")
+    return 0
+
+
+def cancel(options: argparse.Namespace) -> int:
+    """Cancel a study's jobs."""
+    from mmdpo.cluster.commands import cancel as cancel_jobs
+
+    study = find_study(options.study)
+    count = cancel_jobs(study, options.words)
+    print(f"{count} cancelled; what is saved stays, and python -m mmdpo retry {study} goes on from there")
+    return 0
+
+
+def logs(options: argparse.Namespace) -> int:
+    """Print logs of a point's last attempt."""
+    from mmdpo.cluster.commands import logs as print_logs
+
+    print_logs(find_study(options.study), options.point, options.rank, options.follow)
     return 0
 
 
@@ -142,7 +173,9 @@ def list_studies(outputs: Path) -> list[Path]:
     """The folders under `outputs` that hold points, by name."""
     if not outputs.is_dir():
         return []
-    return sorted(folder for folder in outputs.iterdir() if folder.is_dir() and _points(folder))
+    return sorted(
+        folder for folder in outputs.iterdir() if folder.is_dir() and (_points(folder) or _jobs(folder))
+    )
 
 
 def _points(study: Path) -> list[Path]:
@@ -154,16 +187,20 @@ def _points(study: Path) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith("."))
 
 
+def _jobs(study: Path) -> list[Path]:
+    return sorted(study.glob("jobs/*/submission.json"))
+
+
 def _changed(study: Path) -> float:
-    """When a point last said something of itself."""
-    files = [path for point in _points(study) for path in point.iterdir()]
+    """When a point last said something of itself, or was submitted."""
+    files = [*(path for point in _points(study) for path in point.iterdir()), *_jobs(study)]
     return max((path.stat().st_mtime for path in files), default=0.0)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mmdpo",
-        description="Look at the results of sweeps and at data. Nothing is computed; `launch.py` does that.",
+        description="Look at results, jobs and data. Nothing is computed here; `launch.py` does that.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -183,7 +220,27 @@ def _parser() -> argparse.ArgumentParser:
         )
     command.set_defaults(run=compare)
     _add_doctor(commands)
+    _add_jobs(commands)
     return parser
+
+
+def _add_jobs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The commands for studies that run on SLURM."""
+    for run, word, text in (
+        (retry, "OVERRIDE", "submit a study's failed and missing points again; cluster.memory=64G and such"),
+        (cancel, "POINT", "cancel a study's jobs, or those of points with this piece in their name"),
+    ):
+        command = commands.add_parser(run.__name__, help=text, description=text)
+        command.add_argument("study", metavar="STUDY", help="folder or name")
+        command.add_argument("words", nargs="*", metavar=word)
+        command.set_defaults(run=run)
+    text = "the log of a point's last attempt; without POINT, of what failed last or runs"
+    command = commands.add_parser("logs", help=text, description=text)
+    command.add_argument("study", metavar="STUDY", help="folder or name")
+    command.add_argument("point", nargs="?", metavar="POINT", help="a piece of its name")
+    command.add_argument("--rank", type=int, help="of one process alone")
+    command.add_argument("--follow", action="store_true", help="print what is added until Ctrl-C")
+    command.set_defaults(run=logs)
 
 
 def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

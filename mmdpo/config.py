@@ -107,6 +107,21 @@ class Split(Enum):
     test = "test"
 
 
+class Runner(Enum):
+    """Who runs points."""
+
+    in_turn = "in_turn"  # this process, one after another
+    parallel = "parallel"  # several processes on this machine
+    slurm = "slurm"  # an array of jobs
+
+
+class Resume(Enum):
+    """Whether a study goes on where code or data are no longer what its earlier points were made with."""
+
+    same = "same"
+    force = "force"
+
+
 class WandbMode(Enum):
     """`auto` is online where a key is found and offline elsewhere."""
 
@@ -313,11 +328,57 @@ class TrainConfig:
 
 
 @dataclass
+class AttemptsConfig:
+    """How often a point may be ended by a cause until it counts as failed; before, it starts again."""
+
+    time_limit: int = 20
+    preempted: int = 1000
+    requeued: int = 1000  # by somebody's `scontrol requeue`
+    node_failure: int = 5
+    killed: int = 2  # a process died of a signal; from the last checkpoint it goes on
+    out_of_memory: int = 1  # the same again would end the same
+
+
+@dataclass
 class ClusterConfig:
-    """Where points run."""
+    """Where points run: `runner` says how, the rest is asked of SLURM for each point's job."""
 
     name: str = MISSING
+    runner: Runner = MISSING
     threads: int | None = None  # of torch, a process; null leaves torch's choice
+    parallel: int | None = None  # points at once; null: local_parallel one a GPU, slurm as many as it lets
+    wait: bool = True  # watch the jobs until they end; Ctrl-C leaves them alone
+    nodes: int = 1  # of one point
+    gpus: int = 1  # a node, one process each
+    tasks: int | None = None  # processes a node; null: one a GPU, one without GPUs
+    cpus: int = 8  # a process
+    memory: str | None = None  # a node, as in 64G
+    minutes: int = 1440  # the time limit of a job; a point that needs longer goes on in the next
+    warning_seconds: int = 120  # before the time limit: save and start again
+    minutes_per_point: float | None = None  # for the estimate; null: measured on points that are done
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    gres: str | None = None  # in place of --gpus-per-node, as in gpu:a100:4; `gpus` still says how many
+    exclude: str | None = None  # nodes
+    mail_type: str | None = None  # BEGIN, END, FAIL, ...
+    mail_user: str | None = None
+    setup: list[str] = field(default_factory=list)  # shell lines before the job: modules, exports
+    sbatch: dict[str, str] = field(default_factory=dict)  # any other parameter of sbatch, by its long name
+    max_attempts: AttemptsConfig = field(default_factory=AttemptsConfig)
+
+    @property
+    def processes(self) -> int:
+        """How many processes train a point together."""
+        if self.runner is not Runner.slurm:
+            return 1
+        return self.nodes * self.processes_a_node
+
+    @property
+    def processes_a_node(self) -> int:
+        """One a GPU, unless `tasks` says otherwise."""
+        return self.tasks if self.tasks is not None else max(1, self.gpus)
 
 
 @dataclass
@@ -337,6 +398,7 @@ class Config:
 
     stage: Stage = Stage.experiment
     dry_run: bool = False
+    resume: Resume = Resume.same
     out: str = "outputs"
     study: str = MISSING
     objective: str = "text"  # the score that a searching sweeper such as Optuna gets

@@ -13,6 +13,7 @@ from mmdpo.data_stages import DATA_STAGES, before, check_stage, made, outcome, p
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.progress import say
+from mmdpo.stopping import raise_if_asked
 from mmdpo.sweep.points import Point, Role, flatten
 from mmdpo.tracking import Tracker
 from mmdpo.training_sets import training_set
@@ -26,6 +27,7 @@ def experiment(p: Point) -> None:
     started = time.monotonic()
     with _tracker(p) as tracker:
         training = _trained(p, tracker) if p.role is Role.trained else None
+        raise_if_asked()
         scores = measure(p)
         result = {
             "point": p.name,
@@ -165,6 +167,14 @@ def _next(config: Config, stage: Stage) -> str:
         return ""
     order = [*pipeline(config), Stage.experiment]
     return f"  ·  next: stage={order[order.index(stage) + 1].value}"
+
+
+def prepare(config: Config) -> None:
+    """Make what the points of a sweep share: their training set and, of pairs, the reference log-probs."""
+    if config.method.train_on is TrainOn.pairs:
+        _reference_alone(config)
+    else:
+        training_set(config)
 
 
 def _reference_alone(config: Config) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from mmdpo.config import TrackingConfig, WandbMode
 from mmdpo.files import written_aside
+from mmdpo.stopping import Interrupted
 
 log = logging.getLogger("mmdpo.tracking")
 
@@ -102,6 +103,8 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and issubclass(kind, Interrupted):
+            self._mirror(lambda run: run.mark_preempting())
         self.finish(ok=kind is None)
 
     def _mirror(self, call: Callable[[Any], object]) -> None:

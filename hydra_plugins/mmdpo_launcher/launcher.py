@@ -26,7 +26,8 @@ class MmdpoLauncher(Launcher):
         from mmdpo.sweep.hydra_entry import launch
 
         setup_globals()
-        return launch([self._compose(list(overrides)) for overrides in job_overrides])
+        searching = not self.config.hydra.sweeper._target_.endswith("BasicSweeper")
+        return launch([self._compose(list(overrides)) for overrides in job_overrides], searching)
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)

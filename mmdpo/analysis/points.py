@@ -20,6 +20,7 @@ from mmdpo.files import read_json
 
 TRAINED, BASE, BEFORE = "trained", "base", "before_visual_tuning"
 STATES = ("planned", "running", "interrupted", "failed", "unreadable", "done")
+"""Of a point by its files; its job on SLURM may be `pending` or `cancelled` as well."""
 POINT_FILES = ("config.yaml", "status.json", "result.json")
 POINT_AXES = ("method", *AXES)
 
@@ -84,7 +85,7 @@ class Study:
     @property
     def failed(self) -> list[Row]:
         """Points that ended without a result."""
-        return [row for row in self.rows if row.state in ("failed", "unreadable")]
+        return [row for row in self.rows if row.state in ("failed", "unreadable", "cancelled")]
 
     @property
     def varying(self) -> list[str]:
@@ -109,7 +110,7 @@ class Study:
         return 0.95
 
 
-def read_study(folder: Path) -> Study:
+def read_study(folder: Path, may_be_empty: bool = False) -> Study:
     """Read every point below `folder`; a broken file of one point never hides another.
 
     Raises:
@@ -118,9 +119,13 @@ def read_study(folder: Path) -> Study:
     if not folder.is_dir():
         raise UserError(f"no study at {folder}. Run `python launch.py -m ...`, or name another folder.")
     folders = sorted(path for path in folder.iterdir() if _is_point(path))
-    if not folders:
+    if not folders and not may_be_empty:
         raise UserError(f"{folder} holds no point (no folder with {', '.join(POINT_FILES)}).")
-    rows = [_read_row(path) for path in folders]
+    return study_of(folder, [_read_row(path) for path in folders])
+
+
+def study_of(folder: Path, rows: list[Row]) -> Study:
+    """The study of these points: in order, with the settings in which they differ."""
     trained = [row for row in rows if row.role == TRAINED and row.config]
     for row, settings in zip(trained, varying_settings([row.config for row in trained]), strict=True):
         row.settings = settings

@@ -149,7 +149,7 @@ def failures(study: Study) -> list[str]:
     for row in study.rows:
         if row.state == "interrupted":
             lines.append(f"interrupted  {row.point}: its process has ended; the same command again goes on")
-        elif row.state in ("failed", "unreadable") or row.error:
+        elif row.state in ("failed", "unreadable", "cancelled") or row.error:
             tries = f" (attempt {row.attempts})" if row.attempts > 1 else ""
             lines.append(f"{row.state}  {row.point}: {row.error or 'no reason given'}{tries}")
     return lines
@@ -210,5 +210,6 @@ def _name_cells(row: Row, keys: list[str]) -> list[str]:
 
 def _state(row: Row) -> str:
     colours = {"running": "cyan", "failed": "red", "unreadable": "red", "interrupted": "yellow"}
+    colours |= {"cancelled": "yellow"}
     colour = colours.get(row.state)
     return f"[{colour}]{row.state}[/]" if colour else row.state

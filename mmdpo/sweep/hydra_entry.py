@@ -9,21 +9,24 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from mmdpo.compose import typed
-from mmdpo.config import Config, Stage
+from mmdpo.config import Config, Runner, Stage
 from mmdpo.errors import Stopped, UserError
 from mmdpo.progress import say
-from mmdpo.sweep.local import Outcome, describe, run_stage, run_sweep
+from mmdpo.sweep.outcome import Outcome
 
 
 class Refused(CompactHydraException):
     """A message without a traceback; Hydra prints it and exits non-zero."""
 
 
-def launch(composed: Sequence[DictConfig]) -> list[JobReturn]:
-    """Run the points of a sweep; a JobReturn each, the failed ones holding their reason."""
+def launch(composed: Sequence[DictConfig], searching: bool = False) -> list[JobReturn]:
+    """Run the points of a sweep; a JobReturn each, the failed ones holding their reason.
+
+    `searching`: the sweeper chooses further points by these scores.
+    """
     try:
         configs = [typed(config) for config in composed]
-        outcomes = _do(configs)
+        outcomes = _do(configs, searching)
     except Stopped as stop:
         say(str(stop))
         raise SystemExit(stop.exit_code) from stop
@@ -38,19 +41,46 @@ def run(composed: DictConfig) -> float | None:
     return values[0] if values else None
 
 
-def _do(configs: list[Config]) -> list[Outcome]:
-    stage, dry_run = configs[0].stage, configs[0].dry_run
+def _do(configs: list[Config], searching: bool) -> list[Outcome]:
+    stage, dry_run, cluster = configs[0].stage, configs[0].dry_run, configs[0].cluster
     if any((config.stage, config.dry_run) != (stage, dry_run) for config in configs):
         raise UserError("stage and dry_run cannot be swept: give each one value")
+    if any(config.cluster != cluster for config in configs):
+        raise UserError("cluster and its settings cannot be swept: give each one value")
     if dry_run:
-        describe(configs, stage)
+        _describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and go on
     if any(config.logprob_avg for config in configs):
         say(
             "logprob_avg=true: beta means something else now. It weighs the mean log-prob of a token and not "
             "the sum over an answer, so the same beta pulls less, by the answer's length"
         )
+    if cluster.runner is Runner.slurm and stage is not Stage.report:
+        return _on_slurm(configs, stage, searching)
+    from mmdpo.sweep.local import run_stage, run_sweep
+
     return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
+
+
+def _describe(configs: list[Config], stage: Stage) -> None:
+    from mmdpo.sweep.local import describe
+
+    describe(configs, stage)
+    if configs[0].cluster.runner is Runner.slurm and stage is not Stage.report:
+        from mmdpo.cluster.launch import preview
+
+        preview(configs, stage)
+
+
+def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outcome]:
+    from mmdpo.cluster.launch import launch as submit
+
+    if searching and not configs[0].cluster.wait:
+        raise UserError("cluster.wait=false: this sweeper chooses points by scores; type cluster.wait=true")
+    outcomes = submit(configs, stage)
+    if outcomes is None and searching:
+        raise SystemExit(0)
+    return outcomes or []
 
 
 def _job_return(outcome: Outcome) -> JobReturn:

@@ -11,27 +11,19 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
-from mmdpo.config import Config, Stage
+from mmdpo.config import Config, Runner, Stage
 from mmdpo.errors import Stopped, UserError
-from mmdpo.files import read_json, written_aside
+from mmdpo.files import written_aside
 from mmdpo.progress import say
+from mmdpo.stopping import Interrupted
 from mmdpo.sweep import status
+from mmdpo.sweep.outcome import Outcome, outcome
 from mmdpo.sweep.points import Point, Role, baselines, point
 from mmdpo.training.distributed import rank, world_size
-
-
-@dataclass
-class Outcome:
-    """How one asked-for point ended: its objective, or the reason of its failure."""
-
-    point: Point
-    objective: float | None = None
-    error: str | None = None
 
 
 def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
@@ -60,8 +52,8 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
         if error := _run(p, stages.experiment):
             errors[p.folder] = error
     report(list(asked.values()))
-    outcomes = [_outcome(p, errors.get(p.folder)) for p in map(point, configs)]
-    return outcomes + [_outcome(p, errors[p.folder]) for p in extra.values() if p.folder in errors]
+    outcomes = [outcome(p, errors.get(p.folder)) for p in map(point, configs)]
+    return outcomes + [outcome(p, errors[p.folder]) for p in extra.values() if p.folder in errors]
 
 
 def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
@@ -74,28 +66,37 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     if stage is Stage.report:
         report(points)
         return []
-    if stage is Stage.export:
-        for p in points:
-            _require_trained(p, stage)
-            stages.export(p)
-        return []
-    if stage not in (Stage.train, Stage.evaluate):
+    if stage not in (Stage.train, Stage.evaluate, Stage.export):
         for config in configs:
             stages.run_data_stage(config, stage)
         return []
-    work = stages.train if stage is Stage.train else stages.experiment
     outcomes = []
     for p in points:
         say(f"{stage.value} {p.name}")
-        if stage is Stage.train and p.config.is_base:
-            raise UserError(
-                "data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate"
-            )
-        if stage is Stage.evaluate and not p.config.is_base:
-            _require_trained(p, stage)
-        _plan(p)
-        outcomes.append(Outcome(p, error=_run(p, work)))
+        outcomes.append(Outcome(p, error=run_point(p, stage)))
     return outcomes
+
+
+def run_point(p: Point, stage: Stage) -> str | None:
+    """Run a point's stage, whichever of several processes this is; returns the reason where it failed.
+
+    Raises UserError for a point that has no such stage, or not yet.
+    """
+    from mmdpo import stages
+
+    if rank():
+        if stage in (Stage.experiment, Stage.train):
+            _train_along([p])
+        return None
+    if stage is Stage.train and p.config.is_base:
+        raise UserError("data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate")
+    if stage is Stage.export or (stage is Stage.evaluate and not p.config.is_base):
+        _require_trained(p, stage)
+    if stage is Stage.export:
+        stages.export(p)
+        return None
+    _plan(p)
+    return _run(p, stages.train if stage is Stage.train else stages.experiment)
 
 
 def _train_along(points: Sequence[Point]) -> list[Outcome]:
@@ -125,6 +126,8 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
     ):
         say(line)
     if stage not in (Stage.experiment, Stage.train, Stage.evaluate):
+        return
+    if configs[0].cluster.runner is Runner.slurm:
         return
     points = {p.folder: p for config in configs for p in [*baselines(config), point(config)]}
     for folder, p in points.items():
@@ -173,6 +176,9 @@ def _run(p: Point, work: Callable[[Point], object]) -> str | None:
         if world_size() > 1:
             sys.exit(f"{p.name}: another run is at it now")
         return "another process runs it now"
+    except Interrupted as interruption:
+        status.interrupt(p.folder, interruption.cause)
+        raise
     except (KeyboardInterrupt, Stopped) as stop:
         status.finish(p.folder, str(stop) or "interrupted")
         raise
@@ -184,10 +190,3 @@ def _run(p: Point, work: Callable[[Point], object]) -> str | None:
         if world_size() > 1:
             os._exit(1)  # the others wait for this process; torchrun and srun end them
         return reason
-
-
-def _outcome(p: Point, error: str | None) -> Outcome:
-    if error:
-        return Outcome(p, error=error)
-    score = read_json(p.folder / "result.json")["scores"].get(p.config.objective)
-    return Outcome(p, objective=score and score["value"])

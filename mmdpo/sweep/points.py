@@ -24,7 +24,7 @@ class Role(Enum):
 
 NOT_RESULT = frozenset(
     {
-        *("stage", "dry_run", "out", "study", "objective", "cluster", "tracking"),
+        *("stage", "dry_run", "resume", "out", "study", "objective", "cluster", "tracking"),
         *("train.save_steps", "train.keep", "train.log_steps", "train.reference_batch_size"),
         *("bench.batch_size", "data.sampling.batch_size", "model.before_visual_tuning"),
         *("judge.limits", "judge.price", "judge.journal", "judge.timeout", "judge.api_key"),
@@ -105,6 +105,8 @@ def identity(config: Config) -> dict[str, Any]:
         return {key: value for key, value in flat.items() if _under(key, OF_BASE)}
     if config.data.path is not None:
         flat["data.path"] = file_fingerprint(Path(config.data.path))
+    if config.cluster.processes > 1:  # they share a step's rows: its batch is so many times as large
+        flat["processes"] = config.cluster.processes
     return flat
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from mmdpo.files import read_json, write_json
 
@@ -17,13 +18,17 @@ class State(StrEnum):
 
     planned = "planned"
     running = "running"
+    interrupted = "interrupted"
     done = "done"
     failed = "failed"
 
 
 @dataclass
 class Status:
-    """The content of status.json; times are UTC in ISO 8601."""
+    """The content of status.json; times are UTC in ISO 8601.
+
+    `interruptions` are the attempts that ended before their work did: attempt, cause, job_id, host, time.
+    """
 
     state: State = State.planned
     attempts: int = 0
@@ -33,13 +38,15 @@ class Status:
     error: str | None = None
     started: str | None = None
     finished: str | None = None
+    interruptions: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read_status(folder: Path) -> Status:
     """The status of a point; `planned` where there is none or it cannot be read."""
     try:
         data = read_json(folder / "status.json")
-        return Status(**{**data, "state": State(data["state"])})
+        known = {key: data[key] for key in Status.__dataclass_fields__ if key in data}
+        return Status(**{**known, "state": State(data["state"])})
     except (OSError, ValueError, TypeError, KeyError):
         return Status()
 
@@ -51,23 +58,56 @@ def write_status(folder: Path, status: Status) -> None:
 
 def plan(folder: Path) -> None:
     """Note that the point will be run."""
-    status = read_status(folder)
-    write_status(folder, Status(State.planned, attempts=status.attempts))
+    before = read_status(folder)
+    write_status(folder, Status(State.planned, attempts=before.attempts, interruptions=before.interruptions))
 
 
 def start(folder: Path) -> None:
-    """Note that this process runs the point."""
+    """Note that this process runs the point; an attempt that never said how it ended was killed."""
+    if read_status(folder).state is State.running:
+        interrupt(folder, "killed")
+    before = read_status(folder)
     write_status(
         folder,
         Status(
             State.running,
-            attempts=read_status(folder).attempts + 1,
+            attempts=before.attempts + 1,
             host=socket.gethostname(),
             pid=os.getpid(),
-            job_id=os.environ.get("SLURM_JOB_ID"),
+            job_id=job_id(),
             started=_now(),
+            interruptions=before.interruptions,
         ),
     )
+
+
+def job_id() -> str | None:
+    """This job's id as SLURM shows it, 12_3 for a task of an array; None outside a job."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def interrupt(folder: Path, cause: str) -> None:
+    """Note that the running attempt ended before its work did; it goes on later."""
+    status = read_status(folder)
+    status.interruptions.append(
+        {
+            "attempt": status.attempts,
+            "cause": cause,
+            "job_id": status.job_id,
+            "host": status.host,
+            "time": _now(),
+        }
+    )
+    status.state, status.finished = State.interrupted, _now()
+    write_status(folder, status)
+
+
+def relabel(folder: Path, cause: str) -> None:
+    """Give the last interruption the cause that was found out later."""
+    status = read_status(folder)
+    status.interruptions[-1]["cause"] = cause
+    write_status(folder, status)
 
 
 def finish(folder: Path, error: str | None = None) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mmdpo import stopping
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,13 +26,43 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
+def from_slurm() -> None:
+    """Take rank and world size from srun, where it started several processes.
+
+    Each sees all GPUs of its node and takes the one of its local rank; CUDA_VISIBLE_DEVICES stays as SLURM
+    set it. Where a site binds each process to a GPU of its own, that is the only one it sees.
+    """
+    if int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "RANK" not in os.environ:
+        from submitit.helpers import TorchDistributedEnvironment
+
+        TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+
+
 def device() -> torch.device:
     """The GPU that is this process's own, else the CPU."""
     import torch
 
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+
+
+def any_asked_to_stop() -> str | None:
+    """The cause for which one of the processes was asked to stop; the same answer in all of them.
+
+    Free where nothing listens. Several processes exchange one number.
+    """
+    if not stopping.is_listening():
+        return None
+    causes = list(stopping.CAUSES.values())
+    asked = stopping.asked()
+    if world_size() == 1:
+        return asked
+    import torch.distributed
+
+    number = torch.tensor(causes.index(asked) + 1 if asked else 0, device=device())
+    torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
+    return causes[int(number) - 1] if int(number) else None
 
 
 def barrier() -> None:

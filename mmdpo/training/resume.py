@@ -14,7 +14,8 @@ from typing import Any
 from transformers import TrainerCallback
 
 from mmdpo.files import read_json, write_json
-from mmdpo.training.distributed import barrier
+from mmdpo.stopping import Interrupted
+from mmdpo.training.distributed import any_asked_to_stop, barrier
 
 MARKER = "complete.json"
 PREFIX = "checkpoint-"  # transformers' name: checkpoint-STEP
@@ -72,3 +73,21 @@ class Marking(TrainerCallback):
             write_json(checkpoint / MARKER, {"step": state.global_step, "run": self.run})
             for old in complete(args.output_dir)[: -self.keep]:
                 discard(old.path)
+
+
+class StopWhenAsked(TrainerCallback):
+    """Saves and ends the loop after the step in which a process was asked to stop; all agree on the step."""
+
+    def __init__(self) -> None:
+        self.cause: str | None = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        cause = any_asked_to_stop()
+        if cause and state.global_step < state.max_steps:  # else it is at its end anyway
+            self.cause = cause
+            control.should_save = control.should_training_stop = True
+
+    def raise_if_asked(self) -> None:
+        """Raise Interrupted where the loop was ended early, its checkpoint written."""
+        if self.cause:
+            raise Interrupted(self.cause)

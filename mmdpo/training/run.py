@@ -22,6 +22,7 @@ from mmdpo.models.loading import (
 )
 from mmdpo.models.quiet import quiet
 from mmdpo.progress import progress, say
+from mmdpo.stopping import training_loop
 from mmdpo.training.collate import Collator
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_ready, rank, world_size
@@ -71,14 +72,14 @@ def train(
     `known` holds the reference log-probs of these pairs and any others; without it they are looked up,
     or computed, for these pairs alone. Of several processes each calls this; the first one writes.
     Raises UserError for data without a usable example, for a loss or gradient that is not finite, for
-    memory or a disk that is full.
+    memory or a disk that is full; stopping.Interrupted, with a checkpoint saved, where the cluster asks.
     """
     started = time.monotonic()
     preferences = cfg.method.train_on is TrainOn.pairs
     with quiet():
         from transformers import set_seed
 
-        from mmdpo.training.resume import continue_from
+        from mmdpo.training.resume import StopWhenAsked, continue_from
         from mmdpo.training.scoring import shared_attention
         from mmdpo.training.trainer import AnswerTrainer, PreferenceTrainer
 
@@ -115,10 +116,14 @@ def train(
             start = continue_from(checkpoints, run)
             resumed(start.step if start else 0)
             attention = shared_attention(model) if shared else nullcontext()
+            stop = StopWhenAsked()
             with attention, progress("training", total_steps(cfg, len(made.rows))) as advance:
                 _attach(trainer, cfg, run, log, advance)
+                trainer.add_callback(stop)
                 advance(start.step if start else 0)
-                trainer.train(resume_from_checkpoint=str(start.path) if start else None)
+                with training_loop():
+                    trainer.train(resume_from_checkpoint=str(start.path) if start else None)
+            stop.raise_if_asked()
             _save(trainer, folder / "adapter")
             barrier()
         if rank() == 0:

@@ -1,0 +1,203 @@
+"""A launch line with cluster=slurm: check, plan, submit, and watch until the jobs end or the user leaves.
+
+Hydra's launchers wait for their jobs, and its maintainers want it so. This one hands Hydra results only
+where it waited: with `cluster.wait=false`, or after Ctrl-C, the line ends, and what it submitted goes on.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdpo.cluster import sbatch, slurm
+from mmdpo.cluster.snapshot import snapshot
+from mmdpo.cluster.submission import (
+    JOBS,
+    OF_POINTS,
+    PREPARE,
+    TASKS,
+    Submission,
+    Task,
+    changed_cluster,
+    submissions,
+)
+from mmdpo.cluster.submit import (
+    Plan,
+    check_unchanged,
+    locked,
+    new_submission,
+    plan,
+    reconcile,
+    send,
+    shared_tasks,
+)
+from mmdpo.cluster.view import known_jobs, view
+from mmdpo.cluster.watch import watch
+from mmdpo.config import ClusterConfig, Config, Stage
+from mmdpo.errors import UserError
+from mmdpo.files import read_json
+from mmdpo.progress import say
+from mmdpo.sweep.outcome import Outcome, outcome
+from mmdpo.sweep.points import Point, baselines, point
+
+
+def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
+    """Submit what is missing of these points, and of their baselines where they are measured.
+
+    Returns an outcome for each config once its job has ended; None where this process does not wait.
+    """
+    slurm.require()
+    studies = _by_study(configs)
+    for study, points in studies.items():
+        submit(study, wanted(points, stage), [p.config for p in points], configs[0].cluster)
+    if not configs[0].cluster.wait:
+        for study in studies:
+            say(come_back(study))
+        return None
+    outcomes = []
+    for study, points in studies.items():
+        tasks = wanted(points, stage)
+        ended = watch(study, [task.name for task in tasks])
+        if ended is None:
+            say(f"left alone; the jobs go on. {come_back(study)}")
+            return None
+        if stage in OF_POINTS:
+            _report(study)
+        outcomes += [
+            _outcome(task, stage, ended[task.name].state, ended[task.name].detail)
+            for task in tasks
+            if task.name in {p.name for p in points} or ended[task.name].state != "done"
+        ]
+    return outcomes
+
+
+def resubmit(study: Path, overrides: Sequence[str]) -> int:
+    """Submit again what failed or never ran of a study, with its code as it was; returns how many.
+
+    Raises UserError for a study without jobs, and for overrides of anything but the cluster.
+    """
+    found = submissions(study)
+    if not found:
+        raise UserError(
+            f"{study} has no jobs on SLURM; type its launch line again, which runs what is missing"
+        )
+    tasks = list({task.name: task for submission in found for task in submission.tasks()}.values())
+    last = found[-1]
+    cluster = changed_cluster(last.cluster, overrides)
+    configs = [task.point.config for task in tasks[:1]]
+    return len(submit(study, tasks, configs, cluster, last.code).missing)
+
+
+def submit(
+    study: Path,
+    tasks: Sequence[Task],
+    configs: Sequence[Config],
+    cluster: ClusterConfig,
+    code: str | None = None,
+) -> Plan:
+    """Say where the tasks stand, and give SLURM those that are neither done nor on their way.
+
+    The jobs run the code as it is now, or a snapshot of it that was made before.
+    """
+    with locked(study):
+        found = reconcile(study)
+        if code is None:
+            check_unchanged(found, configs)
+        planned = plan(study, tasks, view(found, known_jobs(found)))
+        say(planned.line())
+        if not planned.missing:
+            return planned
+        say(hours(planned, cluster))
+        shared = shared_tasks(planned.missing, found)
+        code = code or snapshot(study / JOBS)
+        submission = new_submission(study, cluster, configs, code, len(planned.missing), bool(shared))
+        for text in distinct_scripts(submission, cluster):
+            sbatch.check(text)
+        submission.write_tasks(TASKS, planned.missing)
+        submission.write_tasks(PREPARE, shared)
+        submission.save()
+        send(submission, cluster)
+        ids = ", ".join(f"{part.job} ({part.kind}, {part.count})" for part in submission.parts)
+        say(f"submitted: {ids}; manifest: {submission.folder}")
+    return planned
+
+
+def preview(configs: Sequence[Config], stage: Stage) -> None:
+    """Say what `launch` would submit, with the text that sbatch would get."""
+    for study, points in _by_study(configs).items():
+        cluster = configs[0].cluster
+        here = slurm.is_here()
+        found = submissions(study) if here else []
+        planned = plan(study, wanted(points, stage), view(found, known_jobs(found) if here else None))
+        say(planned.line())
+        if not planned.missing:
+            continue
+        say(hours(planned, cluster))
+        shared = shared_tasks(planned.missing, found)
+        submission = new_submission(study, cluster, configs, "code-...", len(planned.missing), bool(shared))
+        for text in distinct_scripts(submission, cluster):
+            say(text)
+            if here:
+                sbatch.check(text)
+        if not here:
+            say("there is no sbatch on this machine: SLURM has not checked this")
+
+
+def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str]:
+    """The script of each kind of part."""
+    kinds = {part.kind: part for part in reversed(submission.parts)}
+    return [sbatch.script(submission, part, cluster) for part in reversed(kinds.values())]
+
+
+def wanted(points: Sequence[Point], stage: Stage) -> list[Task]:
+    """The tasks of a line, each once: the baselines of points that are measured come first."""
+    if stage is Stage.export:
+        raise UserError("stage=export needs no cluster: type cluster=local")
+    if stage is not Stage.experiment:
+        return list({task.name: task for task in (Task.of(p, stage) for p in points)}.values())
+    extra = [base for p in points for base in baselines(p.config)]
+    return [Task.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
+
+
+def hours(planned: Plan, cluster: ClusterConfig) -> str:
+    """What the missing tasks will take, by the user's word or by what the study's points have taken."""
+    jobs, gpus = len(planned.missing), cluster.nodes * cluster.gpus
+    unit = f"{jobs} jobs x {gpus} GPUs" if gpus else f"{jobs} jobs without GPUs"
+    each, source = cluster.minutes_per_point, "cluster.minutes_per_point"
+    if each is None:
+        results = [planned.study / name / "result.json" for name in planned.done]
+        seconds = [read_json(path)["seconds"] for path in results if path.exists()]
+        if not seconds:
+            most = jobs * max(gpus, 1) * cluster.minutes / 60
+            kind = "GPU-hours" if gpus else "hours"
+            return (
+                f"{unit}: at most {most:.0f} {kind} by the time limit; cluster.minutes_per_point= estimates"
+            )
+        each, source = statistics.median(seconds) / 60, f"median of {len(seconds)} points"
+    total = jobs * max(gpus, 1) * each / 60
+    return f"{unit} x {each:.1f} min ({source}): {total:.1f} {'GPU-hours' if gpus else 'hours'}"
+
+
+def come_back(study: Path) -> str:
+    """How to look at a study's jobs later."""
+    return f"next: python -m mmdpo status {study}  (logs, retry and cancel take the same word)"
+
+
+def _by_study(configs: Sequence[Config]) -> dict[Path, list[Point]]:
+    studies: dict[Path, list[Point]] = {}
+    for p in map(point, configs):
+        studies.setdefault(p.study, []).append(p)
+    return studies
+
+
+def _report(study: Path) -> None:
+    from mmdpo.analysis.study import finish
+
+    finish(study)
+
+
+def _outcome(task: Task, stage: Stage, state: str, detail: str) -> Outcome:
+    if state != "done":
+        return Outcome(task.point, error=f"{task.name}: {state}: {detail}")
+    return outcome(task.point) if stage in (Stage.experiment, Stage.evaluate) else Outcome(task.point)

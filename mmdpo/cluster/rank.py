@@ -1,0 +1,69 @@
+"""One process of a task, started by srun: python -m mmdpo.cluster.rank SUBMISSION KIND FIRST INDEX
+
+Exit codes: 0 done, 1 failed (status.json says why), 75 saved and to go on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from mmdpo import stages
+from mmdpo.cluster.job import INTERRUPTED
+from mmdpo.cluster.submission import OF_POINTS, PREPARE, read
+from mmdpo.errors import UserError
+from mmdpo.stopping import Interrupted, listen
+from mmdpo.sweep import status
+from mmdpo.sweep.local import run_point
+from mmdpo.training.distributed import from_slurm, rank
+
+
+def main(arguments: list[str]) -> int:
+    """Do this process's part of the task."""
+    folder, kind, first, index = arguments
+    from_slurm()
+    listen()
+    submission = read(Path(folder))
+    part = next(part for part in submission.parts if (part.kind, part.first) == (kind, int(first)))
+    try:
+        if kind == PREPARE:
+            configs = [task.point.config for task in submission.tasks(PREPARE)]
+            return make(submission.folder / PREPARE, [partial(stages.prepare, config) for config in configs])
+        task = submission.task(part, int(index))
+        if task.stage not in OF_POINTS:
+            return make(
+                submission.folder_of(task), [partial(stages.run_data_stage, task.point.config, task.stage)]
+            )
+        return 1 if run_point(task.point, task.stage) else 0
+    except Interrupted:
+        return INTERRUPTED
+
+
+def make(home: Path, works: Sequence[Callable[[], object]]) -> int:
+    """Make data, one thing after the other; the first process does it."""
+    if rank():
+        return 0
+    status.start(home)
+    try:
+        for work in works:
+            work()
+    except Interrupted as interruption:
+        status.interrupt(home, interruption.cause)
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        status.finish(
+            home, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        )
+        return 1
+    status.finish(home)
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,241 @@
+"""From points to jobs: what is missing of a study goes to SLURM as one array, after what its points share."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import SoftFileLock, Timeout
+
+from mmdpo.cluster import sbatch, slurm
+from mmdpo.cluster.snapshot import changed_code, code_files, inputs
+from mmdpo.cluster.submission import (
+    JOBS,
+    PREPARE,
+    TASKS,
+    Part,
+    Submission,
+    Task,
+    comment,
+    new_folder,
+    plain,
+    submissions,
+)
+from mmdpo.cluster.view import Seen
+from mmdpo.config import ClusterConfig, Config, Resume, Stage
+from mmdpo.errors import UserError
+from mmdpo.files import fingerprint, read_json
+from mmdpo.sweep import status
+
+LOCK_SECONDS = 60.0
+
+
+@dataclass
+class Plan:
+    """What is asked of a study and where it stands: what is done, on its way, and to be submitted."""
+
+    study: Path
+    tasks: list[Task]
+    done: list[str]
+    live: dict[str, Seen]
+    failed: list[str]  # of those to be submitted, the ones that were tried before
+    missing: list[Task]
+
+    def line(self) -> str:
+        """In one line."""
+        return (
+            f"{self.study}: {len(self.tasks)} points: {len(self.done)} done, {len(self.live)} on their way, "
+            f"{len(self.missing)} to submit" + (f" ({len(self.failed)} failed before)" if self.failed else "")
+        )
+
+
+def plan(study: Path, tasks: Sequence[Task], seen: dict[str, Seen]) -> Plan:
+    """Sort tasks by what the study's files and jobs say of them."""
+    done, live, failed, missing = [], {}, [], []
+    for task in tasks:
+        known = seen.get(task.name)
+        if known is not None and known.live:
+            live[task.name] = known
+        elif _is_done(study, task, known):
+            done.append(task.name)
+        else:
+            missing.append(task)
+            if known is not None:
+                failed.append(task.name)
+    return Plan(study, list(tasks), done, live, failed, missing)
+
+
+def _is_done(study: Path, task: Task, known: Seen | None) -> bool:
+    if task.stage in (Stage.experiment, Stage.evaluate):
+        return status.is_done(study / task.name)
+    if task.stage is Stage.train:
+        return (study / task.name / "training.json").exists()
+    return False
+
+
+@contextmanager
+def locked(study: Path) -> Iterator[None]:
+    """Alone with a study's submissions, on any shared file system.
+
+    Raises UserError naming the holder where it does not let go, and for a folder that cannot be written.
+    """
+    path = study / JOBS / ".lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with SoftFileLock(path, timeout=LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        pid, host = [*path.read_text(encoding="utf-8").split(), "?", "?"][:2]
+        raise UserError(
+            f"process {pid} on {host} has been submitting jobs of {study} for {LOCK_SECONDS:.0f} s. If that "
+            f"machine or process is gone, delete {path} and type the line again"
+        ) from error
+    except PermissionError as error:
+        raise UserError(
+            f"{error.filename or study} cannot be written; type out=FOLDER on a shared disk"
+        ) from error
+
+
+def reconcile(study: Path) -> list[Submission]:
+    """A study's submissions, with the job ids that a launcher was killed before noting.
+
+    A part that sbatch never got stays without an id, and its points count as not submitted.
+    """
+    found = submissions(study)
+    for submission in found:
+        parts = [part for part in submission.parts if part.job is None]
+        if parts:
+            jobs = slurm.jobs(submission.user)
+            for part in parts:
+                part.job = unnoted(submission, part, jobs)
+            submission.save()
+    return found
+
+
+def unnoted(submission: Submission, part: Part, jobs: Mapping[str, slurm.Job]) -> str | None:
+    """SLURM's id of a part that sbatch got: by the comment in the queue, or by what the job itself wrote."""
+    own = comment(submission, part)
+    queued = (job.id.partition("_")[0] for job in jobs.values() if job.comment == own)
+    note = submission.folder / f"{part.kind}-{part.first}.job"
+    return next(queued, None) or (note.read_text(encoding="utf-8").strip() if note.exists() else None)
+
+
+def check_unchanged(found: Sequence[Submission], configs: Sequence[Config]) -> None:
+    """Raise UserError where a study's earlier points were made with other code or data."""
+    if not found or any(config.resume is Resume.force for config in configs):
+        return
+    last = found[-1]
+    before: dict[str, str] = read_json(last.folder.parent / last.code / "files.json")
+    changed = changed_code(before, code_files())
+    now = all_inputs(configs)
+    changed += [
+        f"{name} (its content)" for name, value in last.inputs.items() if now.get(name, value) != value
+    ]
+    if changed:
+        more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+        raise UserError(
+            f"{last.study} was begun with other code or data; changed since {last.created}: "
+            f"{', '.join(changed[:5])}{more}. Type study=NEW_NAME for a study of its own, or resume=force to "
+            "go on here"
+        )
+
+
+def all_inputs(configs: Sequence[Config]) -> dict[str, str]:
+    """Fingerprints of what all configs read."""
+    distinct = {
+        fingerprint([dataclasses.asdict(config.data), config.model.path]): config for config in configs
+    }
+    return {key: value for config in distinct.values() for key, value in inputs(config).items()}
+
+
+def shared_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Task]:
+    """What points share and no earlier submission has made: training sets and reference log-probs."""
+    shared = {}
+    for p in (task.point for task in tasks if task.stage in (Stage.experiment, Stage.train)):
+        if not p.config.is_base:
+            name = f"shared-{fingerprint(_shared(p.config), length=6)}"
+            shared[name] = Task(name, Stage.reference, plain(p.config))
+    made = {
+        task.name
+        for submission in found
+        if status.read_status(submission.folder / PREPARE).state is status.State.done
+        for task in submission.tasks(PREPARE)
+    }
+    return [task for name, task in shared.items() if name not in made]
+
+
+def _shared(config: Config) -> dict[str, Any]:
+    """The settings that what points share depends on; perhaps a few more."""
+    values = plain(config)
+    kept = ("data", "data_limit", "generator", "judge", "pairs", "model")
+    length = [values["train"][name] for name in ("max_text_tokens", "too_long", "prefix_sharing")]
+    return {
+        **{name: values[name] for name in kept},
+        "train_on": values["method"]["train_on"],
+        "length": length,
+    }
+
+
+def new_submission(
+    study: Path, cluster: ClusterConfig, configs: Sequence[Config], code: str, tasks: int, prepare: bool
+) -> Submission:
+    """A submission of so many tasks, not on disk yet."""
+    largest = slurm.largest_array() if slurm.is_here() else tasks
+    return Submission(
+        new_folder(study),
+        code=code,
+        cluster=json.loads(json.dumps(dataclasses.asdict(cluster), default=lambda value: value.name)),
+        inputs=all_inputs(configs),
+        parts=parts(tasks, prepare, largest),
+    )
+
+
+def parts(tasks: int, prepare: bool, largest: int) -> list[Part]:
+    """The jobs of so many tasks: the preparation, then arrays of at most `largest`."""
+    arrays = [Part(TASKS, first, min(largest, tasks - first)) for first in range(0, tasks, largest)]
+    return [*([Part(PREPARE)] if prepare else []), *arrays]
+
+
+def send(submission: Submission, cluster: ClusterConfig) -> None:
+    """Give the parts of a submission to SLURM, noting each id as it comes.
+
+    Raises UserError with SLURM's own words; what waits for nothing but a missing part is cancelled then.
+    """
+    for part in submission.parts:
+        try:
+            part.job = _sent(submission, part, cluster)
+        except UserError:
+            if part.kind == TASKS and part.first == 0 and (shared := submission.parts[0]).job:
+                slurm.cancel([shared.job])
+            raise
+        submission.save()
+
+
+def _sent(submission: Submission, part: Part, cluster: ClusterConfig) -> str:
+    """SLURM's id of a part, which is submitted once although sbatch's answer may get lost."""
+    text = sbatch.script(submission, part, cluster, dependency(submission, part, cluster))
+    tries = itertools.count()
+
+    @slurm.patiently
+    def sent() -> str:
+        known = unnoted(submission, part, slurm.jobs(submission.user)) if next(tries) else None
+        return known or sbatch.submit(submission.folder, text)
+
+    return sent()
+
+
+def dependency(submission: Submission, part: Part, cluster: ClusterConfig) -> str | None:
+    """What a part waits for: the preparation and, where `parallel` limits all, the array before it."""
+    if part.kind == PREPARE:
+        return None
+    place = submission.parts.index(part)
+    prepared = [f"afterok:{one.job}" for one in submission.parts[:place] if one.kind == PREPARE]
+    before = submission.parts[place - 1] if place else None
+    in_turn = [f"afterany:{before.job}"] if before and before.kind == TASKS and cluster.parallel else []
+    return ",".join([*prepared, *in_turn]) or None

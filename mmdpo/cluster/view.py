@@ -1,0 +1,151 @@
+"""What became of submitted tasks: SLURM's word and the files', as one state a task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmdpo.cluster import slurm
+from mmdpo.cluster.submission import OF_POINTS, PREPARE, TASKS, Submission, Task, submissions
+from mmdpo.config import Stage
+from mmdpo.sweep.status import State, Status, read_status
+
+ENDED_BADLY = {
+    "OUT_OF_MEMORY": "out of memory on its node; raise cluster.memory=, or lower train.batch_size=",
+    "TIMEOUT": "ended at its time limit; raise cluster.minutes= or cluster.warning_seconds=",
+    "DEADLINE": "ended at its deadline",
+    "NODE_FAIL": "its node failed",
+    "BOOT_FAIL": "its node did not start",
+    "PREEMPTED": "preempted, and not put back into the queue",
+    "CANCELLED": "cancelled",
+    "FAILED": "its processes were ended from outside",
+}
+"""SLURM's words for jobs that left no word of their own."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One task as it stands: `pending`, `running`, `done`, `failed`, `cancelled` or `absent`, and why."""
+
+    task: Task
+    folder: Path
+    submission: Submission
+    job: str | None
+    state: str
+    detail: str
+    status: Status
+
+    @property
+    def live(self) -> bool:
+        """Whether its job waits or runs."""
+        return self.state in ("pending", "running")
+
+
+def view(found: Sequence[Submission], jobs: Mapping[str, slurm.Job] | None) -> dict[str, Seen]:
+    """The tasks of a study's submissions by name, each as of its last one.
+
+    `jobs` are those that SLURM knows; None where it could not be asked: then the files alone are believed.
+    """
+    tasks: dict[str, Seen] = {}
+    for submission in found:
+        reason = _failed_preparation(submission, jobs)
+        ids = [job for part in submission.parts if part.kind == TASKS for job in part.ids()]
+        for task, job_id in zip(submission.tasks(), ids, strict=False):
+            folder = submission.folder_of(task)
+            status = read_status(folder)
+            before = tasks.get(task.name)
+            if before is not None and (before.live or job_id is None):
+                continue  # its job of an earlier submission is at it still, or was the last that sbatch got
+            state, detail = merged(status, _finished(task, folder, status), job_id, jobs)
+            if state == "cancelled" and reason:
+                detail = reason
+            tasks[task.name] = Seen(task, folder, submission, job_id, state, detail, status)
+    return tasks
+
+
+def merged(
+    status: Status, finished: bool, job_id: str | None, jobs: Mapping[str, slurm.Job] | None
+) -> tuple[str, str]:
+    """State and detail of one task from its status.json, whether its result is there, and its job."""
+    if finished:
+        return "done", ""
+    job = jobs.get(job_id) if jobs is not None and job_id is not None else None
+    if job is not None and job.live:
+        return _of_live(status, job)
+    if status.state is State.failed:
+        return "failed", status.error or ""
+    if job is not None and job.state != "COMPLETED":
+        state = "cancelled" if job.state == "CANCELLED" else "failed"
+        never = job.reason == "DependencyNeverSatisfied"
+        detail = (
+            "the preparation that it waited for failed" if never else ENDED_BADLY.get(job.state, job.state)
+        )
+        return state, detail + (f" ({job.node})" if job.node not in ("", "None assigned") else "")
+    if job_id is None:
+        return "absent", "not submitted"
+    if jobs is None:
+        return _of_files(status)
+    if job is not None:
+        return "failed", f"job {job_id} ended without a result"
+    return "failed", f"job {job_id} is gone: SLURM knows it no more, and it left no result"
+
+
+def _of_live(status: Status, job: slurm.Job) -> tuple[str, str]:
+    causes = [entry["cause"] for entry in status.interruptions]
+    again = f"goes on after {causes[-1]}" if causes else ""
+    if job.state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "CONFIGURING"):
+        return "pending", ", ".join(filter(None, [job.reason if job.reason != "None" else "", again]))
+    if status.state is State.failed and status.job_id == job.id:
+        return "failed", status.error or ""
+    return "running", job.node
+
+
+def _of_files(status: Status) -> tuple[str, str]:
+    """Where SLURM cannot be asked."""
+    if status.state is State.running:
+        return "running", f"on {status.host}, by its files; SLURM cannot be asked here"
+    return "pending", "by its files; SLURM cannot be asked here"
+
+
+def _finished(task: Task, folder: Path, status: Status) -> bool:
+    if task.stage is Stage.train:
+        return (folder / "training.json").exists()
+    if task.stage in OF_POINTS:
+        return status.state is State.done and (folder / "result.json").exists()
+    return status.state is State.done
+
+
+def _failed_preparation(submission: Submission, jobs: Mapping[str, slurm.Job] | None) -> str:
+    """Why a submission's preparation failed; empty where it did not."""
+    part = next((part for part in submission.parts if part.kind == PREPARE), None)
+    if part is None:
+        return ""
+    state, detail = merged(read_status(submission.folder / PREPARE), False, part.job, jobs)
+    return f"the preparation failed: {detail}" if state in ("failed", "cancelled") else ""
+
+
+def known_jobs(found: Sequence[Submission]) -> dict[str, slurm.Job]:
+    """What SLURM knows of these submissions' jobs. Raises UserError where it cannot be asked."""
+    jobs: dict[str, slurm.Job] = {}
+    for user in {submission.user for submission in found}:
+        parts = [part for submission in found if submission.user == user for part in submission.parts]
+        jobs |= slurm.jobs(user, [job for part in parts for job in part.ids() if job])
+    return jobs
+
+
+def look(study: Path) -> dict[str, Seen]:
+    """The tasks of a study as they stand, from any machine that sees its folder."""
+    found = submissions(study)
+    try:
+        return view(found, known_jobs(found) if slurm.is_here("squeue") else None)
+    except slurm.Unreachable:
+        return view(found, None)
+
+
+def sign_of_life(folder: Path) -> float | None:
+    """Seconds since a task's processes last wrote something; None where they never did."""
+    files = [folder / "status.json", folder / "metrics.jsonl", *(folder / "logs").glob("*")]
+    times = [file.stat().st_mtime for file in files if file.exists()]
+    return time.time() - max(times) if times else None

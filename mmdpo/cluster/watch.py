@@ -1,0 +1,141 @@
+"""A study's jobs while they run: a table on a terminal, else a line for each that ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdpo.cluster import slurm
+from mmdpo.cluster.submission import submissions
+from mmdpo.cluster.view import Seen, known_jobs, view
+from mmdpo.progress import say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FILES_SECONDS = 2.0
+SLURM_SECONDS = 15.0  # a site's controller serves many
+SHOWN = 20  # rows
+COLOURS = {"running": "cyan", "failed": "red", "cancelled": "yellow", "done": "green"}
+
+
+@dataclass
+class Progress:
+    """How fast points train, from what was seen of them."""
+
+    first: dict[str, tuple[float, int]] = field(default_factory=dict)  # time and step
+
+    def cells(self, seen: Seen) -> list[str]:
+        """Step, loss, margin and time left of a running point, as far as they are known."""
+        line = last_metrics(seen.folder / "metrics.jsonl")
+        if seen.state != "running" or "step" not in line:
+            return ["", "", "", ""]
+        step, epoch = int(line["step"]), float(line.get("epoch") or 0)
+        total = round(step * float(seen.task.config["train"]["epochs"]) / epoch) if epoch else 0
+        since, start = self.first.setdefault(seen.task.name, (time.monotonic(), step))
+        rate = (step - start) / max(time.monotonic() - since, 1e-9)
+        left = duration((total - step) / rate) if rate and total else ""
+        return [
+            f"{step}/{total or '?'}",
+            _number(line.get("loss")),
+            _number(line.get("rewards/margins")),
+            left,
+        ]
+
+
+def watch(study: Path, names: Sequence[str]) -> dict[str, Seen] | None:
+    """Wait until these tasks have ended; returns how, or None where Ctrl-C came first."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console, progress = Console(highlight=False), Progress()
+    found = submissions(study)
+    asked, jobs = -SLURM_SECONDS, None
+    before: dict[str, str] = {}
+    try:
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+            while True:
+                if time.monotonic() - asked >= SLURM_SECONDS:
+                    try:
+                        jobs, asked = known_jobs(found), time.monotonic()
+                    except slurm.Unreachable as error:
+                        console.print(f"SLURM does not answer: {error}; trying again", markup=False)
+                seen = {name: one for name, one in view(found, jobs).items() if name in set(names)}
+                if console.is_terminal:
+                    live.update(table(study.name, seen, progress), refresh=True)
+                else:
+                    _say_changes(seen, before)
+                before = {name: one.state for name, one in seen.items()}
+                if not any(one.live for one in seen.values()):
+                    return seen
+                time.sleep(FILES_SECONDS)
+    except KeyboardInterrupt:
+        return None
+
+
+def table(name: str, seen: dict[str, Seen], progress: Progress) -> Table:
+    """Counts, then the tasks that run or failed, then those that wait, as many as fit."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    counts = Counter(one.state for one in seen.values())
+    title = f"{name}: " + ", ".join(f"{count} {state}" for state, count in counts.items())
+    result = Table(title=escape(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    result.add_column("point", overflow="fold")
+    for column in ("state", "step", "loss", "margin", "left"):
+        result.add_column(column, justify="left" if column == "state" else "right")
+    result.add_column("", overflow="ellipsis", no_wrap=True)
+    order = ("running", "failed", "cancelled", "pending", "absent", "done")
+    rows = sorted(seen.values(), key=lambda one: order.index(one.state))
+    for one in rows[:SHOWN]:
+        colour = COLOURS.get(one.state)
+        state = f"[{colour}]{one.state}[/]" if colour else one.state
+        result.add_row(escape(one.task.name), state, *progress.cells(one), escape(one.detail))
+    if len(rows) > SHOWN:
+        result.caption = f"and {len(rows) - SHOWN} more"
+    return result
+
+
+def _say_changes(seen: dict[str, Seen], before: dict[str, str]) -> None:
+    counts = Counter(one.state for one in seen.values())
+    changed = [one for name, one in seen.items() if before.get(name) != one.state]
+    for one in changed:
+        if one.state in ("done", "failed", "cancelled") and before:
+            say(f"{one.state}  {one.task.name}{f': {one.detail}' if one.detail else ''}")
+    if changed:
+        say(", ".join(f"{count} {state}" for state, count in counts.items()))
+
+
+def last_metrics(path: Path) -> dict[str, Any]:
+    """The last whole line of metrics.jsonl; empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
+            lines = file.read().splitlines()
+    except OSError:
+        return {}
+    for line in reversed(lines):
+        try:
+            data = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(data, dict):
+            return data
+    return {}
+
+
+def duration(seconds: float) -> str:
+    """As in 2:05:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, int | float) else ""
