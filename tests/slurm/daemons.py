@@ -1,0 +1,119 @@
+"""Daemons in the foreground, as children of the tests, and an end to all that comes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+class ClusterError(Exception):
+    """The cluster did not do what it should; the daemons' last words are in the message."""
+
+
+def found(program: str) -> str | None:
+    """Where a program is; daemons lie where a user's PATH may not reach."""
+    return shutil.which(program, path=PATH)
+
+
+def last_words(folder: Path, lines: int = 15) -> str:
+    """The ends of the daemons' logs."""
+    logs = sorted(folder.glob("*.log"))
+    return "\n".join(
+        f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+        for log in logs
+        if log.stat().st_size
+    )
+
+
+class Daemons:
+    """The daemons of one cluster by name, their logs in its folder."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.environment = dict(environment)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *words: str, **environment: str) -> None:
+        """Start one; it is killed with the thread that starts it here, should that be killed."""
+        program = found(words[0])
+        if program is None:
+            raise ClusterError(f"{words[0]} is not installed")
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", program, *words[1:]],
+                env={**self.environment, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                start_new_session=True,  # Ctrl-C is for the tests; they end the daemons
+            )
+
+    def wait(self, name: str, ready: Callable[[], bool], seconds: float = 30) -> None:
+        """Until a daemon answers. Raises ClusterError when it ends or stays silent."""
+        limit = time.monotonic() + seconds
+        while not ready():
+            code = self._running[name].poll()
+            if code is not None or time.monotonic() > limit:
+                fate = "does not answer" if code is None else f"ended with exit code {code}"
+                raise ClusterError(f"{name} {fate}\n{last_words(self.folder)}")
+            time.sleep(0.05)
+
+    def stop(self, name: str, how: signal.Signals = signal.SIGTERM, seconds: float = 30) -> None:
+        """Send one a signal and wait for its end."""
+        process = self._running.pop(name)
+        process.send_signal(how)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def kill_all(self, variable: str) -> None:
+        """SIGKILL to the daemons and to every process that has NAME=VALUE, as jobs do, until none is left."""
+        limit = time.monotonic() + 20
+        while alive := set(with_variable(variable)):
+            for pid in alive:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for process in self._running.values():
+                process.poll()
+            if time.monotonic() > limit:
+                raise ClusterError(f"processes {sorted(alive)} do not end")
+            time.sleep(0.02)
+        for process in self._running.values():
+            process.wait()
+        self._running.clear()
+
+
+def with_variable(variable: str) -> Iterator[int]:
+    """Processes started with NAME=VALUE in their environment, and what descends from them; never this one."""
+    parents: dict[int, int] = {}
+    seen: set[int] = set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it ended meanwhile
+        if state == "Z":
+            continue
+        parents[int(entry.name)] = int(parent)
+        if variable.encode() in environment:
+            seen.add(int(entry.name))
+    for pid in parents:
+        line = [pid]
+        while line[-1] in parents and line[-1] not in seen:
+            line.append(parents[line[-1]])
+        if line[-1] in seen:
+            yield pid
