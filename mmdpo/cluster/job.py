@@ -74,8 +74,11 @@ def supervise(submission: Submission, part: Part, index: int, home: Path, job: s
     """Start the processes and see to what ended them."""
     limits = submission.cluster["max_attempts"]
     before = status.read_status(home)
-    if before.state is State.running and before.job_id == job:  # ended together with its supervisor
-        status.interrupt(home, ended_by(job))
+    if before.job_id == job:  # it was put back into the queue
+        if before.state is State.running:  # ended together with its supervisor
+            status.interrupt(home, ended_by(job, "killed"))
+        elif before.state is State.interrupted and before.interruptions[-1]["cause"] == "terminated":
+            status.relabel(home, ended_by(job, "requeued"))
     if reason := too_often(home, job, limits):
         status.finish(home, reason)
         say(reason)
@@ -112,39 +115,29 @@ def again(home: Path, job: str, limits: dict[str, int]) -> int:
     """Go back into the queue after an interruption, or fail where it has been often enough."""
     shown = slurm.shown(job)
     cause = status.read_status(home).interruptions[-1]["cause"]
-    if cause == "terminated":
-        cause = terminated_by(shown)
+    if cause == "terminated" and shown.get("PreemptTime", "None") not in ("None", "Unknown"):
+        cause = "preempted"
         status.relabel(home, cause)
-    if cause == "cancelled":
-        return 1
     if reason := too_often(home, job, limits):
         status.finish(home, reason)
         say(reason)
         return 1
-    if cause in ("preempted", "requeued"):
-        time.sleep(REQUEUE_SECONDS)  # SLURM ends this process, and puts the job back into the queue
+    if cause in ("terminated", "preempted"):  # by scancel, or to be put back into the queue: SLURM knows
+        time.sleep(REQUEUE_SECONDS)
     say(f"{job}: {cause}; back into the queue")
     slurm.requeue(job)
     time.sleep(REQUEUE_SECONDS)
     return 1
 
 
-def terminated_by(shown: dict[str, str]) -> str:
-    """Who sent SIGTERM: a preemption, somebody's scancel, or a requeue."""
-    if shown.get("JobState", "").startswith("CANCELLED"):
-        return "cancelled"
-    preempted = shown.get("PreemptTime", "None") not in ("None", "Unknown")
-    return "preempted" if preempted or shown.get("JobState") == "PREEMPTED" else "requeued"
-
-
-def ended_by(job: str) -> str:
-    """What ended the job's last run, as accounting remembers it; `killed` where it does not."""
+def ended_by(job: str, otherwise: str) -> str:
+    """What ended the job's last run, as accounting remembers it; `otherwise` where it does not."""
     try:
         lines = slurm.run("sacct", "-X", "-D", "--noheader", "--parsable2", "--format=State", "-j", job)
     except UserError:
-        return "killed"
+        return otherwise
     past = [SLURM_STATES[state] for state in lines.split() if state in SLURM_STATES]
-    return past[-1] if past else "killed"
+    return past[-1] if past else otherwise
 
 
 def too_often(home: Path, job: str, limits: dict[str, int]) -> str | None:

@@ -122,7 +122,8 @@ def _failed_preparation(submission: Submission, jobs: Mapping[str, slurm.Job] | 
     part = next((part for part in submission.parts if part.kind == PREPARE), None)
     if part is None:
         return ""
-    state, detail = merged(read_status(submission.folder / PREPARE), False, part.job, jobs)
+    status = read_status(submission.folder / PREPARE)
+    state, detail = merged(status, status.state is State.done, part.job, jobs)
     return f"the preparation failed: {detail}" if state in ("failed", "cancelled") else ""
 
 
