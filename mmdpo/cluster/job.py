@@ -27,6 +27,7 @@ from mmdpo.sweep import status
 from mmdpo.sweep.status import State
 
 INTERRUPTED = 75  # EX_TEMPFAIL: saved, to go on
+BUSY = 3  # another run is at the point
 REQUEUE_SECONDS = 600.0  # until a job that SLURM should have ended is put back into the queue from here
 OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory", re.IGNORECASE)
 SLURM_STATES = {
@@ -87,6 +88,8 @@ def supervise(submission: Submission, part: Part, index: int, home: Path, job: s
     code = srun(submission, part, index, log)
     after = status.read_status(home)
     say(f"{home.name}: exit code {code}, {after.state.value}{f': {after.error}' if after.error else ''}")
+    if code == BUSY:
+        return 1  # its status is the other run's
     if code == 0 or after.state in (State.done, State.failed):
         return 0 if code == 0 and after.state is not State.failed else 1
     if code == 1:

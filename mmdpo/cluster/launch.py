@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdpo.cluster import sbatch, slurm
+from mmdpo.cluster.fits import check_fits
 from mmdpo.cluster.snapshot import snapshot
 from mmdpo.cluster.submission import (
     JOBS,
@@ -48,6 +49,7 @@ def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
     Returns an outcome for each config once its job has ended; None where this process does not wait.
     """
     slurm.require()
+    check_fits(configs[0].cluster)
     studies = _by_study(configs)
     for study, points in studies.items():
         submit(study, wanted(points, stage), [p.config for p in points], configs[0].cluster)
@@ -85,6 +87,7 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
     tasks = list({task.name: task for submission in found for task in submission.tasks()}.values())
     last = found[-1]
     cluster = changed_cluster(last.cluster, overrides)
+    check_fits(cluster)
     configs = [task.point.config for task in tasks[:1]]
     return len(submit(study, tasks, configs, cluster, last.code).missing)
 
@@ -112,8 +115,6 @@ def submit(
         shared = shared_tasks(planned.missing, found)
         code = code or snapshot(study / JOBS)
         submission = new_submission(study, cluster, configs, code, len(planned.missing), bool(shared))
-        for text in distinct_scripts(submission, cluster):
-            sbatch.check(text)
         submission.write_tasks(TASKS, planned.missing)
         submission.write_tasks(PREPARE, shared)
         submission.save()
@@ -128,6 +129,8 @@ def preview(configs: Sequence[Config], stage: Stage) -> None:
     for study, points in _by_study(configs).items():
         cluster = configs[0].cluster
         here = slurm.is_here()
+        if here:
+            check_fits(cluster)
         found = submissions(study) if here else []
         planned = plan(study, wanted(points, stage), view(found, known_jobs(found) if here else None))
         say(planned.line())
@@ -138,8 +141,8 @@ def preview(configs: Sequence[Config], stage: Stage) -> None:
         submission = new_submission(study, cluster, configs, "code-...", len(planned.missing), bool(shared))
         for text in distinct_scripts(submission, cluster):
             say(text)
-            if here:
-                sbatch.check(text)
+            if here and (words := sbatch.refused(text)):
+                say(f"SLURM would not take this now: {words}")
         if not here:
             say("there is no sbatch on this machine: SLURM has not checked this")
 

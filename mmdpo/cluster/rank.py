@@ -1,6 +1,6 @@
 """One process of a task, started by srun: python -m mmdpo.cluster.rank SUBMISSION KIND FIRST INDEX
 
-Exit codes: 0 done, 1 failed (status.json says why), 75 saved and to go on.
+Exit codes: 0 done, 1 failed (status.json says why), 3 another run is at it, 75 saved and to go on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mmdpo.cluster.submission import OF_POINTS, PREPARE, read
 from mmdpo.errors import UserError
 from mmdpo.stopping import Interrupted, listen
 from mmdpo.sweep import status
-from mmdpo.sweep.local import run_point
+from mmdpo.sweep.local import BUSY, BUSY_CODE, run_point
 from mmdpo.training.distributed import from_slurm, rank
 
 
@@ -38,30 +38,36 @@ def main(arguments: list[str]) -> int:
             return make(
                 submission.folder_of(task), [partial(stages.run_data_stage, task.point.config, task.stage)]
             )
-        return 1 if run_point(task.point, task.stage) else 0
+        error = run_point(task.point, task.stage)
+        if error is None:
+            return 0
+        print(status.read_status(submission.folder_of(task)).traceback or error, file=sys.stderr)
+        return BUSY_CODE if error == BUSY else 1
     except Interrupted:
         return INTERRUPTED
 
 
 def make(home: Path, works: Sequence[Callable[[], object]]) -> int:
-    """Make data, one thing after the other; the first process does it."""
+    """Make data, one thing after the other; the first process does it. It failed where nothing was made."""
     if rank():
         return 0
     status.start(home)
+    errors = []
     try:
         for work in works:
-            work()
+            try:
+                work()
+            except Exception as error:  # points that need it say so themselves; the others go on
+                traceback.print_exc()
+                errors.append(
+                    str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+                )
     except Interrupted as interruption:
         status.interrupt(home, interruption.cause)
         raise
-    except Exception as error:
-        traceback.print_exc()
-        status.finish(
-            home, str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        )
-        return 1
-    status.finish(home)
-    return 0
+    failed = errors if len(errors) == len(works) else []
+    status.finish(home, "; ".join(dict.fromkeys(failed)) or None)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -96,6 +96,10 @@ def parameters(
     }
 
 
-def check(text: str) -> None:
-    """Let SLURM itself check a script, without submitting it. Raises UserError with its words."""
-    slurm.patiently(slurm.run)("sbatch", "--test-only", given=text)
+def refused(text: str) -> str:
+    """Why SLURM would not take a script as things are now; empty where it would."""
+    try:
+        slurm.run("sbatch", "--test-only", given=text)
+    except UserError as error:
+        return str(error)
+    return ""

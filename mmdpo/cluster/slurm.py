@@ -105,7 +105,7 @@ def _queued(user: str) -> list[Job]:
     found = []
     for line in lines.splitlines():
         job_id, state, node, reason, comment = line.strip().split("|", 4)
-        found.append(Job(job_id, state, reason, node, comment))
+        found += [Job(one, state, reason, node, comment) for one in _each(job_id)]
     return found
 
 
@@ -121,8 +121,19 @@ def _accounted(ids: Sequence[str]) -> list[Job]:
     found = []
     for line in lines.splitlines():
         job_id, state, code, node, reason = line.strip().split("|", 4)
-        found.append(Job(job_id, state.split()[0], reason, node, exit_code=code))  # "CANCELLED by 0"
+        for one in _each(job_id):
+            found.append(Job(one, state.split()[0], reason, node, exit_code=code))  # "CANCELLED by 0"
     return found
+
+
+def _each(job_id: str) -> list[str]:
+    """The single ids of what may be a range of array tasks that never started: 12_[0-3,7%2]."""
+    if "[" not in job_id:
+        return [job_id]
+    from submitit.slurm.slurm import read_job_id
+
+    ranges = [(main, int(ends[0]), int(ends[-1])) for main, *ends in read_job_id(job_id)]
+    return [f"{main}_{index}" for main, first, last in ranges for index in range(first, last + 1)]
 
 
 @patiently

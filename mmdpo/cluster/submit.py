@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -205,14 +206,19 @@ def parts(tasks: int, prepare: bool, largest: int) -> list[Part]:
 def send(submission: Submission, cluster: ClusterConfig) -> None:
     """Give the parts of a submission to SLURM, noting each id as it comes.
 
-    Raises UserError with SLURM's own words; what waits for nothing but a missing part is cancelled then.
+    Raises UserError with SLURM's own words. Where no point was taken, nothing of the submission is left.
     """
     for part in submission.parts:
         try:
             part.job = _sent(submission, part, cluster)
-        except UserError:
-            if part.kind == TASKS and part.first == 0 and (shared := submission.parts[0]).job:
-                slurm.cancel([shared.job])
+        except UserError as error:
+            taken = sum(one.count for one in submission.parts if one.kind == TASKS and one.job)
+            if taken:
+                missing = sum(one.count for one in submission.parts if one.kind == TASKS) - taken
+                more = f"{taken} points were submitted before; the same line submits the other {missing}"
+                raise UserError(f"{error}. {more}") from error
+            slurm.cancel([one.job for one in submission.parts if one.job])
+            shutil.rmtree(submission.folder)
             raise
         submission.save()
 

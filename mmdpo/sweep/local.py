@@ -7,7 +7,6 @@ others train with it.
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,6 +23,10 @@ from mmdpo.sweep import status
 from mmdpo.sweep.outcome import Outcome, outcome
 from mmdpo.sweep.points import Point, Role, baselines, point
 from mmdpo.training.distributed import rank, world_size
+
+BUSY = "another process runs it now"
+BUSY_CODE = 3
+"""Exit code of several processes whose point another run is at."""
 
 
 def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
@@ -174,8 +177,9 @@ def _run(p: Point, work: Callable[[Point], object]) -> str | None:
             return None
     except Timeout:
         if world_size() > 1:
-            sys.exit(f"{p.name}: another run is at it now")
-        return "another process runs it now"
+            say(f"{p.name}: {BUSY}")
+            os._exit(BUSY_CODE)  # the others wait for this process
+        return BUSY
     except Interrupted as interruption:
         status.interrupt(p.folder, interruption.cause)
         raise
@@ -184,9 +188,9 @@ def _run(p: Point, work: Callable[[Point], object]) -> str | None:
         raise
     except Exception as error:  # whatever it is, the other points go on
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        (p.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        status.finish(p.folder, reason)
+        status.finish(p.folder, reason, traceback.format_exc())
         say(f"failed: {reason}")
         if world_size() > 1:
+            traceback.print_exc()
             os._exit(1)  # the others wait for this process; torchrun and srun end them
         return reason

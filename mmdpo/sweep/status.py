@@ -36,6 +36,7 @@ class Status:
     pid: int | None = None
     job_id: str | None = None
     error: str | None = None
+    traceback: str | None = None
     started: str | None = None
     finished: str | None = None
     interruptions: list[dict[str, Any]] = field(default_factory=list)
@@ -110,11 +111,11 @@ def relabel(folder: Path, cause: str) -> None:
     write_status(folder, status)
 
 
-def finish(folder: Path, error: str | None = None) -> None:
+def finish(folder: Path, error: str | None = None, traceback: str | None = None) -> None:
     """Note how the run of the point ended."""
     status = read_status(folder)
     status.state = State.failed if error else State.done
-    status.error, status.finished = error, _now()
+    status.error, status.traceback, status.finished = error, traceback, _now()
     write_status(folder, status)
 
 

@@ -1,0 +1,213 @@
+"""A study's jobs on a real SLURM: submitted once, truthful about how they end, found again."""
+
+from __future__ import annotations
+
+import re
+import signal
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.lines import SMALL, Lines
+from tests.slurm.cluster import Cluster
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+MEASURED = (*SMALL, "stage=evaluate", "data_scale=0")
+"""Points without training: the untouched model, by different questions."""
+
+
+@pytest.fixture
+def lines(slurm: Cluster, tmp_path: Path) -> Lines:
+    return Lines(slurm, tmp_path)
+
+
+def test_a_sweep_is_one_array_and_the_same_line_again_does_nothing(lines: Lines):
+    line = (*SMALL, "cluster.gpus=1", "beta=0.1,0.2,0.3,0.4")
+    done = lines.launch(*line)
+    assert "6 points: 0 done, 0 on their way, 6 to submit" in done.stdout
+    prepare, array = lines.jobs()
+    states = lines.accounted()
+    assert states == {prepare: "COMPLETED", **{f"{array}_{index}": "COMPLETED" for index in range(6)}}
+    names = lines.cluster.run("sacct", "-X", "-n", "-P", "-o", "JobName", "-j", array).stdout.split()
+    assert sorted(names) == sorted(f"mmdpo:s:{point.name}" for point in lines.points())
+    assert (lines.folder / "summary.csv").read_text().count("done") == 6
+    assert {point.name: lines.status(point.name)["attempts"] for point in lines.points()} == {
+        point.name: 1 for point in lines.points()
+    }
+    again = lines.launch(*line)
+    assert "6 points: 6 done, 0 on their way, 0 to submit" in again.stdout
+    assert lines.jobs() == [prepare, array]
+
+
+def test_a_failed_point_is_failed_everywhere_and_retry_runs_it_alone(lines: Lines):
+    done = lines.launch(*SMALL, "stage=train", "lr=2e-4,1e30", check=False)
+    assert done.returncode != 0
+    assert "failed" in done.stdout
+    assert "the loss is nan" in done.stderr or "gradient norm is" in done.stderr
+    array = lines.jobs()[-1]
+    assert sorted(lines.accounted()[f"{array}_{index}"] for index in range(2)) == ["COMPLETED", "FAILED"]
+    codes = lines.cluster.run("sacct", "-X", "-n", "-P", "-o", "ExitCode", "-j", array).stdout.split()
+    assert sorted(codes) == ["0:0", "1:0"]
+    assert lines.status("lr1e+30")["state"] == "failed"
+    shown = lines.mmdpo("status", str(lines.folder), check=False)
+    assert shown.returncode == 1
+    assert "failed" in shown.stdout
+    log = lines.mmdpo("logs", str(lines.folder)).stdout
+    assert "Traceback" in log
+    assert "the loss is nan" in log or "gradient norm is" in log
+    retried = lines.mmdpo("retry", str(lines.folder), "cluster.minutes=30")
+    assert "1 submitted" in retried.stdout
+    assert len(lines.jobs()) == 3  # what the points share was made once
+    states = lines.wait_for_end()
+    assert states[f"{lines.jobs()[-1]}_0"] == "FAILED"
+    assert lines.status("lr1e+30")["attempts"] == 2
+    assert lines.status("lr0.0002")["attempts"] == 1
+
+
+def test_a_failed_preparation_cancels_the_points_and_says_why(lines: Lines):
+    done = lines.launch(
+        *SMALL, "beta=0.1,0.2", "train.max_text_tokens=5", "train.too_long=error", check=False
+    )
+    assert done.returncode != 0
+    prepare, array = lines.jobs()
+    assert lines.accounted()[prepare] == "FAILED"
+    assert [state.split()[0] for job, state in lines.accounted().items() if job != prepare] == ["CANCELLED"]
+    assert "the preparation failed" in done.stdout + done.stderr
+    assert "max_text_tokens" in done.stdout + done.stderr
+
+
+def test_cancel_ends_what_waits_and_what_runs(lines: Lines):
+    lines.launch(*MEASURED, "bench.seed=0,1,2", "bench.items=240", "cluster.parallel=1", "cluster.wait=false")
+    lines.cluster.wait_for(lines.points, 60, "a point that runs")
+    assert "3 cancelled" in lines.mmdpo("cancel", str(lines.folder)).stdout
+    states = lines.wait_for_end()
+    assert set(states.values()) == {"CANCELLED"}
+    shown = lines.mmdpo("status", str(lines.folder), check=False).stdout
+    assert shown.count("cancelled") >= 3
+    assert "3 submitted" in lines.mmdpo("retry", str(lines.folder)).stdout
+    assert "1 cancelled" in lines.mmdpo("cancel", str(lines.folder), lines.points()[0].name).stdout
+    lines.mmdpo("cancel", str(lines.folder))
+    lines.wait_for_end()
+
+
+def test_two_people_who_type_the_line_at_once_submit_it_once(lines: Lines):
+    line = (*MEASURED, "bench.seed=0,1")
+    both = [lines.launching(*line) for _ in range(2)]
+    said = [process.communicate(timeout=200)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sorted(re.findall(r"(\d) to submit", "".join(said))) == ["0", "2"]
+    assert len(lines.jobs()) == 1
+    assert [lines.status(point.name)["attempts"] for point in lines.points()] == [1, 1]
+
+
+def test_ctrl_c_leaves_the_jobs_alone(lines: Lines):
+    process = lines.launching(*MEASURED, "bench.seed=0")
+    lines.cluster.wait_for(lines.jobs, 60, "a submission")
+    lines.cluster.wait_for(lambda: lines.jobs()[-1], 30, "its id")
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert "the jobs go on" in said
+    assert "python -m mmdpo status" in said
+    assert process.returncode == 0
+    assert set(lines.wait_for_end().values()) == {"COMPLETED"}
+    assert lines.status()["state"] == "done"
+
+
+@pytest.mark.parametrize("moment", ["before", "during", "after"])
+def test_a_launcher_killed_around_sbatch_loses_and_doubles_nothing(moment: str, lines: Lines, tmp_path: Path):
+    real = lines.cluster.run("which", "sbatch").stdout.strip()
+    kill, call = "kill -9 $PPID; sleep 1", f'{real} "$@" > {tmp_path}/said; cat {tmp_path}/said'
+    steps = {
+        "before": f"{kill}; exit 1",
+        "during": f'{real} "$@" > {tmp_path}/said; {kill}; exit 1',
+        "after": f"{call}; sleep 3; {kill}",
+    }[moment]
+    fake = tmp_path / "bin" / "sbatch"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/bash\ncase "$*" in *--test-only*) exec {real} "$@";; esac\n{steps}\n')
+    fake.chmod(fake.stat().st_mode | stat.S_IEXEC)
+    line = (*MEASURED, "bench.seed=0,1")
+    path = f"{fake.parent}:{lines.cluster.environment['PATH']}"
+    killed = Lines(lines.cluster, lines.out, {"PATH": path}).launching(*line)
+    killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    again = lines.launch(*line)
+    to_submit = {"before": 2, "during": 0, "after": 0}[moment]
+    done_or_live = 2 - to_submit
+    found = re.search(r"2 points: (\d) done, (\d) on their way, (\d) to submit", again.stdout)
+    assert found and int(found[3]) == to_submit and int(found[1]) + int(found[2]) == done_or_live
+    assert [lines.status(point.name)["attempts"] for point in lines.points()] == [1, 1]
+    assert list(lines.accounted().values()) == ["COMPLETED"] * 2
+
+
+def test_the_controller_restarts_while_a_sweep_runs(lines: Lines):
+    process = lines.launching(*MEASURED, "bench.seed=0,1")
+    lines.cluster.wait_for(lines.points, 90, "a point that runs")
+    lines.cluster.restart_controller()
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
+
+
+def test_a_sweep_larger_than_an_array_may_be_is_split(lines: Lines):
+    lines.cluster.restart_controller(max_array_size=2)
+    try:
+        done = lines.launch(*MEASURED, "bench.seed=0,1,2", "cluster.parallel=1", check=False)
+    finally:
+        lines.cluster.restart_controller(max_array_size=1001)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = lines.jobs()
+    assert list(lines.accounted()) == [f"{first}_0", f"{first}_1", f"{second}_0"]
+    assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
+
+
+def test_without_accounting_a_killed_job_is_seen_to_have_ended(
+    slurm_without_accounting: Cluster, tmp_path: Path
+):
+    lines = Lines(slurm_without_accounting, tmp_path)
+    process = lines.launching(*MEASURED, "bench.seed=0,1", "bench.items=240", "cluster.parallel=1")
+    lines.cluster.wait_for(lines.points, 90, "a point that runs")
+    lines.cluster.run("scancel", lines.status()["job_id"])
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode != 0
+    assert "cancelled" in said
+    states = sorted(lines.status(point.name)["state"] for point in lines.points())
+    assert states == ["done", "interrupted"]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("cluster.partition=nowhere", "invalid partition"),
+        ("cluster.gpus=64", "the largest of partition main has 4"),
+        ("cluster.minutes=9999", "type cluster.minutes=1440"),
+        ("+cluster.sbatch.nodelist=nobody", "nvalid node name"),
+    ],
+)
+def test_what_slurm_refuses_is_said_in_its_words_before_anything_is_left(
+    override: str, words: str, lines: Lines
+):
+    done = lines.launch(*MEASURED, override, check=False)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(lines.folder.glob("jobs/*/submission.json"))
+
+
+def test_a_dry_run_shows_the_scripts_and_submits_nothing(lines: Lines):
+    done = lines.launch(*SMALL, "beta=0.1,0.2", "dry_run=true", "cluster.minutes_per_point=30")
+    assert "#SBATCH --array=0-3%4" in done.stdout
+    assert "4 jobs without GPUs x 30.0 min (cluster.minutes_per_point): 2.0 hours" in done.stdout
+    assert not lines.folder.exists() or not list(lines.folder.glob("jobs/*"))
+
+
+def test_a_machine_without_sbatch_is_told_of_cluster_local(lines: Lines, tmp_path: Path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = Lines(lines.cluster, lines.out, {"PATH": str(empty)}).launch(*MEASURED, check=False)
+    assert done.returncode != 0
+    assert "cluster=local" in done.stderr
+    assert sys.executable  # the program itself was found by its path
