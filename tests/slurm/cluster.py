@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,6 +134,19 @@ class Cluster:
         """Until a job, or every task of an array, is in a state."""
         self.wait_for(lambda: set(self.job_states(job_id).values()) == {state}, seconds, f"{job_id} {state}")
 
+    def time_out(self, job_id: str | int, warned: bool = True) -> None:
+        """Bring a running job's time limit near: the job's own --signal, then the time-out. Returns at once.
+
+        slurmctld looks at time limits every 30 s. With `warned` it sends the signal when it looks next, in
+        0 to 30 s, and SIGTERM 30 s later, or 60 where it had looked within a second: within 62 s from here.
+        Otherwise it sends both at once when it looks next. SIGKILL follows after Settings.kill_wait.
+
+        `--signal=USR2@S` goes to the tasks of all steps, `B:USR2@S` to the batch script alone; SIGTERM to
+        all of them. The state is COMPLETING and then TIMEOUT; SLURM requeues no job for it.
+        """
+        end = datetime.now() + timedelta(seconds=31 if warned else 1)
+        self.run("scontrol", "update", f"JobId={job_id}", f"EndTime={end:%Y-%m-%dT%H:%M:%S}")
+
     # ---- its daemons
 
     def start(self) -> None:
@@ -162,7 +176,10 @@ class Cluster:
         self._daemons.wait("slurmctld", lambda: self._answers("scontrol", "ping"))
 
     def kill_controller(self) -> None:
-        """SIGKILL to slurmctld. Jobs run on, nothing can be asked until `start_controller`."""
+        """SIGKILL to slurmctld. Jobs run on; squeue and sbatch fail after 9 s until `start_controller`.
+
+        Its state is saved every few seconds: a job submitted just before is forgotten.
+        """
         self._daemons.stop("slurmctld", signal.SIGKILL)
 
     def restart_controller(self, **changes: Any) -> None:

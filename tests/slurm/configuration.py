@@ -23,7 +23,7 @@ class Settings:
     max_array_size: int = 1001  # SLURM's own default; the largest index is one less
     kill_wait: int = 5  # between SIGTERM and SIGKILL of a cancelled or timed out job
     grace_time: int = 10  # the same for a job of scavenge that makes room for one of urgent
-    requeue_wait: int = 3  # how long a requeued job stays where it is (120 in SLURM's default)
+    requeue_wait: int = 5  # how long a requeued job waits; below 5 SLURM silently takes its default, 120
     extra: str = ""  # more lines of slurm.conf
 
 
@@ -120,7 +120,7 @@ SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=256
 # quicker than a cluster of thousands of nodes would have it
 SchedulerType=sched/backfill
-SchedulerParameters=bf_interval=2,sched_interval=5,batch_sched_delay=0
+SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
 KillWait={settings.kill_wait}
 SlurmdTimeout=60
 ReturnToService=2
