@@ -52,8 +52,8 @@ def _problems(cluster: ClusterConfig, nodes: list[Nodes]) -> Iterator[str]:
         yield f"cluster.nodes={cluster.nodes}: {where} has {count}"
     if cluster.minutes > (longest := max(one.minutes for one in nodes)):
         yield (
-            f"cluster.minutes={cluster.minutes}: {where} allows less; type cluster.minutes={longest:.0f}, a point "
-            "that needs longer goes on in the next job"
+            f"cluster.minutes={cluster.minutes}: {where} allows less; type cluster.minutes={longest:.0f}, a "
+            "point that needs longer goes on in the next job"
         )
 
 

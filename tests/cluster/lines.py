@@ -91,6 +91,16 @@ class Lines:
         """Until the study's one point has logged so many steps."""
         self.cluster.wait_for(lambda: len(self.losses()) >= count, seconds, f"{count} steps")
 
+    def wait_for_attempt(self, number: int) -> None:
+        """Until the study's one point is started for the so-manieth time."""
+        self.cluster.wait_for(lambda: self.status().get("attempts") == number, 120, f"attempt {number}")
+
+    def wait_for_interruptions(self, count: int) -> None:
+        """Until so many attempts of the study's one point have ended early."""
+        self.cluster.wait_for(
+            lambda: len(self.status()["interruptions"]) == count, 90, f"interruption {count}"
+        )
+
     def wait_for_end(self, seconds: float = 240) -> dict[str, str]:
         """Until no job of the study waits or runs; returns SLURM's word on each."""
 
@@ -99,7 +109,7 @@ class Lines:
                 "squeue", "-h", "-r", "-t", "all", "-o", "%i %T", "-j", ",".join(self.jobs())
             )
             found = dict(line.split() for line in states.stdout.splitlines())
-            live = {"PENDING", "RUNNING", "COMPLETING", "REQUEUED", "CONFIGURING"}
+            live = {"PENDING", "RUNNING", "COMPLETING", "REQUEUED", "CONFIGURING", "SIGNALING"}
             return {} if live & set(found.values()) else found
 
         return self.cluster.wait_for(ended, seconds, "the end of all jobs")
