@@ -164,7 +164,7 @@ class Cluster:
         for node in NODES:
             (self.folder / f"spool.{node}").mkdir()
             self._daemons.start(f"slurmd.{node}", "slurmd", "-D", "-N", node)
-        self._daemons.wait(f"slurmd.{NODES[-1]}", self._nodes_are_idle)
+        self._daemons.wait(f"slurmd.{NODES[-1]}", self._busy_nodes)
 
     def end(self) -> None:
         """Kill the daemons, and the processes of jobs that are still there."""
@@ -173,7 +173,7 @@ class Cluster:
     def start_controller(self) -> None:
         """Start slurmctld, from its saved state where there is any."""
         self._daemons.start("slurmctld", "slurmctld", "-D")
-        self._daemons.wait("slurmctld", lambda: self._answers("scontrol", "ping"))
+        self._daemons.wait("slurmctld", lambda: self._complaint("scontrol", "ping"))
 
     def kill_controller(self) -> None:
         """SIGKILL to slurmctld. Jobs run on; squeue and sbatch fail after 9 s until `start_controller`.
@@ -189,15 +189,17 @@ class Cluster:
         write_configuration(self.folder, self.settings, self._ports)
         self.start_controller()
 
-    def _answers(self, *words: str) -> bool:
+    def _complaint(self, *words: str) -> str:
+        """What a command says when it fails."""
         try:
-            return self.run(*words, check=False, seconds=20).returncode == 0
+            done = self.run(*words, check=False, seconds=20)
         except subprocess.TimeoutExpired:
-            return False
+            return f"{words[0]} hangs"
+        return (done.stderr or done.stdout).strip() or "fails" if done.returncode else ""
 
-    def _nodes_are_idle(self) -> bool:
-        nodes = self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%T", check=False).stdout.split()
-        return nodes == ["idle"] * len(NODES)
+    def _busy_nodes(self) -> str:
+        nodes = self.run("sinfo", "-h", "-N", "-p", "main", "-o", "%N %T", check=False).stdout
+        return "" if nodes.split()[1::2] == ["idle"] * len(NODES) else f"not idle: {nodes}"
 
     def _start_munge(self) -> None:
         key = self.folder / "munge.key"
@@ -206,8 +208,9 @@ class Cluster:
         own = {"key-file": key.name, "socket": "munge.socket", "pid-file": "munged.pid"}
         own |= {"log-file": "munged.log", "seed-file": "munge.seed"}
         options = [f"--{name}={self.folder / file}" for name, file in own.items()]
-        self._daemons.start("munged", "munged", "--foreground", "--num-threads=2", *options)
-        self._daemons.wait("munged", lambda: self._answers("munge", "-n", f"-S{self.folder}/munge.socket"))
+        options += ["--force", "--num-threads=2"]  # force: also below a folder that only root can enter
+        self._daemons.start("munged", "munged", "--foreground", *options)
+        self._daemons.wait("munged", lambda: self._complaint("munge", "-n", f"-S{self.folder}/munge.socket"))
 
     def _start_database(self) -> None:
         """mariadbd on a socket alone, made for speed: the data are gone with the cluster."""
@@ -234,15 +237,15 @@ class Cluster:
         if made.returncode:
             raise ClusterError(f"no database could be made:\n{made.stderr[-2000:]}")
         self._daemons.start("mariadbd", *words, "--skip-networking", f"--socket={unix_socket}")
-        self._daemons.wait("mariadbd", lambda: _listens(unix_socket))
+        self._daemons.wait("mariadbd", lambda: _deaf(unix_socket))
 
     def _start_accounting(self) -> None:
         unix_socket = str(self.folder / "mariadb.socket")
         self._daemons.start("slurmdbd", "slurmdbd", "-D", MYSQL_UNIX_PORT=unix_socket)
-        self._daemons.wait("slurmdbd", lambda: self._answers("sacctmgr", "-n", "list", "cluster"))
+        self._daemons.wait("slurmdbd", lambda: self._complaint("sacctmgr", "-n", "list", "cluster"))
         self.run("sacctmgr", "-i", "add", "cluster", "tests")
 
 
-def _listens(path: Path) -> bool:
+def _deaf(path: Path) -> str:
     with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(path)) == 0
+        return "nobody listens" if probe.connect_ex(str(path)) else ""

@@ -22,7 +22,7 @@ class Settings:
     accounting: Literal["dbd", "none"] = "dbd"  # none: squeue and scontrol only, sacct says that it is off
     max_array_size: int = 1001  # SLURM's own default; the largest index is one less
     kill_wait: int = 5  # between SIGTERM and SIGKILL of a cancelled or timed out job
-    grace_time: int = 10  # the same for a job of scavenge that makes room for one of urgent
+    grace_time: int = 10  # a job of scavenge keeps its place, its steps warned by SIGTERM, and some 5 s more
     requeue_wait: int = 5  # how long a requeued job waits; below 5 SLURM silently takes its default, 120
     extra: str = ""  # more lines of slurm.conf
 

@@ -42,7 +42,7 @@ class Daemons:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *words: str, **environment: str) -> None:
-        """Start one; it is killed with the thread that starts it here, should that be killed."""
+        """Start one. It is killed by the kernel when the thread that starts it is gone."""
         program = found(words[0])
         if program is None:
             raise ClusterError(f"{words[0]} is not installed")
@@ -57,14 +57,14 @@ class Daemons:
                 start_new_session=True,  # Ctrl-C is for the tests; they end the daemons
             )
 
-    def wait(self, name: str, ready: Callable[[], bool], seconds: float = 30) -> None:
-        """Until a daemon answers. Raises ClusterError when it ends or stays silent."""
+    def wait(self, name: str, complaint: Callable[[], str], seconds: float = 30) -> None:
+        """Until there is no complaint about a daemon. Raises ClusterError when it ends or stays silent."""
         limit = time.monotonic() + seconds
-        while not ready():
+        while said := complaint():
             code = self._running[name].poll()
             if code is not None or time.monotonic() > limit:
                 fate = "does not answer" if code is None else f"ended with exit code {code}"
-                raise ClusterError(f"{name} {fate}\n{last_words(self.folder)}")
+                raise ClusterError(f"{name} {fate}: {said}\n{last_words(self.folder)}")
             time.sleep(0.05)
 
     def stop(self, name: str, how: signal.Signals = signal.SIGTERM, seconds: float = 30) -> None:
