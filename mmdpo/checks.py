@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 
+from mmdpo.cluster.settings import problems as cluster_problems
 from mmdpo.config import (
     ATTRIBUTES,
     AXES,
@@ -42,6 +43,7 @@ def check(config: Config) -> None:
         *_judge(config),
         *_generator(config),
         *_pairs(config),
+        *cluster_problems(config.cluster),
     ]
     if problems:
         raise UserError("\n".join(problems))
@@ -89,8 +91,6 @@ def _ranges(config: Config) -> Iterator[str]:
         above_zero["model.projector_lr"] = config.model.projector_lr
     if config.beta is not None:
         above_zero["beta"] = config.beta
-    if config.cluster.threads is not None:
-        above_zero["cluster.threads"] = config.cluster.threads
     for key, value in above_zero.items():
         if not 0 < value < float("inf"):
             yield f"{key}={value}: must be above 0"

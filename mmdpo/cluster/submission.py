@@ -24,6 +24,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from mmdpo.cluster.settings import problems
 from mmdpo.config import ClusterConfig, Config, Stage
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json, written_aside
@@ -191,6 +192,8 @@ def changed_cluster(cluster: dict[str, Any], overrides: Sequence[str]) -> Cluste
     except OmegaConfBaseException as error:
         raise UserError(str(error).splitlines()[0]) from error
     assert isinstance(result, ClusterConfig)
+    if found := [*problems(result)]:
+        raise UserError("\n".join(found))
     return result
 
 

@@ -1,4 +1,4 @@
-"""Runs the points of a sweep one after another in this process.
+"""Runs the points of a sweep on this machine: one after another in this process, or in several.
 
 Under torchrun or srun several processes come here with the same points: the first does all of it, the
 others train with it.
@@ -10,6 +10,7 @@ import os
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
@@ -35,7 +36,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     A failed point does not stop the others. The outcomes are those of `configs`, in their order, then
     those of baselines that failed.
     """
-    from mmdpo import stages, training_sets
+    from mmdpo import training_sets
 
     asked = {p.folder: p for p in map(point, configs)}
     extra = {p.folder: p for config in configs for p in baselines(config) if p.folder not in asked}
@@ -49,11 +50,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     say(f"{len(points)} points: {len(points) - len(missing)} done, {len(missing)} to run")
     for p in missing:
         _plan(p)
-    errors: dict[object, str] = {}
-    for number, p in enumerate(missing, 1):
-        say(f"[{number}/{len(missing)}] {p.name}")
-        if error := _run(p, stages.experiment):
-            errors[p.folder] = error
+    errors = _run_all(missing, Stage.experiment)
     report(list(asked.values()))
     outcomes = [outcome(p, errors.get(p.folder)) for p in map(point, configs)]
     return outcomes + [outcome(p, errors[p.folder]) for p in extra.values() if p.folder in errors]
@@ -73,11 +70,24 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
         for config in configs:
             stages.run_data_stage(config, stage)
         return []
-    outcomes = []
     for p in points:
-        say(f"{stage.value} {p.name}")
-        outcomes.append(Outcome(p, error=run_point(p, stage)))
-    return outcomes
+        _require_stage(p, stage)
+    errors = _run_all(points, stage)
+    return [Outcome(p, error=errors.get(p.folder)) for p in points]
+
+
+def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
+    """Run a stage of all the points; returns the reasons of those that failed, by their folders."""
+    if points and points[0].config.cluster.runner is Runner.parallel and stage is not Stage.export:
+        from mmdpo.sweep.parallel import run_parallel
+
+        return run_parallel(points, stage)
+    errors = {}
+    for number, p in enumerate(points, 1):
+        say(f"[{number}/{len(points)}] {p.name}")
+        if error := run_point(p, stage):
+            errors[p.folder] = error
+    return errors
 
 
 def run_point(p: Point, stage: Stage) -> str | None:
@@ -91,10 +101,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
         if stage in (Stage.experiment, Stage.train):
             _train_along([p])
         return None
-    if stage is Stage.train and p.config.is_base:
-        raise UserError("data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate")
-    if stage is Stage.export or (stage is Stage.evaluate and not p.config.is_base):
-        _require_trained(p, stage)
+    _require_stage(p, stage)
     if stage is Stage.export:
         stages.export(p)
         return None
@@ -112,10 +119,14 @@ def _train_along(points: Sequence[Point]) -> list[Outcome]:
     return []
 
 
-def _require_trained(p: Point, stage: Stage) -> None:
-    """Raise UserError where the point has no adapter."""
-    if p.config.is_base:
-        raise UserError(f"data_scale=0 is the untouched base: there is no adapter for stage={stage.value}")
+def _require_stage(p: Point, stage: Stage) -> None:
+    """Raise UserError for a point that has no such stage, or not yet."""
+    if stage is Stage.train and p.config.is_base:
+        raise UserError("data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate")
+    if stage is Stage.export and p.config.is_base:
+        raise UserError("data_scale=0 is the untouched base: there is no adapter for stage=export")
+    if stage not in (Stage.export, Stage.evaluate) or p.config.is_base:
+        return
     if not (p.folder / "training.json").exists():
         raise UserError(f"{p.name} is not trained yet: run the same line with stage=train")
 

@@ -1,0 +1,232 @@
+"""Runs points at once on this machine, each in one of a few processes that stay (cluster=local_parallel).
+
+GPUs are dealt out, one a process, through CUDA_VISIBLE_DEVICES: no two points share one. A process that
+dies loses its point and no other. What a point prints goes to its logs/ folder.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from mmdpo.config import ClusterConfig, Stage
+from mmdpo.errors import Stopped, UserError
+from mmdpo.progress import say
+from mmdpo.stopping import Interrupted, listen
+from mmdpo.sweep import status
+from mmdpo.sweep.points import Point
+
+SAVING_SECONDS = 60.0  # to save a checkpoint in, for a process that was asked to end
+
+
+def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
+    """Run the stage of the points, as many at once as the cluster's settings allow.
+
+    Returns the reasons of those that failed, by their folders. Raises UserError for settings that this
+    machine cannot fulfil, and Stopped, once the others have ended, where a point ran into a limit.
+    """
+    waiting = deque(enumerate(points, 1))
+    found = devices(points[0].config.cluster)[: len(points)] if points else []
+    workers = [_Worker(stage, device, _threads(points[0].config.cluster, len(found))) for device in found]
+    errors: dict[Path, str] = {}
+    stops: list[Stopped] = []
+    if points:
+        say(f"{len(found)} points at once{_where(found)}; logs: {points[0].study}/*/logs")
+    try:
+        busy = [worker for worker in workers if _give(worker, waiting, len(points))]
+        while busy:
+            ready = connection.wait([worker.pipe for worker in busy])
+            for worker in [worker for worker in busy if worker.pipe in ready]:
+                p, answer = worker.answer()
+                if isinstance(answer, Stopped):
+                    stops.append(answer)
+                    waiting.clear()
+                elif answer:
+                    errors[p.folder] = answer
+                    say(f"failed: {p.name}: {answer}")
+                else:
+                    say(f"done: {p.name}")
+                if not _give(worker, waiting, len(points)):
+                    busy.remove(worker)
+    except KeyboardInterrupt:
+        say("the running points save where they are, and end")
+        raise
+    finally:
+        for worker in workers:
+            worker.end()
+        for worker in workers:
+            worker.join()
+    if stops:
+        raise stops[0]
+    return errors
+
+
+def devices(cluster: ClusterConfig) -> list[str | None]:
+    """A CUDA_VISIBLE_DEVICES for each process; None leaves the environment as it is.
+
+    Raises UserError for more points at once than there are GPUs.
+    """
+    gpus = _gpus() if cluster.gpus else []
+    if not gpus:
+        cores = len(os.sched_getaffinity(0))
+        count = cluster.parallel or max(1, cores // (cluster.threads or cores))
+        return [None if cluster.gpus else ""] * count
+    if cluster.parallel and cluster.parallel > len(gpus):
+        raise UserError(
+            f"cluster.parallel={cluster.parallel}: there are {len(gpus)} GPUs, and no two points share one; "
+            f"type cluster.parallel={len(gpus)}"
+        )
+    return [*gpus[: cluster.parallel]]
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [name.strip() for name in given.split(",")][:count] if given else [*map(str, range(count))]
+
+
+def _where(found: list[str | None]) -> str:
+    gpus = [device for device in found if device]
+    return f", on GPUs {', '.join(gpus)}" if gpus else ""
+
+
+def _threads(cluster: ClusterConfig, processes: int) -> int | None:
+    """Threads of a process where nobody has said how many: together they have the machine's cores."""
+    if cluster.threads is not None or "OMP_NUM_THREADS" in os.environ or processes < 2:
+        return None
+    return max(1, len(os.sched_getaffinity(0)) // processes)
+
+
+def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> bool:
+    """Hand out the next point; False where none is left."""
+    if not waiting:
+        return False
+    number, p = waiting.popleft()
+    worker.begin(p)
+    say(f"[{number}/{total}] {p.name}")
+    return True
+
+
+def log_of(p: Point) -> Path:
+    """Where the attempt that comes next prints; `python -m mmdpo logs` finds it."""
+    return p.folder / "logs" / f"attempt-{status.read_status(p.folder).attempts + 1}-rank-0.log"
+
+
+class _Worker:
+    """One process that runs point after point; it is started when it is needed, again after it died."""
+
+    def __init__(self, stage: Stage, device: str | None, threads: int | None) -> None:
+        self.stage, self.device, self.threads = stage, device, threads
+        self.process: Any = None
+        self.busy = False
+
+    def begin(self, p: Point) -> None:
+        """Let the process run a point."""
+        if self.process is None:
+            spawn = multiprocessing.get_context("spawn")  # a fork would share CUDA's and torch's state
+            self.pipe, other = spawn.Pipe()
+            arguments = (other, self.stage, self.device, self.threads)
+            self.process = spawn.Process(target=work, args=arguments, daemon=True)
+            self.process.start()
+            other.close()  # or its end would not be seen here
+        self.point, self.busy = p, True
+        self.pipe.send((p, log_of(p)))
+
+    def answer(self) -> tuple[Point, str | Stopped | None]:
+        """The point that ended and the reason where it failed."""
+        try:
+            return self.point, self.pipe.recv()
+        except EOFError:
+            self.process.join()
+            code, self.process = self.process.exitcode, None
+            by = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            reason = f"its process ended by {by}; the same line again goes on from the last checkpoint"
+            status.interrupt(self.point.folder, "killed")
+            status.finish(self.point.folder, reason)
+            return self.point, reason
+        finally:
+            self.busy = False
+
+    def end(self) -> None:
+        """Ask the process to end: at once where it waits, else when it has saved."""
+        if self.process is not None:
+            self.pipe.close()
+            if self.busy:
+                self.process.terminate()
+
+    def join(self) -> None:
+        """Wait for the end, and do not wait for ever."""
+        if self.process is not None:
+            self.process.join(SAVING_SECONDS)
+            self.process.kill()
+
+
+def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None) -> None:
+    """The process: runs the points that come through the pipe until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to all; the parent answers it
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    listen()
+    try:
+        while True:
+            p, log = pipe.recv()
+            pipe.send(_run(p, stage, log))
+    except (Interrupted, EOFError):
+        return
+
+
+def _run(p: Point, stage: Stage, log: Path) -> str | Stopped | None:
+    with _printing_to(log):
+        from mmdpo.sweep.local import run_point
+
+        try:
+            error = run_point(p, stage)
+        except Stopped as stop:
+            return stop
+        print(status.read_status(p.folder).traceback or error or "", end="", flush=True)
+        return error
+
+
+@contextmanager
+def _printing_to(log: Path) -> Iterator[None]:
+    """Send what this process and its libraries print to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    kept = [os.dup(number) for number in (1, 2)]
+    with log.open("a", encoding="utf-8") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+def _end_with_parent() -> None:
+    """Leave no process behind where the parent is killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SAVING_SECONDS)
+    os._exit(1)
