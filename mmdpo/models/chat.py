@@ -65,7 +65,8 @@ def prompt_text(processor: Any, conversation: Sequence[dict[str, Any]]) -> str:
     It begins with BOS where the tokenizer would put one: a template may leave that to the processor, as
     LLaVA's does, or write it itself. To be tokenised without special tokens of the tokenizer's own.
     """
-    return _with_bos(processor, _rendered(processor, conversation, add_generation_prompt=True))
+    text = _rendered(processor, conversation, add_generation_prompt=True)
+    return _with_bos(_bos(processor), text)
 
 
 def encoded(
@@ -77,13 +78,15 @@ def encoded(
     another token in SentencePiece's vocabularies, which the model never saw there. It ends with EOS also
     where the template writes none.
     """
+    bos = _bos(processor)
     prompts, texts = [], []
+    before: tuple[Any, str] = None, ""  # the answers to a prompt follow each other
     for conversation, turn in zip(conversations, answers, strict=True):
-        whole = _with_bos(
-            processor, _rendered(processor, [*conversation, *turn], add_generation_prompt=False)
-        )
+        if conversation is not before[0]:
+            before = conversation, prompt_text(processor, conversation)
+        whole = _with_bos(bos, _rendered(processor, [*conversation, *turn], add_generation_prompt=False))
         # Some templates end a prompt with what an answer replaces; TRL too takes what both have in common.
-        prompts.append(os.path.commonprefix([prompt_text(processor, conversation), whole]))
+        prompts.append(os.path.commonprefix([before[1], whole]))
         texts.append(whole)
     if not texts:
         return []
@@ -94,14 +97,14 @@ def encoded(
     of_texts = tokenizer(texts, add_special_tokens=False)["input_ids"]
     result = []
     for prompt, whole, ids in zip(prompts, texts, of_texts, strict=True):
-        before = of_prompts[distinct[prompt]]
-        if ids[: len(before)] == before:
-            own = ids[len(before) :]
+        prompt_ids = of_prompts[distinct[prompt]]
+        if ids[: len(prompt_ids)] == prompt_ids:
+            own = ids[len(prompt_ids) :]
         else:  # a token spans the seam
             own = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
         if tokenizer.eos_token_id not in own:
             own = [*own, tokenizer.eos_token_id]
-        result.append(Encoded(prompt, list(before), list(own)))
+        result.append(Encoded(prompt, list(prompt_ids), list(own)))
     return result
 
 
@@ -122,9 +125,12 @@ def _rendered(processor: Any, conversation: Sequence[dict[str, Any]], add_genera
     return text
 
 
-def _with_bos(processor: Any, text: str) -> str:
+def _bos(processor: Any) -> str:
+    """BOS where the tokenizer puts one before a text, else nothing."""
     bos, token = processor.tokenizer.bos_token, processor.tokenizer.bos_token_id
-    if bos is None or text.startswith(bos):
-        return text
-    adds = processor.tokenizer("a")["input_ids"][:1] == [token]
-    return bos + text if adds else text
+    adds = bos is not None and processor.tokenizer("a")["input_ids"][:1] == [token]
+    return bos if adds else ""
+
+
+def _with_bos(bos: str, text: str) -> str:
+    return text if text.startswith(bos) else bos + text

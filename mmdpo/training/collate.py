@@ -23,20 +23,22 @@ class Collator:
     A batch holds
 
     - `model`: what the model is called with: `input_ids`, `position_ids`, `attention_mask` [R, T], the
-      processor's image tensors where a row has an image, and, where the prefix is shared, `segments`
-      [R, T] in the place of the mask;
-    - `scored`, `labels` [R, K] and `prefix`: see layout.Layout;
+      processor's image tensors where a row has an image, and, where the prefix is shared, `segments` and
+      `owners` [R, T] in the place of the mask;
+    - `scored`, `labels`, `places` [M] and `prefix`: see layout.Layout;
     - `completion_mask` [N B, 1 + A]: which tokens are an answer's, the prompt's last token before it;
     - `weights` [N B, A], where the rows carry them: of each answer token;
     - `rows`: the B ids; `ref_chosen_logps`, `ref_rejected_logps` [B], where the rows carry them.
 
     `image_always` puts a blank image, in a row that nobody scores, into a batch without images: under
-    ZeRO-3 a process that leaves the vision tower out would let the others wait for ever.
+    ZeRO-3 a process that leaves the vision tower out would let the others wait for ever. `room` is how
+    many tokens a row of shared prompts may have at least (layout.lay_out).
     """
 
     processor: Any
     shared: bool = False
     image_always: bool = False
+    room: int = 0
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
         import torch
@@ -44,21 +46,26 @@ class Collator:
         prompts, images = self._prompts(rows)
         answers = [row["answers"] for row in rows]
         count = len(answers[0])
+        # Where image tensors are an image a row, the images can follow their prompts into shared rows.
+        with_image = [place for place, row in enumerate(rows) if row["image"]]
+        packed = all(len(value) == len(with_image) for value in images.values())
         unscored = []
         if self.image_always and not images:
             blank, images = self._blank()
             unscored = [blank]
-        elif not self.shared:
-            images = {name: torch.cat([value] * count) for name, value in images.items()}
         pad_token = self.processor.tokenizer.pad_token_id
-        layout = lay_out(prompts, answers, pad_token, self.shared, unscored)
-        inputs = {"input_ids": layout.input_ids, "position_ids": layout.position_ids, **layout.extras}
+        layout = lay_out(prompts, answers, pad_token, self.shared, unscored, packed, self.room)
+        inputs = {"input_ids": layout.input_ids, **layout.extras}
         if self.shared:
-            inputs["segments"] = layout.segments
+            inputs |= {name: getattr(layout, name) for name in ("segments", "owners", "position_ids")}
         else:
             # Without position ids: some architectures count positions of their own (Qwen2.5-VL's in 3-D).
-            del inputs["position_ids"]
             inputs["attention_mask"] = (layout.segments != PADDING).long()
+        if with_image and self.shared and packed:
+            order = [with_image.index(place) for place in layout.order if rows[place]["image"]]
+            images = {name: value[order] for name, value in images.items()}
+        elif with_image and not self.shared:
+            images = {name: torch.cat([value] * count) for name, value in images.items()}
         flat = [
             (prompt, group[turn])
             for turn in range(count)
@@ -69,6 +76,7 @@ class Collator:
             "model": {**inputs, **images},
             "scored": layout.scored,
             "labels": layout.labels,
+            "places": layout.places,
             "prefix": layout.prefix,
             "completion_mask": torch.stack(
                 [_answer_mask(len(prompt.ids) > 0, len(answer), width) for prompt, answer in flat]

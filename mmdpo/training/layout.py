@@ -1,9 +1,11 @@
-"""How a prompt and its answers lie in the model's rows: one row an answer, or one row for all of them.
+"""How prompts and answers lie in the model's rows: one row an answer, or several prompts a row, each once.
 
-In a shared row the prompt stands once and the answers behind it: `prompt | head answer | head answer`,
-where `head` is the prompt's last token, repeated so that each answer's first token has a position that
-predicts it. The answers do not see each other, and positions restart with each, so that every token has
-the log-prob that it has in a row of its own. The last token of an answer predicts nothing and is left out.
+Shared, a prompt stands once and its answers behind it: `prompt | head answer | head answer`, where `head`
+is the prompt's last token, repeated so that each answer's first token has a position that predicts it.
+The answers do not see each other, and positions restart with each, so that every token has the log-prob
+that it has in a row of its own. Where short ones together are no longer than the longest, they lie in one
+row, none seeing another, so that little is padding. The last token of an answer predicts nothing and is
+left out.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     import torch
 
 PADDING, PROMPT = 0, 1  # segments; the answers are 2, 3, ...
-IGNORED = -100  # of a label
 
 
 @dataclass(frozen=True)
@@ -29,26 +30,32 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Layout:
-    """R rows of T tokens that hold B prompts with N answers each, the longest of A tokens.
+    """R rows of T tokens that hold B prompts with N answers each, the longest of A tokens, M in all.
 
-    Shared: R = B and K = N A. Separate: R = N B, the first answers of all prompts first, and K = A.
+    Separate: R = N B, the first answers of all prompts first. Shared: R is B or less.
     """
 
     input_ids: torch.Tensor  # [R, T], padded on the right
     segments: torch.Tensor  # [R, T]: 0 padding, 1 prompt, 2 and more the answers
+    owners: torch.Tensor  # [R, T]: which prompt of its row a token belongs to, from 0
     position_ids: torch.Tensor  # [R, T]
-    scored: torch.Tensor  # [R, K]: the position that predicts each answer token
-    labels: torch.Tensor  # [R, K]: that token, or -100
+    scored: torch.Tensor  # [M]: the position that predicts each answer token, among all R T
+    labels: torch.Tensor  # [M]: that token
+    places: torch.Tensor  # [M]: where it stands in [N B, A], the first answers first, among all N B A
     extras: dict[str, torch.Tensor]  # [R, T] each
+    order: list[int]  # the B prompts as they lie, row by row
 
     @property
     def prefix(self) -> int:
-        """How many first tokens are the prompt's in every row: each sees just those before it."""
-        return int((self.segments == PROMPT).cumprod(dim=1).sum(dim=1).min())
+        """How many first tokens are one prompt's in every row: each sees just those before it."""
+        first = (self.segments == PROMPT) & (self.owners == 0)
+        return int(first.cumprod(dim=1).sum(dim=1).min())
 
 
-@dataclass(frozen=True)
-class _Row:
+@dataclass
+class _Item:
+    """One prompt with its answers, or with one of them."""
+
     tokens: list[int]
     segments: list[int]
     positions: list[int]
@@ -62,64 +69,105 @@ def lay_out(
     pad_token: int,
     shared: bool,
     unscored: Sequence[Prompt] = (),
+    packed: bool = False,
+    room: int = 0,
 ) -> Layout:
     """The rows of B prompts with N answers each (`answers[b][n]`), in one form or the other.
 
     Without a token before it, an answer's first token is predicted by nothing and not scored.
-    `unscored` prompts are rows behind the others, which the model sees and nobody scores.
+    `unscored` prompts are rows behind the others, which the model sees and nobody scores. `packed` lets
+    shared prompts lie in one row as far as the longest is long, or `room` where that is more.
     """
+    import torch
+
+    count, turns = len(prompts), range(len(answers[0]))
     if shared:
-        owners = list(prompts)
-        rows = [_row(prompt.ids, group) for prompt, group in zip(prompts, answers, strict=True)]
+        owners = [*range(count)]
+        items = [_item(prompt.ids, group) for prompt, group in zip(prompts, answers, strict=True)]
     else:
-        turns = range(len(answers[0]))
-        owners = [prompt for _ in turns for prompt in prompts]
-        rows = [
-            _row(prompt.ids, [group[turn]])
+        owners = [*range(count)] * len(turns)
+        items = [
+            _item(prompt.ids, [group[turn]])
             for turn in turns
             for prompt, group in zip(prompts, answers, strict=True)
         ]
-    owners += unscored
-    rows += [
-        _Row(list(prompt.ids), [PROMPT] * len(prompt.ids), list(range(len(prompt.ids))), [], [])
+    rows = (
+        _packed([len(item.tokens) for item in items], room)
+        if shared and packed
+        else [[place] for place in range(len(items))]
+    )
+    blank = range(len(items), len(items) + len(unscored))
+    items += [
+        _Item(list(prompt.ids), [PROMPT] * len(prompt.ids), list(range(len(prompt.ids))), [], [])
         for prompt in unscored
     ]
+    rows += [[place] for place in blank]
+    of_items = [*(prompts[owner] for owner in owners), *unscored]
+
+    def padded(values: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
+        """[R, T] of the items' values."""
+        joined = [[value for place in row for value in values[place]] for row in rows]
+        longest = max(1, *(len(row) for row in joined))
+        return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in joined], dtype=torch.long)
+
+    input_ids = padded([item.tokens for item in items], pad_token)
+    starts = {}
+    for number, row in enumerate(rows):
+        start = number * input_ids.shape[1]
+        for place in row:
+            starts[place] = start
+            start += len(items[place].tokens)
     width = max(len(answer) for group in answers for answer in group)
-    names = {name for prompt in prompts for name in prompt.extras}
+    scored: list[int] = []
+    labels: list[int] = []
+    places: list[int] = []
+    for place, item in enumerate(items):
+        for turn, (positions, tokens) in enumerate(zip(item.scored, item.labels, strict=True)):
+            answer = (owners[place] + turn * count if shared else place) * width
+            scored += [starts[place] + position for position in positions]
+            labels += tokens
+            places += range(answer, answer + len(tokens))
+    names = sorted({name for prompt in prompts for name in prompt.extras})
+    within = {place: number for row in rows for number, place in enumerate(row)}
     return Layout(
-        input_ids=_padded([row.tokens for row in rows], pad_token),
-        segments=_padded([row.segments for row in rows], PADDING),
-        position_ids=_padded([row.positions for row in rows], 0),
-        scored=_padded([_joined(row.scored, width, 0) for row in rows], 0),
-        labels=_padded([_joined(row.labels, width, IGNORED) for row in rows], IGNORED),
+        input_ids=input_ids,
+        segments=padded([item.segments for item in items], PADDING),
+        owners=padded([[within[place]] * len(item.tokens) for place, item in enumerate(items)], 0),
+        position_ids=padded([item.positions for item in items], 0),
+        scored=torch.tensor(scored, dtype=torch.long),
+        labels=torch.tensor(labels, dtype=torch.long),
+        places=torch.tensor(places, dtype=torch.long),
         extras={
-            name: _padded(
+            name: padded(
                 [
-                    _extended(owner.extras.get(name, ()), len(row.tokens))
-                    for owner, row in zip(owners, rows, strict=True)
+                    _extended(prompt.extras.get(name, ()), len(item.tokens))
+                    for prompt, item in zip(of_items, items, strict=True)
                 ],
                 0,
             )
-            for name in sorted(names)
+            for name in names
         },
+        order=[owners[place] for row in rows for place in row if place < len(owners)][:count],
     )
 
 
-def visible(segments: torch.Tensor, prefix: int) -> torch.Tensor:
+def visible(segments: torch.Tensor, owners: torch.Tensor, prefix: int) -> torch.Tensor:
     """What each of the tokens [R, T] behind the first `prefix` may look at: boolean [R, 1, T - prefix, T].
 
-    Itself and what stands before it in the prompt or in its own answer.
+    Itself and what stands before it in its own prompt or in its own answer.
     """
     import torch
 
     query, key = segments[:, prefix:, None], segments[:, None, :]
     places = torch.arange(segments.shape[1], device=segments.device)
     own = ((key == PROMPT) | (key == query)) & (places[prefix:, None] >= places[None, :])
-    return own[:, None]  # padding sees padding: a row that sees nothing would be NaN
+    own &= owners[:, prefix:, None] == owners[:, None, :]
+    own |= places[prefix:, None] == places[None, :]  # a row that sees nothing, padding, would be NaN
+    return own[:, None]
 
 
-def _row(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Row:
-    """One row: the prompt without its last token, then each answer with that token at its head."""
+def _item(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Item:
+    """The prompt without its last token, then each answer with that token at its head."""
     common, head = list(prompt[:-1]), list(prompt[-1:])
     tokens, segments, positions = [*common], [PROMPT] * len(common), list(range(len(common)))
     scored: list[list[int]] = []
@@ -133,19 +181,22 @@ def _row(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Row:
         positions += range(len(common), len(common) + len(own))
         scored.append(list(range(start, start + len(own))))
         labels.append(list(answer if head else answer[1:]))
-    return _Row(tokens, segments, positions, scored, labels)
+    return _Item(tokens, segments, positions, scored, labels)
 
 
-def _joined(parts: Sequence[Sequence[int]], width: int, filler: int) -> list[int]:
-    return [value for part in parts for value in [*part, *[filler] * (width - len(part))]]
+def _packed(sizes: Sequence[int], room: int) -> list[list[int]]:
+    """Items by the rows that take them, each in the first row with room for it, the longest first."""
+    room = max([room, *sizes])
+    rows: list[tuple[int, list[int]]] = []
+    for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
+        for number, (left, row) in enumerate(rows):
+            if sizes[place] <= left:
+                rows[number] = left - sizes[place], [*row, place]
+                break
+        else:
+            rows.append((room - sizes[place], [place]))
+    return [row for _, row in rows]
 
 
 def _extended(values: Sequence[int], length: int) -> list[int]:
     return [*values, *[0] * length][:length]
-
-
-def _padded(rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
-    import torch
-
-    longest = max(1, *(len(row) for row in rows))
-    return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in rows], dtype=torch.long)

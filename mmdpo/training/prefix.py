@@ -18,24 +18,17 @@ if TYPE_CHECKING:
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.2}
 """How far a token's log-prob may lie from its value in a row of its own; a wrong mask is far off."""
 
+ONE_ROW = 1 << 20  # tokens: room for any probe
+
 
 def sharing(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> Sharing:
     """Whether both layouts give the same log-probs on these rows.
 
-    Two rows are tried, one with and one without an image where there are both.
+    Two rows with an image and one without are tried, where there are such; all of them in one row.
     """
-    probe = [next(group, None) for group in (filter(_has_image, rows), filter(_is_text, rows))]
-    rows = [row for row in probe if row is not None]
-    reason = _unsuitable(model) or _differs(model, processor, rows)
+    probe = [row for row in rows if row["image"]][:2] + [row for row in rows if not row["image"]][:1]
+    reason = _unsuitable(model) or _differs(model, processor, probe)
     return Sharing(reason is None, reason or "")
-
-
-def _has_image(row: Row) -> bool:
-    return bool(row["image"])
-
-
-def _is_text(row: Row) -> bool:
-    return not row["image"]
 
 
 def _unsuitable(model: PreTrainedModel) -> str | None:
@@ -66,7 +59,7 @@ def _differs(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> str
 def _log_probs(model: PreTrainedModel, processor: Any, rows: Sequence[Row], shared: bool) -> torch.Tensor:
     device = next(model.parameters()).device
     with scoring(model) as scorer, torch.inference_mode():
-        batch = to_device(Collator(processor, shared)(rows), device)
+        batch = to_device(Collator(processor, shared, room=ONE_ROW)(rows), device)
         return scorer(model, batch).log_probs.float().cpu()
 
 

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from mmdpo.training.distributed import barrier, deepspeed_ready, rank, world_siz
 from mmdpo.training.lora import lora
 from mmdpo.training.memory import out_of_memory_advice
 from mmdpo.training.reference import Reference, add_reference, reference
-from mmdpo.training.rows import Example, contents, tokenised
+from mmdpo.training.rows import Example, Tokenised, contents, tokenised
 from mmdpo.training.settings import dpo_config, loss_type, sft_config, total_steps
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def train(
 
         gc.freeze()  # a collection as accelerate's need not walk the libraries
         processor = load_processor(cfg.model)
-        made = tokenised(examples, image_root, processor, cfg.train)
+        made, data = _rows(cfg, examples, image_root, processor)
         say(str(made.lengths))
         shared = False
         if preferences:
@@ -96,7 +96,6 @@ def train(
                 say(f"prefix sharing is off, each answer gets its own row: {known.sharing.reason}")
         collator = Collator(processor, shared=shared, image_always=world_size() > 1)
 
-        data = fingerprint(contents(made.examples, image_root))
         weights = weights_fingerprint(cfg.model.path)
         run = _run_fingerprint(cfg, weights, data)
         checkpoints = folder / "checkpoints"
@@ -141,6 +140,26 @@ def train(
             model_fingerprint=weights,
             data_fingerprint=data,
         )
+
+
+_LAST: dict[str, tuple[Tokenised, str]] = {}
+
+
+def _rows(
+    cfg: Config, examples: Sequence[Example], image_root: Path, processor: Any
+) -> tuple[Tokenised, str]:
+    """The rows of the examples, and what names their content.
+
+    The last ones are kept: the points of a sweep that one process trains mostly have the same.
+    """
+    limits = [cfg.train.max_text_tokens, cfg.train.too_long.value]
+    key = fingerprint([contents(examples, image_root), processor_fingerprint(cfg.model), limits])
+    if key not in _LAST:
+        _LAST.clear()
+        made = tokenised(examples, image_root, processor, cfg.train)
+        _LAST[key] = made, fingerprint(contents(made.examples, image_root))
+    made, data = _LAST[key]
+    return replace(made, rows=[dict(row) for row in made.rows]), data  # reference log-probs come into them
 
 
 def _run_fingerprint(cfg: Config, weights: str, data: str) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AttentionInterface
 
 from mmdpo.models.quiet import quiet
-from mmdpo.training.layout import IGNORED, visible
+from mmdpo.training.layout import visible
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -33,9 +33,8 @@ class Scorer:
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self._scored: torch.Tensor | None = None  # [R, K]; kept for a checkpointed layer's second run
-        self._target = torch.zeros(0)  # the same, with a column behind the last for padding
-        self._length = 0
+        self._scored: torch.Tensor | None = None  # [M]; kept for a checkpointed layer's second run
+        self._shape = torch.Size()  # [R, T]
         self._hooks = [model.base_model.register_forward_hook(self._gather)]
         if block := _last_feed_forward(model):
             self._hooks += [
@@ -47,17 +46,16 @@ class Scorer:
         """Outputs whose per-token fields are [N B, A], zero where an answer has no token."""
         inputs = dict(batch["model"])
         if "segments" in inputs:
-            inputs["attention_mask"] = visible(inputs.pop("segments"), batch["prefix"])
-        rows = len(batch["completion_mask"])
-        width = batch["completion_mask"].shape[1] - 1
-        self._scored = batch["scored"]
-        self._length = inputs["input_ids"].shape[1]
-        self._target = batch["scored"].masked_fill(batch["labels"] == IGNORED, self._length)
-        outputs = model(**inputs, shift_labels=batch["labels"], use_cache=False, fused_lm_head=True)
+            segments, owners = inputs.pop("segments"), inputs.pop("owners")
+            inputs["attention_mask"] = visible(segments, owners, batch["prefix"])
+        self._scored, self._shape = batch["scored"], inputs["input_ids"].shape
+        outputs = model(**inputs, shift_labels=batch["labels"][None], use_cache=False, fused_lm_head=True)
+        rows, width = batch["completion_mask"][:, 1:].shape
         for name in (*PER_TOKEN, "label_mask"):
             values = getattr(outputs, name)
             if values is not None:
-                setattr(outputs, name, _an_answer_a_row(values, rows, width))
+                placed = values.new_zeros(rows * width).index_copy(0, batch["places"], values[0])
+                setattr(outputs, name, placed.view(rows, width))
         return outputs
 
     def remove(self) -> None:
@@ -66,9 +64,9 @@ class Scorer:
             hook.remove()
 
     def _at_scored(self, states: torch.Tensor) -> torch.Tensor:
-        """States [R, T, H] at the scored positions, [R, K, H]."""
+        """States [R, T, H] at the scored positions, [1, M, H]."""
         assert self._scored is not None
-        return states.gather(1, self._scored[:, :, None].expand(-1, -1, states.shape[-1]))
+        return states.flatten(0, 1).index_select(0, self._scored)[None]
 
     def _gather(self, module: Any, args: Any, output: Any) -> Any:
         if self._scored is not None:
@@ -81,9 +79,8 @@ class Scorer:
     def _widen(self, module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
         if self._scored is None:
             return output
-        wide = output.new_zeros(len(output), self._length + 1, output.shape[-1])
-        places = self._target[:, :, None].expand_as(output)
-        return wide.scatter(1, places, output)[:, : self._length]
+        wide = output.new_zeros(self._shape.numel(), output.shape[-1])
+        return wide.index_copy(0, self._scored, output[0]).view(*self._shape, -1)
 
 
 def _last_feed_forward(model: PreTrainedModel) -> nn.Module | None:
@@ -93,13 +90,6 @@ def _last_feed_forward(model: PreTrainedModel) -> nn.Module | None:
     if block is None or any("expert" in name or "router" in name for name, _ in block.named_modules()):
         return None  # a router counts positions
     return cast("nn.Module", block)
-
-
-def _an_answer_a_row(values: torch.Tensor, rows: int, width: int) -> torch.Tensor:
-    """[R, K] as [N B, A]: of a shared row's answers side by side, the first of all rows come first."""
-    answers = values.shape[1] // width if width else 1
-    values = values[: rows // answers] if answers > 1 else values[:rows]
-    return values.view(len(values), answers, width).transpose(0, 1).reshape(rows, width)
 
 
 def _shared_prefix_attention(

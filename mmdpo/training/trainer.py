@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +13,7 @@ from transformers import Trainer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from mmdpo.errors import UserError
-from mmdpo.training.lora_forward import scale_early
+from mmdpo.training.lora_forward import speed_up
 from mmdpo.training.memory import peak_memory
 from mmdpo.training.resume import last_complete
 from mmdpo.training.rows import Row
@@ -131,7 +130,7 @@ class PreferenceTrainer(_Ours, DPOTrainer):
             processing_class=collator.processor,
             peft_config=peft_config,
         )
-        scale_early(self.model)
+        speed_up(self.model)
         self.scorer = Scorer(self.model.get_base_model())
         self.precompute_ref_logps = True
 
@@ -179,7 +178,7 @@ class AnswerTrainer(_Ours, SFTTrainer):
             processing_class=collator.processor,
             peft_config=peft_config,
         )
-        scale_early(self.model)
+        speed_up(self.model)
         self.scorer = Scorer(self.model.get_base_model())
         self._loss_shifts_labels = False  # the batch's are shifted: the loss divides by their number
 
@@ -205,5 +204,5 @@ def save_adapter(model: Any, folder: str, state_dict: dict[str, Any] | None = No
 
     The embeddings are never trained, so the hub isn't asked about them.
     """
+    model.create_or_update_model_card = lambda *args, **kwargs: None  # rendering it takes longer than saving
     model.save_pretrained(folder, state_dict=state_dict, save_embedding_layers=False)
-    (Path(folder) / "README.md").unlink(missing_ok=True)

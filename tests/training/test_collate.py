@@ -37,10 +37,11 @@ def stock_batch(pairs: list[PreferencePair], images: Path, processor: Any) -> di
 
 def whole(batch: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
     """Of each sequence of a batch with separate rows: its tokens with the last one, and its answer."""
-    inputs, labels = batch["model"], batch["labels"]
+    inputs = batch["model"]
+    length = inputs["input_ids"].shape[1]
     tokens, answers = [], []
-    for row in range(len(labels)):
-        own = [label for label in labels[row].tolist() if label != -100]
+    for row in range(len(inputs["input_ids"])):
+        own = batch["labels"][batch["scored"] // length == row].tolist()
         present = inputs["input_ids"][row][inputs["attention_mask"][row].bool()].tolist()
         tokens.append([*present, own[-1]])
         answers.append(own)
@@ -74,16 +75,21 @@ def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:
         return scorer(model, batch).log_probs.sum(dim=1).view(2, -1)
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_a_mixed_batch_has_the_log_probs_of_separate_ones(tiny: Tiny, shared: bool) -> None:
+@pytest.mark.parametrize(
+    ("shared", "room", "most"), [(False, 0, 24), (True, 0, 12), (True, 100, 11), (True, 10_000, 1)]
+)
+def test_a_mixed_batch_has_the_log_probs_of_separate_ones(
+    tiny: Tiny, shared: bool, room: int, most: int
+) -> None:
     cfg = tiny_config(tiny.model)
     model, processor = load_model(str(tiny.model), "float32"), load_processor(cfg.model)
     rows = tokenised(tiny.pairs, tiny.images, processor, cfg.train).rows
     assert {bool(row["image"]) for row in rows} == {True, False}
     alone = torch.cat([log_probs(model, Collator(processor)([row])) for row in rows], dim=1)
     assert alone.std() > 1
-    found = log_probs(model, Collator(processor, shared)(rows))
-    torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-6)
+    batch = Collator(processor, shared, room=room)(rows)
+    assert len(batch["model"]["input_ids"]) <= most
+    torch.testing.assert_close(log_probs(model, batch), alone, atol=1e-5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mmdpo.training.layout import IGNORED, Prompt, lay_out, visible
+from mmdpo.training.layout import Prompt, lay_out, visible
 
 PAD = 0
 PROMPTS = [Prompt([5, 6, 7], {"kind": [1, 1, 0]}), Prompt([8], {"kind": [0]})]
@@ -16,8 +16,9 @@ def test_a_shared_row() -> None:
     assert layout.input_ids.tolist() == [[5, 6, 7, 11, 7], [8, 8, 15, 0, 0]]
     assert layout.segments.tolist() == [[1, 1, 2, 2, 3], [2, 3, 3, 0, 0]]
     assert layout.position_ids.tolist() == [[0, 1, 2, 3, 2], [0, 0, 1, 0, 0]]
-    assert layout.scored.tolist() == [[2, 3, 4, 0], [0, 0, 1, 2]]
-    assert layout.labels.tolist() == [[11, 12, 13, IGNORED], [14, IGNORED, 15, 16]]
+    assert layout.scored.tolist() == [2, 3, 4, 5 + 0, 5 + 1, 5 + 2]
+    assert layout.labels.tolist() == [11, 12, 13, 14, 15, 16]
+    assert layout.places.tolist() == [0, 1, 4, 2, 6, 7]  # in [[11 12] [14 -] [13 -] [15 16]]
     assert layout.extras["kind"].tolist() == [[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
 
 
@@ -25,26 +26,53 @@ def test_separate_rows() -> None:
     layout = lay_out(PROMPTS, ANSWERS, PAD, shared=False)
     assert layout.input_ids.tolist() == [[5, 6, 7, 11], [8, 0, 0, 0], [5, 6, 7, 0], [8, 15, 0, 0]]
     assert layout.position_ids.tolist() == [[0, 1, 2, 3], [0, 0, 0, 0], [0, 1, 2, 0], [0, 1, 0, 0]]
-    assert layout.scored.tolist() == [[2, 3], [0, 0], [2, 0], [0, 1]]
-    assert layout.labels.tolist() == [[11, 12], [14, IGNORED], [13, IGNORED], [15, 16]]
+    assert layout.scored.tolist() == [2, 3, 4 + 0, 8 + 2, 12 + 0, 12 + 1]
+    assert layout.labels.tolist() == [11, 12, 14, 13, 15, 16]
+    assert layout.places.tolist() == [0, 1, 2, 4, 6, 7]
+
+
+def test_short_prompts_share_a_row_no_longer_than_the_longest() -> None:
+    prompts = [Prompt([8]), *PROMPTS, Prompt([9])]
+    answers = [[[14], [15]], *ANSWERS, [[17], [18, 19]]]
+    layout = lay_out(prompts, answers, PAD, shared=True, packed=True)
+    assert layout.input_ids.tolist() == [[5, 6, 7, 11, 7], [8, 8, 15, 8, 8], [9, 9, 18, 0, 0]]
+    assert layout.segments.tolist() == [[1, 1, 2, 2, 3], [2, 3, 3, 2, 3], [2, 3, 3, 0, 0]]
+    assert layout.owners.tolist() == [[0, 0, 0, 0, 0], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]
+    assert layout.position_ids.tolist() == [[0, 1, 2, 3, 2], [0, 0, 1, 0, 0], [0, 0, 1, 0, 0]]
+    assert layout.order == [1, 2, 0, 3]
+    assert layout.labels.tolist() == [14, 15, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+    assert layout.scored.tolist() == [5 + 3, 5 + 4, 2, 3, 4, 5 + 0, 5 + 1, 5 + 2, 10, 11, 12]
+    assert layout.places.tolist() == [0, 8, 2, 3, 10, 4, 12, 13, 6, 14, 15]
+    seen = visible(layout.segments, layout.owners, layout.prefix)[1, 0].int().tolist()
+    assert layout.prefix == 0
+    assert seen[3:] == [[0, 0, 0, 1, 0], [0, 0, 0, 0, 1]]  # each sees itself alone
+
+
+def test_room_for_all_puts_all_in_one_row() -> None:
+    layout = lay_out(PROMPTS, ANSWERS, PAD, shared=True, packed=True, room=99)
+    assert layout.input_ids.tolist() == [[5, 6, 7, 11, 7, 8, 8, 15]]
+    assert layout.owners.tolist() == [[0, 0, 0, 0, 0, 1, 1, 1]]
+    assert layout.prefix == 2
 
 
 def test_without_a_prompt_the_first_token_is_not_scored() -> None:
     layout = lay_out([Prompt([])], [[[11, 12], [13]]], PAD, shared=True)
     assert layout.input_ids.tolist() == [[11]]
-    assert layout.labels.tolist() == [[12, IGNORED, IGNORED, IGNORED]]
+    assert layout.labels.tolist() == [12]
 
 
 def test_a_row_that_nobody_scores_comes_last() -> None:
     layout = lay_out(PROMPTS[:1], ANSWERS[:1], PAD, shared=True, unscored=[Prompt([9, 9])])
     assert layout.input_ids.tolist() == [[5, 6, 7, 11, 7], [9, 9, 0, 0, 0]]
-    assert layout.labels[1].tolist() == [IGNORED] * 4
+    assert layout.scored.max() < layout.input_ids.shape[1]
 
 
 def test_who_sees_whom() -> None:
     layout = lay_out(PROMPTS[:1], ANSWERS[:1], PAD, shared=True)
     assert layout.prefix == 2
-    seen = visible(torch.cat([layout.segments[0], torch.zeros(1, dtype=torch.long)])[None], layout.prefix)
+    padding = torch.zeros(1, 1, dtype=torch.long)
+    segments, owners = (torch.cat([one, padding], dim=1) for one in (layout.segments, layout.owners))
+    seen = visible(segments, owners, layout.prefix)
     assert seen.shape == (1, 1, 4, 6)  # the first two tokens are causal
     assert seen[0, 0].int().tolist() == [
         [1, 1, 1, 0, 0, 0],
