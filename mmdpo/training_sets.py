@@ -10,7 +10,7 @@ from pathlib import Path
 from mmdpo.config import Config, OnBadRow, Stage, TrainOn
 from mmdpo.data_stages import CARD, made
 from mmdpo.files import file_fingerprint, read_json
-from mmdpo.records import PreferencePair, SftExample, read_records
+from mmdpo.records import PreferencePair, Record, SftExample, read_records
 from mmdpo.store import cache_root
 
 
@@ -35,14 +35,19 @@ def training_set(config: Config) -> TrainingSet:
     images = made(config, Stage.prompts)
     counts = read_json(folder / CARD)["facts"]["counts"]
     if train_on is TrainOn.pairs:
-        pairs = list(read_records(folder / "examples.jsonl", PreferencePair))
-        return TrainingSet(pairs, images, counts)
-    examples = list(read_records(folder / "examples.jsonl", SftExample))
+        return TrainingSet(_built(folder, PreferencePair), images, counts)
+    examples = _built(folder, SftExample)
     if train_on is TrainOn.rated_completions:
         from mmdpo.methods.steerlm import steered
 
         examples = [steered(example, config.model.attribute_template) for example in examples]
     return TrainingSet(examples, images, counts)
+
+
+@functools.lru_cache(maxsize=4)
+def _built(folder: Path, kind: type[Record]) -> list[Record]:
+    """Read once a process: what lies in the cache does not change."""
+    return list(read_records(folder / "examples.jsonl", kind))
 
 
 def own_pairs(config: Config) -> TrainingSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def inside(root: Path, name: str) -> Path:
     """The file that `name` means under `root`; NoImage where it is absent, UserError if elsewhere."""
     try:
         path = (root / name).resolve()
-        leaves = Path(name).is_absolute() or not path.is_relative_to(root.resolve())
+        leaves = Path(name).is_absolute() or not path.is_relative_to(_resolved(root.absolute()))
     except (ValueError, OSError, RuntimeError) as error:  # a NUL byte, a loop of links
         raise UserError(f"image {name!r}: not a file name ({error})") from error
     if leaves:
@@ -43,6 +44,12 @@ def inside(root: Path, name: str) -> Path:
     if not os.path.isfile(path):
         raise NoImage(f"image {name!r}: no such file in {root}")
     return path
+
+
+@functools.lru_cache
+def _resolved(root: Path) -> Path:
+    """Of the root of many images, where every link on the way is looked up."""
+    return root.resolve()
 
 
 def _decoded(path: Path) -> Image.Image:

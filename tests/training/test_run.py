@@ -77,6 +77,26 @@ def test_the_same_point_twice_is_the_same_bytes(tiny: Tiny, tmp_path: Path) -> N
     assert content(tmp_path / "c") != content(tmp_path / "a")
 
 
+def test_points_of_one_process_share_their_rows_and_no_numbers(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mmdpo.training.run as recipe
+
+    made = []
+    real = recipe.tokenised
+    monkeypatch.setattr(recipe, "tokenised", lambda *given: made.append(given) or real(*given))
+    monkeypatch.setattr(recipe, "_LAST", {})
+    run(tiny, tiny_config(tiny.model, beta=0.3), tmp_path / "alone")
+    recipe._LAST.clear()
+    run(tiny, tiny_config(tiny.model, method__fine_grained=True), tmp_path / "before")
+    run(tiny, tiny_config(tiny.model, beta=0.3), tmp_path / "after")
+    assert len(made) == 2
+    assert content(tmp_path / "after") == content(tmp_path / "alone") != content(tmp_path / "before")
+    run(tiny, tiny_config(tiny.model, train__max_text_tokens=15), tmp_path / "shorter")
+    run(tiny._replace(pairs=tiny.pairs[:6]), tiny_config(tiny.model), tmp_path / "fewer")
+    assert len(made) == 4
+
+
 def test_workers_prepare_the_same_batches(tiny: Tiny, tmp_path: Path) -> None:
     run(tiny, tiny_config(tiny.model), tmp_path / "a")
     run(tiny, tiny_config(tiny.model, train__workers=2), tmp_path / "b")
