@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mmdpo.training.layout import PADDING, Prompt, lay_out
 from mmdpo.training.rows import Row
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import torch
 
 ROW_VALUES = ("ref_chosen_logps", "ref_rejected_logps")
+KEPT_BYTES = 1 << 26  # of images: 2,000 of the miniature's, 50 of LLaVA's
+
+Kept: TypeAlias = "dict[tuple[str, ...], tuple[list[Prompt], dict[str, torch.Tensor]]]"
 
 
 @dataclass
@@ -32,18 +35,20 @@ class Collator:
 
     `image_always` puts a blank image, in a row that nobody scores, into a batch without images: under
     ZeRO-3 a process that leaves the vision tower out would let the others wait for ever. `room` is how
-    many tokens a row of shared prompts may have at least (layout.lay_out).
+    many tokens a row of shared prompts may have at least (layout.lay_out). `kept` are batches' prompts and
+    images by their rows' ids, for whoever makes the same batches again; small ones are added.
     """
 
     processor: Any
     shared: bool = False
     image_always: bool = False
     room: int = 0
+    kept: Kept = field(default_factory=dict)
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
         import torch
 
-        prompts, images = self._prompts(rows)
+        prompts, images = self._known(rows)
         answers = [row["answers"] for row in rows]
         count = len(answers[0])
         # Where image tensors are an image a row, the images can follow their prompts into shared rows.
@@ -90,6 +95,16 @@ class Collator:
             if name in rows[0]:
                 batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
         return batch
+
+    def _known(self, rows: Sequence[Row]) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
+        """As `_prompts`, opened and processed once where that is small enough to keep."""
+        names = tuple(row["id"] for row in rows)
+        if names not in self.kept:
+            prompts, images = self._prompts(rows)
+            if len(self.kept) * sum(value.nbytes for value in images.values()) > KEPT_BYTES:
+                return prompts, images
+            self.kept[names] = prompts, images
+        return self.kept[names]
 
     def _prompts(self, rows: Sequence[Row]) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
         """The prompt of each row, and the image tensors of the rows that have an image, in order."""

@@ -23,7 +23,7 @@ from mmdpo.models.loading import (
 from mmdpo.models.quiet import quiet
 from mmdpo.progress import progress, say
 from mmdpo.stopping import training_loop
-from mmdpo.training.collate import Collator
+from mmdpo.training.collate import Collator, Kept
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_ready, rank, world_size
 from mmdpo.training.lora import lora
@@ -85,7 +85,8 @@ def train(
 
         gc.freeze()  # a collection as accelerate's need not walk the libraries
         processor = load_processor(cfg.model)
-        made, data = _rows(cfg, examples, image_root, processor)
+        rows = _rows(cfg, examples, image_root, processor)
+        made, data = rows.made, rows.data
         say(str(made.lengths))
         shared = False
         if preferences:
@@ -94,7 +95,7 @@ def train(
             shared = known.sharing.holds
             if known.sharing.reason:
                 say(f"prefix sharing is off, each answer gets its own row: {known.sharing.reason}")
-        collator = Collator(processor, shared=shared, image_always=world_size() > 1)
+        collator = Collator(processor, shared=shared, image_always=world_size() > 1, kept=rows.kept)
 
         weights = weights_fingerprint(cfg.model.path)
         run = _run_fingerprint(cfg, weights, data)
@@ -142,13 +143,20 @@ def train(
         )
 
 
-_LAST: dict[str, tuple[Tokenised, str]] = {}
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of examples, what names their content, and what the collator keeps of them."""
+
+    made: Tokenised
+    data: str
+    kept: Kept
 
 
-def _rows(
-    cfg: Config, examples: Sequence[Example], image_root: Path, processor: Any
-) -> tuple[Tokenised, str]:
-    """The rows of the examples, and what names their content.
+_LAST: dict[str, _Rows] = {}
+
+
+def _rows(cfg: Config, examples: Sequence[Example], image_root: Path, processor: Any) -> _Rows:
+    """The rows of the examples.
 
     The last ones are kept: the points of a sweep that one process trains mostly have the same.
     """
@@ -157,9 +165,10 @@ def _rows(
     if key not in _LAST:
         _LAST.clear()
         made = tokenised(examples, image_root, processor, cfg.train)
-        _LAST[key] = made, fingerprint(contents(made.examples, image_root))
-    made, data = _LAST[key]
-    return replace(made, rows=[dict(row) for row in made.rows]), data  # reference log-probs come into them
+        _LAST[key] = _Rows(made, fingerprint(contents(made.examples, image_root)), {})
+    last = _LAST[key]
+    rows = [dict(row) for row in last.made.rows]  # reference log-probs come into them
+    return replace(last, made=replace(last.made, rows=rows))
 
 
 def _run_fingerprint(cfg: Config, weights: str, data: str) -> str:
