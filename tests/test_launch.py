@@ -21,6 +21,8 @@ from tests.program import launch, program
         (["stage=foo"], "expected one of [prompts, sample"),
         (["beta=-1"], "beta=-1.0: must be above 0"),
         (["-m", "beta=0.1,-2"], "beta=-2.0: must be above 0"),
+        (["-m", "beta=0.1,abc"], "beta=abc: Value 'abc' of type 'str' could not be converted to Float"),
+        (["-m", "betta=0.1,0.2"], "Could not override 'betta'"),
         (["-m", "stage=train,evaluate"], "stage and dry_run cannot be swept"),
         (["-m", "sweep=data_scalin"], "Could not find 'sweep/data_scalin'"),
         (["data=pairs"], "add data.path=FILE"),

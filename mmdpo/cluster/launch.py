@@ -40,7 +40,7 @@ from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.progress import say
 from mmdpo.sweep.outcome import Outcome, outcome
-from mmdpo.sweep.points import Point, baselines, point
+from mmdpo.sweep.points import Point, baselines, differing, point
 
 
 def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
@@ -159,7 +159,7 @@ def wanted(points: Sequence[Point], stage: Stage) -> list[Task]:
         raise UserError("stage=export needs no cluster: type cluster=local")
     if stage is not Stage.experiment:
         return list({task.name: task for task in (Task.of(p, stage) for p in points)}.values())
-    extra = [base for p in points for base in baselines(p.config)]
+    extra = [base for config in differing(p.config for p in points) for base in baselines(config)]
     return [Task.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
 
 

@@ -161,10 +161,15 @@ def _task(line: str) -> Task:
     return Task(**{**content, "stage": Stage(content["stage"])})
 
 
-def plain(config: Config) -> dict[str, Any]:
-    """A config as JSON-able values, enums by name."""
-    result: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config), default=_name))
-    return result
+def plain(value: Any) -> Any:
+    """A config, or a part of one, as JSON-able values, enums by name."""
+    if dataclasses.is_dataclass(value):
+        return {key: plain(one) for key, one in vars(value).items()}
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return value.name if isinstance(value, Enum) else value
 
 
 def typed(config: dict[str, Any]) -> Config:
@@ -195,9 +200,3 @@ def changed_cluster(cluster: dict[str, Any], overrides: Sequence[str]) -> Cluste
     if found := [*problems(result)]:
         raise UserError("\n".join(found))
     return result
-
-
-def _name(value: Any) -> str:
-    if isinstance(value, Enum):
-        return value.name
-    raise TypeError(f"{value!r} has no place in a config")

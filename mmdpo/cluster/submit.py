@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +31,7 @@ from mmdpo.config import ClusterConfig, Config, Resume, Stage
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json
 from mmdpo.sweep import status
+from mmdpo.sweep.points import Role, differing
 
 LOCK_SECONDS = 60.0
 
@@ -149,19 +148,16 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config]) -> N
 
 def all_inputs(configs: Sequence[Config]) -> dict[str, str]:
     """Fingerprints of what all configs read."""
-    distinct = {
-        fingerprint([dataclasses.asdict(config.data), config.model.path]): config for config in configs
-    }
-    return {key: value for config in distinct.values() for key, value in inputs(config).items()}
+    return {key: value for config in differing(configs) for key, value in inputs(config).items()}
 
 
 def shared_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Task]:
     """What points share and no earlier submission has made: training sets and reference log-probs."""
     shared = {}
-    for p in (task.point for task in tasks if task.stage in (Stage.experiment, Stage.train)):
-        if not p.config.is_base:
-            name = f"shared-{fingerprint(_shared(p.config), length=6)}"
-            shared[name] = Task(name, Stage.reference, plain(p.config))
+    for task in tasks:
+        if task.stage in (Stage.experiment, Stage.train) and task.role == Role.trained.value:
+            name = f"shared-{fingerprint(_shared(task.config), length=6)}"
+            shared[name] = Task(name, Stage.reference, task.config)
     made = {
         task.name
         for submission in found
@@ -171,9 +167,8 @@ def shared_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Tas
     return [task for name, task in shared.items() if name not in made]
 
 
-def _shared(config: Config) -> dict[str, Any]:
+def _shared(values: dict[str, Any]) -> dict[str, Any]:
     """The settings that what points share depends on; perhaps a few more."""
-    values = plain(config)
     kept = ("data", "data_limit", "generator", "judge", "pairs", "model")
     length = [values["train"][name] for name in ("max_text_tokens", "too_long", "prefix_sharing")]
     return {
@@ -191,7 +186,7 @@ def new_submission(
     return Submission(
         new_folder(study),
         code=code,
-        cluster=json.loads(json.dumps(dataclasses.asdict(cluster), default=lambda value: value.name)),
+        cluster=plain(cluster),
         inputs=all_inputs(configs),
         parts=parts(tasks, prepare, largest),
     )
