@@ -125,12 +125,29 @@ def again(home: Path, job: str, limits: dict[str, int]) -> int:
         status.finish(home, reason)
         say(reason)
         return 1
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to outlive
     if cause in ("terminated", "preempted"):  # by scancel, or to be put back into the queue: SLURM knows
         time.sleep(REQUEUE_SECONDS)
+    if not is_current(job):
+        return 1
     say(f"{job}: {cause}; back into the queue")
-    slurm.requeue(job)
+    try:
+        slurm.requeue(job)
+    except UserError as error:
+        status.finish(home, f"ended by {cause}, and SLURM does not take it back into the queue: {error}")
+        return 1
     time.sleep(REQUEUE_SECONDS)
     return 1
+
+
+def is_current(job: str) -> bool:
+    """Whether this is still the job's run: some clusters leave processes of an earlier one behind."""
+    try:
+        shown = slurm.shown(job)
+    except UserError:  # ended, and forgotten
+        return False
+    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return shown.get("JobState") == "RUNNING" and shown.get("Restarts", "0") == restarts
 
 
 def ended_by(job: str, otherwise: str) -> str:

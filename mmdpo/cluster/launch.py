@@ -86,6 +86,11 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
         )
     tasks = list({task.name: task for submission in found for task in submission.tasks()}.values())
     last = found[-1]
+    if not (study / JOBS / last.code).is_dir():
+        raise UserError(
+            f"the code that {study} was submitted with is gone: {study / JOBS / last.code}. Type its launch line "
+            "again with resume=force, which goes on with the code of now"
+        )
     cluster = changed_cluster(last.cluster, overrides)
     check_fits(cluster)
     configs = [task.point.config for task in tasks[:1]]

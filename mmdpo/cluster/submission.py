@@ -141,14 +141,19 @@ def submissions(study: Path) -> list[Submission]:
 def read(folder: Path) -> Submission:
     """The submission in a folder; the study may have been moved since. Raises UserError for a torn file."""
     try:
-        content = read_json(folder / FILE)
-        parts = [Part(**part) for part in content.pop("parts")]
+        content = _known(read_json(folder / FILE), Submission)
+        parts = [Part(**_known(part, Part)) for part in content["parts"]]
         return Submission(**{**content, "folder": folder, "parts": parts})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{folder / FILE} is torn ({type(error).__name__}: {error}), so its jobs are not known. See "
             f"`squeue --me`; when none of them is left, delete {folder} and type the line again"
         ) from error
+
+
+def _known(content: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The fields of a dataclass; what another version wrote besides is passed over."""
+    return {field.name: content[field.name] for field in dataclasses.fields(kind) if field.name in content}
 
 
 def comment(submission: Submission, part: Part) -> str:
@@ -173,10 +178,17 @@ def plain(value: Any) -> Any:
 
 
 def typed(config: dict[str, Any]) -> Config:
-    """The config that `plain` was made from."""
+    """The config that `plain` was made from. Raises UserError where its schema was another one."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), config))
+    try:
+        result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), config))
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"a point was submitted by another version of mmdpo: {str(error).splitlines()[0]}. Type its launch "
+            "line again"
+        ) from error
     assert isinstance(result, Config)
     return result
 

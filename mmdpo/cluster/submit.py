@@ -86,20 +86,25 @@ def locked(study: Path) -> Iterator[None]:
     Raises UserError naming the holder where it does not let go, and for a folder that cannot be written.
     """
     path = study / JOBS / ".lock"
+    lock = SoftFileLock(path, timeout=LOCK_SECONDS)  # the lock of a dead process of this machine is broken
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with SoftFileLock(path, timeout=LOCK_SECONDS):
-            yield
+        lock.acquire()
     except Timeout as error:
         pid, host = [*path.read_text(encoding="utf-8").split(), "?", "?"][:2]
         raise UserError(
             f"process {pid} on {host} has been submitting jobs of {study} for {LOCK_SECONDS:.0f} s. If that "
             f"machine or process is gone, delete {path} and type the line again"
         ) from error
-    except PermissionError as error:
+    except OSError as error:
         raise UserError(
-            f"{error.filename or study} cannot be written; type out=FOLDER on a shared disk"
+            f"{error.filename or study} cannot be written ({error.strerror}); type out=FOLDER on a disk that "
+            "the nodes share"
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def reconcile(study: Path) -> list[Submission]:
@@ -131,7 +136,8 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config]) -> N
     if not found or any(config.resume is Resume.force for config in configs):
         return
     last = found[-1]
-    before: dict[str, str] = read_json(last.folder.parent / last.code / "files.json")
+    files = last.folder.parent / last.code / "files.json"
+    before: dict[str, str] = read_json(files) if files.exists() else {}
     changed = changed_code(before, code_files())
     now = all_inputs(configs)
     changed += [
