@@ -90,12 +90,16 @@ def supervise(submission: Submission, part: Part, index: int, home: Path, job: s
     say(f"{home.name}: exit code {code}, {after.state.value}{f': {after.error}' if after.error else ''}")
     if code == BUSY:
         return 1  # its status is the other run's
-    if code == 0 or after.state in (State.done, State.failed):
-        return 0 if code == 0 and after.state is not State.failed else 1
+    if after.state is State.failed:
+        return 1
+    if after.state is State.done or (code == 0 and after.state is not State.running):
+        return 0
     if code == 1:
         status.finish(home, f"a process failed before it could say why: {tail(log)}")
         return 1
-    if code != INTERRUPTED:
+    if (
+        after.state is not State.interrupted
+    ):  # else it has saved, whatever ended its processes on their way out
         status.interrupt(home, "out_of_memory" if OUT_OF_MEMORY.search(tail(log, 50)) else "killed")
     return again(home, job, limits)
 

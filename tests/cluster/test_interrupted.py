@@ -118,6 +118,7 @@ def test_two_processes_with_zero_3_save_at_a_time_limit_and_go_on(lines: Lines, 
     lines.cluster.time_out(lines.status()["job_id"])
     lines.wait_for_interruptions(1)
     assert lines.status()["interruptions"][0]["cause"] == "time_limit"
+    lines.cluster.run("scontrol", "update", f"JobId={lines.status()['job_id']}", "TimeLimit=60")
     stopped_at = len(lines.losses())
     assert set(lines.wait_for_end().values()) == {"COMPLETED"}
     (point,) = lines.points()

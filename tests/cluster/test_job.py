@@ -147,10 +147,41 @@ def test_what_was_saved_before_a_time_limit_goes_on_in_the_same_job(submission, 
     assert (of(submission).attempts, of(submission).state) == (3, State.done)
 
 
+def test_what_saved_and_was_killed_on_its_way_out_has_saved(submission, world, monkeypatch):
+    """The first of several processes to leave with 75 makes srun end the others."""
+
+    def end(home, log):
+        status.interrupt(home, "time_limit")
+        return 128 + signal.SIGTERM
+
+    assert run(submission, monkeypatch, end, done) == [1, 0]
+    assert [entry["cause"] for entry in of(submission).interruptions] == ["time_limit"]
+
+
+def test_a_result_counts_however_its_processes_left(submission, world, monkeypatch):
+    def end(home, log):
+        status.finish(home)
+        return 128 + signal.SIGABRT
+
+    assert run(submission, monkeypatch, end) == [0]
+
+
+def test_processes_that_vanished_with_exit_code_0_were_killed(submission, world, monkeypatch):
+    """srun says so where a node has failed."""
+    assert run(submission, monkeypatch, lambda home, log: 0, done) == [1, 0]
+    assert [entry["cause"] for entry in of(submission).interruptions] == ["killed"]
+    assert world.requeued == [JOB]
+
+
 @pytest.mark.parametrize(
     ("end", "cause", "limit", "words"),
     [
-        (killed, "killed", 2, "ended 2 times by killed (cluster.max_attempts.killed=2); the log's last lines"),
+        (
+            killed,
+            "killed",
+            2,
+            "ended 2 times by killed (cluster.max_attempts.killed=2); the log's last lines",
+        ),
         (
             out_of_memory,
             "out_of_memory",

@@ -75,7 +75,12 @@ def test_a_result_made_elsewhere_is_done(tmp_path):
 
 @pytest.mark.parametrize(
     ("tasks", "largest", "expected"),
-    [(1, 1001, [(0, 1)]), (5, 5, [(0, 5)]), (6, 5, [(0, 5), (5, 1)]), (10, 3, [(0, 3), (3, 3), (6, 3), (9, 1)])],
+    [
+        (1, 1001, [(0, 1)]),
+        (5, 5, [(0, 5)]),
+        (6, 5, [(0, 5), (5, 1)]),
+        (10, 3, [(0, 3), (3, 3), (6, 3), (9, 1)]),
+    ],
 )
 def test_arrays_are_no_larger_than_slurm_allows(tasks, largest, expected):
     assert [(part.first, part.count) for part in parts(tasks, False, largest)] == expected
