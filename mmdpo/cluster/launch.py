@@ -88,8 +88,8 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
     last = found[-1]
     if not (study / JOBS / last.code).is_dir():
         raise UserError(
-            f"the code that {study} was submitted with is gone: {study / JOBS / last.code}. Type its launch line "
-            "again with resume=force, which goes on with the code of now"
+            f"the code that {study} was submitted with is gone: {study / JOBS / last.code}. Type its launch "
+            "line again with resume=force, which goes on with the code of now"
         )
     cluster = changed_cluster(last.cluster, overrides)
     check_fits(cluster)

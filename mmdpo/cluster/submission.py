@@ -186,8 +186,8 @@ def typed(config: dict[str, Any]) -> Config:
         result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), config))
     except OmegaConfBaseException as error:
         raise UserError(
-            f"a point was submitted by another version of mmdpo: {str(error).splitlines()[0]}. Type its launch "
-            "line again"
+            f"a point was submitted by another version of mmdpo: {str(error).splitlines()[0]}. Type its "
+            "launch line again"
         ) from error
     assert isinstance(result, Config)
     return result

@@ -48,8 +48,8 @@ def _do(configs: list[Config], searching: bool) -> list[Outcome]:
         raise UserError("stage and dry_run cannot be swept: give each one value")
     if any(config.cluster != cluster for config in configs):
         raise UserError(
-            "cluster and its settings cannot be swept: give each one value; one with commas is quoted for the "
-            "shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
+            "cluster and its settings cannot be swept: give each one value; one with commas is quoted for "
+            "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
     if dry_run:
         _describe(configs, stage)
