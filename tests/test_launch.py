@@ -35,6 +35,13 @@ def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    done = launch("-m", "seed=0", "study=s", "out=pyproject.toml")
+    assert done.returncode != 0
+    assert "pyproject.toml/s cannot be made (Not a directory); type out=FOLDER" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_traceback_is_there_when_asked_for(tmp_path):
     done = launch("beta=-1", f"out={tmp_path}", HYDRA_FULL_ERROR="1")
     assert done.returncode != 0

@@ -29,7 +29,9 @@ from mmdpo.sweep.status import State
 INTERRUPTED = 75  # EX_TEMPFAIL: saved, to go on
 BUSY = 3  # another run is at the point
 REQUEUE_SECONDS = 600.0  # until a job that SLURM should have ended is put back into the queue from here
-OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory", re.IGNORECASE)
+OUT_OF_MEMORY = re.compile(r"\boom[-_ ]kill|out of memory|exceeded (\w+ )?memory limit", re.IGNORECASE)
+"""What the kernel, slurmstepd with cgroups, and slurmstepd without them say."""
+
 SLURM_STATES = {
     "PREEMPTED": "preempted",
     "NODE_FAIL": "node_failure",

@@ -280,6 +280,21 @@ def test_out_of_memory_that_took_the_supervisor_too_is_not_tried_again(submissio
     assert "cluster.max_attempts.out_of_memory=1" in of(submission).error
 
 
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=8.0. Some of your processes may", True),
+        ("slurmstepd-n1: error: Exceeded job memory limit", True),
+        ("slurmstepd-n1: error: StepId=1.0 exceeded memory limit (325730304 > 52428800), being killed", True),
+        ("torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", True),
+        ("slurmstepd: error: *** STEP 8.0 ON n1 CANCELLED AT 2026-11-26T02:02:07 ***", False),
+        ("the room of the zoom killed the mood", False),
+    ],
+)
+def test_out_of_memory_is_known_by_what_is_said(said, found):
+    assert bool(job.OUT_OF_MEMORY.search(said)) is found
+
+
 def test_srun_starts_a_process_a_gpu_with_a_log_each(submission, tmp_path, monkeypatch, capfd):
     """The command, as a stand-in for srun gets it."""
     fake = tmp_path / "bin" / "srun"
