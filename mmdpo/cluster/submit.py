@@ -76,7 +76,7 @@ def _is_done(study: Path, task: Task, known: Seen | None) -> bool:
         return status.is_done(study / task.name)
     if task.stage is Stage.train:
         return (study / task.name / "training.json").exists()
-    return False
+    return known is not None and known.state == "done"
 
 
 @contextmanager
