@@ -99,9 +99,9 @@ def supervise(submission: Submission, part: Part, index: int, home: Path, job: s
     if code == 1:
         status.finish(home, f"a process failed before it could say why: {tail(log)}")
         return 1
-    if (
-        after.state is not State.interrupted
-    ):  # else it has saved, whatever ended its processes on their way out
+    if after.state is not State.interrupted:  # else it has saved, and was ended on its way out
+        if not is_current(job):
+            return 1  # the next run of the job asks SLURM what ended this one
         status.interrupt(home, "out_of_memory" if OUT_OF_MEMORY.search(tail(log, 50)) else "killed")
     return again(home, job, limits)
 

@@ -173,6 +173,15 @@ def test_processes_that_vanished_with_exit_code_0_were_killed(submission, world,
     assert world.requeued == [JOB]
 
 
+@pytest.mark.parametrize("shown", [{"JobState": "PENDING"}, {"Restarts": "1"}, {"JobState": "NODE_FAIL"}])
+def test_a_supervisor_that_outlives_its_run_says_nothing(shown, submission, world, monkeypatch):
+    """The node was given up and still lives; the job may run elsewhere already."""
+    world.shown |= shown
+    assert run(submission, monkeypatch, lambda home, log: 0) == [1]
+    assert (of(submission).state, of(submission).interruptions) == (State.running, [])
+    assert world.requeued == []
+
+
 @pytest.mark.parametrize(
     ("end", "cause", "limit", "words"),
     [
