@@ -1,4 +1,7 @@
-"""Hydra's half of the configuration: registers the schema and the studies, and types what was composed."""
+"""Hydra's half of the configuration: registers the schema and the studies, and types what was composed.
+
+The checks are imported where they are made: `launch.py --cfg job` makes none.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmdpo.checks import check, check_data
 from mmdpo.config import CONF, SWEEPS, Config, DataConfig
 from mmdpo.errors import UserError
 
@@ -27,7 +29,12 @@ def register() -> None:
 
 def typed(config: DictConfig) -> Config:
     """The composed config as checked dataclasses; raises UserError with every problem found."""
-    missing = sorted(OmegaConf.missing_keys(config))
+    from mmdpo.checks import check
+
+    try:
+        missing = sorted(OmegaConf.missing_keys(config))
+    except OmegaConfBaseException as error:  # an interpolation of what is not there
+        raise UserError(str(error)) from error
     if missing:
         raise UserError("\n".join(f"{key} is missing: add {key}=..." for key in missing))
     result = cast(Config, _typed(config, Config))
@@ -69,6 +76,8 @@ def compose_data(overrides: Sequence[str] = ()) -> tuple[DataConfig, str]:
 
     Keys of the data that are still to be given are None. Raises UserError on wrong overrides and settings.
     """
+    from mmdpo.checks import check_data
+
     try:
         config = _composed(overrides)
         for key in OmegaConf.missing_keys(config.data):

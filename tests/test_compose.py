@@ -191,6 +191,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["pairs.margin=0"], "pairs.margin=0: must be at least 1"),
         (["pairs.aggregate=[wit]"], "pairs.aggregate: wit is unknown; allowed are helpfulness"),
         (["pairs.aggregate=[]"], "name each of its attributes once"),
+        (["lr=${nothing}"], "Interpolation key 'nothing' not found"),
         (["+colour=red"], "colour is no key of the config"),
         (["++train.colour=red"], "train.colour is no key of the config"),
     ],

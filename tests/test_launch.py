@@ -21,6 +21,8 @@ from tests.program import launch, program
         (["stage=foo"], "expected one of [prompts, sample"),
         (["beta=-1"], "beta=-1.0: must be above 0"),
         (["-m", "beta=0.1,-2"], "beta=-2.0: must be above 0"),
+        (["-m", "beta=0.1,abc"], "beta=abc: Value 'abc' of type 'str' could not be converted to Float"),
+        (["-m", "betta=0.1,0.2"], "Could not override 'betta'"),
         (["-m", "stage=train,evaluate"], "stage and dry_run cannot be swept"),
         (["-m", "sweep=data_scalin"], "Could not find 'sweep/data_scalin'"),
         (["data=pairs"], "add data.path=FILE"),
@@ -31,6 +33,13 @@ def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    done = launch("-m", "seed=0", "study=s", "out=pyproject.toml")
+    assert done.returncode != 0
+    assert "pyproject.toml/s cannot be made (Not a directory); type out=FOLDER" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_the_traceback_is_there_when_asked_for(tmp_path):

@@ -23,11 +23,12 @@ class MmdpoLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose, check and run the points."""
+        from mmdpo.sweep.composing import compose_points
         from mmdpo.sweep.hydra_entry import launch
 
         setup_globals()
-        searching = not self.config.hydra.sweeper._target_.endswith("BasicSweeper")
-        return launch([self._compose(list(overrides)) for overrides in job_overrides], searching)
+        searching = not self.config.hydra.sweeper._target_.endswith(("BasicSweeper", "MmdpoSweeper"))
+        return launch(compose_points(self._compose, job_overrides), searching)
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)

@@ -45,6 +45,7 @@ class Row:
     state: str = "planned"
     attempts: int = 0
     error: str | None = None
+    job: str = ""  # where its job runs, or what it waits for
     axes: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)

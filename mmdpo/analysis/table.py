@@ -41,6 +41,8 @@ def print_table(study: Study, console: Console) -> None:
     console.print(result)
     for note in notes(study):
         console.print(f"[dim]{escape(note)}[/]")
+    for line in jobs(study):
+        console.print(line, soft_wrap=True, markup=False)
     for line in failures(study):
         console.print(f"[red]{escape(line)}[/]", soft_wrap=True)
 
@@ -153,6 +155,18 @@ def failures(study: Study) -> list[str]:
             tries = f" (attempt {row.attempts})" if row.attempts > 1 else ""
             lines.append(f"{row.state}  {row.point}: {row.error or 'no reason given'}{tries}")
     return lines
+
+
+def jobs(study: Study) -> list[str]:
+    """Where points run and what they wait for, those of one answer in one line."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in study.rows:
+        if row.job:
+            found.setdefault((row.state, row.job), []).append(row.point)
+    return [
+        f"{state}  {points[0] if len(points) == 1 else f'{len(points)} points'}: {job}"
+        for (state, job), points in found.items()
+    ]
 
 
 def summary_columns(study: Study) -> list[str]:

@@ -29,7 +29,9 @@ from mmdpo.sweep.status import State
 INTERRUPTED = 75  # EX_TEMPFAIL: saved, to go on
 BUSY = 3  # another run is at the point
 REQUEUE_SECONDS = 600.0  # until a job that SLURM should have ended is put back into the queue from here
-OUT_OF_MEMORY = re.compile(r"oom[-_ ]kill|out of memory", re.IGNORECASE)
+OUT_OF_MEMORY = re.compile(r"\boom[-_ ]kill|out of memory|exceeded (\w+ )?memory limit", re.IGNORECASE)
+"""What the kernel, slurmstepd with cgroups, and slurmstepd without them say."""
+
 SLURM_STATES = {
     "PREEMPTED": "preempted",
     "NODE_FAIL": "node_failure",
@@ -90,12 +92,16 @@ def supervise(submission: Submission, part: Part, index: int, home: Path, job: s
     say(f"{home.name}: exit code {code}, {after.state.value}{f': {after.error}' if after.error else ''}")
     if code == BUSY:
         return 1  # its status is the other run's
-    if code == 0 or after.state in (State.done, State.failed):
-        return 0 if code == 0 and after.state is not State.failed else 1
+    if after.state is State.failed:
+        return 1
+    if after.state is State.done or (code == 0 and after.state is not State.running):
+        return 0
     if code == 1:
         status.finish(home, f"a process failed before it could say why: {tail(log)}")
         return 1
-    if code != INTERRUPTED:
+    if after.state is not State.interrupted:  # else it has saved, and was ended on its way out
+        if not is_current(job):
+            return 1  # the next run of the job asks SLURM what ended this one
         status.interrupt(home, "out_of_memory" if OUT_OF_MEMORY.search(tail(log, 50)) else "killed")
     return again(home, job, limits)
 
@@ -125,12 +131,29 @@ def again(home: Path, job: str, limits: dict[str, int]) -> int:
         status.finish(home, reason)
         say(reason)
         return 1
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to outlive
     if cause in ("terminated", "preempted"):  # by scancel, or to be put back into the queue: SLURM knows
         time.sleep(REQUEUE_SECONDS)
+    if not is_current(job):
+        return 1
     say(f"{job}: {cause}; back into the queue")
-    slurm.requeue(job)
+    try:
+        slurm.requeue(job)
+    except UserError as error:
+        status.finish(home, f"ended by {cause}, and SLURM does not take it back into the queue: {error}")
+        return 1
     time.sleep(REQUEUE_SECONDS)
     return 1
+
+
+def is_current(job: str) -> bool:
+    """Whether this is still the job's run: some clusters leave processes of an earlier one behind."""
+    try:
+        shown = slurm.shown(job)
+    except UserError:  # ended, and forgotten
+        return False
+    restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return shown.get("JobState") == "RUNNING" and shown.get("Restarts", "0") == restarts
 
 
 def ended_by(job: str, otherwise: str) -> str:

@@ -33,20 +33,21 @@ from mmdpo.cluster.submit import (
     send,
     shared_tasks,
 )
-from mmdpo.cluster.view import known_jobs, view
+from mmdpo.cluster.view import Seen, known_jobs, view
 from mmdpo.cluster.watch import watch
 from mmdpo.config import ClusterConfig, Config, Stage
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.progress import say
 from mmdpo.sweep.outcome import Outcome, outcome
-from mmdpo.sweep.points import Point, baselines, point
+from mmdpo.sweep.points import Point, baselines, differing, point
 
 
 def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
     """Submit what is missing of these points, and of their baselines where they are measured.
 
-    Returns an outcome for each config once its job has ended; None where this process does not wait.
+    Returns an outcome for each config once its job has ended, then those of baselines that failed; None
+    where this process does not wait.
     """
     slurm.require()
     check_fits(configs[0].cluster)
@@ -57,21 +58,19 @@ def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
         for study in studies:
             say(come_back(study))
         return None
-    outcomes = []
+    ended: dict[Path, Outcome] = {}
     for study, points in studies.items():
         tasks = wanted(points, stage)
-        ended = watch(study, [task.name for task in tasks])
-        if ended is None:
+        seen = watch(study, [task.name for task in tasks])
+        if seen is None:
             say(f"left alone; the jobs go on. {come_back(study)}")
             return None
         if stage in OF_POINTS:
             _report(study)
-        outcomes += [
-            _outcome(task, stage, ended[task.name].state, ended[task.name].detail)
-            for task in tasks
-            if task.name in {p.name for p in points} or ended[task.name].state != "done"
-        ]
-    return outcomes
+        ended |= {task.point.folder: _outcome(task, stage, seen.get(task.name)) for task in tasks}
+    asked = [point(config).folder for config in configs]
+    failed = [one for folder, one in ended.items() if one.error and folder not in set(asked)]
+    return [*(ended[folder] for folder in asked), *failed]
 
 
 def resubmit(study: Path, overrides: Sequence[str]) -> int:
@@ -86,6 +85,11 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
         )
     tasks = list({task.name: task for submission in found for task in submission.tasks()}.values())
     last = found[-1]
+    if not (study / JOBS / last.code).is_dir():
+        raise UserError(
+            f"the code that {study} was submitted with is gone: {study / JOBS / last.code}. Type its launch "
+            "line again with resume=force, which goes on with the code of now"
+        )
     cluster = changed_cluster(last.cluster, overrides)
     check_fits(cluster)
     configs = [task.point.config for task in tasks[:1]]
@@ -159,7 +163,7 @@ def wanted(points: Sequence[Point], stage: Stage) -> list[Task]:
         raise UserError("stage=export needs no cluster: type cluster=local")
     if stage is not Stage.experiment:
         return list({task.name: task for task in (Task.of(p, stage) for p in points)}.values())
-    extra = [base for p in points for base in baselines(p.config)]
+    extra = [base for config in differing(p.config for p in points) for base in baselines(config)]
     return [Task.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
 
 
@@ -200,7 +204,8 @@ def _report(study: Path) -> None:
     finish(study)
 
 
-def _outcome(task: Task, stage: Stage, state: str, detail: str) -> Outcome:
-    if state != "done":
-        return Outcome(task.point, error=f"{task.name}: {state}: {detail}")
+def _outcome(task: Task, stage: Stage, seen: Seen | None) -> Outcome:
+    """How a task ended; one that no job has seen was done before, on one machine."""
+    if seen is not None and seen.state != "done":
+        return Outcome(task.point, error=f"{task.name}: {seen.state}: {seen.detail}")
     return outcome(task.point) if stage in (Stage.experiment, Stage.evaluate) else Outcome(task.point)

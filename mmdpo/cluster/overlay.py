@@ -32,6 +32,7 @@ def _tell(row: Row, one: Seen) -> None:
         return
     row.state = one.state if one.state != "absent" else "planned"
     row.error = one.detail or row.error if one.state in ("failed", "cancelled") else None
+    row.job = one.detail if one.live else ""
     row.attempts = one.status.attempts
 
 

@@ -47,7 +47,8 @@ def submit(folder: Path, text: str) -> str:
 def script(submission: Submission, part: Part, cluster: ClusterConfig, dependency: str | None = None) -> str:
     """The script of a part: what is asked of SLURM, the user's set-up, and the supervisor of job.py."""
     words = [submission.python, "-u", "-P", "-m", "mmdpo.cluster.job"]
-    command = shlex.join([*words, str(submission.folder.absolute()), part.kind, str(part.first)])
+    # exec: were it a child of the script's shell, SLURM would end the shell and might leave it behind
+    command = "exec " + shlex.join([*words, str(submission.folder.absolute()), part.kind, str(part.first)])
     return _make_sbatch_string(
         command=command, folder=submission.folder, **parameters(submission, part, cluster, dependency)
     )

@@ -141,14 +141,19 @@ def submissions(study: Path) -> list[Submission]:
 def read(folder: Path) -> Submission:
     """The submission in a folder; the study may have been moved since. Raises UserError for a torn file."""
     try:
-        content = read_json(folder / FILE)
-        parts = [Part(**part) for part in content.pop("parts")]
+        content = _known(read_json(folder / FILE), Submission)
+        parts = [Part(**_known(part, Part)) for part in content["parts"]]
         return Submission(**{**content, "folder": folder, "parts": parts})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{folder / FILE} is torn ({type(error).__name__}: {error}), so its jobs are not known. See "
             f"`squeue --me`; when none of them is left, delete {folder} and type the line again"
         ) from error
+
+
+def _known(content: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The fields of a dataclass; what another version wrote besides is passed over."""
+    return {field.name: content[field.name] for field in dataclasses.fields(kind) if field.name in content}
 
 
 def comment(submission: Submission, part: Part) -> str:
@@ -161,17 +166,29 @@ def _task(line: str) -> Task:
     return Task(**{**content, "stage": Stage(content["stage"])})
 
 
-def plain(config: Config) -> dict[str, Any]:
-    """A config as JSON-able values, enums by name."""
-    result: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config), default=_name))
-    return result
+def plain(value: Any) -> Any:
+    """A config, or a part of one, as JSON-able values, enums by name."""
+    if dataclasses.is_dataclass(value):
+        return {key: plain(one) for key, one in vars(value).items()}
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return value.name if isinstance(value, Enum) else value
 
 
 def typed(config: dict[str, Any]) -> Config:
-    """The config that `plain` was made from."""
+    """The config that `plain` was made from. Raises UserError where its schema was another one."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), config))
+    try:
+        result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), config))
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"a point was submitted by another version of mmdpo: {str(error).splitlines()[0]}. Type its "
+            "launch line again"
+        ) from error
     assert isinstance(result, Config)
     return result
 
@@ -195,9 +212,3 @@ def changed_cluster(cluster: dict[str, Any], overrides: Sequence[str]) -> Cluste
     if found := [*problems(result)]:
         raise UserError("\n".join(found))
     return result
-
-
-def _name(value: Any) -> str:
-    if isinstance(value, Enum):
-        return value.name
-    raise TypeError(f"{value!r} has no place in a config")

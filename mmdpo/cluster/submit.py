@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +31,7 @@ from mmdpo.config import ClusterConfig, Config, Resume, Stage
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json
 from mmdpo.sweep import status
+from mmdpo.sweep.points import Role, differing
 
 LOCK_SECONDS = 60.0
 
@@ -77,7 +76,7 @@ def _is_done(study: Path, task: Task, known: Seen | None) -> bool:
         return status.is_done(study / task.name)
     if task.stage is Stage.train:
         return (study / task.name / "training.json").exists()
-    return False
+    return known is not None and known.state == "done"
 
 
 @contextmanager
@@ -87,20 +86,25 @@ def locked(study: Path) -> Iterator[None]:
     Raises UserError naming the holder where it does not let go, and for a folder that cannot be written.
     """
     path = study / JOBS / ".lock"
+    lock = SoftFileLock(path, timeout=LOCK_SECONDS)  # the lock of a dead process of this machine is broken
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with SoftFileLock(path, timeout=LOCK_SECONDS):
-            yield
+        lock.acquire()
     except Timeout as error:
         pid, host = [*path.read_text(encoding="utf-8").split(), "?", "?"][:2]
         raise UserError(
             f"process {pid} on {host} has been submitting jobs of {study} for {LOCK_SECONDS:.0f} s. If that "
             f"machine or process is gone, delete {path} and type the line again"
         ) from error
-    except PermissionError as error:
+    except OSError as error:
         raise UserError(
-            f"{error.filename or study} cannot be written; type out=FOLDER on a shared disk"
+            f"{error.filename or study} cannot be written ({error.strerror}); type out=FOLDER on a disk that "
+            "the nodes share"
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def reconcile(study: Path) -> list[Submission]:
@@ -132,7 +136,8 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config]) -> N
     if not found or any(config.resume is Resume.force for config in configs):
         return
     last = found[-1]
-    before: dict[str, str] = read_json(last.folder.parent / last.code / "files.json")
+    files = last.folder.parent / last.code / "files.json"
+    before: dict[str, str] = read_json(files) if files.exists() else {}
     changed = changed_code(before, code_files())
     now = all_inputs(configs)
     changed += [
@@ -149,19 +154,16 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config]) -> N
 
 def all_inputs(configs: Sequence[Config]) -> dict[str, str]:
     """Fingerprints of what all configs read."""
-    distinct = {
-        fingerprint([dataclasses.asdict(config.data), config.model.path]): config for config in configs
-    }
-    return {key: value for config in distinct.values() for key, value in inputs(config).items()}
+    return {key: value for config in differing(configs) for key, value in inputs(config).items()}
 
 
 def shared_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Task]:
     """What points share and no earlier submission has made: training sets and reference log-probs."""
     shared = {}
-    for p in (task.point for task in tasks if task.stage in (Stage.experiment, Stage.train)):
-        if not p.config.is_base:
-            name = f"shared-{fingerprint(_shared(p.config), length=6)}"
-            shared[name] = Task(name, Stage.reference, plain(p.config))
+    for task in tasks:
+        if task.stage in (Stage.experiment, Stage.train) and task.role == Role.trained.value:
+            name = f"shared-{fingerprint(_shared(task.config), length=6)}"
+            shared[name] = Task(name, Stage.reference, task.config)
     made = {
         task.name
         for submission in found
@@ -171,9 +173,8 @@ def shared_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Tas
     return [task for name, task in shared.items() if name not in made]
 
 
-def _shared(config: Config) -> dict[str, Any]:
+def _shared(values: dict[str, Any]) -> dict[str, Any]:
     """The settings that what points share depends on; perhaps a few more."""
-    values = plain(config)
     kept = ("data", "data_limit", "generator", "judge", "pairs", "model")
     length = [values["train"][name] for name in ("max_text_tokens", "too_long", "prefix_sharing")]
     return {
@@ -191,7 +192,7 @@ def new_submission(
     return Submission(
         new_folder(study),
         code=code,
-        cluster=json.loads(json.dumps(dataclasses.asdict(cluster), default=lambda value: value.name)),
+        cluster=plain(cluster),
         inputs=all_inputs(configs),
         parts=parts(tasks, prepare, largest),
     )

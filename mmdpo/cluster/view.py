@@ -58,17 +58,20 @@ def view(found: Sequence[Submission], jobs: Mapping[str, slurm.Job] | None) -> d
             before = tasks.get(task.name)
             if before is not None and (before.live or job_id is None):
                 continue  # its job of an earlier submission is at it still, or was the last that sbatch got
-            state, detail = merged(status, _finished(task, folder, status), job_id, jobs)
+            log = submission.folder / f"{job_id}.log"
+            state, detail = merged(status, _finished(task, folder, status), job_id, jobs, log)
             if state == "cancelled" and reason:
                 detail = reason
+            if state == "running" and jobs is None:
+                detail += f"; it last wrote {minutes_since_written(folder):.0f} min ago"
             tasks[task.name] = Seen(task, folder, submission, job_id, state, detail, status)
     return tasks
 
 
 def merged(
-    status: Status, finished: bool, job_id: str | None, jobs: Mapping[str, slurm.Job] | None
+    status: Status, finished: bool, job_id: str | None, jobs: Mapping[str, slurm.Job] | None, log: Path
 ) -> tuple[str, str]:
-    """State and detail of one task from its status.json, whether its result is there, and its job."""
+    """State and detail of one task from its status.json, whether its result is there, its job and its log."""
     if finished:
         return "done", ""
     job = jobs.get(job_id) if jobs is not None and job_id is not None else None
@@ -77,12 +80,7 @@ def merged(
     if status.state is State.failed:
         return "failed", status.error or ""
     if job is not None and job.state != "COMPLETED":
-        state = "cancelled" if job.state == "CANCELLED" else "failed"
-        never = job.reason == "DependencyNeverSatisfied"
-        detail = (
-            "the preparation that it waited for failed" if never else ENDED_BADLY.get(job.state, job.state)
-        )
-        return state, detail + (f" ({job.node})" if job.node not in ("", "None assigned") else "")
+        return "cancelled" if job.state == "CANCELLED" else "failed", _why(job, log)
     if job_id is None:
         return "absent", "not submitted"
     if jobs is None:
@@ -90,6 +88,19 @@ def merged(
     if job is not None:
         return "failed", f"job {job_id} ended without a result"
     return "failed", f"job {job_id} is gone: SLURM knows it no more, and it left no result"
+
+
+def _why(job: slurm.Job, log: Path) -> str:
+    """Why a job ended that left no word of its own."""
+    if job.reason == "DependencyNeverSatisfied":
+        return "the preparation that it waited for failed"
+    where = f" ({job.node})" if job.node not in ("", "None assigned") else ""
+    if job.state == "FAILED" and not log.exists():
+        return (
+            f"it could not write {log}{where}: that folder may not be on a disk which the nodes share; type "
+            "out=FOLDER on one that is"
+        )
+    return ENDED_BADLY.get(job.state, job.state) + where
 
 
 def _of_live(status: Status, job: slurm.Job) -> tuple[str, str]:
@@ -123,7 +134,8 @@ def _failed_preparation(submission: Submission, jobs: Mapping[str, slurm.Job] | 
     if part is None:
         return ""
     status = read_status(submission.folder / PREPARE)
-    state, detail = merged(status, status.state is State.done, part.job, jobs)
+    log = submission.folder / f"{part.job}.log"
+    state, detail = merged(status, status.state is State.done, part.job, jobs, log)
     return f"the preparation failed: {detail}" if state in ("failed", "cancelled") else ""
 
 
@@ -145,8 +157,7 @@ def look(study: Path) -> dict[str, Seen]:
         return view(found, None)
 
 
-def sign_of_life(folder: Path) -> float | None:
-    """Seconds since a task's processes last wrote something; None where they never did."""
+def minutes_since_written(folder: Path) -> float:
+    """Since a running task's processes last wrote something: whether it lives, where SLURM cannot say so."""
     files = [folder / "status.json", folder / "metrics.jsonl", *(folder / "logs").glob("*")]
-    times = [file.stat().st_mtime for file in files if file.exists()]
-    return time.time() - max(times) if times else None
+    return (time.time() - max(file.stat().st_mtime for file in files if file.exists())) / 60

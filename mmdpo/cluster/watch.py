@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.cluster import slurm
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 FILES_SECONDS = 2.0
 SLURM_SECONDS = 15.0  # a site's controller serves many
-SHOWN = 20  # rows
+LINES = 3  # of a row at most: a folded name and a detail
+DETAIL = 72  # characters
 COLOURS = {"running": "cyan", "failed": "red", "cancelled": "yellow", "done": "green"}
 
 
@@ -68,7 +70,8 @@ def watch(study: Path, names: Sequence[str]) -> dict[str, Seen] | None:
                         console.print(f"SLURM does not answer: {error}; trying again", markup=False)
                 seen = {name: one for name, one in view(found, jobs).items() if name in set(names)}
                 if console.is_terminal:
-                    live.update(table(study.name, seen, progress), refresh=True)
+                    shown = max(LINES, (console.height - 6) // LINES)
+                    live.update(table(study.name, seen, progress, shown), refresh=True)
                 else:
                     _say_changes(seen, before)
                 before = {name: one.state for name, one in seen.items()}
@@ -79,7 +82,7 @@ def watch(study: Path, names: Sequence[str]) -> dict[str, Seen] | None:
         return None
 
 
-def table(name: str, seen: dict[str, Seen], progress: Progress) -> Table:
+def table(name: str, seen: dict[str, Seen], progress: Progress, shown: int) -> Table:
     """Counts, then the tasks that run or failed, then those that wait, as many as fit."""
     from rich import box
     from rich.markup import escape
@@ -88,18 +91,19 @@ def table(name: str, seen: dict[str, Seen], progress: Progress) -> Table:
     counts = Counter(one.state for one in seen.values())
     title = f"{name}: " + ", ".join(f"{count} {state}" for state, count in counts.items())
     result = Table(title=escape(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    result.add_column("point", overflow="fold")
+    result.add_column("point", overflow="fold", ratio=1)
     for column in ("state", "step", "loss", "margin", "left"):
-        result.add_column(column, justify="left" if column == "state" else "right")
-    result.add_column("", overflow="ellipsis", no_wrap=True)
+        result.add_column(column, justify="left" if column == "state" else "right", no_wrap=True)
     order = ("running", "failed", "cancelled", "pending", "absent", "done")
     rows = sorted(seen.values(), key=lambda one: order.index(one.state))
-    for one in rows[:SHOWN]:
+    for one in rows[:shown]:
         colour = COLOURS.get(one.state)
         state = f"[{colour}]{one.state}[/]" if colour else one.state
-        result.add_row(escape(one.task.name), state, *progress.cells(one), escape(one.detail))
-    if len(rows) > SHOWN:
-        result.caption = f"and {len(rows) - SHOWN} more"
+        detail = shorten(one.detail, DETAIL) if one.detail != one.state else ""
+        below = f"\n[dim]{escape(detail)}[/]" if detail else ""
+        result.add_row(escape(one.task.name) + below, state, *progress.cells(one))
+    if len(rows) > shown:
+        result.caption = f"and {len(rows) - shown} more"
     return result
 
 

@@ -1,8 +1,8 @@
-"""From Hydra's composed configs to a run: types and checks all of them, then does what `stage` says."""
+"""From Hydra to a run: what a launch line's configs and their `stage` ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
@@ -19,14 +19,14 @@ class Refused(CompactHydraException):
     """A message without a traceback; Hydra prints it and exits non-zero."""
 
 
-def launch(composed: Sequence[DictConfig], searching: bool = False) -> list[JobReturn]:
+def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn]:
     """Run the points of a sweep; a JobReturn each, the failed ones holding their reason.
 
-    `searching`: the sweeper chooses further points by these scores.
+    `configs` may raise UserError where one is wrong. `searching`: the sweeper chooses further points by
+    these scores.
     """
     try:
-        configs = [typed(config) for config in composed]
-        outcomes = _do(configs, searching)
+        outcomes = _do([*configs], searching)
     except Stopped as stop:
         say(str(stop))
         raise SystemExit(stop.exit_code) from stop
@@ -37,7 +37,8 @@ def launch(composed: Sequence[DictConfig], searching: bool = False) -> list[JobR
 
 def run(composed: DictConfig) -> float | None:
     """Run one point; returns its objective."""
-    values = [result.return_value for result in launch([composed])]  # raises where one failed
+    results = launch(typed(config) for config in [composed])
+    values = [result.return_value for result in results]  # raises where one failed
     return values[0] if values else None
 
 
@@ -46,7 +47,10 @@ def _do(configs: list[Config], searching: bool) -> list[Outcome]:
     if any((config.stage, config.dry_run) != (stage, dry_run) for config in configs):
         raise UserError("stage and dry_run cannot be swept: give each one value")
     if any(config.cluster != cluster for config in configs):
-        raise UserError("cluster and its settings cannot be swept: give each one value")
+        raise UserError(
+            "cluster and its settings cannot be swept: give each one value; one with commas is quoted for "
+            "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
+        )
     if dry_run:
         _describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and go on

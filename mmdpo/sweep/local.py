@@ -6,6 +6,7 @@ others train with it.
 
 from __future__ import annotations
 
+import itertools
 import os
 import traceback
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from mmdpo.progress import say
 from mmdpo.stopping import Interrupted
 from mmdpo.sweep import status
 from mmdpo.sweep.outcome import Outcome, outcome
-from mmdpo.sweep.points import Point, Role, baselines, point
+from mmdpo.sweep.points import Point, Role, baselines, differing, point
 from mmdpo.training.distributed import rank, world_size
 
 BUSY = "another process runs it now"
@@ -39,7 +40,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     from mmdpo import training_sets
 
     asked = {p.folder: p for p in map(point, configs)}
-    extra = {p.folder: p for config in configs for p in baselines(config) if p.folder not in asked}
+    extra = {p.folder: p for c in differing(configs) for p in baselines(c) if p.folder not in asked}
     points = [*extra.values(), *asked.values()]
     if rank():
         return _train_along(points)
@@ -135,15 +136,16 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
     """Say what `run_sweep` or `run_stage` would do, and do nothing."""
     from mmdpo import data_stages
 
-    for line in dict.fromkeys(
-        line for config in configs for line in data_stages.describe_data(config, stage)
-    ):
+    trained_first = sorted(configs, key=lambda config: config.is_base)
+    lines = (data_stages.describe_data(config, stage) for config in differing(trained_first))
+    for line in dict.fromkeys(itertools.chain.from_iterable(lines)):
         say(line)
     if stage not in (Stage.experiment, Stage.train, Stage.evaluate):
         return
     if configs[0].cluster.runner is Runner.slurm:
         return
-    points = {p.folder: p for config in configs for p in [*baselines(config), point(config)]}
+    points = {p.folder: p for config in differing(configs) for p in baselines(config)}
+    points |= {p.folder: p for p in map(point, configs)}
     for folder, p in points.items():
         steps = "measure" if p.config.is_base else "train and measure"
         say(f"{folder}: " + ("done, would be skipped" if status.is_done(folder) else f"would {steps}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -44,6 +45,10 @@ OF_BASE = frozenset(
     ["model.path", "model.weights", "model.dtype", "model.chat_template", "model.pad_to_square", "bench"]
 )
 """The settings that the untouched model's scores depend on."""
+
+
+SHARED = tuple(field.name for field in dataclasses.fields(Config) if field.name not in AXES)
+"""The settings that no axis changes."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,15 @@ def baselines(config: Config) -> list[Point]:
     return [point(dataclasses.replace(config, data_scale=0.0)), *([before] if before else [])]
 
 
+def differing(configs: Iterable[Config]) -> list[Config]:
+    """Of configs that differ in axes alone the first one: what their points share is asked of it."""
+    found: list[Config] = []
+    for config in configs:
+        if not any(all(getattr(config, name) == getattr(one, name) for name in SHARED) for one in found):
+            found.append(config)
+    return found
+
+
 def identity(config: Config) -> dict[str, Any]:
     """What a point's result depends on, as a flat `key: value`; data and shipped models by their content."""
     flat = {key: value for key, value in flatten(config).items() if not _under(key, NOT_RESULT)}
@@ -131,6 +145,7 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+@cache
 def _under(key: str, roots: frozenset[str]) -> bool:
     return any(key == root or key.startswith(root + ".") for root in roots)
 

@@ -77,6 +77,8 @@ def test_a_disturbed_training_ends_bit_equal_to_an_undisturbed_one(
     disturb: Callable[[Lines], None], times: int, causes: list[str], lines: Lines, undisturbed: Path
 ):
     save = ["train.save_steps=10"] if disturb in (kill, node_failure) else []
+    if mirrored := disturb is requeue:
+        save += ["tracking=wandb", "tracking.mode=offline"]
     lines.launch(*LONG, *save, "cluster.partition=scavenge", "cluster.wait=false")
     for attempt in range(1, times + 1):
         lines.wait_for_attempt(attempt)
@@ -93,6 +95,8 @@ def test_a_disturbed_training_ends_bit_equal_to_an_undisturbed_one(
     steps = [line.split('"step": ')[1].split(",")[0] for line in (point / "metrics.jsonl").open()]
     assert steps == [str(step + 1) for step in range(len(steps))]  # none twice, none left out
     assert not (point / "checkpoints").exists()
+    runs = [folder.name.rpartition("-")[2] for folder in point.glob("wandb/offline-run-*")]
+    assert (len(runs), len(set(runs))) == ((2, 1) if mirrored else (0, 0))  # of one id
 
 
 def test_a_point_that_is_killed_again_and_again_fails_and_says_so(lines: Lines):
@@ -118,6 +122,7 @@ def test_two_processes_with_zero_3_save_at_a_time_limit_and_go_on(lines: Lines, 
     lines.cluster.time_out(lines.status()["job_id"])
     lines.wait_for_interruptions(1)
     assert lines.status()["interruptions"][0]["cause"] == "time_limit"
+    lines.cluster.run("scontrol", "update", f"JobId={lines.status()['job_id']}", "TimeLimit=60")
     stopped_at = len(lines.losses())
     assert set(lines.wait_for_end().values()) == {"COMPLETED"}
     (point,) = lines.points()

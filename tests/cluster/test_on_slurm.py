@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import stat
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.lines import SMALL, Lines
-from tests.slurm.cluster import Cluster
+from tests.slurm.cluster import Cluster, cluster
+from tests.slurm.fixtures import require
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -57,6 +59,7 @@ def test_a_failed_point_is_failed_everywhere_and_retry_runs_it_alone(lines: Line
     assert "failed" in shown.stdout
     log = lines.mmdpo("logs", str(lines.folder)).stdout
     assert "Traceback" in log
+    assert f"{lines.folder}/jobs/code-" in log  # of the snapshot, whatever is edited here meanwhile
     assert "the loss is nan" in log or "gradient norm is" in log
     retried = lines.mmdpo("retry", str(lines.folder), "cluster.minutes=30")
     assert "1 submitted" in retried.stdout
@@ -176,6 +179,50 @@ def test_without_accounting_a_killed_job_is_seen_to_have_ended(
     assert "cancelled" in said
     states = sorted(lines.status(point.name)["state"] for point in lines.points())
     assert states == ["done", "interrupted"]
+
+
+def test_out_of_memory_is_named_and_tried_again_only_with_more(tmp_path: Path):
+    require()
+    watching = "JobAcctGatherType=jobacct_gather/linux\nJobAcctGatherFrequency=2"
+    with cluster(accounting="none", extra=f"{watching}\nJobAcctGatherParams=OverMemoryKill") as slurm:
+        lines = Lines(slurm, tmp_path)
+        done = lines.launch(*MEASURED, "bench.seed=0", "cluster.memory=100M", check=False)
+        assert done.returncode != 0
+        assert "cluster.max_attempts.out_of_memory=1); raise cluster.memory=" in done.stdout
+        assert [entry["cause"] for entry in lines.status()["interruptions"]] == ["out_of_memory"]
+        assert list(lines.wait_for_end().values()) == ["FAILED"]
+        assert "1 submitted" in lines.mmdpo("retry", str(lines.folder), "cluster.memory=8G").stdout
+        lines.wait_for_end()
+        assert (lines.status()["state"], lines.status()["attempts"]) == ("done", 2)
+
+
+def test_a_folder_that_the_nodes_do_not_see_is_suspected(lines: Lines):
+    line = (*MEASURED, "bench.seed=0", "cluster.wait=false")
+    lines.launch(*line, "+cluster.sbatch.hold=true")
+    (job,) = lines.jobs()
+    hidden = lines.folder.rename(lines.out / "hidden")
+    lines.cluster.run("scontrol", "release", job)
+    lines.cluster.wait_for_state(job, "FAILED")
+    hidden.rename(lines.folder)
+    shown = lines.mmdpo("status", str(lines.folder), check=False)
+    assert shown.returncode == 1
+    assert "may not be on a disk which the nodes share; type out=FOLDER" in shown.stdout
+    lines.launch(*line)
+    lines.wait_for_end()
+    assert lines.status()["state"] == "done"
+
+
+def test_optuna_searches_with_jobs(lines: Lines):
+    search = ["hydra/sweeper=optuna", "hydra/launcher=mmdpo", "hydra.sweeper.n_trials=2"]
+    search += ["hydra.sweeper.n_jobs=2", "hydra.sweeper.direction=maximize", "beta=interval(0.05,0.5)"]
+    refused = lines.launch(*SMALL, *search, "cluster.wait=false", check=False)
+    assert refused.returncode != 0
+    assert "this sweeper chooses points by scores; type cluster.wait=true" in refused.stderr
+    done = lines.launch(*SMALL, *search)
+    assert "4 points: 0 done, 0 on their way, 4 to submit" in done.stdout  # two trials at once, two baselines
+    betas = {json.loads(file.read_text())["axes"]["beta"] for file in lines.folder.glob("dpo-*/result.json")}
+    assert len(betas) == 2
+    assert all(0.05 <= beta <= 0.5 for beta in betas)
 
 
 @pytest.mark.parametrize(

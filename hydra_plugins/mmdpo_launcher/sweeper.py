@@ -1,0 +1,37 @@
+"""The sweeper `hydra/sweeper=mmdpo`: Hydra's own, which multiplies the values, without its trial composition
+of every point. The launcher composes and checks all of them before the first one starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
+from hydra.errors import CompactHydraException
+
+
+class MmdpoSweeper(BasicSweeper):
+    """Gives the launcher all points of a line at once."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Run the points, in a folder that can be written."""
+        assert self.config is not None  # setup has been called
+        folder = Path(self.config.hydra.sweep.dir)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CompactHydraException(
+                f"out={self.config.out}: {folder} cannot be made ({error.strerror}); type out=FOLDER"
+            ) from None
+        return super().sweep(arguments)
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Left to the launcher."""
+
+
+TARGET = "hydra_plugins.mmdpo_launcher.sweeper.MmdpoSweeper"
+NODE = BasicSweeperConf(_target_=TARGET)
+ConfigStore.instance().store("mmdpo", NODE, group="hydra/sweeper", provider="mmdpo")

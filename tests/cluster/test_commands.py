@@ -1,0 +1,173 @@
+"""`python -m mmdpo retry | cancel | logs` on made-up submissions, with a stand-in for SLURM."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from mmdpo.__main__ import main
+from mmdpo.cluster import commands, sbatch, slurm
+from mmdpo.cluster.commands import last_logs
+from mmdpo.cluster.slurm import Job
+from mmdpo.cluster.submission import JOBS, PREPARE, submissions
+from mmdpo.sweep import status
+from tests.cluster.submitted import submitted
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """What SLURM knows; `cancelled` and `submitted` are what it was told."""
+    world = SimpleNamespace(jobs={}, cancelled=[], submitted=[])
+
+    def take(folder, text):
+        world.submitted.append(text)
+        return "99"
+
+    monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
+    monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): world.jobs)
+    monkeypatch.setattr(slurm, "cancel", lambda ids: world.cancelled.extend(ids))
+    monkeypatch.setattr(slurm, "largest_array", lambda: 1001)
+    monkeypatch.setattr("mmdpo.cluster.fits.known_nodes", lambda: [])
+    monkeypatch.setattr(sbatch, "submit", take)
+    return world
+
+
+@pytest.fixture
+def study(tmp_path):
+    """Four points: seed 0 failed, 1 runs, 2 waits and 3 was never tried."""
+    submission = submitted(tmp_path / "s", prepare="7", count=4)
+    (submission.folder.parent / submission.code).mkdir()
+    folders = [submission.folder_of(task) for task in submission.tasks()]
+    for folder in folders[:2]:
+        status.start(folder)
+        logs(folder, 1, 2)
+    status.finish(folders[0], "the loss is nan")
+    return submission
+
+
+STATES = ("FAILED", "RUNNING", "PENDING", "CANCELLED")
+
+
+def logs(folder, attempt, ranks):
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    for rank in range(ranks):
+        file = folder / "logs" / f"attempt-{attempt}-rank-{rank}.log"
+        file.write_text(f"{folder.name[-14:-7]} attempt {attempt} rank {rank}\n")
+
+
+def jobs(*states):
+    return {f"8_{index}": Job(f"8_{index}", state, "None") for index, state in enumerate(states)}
+
+
+def test_logs_are_those_of_the_last_attempt_in_the_order_of_ranks(tmp_path):
+    logs(tmp_path, 9, 1)
+    logs(tmp_path, 10, 11)
+    (tmp_path / "logs" / "notes.txt").write_text("")
+    assert [file.name for file in last_logs(tmp_path)] == [
+        f"attempt-10-rank-{rank}.log" for rank in range(11)
+    ]
+    assert [file.name for file in last_logs(tmp_path, rank=3)] == ["attempt-10-rank-3.log"]
+    assert last_logs(tmp_path / "nowhere") == []
+
+
+def test_logs_without_a_point_are_those_of_what_failed(study, world, capsys):
+    world.jobs = jobs(*STATES)
+    assert main(["logs", str(study.study)]) == 0
+    printed = capsys.readouterr().out
+    assert "seed0 attempt 1 rank 0" in printed and "seed0 attempt 1 rank 1" in printed
+    assert "seed1" not in printed
+    assert main(["logs", str(study.study), "seed1", "--rank", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "seed1 attempt 1 rank 1" in printed and "rank 0\n" not in printed
+
+
+def test_logs_of_a_preparation_where_nothing_else_has_any(tmp_path, world, capsys):
+    submission = submitted(tmp_path / "s", prepare="7")
+    logs(submission.folder / PREPARE, 1, 1)
+    world.jobs = jobs("PENDING", "PENDING")
+    assert main(["logs", str(submission.study)]) == 0
+    assert "attempt 1 rank 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["logs", "seed2"],
+            "has no log yet; its job has not started. What SLURM printed for its jobs lies in",
+        ),
+        (["logs", "seed7"], "no submitted point has 'seed7' in its name; there are dpo-"),
+        (["cancel", "seed7"], "no submitted point has 'seed7' in its name"),
+        (["retry", "seed0"], "seed0: only settings of the cluster can change here, as in cluster.memory=64G"),
+    ],
+)
+def test_mistakes_are_messages(words, message, study, world, capsys):
+    world.jobs = jobs(*STATES)
+    assert main([words[0], str(study.study), *words[1:]]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_following_prints_what_is_added(study, world, capsys, monkeypatch):
+    world.jobs = jobs(*STATES)
+    (_, one, *_) = study.tasks()
+    file = study.folder_of(one) / "logs" / "attempt-1-rank-1.log"
+    waits = []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+        with file.open("a") as log:
+            log.write("step 2\n")
+
+    monkeypatch.setattr(commands.time, "sleep", wait)
+    assert main(["logs", str(study.study), "seed1", "--follow"]) == 0
+    assert capsys.readouterr().out.endswith("rank 1\nstep 2\n\n")
+
+
+def test_cancel_ends_whole_arrays_and_their_preparation(study, world, capsys):
+    world.jobs = jobs(*STATES)
+    assert main(["cancel", str(study.study)]) == 0
+    assert world.cancelled == ["7", "8"]
+    assert "2 cancelled; what is saved stays" in capsys.readouterr().out
+
+
+def test_cancel_of_some_points_leaves_the_others(study, world, capsys):
+    world.jobs = jobs(*STATES)
+    assert main(["cancel", str(study.study), "seed2", "seed3"]) == 0
+    assert world.cancelled == ["8_2"]  # the other has ended
+    assert "1 cancelled" in capsys.readouterr().out
+
+
+def test_retry_submits_what_failed_or_never_ran_with_the_code_as_it_was(study, world, capsys):
+    world.jobs = jobs(*STATES)
+    status.finish(study.folder / PREPARE)
+    assert main(["retry", str(study.study), "cluster.memory=96G", "cluster.minutes=60"]) == 0
+    assert "2 submitted" in capsys.readouterr().out
+    (text,) = world.submitted  # nothing is prepared again
+    for words in ("--array=0-1%2", "--mem=96G", "--time=60", f"PYTHONPATH={study.study / JOBS}/code-0"):
+        assert words in text
+    first, second = submissions(study.study)
+    assert [task.name for task in second.tasks()] == [[*first.tasks()][index].name for index in (0, 3)]
+    assert second.code == first.code
+    world.jobs = {**jobs(*STATES), "99_0": Job("99_0", "PENDING"), "99_1": Job("99_1", "PENDING")}
+    assert main(["retry", str(study.study)]) == 0
+    assert "0 submitted" in capsys.readouterr().out
+    assert len(submissions(study.study)) == 2
+
+
+@pytest.mark.parametrize("command", ["retry", "cancel"])
+def test_without_slurm_the_jobs_cannot_be_changed(command, study, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", os.devnull)
+    assert main([command, str(study.study)]) == 2
+    assert "there is no sbatch on this machine" in capsys.readouterr().err
+
+
+def test_without_slurm_status_and_logs_show_the_files(study, capsys, monkeypatch):
+    monkeypatch.setenv("PATH", os.devnull)
+    assert main(["status", str(study.study)]) == 1
+    printed = capsys.readouterr().out
+    for words in ("failed", "running", "pending", "the loss is nan"):
+        assert words in printed
+    assert main(["logs", str(study.study)]) == 0
+    assert "seed0 attempt 1" in capsys.readouterr().out
