@@ -21,7 +21,7 @@ examples:
   python -m mmdpo report nano-data_scaling
   python -m mmdpo compare nano/base nano/beta0.1
   python -m mmdpo doctor data=paper
-  python -m mmdpo retry nano cluster.memory=128G
+  python -m mmdpo retry cluster.memory=128G
   python -m mmdpo logs nano beta0.1 --follow
   python -m mmdpo cancel nano beta0.3
 """
@@ -92,8 +92,10 @@ def retry(options: argparse.Namespace) -> int:
     """Submit failed and missing points again."""
     from mmdpo.cluster.commands import retry as submit_again
 
-    study = find_study(options.study)
-    count = submit_again(study, options.words)
+    named = [*filter(None, [options.study]), *options.words]
+    first = named[:1] if named and "=" not in named[0] else []  # without STUDY an override comes first
+    study = find_study(*first or [None])
+    count = submit_again(study, named[len(first) :])
     print(f"{count} submitted; next: python -m mmdpo status {study}")
     return 0
 
@@ -104,7 +106,7 @@ def cancel(options: argparse.Namespace) -> int:
 
     study = find_study(options.study)
     count = cancel_jobs(study, options.words)
-    print(f"{count} cancelled; what is saved stays, and python -m mmdpo retry {study} goes on from there")
+    print(f"{study}: {count} cancelled; what is saved stays, and python -m mmdpo retry goes on from there")
     return 0
 
 
@@ -231,12 +233,12 @@ def _add_jobs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         (cancel, "POINT", "cancel a study's jobs, or those of points with this piece in their name"),
     ):
         command = commands.add_parser(run.__name__, help=text, description=text)
-        command.add_argument("study", metavar="STUDY", help="folder or name")
+        command.add_argument("study", nargs="?", metavar="STUDY", help="folder or name; default: the newest")
         command.add_argument("words", nargs="*", metavar=word)
         command.set_defaults(run=run)
     text = "the log of a point's last attempt; without POINT, of what failed last or runs"
     command = commands.add_parser("logs", help=text, description=text)
-    command.add_argument("study", metavar="STUDY", help="folder or name")
+    command.add_argument("study", nargs="?", metavar="STUDY", help="folder or name; default: the newest")
     command.add_argument("point", nargs="?", metavar="POINT", help="a piece of its name")
     command.add_argument("--rank", type=int, help="of one process alone")
     command.add_argument("--follow", action="store_true", help="print what is added until Ctrl-C")

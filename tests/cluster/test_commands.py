@@ -156,6 +156,20 @@ def test_retry_submits_what_failed_or_never_ran_with_the_code_as_it_was(study, w
     assert len(submissions(study.study)) == 2
 
 
+def test_without_a_name_the_newest_study_is_meant(tmp_path, world, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    newest = submitted(tmp_path / "outputs" / "s", prepare="7", count=4)
+    (newest.folder.parent / newest.code).mkdir()
+    world.jobs = jobs("FAILED", "RUNNING", "PENDING", "CANCELLED")
+    assert main(["retry", "cluster.memory=96G"]) == 0
+    assert "--mem=96G" in world.submitted[-1]
+    assert "2 submitted; next: python -m mmdpo status outputs/s" in capsys.readouterr().out
+    assert main(["cancel"]) == 0
+    assert "outputs/s: 2 cancelled" in capsys.readouterr().out
+    logs(newest.folder / PREPARE, 1, 1)
+    assert main(["logs"]) == 0
+
+
 @pytest.mark.parametrize("command", ["retry", "cancel"])
 def test_without_slurm_the_jobs_cannot_be_changed(command, study, capsys, monkeypatch):
     monkeypatch.setenv("PATH", os.devnull)
