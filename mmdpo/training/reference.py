@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mmdpo.config import Config
     from mmdpo.training.rows import Example, Row
 
-LAYOUT = 2  # of the stored files; raise it when they, or how the numbers are made, change
+LAYOUT = 3  # of the stored files; raise it when they, or how the numbers are made, change
 
 
 @dataclass(frozen=True)
