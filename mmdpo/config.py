@@ -365,7 +365,7 @@ class ClusterConfig:
     mail_type: str | None = None  # BEGIN, END, FAIL, ...
     mail_user: str | None = None
     setup: list[str] = field(default_factory=list)  # shell lines before the job: modules, exports
-    sbatch: dict[str, str] = field(default_factory=dict)  # any other: +cluster.sbatch.reservation=NAME
+    sbatch: dict[str, str] = field(default_factory=dict)  # any other: +cluster.sbatch.exclusive=true
     max_attempts: AttemptsConfig = field(default_factory=AttemptsConfig)
 
     @property

@@ -25,6 +25,7 @@ from tests.program import launch, program
         (["-m", "betta=0.1,0.2"], "Could not override 'betta'"),
         (["-m", "stage=train,evaluate"], "stage and dry_run cannot be swept"),
         (["-m", "sweep=data_scalin"], "Could not find 'sweep/data_scalin'"),
+        (["-m", "cluster.exclude=n1,n2"], "one with commas is quoted for the shell and for Hydra"),
         (["data=pairs"], "add data.path=FILE"),
     ],
 )

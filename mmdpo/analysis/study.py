@@ -10,6 +10,8 @@ from mmdpo.analysis.report import write_report
 from mmdpo.analysis.table import print_table, write_summary
 from mmdpo.errors import UserError
 
+OUTPUTS = "outputs"  # where `python -m mmdpo` finds studies by their names
+
 # What to try where nothing has varied it yet, the paper's main result first.
 SUGGESTIONS = (
     ("data_scale", "python launch.py -m sweep=data_scaling"),
@@ -40,11 +42,12 @@ def finish(study_folder: Path) -> Study:
 
 def suggestion(study: Study) -> str:
     """What to try next: mend what failed, then vary what no study beside this one has varied."""
+    word = study.name if Path(OUTPUTS, study.name).resolve() == study.folder.resolve() else study.folder
     if study.failed:
-        return f"python -m mmdpo status {study.name}  (the same command again retries what failed)"
+        return f"python -m mmdpo status {word}  (the same command again retries what failed)"
     unfinished = [row for row in study.rows if row.state != "done"]
     if unfinished:
-        return f"python -m mmdpo status {study.name}  ({len(unfinished)} not finished)"
+        return f"python -m mmdpo status {word}  ({len(unfinished)} not finished)"
     varied = {axis for sibling in _siblings(study) for axis in sibling.varying}
     for axis, command in SUGGESTIONS:
         if axis not in varied:

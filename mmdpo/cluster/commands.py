@@ -9,9 +9,10 @@ from pathlib import Path
 
 from mmdpo.cluster import slurm
 from mmdpo.cluster.submission import PREPARE, submissions
-from mmdpo.cluster.view import Seen, look
+from mmdpo.cluster.view import look
 from mmdpo.errors import UserError
 from mmdpo.progress import say
+from mmdpo.sweep.status import read_status
 
 LISTED = 8  # points in a message
 
@@ -30,24 +31,33 @@ def retry(study: Path, overrides: Sequence[str]) -> int:
 def cancel(study: Path, pieces: Sequence[str]) -> int:
     """End a study's jobs, or those of the points whose names have one of the pieces; returns how many."""
     slurm.require()
-    chosen = [one for one in _chosen(look(study), pieces) if one.live]
-    whole = {f"{one.job}".partition("_")[0] for one in chosen}
-    if not pieces:
-        parts = [part for submission in submissions(study) for part in submission.parts if part.job]
-        whole |= {part.job for part in parts if part.kind == PREPARE and part.job}
-        slurm.cancel(sorted(whole))
-    else:
-        slurm.cancel([one.job for one in chosen if one.job])
+    found = submissions(study)
+    if not found:
+        raise UserError(f"{study} has no jobs on SLURM; Ctrl-C in its terminal ends what runs elsewhere")
+    seen = look(study)
+    names = _chosen([*seen], pieces) if pieces else [*seen]
+    chosen = [seen[name] for name in names if seen[name].live]
+    jobs = {one.job for one in chosen}
+    if not pieces:  # whole arrays, and what they wait for
+        prepared = {part.job for submission in found for part in submission.parts if part.kind == PREPARE}
+        jobs = {job and job.partition("_")[0] for job in jobs} | prepared
+    slurm.cancel(sorted(job for job in jobs if job))
     return len(chosen)
 
 
 def logs(study: Path, piece: str | None, rank: int | None, follow: bool) -> None:
     """Print the log of a point's last attempt; without a piece of its name, of what failed last or runs."""
-    seen = look(study)
-    home = _chosen(seen, [piece])[0].folder if piece else _interesting(study, seen)
+    homes = {file.parent.name: file.parent for file in study.glob("*/status.json")}
+    states = {name: str(read_status(home).state) for name, home in homes.items()}
+    for name, one in look(study).items():  # SLURM knows better
+        homes[name], states[name] = one.folder, one.state
+    home = homes[_chosen([*homes], [piece])[0]] if piece else _interesting(study, homes, states)
     files = last_logs(home, rank)
     if not files:
-        raise UserError(f"{home.name} has no log yet; its job has not started. {_of_jobs(study)}")
+        raise UserError(
+            f"{home.name} has no log: its job has not started, or it ran in a terminal. What SLURM printed "
+            f"for jobs lies in {study}/jobs/*/*.log"
+        )
     for file in files:
         say(f"== {file}")
         print(file.read_text(encoding="utf-8", errors="replace"), end="", flush=True)
@@ -79,12 +89,12 @@ def _follow(file: Path) -> None:
             print()
 
 
-def _interesting(study: Path, seen: dict[str, Seen]) -> Path:
+def _interesting(study: Path, homes: dict[str, Path], states: dict[str, str]) -> Path:
     """What the user most likely asks for: the last failure, else what runs, else the preparation."""
     for state in ("failed", "running"):
-        found = [one for one in seen.values() if one.state == state and last_logs(one.folder)]
+        found = [home for name, home in homes.items() if states[name] == state and last_logs(home)]
         if found:
-            return max(found, key=lambda one: (one.folder / "status.json").stat().st_mtime).folder
+            return max(found, key=lambda home: (home / "status.json").stat().st_mtime)
     prepared = [submission.folder / PREPARE for submission in submissions(study)]
     found_logs = [home for home in prepared if last_logs(home)]
     if found_logs:
@@ -92,16 +102,10 @@ def _interesting(study: Path, seen: dict[str, Seen]) -> Path:
     raise UserError(f"no point of {study} has failed or runs: name one, python -m mmdpo logs STUDY POINT")
 
 
-def _of_jobs(study: Path) -> str:
-    return f"What SLURM printed for its jobs lies in {study}/jobs/*/*.log"
-
-
-def _chosen(seen: dict[str, Seen], pieces: Sequence[str]) -> list[Seen]:
-    """The tasks whose names have one of the pieces, all without pieces. Raises UserError for none."""
-    if not pieces:
-        return list(seen.values())
-    found = [one for name, one in seen.items() if any(piece in name for piece in pieces)]
+def _chosen(names: Sequence[str], pieces: Sequence[str]) -> list[str]:
+    """The names that have one of the pieces. Raises UserError for none."""
+    found = [name for name in names if any(piece in name for piece in pieces)]
     if not found:
-        names = ", ".join(list(seen)[:LISTED]) or "none"
-        raise UserError(f"no submitted point has {' or '.join(pieces)!r} in its name; there are {names}")
+        known = ", ".join(names[:LISTED]) or "none"
+        raise UserError(f"no point has {' or '.join(map(repr, pieces))} in its name; there are {known}")
     return found

@@ -92,18 +92,32 @@ def supervise(submission: Submission, part: Part, index: int, home: Path, job: s
     say(f"{home.name}: exit code {code}, {after.state.value}{f': {after.error}' if after.error else ''}")
     if code == BUSY:
         return 1  # its status is the other run's
-    if after.state is State.failed:
+    begun = after.attempts > before.attempts
+    if begun and after.state is State.failed:
         return 1
     if after.state is State.done or (code == 0 and after.state is not State.running):
         return 0
-    if code == 1:
-        status.finish(home, f"a process failed before it could say why: {tail(log)}")
-        return 1
-    if after.state is not State.interrupted:  # else it has saved, and was ended on its way out
+    if (
+        not begun or after.state is not State.interrupted
+    ):  # the processes could not say themselves what it was
         if not is_current(job):
-            return 1  # the next run of the job asks SLURM what ended this one
-        status.interrupt(home, "out_of_memory" if OUT_OF_MEMORY.search(tail(log, 50)) else "killed")
+            return 1  # the next run of the job asks SLURM
+        if not begun:
+            status.start(home)
+        if 0 < code < 128 and code != INTERRUPTED:
+            status.finish(home, f"a process failed before it could say why: {tail(log)}")
+            return 1
+        status.interrupt(home, cause_of(code, log, job))
     return again(home, job, limits)
+
+
+def cause_of(code: int, log: Path, job: str) -> str:
+    """What ended processes that could not say so; `code` is the highest of theirs."""
+    if OUT_OF_MEMORY.search(tail(log, 50)):
+        return "out_of_memory"
+    if preempted(job):
+        return "preempted"
+    return "time_limit" if code in (INTERRUPTED, 128 + signal.SIGUSR2) else "killed"
 
 
 def srun(submission: Submission, part: Part, index: int, log: Path) -> int:
@@ -122,9 +136,8 @@ def srun(submission: Submission, part: Part, index: int, log: Path) -> int:
 
 def again(home: Path, job: str, limits: dict[str, int]) -> int:
     """Go back into the queue after an interruption, or fail where it has been often enough."""
-    shown = slurm.shown(job)
     cause = status.read_status(home).interruptions[-1]["cause"]
-    if cause == "terminated" and shown.get("PreemptTime", "None") not in ("None", "Unknown"):
+    if cause == "terminated" and preempted(job):
         cause = "preempted"
         status.relabel(home, cause)
     if reason := too_often(home, job, limits):
@@ -144,6 +157,13 @@ def again(home: Path, job: str, limits: dict[str, int]) -> int:
         return 1
     time.sleep(REQUEUE_SECONDS)
     return 1
+
+
+def preempted(job: str) -> bool:
+    """Whether SLURM wants the node of the job's present run for another job."""
+    shown = slurm.shown(job)
+    since = shown.get("PreemptTime", "None")
+    return since[:1].isdigit() and since >= shown.get("StartTime", "")
 
 
 def is_current(job: str) -> bool:

@@ -92,7 +92,10 @@ def parameters(
             "chdir": submission.cwd,
             "output": str(submission.folder.absolute() / f"{log}.log"),
             **({"kill-on-invalid-dep": "yes"} if dependency else {}),
-            **{key.replace("_", "-"): value for key, value in cluster.sbatch.items()},
+            **{
+                key.replace("_", "-"): value.lower() == "true" or value
+                for key, value in cluster.sbatch.items()
+            },
         },
     }
 

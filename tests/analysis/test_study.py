@@ -37,6 +37,6 @@ def test_the_suggestion_is_what_no_study_beside_has_varied(tmp_path: Path):
 def test_failures_and_unfinished_points_come_first(tmp_path: Path):
     folder = make_study(tmp_path / "nano", [{"beta": 0.1}], n=2)
     make_point(folder, {"beta": 0.2}, state="planned")
-    assert "1 not finished" in suggestion(read_study(folder))
+    assert suggestion(read_study(folder)) == f"python -m mmdpo status {folder}  (1 not finished)"
     make_point(folder, {"beta": 0.3}, state="failed", error="x")
     assert "retries what failed" in suggestion(read_study(folder))

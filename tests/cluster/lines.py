@@ -23,7 +23,7 @@ SMALL = (
     "bench.items=4",
     "bench.benchmarks=[text]",
 )
-LONG = (*SMALL, "train.epochs=80", "train.save_steps=1000", "beta=0.1", "stage=train")
+LONG = (*SMALL, "train.epochs=40", "train.save_steps=1000", "beta=0.1", "stage=train")
 """A training that lasts long enough to be disturbed, and saves only when it is told to."""
 
 

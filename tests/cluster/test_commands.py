@@ -94,10 +94,10 @@ def test_logs_of_a_preparation_where_nothing_else_has_any(tmp_path, world, capsy
     [
         (
             ["logs", "seed2"],
-            "has no log yet; its job has not started. What SLURM printed for its jobs lies in",
+            "has no log: its job has not started, or it ran in a terminal. What SLURM printed for",
         ),
-        (["logs", "seed7"], "no submitted point has 'seed7' in its name; there are dpo-"),
-        (["cancel", "seed7"], "no submitted point has 'seed7' in its name"),
+        (["logs", "seed7"], "no point has 'seed7' in its name; there are dpo-"),
+        (["cancel", "seed7"], "no point has 'seed7' in its name"),
         (["retry", "seed0"], "seed0: only settings of the cluster can change here, as in cluster.memory=64G"),
     ],
 )
@@ -168,6 +168,20 @@ def test_without_a_name_the_newest_study_is_meant(tmp_path, world, capsys, monke
     assert "outputs/s: 2 cancelled" in capsys.readouterr().out
     logs(newest.folder / PREPARE, 1, 1)
     assert main(["logs"]) == 0
+
+
+def test_a_study_of_one_machine_has_logs_and_no_jobs(tmp_path, world, capsys):
+    for name, error in (("dpo-seed0", None), ("dpo-seed1", "the loss is nan")):
+        home = tmp_path / "s" / name
+        status.start(home)
+        logs(home, 1, 1)
+        status.finish(home, error)
+    assert main(["logs", str(tmp_path / "s")]) == 0
+    assert "dpo-seed1/logs/attempt-1-rank-0.log" in capsys.readouterr().out.replace("\n", "")
+    assert main(["logs", str(tmp_path / "s"), "seed0"]) == 0
+    for command, words in (("cancel", "Ctrl-C"), ("retry", "type its launch line again")):
+        assert main([command, str(tmp_path / "s")]) == 2
+        assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["retry", "cancel"])

@@ -63,14 +63,14 @@ def submission(tmp_path) -> Submission:
     return submitted(tmp_path / "s", count=1)
 
 
-def run(submission: Submission, monkeypatch, *ends) -> list[int]:
-    """The exit codes of the job's runs, of which each ends as it is told."""
+def run(submission: Submission, monkeypatch, *ends, begin=status.start) -> list[int]:
+    """The exit codes of the job's runs, of which each begins and ends as it is told."""
     (task,) = submission.tasks()
     home = submission.folder_of(task)
     left = iter(ends)
 
     def srun(submission, part, index, log):
-        status.start(home)
+        begin(home)
         return next(left)(home, log)
 
     monkeypatch.setattr(job, "srun", srun)
@@ -170,6 +170,45 @@ def test_processes_that_vanished_with_exit_code_0_were_killed(submission, world,
     """srun says so where a node has failed."""
     assert run(submission, monkeypatch, lambda home, log: 0, done) == [1, 0]
     assert [entry["cause"] for entry in of(submission).interruptions] == ["killed"]
+    assert world.requeued == [JOB]
+
+
+NEVER_BEGAN = {"begin": lambda home: None}
+
+
+@pytest.mark.parametrize("code", [1, 2, 127])
+def test_processes_that_never_began_have_failed_with_their_last_words(code, submission, world, monkeypatch):
+    """No python on the node, say; what an earlier attempt left in the folder is not theirs."""
+    (task,) = submission.tasks()
+    status.finish(submission.folder_of(task), "the loss is nan")
+
+    def end(home, log):
+        died(home, log)
+        return code
+
+    assert run(submission, monkeypatch, end, **NEVER_BEGAN) == [1]
+    seen = of(submission)
+    assert (seen.attempts, seen.job_id) == (1, JOB)
+    assert seen.error == "a process failed before it could say why: ImportError: libcudart.so"
+    assert world.requeued == []
+
+
+@pytest.mark.parametrize(
+    ("code", "shown", "cause"),
+    [
+        (128 + signal.SIGTERM, {"PreemptTime": "2026-01-01T12:00:00"}, "preempted"),
+        (128 + signal.SIGTERM, {"PreemptTime": "2026-01-01", "StartTime": "2026-01-02"}, "killed"),
+        (128 + signal.SIGTERM, {}, "killed"),  # by srun, after another process was
+        (128 + signal.SIGUSR2, {}, "time_limit"),
+        (INTERRUPTED, {}, "time_limit"),
+        (128 + signal.SIGSEGV, {}, "killed"),
+    ],
+)
+def test_processes_that_were_ended_while_they_loaded(code, shown, cause, submission, world, monkeypatch):
+    world.shown |= shown
+    assert run(submission, monkeypatch, lambda home, log: code, **NEVER_BEGAN) == [1]
+    (entry,) = of(submission).interruptions
+    assert (entry["attempt"], entry["cause"], entry["job_id"]) == (1, cause, JOB)
     assert world.requeued == [JOB]
 
 

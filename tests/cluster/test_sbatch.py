@@ -108,6 +108,7 @@ def test_several_nodes_a_point(tmp_path):
         ("cluster.mail_user=me@here.org", "mail-user=me@here.org"),
         ("+cluster.sbatch.reservation=paper", "reservation=paper"),
         ("+cluster.sbatch.cpu_freq=high", "cpu-freq=high"),
+        ("+cluster.sbatch.exclusive=user", "exclusive=user"),
         ("cluster.parallel=1", "array=0-1%1"),
     ],
 )
@@ -116,6 +117,11 @@ def test_a_setting_is_a_line(override, line, tmp_path):
     (text,) = scripts(tmp_path / "s", override)
     assert asked(text)[key] == value
     assert asked(scripts(tmp_path / "t")[0]).get(key) != value
+
+
+def test_an_option_without_a_value_is_one_that_is_true(tmp_path):
+    (text,) = scripts(tmp_path / "s", "+cluster.sbatch.exclusive=true")
+    assert "#SBATCH --exclusive\n" in text
 
 
 def test_gres_takes_the_place_of_the_number_of_gpus(tmp_path):
