@@ -111,14 +111,15 @@ def submit(
         found = reconcile(study)
         if code is None:
             check_unchanged(found, configs)
-        planned = plan(study, tasks, view(found, known_jobs(found)))
+        planned = plan(study, tasks, view(found, slurm.patiently(known_jobs)(found)))
         say(planned.line())
         if not planned.missing:
             return planned
         say(hours(planned, cluster))
         shared = shared_tasks(planned.missing, found)
         code = code or snapshot(study / JOBS)
-        submission = new_submission(study, cluster, configs, code, len(planned.missing), bool(shared))
+        count, largest = len(planned.missing), slurm.largest_array()
+        submission = new_submission(study, cluster, configs, code, count, bool(shared), largest)
         submission.write_tasks(TASKS, planned.missing)
         submission.write_tasks(PREPARE, shared)
         submission.save()
@@ -130,25 +131,26 @@ def submit(
 
 def preview(configs: Sequence[Config], stage: Stage) -> None:
     """Say what `launch` would submit, with the text that sbatch would get."""
+    cluster, complaint = configs[0].cluster, slurm.complaint()
+    if not complaint:
+        check_fits(cluster)
     for study, points in _by_study(configs).items():
-        cluster = configs[0].cluster
-        here = slurm.is_here()
-        if here:
-            check_fits(cluster)
-        found = submissions(study) if here else []
-        planned = plan(study, wanted(points, stage), view(found, known_jobs(found) if here else None))
+        found = submissions(study)
+        planned = plan(study, wanted(points, stage), view(found, None if complaint else known_jobs(found)))
         say(planned.line())
         if not planned.missing:
             continue
         say(hours(planned, cluster))
         shared = shared_tasks(planned.missing, found)
-        submission = new_submission(study, cluster, configs, "code-...", len(planned.missing), bool(shared))
+        count = len(planned.missing)
+        largest = count if complaint else slurm.largest_array()
+        submission = new_submission(study, cluster, configs, "code-...", count, bool(shared), largest)
         for text in distinct_scripts(submission, cluster):
             say(text)
-            if here and (words := sbatch.refused(text)):
+            if not complaint and (words := sbatch.refused(text)):
                 say(f"SLURM would not take this now: {words}")
-        if not here:
-            say("there is no sbatch on this machine: SLURM has not checked this")
+        if complaint:
+            say(f"SLURM has not checked this: {complaint}")
 
 
 def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str]:

@@ -85,7 +85,17 @@ patiently = retry(
 """Tries again for two minutes while the controller does not answer; what it wraps may be done twice."""
 
 
-@patiently
+def complaint() -> str:
+    """Why SLURM cannot be asked now; empty where it answers."""
+    if not is_here():
+        return "there is no sbatch on this machine"
+    try:
+        run("sinfo", "--noheader", "--format=%P", timeout=20)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def jobs(user: str, ids: Iterable[str] = ()) -> dict[str, Job]:
     """A user's jobs by id: all that squeue still shows, and those of `ids` that accounting remembers.
 

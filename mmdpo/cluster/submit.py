@@ -116,7 +116,7 @@ def reconcile(study: Path) -> list[Submission]:
     for submission in found:
         parts = [part for part in submission.parts if part.job is None]
         if parts:
-            jobs = slurm.jobs(submission.user)
+            jobs = slurm.patiently(slurm.jobs)(submission.user)
             for part in parts:
                 part.job = unnoted(submission, part, jobs)
             submission.save()
@@ -185,10 +185,15 @@ def _shared(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def new_submission(
-    study: Path, cluster: ClusterConfig, configs: Sequence[Config], code: str, tasks: int, prepare: bool
+    study: Path,
+    cluster: ClusterConfig,
+    configs: Sequence[Config],
+    code: str,
+    tasks: int,
+    prepare: bool,
+    largest: int,
 ) -> Submission:
-    """A submission of so many tasks, not on disk yet."""
-    largest = slurm.largest_array() if slurm.is_here() else tasks
+    """A submission of so many tasks, in arrays of at most `largest`, not on disk yet."""
     return Submission(
         new_folder(study),
         code=code,

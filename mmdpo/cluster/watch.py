@@ -58,16 +58,19 @@ def watch(study: Path, names: Sequence[str]) -> dict[str, Seen] | None:
 
     console, progress = Console(highlight=False), Progress()
     found = submissions(study)
-    asked, jobs = -SLURM_SECONDS, None
+    asked, silent, jobs = -SLURM_SECONDS, False, None
     before: dict[str, str] = {}
     try:
         with Live(console=console, auto_refresh=False, transient=True) as live:
             while True:
                 if time.monotonic() - asked >= SLURM_SECONDS:
+                    asked = time.monotonic()
                     try:
-                        jobs, asked = known_jobs(found), time.monotonic()
+                        jobs, silent = known_jobs(found), False
                     except slurm.Unreachable as error:
-                        console.print(f"SLURM does not answer: {error}; trying again", markup=False)
+                        if not silent:
+                            console.print(f"SLURM does not answer: {error}; trying again", markup=False)
+                        silent = True
                 seen = {name: one for name, one in view(found, jobs).items() if name in set(names)}
                 if console.is_terminal:
                     shown = max(LINES, (console.height - 6) // LINES)

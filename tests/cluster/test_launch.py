@@ -149,5 +149,17 @@ def test_a_dry_run_shows_the_scripts_also_where_there_is_no_slurm(tmp_path, monk
     printed = capsys.readouterr().out
     assert "4 points: 0 done, 0 on their way, 4 to submit" in printed
     assert printed.count("#SBATCH --partition=a100") == 2
-    assert "there is no sbatch on this machine: SLURM has not checked this" in printed
+    assert "SLURM has not checked this: there is no sbatch on this machine" in printed
     assert not (tmp_path / "s").exists()
+
+
+def test_a_dry_run_waits_for_no_controller_that_does_not_answer(tmp_path, monkeypatch, capsys):
+    for name in ("sbatch", "sinfo"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    launch.preview(seeds(tmp_path / "s", 1), Stage.train)
+    printed = capsys.readouterr().out
+    assert "#SBATCH --array=0-0%1" in printed
+    assert "SLURM has not checked this: Unable to contact slurm controller" in printed

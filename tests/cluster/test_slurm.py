@@ -77,7 +77,7 @@ def test_a_cluster_without_accounting_has_its_queue(answers):
 def test_a_controller_that_is_away_for_a_while_is_asked_again(answers, monkeypatch):
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: answers.update(squeue=SQUEUE))
     answers["squeue"] = slurm.Unreachable("Unable to contact slurm controller")
-    assert "8_0" in slurm.jobs("me")
+    assert "8_0" in slurm.patiently(slurm.jobs)("me")
     assert len(answers["asked"]) == 2
 
 

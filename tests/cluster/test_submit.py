@@ -39,7 +39,6 @@ def sent(monkeypatch):
 
     monkeypatch.setattr(sbatch, "submit", take)
     monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
-    monkeypatch.setattr(slurm, "largest_array", lambda: 2)
     monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): {})
     return texts
 
@@ -116,7 +115,7 @@ def test_what_an_earlier_submission_has_made_is_not_made_again(tmp_path):
 
 def new(study, count, prepare=True):
     one = config(study)
-    submission = new_submission(study, one.cluster, [one], "code-0", count, prepare)
+    submission = new_submission(study, one.cluster, [one], "code-0", count, prepare, largest=2)
     submission.write_tasks(TASKS, tasks_of(one, range(count)))
     submission.save()
     return submission, one.cluster
