@@ -111,11 +111,11 @@ def lay_out(
         return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in joined], dtype=torch.long)
 
     input_ids = padded([item.tokens for item in items], pad_token)
-    starts = {}
+    starts, within = {}, {}  # of each item: its first position among all R T, its number in its row
     for number, row in enumerate(rows):
         start = number * input_ids.shape[1]
-        for place in row:
-            starts[place] = start
+        for turn, place in enumerate(row):
+            starts[place], within[place] = start, turn
             start += len(items[place].tokens)
     width = max(len(answer) for group in answers for answer in group)
     scored: list[int] = []
@@ -127,8 +127,6 @@ def lay_out(
             scored += [starts[place] + position for position in positions]
             labels += tokens
             places += range(answer, answer + len(tokens))
-    names = sorted({name for prompt in prompts for name in prompt.extras})
-    within = {place: number for row in rows for number, place in enumerate(row)}
     return Layout(
         input_ids=input_ids,
         segments=padded([item.segments for item in items], PADDING),
@@ -145,7 +143,7 @@ def lay_out(
                 ],
                 0,
             )
-            for name in names
+            for name in sorted({name for prompt in prompts for name in prompt.extras})
         },
         order=[owners[place] for row in rows for place in row if place < len(owners)][:count],
     )
@@ -162,8 +160,7 @@ def visible(segments: torch.Tensor, owners: torch.Tensor, prefix: int) -> torch.
     places = torch.arange(segments.shape[1], device=segments.device)
     own = ((key == PROMPT) | (key == query)) & (places[prefix:, None] >= places[None, :])
     own &= owners[:, prefix:, None] == owners[:, None, :]
-    own |= places[prefix:, None] == places[None, :]  # a row that sees nothing, padding, would be NaN
-    return own[:, None]
+    return own[:, None]  # padding sees padding: a row that sees nothing would be NaN
 
 
 def _item(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Item:
