@@ -61,6 +61,7 @@ def test_the_files_word_on_a_failure_comes_before_slurms():
 
 def test_an_earlier_jobs_failure_is_not_this_jobs():
     assert told(Job(ID, "RUNNING", node="n2"), status=EARLIER) == ("running", "n2")
+    assert told(Job(ID, "NODE_FAIL", node="n2"), status=EARLIER) == ("failed", "its node failed (n2)")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +152,8 @@ def test_a_job_of_an_earlier_submission_that_still_runs_is_not_hidden(tmp_path):
     assert (one.job, one.live) == ("8_0", True)
 
 
-def test_a_failed_preparation_is_the_reason_of_what_it_cancelled(tmp_path):
+def test_a_failed_preparation_is_the_reason_of_what_it_cancelled(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
     submission = submitted(tmp_path / "s", prepare="7")
     status.start(submission.folder / PREPARE)
     status.finish(submission.folder / PREPARE, "data.path: row 7 has no answer")
