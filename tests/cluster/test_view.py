@@ -57,6 +57,8 @@ def test_the_files_word_on_a_failure_comes_before_slurms():
     own = Status(State.failed, job_id=ID, error="the loss is nan")
     for state in ("FAILED", "COMPLETING", "CANCELLED"):
         assert told(Job(ID, state), status=own) == ("failed", "the loss is nan")
+    local = Status(State.failed, error="the loss is nan")  # by cluster=local, after the job
+    assert told(Job(ID, "CANCELLED"), status=local) == ("failed", "the loss is nan")
 
 
 def test_an_earlier_jobs_failure_is_not_this_jobs():
