@@ -78,7 +78,8 @@ def merged(
     job = jobs.get(job_id) if jobs is not None and job_id is not None else None
     if job is not None and job.live:
         return _of_live(status, job)
-    if status.state is State.failed:
+    earlier = job is not None and status.job_id not in (None, job.id)
+    if status.state is State.failed and not earlier:
         return "failed", status.error or ""
     if job is not None and job.state != "COMPLETED":
         return "cancelled" if job.state == "CANCELLED" else "failed", _why(job, log)

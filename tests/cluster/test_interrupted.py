@@ -113,6 +113,7 @@ def test_a_point_that_is_killed_again_and_again_fails_and_says_so(lines: Lines):
     lines.wait_for_attempt(3)
 
 
+@pytest.mark.timeout(900)  # four processes' work, on as few cores as there are
 def test_two_processes_with_zero_3_save_at_a_time_limit_and_go_on(lines: Lines, tmp_path: Path):
     """SLURM's own time limit: its warning, and a job that has left before the limit itself."""
     line = (*SMALL, "cluster=slurm_zero3", "cluster.gpus=0", "cluster.tasks=2", "beta=0.1", "stage=train")
@@ -124,12 +125,12 @@ def test_two_processes_with_zero_3_save_at_a_time_limit_and_go_on(lines: Lines, 
     assert lines.status()["interruptions"][0]["cause"] == "time_limit"
     lines.cluster.run("scontrol", "update", f"JobId={lines.status()['job_id']}", "TimeLimit=60")
     stopped_at = len(lines.losses())
-    assert set(lines.wait_for_end().values()) == {"COMPLETED"}
+    assert set(lines.wait_for_end(600).values()) == {"COMPLETED"}
     (point,) = lines.points()
     logs = sorted(file.name for file in (point / "logs").iterdir())
     assert logs == [f"attempt-{attempt}-rank-{rank}.log" for attempt in (1, 2) for rank in (0, 1)]
     calm = Lines(lines.cluster, tmp_path / "calm")
     calm.launch(*line)
-    assert set(calm.wait_for_end().values()) == {"COMPLETED"}
+    assert set(calm.wait_for_end(600).values()) == {"COMPLETED"}
     assert FAR <= stopped_at < len(calm.losses())
     assert lines.losses() == pytest.approx(calm.losses(), abs=1e-6)

@@ -172,7 +172,7 @@ def test_without_accounting_a_killed_job_is_seen_to_have_ended(
 ):
     lines = Lines(slurm_without_accounting, tmp_path)
     process = lines.launching(*MEASURED, "bench.seed=0,1", "bench.items=240", "cluster.parallel=1")
-    lines.cluster.wait_for(lines.points, 90, "a point that runs")
+    lines.wait_for_attempt(1)
     lines.cluster.run("scancel", lines.status()["job_id"])
     said, _ = process.communicate(timeout=200)
     assert process.returncode != 0

@@ -57,10 +57,13 @@ def test_the_files_word_on_a_failure_comes_before_slurms():
     own = Status(State.failed, job_id=ID, error="the loss is nan")
     for state in ("FAILED", "COMPLETING", "CANCELLED"):
         assert told(Job(ID, state), status=own) == ("failed", "the loss is nan")
+    local = Status(State.failed, error="the loss is nan")  # by cluster=local, after the job
+    assert told(Job(ID, "CANCELLED"), status=local) == ("failed", "the loss is nan")
 
 
 def test_an_earlier_jobs_failure_is_not_this_jobs():
     assert told(Job(ID, "RUNNING", node="n2"), status=EARLIER) == ("running", "n2")
+    assert told(Job(ID, "NODE_FAIL", node="n2"), status=EARLIER) == ("failed", "its node failed (n2)")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +154,8 @@ def test_a_job_of_an_earlier_submission_that_still_runs_is_not_hidden(tmp_path):
     assert (one.job, one.live) == ("8_0", True)
 
 
-def test_a_failed_preparation_is_the_reason_of_what_it_cancelled(tmp_path):
+def test_a_failed_preparation_is_the_reason_of_what_it_cancelled(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
     submission = submitted(tmp_path / "s", prepare="7")
     status.start(submission.folder / PREPARE)
     status.finish(submission.folder / PREPARE, "data.path: row 7 has no answer")

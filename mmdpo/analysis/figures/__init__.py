@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from mmdpo.analysis.figures import data
 from mmdpo.analysis.points import Study
+from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ANALYSIS = Path(__file__).parent.parent
+DRAWN = ".drawn.json"  # beside the pictures: what they were drawn from
 CAPTIONS = {
     "data_scaling": "Text score against the share of the preference pairs; 0 % is the base.",
     "scores": "Scores of every point.",
@@ -21,12 +24,36 @@ CAPTIONS = {
 def draw(study: Study, folder: Path) -> list[Path]:
     """Draw the study's pictures as PNG and PDF into `folder`; returns the PNGs, the main one first.
 
-    A study without any score or logged step yields no picture.
+    A study without any score or logged step yields no picture. Where neither it nor the code that draws has
+    changed since, the pictures stay: drawing takes longer than all else that a repeated line does.
     """
+    key = _key(study)
+    if (drawn := _drawn(folder, key)) is not None:
+        return drawn
     from mmdpo.analysis.figures import style
 
     with style.applied():
-        return [style.save(figure, folder / f"{name}.png") for name, figure in figures(study).items()]
+        found = [style.save(figure, folder / f"{name}.png") for name, figure in figures(study).items()]
+    if found:
+        write_json(folder / DRAWN, {"key": key, "pictures": [path.name for path in found]})
+    return found
+
+
+def _key(study: Study) -> str:
+    """Of all that the pictures depend on."""
+    code = {str(file): file_fingerprint(file) for file in sorted(ANALYSIS.rglob("*.py"))}
+    return fingerprint([repr(study), repr(data.training(study)), code])
+
+
+def _drawn(folder: Path, key: str) -> list[Path] | None:
+    """The pictures that were drawn with this key, where all of them are there still."""
+    try:
+        note = read_json(folder / DRAWN)
+        found = [folder / name for name in note["pictures"]] if note["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    complete = found and all(path.exists() and path.with_suffix(".pdf").exists() for path in found)
+    return found if complete else None
 
 
 def figures(study: Study) -> dict[str, Figure]:
