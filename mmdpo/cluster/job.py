@@ -97,9 +97,7 @@ def supervise(submission: Submission, part: Part, index: int, home: Path, job: s
         return 1
     if after.state is State.done or (code == 0 and after.state is not State.running):
         return 0
-    if (
-        not begun or after.state is not State.interrupted
-    ):  # the processes could not say themselves what it was
+    if not begun or after.state is not State.interrupted:  # the processes could not say what it was
         if not is_current(job):
             return 1  # the next run of the job asks SLURM
         if not begun:
