@@ -1,5 +1,6 @@
 """What every test stands on: a cache of its own session, no network, no W&B key."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # tests.tiny and tests.studies, from any folder
+# A shell's background jobs ignore Ctrl-C, and so would the programs that the tests start and send it to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.slurm.fixtures"]
 

@@ -144,7 +144,6 @@ def start_and_wait_for_step(line: list[str], out: Path, name: str, step: int) ->
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     line = ["train.epochs=4", "train.save_steps=2", *SMALL]
     name = point_of(compose_config(line)).name
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     process = start_and_wait_for_step(line, tmp_path, name, 2)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
