@@ -106,7 +106,8 @@ def cancel(options: argparse.Namespace) -> int:
 
     study = find_study(options.study)
     count = cancel_jobs(study, options.words)
-    print(f"{study}: {count} cancelled; what is saved stays, and python -m mmdpo retry goes on from there")
+    print(f"{study}: {count} cancelled; what is saved stays")
+    print(f"next: python -m mmdpo retry {study} goes on from there")
     return 0
 
 
