@@ -3,6 +3,7 @@
 python launch.py -m method=dpo beta=0.1,0.2,0.3
 """
 
+import gc
 import os
 import sys
 
@@ -12,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded
 import hydra
 from omegaconf import DictConfig
 
-from mmdpo.compose import register
+gc.disable()  # until mmdpo.sweep.hydra_entry: there is no garbage yet, and looking for it takes time
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
@@ -24,7 +25,6 @@ def main(config: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
-    register()
     try:
         main()
     except KeyboardInterrupt:

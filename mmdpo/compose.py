@@ -1,7 +1,4 @@
-"""Hydra's half of the configuration: registers the schema and the studies, and types what was composed.
-
-The checks are imported where they are made: `launch.py --cfg job` makes none.
-"""
+"""Hydra's half of the configuration: composes it and types what was composed."""
 
 from __future__ import annotations
 
@@ -10,21 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmdpo.config import CONF, SWEEPS, Config, DataConfig
+from mmdpo.config import CONF, Config, DataConfig
 from mmdpo.errors import UserError
-
-
-def register() -> None:
-    """Make the schema, and each file of sweeps/ as `sweep=NAME`, known to Hydra."""
-    store = ConfigStore.instance()
-    store.store("schema", node=Config)
-    for study in sorted(SWEEPS.glob("*.yaml")):
-        store.store(study.stem, node=OmegaConf.load(study), group="sweep", package="_global_")
 
 
 def typed(config: DictConfig) -> Config:
@@ -92,6 +80,5 @@ def compose_data(overrides: Sequence[str] = ()) -> tuple[DataConfig, str]:
 
 
 def _composed(overrides: Sequence[str]) -> DictConfig:
-    register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=list(overrides))

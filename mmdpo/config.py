@@ -4,8 +4,6 @@ Numbers that a run depends on live here or in the YAML, with unit and source. Th
 neither torch nor anything that does: it is on the path of `launch.py --cfg job`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -25,6 +26,7 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
     `configs` may raise UserError where one is wrong. `searching`: the sweeper chooses further points by
     these scores.
     """
+    gc.enable()  # launch.py put it off
     try:
         outcomes = _do([*configs], searching)
     except Stopped as stop:

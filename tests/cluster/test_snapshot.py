@@ -18,7 +18,7 @@ def test_jobs_run_the_copy_and_not_the_checkout(tmp_path):
     edited = copy / "mmdpo" / "errors.py"
     edited.write_text(edited.read_text() + "\nMARK = 'of the copy'\n")
     code = (
-        "import mmdpo.errors, mmdpo.config, hydra_plugins.mmdpo_launcher.launcher as launcher\n"
+        "import mmdpo.errors, mmdpo.config, hydra_plugins.mmdpo.launcher as launcher\n"
         "print(mmdpo.errors.MARK, mmdpo.config.CONF, launcher.__file__, sep='\\n')"
     )
     done = subprocess.run(
@@ -32,7 +32,7 @@ def test_jobs_run_the_copy_and_not_the_checkout(tmp_path):
     assert done.stdout.splitlines() == [
         "of the copy",
         str(copy / "conf"),
-        str(copy / "hydra_plugins" / "mmdpo_launcher" / "launcher.py"),
+        str(copy / "hydra_plugins" / "mmdpo" / "launcher.py"),
     ]
 
 

@@ -6,7 +6,7 @@ from hydra.errors import HydraException
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mmdpo.compose import register, typed
+from mmdpo.compose import typed
 from mmdpo.config import CONF
 from mmdpo.errors import UserError
 from mmdpo.sweep.composing import REFERENCE, compose_points
@@ -36,10 +36,14 @@ OTHERS = [
 ]
 
 
+def key(override):
+    return override.lstrip("~+").partition("=")[0]
+
+
 @st.composite
 def sweeps(draw):
     """Points of one line: the same axes with other values, and the same other overrides."""
-    others = draw(st.lists(st.sampled_from(OTHERS), max_size=2, unique=True))
+    others = draw(st.lists(st.sampled_from(OTHERS), max_size=2, unique_by=key))  # no key is taken away twice
     axes = draw(st.lists(st.sampled_from(list(VALUES)), max_size=3, unique=True))
     place = draw(st.integers(0, len(axes)))
     points = []
@@ -51,7 +55,6 @@ def sweeps(draw):
 
 @pytest.fixture(autouse=True, scope="module")
 def _hydra():
-    register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 

@@ -32,6 +32,6 @@ class MmdpoSweeper(BasicSweeper):
         """Left to the launcher."""
 
 
-TARGET = "hydra_plugins.mmdpo_launcher.sweeper.MmdpoSweeper"
+TARGET = "hydra_plugins.mmdpo.sweeper.MmdpoSweeper"
 NODE = BasicSweeperConf(_target_=TARGET)
 ConfigStore.instance().store("mmdpo", NODE, group="hydra/sweeper", provider="mmdpo")

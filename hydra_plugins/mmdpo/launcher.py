@@ -38,5 +38,5 @@ class MmdpoLauncher(Launcher):
         return config
 
 
-TARGET = {"_target_": "hydra_plugins.mmdpo_launcher.launcher.MmdpoLauncher"}
+TARGET = {"_target_": "hydra_plugins.mmdpo.launcher.MmdpoLauncher"}
 ConfigStore.instance().store("mmdpo", TARGET, group="hydra/launcher", provider="mmdpo")

@@ -1,1 +1,0 @@
-"""Hydra looks for plugins in this namespace only; the launcher itself lies in `launcher.py`."""
