@@ -23,7 +23,8 @@ def merged(model: ModelConfig, adapter: Path) -> PreTrainedModel:
     with quiet():
         from peft import PeftModel
 
-        adapted = PeftModel.from_pretrained(load_model(model.path, model.dtype), str(adapter))
+        base = load_model(model.path, model.dtype, own_weights=True)
+        adapted = PeftModel.from_pretrained(base, str(adapter))
         result: PreTrainedModel = adapted.merge_and_unload()
     return result.eval()
 

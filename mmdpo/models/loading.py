@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.config import DTYPES, ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.models.keeping import keeps, kept
 from mmdpo.models.paths import resolve_path, template, templates
 from mmdpo.models.quiet import quiet
 from mmdpo.store import cache_root
@@ -91,21 +92,28 @@ def _padding_to_square(images: Any, path: str) -> Any:
     return LlavaImageProcessorPil(**{**settings, "do_pad": True})
 
 
-def load_model(path: str, dtype: str) -> PreTrainedModel:
+def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedModel:
     """The vision-language model, in evaluation mode, on the CPU.
 
-    Only safetensors are read, and no code that lies beside the weights is run.
+    Only safetensors are read, and no code that lies beside the weights is run. Whoever changes weights,
+    and does not only train an adapter beside them, asks for `own_weights` (mmdpo/models/keeping.py).
     """
-    folder, kind = resolve_path(path), torch_dtype(dtype)
+    kind = torch_dtype(dtype)
+    try:
+        if not keeps():
+            return _load(path, kind)
+        return kept(f"{weights_fingerprint(path)} {kind}", lambda: _load(path, kind), own_weights)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model.path={path}: no model can be loaded from there. {error}") from error
+
+
+def _load(path: str, kind: torch.dtype) -> PreTrainedModel:
     with quiet():
         from transformers import AutoModelForImageTextToText
 
-        try:
-            model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
-                folder, dtype=kind, attn_implementation="sdpa", use_safetensors=True
-            )
-        except (OSError, ValueError) as error:
-            raise UserError(f"model.path={path}: no model can be loaded from there. {error}") from error
+        model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
+            resolve_path(path), dtype=kind, attn_implementation="sdpa", use_safetensors=True
+        )
     return model.eval()
 
 

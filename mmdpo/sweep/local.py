@@ -10,7 +10,7 @@ import itertools
 import os
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from mmdpo.config import Config, Runner, Stage
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import written_aside
+from mmdpo.models.keeping import keeping_model
 from mmdpo.progress import say
 from mmdpo.stopping import Interrupted
 from mmdpo.sweep import status
@@ -84,10 +85,11 @@ def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
 
         return run_parallel(points, stage)
     errors = {}
-    for number, p in enumerate(points, 1):
-        say(f"[{number}/{len(points)}] {p.name}")
-        if error := run_point(p, stage):
-            errors[p.folder] = error
+    with keeping_model() if world_size() == 1 else nullcontext():
+        for number, p in enumerate(points, 1):
+            say(f"[{number}/{len(points)}] {p.name}")
+            if error := run_point(p, stage):
+                errors[p.folder] = error
     return errors
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 
 from mmdpo.config import ClusterConfig, Stage
 from mmdpo.errors import Stopped, UserError
+from mmdpo.models.keeping import keeping_model
 from mmdpo.progress import say
 from mmdpo.stopping import Interrupted, listen
 from mmdpo.sweep import status
@@ -184,12 +185,10 @@ def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None
         os.environ["OMP_NUM_THREADS"] = str(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     listen()
-    try:
+    with suppress(Interrupted, EOFError), keeping_model():
         while True:
             p, log = pipe.recv()
             pipe.send(_run(p, stage, log))
-    except (Interrupted, EOFError):
-        return
 
 
 def _run(p: Point, stage: Stage, log: Path) -> str | Stopped | None:

@@ -103,8 +103,8 @@ def train(
         # Before the model: ZeRO-3 partitions it while it is loaded.
         settings = (dpo_config if preferences else sft_config)(cfg, checkpoints)
         with deepspeed_ready(cfg.train), out_of_memory_advice(cfg), full_disk_advice(folder):
-            set_seed(cfg.seed)
             model = load_model(cfg.model.path, cfg.model.dtype)
+            set_seed(cfg.seed)  # after it: a model in memory draws no random numbers
             _without_dropout(model)  # LoRA's own is made later, with lora()
             adapter = lora(model, cfg.model)
             trainer: Any = (PreferenceTrainer if preferences else AnswerTrainer)(

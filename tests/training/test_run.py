@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from mmdpo.errors import UserError
+from mmdpo.models.adapter import merged
+from mmdpo.models.keeping import keeping_model
 from mmdpo.models.loading import load_model
 from mmdpo.records import PreferencePair
 from mmdpo.training.reference import Reference, reference
@@ -95,6 +98,36 @@ def test_points_of_one_process_share_their_rows_and_no_numbers(
     run(tiny, tiny_config(tiny.model, train__max_text_tokens=15), tmp_path / "shorter")
     run(tiny._replace(pairs=tiny.pairs[:6]), tiny_config(tiny.model), tmp_path / "fewer")
     assert len(made) == 4
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"model__lora__dropout": 0.1},
+        {"model__train_projector": True},
+        {"train__gradient_checkpointing": True},
+        {"train__prefix_sharing": False},
+    ],
+)
+def test_a_base_in_memory_gives_the_numbers_of_one_from_disk(
+    tiny: Tiny, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    cfg = tiny_config(tiny.model, **settings)
+    run(tiny, cfg, tmp_path / "from disk")
+    asked = torch.arange(5, 15)[None]
+    with keeping_model(), torch.no_grad():
+        untouched = load_model(str(tiny.model), "float32")(input_ids=asked).logits
+        with torch.enable_grad(), pytest.raises(UserError, match="is nan"):
+            run(tiny, tiny_config(tiny.model, lr=1e30, **settings), tmp_path / "diverged")
+        trained = []
+        for name in ("first", "second"):
+            with torch.enable_grad():
+                run(tiny, cfg, tmp_path / name)
+            assert content(tmp_path / name) == content(tmp_path / "from disk")
+            adapted = merged(cfg.model, tmp_path / name / "adapter")
+            trained.append(adapted(input_ids=asked).logits)
+        assert torch.equal(load_model(str(tiny.model), "float32")(input_ids=asked).logits, untouched)
+    assert torch.equal(trained[0], trained[1]) and not torch.equal(trained[0], untouched)
 
 
 def test_workers_prepare_the_same_batches(tiny: Tiny, tmp_path: Path) -> None:
