@@ -36,8 +36,9 @@ def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path
     assert "Traceback" not in done.stderr + done.stdout
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    done = launch("-m", "seed=0", "study=s", "out=pyproject.toml")
+@pytest.mark.parametrize("mode", [["-m"], []])
+def test_a_folder_that_cannot_be_made_is_named(mode):
+    done = launch(*mode, "seed=0", "study=s", "out=pyproject.toml")
     assert done.returncode != 0
     assert "pyproject.toml/s cannot be made (Not a directory); type out=FOLDER" in done.stderr
     assert "Traceback" not in done.stderr

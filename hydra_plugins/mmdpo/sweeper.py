@@ -10,7 +10,6 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
-from hydra.errors import CompactHydraException
 
 
 class MmdpoSweeper(BasicSweeper):
@@ -19,13 +18,9 @@ class MmdpoSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the points, in a folder that can be written."""
         assert self.config is not None  # setup has been called
-        folder = Path(self.config.hydra.sweep.dir)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CompactHydraException(
-                f"out={self.config.out}: {folder} cannot be made ({error.strerror}); type out=FOLDER"
-            ) from None
+        from mmdpo.sweep.hydra_entry import make_study
+
+        make_study(Path(self.config.hydra.sweep.dir))
         return super().sweep(arguments)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:

@@ -6,6 +6,7 @@ where it waited: with `cluster.wait=false`, or after Ctrl-C, the line ends, and 
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,7 +93,8 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
         )
     cluster = changed_cluster(last.cluster, overrides)
     check_fits(cluster)
-    configs = [task.point.config for task in tasks[:1]]
+    reading = {json.dumps([task.config["data"], task.config["model"]]): task for task in tasks}
+    configs = [task.point.config for task in reading.values()]
     return len(submit(study, tasks, configs, cluster, last.code).missing)
 
 
@@ -109,8 +111,7 @@ def submit(
     """
     with locked(study):
         found = reconcile(study)
-        if code is None:
-            check_unchanged(found, configs)
+        check_unchanged(found, configs, code)
         planned = plan(study, tasks, view(found, slurm.patiently(known_jobs)(found)))
         say(planned.line())
         if not planned.missing:

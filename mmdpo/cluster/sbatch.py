@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from mmdpo.cluster import slurm
 from mmdpo.cluster.submission import PREPARE, TASKS, Part, Submission, comment
 from mmdpo.config import ClusterConfig
 from mmdpo.errors import UserError
+
+GPUS_OF_GRES = re.compile(r"(?<![\w-])(gpu(?::[^:,]*[^:,\d][^:,]*)?):\d+")
+"""GPUs and their number in a list of generic resources, as in gpu:4 or gpu:a100:4."""
 
 
 class Executor(submitit.SlurmExecutor):
@@ -69,7 +73,7 @@ def parameters(
         "ntasks_per_node": 1 if alone else cluster.processes_a_node,
         "cpus_per_task": cluster.cpus,
         "gpus_per_node": gpus if gpus and not cluster.gres else None,
-        "gres": cluster.gres,
+        "gres": GPUS_OF_GRES.sub(r"\g<1>:1", cluster.gres) if cluster.gres and alone else cluster.gres,
         "mem": cluster.memory,
         "partition": cluster.partition,
         "account": cluster.account,

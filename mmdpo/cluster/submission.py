@@ -44,17 +44,20 @@ class Task:
     stage: Stage
     config: dict[str, Any]  # resolved; enums by name
     role: str | None = None  # of a point
+    known: Point | None = field(default=None, compare=False, repr=False)  # in the process that made it
 
     @classmethod
     def of(cls, p: Point, stage: Stage) -> Task:
         """The task of a point's stage, or of a stage that makes data from the point's config."""
         if stage in OF_POINTS:
-            return cls(p.name, stage, plain(p.config), p.role.value)
+            return cls(p.name, stage, plain(p.config), p.role.value, known=p)
         return cls(f"{stage.value}-{fingerprint(plain(p.config), length=6)}", stage, plain(p.config))
 
     @property
     def point(self) -> Point:
         """The point whose stage this is."""
+        if self.known is not None:
+            return self.known
         config = typed(self.config)
         return Point(config, Role(self.role), self.name) if self.role else point(config)
 
@@ -125,7 +128,13 @@ class Submission:
         """Write the tasks of a file."""
         with written_aside(self.folder / f"{kind}.jsonl") as aside, aside.open("w", encoding="utf-8") as file:
             for task in tasks:
-                file.write(json.dumps({**vars(task), "stage": task.stage.value}, ensure_ascii=False) + "\n")
+                content = {
+                    "name": task.name,
+                    "stage": task.stage.value,
+                    "config": task.config,
+                    "role": task.role,
+                }
+                file.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 
 def new_folder(study: Path) -> Path:

@@ -131,14 +131,17 @@ def unnoted(submission: Submission, part: Part, jobs: Mapping[str, slurm.Job]) -
     return next(queued, None) or (note.read_text(encoding="utf-8").strip() if note.exists() else None)
 
 
-def check_unchanged(found: Sequence[Submission], configs: Sequence[Config]) -> None:
-    """Raise UserError where a study's earlier points were made with other code or data."""
+def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code: str | None) -> None:
+    """Raise UserError where a study's earlier points were made with other data, or with other code than now.
+
+    `code` is a snapshot that the jobs will run instead of the code of now.
+    """
     if not found or any(config.resume is Resume.force for config in configs):
         return
     last = found[-1]
     files = last.folder.parent / last.code / "files.json"
     before: dict[str, str] = read_json(files) if files.exists() else {}
-    changed = changed_code(before, code_files())
+    changed = [] if code else changed_code(before, code_files())
     now = all_inputs(configs)
     changed += [
         f"{name} (its content)" for name, value in last.inputs.items() if now.get(name, value) != value
@@ -147,8 +150,8 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config]) -> N
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
         raise UserError(
             f"{last.study} was begun with other code or data; changed since {last.created}: "
-            f"{', '.join(changed[:5])}{more}. Type study=NEW_NAME for a study of its own, or resume=force to "
-            "go on here"
+            f"{', '.join(changed[:5])}{more}. Type study=NEW_NAME for a study of its own, or its line "
+            "with resume=force to go on here"
         )
 
 

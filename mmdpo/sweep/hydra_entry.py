@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable
+from pathlib import Path
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
@@ -18,6 +19,15 @@ from mmdpo.sweep.outcome import Outcome
 
 class Refused(CompactHydraException):
     """A message without a traceback; Hydra prints it and exits non-zero."""
+
+
+def make_study(folder: Path) -> None:
+    """Make the folder of a study. Raises Refused where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"out={folder.parent}: {folder} cannot be made ({error.strerror}); type out=FOLDER"
+        raise Refused(reason) from None
 
 
 def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn]:
@@ -56,6 +66,8 @@ def _do(configs: list[Config], searching: bool) -> list[Outcome]:
     if dry_run:
         _describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and go on
+    for config in configs:
+        make_study(Path(config.out, config.study))
     if any(config.logprob_avg for config in configs):
         say(
             "logprob_avg=true: beta means something else now. It weighs the mean log-prob of a token and not "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -36,14 +36,15 @@ class Collator:
     `image_always` puts a blank image, in a row that nobody scores, into a batch without images: under
     ZeRO-3 a process that leaves the vision tower out would let the others wait for ever. `room` is how
     many tokens a row of shared prompts may have at least (layout.lay_out). `kept` are batches' prompts and
-    images by their rows' ids, for whoever makes the same batches again; small ones are added.
+    images by their rows' ids, for whoever makes the same batches again; small ones are added. None keeps
+    none.
     """
 
     processor: Any
     shared: bool = False
     image_always: bool = False
     room: int = 0
-    kept: Kept = field(default_factory=dict)
+    kept: Kept | None = None
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
         import torch
@@ -98,6 +99,8 @@ class Collator:
 
     def _known(self, rows: Sequence[Row]) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
         """As `_prompts`, opened and processed once where that is small enough to keep."""
+        if self.kept is None:
+            return self._prompts(rows)
         names = tuple(row["id"] for row in rows)
         if names not in self.kept:
             prompts, images = self._prompts(rows)

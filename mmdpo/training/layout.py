@@ -80,31 +80,15 @@ def lay_out(
     """
     import torch
 
-    count, turns = len(prompts), range(len(answers[0]))
-    if shared:
-        owners = [*range(count)]
-        items = [_item(prompt.ids, group) for prompt, group in zip(prompts, answers, strict=True)]
-    else:
-        owners = [*range(count)] * len(turns)
-        items = [
-            _item(prompt.ids, [group[turn]])
-            for turn in turns
-            for prompt, group in zip(prompts, answers, strict=True)
-        ]
-    rows = (
-        _packed([len(item.tokens) for item in items], room)
-        if shared and packed
-        else [[place] for place in range(len(items))]
-    )
-    blank = range(len(items), len(items) + len(unscored))
-    items += [
-        _Item(list(prompt.ids), [PROMPT] * len(prompt.ids), list(range(len(prompt.ids))), [], [])
-        for prompt in unscored
-    ]
-    rows += [[place] for place in blank]
-    of_items = [*(prompts[owner] for owner in owners), *unscored]
+    count = len(prompts)
+    owners, items = _items(prompts, answers, shared)
+    sizes = [len(item.tokens) for item in items]
+    rows = _packed(sizes, room) if shared and packed else [[place] for place in range(len(items))]
+    order = [owners[place] for row in rows for place in row][:count]
+    rows += [[place] for place in range(len(items), len(items) + len(unscored))]
+    items += [_item(prompt.ids, []) for prompt in unscored]
 
-    def padded(values: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
+    def padded(values: Sequence[Sequence[int]], filler: int = 0) -> torch.Tensor:
         """[R, T] of the items' values."""
         joined = [[value for place in row for value in values[place]] for row in rows]
         longest = max(1, *(len(row) for row in joined))
@@ -127,25 +111,24 @@ def lay_out(
             scored += [starts[place] + position for position in positions]
             labels += tokens
             places += range(answer, answer + len(tokens))
+    of_items = [*(prompts[owner] for owner in owners), *unscored]
+    extras = {
+        name: [
+            _extended(prompt.extras.get(name, ()), len(item.tokens))
+            for prompt, item in zip(of_items, items, strict=True)
+        ]
+        for name in sorted({name for prompt in prompts for name in prompt.extras})
+    }
     return Layout(
         input_ids=input_ids,
         segments=padded([item.segments for item in items], PADDING),
-        owners=padded([[within[place]] * len(item.tokens) for place, item in enumerate(items)], 0),
-        position_ids=padded([item.positions for item in items], 0),
+        owners=padded([[within[place]] * len(item.tokens) for place, item in enumerate(items)]),
+        position_ids=padded([item.positions for item in items]),
         scored=torch.tensor(scored, dtype=torch.long),
         labels=torch.tensor(labels, dtype=torch.long),
         places=torch.tensor(places, dtype=torch.long),
-        extras={
-            name: padded(
-                [
-                    _extended(prompt.extras.get(name, ()), len(item.tokens))
-                    for prompt, item in zip(of_items, items, strict=True)
-                ],
-                0,
-            )
-            for name in sorted({name for prompt in prompts for name in prompt.extras})
-        },
-        order=[owners[place] for row in rows for place in row if place < len(owners)][:count],
+        extras={name: padded(values) for name, values in extras.items()},
+        order=order,
     )
 
 
@@ -163,8 +146,26 @@ def visible(segments: torch.Tensor, owners: torch.Tensor, prefix: int) -> torch.
     return own[:, None]  # padding sees padding: a row that sees nothing would be NaN
 
 
+def _items(
+    prompts: Sequence[Prompt], answers: Sequence[Sequence[Sequence[int]]], shared: bool
+) -> tuple[list[int], list[_Item]]:
+    """What lies in rows, and each one's prompt: shared, a prompt an item, else an answer an item."""
+    if shared:
+        made = [_item(prompt.ids, group) for prompt, group in zip(prompts, answers, strict=True)]
+        return [*range(len(prompts))], made
+    turns = range(len(answers[0]))
+    made = [
+        _item(prompt.ids, [group[turn]])
+        for turn in turns
+        for prompt, group in zip(prompts, answers, strict=True)
+    ]
+    return [*range(len(prompts))] * len(turns), made
+
+
 def _item(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Item:
-    """The prompt without its last token, then each answer with that token at its head."""
+    """The prompt without its last token, then each answer with that token at its head; or it alone."""
+    if not answers:
+        return _Item(list(prompt), [PROMPT] * len(prompt), list(range(len(prompt))), [], [])
     common, head = list(prompt[:-1]), list(prompt[-1:])
     tokens, segments, positions = [*common], [PROMPT] * len(common), list(range(len(common)))
     scored: list[list[int]] = []

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from mmdpo.training.collate import Collator
 
+ROWS_NAMED = 5  # in a message about a batch
+
 
 class _Ours(Trainer):
     """What both trainers do apart from TRL's.
@@ -56,7 +58,8 @@ class _Ours(Trainer):
         if math.isfinite(value):
             return
         last = last_complete(self.args.output_dir)
-        rows = f" Rows of the batch: {', '.join(ids)}." if ids else ""
+        more = f" and {len(ids) - ROWS_NAMED} more" if len(ids) > ROWS_NAMED else ""
+        rows = f" Rows of the batch: {', '.join(ids[:ROWS_NAMED])}{more}." if ids else ""
         raise UserError(
             f"Step {self.state.global_step + 1}: the {what} is {value}.{rows} Last good checkpoint: "
             f"{last.path if last else 'none yet'}. Type a smaller lr=, or model.dtype=float32."

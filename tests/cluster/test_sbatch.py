@@ -132,6 +132,24 @@ def test_gres_takes_the_place_of_the_number_of_gpus(tmp_path):
     assert found["ntasks-per-node"] == "2"
 
 
+@pytest.mark.parametrize(
+    ("gres", "alone"),
+    [
+        ("gpu:a100:4", "gpu:a100:1"),
+        ("gpu:4", "gpu:1"),
+        ("gpu:a100", "gpu:a100"),
+        ("gpu:1g.5gb:4,shard:8", "gpu:1g.5gb:1,shard:8"),
+        ("shard:8", "shard:8"),
+        ("gres/gpu:a100:4", "gres/gpu:a100:1"),
+        ("nogpu:4", "nogpu:4"),
+    ],
+)
+def test_the_preparation_takes_one_gpu_of_the_gres(gres, alone, tmp_path):
+    settings = [f"cluster.gres='{gres}'", "cluster.gpus=4"]
+    prepare, array = map(asked, scripts(tmp_path / "s", *settings, prepare="7"))
+    assert (prepare["gres"], array["gres"]) == (alone, gres)
+
+
 def test_without_gpus_none_is_asked_for(tmp_path):
     (text,) = scripts(tmp_path / "s", "cluster.gpus=0")
     assert not {"gpus-per-node", "gres"} & set(asked(text))

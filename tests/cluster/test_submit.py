@@ -9,7 +9,7 @@ import pytest
 
 from mmdpo.cluster import launch, sbatch, slurm, submit
 from mmdpo.cluster.slurm import Job
-from mmdpo.cluster.submission import JOBS, PREPARE, TASKS, Part, submissions
+from mmdpo.cluster.submission import JOBS, PREPARE, TASKS, Part, Task, submissions
 from mmdpo.cluster.submit import (
     check_unchanged,
     locked,
@@ -25,6 +25,7 @@ from mmdpo.config import Resume, Stage
 from mmdpo.errors import UserError
 from mmdpo.files import write_json
 from mmdpo.sweep import status
+from mmdpo.sweep.points import point
 from tests.cluster.submitted import config, submitted, tasks_of
 
 
@@ -248,39 +249,61 @@ def begun(tmp_path, monkeypatch):
 def test_a_study_whose_code_and_data_are_as_they_were_goes_on(begun):
     submission, one, files, _ = begun
     files["mmdpo/analysis/table.py"] = files["mmdpo/cluster/job.py"] = "2"  # no result depends on them
-    check_unchanged([submission], [one])
-    check_unchanged([], [one])
+    check_unchanged([submission], [one], None)
+    check_unchanged([], [one], None)
 
 
 def test_changed_code_is_named_with_both_ways_on(begun):
     submission, one, files, _ = begun
     files["mmdpo/training/loss.py"] = "2"
     with pytest.raises(UserError) as caught:
-        check_unchanged([submission], [one])
+        check_unchanged([submission], [one], None)
     for words in ("mmdpo/training/loss.py", "study=NEW_NAME", "resume=force", "since 2026-01-01"):
         assert words in str(caught.value)
-    check_unchanged([submission], [dataclasses.replace(one, resume=Resume.force)])
+    check_unchanged([submission], [dataclasses.replace(one, resume=Resume.force)], None)
 
 
 def test_changed_data_are_named(begun):
     submission, one, _, data = begun
     data.write_text("{} \n")
     with pytest.raises(UserError, match=rf"data\.path={data} \(its content\)"):
-        check_unchanged([submission], [one])
+        check_unchanged([submission], [one], None)
 
 
 def test_many_changes_are_counted(begun):
     submission, one, files, _ = begun
     files |= {f"mmdpo/methods/{number}.py": "new" for number in range(9)}
     with pytest.raises(UserError, match=r"4\.py and 4 more"):
-        check_unchanged([submission], [one])
+        check_unchanged([submission], [one], None)
 
 
 def test_a_study_without_its_snapshot_has_changed(begun):
     submission, one, _, _ = begun
     (submission.study / JOBS / "code-0" / "files.json").unlink()
     with pytest.raises(UserError, match="resume=force"):
-        check_unchanged([submission], [one])
+        check_unchanged([submission], [one], None)
+
+
+def test_retry_runs_the_code_of_the_submission_and_refuses_other_data(begun, monkeypatch):
+    first, one, files, data = begun
+    more = data.with_name("more.jsonl")
+    more.write_text("{}\n{}\n")
+    second = config(first.study, "data=pairs", f"data.path={more}")
+    first.inputs = submit.all_inputs([one, second])
+    first.write_tasks(TASKS, [Task.of(point(each), Stage.experiment) for each in (one, second)])
+    first.save()
+    files["mmdpo/training/loss.py"] = "2"
+    sent = []
+    monkeypatch.setattr(launch, "check_fits", lambda cluster: None)
+    monkeypatch.setattr(launch, "known_jobs", lambda found: {})
+    monkeypatch.setattr(launch, "send", lambda submission, cluster: sent.append(submission))
+    monkeypatch.setattr(launch, "reconcile", submissions)
+    monkeypatch.setattr(slurm, "largest_array", lambda: 1001)
+    assert launch.resubmit(first.study, []) == 2
+    assert sent[0].inputs == first.inputs and len(sent[0].inputs) == 2
+    more.write_text("{} \n")
+    with pytest.raises(UserError, match=rf"since .*: data\.path={more} \(its content\)\. .*resume=force"):
+        launch.resubmit(first.study, [])
 
 
 def test_retry_needs_the_code_of_the_submission(begun):

@@ -186,3 +186,11 @@ def test_what_is_not_finite_stops_the_run(
     assert "lr=" in str(raised.value)
     assert ("pair-" in str(raised.value)) is (what == "loss")
     assert not (tmp_path / "adapter").exists()
+
+
+def test_of_many_rows_some_are_named(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mmdpo.training.trainer.ROWS_NAMED", 2)
+    cfg = tiny_config(tiny.model, lr=1e30, train__batch_size=4)
+    with pytest.raises(UserError, match=r"Rows of the batch: pair-\d+, pair-\d+ and 2 more\. Last") as raised:
+        ours(tiny, cfg, tmp_path)
+    assert len(str(raised.value)) < 300
