@@ -124,14 +124,16 @@ class OwnModel:
 
     def __init__(self, config: Config, image_root: Path) -> None:
         from mmdpo.models.adapter import merged
+        from mmdpo.models.device import on_device
         from mmdpo.models.generate import Decoding
         from mmdpo.models.loading import load_model, load_processor
 
         settings, adapter = config.data.sampling, config.generator.adapter
         if adapter:
-            self._model = merged(config.model, Path(adapter))
+            model = merged(config.model, Path(adapter))
         else:
-            self._model = load_model(config.model.path, config.model.dtype).eval()
+            model = load_model(config.model.path, config.model.dtype)
+        self._model = on_device(model)
         self._processor, self._images = load_processor(config.model), image_root
         self._count, self._share = settings.completions, False
         self._decoding = Decoding(

@@ -114,6 +114,7 @@ def measure(p: Point) -> dict[str, Any]:
     """The scores of a point's model, with its adapter where it is trained."""
     from mmdpo.evaluation.run import evaluate
     from mmdpo.models.adapter import merged
+    from mmdpo.models.device import on_device
     from mmdpo.models.loading import load_model, load_processor
 
     provenance.set_threads(p.config)
@@ -122,7 +123,7 @@ def measure(p: Point) -> dict[str, Any]:
         loaded = merged(model, p.folder / "adapter")
     else:
         loaded = load_model(model.path, model.dtype)
-    scores = evaluate(p.config, loaded, load_processor(model), p.folder)
+    scores = evaluate(p.config, on_device(loaded), load_processor(model), p.folder)
     return {name: asdict(value) for name, value in scores.items()}
 
 

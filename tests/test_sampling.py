@@ -113,6 +113,13 @@ def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.Monkey
         compose_config([f"generator.adapter={tmp_path}"])
 
 
+def test_the_model_answers_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr("mmdpo.models.device.device", lambda: torch.device("meta"))  # stands for a GPU
+    assert sampling.OwnModel(compose_config([]), tmp_path)._model.device.type == "meta"
+
+
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served, "FIRST", 0.01)

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mmdpo import stopping
+from mmdpo.models.device import device
 
 if TYPE_CHECKING:
-    import torch
-
     from mmdpo.config import TrainConfig
 
 
@@ -36,15 +35,6 @@ def from_slurm() -> None:
         from submitit.helpers import TorchDistributedEnvironment
 
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-
-
-def device() -> torch.device:
-    """The GPU that is this process's own, else the CPU."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
 
 
 def any_asked_to_stop() -> str | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mmdpo import store
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.models.device import on_device
 from mmdpo.models.loading import (
     load_model,
     load_processor,
@@ -24,7 +25,6 @@ from mmdpo.models.loading import (
 from mmdpo.progress import progress
 from mmdpo.records import PreferencePair
 from mmdpo.training.collate import Collator
-from mmdpo.training.distributed import device
 from mmdpo.training.rows import Tokenised, contents, tokenised, usable
 from mmdpo.training.settings import loss_type
 
@@ -181,7 +181,7 @@ def _compute(
     rows = made.rows
     order = sorted(range(len(rows)), key=lambda place: (_tokens(rows[place]), place))
     size = cfg.train.reference_batch_size
-    model = model.to(device()).eval()
+    model = on_device(model).eval()
     how = sharing(model, processor, rows) if cfg.train.prefix_sharing else Sharing(False)
     collate = Collator(processor, shared=how.holds)
     sums = torch.zeros(2, len(rows))
@@ -195,7 +195,7 @@ def _compute(
     ):
         for start in range(0, len(order), size):
             places = order[start : start + size]
-            batch = to_device(collate([rows[place] for place in places]), device())
+            batch = to_device(collate([rows[place] for place in places]), model.device)
             scored = scorer(model, batch).log_probs.float()
             sums[:, places] = scored.sum(dim=1).cpu().view(2, -1)
             for side, values in enumerate(scored.cpu().view(2, len(places), -1)):

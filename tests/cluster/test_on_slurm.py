@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import signal
@@ -242,6 +243,26 @@ def test_what_slurm_refuses_is_said_in_its_words_before_anything_is_left(
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(lines.folder.glob("jobs/*/submission.json"))
+
+
+def test_an_account_that_is_not_the_users_is_refused_in_slurms_words(tmp_path: Path):
+    require()
+    with cluster(extra="AccountingStorageEnforce=associations") as slurm:
+        slurm.run("sacctmgr", "-i", "add", "account", "lab")
+        slurm.run("sacctmgr", "-i", "add", "user", getpass.getuser(), "account=lab")
+        lines = Lines(slurm, tmp_path)
+        line = (*MEASURED, "bench.seed=0", "cluster.wait=false")
+        shown = lines.launch(*line, "cluster.account=nobody", "dry_run=true")
+        assert "SLURM would not take this now" in shown.stdout and "nvalid account" in shown.stdout
+        done = lines.launch(*line, "cluster.account=nobody", check=False)
+        assert done.returncode != 0
+        assert "Invalid account or account/partition combination" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not list(lines.folder.glob("jobs/*/submission.json"))
+        lines.launch(*line, "cluster.account=lab")
+        lines.wait_for_end()
+        assert lines.status()["state"] == "done"
+        assert slurm.run("sacct", "-X", "-n", "-P", "-o", "Account").stdout.split() == ["lab"]
 
 
 def test_a_dry_run_shows_the_scripts_and_submits_nothing(lines: Lines):
