@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import shutil
 import time
@@ -83,7 +84,8 @@ def train(
         from mmdpo.training.scoring import shared_attention
         from mmdpo.training.trainer import AnswerTrainer, PreferenceTrainer
 
-        gc.freeze()  # a collection as accelerate's need not walk the libraries
+        gc.collect()  # the last point's trainer and model hold each other
+        _freeze_libraries()
         processor = load_processor(cfg.model)
         rows = _rows(cfg, examples, image_root, processor)
         made, data = rows.made, rows.data
@@ -183,6 +185,12 @@ def _run_fingerprint(cfg: Config, weights: str, data: str) -> str:
         *(processor_fingerprint(cfg.model), cfg.model.train_projector and cfg.model.projector_lr),
     ]
     return fingerprint([weights, data, values, settings, asdict(cfg.model.lora)])
+
+
+@functools.cache
+def _freeze_libraries() -> None:
+    """Spare collections, as accelerate's, what is loaded. Once: a trainer that is frozen along would stay."""
+    gc.freeze()
 
 
 def _without_dropout(model: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,26 @@ def test_a_base_in_memory_gives_the_numbers_of_one_from_disk(
             trained.append(adapted(input_ids=asked).logits)
         assert torch.equal(load_model(str(tiny.model), "float32")(input_ids=asked).logits, untouched)
     assert torch.equal(trained[0], trained[1]) and not torch.equal(trained[0], untouched)
+
+
+def test_a_point_leaves_no_model_in_memory(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mmdpo.training.run as recipe
+
+    loaded: list[weakref.ref[Any]] = []
+
+    def load(*given: Any) -> Any:
+        alive.append(sum(model() is not None for model in loaded))
+        model = load_model(*given)
+        loaded.append(weakref.ref(model))
+        return model
+
+    alive: list[int] = []
+    monkeypatch.setattr(recipe, "load_model", load)
+    for name in ("a", "b", "c"):
+        run(tiny, tiny_config(tiny.model), tmp_path / name)
+    assert alive == [0, 0, 0]
 
 
 def test_workers_prepare_the_same_batches(tiny: Tiny, tmp_path: Path) -> None:
