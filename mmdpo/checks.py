@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 
-from mmdpo.cluster.settings import problems as cluster_problems
-from mmdpo.config import (
+from mmdpo.choices import (
     ATTRIBUTES,
-    AXES,
     BENCHMARKS,
     DTYPES,
     FORMATS,
@@ -19,14 +17,11 @@ from mmdpo.config import (
     SMOOTHED,
     TEACHERS,
     ZERO_STAGES,
-    Config,
-    DataConfig,
-    SourceConfig,
     Stage,
     TrainOn,
-    methods_using,
-    options,
 )
+from mmdpo.cluster.settings import problems as cluster_problems
+from mmdpo.config import AXES, Config, DataConfig, SourceConfig, methods_using, options
 from mmdpo.errors import UserError
 from mmdpo.judge.request import LABELS, rubrics
 from mmdpo.models.paths import resolve_path, templates

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config import RULE_JUDGES, Config, Stage, TrainOn
+from mmdpo.choices import RULE_JUDGES, Stage, TrainOn
+from mmdpo.config import Config
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
 from mmdpo.records import Annotation, Completion, Prompt, read_records, write_records

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
-from mmdpo.config import Config, Stage, TrainOn
+from mmdpo.choices import Stage, TrainOn
+from mmdpo.config import Config
 from mmdpo.data_stages import DATA_STAGES, before, check_stage, made, outcome, pipeline, require, retried
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from mmdpo.config import TrackingConfig, WandbMode
+from mmdpo.choices import WandbMode
+from mmdpo.config import TrackingConfig
 from mmdpo.files import written_aside
 from mmdpo.stopping import Interrupted
 

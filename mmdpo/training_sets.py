@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmdpo.config import Config, OnBadRow, Stage, TrainOn
+from mmdpo.choices import OnBadRow, Stage, TrainOn
+from mmdpo.config import Config
 from mmdpo.data_stages import CARD, made
 from mmdpo.files import file_fingerprint, read_json
 from mmdpo.records import PreferencePair, Record, SftExample, read_records

@@ -5,21 +5,9 @@ import itertools
 import pytest
 from omegaconf import OmegaConf
 
+from mmdpo.choices import FORMATS, LOSSES, READERS, PairRule, TooLong, TrainOn
 from mmdpo.compose import compose_config
-from mmdpo.config import (
-    CONF,
-    FORMATS,
-    GROUPS,
-    LOSSES,
-    READERS,
-    SWEEPS,
-    Config,
-    PairRule,
-    TooLong,
-    TrainOn,
-    methods_using,
-    options,
-)
+from mmdpo.config import CONF, GROUPS, SWEEPS, Config, methods_using, options
 from mmdpo.errors import UserError
 from mmdpo.sources import pairs, select
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from mmdpo import sampling
+from mmdpo.choices import Stage
 from mmdpo.compose import compose_config
-from mmdpo.config import Stage
 from mmdpo.data_stages import made
 from mmdpo.errors import Stopped, UserError
 from mmdpo.models import served

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mmdpo.choices import OnBadRow, Stage
 from mmdpo.compose import compose_config
-from mmdpo.config import OnBadRow, Stage
 from mmdpo.data_stages import DATA_STAGES, describe_data, made, pipeline
 from mmdpo.errors import UserError
 from mmdpo.files import read_json

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from mmdpo import tracking
-from mmdpo.config import TrackingConfig, WandbMode
+from mmdpo.choices import WandbMode
+from mmdpo.config import TrackingConfig
 from mmdpo.tracking import Tracker
 from tests.wandb_server import wandb_server
 

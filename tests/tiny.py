@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmdpo.choices import TrainOn
 from mmdpo.config import (
     BenchConfig,
     ClusterConfig,
@@ -18,7 +19,6 @@ from mmdpo.config import (
     ModelConfig,
     TrackingConfig,
     TrainConfig,
-    TrainOn,
 )
 from mmdpo.records import PreferencePair
 

@@ -11,6 +11,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdpo.choices import Stage
 from mmdpo.cluster import sbatch, slurm
 from mmdpo.cluster.fits import check_fits
 from mmdpo.cluster.snapshot import snapshot
@@ -36,7 +37,7 @@ from mmdpo.cluster.submit import (
 )
 from mmdpo.cluster.view import Seen, known_jobs, view
 from mmdpo.cluster.watch import watch
-from mmdpo.config import ClusterConfig, Config, Stage
+from mmdpo.config import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.progress import say

@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Iterator
 
-from mmdpo.config import ClusterConfig, Runner
+from mmdpo.choices import Runner
+from mmdpo.config import ClusterConfig
 
 MEMORY = re.compile(r"\d+[KMGT]?", re.IGNORECASE)
 OWN_SETTING = {

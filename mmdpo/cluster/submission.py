@@ -24,8 +24,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from mmdpo.choices import Stage
 from mmdpo.cluster.settings import problems
-from mmdpo.config import ClusterConfig, Config, Stage
+from mmdpo.config import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json, written_aside
 from mmdpo.sweep.points import Point, Role, point

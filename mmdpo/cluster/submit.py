@@ -12,6 +12,7 @@ from typing import Any
 
 from filelock import SoftFileLock, Timeout
 
+from mmdpo.choices import Resume, Stage
 from mmdpo.cluster import sbatch, slurm
 from mmdpo.cluster.snapshot import changed_code, code_files, inputs
 from mmdpo.cluster.submission import (
@@ -27,7 +28,7 @@ from mmdpo.cluster.submission import (
     submissions,
 )
 from mmdpo.cluster.view import Seen
-from mmdpo.config import ClusterConfig, Config, Resume, Stage
+from mmdpo.config import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json
 from mmdpo.sweep import status

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmdpo.choices import Stage
 from mmdpo.cluster import slurm
 from mmdpo.cluster.submission import OF_POINTS, PREPARE, TASKS, Submission, Task, submissions
-from mmdpo.config import Stage
 from mmdpo.errors import UserError
 from mmdpo.sweep.status import State, Status, read_status
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmdpo.config import Config, TrainOn
+from mmdpo.choices import TrainOn
+from mmdpo.config import Config
 from mmdpo.methods.dpo import make_pairs
 from mmdpo.methods.rated import rated
 from mmdpo.methods.rejection_sampling import best_completions

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 
-from mmdpo.config import PairRule, PairsConfig
+from mmdpo.choices import PairRule
+from mmdpo.config import PairsConfig
 from mmdpo.methods.rated import Rated
 from mmdpo.records import PreferencePair
 

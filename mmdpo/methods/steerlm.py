@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 
-from mmdpo.config import ATTRIBUTES
+from mmdpo.choices import ATTRIBUTES
 from mmdpo.methods.rated import Rated
 from mmdpo.records import SftExample
 

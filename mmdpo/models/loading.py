@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.config import DTYPES, ModelConfig
+from mmdpo.choices import DTYPES
+from mmdpo.config import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.models.keeping import keeps, kept

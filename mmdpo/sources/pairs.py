@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mmdpo.config import OnBadRow
+from mmdpo.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, written_aside
 from mmdpo.progress import progress

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config import OnBadRow
+from mmdpo.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.files import written_aside
 from mmdpo.progress import progress

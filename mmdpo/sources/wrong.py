@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from mmdpo.config import OnBadRow
+from mmdpo.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.sources.rows import BadRow, Unfit
 

@@ -10,8 +10,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
+from mmdpo.choices import Runner, Stage
 from mmdpo.compose import typed
-from mmdpo.config import Config, Runner, Stage
+from mmdpo.config import Config
 from mmdpo.errors import Stopped, UserError
 from mmdpo.progress import say
 from mmdpo.sweep.outcome import Outcome

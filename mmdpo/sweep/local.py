@@ -16,7 +16,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
-from mmdpo.config import Config, Runner, Stage
+from mmdpo.choices import Runner, Stage
+from mmdpo.config import Config
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import written_aside
 from mmdpo.models.keeping import keeping_model

@@ -20,7 +20,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config import ClusterConfig, Stage
+from mmdpo.choices import Stage
+from mmdpo.config import ClusterConfig
 from mmdpo.errors import Stopped, UserError
 from mmdpo.models.keeping import keeping_model
 from mmdpo.progress import say

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mmdpo.config import TooLong, TrainConfig
+from mmdpo.choices import TooLong
+from mmdpo.config import TrainConfig
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint
 from mmdpo.models.chat import IMAGE_TOKEN, answer, check_placeholders, encoded, messages

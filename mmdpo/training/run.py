@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.config import TrainOn
+from mmdpo.choices import TrainOn
 from mmdpo.files import fingerprint, written_aside
 from mmdpo.models.loading import (
     load_model,

@@ -6,10 +6,11 @@ import dataclasses
 import functools
 from pathlib import Path
 
+from mmdpo.choices import Stage
 from mmdpo.cluster.submission import JOBS, PREPARE, TASKS, Submission, Task, plain
 from mmdpo.cluster.submit import parts, shared_tasks
 from mmdpo.compose import compose_config
-from mmdpo.config import Config, Stage
+from mmdpo.config import Config
 from mmdpo.sweep.points import point
 
 BEGUN = "20260101-120000-0000"

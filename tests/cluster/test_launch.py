@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
+from mmdpo.choices import Stage
 from mmdpo.cluster import launch, sbatch, slurm
 from mmdpo.cluster.slurm import Job
 from mmdpo.cluster.submission import submissions
 from mmdpo.cluster.view import view
-from mmdpo.config import Stage
 from mmdpo.errors import UserError
 from mmdpo.files import write_json
 from mmdpo.sweep import status

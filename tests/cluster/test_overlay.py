@@ -4,9 +4,9 @@ import pytest
 
 from mmdpo.__main__ import main
 from mmdpo.analysis.table import failures, jobs
+from mmdpo.choices import Stage
 from mmdpo.cluster import overlay, slurm
 from mmdpo.cluster.slurm import Job
-from mmdpo.config import Stage
 from mmdpo.errors import UserError
 from mmdpo.sweep import status
 from tests.cluster.submitted import submitted

@@ -2,10 +2,10 @@
 
 import pytest
 
+from mmdpo.choices import Stage
 from mmdpo.cluster import rank
 from mmdpo.cluster.job import BUSY, INTERRUPTED
 from mmdpo.cluster.submission import PREPARE
-from mmdpo.config import Stage
 from mmdpo.errors import UserError
 from mmdpo.stopping import Interrupted
 from mmdpo.sweep import local, status

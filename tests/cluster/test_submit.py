@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from mmdpo.choices import Resume, Stage
 from mmdpo.cluster import launch, sbatch, slurm, submit
 from mmdpo.cluster.slurm import Job
 from mmdpo.cluster.submission import JOBS, PREPARE, TASKS, Part, Task, submissions
@@ -21,7 +22,6 @@ from mmdpo.cluster.submit import (
     shared_tasks,
 )
 from mmdpo.cluster.view import view
-from mmdpo.config import Resume, Stage
 from mmdpo.errors import UserError
 from mmdpo.files import write_json
 from mmdpo.sweep import status

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from mmdpo.choices import Stage
 from mmdpo.cluster import slurm, view
 from mmdpo.cluster.slurm import Job
 from mmdpo.cluster.submission import PREPARE, submissions
 from mmdpo.cluster.view import look, merged
-from mmdpo.config import Stage
 from mmdpo.sweep import status
 from mmdpo.sweep.status import State, Status
 from tests.cluster.submitted import submitted

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdpo.config import RULE_JUDGES, JudgeConfig, options
+from mmdpo.choices import RULE_JUDGES
+from mmdpo.config import JudgeConfig, options
 from mmdpo.errors import Stopped, UserError
 from mmdpo.judge import asking, longer
 from mmdpo.judge.annotate import annotate, by_prompt, repeated, request_of

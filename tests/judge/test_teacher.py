@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mmdpo.config import TEACHERS, JudgeConfig
+from mmdpo.choices import TEACHERS
+from mmdpo.config import JudgeConfig
 from mmdpo.judge import oracle, teacher
 from mmdpo.judge.journal import Journal
 from mmdpo.judge.judges import SERVICES

@@ -4,7 +4,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdpo.config import PairRule, PairsConfig
+from mmdpo.choices import PairRule
+from mmdpo.config import PairsConfig
 from mmdpo.methods.dpo import make_pairs, pick
 from mmdpo.methods.rated import rated
 from mmdpo.records import Annotation, Completion, Prompt, Rating

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmdpo.config import OnBadRow
+from mmdpo.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.records import Exchange
 from mmdpo.sources.images import open_image

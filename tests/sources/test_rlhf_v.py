@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mmdpo.config import OnBadRow
+from mmdpo.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.sources.images import open_image
 from mmdpo.sources.pairs import ReadPairs, read_pairs

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mmdpo import stages
+from mmdpo.choices import Stage
 from mmdpo.compose import compose_config
-from mmdpo.config import Stage
 from mmdpo.models import loading
 from mmdpo.sweep import local
 from mmdpo.sweep.points import Point, point

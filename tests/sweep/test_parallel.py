@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mmdpo.choices import Stage
 from mmdpo.compose import compose_config
-from mmdpo.config import Stage
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import file_fingerprint, read_json
 from mmdpo.sweep import local, parallel

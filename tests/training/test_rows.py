@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mmdpo.config import TooLong
+from mmdpo.choices import TooLong
 from mmdpo.errors import UserError
 from mmdpo.models.loading import load_processor
 from mmdpo.records import PreferencePair, SftExample

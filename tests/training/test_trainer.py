@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdpo.config import TrainOn
+from mmdpo.choices import TrainOn
 from mmdpo.errors import UserError
 from mmdpo.models.chat import answer, messages
 from mmdpo.models.loading import load_model, load_processor
