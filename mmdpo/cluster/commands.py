@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmdpo.cluster import slurm
 from mmdpo.cluster.submission import PREPARE, submissions
-from mmdpo.cluster.view import look
+from mmdpo.cluster.view import known_jobs, look
 from mmdpo.errors import UserError
 from mmdpo.progress import say
 from mmdpo.sweep.status import read_status
@@ -39,7 +39,9 @@ def cancel(study: Path, pieces: Sequence[str]) -> int:
     chosen = [seen[name] for name in names if seen[name].live]
     jobs = {one.job for one in chosen}
     if not pieces:  # whole arrays, and what they wait for
-        prepared = {part.job for submission in found for part in submission.parts if part.kind == PREPARE}
+        known = known_jobs(found)
+        parts = [part for submission in found for part in submission.parts if part.kind == PREPARE]
+        prepared = {part.job for part in parts if part.job in known and known[part.job].live}
         jobs = {job and job.partition("_")[0] for job in jobs} | prepared
     slurm.cancel(sorted(job for job in jobs if job))
     return len(chosen)

@@ -61,7 +61,7 @@ def _problems(cluster: ClusterConfig, nodes: list[Nodes]) -> Iterator[str]:
 def known_nodes() -> list[Nodes]:
     """What sinfo says of all partitions."""
     found = []
-    for line in slurm.run("sinfo", "--noheader", "--format=%P|%c|%m|%G|%l|%D").splitlines():
+    for line in slurm.run("sinfo", "--noheader", "--exact", "--format=%P|%c|%m|%G|%l|%D").splitlines():
         partition, cpus, memory, gres, limit, count = line.strip().split("|")
         found.append(
             Nodes(

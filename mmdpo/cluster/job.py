@@ -124,6 +124,7 @@ def srun(submission: Submission, part: Part, index: int, log: Path) -> int:
     rank = [submission.python, "-u", "-P", "-m", "mmdpo.cluster.rank"]
     place = [str(submission.folder), part.kind, str(part.first), str(index)]
     options = [f"--output={log}", "--unbuffered", "--kill-on-bad-exit=1", "--export=ALL"]
+    options.append("--wait=0")  # for ever: the first process measures after the others have left
     if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not take it from sbatch
         options.append(f"--cpus-per-task={cpus}")
     command = ["srun", *options, *rank, *place]

@@ -6,6 +6,7 @@ where it waited: with `cluster.wait=false`, or after Ctrl-C, the line ends, and 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
 from collections.abc import Sequence
@@ -35,14 +36,15 @@ from mmdpo.cluster.submit import (
     send,
     shared_tasks,
 )
-from mmdpo.cluster.view import Seen, known_jobs, view
+from mmdpo.cluster.view import Seen, seen, view
 from mmdpo.cluster.watch import watch
 from mmdpo.config import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.progress import say
+from mmdpo.sweep.local import require_stage
 from mmdpo.sweep.outcome import Outcome, outcome
-from mmdpo.sweep.points import Point, baselines, differing, point
+from mmdpo.sweep.points import Point, Role, baselines, differing, point
 
 
 def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
@@ -63,13 +65,13 @@ def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
     ended: dict[Path, Outcome] = {}
     for study, points in studies.items():
         tasks = wanted(points, stage)
-        seen = watch(study, [task.name for task in tasks])
-        if seen is None:
+        ends = watch(study, [task.name for task in tasks])
+        if ends is None:
             say(f"left alone; the jobs go on. {come_back(study)}")
             return None
         if stage in OF_POINTS:
             _report(study)
-        ended |= {task.point.folder: _outcome(task, stage, seen.get(task.name)) for task in tasks}
+        ended |= {task.point.folder: _outcome(task, stage, ends.get(task.name)) for task in tasks}
     asked = [point(config).folder for config in configs]
     failed = [one for folder, one in ended.items() if one.error and folder not in set(asked)]
     return [*(ended[folder] for folder in asked), *failed]
@@ -85,6 +87,7 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
         raise UserError(
             f"{study} has no jobs on SLURM; type its launch line again, which runs what is missing"
         )
+    study = study.absolute()
     tasks = list({task.name: task for submission in found for task in submission.tasks()}.values())
     last = found[-1]
     if not (study / JOBS / last.code).is_dir():
@@ -92,11 +95,22 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
             f"the code that {study} was submitted with is gone: {study / JOBS / last.code}. Type its launch "
             "line again with resume=force, which goes on with the code of now"
         )
-    cluster = changed_cluster(last.cluster, overrides)
+    before, cluster = changed_cluster(last.cluster, []), changed_cluster(last.cluster, overrides)
+    if cluster.processes != before.processes and any(task.role == Role.trained.value for task in tasks):
+        raise UserError(
+            f"{cluster.processes} processes a point instead of {before.processes} train on other batches: "
+            "those are other points. Type the launch line again with these settings"
+        )
     check_fits(cluster)
     reading = {json.dumps([task.config["data"], task.config["model"]]): task for task in tasks}
     configs = [task.point.config for task in reading.values()]
-    return len(submit(study, tasks, configs, cluster, last.code).missing)
+    if not Path(last.cwd).is_dir():
+        raise UserError(
+            f"{study} was submitted from {last.cwd}, which is gone, and its paths may lie there. Type its "
+            "launch line again"
+        )
+    with contextlib.chdir(last.cwd):
+        return len(submit(study, tasks, configs, cluster, last.code).missing)
 
 
 def submit(
@@ -113,7 +127,7 @@ def submit(
     with locked(study):
         found = reconcile(study)
         check_unchanged(found, configs, code)
-        planned = plan(study, tasks, view(found, slurm.patiently(known_jobs)(found)))
+        planned = plan(study, tasks, slurm.patiently(seen)(found))
         say(planned.line())
         if not planned.missing:
             return planned
@@ -122,6 +136,7 @@ def submit(
         code = code or snapshot(study / JOBS)
         count, largest = len(planned.missing), slurm.largest_array()
         submission = new_submission(study, cluster, configs, code, count, bool(shared), largest)
+        submission.cluster_name = slurm.patiently(slurm.settings)().get("ClusterName", "")
         submission.write_tasks(TASKS, planned.missing)
         submission.write_tasks(PREPARE, shared)
         submission.save()
@@ -138,7 +153,7 @@ def preview(configs: Sequence[Config], stage: Stage) -> None:
         check_fits(cluster)
     for study, points in _by_study(configs).items():
         found = submissions(study)
-        planned = plan(study, wanted(points, stage), view(found, None if complaint else known_jobs(found)))
+        planned = plan(study, wanted(points, stage), view(found, None) if complaint else seen(found))
         say(planned.line())
         if not planned.missing:
             continue
@@ -162,9 +177,14 @@ def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str
 
 
 def wanted(points: Sequence[Point], stage: Stage) -> list[Task]:
-    """The tasks of a line, each once: the baselines of points that are measured come first."""
+    """The tasks of a line, each once: the baselines of points that are measured come first.
+
+    Raises UserError for points that have no such stage, or not yet.
+    """
     if stage is Stage.export:
         raise UserError("stage=export needs no cluster: type cluster=local")
+    for p in points:
+        require_stage(p, stage)
     if stage is not Stage.experiment:
         return list({task.name: task for task in (Task.of(p, stage) for p in points)}.values())
     extra = [base for config in differing(p.config for p in points) for base in baselines(config)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,19 @@ from mmdpo.cluster import slurm
 from mmdpo.cluster.submission import PREPARE, TASKS, Part, Submission, comment
 from mmdpo.config import ClusterConfig
 from mmdpo.errors import UserError
+
+OF_THE_SITE = ("SLURM_CONF", "SLURM_CLUSTERS")
+"""Variables that say which SLURM is asked."""
+
+DEFAULTS = {
+    "SBATCH_PARTITION": "partition",
+    "SBATCH_ACCOUNT": "account",
+    "SBATCH_QOS": "qos",
+    "SBATCH_CONSTRAINT": "constraint",
+    "SBATCH_RESERVATION": "reservation",
+    "SBATCH_EXPORT": "export",
+}
+"""Defaults that sites and users export, and the options that they stand for."""
 
 GPUS_OF_GRES = re.compile(r"(?<![\w-])(gpu(?::[^:,]*[^:,\d][^:,]*)?):\d+")
 """GPUs and their number in a list of generic resources, as in gpu:4 or gpu:a100:4."""
@@ -33,6 +48,9 @@ class Executor(submitit.SlurmExecutor):
 
     def _make_submission_file_text(self, command: str, uid: str) -> str:
         return self.text
+
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        return [*without(foreign(self.text)), *super()._make_submission_command(submission_file_path)]
 
 
 def submit(folder: Path, text: str) -> str:
@@ -85,7 +103,7 @@ def parameters(
         "dependency": dependency,
         "comment": comment(submission, part),
         "signal_delay_s": cluster.warning_seconds,
-        "setup": [*cluster.setup, f"export PYTHONPATH={shlex.quote(str(code))}"],
+        "setup": [*cluster.setup, f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}"],
         "wckey": None,
         "stderr_to_stdout": True,
         "use_srun": False,  # the supervisor calls srun
@@ -104,10 +122,26 @@ def parameters(
     }
 
 
+def foreign(text: str) -> list[str]:
+    """The variables of this shell that must not reach a job.
+
+    Those of a job that this shell itself runs in: the new one would take them for its own. And sbatch's
+    defaults that are stronger than what its script says, but for those on which the script is silent.
+    """
+    silent = {name for name, option in DEFAULTS.items() if f"#SBATCH --{option}=" not in text}
+    ours = [name for name in os.environ if name.startswith("SLURM_") and name not in OF_THE_SITE]
+    return ours + [name for name in os.environ if name.startswith("SBATCH_") and name not in silent]
+
+
+def without(names: Sequence[str]) -> list[str]:
+    """The beginning of a command that is run without some variables."""
+    return ["env", *(word for name in names for word in ("-u", name))]
+
+
 def refused(text: str) -> str:
     """Why SLURM would not take a script as things are now; empty where it would."""
     try:
-        slurm.run("sbatch", "--test-only", given=text)
+        slurm.run(*without(foreign(text)), "sbatch", "--test-only", given=text)
     except UserError as error:
         return str(error)
     return ""

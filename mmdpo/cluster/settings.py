@@ -23,8 +23,8 @@ OWN_SETTING = {
 }
 """sbatch's options that have a setting; None where it has the same name."""
 MMDPOS = frozenset(
-    "array chdir comment dependency error job-name kill-on-invalid-dep no-requeue ntasks output parsable "
-    "requeue test-only wait wrap".split()
+    "array chdir clusters comment dependency error job-name kill-on-invalid-dep no-requeue ntasks output "
+    "parsable requeue test-only wait wrap".split()
 )
 """sbatch's options that are not the user's to give: jobs are found, continued and logged by them."""
 

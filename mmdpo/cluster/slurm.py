@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -58,14 +59,21 @@ def require() -> None:
         )
 
 
-def run(*command: str, given: str | None = None, timeout: float = 60.0) -> str:
-    """The output of one of SLURM's commands, which is `given` a text to read.
+def run(*command: str, given: str | None = None, timeout: float = 60.0, **environment: str) -> str:
+    """The output of one of SLURM's commands, which is `given` a text to read and more `environment`.
 
     Raises Unreachable where its controller does not answer, UserError with SLURM's own words for any other
     failure.
     """
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(
+            command,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **environment},
+        )
     except subprocess.TimeoutExpired as error:
         raise Unreachable(f"{command[0]} has not answered for {timeout:.0f} s") from error
     except OSError as error:
@@ -123,7 +131,7 @@ def _accounted(ids: Sequence[str]) -> list[Job]:
     fields = "JobID,State,ExitCode,NodeList,Reason"
     command = ("sacct", "-X", "--noheader", "--parsable2", f"--format={fields}", "-j", ",".join(ids))
     try:
-        lines = run(*command)
+        lines = run(*command, SLURM_BITSTR_LEN="0")  # ids of arrays in full
     except Unreachable:
         raise
     except UserError:  # no accounting on this cluster
@@ -146,11 +154,15 @@ def _each(job_id: str) -> list[str]:
     return [f"{main}_{index}" for main, first, last in ranges for index in range(first, last + 1)]
 
 
+def settings() -> dict[str, str]:
+    """What `scontrol show config` says, by key."""
+    return dict(re.findall(r"^(\w+)\s*= (.*?)\s*$", run("scontrol", "show", "config"), re.MULTILINE))
+
+
 @patiently
 def largest_array() -> int:
     """How many tasks an array may have: MaxArraySize, which its largest index must stay below."""
-    found = re.search(r"MaxArraySize\s*=\s*(\d+)", run("scontrol", "show", "config"))
-    return int(found.group(1)) if found else 1001
+    return int(settings().get("MaxArraySize", 1001))
 
 
 @patiently

@@ -17,6 +17,9 @@ CODE = ("mmdpo", "hydra_plugins", "conf", "sweeps", "launch.py", "pyproject.toml
 LOOKS = ("analysis", "cluster", "sweep", "testing", "__main__.py", "doctor.py", "progress.py", "tracking.py")
 """Of mmdpo/, what no number depends on."""
 
+UNKNOWN = "not downloaded yet"
+"""In place of the fingerprint of a model on the hub, of which any revision may come."""
+
 LARGE = 1 << 26  # bytes; of larger files size and time of change stand for the content
 
 
@@ -100,4 +103,4 @@ def _model(path: str) -> str:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     revision = Path(HF_HUB_CACHE) / f"models--{folder.replace('/', '--')}" / "refs" / "main"
-    return revision.read_text(encoding="utf-8").strip() if revision.exists() else "not downloaded yet"
+    return revision.read_text(encoding="utf-8").strip() if revision.exists() else UNKNOWN

@@ -10,10 +10,10 @@ STUDY/jobs/20261124-021500-1a2b/
 from __future__ import annotations
 
 import dataclasses
-import getpass
 import itertools
 import json
 import os
+import pwd
 import secrets
 import socket
 import sys
@@ -88,7 +88,8 @@ class Submission:
     cluster: dict[str, Any]  # the config's node
     inputs: dict[str, str]  # fingerprints of data and model
     parts: list[Part] = field(default_factory=list)
-    user: str = field(default_factory=getpass.getuser)
+    user: str = field(default_factory=lambda: own_name())
+    cluster_name: str = ""  # SLURM's, whose ids are the jobs'
     host: str = field(default_factory=socket.gethostname)
     cwd: str = field(default_factory=os.getcwd)
     command: list[str] = field(default_factory=lambda: list(sys.argv))
@@ -114,12 +115,18 @@ class Submission:
         path = self.folder / f"{kind}.jsonl"
         if path.exists():
             with path.open(encoding="utf-8") as lines:
-                yield from map(_task, lines)
+                yield from map(self._task, lines)
 
     def task(self, part: Part, index: int) -> Task:
         """One task of an array."""
         with (self.folder / f"{part.kind}.jsonl").open(encoding="utf-8") as lines:
-            return _task(next(itertools.islice(lines, part.first + index, None)))
+            return self._task(next(itertools.islice(lines, part.first + index, None)))
+
+    def _task(self, line: str) -> Task:
+        """The task of a line; the study may have been moved since."""
+        content = json.loads(line)
+        config = {**content["config"], "out": str(self.study.parent), "study": self.study.name}
+        return Task(**{**content, "stage": Stage(content["stage"]), "config": config})
 
     def folder_of(self, task: Task) -> Path:
         """Where a task's status, logs and results lie."""
@@ -136,6 +143,11 @@ class Submission:
                     "role": task.role,
                 }
                 file.write(json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def own_name() -> str:
+    """The user's name as SLURM knows it, whatever the environment says."""
+    return pwd.getpwuid(os.getuid()).pw_name
 
 
 def new_folder(study: Path) -> Path:
@@ -169,11 +181,6 @@ def _known(content: dict[str, Any], kind: type) -> dict[str, Any]:
 def comment(submission: Submission, part: Part) -> str:
     """What a job says of itself in squeue, by which it is found where its id was not noted."""
     return f"mmdpo:{submission.name}:{part.kind}:{part.first}"
-
-
-def _task(line: str) -> Task:
-    content = json.loads(line)
-    return Task(**{**content, "stage": Stage(content["stage"])})
 
 
 def plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from filelock import SoftFileLock, Timeout
 
 from mmdpo.choices import Resume, Stage
 from mmdpo.cluster import sbatch, slurm
-from mmdpo.cluster.snapshot import changed_code, code_files, inputs
+from mmdpo.cluster.snapshot import UNKNOWN, changed_code, code_files, inputs
 from mmdpo.cluster.submission import (
     JOBS,
     PREPARE,
@@ -24,6 +24,7 @@ from mmdpo.cluster.submission import (
     Task,
     comment,
     new_folder,
+    own_name,
     plain,
     submissions,
 )
@@ -57,11 +58,19 @@ class Plan:
 
 
 def plan(study: Path, tasks: Sequence[Task], seen: dict[str, Seen]) -> Plan:
-    """Sort tasks by what the study's files and jobs say of them."""
+    """Sort tasks by what the study's files and jobs say of them.
+
+    Raises UserError where a job is at another stage of one.
+    """
     done, live, failed, missing = [], {}, [], []
     for task in tasks:
         known = seen.get(task.name)
         if known is not None and known.live:
+            if known.task.stage not in (task.stage, Stage.experiment):
+                raise UserError(
+                    f"{task.name}: job {known.job} is at its stage={known.task.stage.value}; type the line "
+                    "again when that has ended"
+                )
             live[task.name] = known
         elif _is_done(study, task, known):
             done.append(task.name)
@@ -145,7 +154,9 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code
     changed = [] if code else changed_code(before, code_files())
     now = all_inputs(configs)
     changed += [
-        f"{name} (its content)" for name, value in last.inputs.items() if now.get(name, value) != value
+        f"{name} (its content)"
+        for name, value in last.inputs.items()
+        if UNKNOWN not in (value, now.get(name)) and now.get(name, value) != value
     ]
     if changed:
         more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
@@ -171,7 +182,8 @@ def shared_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Tas
     made = {
         task.name
         for submission in found
-        if status.read_status(submission.folder / PREPARE).state is status.State.done
+        if submission.user == own_name()  # each user has a cache
+        and status.read_status(submission.folder / PREPARE).state is status.State.done
         for task in submission.tasks(PREPARE)
     }
     return [task for name, task in shared.items() if name not in made]

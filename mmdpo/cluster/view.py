@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmdpo.choices import Stage
 from mmdpo.cluster import slurm
-from mmdpo.cluster.submission import OF_POINTS, PREPARE, TASKS, Submission, Task, submissions
+from mmdpo.cluster.submission import (
+    OF_POINTS,
+    PREPARE,
+    TASKS,
+    Submission,
+    Task,
+    own_name,
+    submissions,
+)
 from mmdpo.errors import UserError
 from mmdpo.sweep.status import State, Status, read_status
 
@@ -44,13 +53,17 @@ class Seen:
         return self.state in ("pending", "running")
 
 
-def view(found: Sequence[Submission], jobs: Mapping[str, slurm.Job] | None) -> dict[str, Seen]:
+def view(
+    found: Sequence[Submission], known: Mapping[str, slurm.Job] | None, hidden: Collection[str] = ()
+) -> dict[str, Seen]:
     """The tasks of a study's submissions by name, each as of its last one.
 
-    `jobs` are those that SLURM knows; None where it could not be asked: then the files alone are believed.
+    `known` are the jobs that SLURM knows; None where it could not be asked: then, as for the submissions
+    whose jobs are `hidden`, the files alone are believed.
     """
     tasks: dict[str, Seen] = {}
     for submission in found:
+        jobs = None if submission.name in hidden else known
         reason = _failed_preparation(submission, jobs)
         ids = [job for part in submission.parts if part.kind == TASKS for job in part.ids()]
         for task, job_id in zip(submission.tasks(), ids, strict=False):
@@ -150,11 +163,30 @@ def known_jobs(found: Sequence[Submission]) -> dict[str, slurm.Job]:
     return jobs
 
 
+def hidden(found: Sequence[Submission]) -> set[str]:
+    """The submissions whose jobs SLURM does not show here: another cluster's, or kept private from us."""
+    if not found:
+        return set()
+    settings = slurm.settings()
+    private = "jobs" in settings.get("PrivateData", "") and os.getuid() != 0
+    return {
+        one.name
+        for one in found
+        if (private and one.user != own_name())
+        or (one.cluster_name and one.cluster_name != settings.get("ClusterName"))
+    }
+
+
+def seen(found: Sequence[Submission]) -> dict[str, Seen]:
+    """The tasks of a study's submissions by SLURM and files. Raises UserError where SLURM cannot be asked."""
+    return view(found, known_jobs(found), hidden(found))
+
+
 def look(study: Path) -> dict[str, Seen]:
     """The tasks of a study as they stand, from any machine that sees its folder."""
     found = submissions(study)
     try:
-        return view(found, known_jobs(found) if slurm.is_here("squeue") else None)
+        return seen(found) if slurm.is_here("squeue") else view(found, None)
     except UserError:  # whatever keeps its commands from answering here
         return view(found, None)
 

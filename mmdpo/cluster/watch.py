@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo.cluster import slurm
 from mmdpo.cluster.submission import submissions
-from mmdpo.cluster.view import Seen, known_jobs, view
+from mmdpo.cluster.view import Seen, hidden, known_jobs, view
 from mmdpo.progress import say
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def watch(study: Path, names: Sequence[str]) -> dict[str, Seen] | None:
     console, progress = Console(highlight=False), Progress()
     found = submissions(study)
     asked, silent, jobs = -SLURM_SECONDS, False, None
+    unseen: set[str] = set()
     before: dict[str, str] = {}
     try:
         with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -66,12 +67,12 @@ def watch(study: Path, names: Sequence[str]) -> dict[str, Seen] | None:
                 if time.monotonic() - asked >= SLURM_SECONDS:
                     asked = time.monotonic()
                     try:
-                        jobs, silent = known_jobs(found), False
+                        jobs, unseen, silent = known_jobs(found), hidden(found), False
                     except slurm.Unreachable as error:
                         if not silent:
                             console.print(f"SLURM does not answer: {error}; trying again", markup=False)
                         silent = True
-                seen = {name: one for name, one in view(found, jobs).items() if name in set(names)}
+                seen = {name: one for name, one in view(found, jobs, unseen).items() if name in set(names)}
                 if console.is_terminal:
                     shown = max(LINES, (console.height - 6) // LINES)
                     live.update(table(study.name, seen, progress, shown), refresh=True)

@@ -74,7 +74,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
             stages.run_data_stage(config, stage)
         return []
     for p in points:
-        _require_stage(p, stage)
+        require_stage(p, stage)
     errors = _run_all(points, stage)
     return [Outcome(p, error=errors.get(p.folder)) for p in points]
 
@@ -105,7 +105,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
         if stage in (Stage.experiment, Stage.train):
             _train_along([p])
         return None
-    _require_stage(p, stage)
+    require_stage(p, stage)
     if stage is Stage.export:
         stages.export(p)
         return None
@@ -123,7 +123,7 @@ def _train_along(points: Sequence[Point]) -> list[Outcome]:
     return []
 
 
-def _require_stage(p: Point, stage: Stage) -> None:
+def require_stage(p: Point, stage: Stage) -> None:
     """Raise UserError for a point that has no such stage, or not yet."""
     if stage is Stage.train and p.config.is_base:
         raise UserError("data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate")

@@ -54,8 +54,7 @@ def submitted(
         cluster=plain(one.cluster),
         inputs={},
         parts=found,
-        user="me",
-        cwd="/home/me",
+        cwd=str(study.parent),
         python="/venv/bin/python",
         created="2026-01-01T12:00:00+00:00",
     )

@@ -1,6 +1,7 @@
 """`python -m mmdpo retry | cancel | logs` on made-up submissions, with a stand-in for SLURM."""
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -27,6 +28,7 @@ def world(monkeypatch):
     monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): world.jobs)
     monkeypatch.setattr(slurm, "cancel", lambda ids: world.cancelled.extend(ids))
     monkeypatch.setattr(slurm, "largest_array", lambda: 1001)
+    monkeypatch.setattr(slurm, "settings", lambda: {"ClusterName": "here"})
     monkeypatch.setattr("mmdpo.cluster.fits.known_nodes", lambda: [])
     monkeypatch.setattr(sbatch, "submit", take)
     return world
@@ -126,7 +128,12 @@ def test_following_prints_what_is_added(study, world, capsys, monkeypatch):
 
 
 def test_cancel_ends_whole_arrays_and_their_preparation(study, world, capsys):
-    world.jobs = jobs(*STATES)
+    world.jobs = {**jobs(*STATES), "7": Job("7", "COMPLETED")}  # SLURM may refuse one that has ended
+    assert main(["cancel", str(study.study)]) == 0
+    assert world.cancelled == ["8"]
+    world.jobs["7"] = Job("7", "RUNNING")
+    world.cancelled.clear()
+    capsys.readouterr()
     assert main(["cancel", str(study.study)]) == 0
     assert world.cancelled == ["7", "8"]
     printed = capsys.readouterr().out
@@ -156,6 +163,40 @@ def test_retry_submits_what_failed_or_never_ran_with_the_code_as_it_was(study, w
     assert main(["retry", str(study.study)]) == 0
     assert "0 submitted" in capsys.readouterr().out
     assert len(submissions(study.study)) == 2
+
+
+def test_retry_is_the_submissions_work_wherever_it_is_typed(tmp_path, world, capsys, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    first = submitted(Path("outputs") / "s", count=1)
+    (first.folder.parent / first.code).mkdir()
+    first.cwd = str(home)
+    first.save()
+    world.jobs = jobs("FAILED")
+    monkeypatch.chdir(tmp_path)
+    (home / "outputs" / "s").rename(home / "outputs" / "t")  # and it was moved
+    assert main(["retry", str(Path("home", "outputs", "t"))]) == 0
+    assert "1 submitted" in capsys.readouterr().out
+    second = submissions(home / "outputs" / "t")[-1]
+    (task,) = second.tasks()
+    assert second.cwd == str(home) and f"#SBATCH --chdir={home}\n" in world.submitted[-1]
+    assert task.point.folder == second.folder_of(task) == home / "outputs" / "t" / task.name
+    monkeypatch.chdir(home)
+    assert not (home / "outputs" / "s").exists()
+
+    first.cwd = second.cwd = str(tmp_path / "gone")
+    second.save()
+    world.jobs = {"99_0": Job("99_0", "FAILED")}
+    assert main(["retry", str(Path("outputs", "t"))]) == 2
+    assert "was submitted from" in capsys.readouterr().err
+
+
+def test_retry_trains_no_point_with_another_number_of_processes(study, world, capsys):
+    world.jobs = jobs(*STATES)
+    assert main(["retry", str(study.study), "cluster.gpus=4"]) == 2
+    assert "4 processes a point instead of 1 train on other batches" in capsys.readouterr().err
+    assert not world.submitted
 
 
 def test_without_a_name_the_newest_study_is_meant(tmp_path, world, capsys, monkeypatch):

@@ -21,7 +21,11 @@ CLUSTER = compose_config(["cluster=slurm"]).cluster
 
 @pytest.fixture(autouse=True)
 def _nodes(monkeypatch):
-    monkeypatch.setattr(slurm, "run", lambda *command: SINFO)
+    def run(*command):
+        assert "--exact" in command  # or nodes of several kinds are one line, with the least of each
+        return SINFO
+
+    monkeypatch.setattr(slurm, "run", run)
 
 
 def test_sinfo_is_understood():

@@ -356,7 +356,7 @@ def test_srun_starts_a_process_a_gpu_with_a_log_each(submission, tmp_path, monke
     assert job.srun(submission, submission.parts[0], 0, log) == INTERRUPTED
     words = (tmp_path / "said").read_text().splitlines()
     assert f"--output={log}" in words
-    assert {"--kill-on-bad-exit=1", "--cpus-per-task=8"} <= set(words)
+    assert {"--kill-on-bad-exit=1", "--wait=0", "--cpus-per-task=8"} <= set(words)
     assert words[-5:] == ["mmdpo.cluster.rank", str(submission.folder), "tasks", "0", "0"]
     fake.write_text("#!/bin/sh\nkill -9 $$\n")
     assert job.srun(submission, submission.parts[0], 0, log) == 128 + signal.SIGKILL

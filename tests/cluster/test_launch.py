@@ -7,7 +7,7 @@ import pytest
 from mmdpo.choices import Stage
 from mmdpo.cluster import launch, sbatch, slurm
 from mmdpo.cluster.slurm import Job
-from mmdpo.cluster.submission import submissions
+from mmdpo.cluster.submission import own_name, submissions
 from mmdpo.cluster.view import view
 from mmdpo.errors import UserError
 from mmdpo.files import write_json
@@ -48,6 +48,7 @@ def world(monkeypatch):
     monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
     monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): {})
     monkeypatch.setattr(slurm, "largest_array", lambda: 1001)
+    monkeypatch.setattr(slurm, "settings", lambda: {"ClusterName": "here"})
     monkeypatch.setattr(launch, "check_fits", lambda cluster: None)
     monkeypatch.setattr(launch, "_report", lambda study: None)
     monkeypatch.setattr(launch, "snapshot", lambda jobs: "code-0")
@@ -137,10 +138,27 @@ def test_a_plan_says_what_it_costs(overrides, seconds, expected, tmp_path, world
     for one, value in zip(done, seconds, strict=True):
         finish(point(one).folder, 0, value)
     missing = seeds(study, 8, 9, overrides=tuple(overrides))
+    for one in (*done, *missing):
+        point(one).folder.mkdir(parents=True, exist_ok=True)
+        (point(one).folder / "training.json").write_text("{}")
     world.ctrl_c = True
     stage = Stage.evaluate  # no baselines
     launch.launch([*done, *missing], stage)
     assert expected in capsys.readouterr().out
+
+
+def test_what_is_not_trained_yet_is_not_sent_to_be_measured(tmp_path, world):
+    with pytest.raises(UserError, match="is not trained yet: run the same line with stage=train"):
+        launch.launch(seeds(tmp_path / "s", 1), Stage.evaluate)
+    with pytest.raises(UserError, match="there is nothing to train"):
+        launch.launch([config(tmp_path / "s", "data_scale=0")], Stage.train)
+    assert not world.submitted and not submissions(tmp_path / "s")
+
+
+def test_a_submission_names_its_cluster(tmp_path, world):
+    launch.launch(seeds(tmp_path / "s", 1), Stage.train)
+    (found,) = submissions(tmp_path / "s")
+    assert (found.cluster_name, found.user) == ("here", own_name())
 
 
 def test_a_dry_run_shows_the_scripts_also_where_there_is_no_slurm(tmp_path, monkeypatch, capsys):

@@ -213,6 +213,19 @@ def test_a_folder_that_the_nodes_do_not_see_is_suspected(lines: Lines):
     assert lines.status()["state"] == "done"
 
 
+def test_a_line_typed_in_the_shell_of_another_job_is_a_sweep_of_its_own(slurm: Cluster, tmp_path: Path):
+    shell = {"SLURM_JOB_ID": "1", "SLURM_ARRAY_JOB_ID": "1", "SLURM_ARRAY_TASK_ID": "2", "SLURM_NTASKS": "1"}
+    asked = {"SLURM_MEM_PER_CPU": "100", "SLURM_GPUS_PER_TASK": "1", "SBATCH_PARTITION": "nowhere"}
+    lines = Lines(slurm, tmp_path, {**shell, **asked, "SBATCH_TIMELIMIT": "1"})
+    lines.launch(*SMALL, "beta=0.1", "cluster.memory=4G", "cluster.partition=main", "cluster.minutes=30")
+    assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
+    prepare, array = lines.jobs()
+    assert lines.status("beta")["job_id"].startswith(f"{array}_")
+    job = slurm.job(f"{array}_0")
+    assert (job["TimeLimit"], job["Partition"]) == ("00:30:00", "main")
+    assert slurm.job(prepare)["JobName"] == "mmdpo:s:prepare"
+
+
 def test_optuna_searches_with_jobs(lines: Lines):
     search = ["hydra/sweeper=optuna", "hydra/launcher=mmdpo", "hydra.sweeper.n_trials=2"]
     search += ["hydra.sweeper.n_jobs=2", "hydra.sweeper.direction=maximize", "beta=interval(0.05,0.5)"]

@@ -18,6 +18,7 @@ def known(monkeypatch):
     found: dict[str, Job] = {}
     monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
     monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): found)
+    monkeypatch.setattr(slurm, "settings", dict)
     return found
 
 

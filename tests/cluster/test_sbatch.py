@@ -1,5 +1,6 @@
 """What sbatch is given, as text; no SLURM is asked."""
 
+import os
 import shlex
 import subprocess
 
@@ -42,7 +43,7 @@ def test_one_gpu_a_point_after_what_the_points_share(tmp_path):
 
 # Parameters
 #SBATCH --array=0-1%2
-#SBATCH --chdir=/home/me
+#SBATCH --chdir={jobs.parent.parent}
 #SBATCH --comment=mmdpo:{BEGUN}:tasks:0
 #SBATCH --cpus-per-task=8
 #SBATCH --dependency=afterok:7
@@ -58,7 +59,7 @@ def test_one_gpu_a_point_after_what_the_points_share(tmp_path):
 #SBATCH --time=1440
 
 # setup
-export PYTHONPATH={jobs}/code-0
+export PYTHONPATH={jobs}/code-0${{PYTHONPATH:+:$PYTHONPATH}}
 
 # command
 export SUBMITIT_EXECUTOR=slurm
@@ -148,6 +149,34 @@ def test_the_preparation_takes_one_gpu_of_the_gres(gres, alone, tmp_path):
     settings = [f"cluster.gres='{gres}'", "cluster.gpus=4"]
     prepare, array = map(asked, scripts(tmp_path / "s", *settings, prepare="7"))
     assert (prepare["gres"], array["gres"]) == (alone, gres)
+
+
+def test_what_a_shell_inside_a_job_would_say_does_not_reach_another(tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
+        monkeypatch.delenv(name)
+    for name in ("SLURM_CONF", "SLURM_ARRAY_TASK_ID", "SLURM_MEM_PER_CPU", "SBATCH_TIMELIMIT"):
+        monkeypatch.setenv(name, "1")
+    for name in ("SBATCH_ACCOUNT", "SBATCH_PARTITION"):
+        monkeypatch.setenv(name, "default")
+    (text,) = scripts(tmp_path / "s", "cluster.partition=mine")
+    assert sorted(sbatch.foreign(text)) == [
+        "SBATCH_PARTITION",
+        "SBATCH_TIMELIMIT",
+        "SLURM_ARRAY_TASK_ID",
+        "SLURM_MEM_PER_CPU",
+    ]
+    fake = tmp_path / "bin" / "sbatch"
+    fake.parent.mkdir()
+    fake.write_text('#!/bin/sh\nenv > "$SAID"\necho Submitted batch job 12\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    monkeypatch.setenv("SAID", str(tmp_path / "said"))
+    assert sbatch.submit(tmp_path / "s", text) == "12"
+    given = dict(line.split("=", 1) for line in (tmp_path / "said").read_text().splitlines() if "=" in line)
+    assert {key for key in given if key.startswith(("SLURM_", "SBATCH_"))} == {"SLURM_CONF", "SBATCH_ACCOUNT"}
+    (tmp_path / "said").unlink()
+    assert sbatch.refused(text) == ""
+    assert "SLURM_MEM_PER_CPU" not in (tmp_path / "said").read_text()
 
 
 def test_without_gpus_none_is_asked_for(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from mmdpo.choices import Resume, Stage
 from mmdpo.cluster import launch, sbatch, slurm, submit
 from mmdpo.cluster.slurm import Job
+from mmdpo.cluster.snapshot import UNKNOWN
 from mmdpo.cluster.submission import JOBS, PREPARE, TASKS, Part, Task, submissions
 from mmdpo.cluster.submit import (
     check_unchanged,
@@ -112,6 +113,8 @@ def test_what_an_earlier_submission_has_made_is_not_made_again(tmp_path):
     assert len(shared_tasks(tasks, [submission])) == 1  # not done
     status.finish(submission.folder / PREPARE)
     assert shared_tasks(tasks, [submission]) == []
+    submission.user = "another"  # whose cache is not ours
+    assert len(shared_tasks(tasks, [submission])) == 1
 
 
 def new(study, count, prepare=True):
@@ -270,6 +273,30 @@ def test_changed_data_are_named(begun):
         check_unchanged([submission], [one], None)
 
 
+def test_a_model_of_the_hub_may_come_after_the_first_submission(begun):
+    submission, one, _, _ = begun
+    name = "model.path=llava-hf/llava-1.5-7b-hf"
+    for before, after in ((UNKNOWN, "revision"), ("revision", UNKNOWN)):
+        submission.inputs = {name: before}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(submit, "all_inputs", lambda configs, after=after: {name: after})
+            check_unchanged([submission], [one], None)
+            submission.inputs = {name: "another"}
+            if after != UNKNOWN:
+                with pytest.raises(UserError, match="llava-1.5-7b-hf"):
+                    check_unchanged([submission], [one], None)
+
+
+def test_a_point_whose_job_is_at_another_stage_is_not_taken_for_on_its_way(tmp_path):
+    submission = submitted(tmp_path / "s", stage=Stage.train, count=1)
+    jobs = {"8_0": Job("8_0", "RUNNING")}
+    wanted = tasks_of(config(tmp_path / "s"), range(1))
+    with pytest.raises(UserError, match="job 8_0 is at its stage=train; type the line again when"):
+        plan(tmp_path / "s", wanted, view([submission], jobs))
+    training = tasks_of(config(tmp_path / "s"), range(1), Stage.train)
+    assert list(plan(tmp_path / "s", training, view([submission], jobs)).live) == [training[0].name]
+
+
 def test_many_changes_are_counted(begun):
     submission, one, files, _ = begun
     files |= {f"mmdpo/methods/{number}.py": "new" for number in range(9)}
@@ -295,7 +322,8 @@ def test_retry_runs_the_code_of_the_submission_and_refuses_other_data(begun, mon
     files["mmdpo/training/loss.py"] = "2"
     sent = []
     monkeypatch.setattr(launch, "check_fits", lambda cluster: None)
-    monkeypatch.setattr(launch, "known_jobs", lambda found: {})
+    monkeypatch.setattr(launch, "seen", lambda found: {})
+    monkeypatch.setattr(slurm, "settings", dict)
     monkeypatch.setattr(launch, "send", lambda submission, cluster: sent.append(submission))
     monkeypatch.setattr(launch, "reconcile", submissions)
     monkeypatch.setattr(slurm, "largest_array", lambda: 1001)

@@ -200,6 +200,33 @@ def test_a_controller_that_does_not_answer_leaves_the_files(tmp_path, monkeypatc
     assert {one.state for one in look(submission.study).values()} == {"pending"}
 
 
+@pytest.mark.parametrize(
+    ("settings", "changes", "expected"),
+    [
+        ({"ClusterName": "here"}, {"cluster_name": "here"}, False),
+        ({"ClusterName": "here"}, {"cluster_name": "there"}, True),
+        ({"ClusterName": "here"}, {}, False),  # a manifest of an earlier version
+        ({"PrivateData": "accounts,jobs"}, {"user": "another"}, True),
+        ({"PrivateData": "accounts,jobs"}, {}, False),
+        ({"PrivateData": "none"}, {"user": "another"}, False),
+    ],
+)
+def test_jobs_that_slurm_does_not_show_here_have_not_ended(
+    settings, changes, expected, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(slurm, "is_here", lambda command: True)
+    monkeypatch.setattr(slurm, "jobs", lambda user, ids: {})
+    monkeypatch.setattr(slurm, "settings", lambda: settings)
+    submission = submitted(tmp_path / "s", count=1)
+    monkeypatch.setattr(view.os, "getuid", lambda: 1000)
+    monkeypatch.setattr(view, "own_name", lambda user=submission.user: user)
+    for name, value in changes.items():
+        setattr(submission, name, value)
+    submission.save()
+    (one,) = look(submission.study).values()
+    assert one.live is expected
+
+
 def test_where_slurm_cannot_be_asked_a_running_point_shows_when_it_last_wrote(tmp_path):
     submission = submitted(tmp_path / "s", count=1)
     (task,) = submission.tasks()

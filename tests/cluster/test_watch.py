@@ -116,6 +116,7 @@ def states(monkeypatch, submission, *looks):
     monkeypatch.setattr(watch, "FILES_SECONDS", 0)
     monkeypatch.setattr(watch, "SLURM_SECONDS", -1)
     monkeypatch.setattr(watch, "known_jobs", lambda found: next(left)())
+    monkeypatch.setattr(watch, "hidden", lambda found: set())
 
 
 def test_without_a_terminal_each_end_is_a_line(tmp_path, monkeypatch, capsys):
