@@ -207,7 +207,7 @@ class TrainConfig:
     gradient_checkpointing: bool = True
     tf32: bool = True  # on GPUs that have it
     workers: int = 0  # processes that prepare batches beside each training one
-    zero: int = 0  # DeepSpeed's ZeRO stage: 0 (none), 2 or 3
+    zero: int = 0  # DeepSpeed's ZeRO stage: 0 (none), 2 or 3; a process alone goes without
     reference_batch_size: int = 16  # pairs
     save_steps: int = 50
     keep: int = 2  # checkpoints

@@ -113,6 +113,23 @@ def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.Monkey
         compose_config([f"generator.adapter={tmp_path}"])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_prefix_is_shared_in_either_type(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmdpo.models.generate import model_inputs
+    from mmdpo.models.prefix import reason_against_sharing
+
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
+    config = compose_config([*SMALL, f"model.dtype={dtype}"])
+    folder = made(config, Stage.prompts)
+    own = sampling.OwnModel(config, folder)
+    prompts = list(read_records(folder / "prompts.jsonl", Prompt))[:4]
+    asked = [prompt for prompt in prompts if (prompt.image is None) == (prompts[0].image is None)]
+    inputs = model_inputs(own._model, own._processor, asked, folder)
+    assert reason_against_sharing(own._model, inputs) is None
+
+
 def test_the_model_answers_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 

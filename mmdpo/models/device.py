@@ -23,6 +23,9 @@ def device() -> torch.device:
 def on_device(model: PreTrainedModel) -> PreTrainedModel:
     """The model, moved there. On a GPU models that nobody uses any more leave first: trainers hold cycles."""
     place = device()
-    if place.type != "cpu":
+    if place.type == "cuda":
+        import torch
+
+        torch.cuda.set_device(place)  # kernels of Triton's run on the current one
         gc.collect()
     return model.to(place)

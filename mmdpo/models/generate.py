@@ -16,8 +16,10 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
+from mmdpo.errors import UserError
 from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, messages, prompt_text
 from mmdpo.models.prefix import repeated, shared
+from mmdpo.progress import say
 from mmdpo.records import Prompt
 from mmdpo.seeds import answer_seed
 from mmdpo.sources.images import inside, open_image
@@ -38,15 +40,17 @@ class GumbelNoise(LogitsProcessor):
     """Makes greedy search draw from softmax(scores / temperature); a random stream a row."""
 
     def __init__(self, seeds: Sequence[int], temperature: float) -> None:
-        self.streams = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.temperature = temperature
+        self.seeds, self.temperature = seeds, temperature
+        self.streams: list[torch.Generator] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Scores [B, V] with noise added."""
-        vocabulary = scores.shape[-1]
-        uniform = torch.stack([torch.rand(vocabulary, generator=stream) for stream in self.streams])
-        gumbel = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
-        return scores.float() / self.temperature + gumbel.to(scores.device)
+        place, vocabulary = scores.device, scores.shape[-1]
+        if not self.streams:
+            self.streams = [torch.Generator(place).manual_seed(seed) for seed in self.seeds]
+        rows = [torch.rand(vocabulary, generator=stream, device=place) for stream in self.streams]
+        gumbel = -torch.log(-torch.log(torch.stack(rows).clamp(1e-20, 1 - 1e-7)))
+        return scores.float() / self.temperature + gumbel
 
 
 def generate(
@@ -78,17 +82,33 @@ def generate_several(
     """`count` answers a prompt, in their order; `decoding.batch_size` counts prompts.
 
     With `share` image and prompt go through the model once for all answers to a prompt, which an
-    architecture must take (mmdpo/models/prefix.py).
+    architecture must take (mmdpo/models/prefix.py). A batch that the GPU's memory does not take is made
+    smaller, and those after it. Raises UserError where it does not take one prompt.
     """
     answers: list[list[str]] = [[] for _ in prompts]
+    size = decoding.batch_size
     places = sorted(range(len(prompts)), key=lambda place: prompts[place].image is None)
     for _, group in groupby(places, key=lambda place: prompts[place].image is None):
-        alike = list(group)  # a batch is all with or all without image
-        for start in range(0, len(alike), decoding.batch_size):
-            batch = alike[start : start + decoding.batch_size]
-            inputs = model_inputs(model, processor, [prompts[place] for place in batch], image_root)
+        left = list(group)  # a batch is all with or all without image
+        while left:
+            batch = left[:size]
             names = [prompts[place].id for place in batch]
-            texts = _generate_batch(model, processor, inputs, names, decoding, count, share)
+            try:
+                inputs = model_inputs(model, processor, [prompts[place] for place in batch], image_root)
+                texts = _generate_batch(model, processor, inputs, names, decoding, count, share)
+            except torch.OutOfMemoryError as error:
+                if len(batch) == 1:
+                    raise UserError(
+                        f"{names[0]}: no memory for {count} answers of {decoding.max_new_tokens} tokens. "
+                        "Type a smaller max_new_tokens (bench. or data.sampling.), or model.dtype=bfloat16"
+                    ) from error
+                texts = []
+            if not texts:
+                torch.cuda.empty_cache()  # not above: there the error holds on to what it did not fit beside
+                size = len(batch) // 2
+                say(f"out of memory: {size} prompts at a time from here on")
+                continue
+            left = left[len(batch) :]
             for place, given in zip(batch, texts, strict=True):
                 answers[place] = given
             advance(len(batch) * count)

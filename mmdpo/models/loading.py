@@ -109,6 +109,9 @@ def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedMo
 
 
 def _load(path: str, kind: torch.dtype) -> PreTrainedModel:
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for each new shape, and each batch has one
     with quiet():
         from transformers import AutoModelForImageTextToText
 

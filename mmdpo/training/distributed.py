@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,10 @@ def from_slurm() -> None:
         from submitit.helpers import TorchDistributedEnvironment
 
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
+        import torch
+
+        if torch.cuda.device_count() == 1:
+            os.environ["LOCAL_RANK"] = "0"
 
 
 def any_asked_to_stop() -> str | None:
@@ -91,7 +94,7 @@ def deepspeed_config(train: TrainConfig, bfloat16: bool) -> dict[str, Any] | Non
 
 @contextmanager
 def deepspeed_ready(train: TrainConfig) -> Iterator[None]:
-    """Around a training with ZeRO: a process group before it, and no trace of DeepSpeed's hooks after it.
+    """Around a training with ZeRO: a process group on CPUs, and no trace of DeepSpeed's hooks after it.
 
     Without the latter, a model that is loaded later, to be measured, would be partitioned as well.
     """
@@ -101,11 +104,6 @@ def deepspeed_ready(train: TrainConfig) -> Iterator[None]:
     import torch
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-    if world_size() == 1:  # DeepSpeed wants a process group even then
-        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-        os.environ.setdefault("MASTER_PORT", str(_free_port()))
-        for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
-            os.environ.setdefault(name, value)
     if not torch.cuda.is_available():
         import deepspeed
 
@@ -122,8 +120,20 @@ def deepspeed_ready(train: TrainConfig) -> Iterator[None]:
         AcceleratorState._reset_state()  # the next training in this process may go without DeepSpeed
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def deepspeed_freed(trainer: Any) -> Iterator[None]:
+    """Let go of DeepSpeed's engine after a training: hooks and caches of its own hold the model."""
+    try:
+        yield
+    finally:
+        if trainer.is_deepspeed_enabled:
+            from deepspeed.runtime.zero import parameter_offload
+            from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator
+
+            if hasattr(trainer.model_wrapped, "destroy"):  # there is an engine
+                trainer.model_wrapped.destroy()
+            parameter_offload.FWD_MODULE_STACK.clear()
+            released = PartitionedParameterCoordinator._PartitionedParameterCoordinator__params_to_release
+            for cell in released.__closure__:  # a cache that has every coordinator in its keys
+                if hasattr(cell.cell_contents, "cache_clear"):
+                    cell.cell_contents.cache_clear()

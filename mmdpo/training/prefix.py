@@ -15,8 +15,9 @@ from mmdpo.training.scoring import scoring, shared_attention
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.2}
-"""How far a token's log-prob may lie from its value in a row of its own; a wrong mask is far off."""
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05}
+"""How far a token's log-prob may lie in the mean from that in a row of its own, by the model's type; a wrong
+mask is far off."""
 
 ONE_ROW = 1 << 20  # tokens: room for any probe
 
@@ -51,8 +52,9 @@ def _differs(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> str
         raise
     except Exception as error:  # whatever an architecture makes of a mask that it does not know
         return f"it takes no such mask ({type(error).__name__})"
-    gap = float((alone - shared).abs().max())
-    allowed = TOLERANCE.get(next(model.parameters()).dtype, 1e-3)
+    tokens = max(1, int((alone != 0).sum()))
+    gap = float((alone - shared).abs().sum() / tokens)
+    allowed = TOLERANCE[model.dtype]
     return None if gap <= allowed else f"log-probs would differ by {gap:.2g}"
 
 

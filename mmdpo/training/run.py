@@ -26,7 +26,7 @@ from mmdpo.progress import progress, say
 from mmdpo.stopping import training_loop
 from mmdpo.training.collate import Collator, Kept
 from mmdpo.training.disk import full_disk_advice
-from mmdpo.training.distributed import barrier, deepspeed_ready, rank, world_size
+from mmdpo.training.distributed import barrier, deepspeed_freed, deepspeed_ready, rank, world_size
 from mmdpo.training.lora import lora
 from mmdpo.training.memory import out_of_memory_advice
 from mmdpo.training.reference import Reference, add_reference, reference
@@ -76,6 +76,9 @@ def train(
     memory or a disk that is full; stopping.Interrupted, with a checkpoint saved, where the cluster asks.
     """
     started = time.monotonic()
+    if cfg.train.zero and world_size() == 1:
+        say(f"train.zero={cfg.train.zero}: a process alone shares with none, so DeepSpeed is left out")
+        cfg = replace(cfg, train=replace(cfg.train, zero=0))
     preferences = cfg.method.train_on is TrainOn.pairs
     with quiet():
         from transformers import set_seed
@@ -119,15 +122,16 @@ def train(
             resumed(start.step if start else 0)
             attention = shared_attention(model) if shared else nullcontext()
             stop = StopWhenAsked()
-            with attention, progress("training", total_steps(cfg, len(made.rows))) as advance:
+            bar = progress("training", total_steps(cfg, len(made.rows)))
+            with deepspeed_freed(trainer), attention, bar as advance:
                 _attach(trainer, cfg, run, log, advance)
                 trainer.add_callback(stop)
                 advance(start.step if start else 0)
                 with training_loop():
                     trainer.train(resume_from_checkpoint=str(start.path) if start else None)
-            stop.raise_if_asked()
-            _save(trainer, folder / "adapter")
-            barrier()
+                stop.raise_if_asked()
+                _save(trainer, folder / "adapter")
+                barrier()
         if rank() == 0:
             shutil.rmtree(checkpoints, ignore_errors=True)
         history = [_clean(entry) for entry in trainer.state.log_history if "loss" in entry]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmdpo.models.loading import torch_dtype
 from mmdpo.training.distributed import deepspeed_config, world_size
 
-DAY = 24 * 3600  # seconds
-
 if TYPE_CHECKING:
+    from transformers import TrainingArguments
     from trl import DPOConfig, SFTConfig
 
     from mmdpo.config import Config
+
+DAY = 24 * 3600  # seconds
+
+Settings = TypeVar("Settings", bound="TrainingArguments")
 
 
 def loss_type(cfg: Config) -> str | None:
@@ -26,12 +29,14 @@ def dpo_config(cfg: Config, checkpoints: Path) -> DPOConfig:
     """Settings of a preference loss."""
     from trl import DPOConfig
 
-    return DPOConfig(
-        **_common(cfg, checkpoints),
-        loss_type=[loss_type(cfg)],
-        beta=cfg.beta,
-        label_smoothing=cfg.method.label_smoothing,
-        disable_dropout=False,  # the base has none already; LoRA's is wanted
+    return _on_one_device(
+        DPOConfig(
+            **_common(cfg, checkpoints),
+            loss_type=[loss_type(cfg)],
+            beta=cfg.beta,
+            label_smoothing=cfg.method.label_smoothing,
+            disable_dropout=False,  # the base has none already; LoRA's is wanted
+        )
     )
 
 
@@ -39,7 +44,13 @@ def sft_config(cfg: Config, checkpoints: Path) -> SFTConfig:
     """Settings of plain SFT."""
     from trl import SFTConfig
 
-    return SFTConfig(**_common(cfg, checkpoints))
+    return _on_one_device(SFTConfig(**_common(cfg, checkpoints)))
+
+
+def _on_one_device(settings: Settings) -> Settings:
+    """A process alone would split each batch over all GPUs that it sees (nn.DataParallel)."""
+    settings._n_gpu = 1
+    return settings
 
 
 def _common(cfg: Config, checkpoints: Path) -> dict[str, Any]:

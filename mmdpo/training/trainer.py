@@ -15,6 +15,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from mmdpo.errors import UserError
 from mmdpo.training.lora_forward import speed_up
 from mmdpo.training.memory import peak_memory
+from mmdpo.training.prefix import to_device
 from mmdpo.training.resume import last_complete
 from mmdpo.training.rows import Row
 from mmdpo.training.scoring import Scorer
@@ -40,6 +41,20 @@ class _Ours(Trainer):
     _since = 0.0
     scorer: Scorer
     projector_lr: float
+
+    def _in_full_precision(self) -> None:
+        """Train float32 weights, as LoRA's are: in bfloat16 most steps of a projector would round to nothing.
+
+        DeepSpeed keeps float32 copies of its own.
+        """
+        for weight in [] if self.is_deepspeed_enabled else self.model.parameters():
+            if weight.requires_grad:
+                weight.data = weight.data.float()
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The batch on the device. The model's inputs alone get DeepSpeed's type, which rounds log-probs."""
+        others = {name: value for name, value in inputs.items() if name != "model"}
+        return {"model": super()._prepare_inputs(inputs["model"]), **to_device(others, self.args.device)}
 
     def _count(self, batch: dict[str, Any]) -> None:
         inputs = batch["model"]
@@ -133,6 +148,7 @@ class PreferenceTrainer(_Ours, DPOTrainer):
             processing_class=collator.processor,
             peft_config=peft_config,
         )
+        self._in_full_precision()
         speed_up(self.model)
         self.scorer = Scorer(self.model.get_base_model())
         self.precompute_ref_logps = True
@@ -181,6 +197,7 @@ class AnswerTrainer(_Ours, SFTTrainer):
             processing_class=collator.processor,
             peft_config=peft_config,
         )
+        self._in_full_precision()
         speed_up(self.model)
         self.scorer = Scorer(self.model.get_base_model())
         self._loss_shifts_labels = False  # the batch's are shifted: the loss divides by their number

@@ -83,6 +83,26 @@ def test_the_noise_draws_from_the_softmax():
     )
 
 
+def test_a_batch_that_memory_does_not_take_is_made_smaller(tiny, monkeypatch, capsys):
+    expected, model = texts(tiny, batch_size=8), tiny[0]
+    real, sizes = model.generate, []
+
+    def small(input_ids, **given):
+        sizes.append(len(input_ids))
+        if len(input_ids) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(input_ids=input_ids, **given)
+
+    monkeypatch.setattr(model, "generate", small)
+    most = 2
+    assert texts(tiny, batch_size=8) == expected
+    assert capsys.readouterr().out.splitlines()[0] == "out of memory: 3 prompts at a time from here on"
+    assert max(sizes[2:]) <= most
+    most = 0
+    with pytest.raises(UserError, match="no memory for 1 answers of 8 tokens. Type a smaller max_new_tokens"):
+        texts(tiny, batch_size=8)
+
+
 def test_progress_counts_every_answer(tiny):
     model, processor, prompts, images = tiny
     counted: list[int] = []

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mmdpo.config import TrainConfig
-from mmdpo.training.distributed import deepspeed_config
+from mmdpo.training.distributed import deepspeed_config, from_slurm
 from tests.tiny import OF_THE_MACHINE, Tiny
 
 SETTINGS: dict[str, Any] = {
@@ -101,6 +101,24 @@ def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(
     assert_same(together(tiny, out, processes=2, **settings), expected)
     assert (out / "resumed").read_text() == "2"
     assert not (out / "checkpoints").exists()
+
+
+def test_a_node_that_gives_each_process_its_gpu_has_one_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_LOCALID": "2"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(
+        "submitit.helpers.TorchDistributedEnvironment.export",
+        lambda self, **_: os.environ.update(RANK="2", LOCAL_RANK="2"),
+    )
+    monkeypatch.setattr("submitit.helpers.TorchDistributedEnvironment.__init__", lambda self: None)
+    for gpus, local in ((4, "2"), (1, "0")):
+        monkeypatch.delenv("RANK", raising=False)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda gpus=gpus: gpus)
+        from_slurm()
+        assert (os.environ["RANK"], os.environ["LOCAL_RANK"]) == ("2", local)
 
 
 @pytest.mark.slow

@@ -53,6 +53,20 @@ def test_training_it_leaves_the_reference_where_it_was(tiny: Tiny, tmp_path: Pat
     assert max(abs(new - old) for new, old in zip(after, before, strict=True)) > 1e-2
 
 
+def test_it_learns_in_float32_beside_a_base_in_bfloat16(tiny: Tiny, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    base = load_file(tiny.model / "model.safetensors")
+    _, weights = trained(tiny, tmp_path, model__dtype="bfloat16", model__projector_lr=1e-5, train__epochs=3.0)
+    found = {name: value for name, value in weights.items() if "projector" in name and "weight" in name}
+    assert len(found) == 2
+    for name, value in found.items():
+        key = next(key for key in base if key.endswith(".".join(name.split(".")[-3:])))
+        assert value.dtype == torch.float32
+        moved = (value != base[key].bfloat16().float()).float().mean()
+        assert moved > 0.9  # in bfloat16 most steps are too small to count
+
+
 def test_it_learns_at_a_rate_of_its_own(tiny: Tiny, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -186,6 +187,31 @@ def test_what_is_not_finite_stops_the_run(
     assert "lr=" in str(raised.value)
     assert ("pair-" in str(raised.value)) is (what == "loss")
     assert not (tmp_path / "adapter").exists()
+
+
+def test_deepspeeds_type_is_for_the_models_inputs_alone() -> None:
+    """A sum of log-probs would be rounded to 2 where it is above 256."""
+    from mmdpo.training.trainer import PreferenceTrainer
+
+    trainer = object.__new__(PreferenceTrainer)
+    plugin = SimpleNamespace(hf_ds_config=SimpleNamespace(dtype=lambda: torch.bfloat16))
+    trainer.args = SimpleNamespace(device=torch.device("cpu"))
+    trainer.is_deepspeed_enabled = True
+    trainer.accelerator = SimpleNamespace(state=SimpleNamespace(deepspeed_plugin=plugin))
+    sums = torch.tensor([-349.3])
+    batch = {"model": {"pixel_values": torch.ones(1)}, "ref_chosen_logps": sums, "rows": ["a"], "prefix": 3}
+    found = trainer._prepare_inputs(batch)
+    assert found["model"]["pixel_values"].dtype == torch.bfloat16
+    assert torch.equal(found["ref_chosen_logps"], sums) and found["ref_chosen_logps"].dtype == torch.float32
+    assert (found["rows"], found["prefix"]) == (["a"], 3)
+
+
+def test_a_process_alone_has_one_device(tiny: Tiny, tmp_path: Path) -> None:
+    from mmdpo.training.settings import dpo_config, sft_config
+
+    for settings in (dpo_config, sft_config):
+        made = settings(tiny_config(tiny.model, train__batch_size=3), tmp_path)
+        assert (made.n_gpu, made.train_batch_size) == (1, 3)
 
 
 def test_of_many_rows_some_are_named(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,11 @@ JSON holds settings of tiny_config, and `die_after`: the step at which the first
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from tests.tiny import tiny_config, tiny_pairs
 def main(model: str, images: str, out: str, settings: str) -> None:
     import torch
 
+    from mmdpo.models.loading import load_model
+    from mmdpo.training import run
     from mmdpo.training.distributed import rank
-    from mmdpo.training.run import train
 
     torch.set_num_threads(1)
     overrides: dict[str, Any] = json.loads(settings)
@@ -37,8 +40,18 @@ def main(model: str, images: str, out: str, settings: str) -> None:
         if rank() == 0:
             (folder / "resumed").write_text(str(step))
 
+    loaded: list[weakref.ref[Any]] = []
+
+    def load(*given: Any) -> Any:
+        model = load_model(*given)
+        loaded.append(weakref.ref(model))
+        return model
+
+    run.load_model = load  # type: ignore[attr-defined]
     pairs = tiny_pairs(Path(images), text_only=overrides.pop("text_only", 3))
-    train(tiny_config(Path(model), **overrides), pairs, Path(images), folder, log, resumed)
+    run.train(tiny_config(Path(model), **overrides), pairs, Path(images), folder, log, resumed)
+    gc.collect()
+    assert [model() for model in loaded] == [None], "the model is still in memory"
 
 
 if __name__ == "__main__":
