@@ -28,6 +28,7 @@ from mmdpo.sweep.status import State
 
 INTERRUPTED = 75  # EX_TEMPFAIL: saved, to go on
 BUSY = 3  # another run is at the point
+BUSY_SECONDS, BUSY_TRIES = 60.0, 10  # until the file system lets go of what a failed node had locked
 REQUEUE_SECONDS = 600.0  # until a job that SLURM should have ended is put back into the queue from here
 OUT_OF_MEMORY = re.compile(r"\boom[-_ ]kill|out of memory|exceeded (\w+ )?memory limit", re.IGNORECASE)
 """What the kernel, slurmstepd with cgroups, and slurmstepd without them say."""
@@ -88,6 +89,12 @@ def supervise(submission: Submission, part: Part, index: int, home: Path, job: s
         return 1
     log = home / "logs" / f"attempt-{before.attempts + 1}-rank-%t.log"
     code = srun(submission, part, index, log)
+    for _ in range(BUSY_TRIES if before.job_id == job else 0):
+        if code != BUSY:
+            break
+        say(f"{home.name} is still held, perhaps by this job's last run on a node that failed; waiting")
+        time.sleep(BUSY_SECONDS)
+        code = srun(submission, part, index, log)
     after = status.read_status(home)
     say(f"{home.name}: exit code {code}, {after.state.value}{f': {after.error}' if after.error else ''}")
     if code == BUSY:

@@ -141,6 +141,26 @@ def test_a_point_that_another_run_is_at_is_left_alone(submission, world, monkeyp
     assert world.requeued == []
 
 
+def test_a_point_that_its_own_jobs_last_run_still_holds_is_waited_for(submission, world, monkeypatch):
+    (task,) = submission.tasks()
+    status.start(submission.folder_of(task))  # on a node that failed, in this job
+    left = iter([BUSY, BUSY, 0])
+
+    def srun(submission, part, index, log):
+        code = next(left)
+        return done(submission.folder_of(task), log) if code == 0 else code
+
+    monkeypatch.setattr(job, "srun", srun)
+    home = submission.folder_of(task)
+    assert supervise(submission, submission.parts[0], 0, home, JOB) == 0
+    assert world.waited == 2 * job.BUSY_SECONDS
+    submission.cluster["max_attempts"]["killed"] = 9
+    status.start(home)
+    monkeypatch.setattr(job, "srun", lambda *given: BUSY)
+    assert supervise(submission, submission.parts[0], 0, home, JOB) == 1
+    assert world.waited == (2 + job.BUSY_TRIES) * job.BUSY_SECONDS
+
+
 def test_what_was_saved_before_a_time_limit_goes_on_in_the_same_job(submission, world, monkeypatch):
     assert run(submission, monkeypatch, saved("time_limit"), saved("time_limit"), done) == [1, 1, 0]
     assert world.requeued == [JOB, JOB]
