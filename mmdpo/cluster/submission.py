@@ -79,6 +79,14 @@ class Part:
         return [self.job and f"{self.job}_{index}" for index in range(self.count)]
 
 
+def own_name() -> str:
+    """The user's name as SLURM knows it, whatever the environment says; the number where there is no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 @dataclass
 class Submission:
     """The content of submission.json, and where it lies."""
@@ -88,7 +96,7 @@ class Submission:
     cluster: dict[str, Any]  # the config's node
     inputs: dict[str, str]  # fingerprints of data and model
     parts: list[Part] = field(default_factory=list)
-    user: str = field(default_factory=lambda: own_name())
+    user: str = field(default_factory=own_name)
     cluster_name: str = ""  # SLURM's, whose ids are the jobs'
     host: str = field(default_factory=socket.gethostname)
     cwd: str = field(default_factory=os.getcwd)
@@ -143,11 +151,6 @@ class Submission:
                     "role": task.role,
                 }
                 file.write(json.dumps(content, ensure_ascii=False) + "\n")
-
-
-def own_name() -> str:
-    """The user's name as SLURM knows it, whatever the environment says."""
-    return pwd.getpwuid(os.getuid()).pw_name
 
 
 def new_folder(study: Path) -> Path:

@@ -31,10 +31,8 @@ def keeping_model() -> Iterator[None]:
 
 
 def keeps() -> bool:
-    """Whether models are kept now: not where DeepSpeed partitions them as they are loaded."""
-    from transformers.integrations import is_deepspeed_zero3_enabled
-
-    return _keeps and not is_deepspeed_zero3_enabled()
+    """Whether models are kept now."""
+    return _keeps
 
 
 def kept(name: str, load: Callable[[], PreTrainedModel], own_weights: bool) -> PreTrainedModel:
