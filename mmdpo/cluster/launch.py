@@ -42,9 +42,8 @@ from mmdpo.config import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.progress import say
-from mmdpo.sweep.local import require_stage
 from mmdpo.sweep.outcome import Outcome, outcome
-from mmdpo.sweep.points import Point, Role, baselines, differing, point
+from mmdpo.sweep.points import Point, Role, baselines, differing, point, require_stage
 
 
 def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:

@@ -25,7 +25,7 @@ from mmdpo.progress import say
 from mmdpo.stopping import Interrupted
 from mmdpo.sweep import status
 from mmdpo.sweep.outcome import Outcome, outcome
-from mmdpo.sweep.points import Point, Role, baselines, differing, point
+from mmdpo.sweep.points import Point, Role, baselines, differing, point, require_stage
 from mmdpo.training.distributed import rank, world_size
 
 BUSY = "another process runs it now"
@@ -121,18 +121,6 @@ def _train_along(points: Sequence[Point]) -> list[Outcome]:
         if p.role is Role.trained and not (p.folder / "training.json").exists():
             stages.train_along(p)
     return []
-
-
-def require_stage(p: Point, stage: Stage) -> None:
-    """Raise UserError for a point that has no such stage, or not yet."""
-    if stage is Stage.train and p.config.is_base:
-        raise UserError("data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate")
-    if stage is Stage.export and p.config.is_base:
-        raise UserError("data_scale=0 is the untouched base: there is no adapter for stage=export")
-    if stage not in (Stage.export, Stage.evaluate) or p.config.is_base:
-        return
-    if not (p.folder / "training.json").exists():
-        raise UserError(f"{p.name} is not trained yet: run the same line with stage=train")
 
 
 def describe(configs: Sequence[Config], stage: Stage) -> None:

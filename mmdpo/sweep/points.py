@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mmdpo.choices import Stage
 from mmdpo.config import AXES, Config
+from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.models.paths import PACKAGE, resolve_path
 
@@ -166,3 +168,15 @@ def _name(config: Config, role: Role) -> str:
     if config.label_noise:
         parts.append(f"noise{config.label_noise:g}")
     return "-".join([*parts, f"seed{config.seed}", suffix])
+
+
+def require_stage(p: Point, stage: Stage) -> None:
+    """Raise UserError for a point that has no such stage, or not yet."""
+    if stage is Stage.train and p.config.is_base:
+        raise UserError("data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate")
+    if stage is Stage.export and p.config.is_base:
+        raise UserError("data_scale=0 is the untouched base: there is no adapter for stage=export")
+    if stage not in (Stage.export, Stage.evaluate) or p.config.is_base:
+        return
+    if not (p.folder / "training.json").exists():
+        raise UserError(f"{p.name} is not trained yet: run the same line with stage=train")
