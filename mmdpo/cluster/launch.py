@@ -55,22 +55,22 @@ def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
     slurm.require()
     check_fits(configs[0].cluster)
     studies = _by_study(configs)
+    tasks = {study: wanted(points, stage) for study, points in studies.items()}
     for study, points in studies.items():
-        submit(study, wanted(points, stage), [p.config for p in points], configs[0].cluster)
+        submit(study, tasks[study], [p.config for p in points], configs[0].cluster)
     if not configs[0].cluster.wait:
         for study in studies:
             say(come_back(study))
         return None
     ended: dict[Path, Outcome] = {}
-    for study, points in studies.items():
-        tasks = wanted(points, stage)
-        ends = watch(study, [task.name for task in tasks])
+    for study, asked_for in tasks.items():
+        ends = watch(study, [task.name for task in asked_for])
         if ends is None:
             say(f"left alone; the jobs go on. {come_back(study)}")
             return None
         if stage in OF_POINTS:
             _report(study)
-        ended |= {task.point.folder: _outcome(task, stage, ends.get(task.name)) for task in tasks}
+        ended |= {task.point.folder: _outcome(task, stage, ends.get(task.name)) for task in asked_for}
     asked = [point(config).folder for config in configs]
     failed = [one for folder, one in ended.items() if one.error and folder not in set(asked)]
     return [*(ended[folder] for folder in asked), *failed]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,8 @@ class Executor(submitit.SlurmExecutor):
         return self.text
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        return [*without(foreign(self.text)), *super()._make_submission_command(submission_file_path)]
+        without = (word for name in foreign(self.text) for word in ("-u", name))
+        return ["env", *without, *super()._make_submission_command(submission_file_path)]
 
 
 def submit(folder: Path, text: str) -> str:
@@ -133,15 +133,11 @@ def foreign(text: str) -> list[str]:
     return ours + [name for name in os.environ if name.startswith("SBATCH_") and name not in silent]
 
 
-def without(names: Sequence[str]) -> list[str]:
-    """The beginning of a command that is run without some variables."""
-    return ["env", *(word for name in names for word in ("-u", name))]
-
-
 def refused(text: str) -> str:
     """Why SLURM would not take a script as things are now; empty where it would."""
+    unset: dict[str, Any] = dict.fromkeys(foreign(text))
     try:
-        slurm.run(*without(foreign(text)), "sbatch", "--test-only", given=text)
+        slurm.run("sbatch", "--test-only", given=text, **unset)
     except UserError as error:
         return str(error)
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -59,8 +60,10 @@ def require() -> None:
         )
 
 
-def run(*command: str, given: str | None = None, timeout: float = 60.0, **environment: str) -> str:
-    """The output of one of SLURM's commands, which is `given` a text to read and more `environment`.
+def run(*command: str, given: str | None = None, timeout: float = 60.0, **environment: str | None) -> str:
+    """The output of one of SLURM's commands, which is `given` a text to read.
+
+    `environment` is added to this process's; a variable that is None there is left out.
 
     Raises Unreachable where its controller does not answer, UserError with SLURM's own words for any other
     failure.
@@ -72,7 +75,7 @@ def run(*command: str, given: str | None = None, timeout: float = 60.0, **enviro
             capture_output=True,
             text=True,
             timeout=timeout,
-            env={**os.environ, **environment},
+            env={key: value for key, value in {**os.environ, **environment}.items() if value is not None},
         )
     except subprocess.TimeoutExpired as error:
         raise Unreachable(f"{command[0]} has not answered for {timeout:.0f} s") from error
@@ -154,8 +157,9 @@ def _each(job_id: str) -> list[str]:
     return [f"{main}_{index}" for main, first, last in ranges for index in range(first, last + 1)]
 
 
+@functools.cache
 def settings() -> dict[str, str]:
-    """What `scontrol show config` says, by key."""
+    """What `scontrol show config` says, by key; asked once a process."""
     return dict(re.findall(r"^(\w+)\s*= (.*?)\s*$", run("scontrol", "show", "config"), re.MULTILINE))
 
 

@@ -149,9 +149,10 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code
     if not found or any(config.resume is Resume.force for config in configs):
         return
     last = found[-1]
-    files = last.folder.parent / last.code / "files.json"
-    before: dict[str, str] = read_json(files) if files.exists() else {}
-    changed = [] if code else changed_code(before, code_files())
+    changed = []
+    if code is None:
+        files = last.folder.parent / last.code / "files.json"
+        changed = changed_code(read_json(files) if files.exists() else {}, code_files())
     now = all_inputs(configs)
     changed += [
         f"{name} (its content)"

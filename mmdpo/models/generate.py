@@ -102,9 +102,6 @@ def generate_several(
                         f"{names[0]}: no memory for {count} answers of {decoding.max_new_tokens} tokens. "
                         "Type a smaller max_new_tokens (bench. or data.sampling.), or model.dtype=bfloat16"
                     ) from error
-                texts = []
-            if not texts:
-                torch.cuda.empty_cache()  # not above: there the error holds on to what it did not fit beside
                 size = len(batch) // 2
                 say(f"out of memory: {size} prompts at a time from here on")
                 continue

@@ -52,9 +52,13 @@ def reason_against_sharing(model: Any, inputs: Any) -> str | None:
             raise
         except Exception as error:  # whatever an architecture makes of a cache that it did not fill itself
             return f"it takes no prefix computed beforehand ({type(error).__name__})"
-    gap = float((expected - found).abs().mean())
-    allowed = TOLERANCE[model.dtype]
-    return None if gap <= allowed else f"log-probs would differ by {gap:.2g}"
+    return difference(expected, found, expected.numel(), model.dtype)
+
+
+def difference(expected: torch.Tensor, found: torch.Tensor, count: int, dtype: torch.dtype) -> str | None:
+    """What is wrong where so many log-probs lie too far apart for a model of this type; else None."""
+    gap = float((expected - found).abs().sum() / count)
+    return None if gap <= TOLERANCE[dtype] else f"log-probs would differ by {gap:.2g}"
 
 
 def _log_probs(model: Any, rows: dict[str, Any]) -> torch.Tensor:

@@ -67,8 +67,8 @@ def _do(configs: list[Config], searching: bool) -> list[Outcome]:
     if dry_run:
         _describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and go on
-    for config in configs:
-        make_study(Path(config.out, config.study))
+    for study in {Path(config.out, config.study) for config in configs}:
+        make_study(study)
     if any(config.logprob_avg for config in configs):
         say(
             "logprob_avg=true: beta means something else now. It weighs the mean log-prob of a token and not "

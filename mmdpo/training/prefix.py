@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mmdpo.models.prefix import difference
 from mmdpo.training.collate import Collator
 from mmdpo.training.reference import Sharing
 from mmdpo.training.rows import Row
@@ -14,10 +15,6 @@ from mmdpo.training.scoring import scoring, shared_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05}
-"""How far a token's log-prob may lie in the mean from that in a row of its own, by the model's type; a wrong
-mask is far off."""
 
 ONE_ROW = 1 << 20  # tokens: room for any probe
 
@@ -53,9 +50,7 @@ def _differs(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> str
     except Exception as error:  # whatever an architecture makes of a mask that it does not know
         return f"it takes no such mask ({type(error).__name__})"
     tokens = max(1, int((alone != 0).sum()))
-    gap = float((alone - shared).abs().sum() / tokens)
-    allowed = TOLERANCE[model.dtype]
-    return None if gap <= allowed else f"log-probs would differ by {gap:.2g}"
+    return difference(alone, shared, tokens, model.dtype)
 
 
 def _log_probs(model: PreTrainedModel, processor: Any, rows: Sequence[Row], shared: bool) -> torch.Tensor:

@@ -42,14 +42,17 @@ class _Ours(Trainer):
     scorer: Scorer
     projector_lr: float
 
-    def _in_full_precision(self) -> None:
-        """Train float32 weights, as LoRA's are: in bfloat16 most steps of a projector would round to nothing.
+    def _prepare_model(self) -> None:
+        """Ready for steps what TRL's constructor has made.
 
-        DeepSpeed keeps float32 copies of its own.
+        Float32 weights are trained, as LoRA's are: in bfloat16 most steps of a projector would round to
+        nothing. DeepSpeed keeps float32 copies of its own.
         """
         for weight in [] if self.is_deepspeed_enabled else self.model.parameters():
             if weight.requires_grad:
                 weight.data = weight.data.float()
+        speed_up(self.model)
+        self.scorer = Scorer(self.model.get_base_model())
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The batch on the device. The model's inputs alone get DeepSpeed's type, which rounds log-probs."""
@@ -148,9 +151,7 @@ class PreferenceTrainer(_Ours, DPOTrainer):
             processing_class=collator.processor,
             peft_config=peft_config,
         )
-        self._in_full_precision()
-        speed_up(self.model)
-        self.scorer = Scorer(self.model.get_base_model())
+        self._prepare_model()
         self.precompute_ref_logps = True
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
@@ -197,9 +198,7 @@ class AnswerTrainer(_Ours, SFTTrainer):
             processing_class=collator.processor,
             peft_config=peft_config,
         )
-        self._in_full_precision()
-        speed_up(self.model)
-        self.scorer = Scorer(self.model.get_base_model())
+        self._prepare_model()
         self._loss_shifts_labels = False  # the batch's are shifted: the loss divides by their number
 
     def compute_loss(
