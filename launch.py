@@ -13,13 +13,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded
 import hydra
 from omegaconf import DictConfig
 
-gc.disable()  # until mmdpo.sweep.hydra_entry: there is no garbage yet, and looking for it takes time
+gc.disable()  # until mmdpo.entry.hydra: there is no garbage yet, and looking for it takes time
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(config: DictConfig) -> float | None:
     """Run one point; with -m, Hydra hands the points to the launcher in hydra_plugins/ instead."""
-    from mmdpo.sweep.hydra_entry import run
+    from mmdpo.entry.hydra import run
 
     return run(config)
 

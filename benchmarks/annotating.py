@@ -16,9 +16,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmdpo.config import JudgeConfig, LimitsConfig
+from mmdpo.clients.journal import journal
+from mmdpo.config.schema import JudgeConfig, LimitsConfig
 from mmdpo.judge.annotate import Item, annotate
-from mmdpo.judge.journal import journal
 from mmdpo.judge.local import LocalJudge
 from mmdpo.judge.longer import rate
 from mmdpo.records import Completion, Prompt

@@ -118,9 +118,9 @@ def contend(name: str, folder: Path) -> dict[str, Any]:
     """Take the steps with one trainer: seconds of each, positions a step, and peak memory in GiB."""
     from transformers import TrainerCallback, set_seed
 
-    from mmdpo.config import LoraConfig, ModelConfig
+    from mmdpo.config.schema import LoraConfig, ModelConfig
+    from mmdpo.models.library_output import quiet
     from mmdpo.models.loading import load_model, load_processor
-    from mmdpo.models.quiet import quiet
     from mmdpo.training.lora import lora
     from mmdpo.training.scoring import shared_attention
 
@@ -212,7 +212,7 @@ def without_reference(trainer: Any) -> None:
 
 def ours(folder: Path, model: Any, settings: Any, processor: Any, adapter: Any) -> Any:
     """mmdpo's trainer on the same pairs; their reference log-probs are in the cache in a real run."""
-    from mmdpo.config import TrainConfig
+    from mmdpo.config.schema import TrainConfig
     from mmdpo.records import PreferencePair
     from mmdpo.training.collate import Collator
     from mmdpo.training.rows import tokenised

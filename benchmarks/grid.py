@@ -28,12 +28,12 @@ POINTS = list(itertools.product((0.1, 0.2, 0.3), (5e-5, 5e-6), (False, True)))
 
 def pairs_for_trl(folder: Path) -> None:
     """Make the miniature's pairs, and write them with what else a script would have of them."""
-    from mmdpo.compose import compose_config
-    from mmdpo.methods.subset import limited
+    from mmdpo.entry.compose import compose_config
     from mmdpo.models.loading import load_model
     from mmdpo.models.paths import resolve_path
+    from mmdpo.pipeline.training_sets import training_set
     from mmdpo.training.lora import target_pattern
-    from mmdpo.training_sets import training_set
+    from mmdpo.training_data.subset import limited
 
     config = compose_config(["sweep=beta_lr_grid"])
     data = training_set(config)

@@ -19,10 +19,10 @@ from omegaconf import OmegaConf
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mmdpo.compose import compose_config  # noqa: E402
-from mmdpo.sweep.points import Point, Role, baselines, point  # noqa: E402
-from tests.slurm.cluster import Cluster, cluster  # noqa: E402
-from tests.studies import make_point  # noqa: E402
+from mmdpo.entry.compose import compose_config  # noqa: E402
+from mmdpo.points.identity import Point, Role, baselines, point  # noqa: E402
+from tests.support.slurm.cluster import Cluster, cluster  # noqa: E402
+from tests.support.studies import make_point  # noqa: E402
 
 BARE = """\
 import hydra

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mmdpo.models.generate import Decoding, generate_several
-from mmdpo.models.quiet import quiet
+from mmdpo.models.library_output import quiet
 from mmdpo.records import Prompt
 from mmdpo.sources import nano
 
@@ -29,7 +29,7 @@ def main() -> None:
     """Measure, print a table, and the figures as JSON."""
     import torch
 
-    from mmdpo.compose import compose_config
+    from mmdpo.entry.compose import compose_config
     from mmdpo.models.loading import load_model, load_processor
 
     torch.set_num_threads(1)

@@ -58,7 +58,7 @@ def status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mmdpo.analysis.table import print_table
-    from mmdpo.cluster.overlay import read
+    from mmdpo.slurm.study_status import read
 
     study = read(find_study(options.study))
     print_table(study, Console(highlight=False))
@@ -90,7 +90,7 @@ def compare(options: argparse.Namespace) -> int:
 
 def retry(options: argparse.Namespace) -> int:
     """Submit failed and missing points again."""
-    from mmdpo.cluster.commands import retry as submit_again
+    from mmdpo.slurm.commands import retry as submit_again
 
     named = [*filter(None, [options.study]), *options.words]
     first = named[:1] if named and "=" not in named[0] else []  # without STUDY an override comes first
@@ -102,7 +102,7 @@ def retry(options: argparse.Namespace) -> int:
 
 def cancel(options: argparse.Namespace) -> int:
     """Cancel a study's jobs."""
-    from mmdpo.cluster.commands import cancel as cancel_jobs
+    from mmdpo.slurm.commands import cancel as cancel_jobs
 
     study = find_study(options.study)
     count = cancel_jobs(study, options.words)
@@ -113,7 +113,7 @@ def cancel(options: argparse.Namespace) -> int:
 
 def logs(options: argparse.Namespace) -> int:
     """Print logs of a point's last attempt."""
-    from mmdpo.cluster.commands import logs as print_logs
+    from mmdpo.slurm.commands import logs as print_logs
 
     print_logs(find_study(options.study), options.point, options.rank, options.follow)
     return 0
@@ -123,8 +123,8 @@ def doctor(options: argparse.Namespace) -> int:
     """Say what of the data is there; 1 if something is missing or wrong."""
     from rich.console import Console
 
-    from mmdpo.compose import compose_data
-    from mmdpo.doctor import report as print_report
+    from mmdpo.entry.compose import compose_data
+    from mmdpo.sources.doctor_report import report as print_report
 
     data, judge = compose_data(options.overrides)
     return 0 if print_report(data, judge, options.overrides, Console(highlight=False)) else 1

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from mmdpo import __version__
-from mmdpo.config import Config
+from mmdpo.config.schema import Config
 
 PACKAGES = (
     "mmdpo",

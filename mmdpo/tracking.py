@@ -17,10 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from mmdpo.choices import WandbMode
-from mmdpo.config import TrackingConfig
+from mmdpo.config.choices import WandbMode
+from mmdpo.config.schema import TrackingConfig
 from mmdpo.files import written_aside
-from mmdpo.stopping import Interrupted
+from mmdpo.signals import Interrupted
 
 log = logging.getLogger("mmdpo.tracking")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # tests.tiny and tests.studies, from any folder
+sys.path.insert(0, str(ROOT))  # tests.support.tiny and tests.support.studies, from any folder
 # A shell's background jobs ignore Ctrl-C, and so would the programs that the tests start and send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.slurm.fixtures"]
+pytest_plugins = ["tests.support.slurm.fixtures"]
 
 
 @pytest.fixture(scope="session", autouse=True)

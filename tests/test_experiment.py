@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.compose import compose_config
+from mmdpo.entry.compose import compose_config
 from mmdpo.files import file_fingerprint, read_json
-from mmdpo.sweep.points import point as point_of
-from tests.program import ROOT, launch, program
-from tests.tiny import OF_THE_MACHINE
+from mmdpo.points.identity import point as point_of
+from tests.support.program import ROOT, launch, program
+from tests.support.tiny import OF_THE_MACHINE
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json, written_aside
-from tests.processes import killed_when, waiting_for
+from tests.support.processes import killed_when, waiting_for
 
 JSON = st.recursive(
     st.none()

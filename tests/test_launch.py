@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.program import launch, program
+from tests.support.program import launch, program
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mmdpo.__main__ import find_point, find_study, main
-from mmdpo.compose import compose_config
+from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from tests.sources.files import as_lines, as_list, as_parquet, photos, tear
-from tests.studies import make_point, make_study
+from tests.support.studies import make_point, make_study
 
 ROOT = Path(__file__).resolve().parent.parent
 

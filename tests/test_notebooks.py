@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.program import ROOT
-from tests.studies import make_study
+from tests.support.program import ROOT
+from tests.support.studies import make_study
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

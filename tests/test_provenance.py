@@ -1,6 +1,6 @@
 import torch
 
-from mmdpo.compose import compose_config
+from mmdpo.entry.compose import compose_config
 from mmdpo.provenance import git_commit, set_threads, versions
 
 

@@ -5,9 +5,9 @@ import shlex
 
 import pytest
 
-from mmdpo.config import AXES, options
-from tests.program import ROOT, launch, program
-from tests.raw_data import write_raw_data
+from mmdpo.config.schema import AXES, options
+from tests.support.program import ROOT, launch, program
+from tests.support.raw_data import write_raw_data
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [

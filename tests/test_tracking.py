@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from mmdpo import tracking
-from mmdpo.choices import WandbMode
-from mmdpo.config import TrackingConfig
+from mmdpo.config.choices import WandbMode
+from mmdpo.config.schema import TrackingConfig
 from mmdpo.tracking import Tracker
-from tests.wandb_server import wandb_server
+from tests.support.wandb_server import wandb_server
 
 KEY = "0123456789abcdef" * 3
 
@@ -74,7 +74,7 @@ def run_alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]
     """The code in a process of its own, without a terminal and with nothing to read from."""
     prelude = (
         "import sys; from pathlib import Path; from mmdpo.tracking import Tracker\n"
-        "from mmdpo.config import TrackingConfig, WandbMode\n"
+        "from mmdpo.config.schema import TrackingConfig, WandbMode\n"
         "def start(folder, mode):\n"
         "    return Tracker(Path(folder), TrackingConfig(mode=WandbMode(mode)), run_id='abc', name='n',\n"
         "        study='s', job_type='train', tags=[], config={})\n"

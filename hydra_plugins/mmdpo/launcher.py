@@ -23,8 +23,8 @@ class MmdpoLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose, check and run the points."""
-        from mmdpo.sweep.composing import compose_points
-        from mmdpo.sweep.hydra_entry import launch
+        from mmdpo.entry.composing import compose_points
+        from mmdpo.entry.hydra import launch
 
         setup_globals()
         searching = not self.config.hydra.sweeper._target_.endswith(("BasicSweeper", "MmdpoSweeper"))

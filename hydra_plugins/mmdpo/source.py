@@ -14,7 +14,7 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
-from mmdpo.config import SWEEPS, Config
+from mmdpo.config.schema import SWEEPS, Config
 
 SCHEMA, GROUP = "schema", "sweep"
 

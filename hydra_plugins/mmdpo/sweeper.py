@@ -18,7 +18,7 @@ class MmdpoSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the points, in a folder that can be written."""
         assert self.config is not None  # setup has been called
-        from mmdpo.sweep.hydra_entry import make_study
+        from mmdpo.entry.hydra import make_study
 
         make_study(Path(self.config.hydra.sweep.dir))
         return super().sweep(arguments)

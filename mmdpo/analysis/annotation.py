@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmdpo.choices import ATTRIBUTES
+from mmdpo.config.choices import ATTRIBUTES
 from mmdpo.files import read_json, write_json
 from mmdpo.records import Annotation, Unscored, read_records
 

@@ -89,8 +89,8 @@ def compare(a: Path, b: Path) -> Comparison:
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float]:
     """The percentile bootstrap interval (95 %, seeded) of the mean of per-item differences."""
-    from mmdpo.config import BenchConfig
-    from mmdpo.evaluation.scores import score
+    from mmdpo.config.schema import BenchConfig
+    from mmdpo.evaluation.statistics import score
 
     if len(differences) < 2:
         return math.nan, math.nan

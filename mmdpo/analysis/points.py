@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from mmdpo.analysis.settings import flatten, varying_settings
-from mmdpo.config import AXES
+from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
 

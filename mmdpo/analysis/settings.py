@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmdpo.config import AXES, GROUPS
+from mmdpo.config.schema import AXES, GROUPS
 
 # What changes no result, or is an axis already.
 IGNORED = {"stage", "dry_run", "out", "study", "objective", "cluster", "tracking", *AXES}

@@ -7,16 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmdpo.config import BenchConfig, Config, ModelConfig
-from mmdpo.evaluation import presence, text, text_noisy, visual
-from mmdpo.evaluation.rated import Judged
-from mmdpo.evaluation.scores import Score
+from mmdpo.cache import cached, source_fingerprint
+from mmdpo.config.schema import BenchConfig, Config, ModelConfig
+from mmdpo.console import progress
+from mmdpo.evaluation.scorers import Judged
+from mmdpo.evaluation.statistics import Score
+from mmdpo.evaluation.tasks import nano_presence as presence
+from mmdpo.evaluation.tasks import nano_text as text
+from mmdpo.evaluation.tasks import nano_text_noisy as text_noisy
+from mmdpo.evaluation.tasks import nano_visual as visual
 from mmdpo.judge.judges import rule_named
-from mmdpo.methods.steerlm import request
 from mmdpo.models.generate import Decoding, generate
-from mmdpo.progress import progress
 from mmdpo.records import Prompt, Rating, read_records, write_records
-from mmdpo.store import cached, source_fingerprint
+from mmdpo.training_data.steerlm import request
 
 
 class Benchmark(Protocol):

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from mmdpo.config import JudgeConfig
+from mmdpo.clients.answers import Answer
+from mmdpo.clients.batches import asker_of
+from mmdpo.clients.client import Client
+from mmdpo.clients.journal import Attempt, Journal
+from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.judge.batches import asker_of
-from mmdpo.judge.client import Client
-from mmdpo.judge.journal import Attempt, Journal
+from mmdpo.images import inside
 from mmdpo.judge.reply import Reply, parse
 from mmdpo.judge.request import Request, make_request, rubric
 from mmdpo.records import Annotation, Completion, Prompt, Unscored
-from mmdpo.services.answers import Answer
-from mmdpo.sources.images import inside
 
 Item = tuple[Prompt, Sequence[Completion]]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from mmdpo.choices import ATTRIBUTES
+from mmdpo.config.choices import ATTRIBUTES
 from mmdpo.files import written_aside
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, read_records
 

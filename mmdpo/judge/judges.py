@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mmdpo.config import JudgeConfig
+from mmdpo.cache import cache_root
+from mmdpo.clients.client import Client
+from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import UserError
-from mmdpo.judge.client import Client
 from mmdpo.judge.local import RULES, LocalJudge, Rate
-from mmdpo.store import cache_root
 
 
 def _gemini(judge: JudgeConfig) -> Client:
     if judge.batch:
-        from mmdpo.judge.gemini_batch import GeminiBatches
+        from mmdpo.clients.gemini_batch import GeminiBatches
 
         return GeminiBatches(judge)
-    from mmdpo.judge.gemini import GeminiJudge
+    from mmdpo.clients.gemini import GeminiJudge
 
     return GeminiJudge(judge)
 
 
 def _gemini_legacy(judge: JudgeConfig) -> Client:
-    from mmdpo.judge.gemini_legacy import LegacyGeminiJudge
+    from mmdpo.clients.gemini_legacy import LegacyGeminiJudge
 
     return LegacyGeminiJudge(judge)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from mmdpo.judge import longer, oracle
+from mmdpo.clients.answers import Answer
+from mmdpo.judge import longer
 from mmdpo.judge.request import LABELS, Request
+from mmdpo.nano import oracle
 from mmdpo.records import Prompt, Rating
-from mmdpo.services.answers import Answer
 
 Rate = Callable[[Prompt, str], Rating]
 

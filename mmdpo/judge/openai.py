@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmdpo.config import JudgeConfig
+from mmdpo.clients.answers import Answer
+from mmdpo.clients.keys import api_key
+from mmdpo.clients.openai import Chat
+from mmdpo.config.schema import JudgeConfig
 from mmdpo.judge.request import Request, schema
-from mmdpo.services.answers import Answer
-from mmdpo.services.keys import api_key
-from mmdpo.services.openai import Chat
 
 
 class OpenAIJudge:
@@ -20,7 +20,7 @@ class OpenAIJudge:
         self._chat = Chat("judge", judge.model or "", judge.base_url, secret, judge.timeout)
 
     def ask(self, request: Request, text: str) -> Answer:
-        """One chat completion. Raises as mmdpo.judge.client.Client says."""
+        """One chat completion. Raises as mmdpo.clients.client.Client says."""
         judge = self.judge
         structured: dict[str, Any] = {}
         if judge.structured and request.texts:

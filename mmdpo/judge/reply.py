@@ -10,7 +10,7 @@ from typing import Any
 
 from json_repair import repair_json
 
-from mmdpo.choices import ATTRIBUTES
+from mmdpo.config.choices import ATTRIBUTES
 from mmdpo.judge.request import LABELS, SCALE
 from mmdpo.records import Rating
 

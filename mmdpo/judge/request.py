@@ -11,7 +11,7 @@ from random import Random
 from string import ascii_uppercase
 from typing import Any
 
-from mmdpo.choices import ATTRIBUTES
+from mmdpo.config.choices import ATTRIBUTES
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint
 from mmdpo.records import Prompt

@@ -10,15 +10,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mmdpo.config import JudgeConfig
+from mmdpo.clients.batches import asker_of
+from mmdpo.clients.journal import Journal
+from mmdpo.clients.journal import journal as opened
+from mmdpo.config.schema import JudgeConfig
+from mmdpo.console import progress, say
 from mmdpo.files import write_json
 from mmdpo.judge.annotate import Item, annotate, read_ratings, repeated, with_repeated
-from mmdpo.judge.batches import asker_of
-from mmdpo.judge.journal import Journal
-from mmdpo.judge.journal import journal as opened
 from mmdpo.judge.judges import client_of, journal_of
 from mmdpo.judge.teacher import answers
-from mmdpo.progress import progress, say
 from mmdpo.records import Annotation, Prompt, Unscored, write_records
 
 ANNOTATIONS, UNSCORED, REPEATED = "annotations.jsonl", "unscored.jsonl", "repeated.jsonl"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from mmdpo.config import JudgeConfig
+from mmdpo.clients.answers import Answer
+from mmdpo.clients.batches import asker_of
+from mmdpo.clients.journal import Attempt, Journal
+from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import fingerprint
 from mmdpo.judge.annotate import image_of
-from mmdpo.judge.batches import asker_of
-from mmdpo.judge.journal import Attempt, Journal
 from mmdpo.judge.judges import client_of
 from mmdpo.judge.request import Request
 from mmdpo.records import Completion, Prompt, Unscored
-from mmdpo.services.answers import Answer
 
 
 def _reference_answer(prompt: Prompt) -> str:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint
+from mmdpo.models.library_output import quiet
 from mmdpo.models.loading import load_model
-from mmdpo.models.quiet import quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from mmdpo.config import ModelConfig
+    from mmdpo.config.schema import ModelConfig
 
 FILES = ("adapter_config.json", "adapter_model.safetensors")
 

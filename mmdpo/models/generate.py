@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
+from mmdpo.console import say
 from mmdpo.errors import UserError
+from mmdpo.images import inside, open_image
 from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, messages, prompt_text
 from mmdpo.models.prefix import repeated, shared
-from mmdpo.progress import say
 from mmdpo.records import Prompt
 from mmdpo.seeds import answer_seed
-from mmdpo.sources.images import inside, open_image
 
 
 @dataclass(frozen=True)

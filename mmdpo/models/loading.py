@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.choices import DTYPES
-from mmdpo.config import ModelConfig
+from mmdpo.cache import cache_root
+from mmdpo.config.choices import DTYPES
+from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
-from mmdpo.models.keeping import keeps, kept
+from mmdpo.models.library_output import quiet
+from mmdpo.models.model_cache import keeps, kept
 from mmdpo.models.paths import resolve_path, template, templates
-from mmdpo.models.quiet import quiet
-from mmdpo.store import cache_root
 
 if TYPE_CHECKING:
     import torch
@@ -97,7 +97,7 @@ def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedMo
     """The vision-language model, in evaluation mode, on the CPU.
 
     Only safetensors are read, and no code that lies beside the weights is run. Whoever changes weights,
-    and does not only train an adapter beside them, asks for `own_weights` (mmdpo/models/keeping.py).
+    and does not only train an adapter beside them, asks for `own_weights` (mmdpo/models/model_cache.py).
     """
     kind = torch_dtype(dtype)
     try:

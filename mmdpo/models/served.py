@@ -8,16 +8,16 @@ from pathlib import Path
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from mmdpo.config import GeneratorConfig, SamplingConfig
+from mmdpo.clients.answers import DayIsOver, Declined, Temporary
+from mmdpo.clients.keys import api_key
+from mmdpo.clients.openai import Chat
+from mmdpo.clients.retries import ServersWord
+from mmdpo.config.schema import GeneratorConfig, SamplingConfig
+from mmdpo.console import say
 from mmdpo.errors import Stopped
-from mmdpo.progress import say
+from mmdpo.images import inside
 from mmdpo.records import Prompt
 from mmdpo.seeds import answer_seed
-from mmdpo.services.answers import DayIsOver, Declined, Temporary
-from mmdpo.services.keys import api_key
-from mmdpo.services.openai import Chat
-from mmdpo.services.retries import ServersWord
-from mmdpo.sources.images import inside
 
 TRIES, FIRST, LONGEST = 8, 1.0, 60.0  # of one request; seconds between two of them
 SIDE = 4096  # pixels; the server's own processor makes images as small as it wants them
@@ -36,7 +36,7 @@ class ServedModel:
         self._pool = ThreadPoolExecutor(generator.concurrency, thread_name_prefix="generator")
 
     def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
-        """As mmdpo.sampling.Generator says; a completion that the server declines is left out.
+        """As mmdpo.pipeline.sampling.Generator says; a completion that the server declines is left out.
 
         Raises Stopped where the server does not answer, after all tries.
         """

@@ -4,7 +4,7 @@
   kind, distance   what is asked; "visual", or how far a text task is from the visual ones ("near", "far")
   brief            whether the question asks for a brief answer
   full, short      a right answer as a sentence, and as a word or a few
-  match            how the judge finds the answer in a text (see mmdpo/judge/oracle.py)
+  match            how the judge finds the answer in a text (see mmdpo/nano/oracle.py)
   answer, choices  the words of the right answer, and all words that could stand in their place
   view             the scene or chart, in words; absent where there is no image
 """

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmdpo.config import DataConfig, SourceConfig
+from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.errors import UserError
+from mmdpo.images import open_image
 from mmdpo.sources import pairs, select, tables
-from mmdpo.sources.images import open_image
 
 FILE = "a .jsonl, .json or .parquet file"
 

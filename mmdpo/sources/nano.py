@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmdpo.nano.heldout import preference_items
+from mmdpo.nano.items import preference_items
 from mmdpo.records import Prompt
 
 

@@ -18,15 +18,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from mmdpo.choices import OnBadRow
+from mmdpo.config.choices import OnBadRow
+from mmdpo.console import progress
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, written_aside
-from mmdpo.progress import progress
+from mmdpo.images import check_image, inside
 from mmdpo.records import PreferencePair, SftExample
-from mmdpo.sources.images import check_image, inside
+from mmdpo.sources.bad_rows import Wrong
 from mmdpo.sources.rows import FIELDS, BadImage, BadRow, Row, parse
 from mmdpo.sources.tables import Table
-from mmdpo.sources.wrong import Wrong
 
 log = logging.getLogger("mmdpo.sources.pairs")
 

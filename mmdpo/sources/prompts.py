@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config import DataConfig, SourceConfig
+from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.records import Prompt
 from mmdpo.sources.select import Selected, Source, select
 from mmdpo.sources.tables import files

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdpo.errors import UserError
+from mmdpo.images import NoImage
 from mmdpo.records import Exchange
-from mmdpo.sources.images import NoImage
 
 FIELDS = frozenset({"id", "prompt", "question", "chosen", "rejected", "image", "images"})
 TEXT = "non-empty text"

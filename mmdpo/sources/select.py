@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdpo.choices import OnBadRow
+from mmdpo.config.choices import OnBadRow
+from mmdpo.console import progress
 from mmdpo.errors import UserError
 from mmdpo.files import written_aside
-from mmdpo.progress import progress
+from mmdpo.images import check_image, inside
 from mmdpo.records import Prompt
-from mmdpo.sources.images import check_image, inside
+from mmdpo.sources.bad_rows import Wrong
 from mmdpo.sources.rows import BadImage, BadRow, Unfit, text
 from mmdpo.sources.tables import Table
-from mmdpo.sources.wrong import Wrong
 
 READERS = {name: f"mmdpo.sources.{name}" for name in ("scigraphqa", "lrv", "llava_sft")}
 """The module of each reader: `prompt` reads a row, COLUMNS are what it looks at."""

@@ -16,16 +16,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
-from mmdpo.choices import Runner, Stage
-from mmdpo.config import Config
+from mmdpo.config.choices import Runner, Stage
+from mmdpo.config.schema import Config
+from mmdpo.console import say
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import written_aside
-from mmdpo.models.keeping import keeping_model
-from mmdpo.progress import say
-from mmdpo.stopping import Interrupted
-from mmdpo.sweep import status
-from mmdpo.sweep.outcome import Outcome, outcome
-from mmdpo.sweep.points import Point, Role, baselines, differing, point, require_stage
+from mmdpo.models.model_cache import keeping_model
+from mmdpo.points import status
+from mmdpo.points.identity import Point, Role, baselines, differing, point, require_stage
+from mmdpo.points.outcome import Outcome, outcome
+from mmdpo.signals import Interrupted
 from mmdpo.training.distributed import rank, world_size
 
 BUSY = "another process runs it now"
@@ -39,7 +39,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     A failed point does not stop the others. The outcomes are those of `configs`, in their order, then
     those of baselines that failed.
     """
-    from mmdpo import training_sets
+    from mmdpo.pipeline import training_sets
 
     asked = {p.folder: p for p in map(point, configs)}
     extra = {p.folder: p for c in differing(configs) for p in baselines(c) if p.folder not in asked}
@@ -61,7 +61,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
 
 def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     """Run one stage alone for each config."""
-    from mmdpo import stages
+    from mmdpo.pipeline import point_stages as stages
 
     points = list({p.folder: p for p in map(point, configs)}.values())
     if rank():
@@ -99,7 +99,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
 
     Raises UserError for a point that has no such stage, or not yet.
     """
-    from mmdpo import stages
+    from mmdpo.pipeline import point_stages as stages
 
     if rank():
         if stage in (Stage.experiment, Stage.train):
@@ -115,7 +115,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
 
 def _train_along(points: Sequence[Point]) -> list[Outcome]:
     """What all but the first of several processes do: they train what is not trained yet."""
-    from mmdpo import stages
+    from mmdpo.pipeline import point_stages as stages
 
     for p in points:
         if p.role is Role.trained and not (p.folder / "training.json").exists():
@@ -125,7 +125,7 @@ def _train_along(points: Sequence[Point]) -> list[Outcome]:
 
 def describe(configs: Sequence[Config], stage: Stage) -> None:
     """Say what `run_sweep` or `run_stage` would do, and do nothing."""
-    from mmdpo import data_stages
+    from mmdpo.pipeline import data_stages
 
     trained_first = sorted(configs, key=lambda config: config.is_base)
     lines = (data_stages.describe_data(config, stage) for config in differing(trained_first))

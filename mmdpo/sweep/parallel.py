@@ -20,14 +20,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from mmdpo.choices import Stage
-from mmdpo.config import ClusterConfig
+from mmdpo.config.choices import Stage
+from mmdpo.config.schema import ClusterConfig
+from mmdpo.console import say
 from mmdpo.errors import Stopped, UserError
-from mmdpo.models.keeping import keeping_model
-from mmdpo.progress import say
-from mmdpo.stopping import Interrupted, listen
-from mmdpo.sweep import status
-from mmdpo.sweep.points import Point
+from mmdpo.models.model_cache import keeping_model
+from mmdpo.points import status
+from mmdpo.points.identity import Point
+from mmdpo.signals import Interrupted, listen
 
 SAVING_SECONDS = 60.0  # to save a checkpoint in, for a process that was asked to end
 

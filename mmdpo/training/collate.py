@@ -111,7 +111,7 @@ class Collator:
 
     def _prompts(self, rows: Sequence[Row]) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
         """The prompt of each row, and the image tensors of the rows that have an image, in order."""
-        from mmdpo.sources.images import open_image
+        from mmdpo.images import open_image
 
         prompts = [Prompt(row["prompt_ids"]) for row in rows]
         places = [index for index, row in enumerate(rows) if row["image"]]

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mmdpo import stopping
+from mmdpo import signals as stopping
 from mmdpo.models.device import device
 
 if TYPE_CHECKING:
-    from mmdpo.config import TrainConfig
+    from mmdpo.config.schema import TrainConfig
 
 
 def rank() -> int:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from mmdpo.files import written_aside
 from mmdpo.models.adapter import merged
+from mmdpo.models.library_output import quiet
 from mmdpo.models.loading import load_processor
-from mmdpo.models.quiet import quiet
 
 if TYPE_CHECKING:
-    from mmdpo.config import ModelConfig
+    from mmdpo.config.schema import ModelConfig
 
 
 def export(model: ModelConfig, adapter: Path, folder: Path) -> None:

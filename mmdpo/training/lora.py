@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-    from mmdpo.config import ModelConfig
+    from mmdpo.config.schema import ModelConfig
 
 
 def language_model(model: PreTrainedModel) -> nn.Module:

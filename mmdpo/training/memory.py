@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mmdpo.errors import UserError
 
 if TYPE_CHECKING:
-    from mmdpo.config import Config
+    from mmdpo.config.schema import Config
 
 GIB = 1 << 30
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mmdpo import store
+from mmdpo import cache as store
+from mmdpo.console import progress
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.models.device import on_device
@@ -22,17 +23,16 @@ from mmdpo.models.loading import (
     torch_dtype,
     weights_fingerprint,
 )
-from mmdpo.progress import progress
 from mmdpo.records import PreferencePair
 from mmdpo.training.collate import Collator
 from mmdpo.training.rows import Tokenised, contents, tokenised, usable
-from mmdpo.training.settings import loss_type
+from mmdpo.training.trl_config import loss_type
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-    from mmdpo.config import Config
+    from mmdpo.config.schema import Config
     from mmdpo.training.rows import Example, Row
 
 LAYOUT = 3  # of the stored files; raise it when they, or how the numbers are made, change

@@ -14,7 +14,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from mmdpo.files import read_json, write_json
-from mmdpo.stopping import Interrupted
+from mmdpo.signals import Interrupted
 from mmdpo.training.distributed import any_asked_to_stop, barrier
 
 MARKER = "complete.json"

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mmdpo.choices import TooLong
-from mmdpo.config import TrainConfig
+from mmdpo.config.choices import TooLong
+from mmdpo.config.schema import TrainConfig
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint
 from mmdpo.models.chat import IMAGE_TOKEN, answer, check_placeholders, encoded, messages
@@ -89,7 +89,7 @@ def contents(examples: Iterable[Example], image_root: Path) -> list[dict[str, An
 
 def _image(example: Example, image_root: Path) -> Path | None:
     """The file of the image. Raises UserError, naming the record, where it is not under the root."""
-    from mmdpo.sources.images import inside
+    from mmdpo.images import inside
 
     if example.image is None:
         return None

@@ -12,8 +12,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.choices import TrainOn
+from mmdpo.config.choices import TrainOn
+from mmdpo.console import progress, say
 from mmdpo.files import fingerprint, written_aside
+from mmdpo.models.library_output import quiet
 from mmdpo.models.loading import (
     load_model,
     load_processor,
@@ -21,9 +23,7 @@ from mmdpo.models.loading import (
     torch_dtype,
     weights_fingerprint,
 )
-from mmdpo.models.quiet import quiet
-from mmdpo.progress import progress, say
-from mmdpo.stopping import training_loop
+from mmdpo.signals import training_loop
 from mmdpo.training.collate import Collator, Kept
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_freed, deepspeed_ready, rank, world_size
@@ -31,10 +31,10 @@ from mmdpo.training.lora import lora
 from mmdpo.training.memory import out_of_memory_advice
 from mmdpo.training.reference import Reference, add_reference, reference
 from mmdpo.training.rows import Example, Tokenised, contents, tokenised
-from mmdpo.training.settings import dpo_config, loss_type, sft_config, total_steps
+from mmdpo.training.trl_config import dpo_config, loss_type, sft_config, total_steps
 
 if TYPE_CHECKING:
-    from mmdpo.config import Config
+    from mmdpo.config.schema import Config
 
 Log = Callable[[dict[str, float], int], None]
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AttentionInterface
 
-from mmdpo.models.quiet import quiet
+from mmdpo.models.library_output import quiet
 from mmdpo.training.layout import visible
 
 if TYPE_CHECKING:

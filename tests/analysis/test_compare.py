@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mmdpo.analysis.compare import compare, comparison_notes, comparison_table, paired_interval
 from mmdpo.errors import UserError
-from tests.studies import make_point, write, write_answers
+from tests.support.studies import make_point, write, write_answers
 
 
 def point(folder: Path, name: str, scores: dict[str, float | None], *, judge: str = "oracle") -> Path:

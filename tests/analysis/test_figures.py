@@ -7,7 +7,7 @@ import pytest
 from mmdpo.analysis import figures
 from mmdpo.analysis.figures import data, style
 from mmdpo.analysis.points import Study, read_study
-from tests.studies import make_point, make_study
+from tests.support.studies import make_point, make_study
 
 BETAS = [{"beta": beta} for beta in (0.1, 0.2, 0.3)]
 SHARES = [{"data_scale": share} for share in (0.25, 0.5, 0.75, 1.0)]

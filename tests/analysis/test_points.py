@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmdpo.analysis.points import BASE, BEFORE, TRAINED, read_answers, read_metrics, read_study, sort_key
 from mmdpo.errors import UserError
-from tests.studies import make_point, make_study, write
+from tests.support.studies import make_point, make_study, write
 
 
 def test_reference_models_come_first_then_points_by_axes(tmp_path: Path):

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from mmdpo.analysis.points import read_study
 from mmdpo.analysis.report import best_point, category_table, commands, examples, parts_table, write_report
-from tests.studies import make_point, make_study, write_answers
+from tests.support.studies import make_point, make_study, write_answers
 
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"

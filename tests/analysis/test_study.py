@@ -6,7 +6,7 @@ import pytest
 
 from mmdpo.analysis.points import read_study
 from mmdpo.analysis.study import finish, suggestion
-from tests.studies import make_point, make_study
+from tests.support.studies import make_point, make_study
 
 
 def test_finish_writes_everything_and_ends_with_where_and_what_next(

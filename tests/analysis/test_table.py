@@ -20,7 +20,7 @@ from mmdpo.analysis.table import (
     write_summary,
 )
 from mmdpo.files import read_json
-from tests.studies import interval, make_point, make_study, write
+from tests.support.studies import interval, make_point, make_study, write
 
 GRID = [
     {"beta": beta, "lr": lr, "logprob_avg": average}

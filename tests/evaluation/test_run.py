@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
-from mmdpo.choices import BENCHMARKS as NAMES
-from mmdpo.compose import compose_config
+from mmdpo.config.choices import BENCHMARKS as NAMES
+from mmdpo.entry.compose import compose_config
 from mmdpo.evaluation import run
 from mmdpo.records import read_records
 

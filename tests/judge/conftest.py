@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.judge import batches
-from mmdpo.judge.journal import Journal
+from mmdpo.clients import batches
+from mmdpo.clients.journal import Journal
 from mmdpo.testing.fake_gemini import FakeGemini, fake_gemini
 from tests.testing.services import KEY, VARIABLE
 

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mmdpo.config import JudgeConfig, LimitsConfig, PriceConfig
+from mmdpo.clients.answers import Answer
+from mmdpo.config.schema import JudgeConfig, LimitsConfig, PriceConfig
 from mmdpo.judge.request import LABELS, Request
 from mmdpo.records import Completion, Prompt, Rating
-from mmdpo.services.answers import Answer
 
 Step = str | Exception | Callable[[Request], str]
 

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdpo.choices import RULE_JUDGES
-from mmdpo.config import JudgeConfig, options
+from mmdpo.clients import runner as asking
+from mmdpo.clients.answers import Answer, DayIsOver, Declined, Temporary
+from mmdpo.clients.journal import Journal
+from mmdpo.config.choices import RULE_JUDGES
+from mmdpo.config.schema import JudgeConfig, options
 from mmdpo.errors import Stopped, UserError
-from mmdpo.judge import asking, longer
+from mmdpo.judge import longer
 from mmdpo.judge.annotate import annotate, by_prompt, repeated, request_of
-from mmdpo.judge.journal import Journal
 from mmdpo.judge.judges import SERVICES, client_of, rule_named
 from mmdpo.judge.request import Request
 from mmdpo.records import Annotation, Completion, Prompt, Rating, Unscored
-from mmdpo.services.answers import Answer, DayIsOver, Declined, Temporary
 from tests.judge.scripted import Scripted, good, items, judge_config, rating_of
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdpo.choices import ATTRIBUTES
+from mmdpo.config.choices import ATTRIBUTES
 from mmdpo.judge.reply import Reply, Unread, parse
 from mmdpo.records import Rating
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from mmdpo.choices import TEACHERS
-from mmdpo.config import JudgeConfig
-from mmdpo.judge import oracle, teacher
-from mmdpo.judge.journal import Journal
+from mmdpo.clients.answers import Declined
+from mmdpo.clients.journal import Journal
+from mmdpo.config.choices import TEACHERS
+from mmdpo.config.schema import JudgeConfig
+from mmdpo.judge import teacher
 from mmdpo.judge.judges import SERVICES
+from mmdpo.nano import oracle
 from mmdpo.records import Completion, Exchange, Prompt, Unscored
-from mmdpo.services.answers import Declined
 from mmdpo.sources import nano
 from tests.judge.scripted import Scripted, judge_config
 

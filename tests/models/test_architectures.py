@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdpo.config import ModelConfig, TrainConfig
+from mmdpo.config.schema import ModelConfig, TrainConfig
 from mmdpo.models.generate import Decoding, generate, generate_several, model_inputs
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.models.prefix import reason_against_sharing
@@ -21,8 +21,8 @@ from mmdpo.training.lora import projector_names, target_names
 from mmdpo.training.prefix import sharing
 from mmdpo.training.rows import tokenised
 from mmdpo.training.scoring import scoring, shared_attention
-from tests.architectures import KINDS, save_architecture
-from tests.tiny import tiny_config
+from tests.support.architectures import KINDS, save_architecture
+from tests.support.tiny import tiny_config
 
 SIZES = ((60, 30), (30, 70), (28, 28))  # pixels
 

@@ -4,13 +4,13 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from mmdpo.config import ModelConfig
+from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models.generate import Decoding, GumbelNoise, generate, generate_several
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.records import Prompt
 from mmdpo.seeds import answer_seed
-from tests.tiny import save_tiny_llava, tiny_pairs
+from tests.support.tiny import save_tiny_llava, tiny_pairs
 
 
 @pytest.fixture(scope="module")

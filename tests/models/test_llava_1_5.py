@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdpo.compose import compose_config
-from mmdpo.config import ModelConfig
+from mmdpo.config.schema import ModelConfig
+from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from mmdpo.models.chat import answer, encoded, messages
 from mmdpo.models.loading import load_processor, processor_fingerprint
 from mmdpo.records import Exchange
 from mmdpo.training.collate import Collator
 from mmdpo.training.rows import tokenised
-from tests.llama import save_llava_1_5
-from tests.tiny import save_tiny_llava, tiny_config, tiny_pairs
+from tests.support.llama import save_llava_1_5
+from tests.support.tiny import save_tiny_llava, tiny_config, tiny_pairs
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "

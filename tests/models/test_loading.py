@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdpo.config import ModelConfig
+from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models import loading
 from mmdpo.models.loading import (
@@ -19,7 +19,7 @@ from mmdpo.models.loading import (
     torch_dtype,
     weights_fingerprint,
 )
-from tests.tiny import save_tiny_llava
+from tests.support.tiny import save_tiny_llava
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdpo.nano import heldout
-from mmdpo.nano.conversations import Diet, image_row, text_row
+from mmdpo.nano import items as heldout
 from mmdpo.nano.draw import SIZE, blank_image, draw
 from mmdpo.nano.splits import SHARES, content, draw_prompt, draw_view, split_of
 from mmdpo.nano.text import TASKS, instruct
 from mmdpo.nano.visual import ask, briefly
 from mmdpo.nano.words import PLURALS, a, attribute_sentence, listed
 from mmdpo.nano.world import Bar, Chart, Scene, Thing, random_view
+from mmdpo.nano_models.conversations import Diet, image_row, text_row
 
 
 @given(st.integers(0, 2**32))

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mmdpo.choices import OnBadRow
-from mmdpo.config import DataConfig, SourceConfig
+from mmdpo.config.choices import OnBadRow
+from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.sources.doctor import Finding, Sample, examine
 from tests.sources.files import as_lines, as_parquet, photos, tear
 from tests.sources.photographs import photograph

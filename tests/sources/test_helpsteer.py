@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mmdpo.choices import OnBadRow
+from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.sources.helpsteer import converted
 from mmdpo.sources.pairs import read_pairs

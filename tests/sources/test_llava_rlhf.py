@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mmdpo.choices import OnBadRow
+from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.records import Exchange
 from mmdpo.sources.pairs import ReadPairs, read_pairs

@@ -120,8 +120,8 @@ def test_a_text_with_a_marker_is_not_written(tmp_path: Path, field: str) -> None
 
 
 def test_a_file_of_answers_is_learnt_by_sft(tmp_path: Path) -> None:
-    from mmdpo.compose import compose_config
-    from mmdpo.training_sets import training_set
+    from mmdpo.entry.compose import compose_config
+    from mmdpo.pipeline.training_sets import training_set
 
     turns = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "A square."}]
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mmdpo.choices import OnBadRow
+from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
+from mmdpo.images import open_image
 from mmdpo.records import Exchange
-from mmdpo.sources.images import open_image
 from mmdpo.sources.pairs import ReadPairs, read_pairs
 from tests.sources.photographs import photograph
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mmdpo.choices import OnBadRow
+from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
-from mmdpo.sources.images import open_image
+from mmdpo.images import open_image
 from mmdpo.sources.pairs import ReadPairs, read_pairs
 from tests.sources.files import as_parquet, tear
 from tests.sources.photographs import photograph

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdpo.choices import OnBadRow
+from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.records import Prompt
 from mmdpo.sources import select as module

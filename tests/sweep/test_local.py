@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmdpo import stages
-from mmdpo.choices import Stage
-from mmdpo.compose import compose_config
+from mmdpo.config.choices import Stage
+from mmdpo.entry.compose import compose_config
 from mmdpo.models import loading
+from mmdpo.pipeline import point_stages as stages
+from mmdpo.points.identity import Point, point
 from mmdpo.sweep import local
-from mmdpo.sweep.points import Point, point
 
 
 @pytest.mark.parametrize(("processes", "loads"), [(1, 1), (2, 2)])

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.choices import Stage
-from mmdpo.compose import compose_config
+from mmdpo.config.choices import Stage
+from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import file_fingerprint, read_json
+from mmdpo.points.identity import Point, point
+from mmdpo.points.status import State, read_status, start
 from mmdpo.sweep import local, parallel
 from mmdpo.sweep.parallel import devices, run_parallel
-from mmdpo.sweep.points import Point, point
-from mmdpo.sweep.status import State, read_status, start
-from tests.program import ROOT, launch
+from tests.support.program import ROOT, launch
 
 LOCAL = "cluster=local_parallel"
 

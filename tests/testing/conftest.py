@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmdpo.judge import asking
+from mmdpo.clients import runner as asking
 from tests.testing.services import KEY, VARIABLE
 
 

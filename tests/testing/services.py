@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config import JudgeConfig, LimitsConfig
+from mmdpo.clients.answers import Answer
+from mmdpo.clients.journal import Journal
+from mmdpo.config.schema import JudgeConfig, LimitsConfig
 from mmdpo.judge.annotate import Item, annotate, request_of
-from mmdpo.judge.journal import Journal
 from mmdpo.judge.judges import client_of
 from mmdpo.records import Completion, Prompt
-from mmdpo.services.answers import Answer
 from mmdpo.testing.fake_gemini import fake_gemini
 from mmdpo.testing.fake_openai import fake_openai
 from mmdpo.testing.server import Rehearsal

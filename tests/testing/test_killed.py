@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from mmdpo.judge.journal import journal
+from mmdpo.clients.journal import journal
 from mmdpo.testing.fake_gemini import fake_gemini
 from mmdpo.testing.server import Rehearsal
 from tests.testing.services import annotated
@@ -23,7 +23,7 @@ PROGRAM = """
 import json, sys
 from pathlib import Path
 from types import SimpleNamespace
-from mmdpo.judge.journal import journal
+from mmdpo.clients.journal import journal
 from tests.testing.services import annotated
 url, folder, concurrency = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 with journal(folder / "j.sqlite") as opened:

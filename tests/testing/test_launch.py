@@ -11,7 +11,7 @@ from mmdpo.files import read_json
 from mmdpo.records import Annotation, read_records
 from mmdpo.testing.fake_gemini import LINE, fake_gemini
 from mmdpo.testing.server import Rehearsal
-from tests.program import launch
+from tests.support.program import launch
 from tests.testing.services import KEY
 
 pytestmark = pytest.mark.slow

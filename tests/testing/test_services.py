@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from mmdpo.clients.answers import DayIsOver, Declined, Temporary
+from mmdpo.clients.journal import Journal
 from mmdpo.errors import Stopped, UserError
 from mmdpo.judge import longer, teacher
-from mmdpo.judge.journal import Journal
 from mmdpo.judge.judges import client_of
 from mmdpo.records import Annotation, Unscored
-from mmdpo.services.answers import DayIsOver, Declined, Temporary
 from tests.testing.services import KEY, SERVERS, VARIABLE, annotated, ask, items, judge_at
 
 NAMES = pytest.mark.parametrize("name", list(SERVERS))

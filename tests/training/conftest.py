@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny import Tiny, save_tiny_llava, tiny_pairs
+from tests.support.tiny import Tiny, save_tiny_llava, tiny_pairs
 
 
 @pytest.fixture(scope="session")

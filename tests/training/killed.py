@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.tiny import tiny_config, tiny_pairs
+from tests.support.tiny import tiny_config, tiny_pairs
 
 SETTINGS: dict[str, Any] = {
     "train__epochs": 3.0,

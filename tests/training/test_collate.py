@@ -17,7 +17,7 @@ from mmdpo.records import Exchange, PreferencePair
 from mmdpo.training.collate import Collator
 from mmdpo.training.rows import tokenised
 from mmdpo.training.scoring import scoring, shared_attention
-from tests.tiny import Tiny, tiny_config
+from tests.support.tiny import Tiny, tiny_config
 
 
 def stock_batch(pairs: list[PreferencePair], images: Path, processor: Any) -> dict[str, Any]:

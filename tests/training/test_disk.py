@@ -14,7 +14,7 @@ from mmdpo.errors import UserError
 from mmdpo.training import disk
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.run import train
-from tests.tiny import Tiny, tiny_config
+from tests.support.tiny import Tiny, tiny_config
 
 ERRORS = {  # as each library words it on a full file system
     "python": OSError(errno.ENOSPC, "No space left on device"),

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from mmdpo.config import TrainConfig
+from mmdpo.config.schema import TrainConfig
 from mmdpo.training.distributed import deepspeed_config, from_slurm
-from tests.tiny import OF_THE_MACHINE, Tiny
+from tests.support.tiny import OF_THE_MACHINE, Tiny
 
 SETTINGS: dict[str, Any] = {
     "text_only": 2,

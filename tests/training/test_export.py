@@ -11,7 +11,7 @@ from PIL import Image
 from mmdpo.models.loading import load_model
 from mmdpo.training.export import export
 from mmdpo.training.run import train
-from tests.tiny import Tiny, tiny_config
+from tests.support.tiny import Tiny, tiny_config
 
 
 @pytest.mark.parametrize("projector", [False, True])

@@ -15,7 +15,7 @@ from mmdpo.training.fine_grained import token_weights
 from mmdpo.training.reference import reference
 from mmdpo.training.rows import tokenised
 from mmdpo.training.run import train
-from tests.tiny import OF_THE_MACHINE, Tiny, tiny_config
+from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_config
 
 THREE = [1, 2, 3, 4], [1, 2, 9, 8, 4]  # 3 became 9 8
 

@@ -15,7 +15,7 @@ from transformers import (
     Qwen2VLConfig,
 )
 
-from mmdpo.config import LoraConfig, ModelConfig
+from mmdpo.config.schema import LoraConfig, ModelConfig
 from mmdpo.training.lora import lora, target_names, target_pattern
 
 SHAPE = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}

@@ -11,7 +11,7 @@ import torch
 from mmdpo.errors import UserError
 from mmdpo.training.memory import out_of_memory_advice, peak_memory
 from mmdpo.training.run import train
-from tests.tiny import Tiny, tiny_config
+from tests.support.tiny import Tiny, tiny_config
 
 OF_THE_CPU = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
 

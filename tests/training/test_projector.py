@@ -15,7 +15,7 @@ from mmdpo.training.reference import reference
 from mmdpo.training.rows import tokenised
 from mmdpo.training.run import train
 from mmdpo.training.scoring import scoring
-from tests.tiny import Tiny, tiny_config
+from tests.support.tiny import Tiny, tiny_config
 
 
 def trained(tiny: Tiny, folder: Path, **overrides: Any) -> tuple[Any, dict[str, torch.Tensor]]:

@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdpo.config import ModelConfig
+from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models.loading import load_model
 from mmdpo.records import PreferencePair
 from mmdpo.training import reference as module
 from mmdpo.training.reference import Reference, reference
-from tests.tiny import Tiny, save_tiny_llava, tiny_config
+from tests.support.tiny import Tiny, save_tiny_llava, tiny_config
 
 
 class Count:

@@ -12,7 +12,7 @@ import pytest
 
 from mmdpo.training.resume import MARKER, complete, continue_from, last_complete
 from mmdpo.training.run import TrainSummary, train
-from tests.tiny import OF_THE_MACHINE, Tiny, tiny_config
+from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_config
 from tests.training.killed import SCENES, SETTINGS
 
 CONTINUED = {"after_a_step": 4, "after_an_epoch": 6}  # the others: from the step in SCENES

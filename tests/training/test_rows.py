@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from mmdpo.choices import TooLong
+from mmdpo.config.choices import TooLong
 from mmdpo.errors import UserError
 from mmdpo.models.loading import load_processor
 from mmdpo.records import PreferencePair, SftExample
 from mmdpo.training.rows import Tokenised, tokenised, usable
-from tests.tiny import Tiny, tiny_config
+from tests.support.tiny import Tiny, tiny_config
 
 PROMPT = 6  # text tokens of "USER : what is ASSISTANT :"
 

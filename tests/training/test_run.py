@@ -13,13 +13,13 @@ import torch
 
 from mmdpo.errors import UserError
 from mmdpo.models.adapter import merged
-from mmdpo.models.keeping import keeping_model
 from mmdpo.models.loading import load_model
+from mmdpo.models.model_cache import keeping_model
 from mmdpo.records import PreferencePair
 from mmdpo.training.reference import Reference, reference
 from mmdpo.training.run import TrainSummary, train
-from mmdpo.training.settings import total_steps
-from tests.tiny import OF_THE_MACHINE, Tiny, tiny_config
+from mmdpo.training.trl_config import total_steps
+from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_config
 
 
 def fresh(step: int) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmdpo.models.loading import load_model
 from mmdpo.training.layout import Prompt, lay_out
 from mmdpo.training.scoring import Scorer, scoring, shared_attention
-from tests.tiny import PATCH, SIDE, WORDS, Tiny
+from tests.support.tiny import PATCH, SIDE, WORDS, Tiny
 
 IMAGE, FIRST_WORD, PAD = 4, 8, 1
 PLACEHOLDERS = [IMAGE] * (SIDE // PATCH) ** 2

@@ -12,16 +12,16 @@ import pytest
 import torch
 from PIL import Image
 
-from mmdpo.choices import TrainOn
+from mmdpo.config.choices import TrainOn
 from mmdpo.errors import UserError
 from mmdpo.models.chat import answer, messages
+from mmdpo.models.library_output import quiet
 from mmdpo.models.loading import load_model, load_processor
-from mmdpo.models.quiet import quiet
 from mmdpo.records import PreferencePair, SftExample
 from mmdpo.training.lora import lora
 from mmdpo.training.run import train
-from mmdpo.training.settings import dpo_config, loss_type, sft_config
-from tests.tiny import Tiny, tiny_config
+from mmdpo.training.trl_config import dpo_config, loss_type, sft_config
+from tests.support.tiny import Tiny, tiny_config
 
 SAME = (
     "loss", "grad_norm", "learning_rate", "rewards/chosen", "rewards/rejected", "rewards/margins",
@@ -207,7 +207,7 @@ def test_deepspeeds_type_is_for_the_models_inputs_alone() -> None:
 
 
 def test_a_process_alone_has_one_device(tiny: Tiny, tmp_path: Path) -> None:
-    from mmdpo.training.settings import dpo_config, sft_config
+    from mmdpo.training.trl_config import dpo_config, sft_config
 
     for settings in (dpo_config, sft_config):
         made = settings(tiny_config(tiny.model, train__batch_size=3), tmp_path)

@@ -13,7 +13,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from tests.tiny import tiny_config, tiny_pairs
+from tests.support.tiny import tiny_config, tiny_pairs
 
 
 def main(model: str, images: str, out: str, settings: str) -> None:

@@ -1,0 +1,19 @@
+"""Text instructions in eight categories (in the manner of MT-Bench)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.scorers import judged as judge
+from mmdpo.evaluation.scorers import summarize
+from mmdpo.records import Prompt
+
+__all__ = ["items", "judge", "summarize"]
+
+
+def items(bench: BenchConfig, folder: Path) -> list[Prompt]:
+    """The questions; images, if any, are written below `folder`."""
+    from mmdpo.nano.items import text_items
+
+    return text_items(bench.items, bench.split.value, bench.seed)

@@ -1,0 +1,348 @@
+"""The stages that make data: prompts, completions, annotations, a teacher's answers, a training set.
+
+Each makes one folder of the cache from the folders of the stages before it, and puts a card beside what it
+made. A folder is named by the stage's settings and by the content of what it was made of: what comes out
+the same is not made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdpo.cache import cached, cached_path, source_fingerprint
+from mmdpo.config.choices import RULE_JUDGES, Stage, TrainOn
+from mmdpo.config.schema import Config
+from mmdpo.errors import UserError
+from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.records import Annotation, Completion, Prompt, read_records, write_records
+
+CARD = "card.json"
+
+
+def _prompts_settings(config: Config) -> dict[str, Any]:
+    data = config.data
+    if data.sources:
+        from mmdpo.sources.prompts import described
+
+        return {"sources": described(data), "seed": data.seed, "on_bad_row": data.on_bad_row.value}
+    return {"prompts": data.prompts, "seed": data.seed, "code": source_fingerprint("mmdpo.nano")}
+
+
+def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
+    from mmdpo.sources import nano
+    from mmdpo.sources.prompts import gathered
+
+    if config.data.sources:
+        prompts, facts = gathered(config.data, folder)
+    else:
+        prompts, facts = nano.prompts("preference", config.data.prompts, config.data.seed, folder), {}
+    write_records(folder / "prompts.jsonl", prompts)
+    return {"prompts": len(prompts), **facts}
+
+
+def _sample_settings(config: Config) -> dict[str, Any]:
+    from mmdpo.pipeline.sampling import identity
+
+    return identity(config)
+
+
+def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
+    from mmdpo.pipeline.sampling import sample
+    from mmdpo.provenance import set_threads
+
+    set_threads(config)
+    completions = sample(config, lambda: prompts_of(config), image_root_of(config), _unfinished(config))
+    write_records(folder / "completions.jsonl", completions)
+    return {"completions": _lines(folder / "completions.jsonl")}
+
+
+def _unfinished(config: Config) -> Path:
+    """Where completions are kept until all are there: beside the folder that they will fill."""
+    folder = cached_path(
+        DATA_STAGES[Stage.sample].kind, _key(config, Stage.sample, [made(config, Stage.prompts)])
+    )
+    return folder.with_name(f".{folder.name}.sqlite")
+
+
+def _judge_settings(config: Config) -> dict[str, Any]:
+    """What of a judge its ratings depend on: not its limits, prices and patience."""
+    from mmdpo.judge.annotate import identity
+
+    judge = config.judge
+    return {**identity(judge), "code": source_fingerprint("mmdpo.judge")}
+
+
+def _annotate_settings(config: Config) -> dict[str, Any]:
+    data, judge = config.data, config.judge
+    own = {"pairs": file_fingerprint(Path(data.path)), "format": data.format} if data.path else {}
+    return {**_judge_settings(config), "seed": judge.seed, "repeat": judge.repeat, **own}
+
+
+def _make_annotations(config: Config, folder: Path) -> dict[str, Any]:
+    from mmdpo.judge.stage import write_annotations
+
+    items = items_of(config)
+    total = sum(1 for _ in items())
+    counts = write_annotations(folder, items, total, image_root_of(config), config.judge)
+    if config.data.path is not None:
+        from mmdpo.judge.differences import write_differences
+
+        write_differences(folder, config.data.seed)
+    return {**_of_judge(config), **counts}
+
+
+def _make_teacher_answers(config: Config, folder: Path) -> dict[str, Any]:
+    from mmdpo.judge.stage import write_teacher_answers
+
+    total = sum(1 for _ in prompts_of(config))
+    counts = write_teacher_answers(
+        folder, lambda: prompts_of(config), total, image_root_of(config), config.judge
+    )
+    return {**_of_judge(config), **counts}
+
+
+def _of_judge(config: Config) -> dict[str, Any]:
+    judge = config.judge
+    return {"judge": judge.name, "model": judge.model, "rubric": judge.rubric, "seed": judge.seed}
+
+
+def _build_settings(config: Config) -> dict[str, Any]:
+    train_on = config.method.train_on
+    rule: dict[str, Any] = {}
+    if train_on is TrainOn.pairs:
+        rule = {**asdict(config.pairs), "rule": config.pairs.rule.value, "seed": config.data.seed}
+    return {"train_on": train_on.value, "code": source_fingerprint("mmdpo.training_data"), **rule}
+
+
+def _make_training_set(config: Config, folder: Path) -> dict[str, Any]:
+    from mmdpo.training_data.build import write_training_set
+
+    if config.method.train_on is TrainOn.teacher:
+        source = read_records(made(config, Stage.teacher) / "answers.jsonl", Completion)
+        return write_training_set(folder, config, prompts_of(config), answers=source)
+    annotations = read_records(made(config, Stage.annotate) / "annotations.jsonl", Annotation)
+    return write_training_set(
+        folder, config, prompts_of(config), completions=_completions(config), annotations=annotations
+    )
+
+
+def prompts_of(config: Config) -> Iterator[Prompt]:
+    """The prompts, one after the other; made now where they are absent."""
+    return read_records(made(config, Stage.prompts) / "prompts.jsonl", Prompt)
+
+
+def image_root_of(config: Config) -> Path:
+    """Where the images of the prompts lie."""
+    if config.data.path is not None:
+        from mmdpo.pipeline.training_sets import own_pairs
+
+        return own_pairs(config).image_root
+    return made(config, Stage.prompts)
+
+
+def _completions(config: Config) -> Iterator[Completion]:
+    return read_records(made(config, Stage.sample) / "completions.jsonl", Completion)
+
+
+def items_of(config: Config) -> Callable[[], Iterator[tuple[Prompt, Sequence[Completion]]]]:
+    """What a judge rates: each prompt with its completions, or the two answers of the user's own pairs."""
+    if config.data.path is not None:
+        from mmdpo.judge.differences import two_answers
+        from mmdpo.pipeline.training_sets import own_pairs
+
+        pairs: Any = own_pairs(config).examples
+        return lambda: two_answers(pairs, config.data.seed)
+    from mmdpo.judge.annotate import by_prompt
+
+    return lambda: by_prompt(prompts_of(config), _completions(config))
+
+
+@dataclass(frozen=True)
+class DataStage:
+    """A kind of thing in the cache, the settings that it depends on, and how it is made.
+
+    `make` fills a folder and returns what its card says.
+    """
+
+    kind: str
+    settings: Callable[[Config], Mapping[str, Any]]
+    make: Callable[[Config, Path], dict[str, Any]]
+
+
+DATA_STAGES = {
+    Stage.prompts: DataStage("prompts", _prompts_settings, _make_prompts),
+    Stage.sample: DataStage("completions", _sample_settings, _make_completions),
+    Stage.annotate: DataStage("annotations", _annotate_settings, _make_annotations),
+    Stage.teacher: DataStage("teacher", _judge_settings, _make_teacher_answers),
+    Stage.build: DataStage("training_set", _build_settings, _make_training_set),
+}
+
+
+def pipeline(config: Config) -> list[Stage]:
+    """The data stages of the method, in their order."""
+    if config.method.train_on is TrainOn.teacher:
+        return [Stage.prompts, Stage.teacher, Stage.build]
+    return [Stage.prompts, Stage.sample, Stage.annotate, Stage.build]
+
+
+def check_stage(config: Config, stage: Stage) -> None:
+    """Raise UserError for a stage that the point's method or data does not have."""
+    method, data = config.method, config.data
+    if data.path is not None:
+        if stage in DATA_STAGES and stage is not Stage.annotate:
+            raise UserError(
+                f"stage={stage.value}: data={data.name} brings its own pairs; nothing is to be made. "
+                "stage=annotate rates their two answers"
+            )
+        if stage is Stage.annotate and data.format == "llava_sft":
+            raise UserError(
+                f"stage=annotate: data={data.name} has one answer a row; nothing is to be compared"
+            )
+        if stage is Stage.annotate and config.judge.name == "oracle":
+            raise UserError("judge=oracle: knows the miniature only; choose judge=gemini or judge=openai")
+    elif stage in DATA_STAGES and stage not in pipeline(config):
+        stages = ", ".join(step.value for step in pipeline(config))
+        raise UserError(
+            f"stage={stage.value}: the data of method={method.name} is made by the stages {stages}"
+        )
+    if stage is Stage.reference and method.train_on is not TrainOn.pairs:
+        raise UserError(f"stage=reference: method={method.name} has no reference model")
+
+
+def before(config: Config, stage: Stage) -> list[Stage]:
+    """The data stages that come before a stage."""
+    if config.data.path is not None:
+        return []
+    order = pipeline(config)
+    return order[: order.index(stage)] if stage in order else order
+
+
+def made(config: Config, stage: Stage, anew: bool = False) -> Path:
+    """The folder that a data stage makes; made now where it is absent, or `anew`."""
+    folders = [made(config, earlier) for earlier in before(config, stage)[-1:]]
+    step, key = DATA_STAGES[stage], _key(config, stage, folders)
+
+    def make(folder: Path) -> None:
+        facts = step.make(config, folder)
+        sources = [read_json(source / CARD) for source in folders]
+        card = {"kind": step.kind, "content": _content(folder, sources), "facts": facts, "made_of": sources}
+        write_json(folder / CARD, card)
+
+    return cached(step.kind, key, make, anew)
+
+
+def where(config: Config, stage: Stage) -> Path | None:
+    """The folder that a data stage has made; None where it is absent, or one that it is made of."""
+    found = [where(config, earlier) for earlier in before(config, stage)[-1:]]
+    folders = [folder for folder in found if folder is not None]
+    if len(folders) < len(found):
+        return None
+    path = cached_path(DATA_STAGES[stage].kind, _key(config, stage, folders))
+    return path if path.exists() else None
+
+
+def _key(config: Config, stage: Stage, folders: Sequence[Path]) -> dict[str, Any]:
+    """What a stage depends on; `folders` are what it is made of: the stage before it, if any."""
+    contents = [read_json(source / CARD)["content"] for source in folders]
+    return {"made_of": contents, **DATA_STAGES[stage].settings(config)}
+
+
+def _content(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
+    """Of the records, of the images beside them, and of what they were made of."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    digests = {
+        str(path.relative_to(folder)): file_fingerprint(path)
+        for path in files
+        if path.parent != folder or path.suffix == ".jsonl"
+    }
+    return fingerprint([digests, [source["content"] for source in sources]])
+
+
+def retried(config: Config, stage: Stage) -> Path:
+    """The folder of a judge's stage; with `judge.retry_unscored` what is unscored there is asked again."""
+    folder = where(config, stage)
+    unscored = folder is not None and (folder / "unscored.jsonl").stat().st_size > 0
+    return made(config, stage, anew=unscored and config.judge.retry_unscored)
+
+
+def require(config: Config, stage: Stage) -> None:
+    """Raise UserError where a data stage has not been run."""
+    if config.data.path is None and where(config, stage) is None:
+        raise UserError(
+            f"there are no {DATA_STAGES[stage].kind} for these settings yet: run the same line with "
+            f"stage={stage.value}"
+        )
+
+
+def describe_data(config: Config, stage: Stage) -> Iterator[str]:
+    """A line for each data stage up to this one: where its result lies, or that it would be made."""
+    check_stage(config, stage)
+    own_pairs = config.data.path is not None
+    if config.is_base or (own_pairs and stage is not Stage.annotate):
+        return
+    for step in [*before(config, stage), *([stage] if stage in DATA_STAGES else [])]:
+        kind, path = DATA_STAGES[step].kind, where(config, step)
+        yield f"{kind}: {path}" if path else f"{kind}: would be made (stage={step.value})"
+        if step in (Stage.annotate, Stage.teacher) and not path and config.judge.name not in RULE_JUDGES:
+            yield from _cost(config, step)
+
+
+def _cost(config: Config, stage: Stage) -> Iterator[str]:
+    """Calls, tokens, money and time; from the completions where they are there already."""
+    from mmdpo.clients.estimate import assumed, estimate
+    from mmdpo.clients.journal import journal
+    from mmdpo.judge.annotate import by_prompt
+    from mmdpo.judge.judges import journal_of
+    from mmdpo.judge.request import Request
+    from mmdpo.judge.teacher import request_of as teacher_request
+
+    if config.data.path is None and where(config, Stage.prompts) is None:
+        yield "cost: known when the prompts are there (stage=prompts)"
+        return
+    images, sampling = image_root_of(config), config.data.sampling
+    items: Iterable[tuple[Prompt, Sequence[Completion]]]
+    if config.data.path is not None or where(config, Stage.sample):
+        items = items_of(config)()
+    else:
+        guessed = assumed(prompts_of(config), sampling.completions, sampling.max_new_tokens)
+        items = by_prompt(prompts_of(config), guessed)
+    path = journal_of(config.judge)
+    with journal(path if path is not None and path.exists() else None) as known:
+        if stage is Stage.teacher:
+            requests: Iterable[Request] = (
+                teacher_request(prompt, images, config.judge) for prompt in prompts_of(config)
+            )
+        else:
+            from mmdpo.judge.annotate import with_repeated
+
+            requests = with_repeated(items, images, config.judge)
+        yield from estimate(requests, known, config.judge).lines(config.judge)
+
+
+def outcome(folder: Path) -> Iterator[str]:
+    """What the card of a made folder says of the rows, prompts or completions that went into it."""
+    facts = read_json(folder / CARD)["facts"]
+    for name, rows in facts.get("sources", {}).items():
+        dropped = ", ".join(f"{count} {reason}" for reason, count in rows["dropped"].items())
+        yield f"{name}: {rows['read']} rows read, {rows['kept']} good" + (
+            f", dropped {dropped}" if dropped else ""
+        )
+    counts = facts.get("counts", {})
+    if "pairs" in counts:
+        prompts, pairs = counts["prompts"], counts["pairs"]
+        unrated = prompts - counts.get("rated", 0)
+        without = {**{name: counts.get(name, 0) for name in ("too_close", "tied")}, "unrated": unrated}
+        why = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in without.items() if count)
+        yield f"{pairs} pairs of {prompts} prompts ({100 * pairs / max(prompts, 1):.0f} %)" + (
+            f"; without a pair: {why}" if why else ""
+        )
+    elif counts:
+        yield f"{counts.get('examples', 0)} examples of {counts['prompts']} prompts"
+
+
+def _lines(file: Path) -> int:
+    with file.open("rb") as lines:
+        return sum(1 for _ in lines)

@@ -1,0 +1,39 @@
+"""Runs with judge.batch=true against a rehearsal of Gemini, and what they leave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdpo.clients.journal import Journal
+from mmdpo.config.schema import PriceConfig
+from mmdpo.errors import Stopped
+from mmdpo.testing.fake_gemini import FakeGemini, fake_gemini
+from tests.testing.services import annotated
+
+
+def asked(server: FakeGemini, folder: Path, journal: Journal, count: int = 5, **changes: Any) -> list[Any]:
+    """One run of the line."""
+    changes = {"batch": True, "price": PriceConfig(1.0, 10.0), **changes}
+    return annotated(server, "gemini", folder, count, journal, **changes)
+
+
+def left(server: FakeGemini, folder: Path, journal: Journal, count: int = 5, **changes: Any) -> str:
+    """What is said by a run that has to wait."""
+    with pytest.raises(Stopped) as stopped:
+        asked(server, folder, journal, count, **changes)
+    assert stopped.value.exit_code == 75
+    return str(stopped.value)
+
+
+def one_by_one(folder: Path, count: int = 5) -> list[Any]:
+    """The same without batches."""
+    with fake_gemini() as calm:
+        return annotated(calm, "gemini", folder, count)
+
+
+def rows(journal: Journal, columns: str, table: str = "attempts") -> list[tuple[Any, ...]]:
+    """What a journal holds."""
+    return journal._rows.execute(f"SELECT {columns} FROM {table} ORDER BY id").fetchall()

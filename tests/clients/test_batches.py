@@ -1,0 +1,194 @@
+"""Batches through Gemini's own library against its rehearsal: submitted, left alone, collected once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdpo.clients import batches
+from mmdpo.clients.answers import Temporary
+from mmdpo.clients.gemini_batch import GeminiBatches
+from mmdpo.clients.journal import Journal
+from mmdpo.judge.annotate import request_of
+from mmdpo.records import Annotation, Unscored
+from mmdpo.testing.fake_gemini import FakeGemini, fake_gemini
+from tests.clients.batched import asked, left, one_by_one, rows
+from tests.testing.services import annotated, items, judge_at
+
+pytestmark = pytest.mark.usefixtures("batching")
+
+
+def test_submit_leave_collect(server: FakeGemini, tmp_path: Path, journal: Journal) -> None:
+    said = left(server, tmp_path, journal, batch_size=2)
+    assert "5 requests submitted in 3 jobs (3 of them now); 0 of 5 are answered and kept" in said
+    assert "The same line collects them later" in said
+    again = left(server, tmp_path, journal, batch_size=2)
+    assert "5 requests submitted in 3 jobs (0 of them now)" in again and len(server.batches) == 3
+    server.finish_batches()
+    found = asked(server, tmp_path, journal, batch_size=2)
+    assert len(server.batches) == 3 and server.schemas == 5
+    for one, other in zip(found, one_by_one(tmp_path), strict=True):
+        assert (one.prompt_id, one.ratings, one.shown, one.step) == (
+            *(other.prompt_id, other.ratings, other.shown, other.step),
+        )
+    assert set(server.answered.values()) == {1} and len(server.answered) == 5
+    assert asked(server, tmp_path, journal) == found and len(server.batches) == 3
+
+
+def test_a_job_holds_so_many_bytes(
+    server: FakeGemini, tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = judge_at(server, "gemini", batch=True)
+    request = request_of(items(tmp_path, 1)[0], tmp_path, judge)
+    size = GeminiBatches(judge).packed(request, request.text).size
+    image = len((tmp_path / "coffee.png").read_bytes())
+    assert image * 4 / 3 + len(request.text) < size < image * 4 / 3 + len(request.text) + 4000
+    monkeypatch.setattr(batches, "LARGEST", int(size * 2.5))
+    assert "5 requests submitted in 3 jobs" in left(server, tmp_path, journal)
+
+
+def test_a_batch_costs_half_and_counts_for_no_day(
+    server: FakeGemini, tmp_path: Path, journal: Journal
+) -> None:
+    limits = {"requests_a_day": 2}
+    left(server, tmp_path, journal, limits=limits)
+    server.finish_batches()
+    asked(server, tmp_path, journal, limits=limits)
+    kept = rows(journal, "tokens_in, tokens_out, cost, outcome, rubric, reply, batch")
+    assert len(kept) == 5
+    for tokens_in, tokens_out, cost, *others in kept:
+        assert tokens_out > 100 and cost == pytest.approx((tokens_in + 10 * tokens_out) / 2e6)
+        assert others[:2] == ["scored", "helpsteer_1"] and "ratings" in others[2]
+        assert others[3] == "batches/rehearsal0"
+    more = annotated(server, "gemini", tmp_path, 7, journal, limits=limits)  # the day has room for two
+    assert len(more) == 7 and server.answered.total() == 7
+
+
+def test_what_was_answered_one_by_one_is_not_submitted_and_the_other_way_round(
+    server: FakeGemini, tmp_path: Path, journal: Journal
+) -> None:
+    first = annotated(server, "gemini", tmp_path, 3, journal)
+    assert "2 requests submitted in 1 job (1 of them now); 3 of 5" in left(server, tmp_path, journal)
+    server.finish_batches()
+    found = asked(server, tmp_path, journal)
+    assert found[:3] == first and annotated(server, "gemini", tmp_path, 5, journal) == found
+    assert set(server.answered.values()) == {1}
+
+
+def test_asking_one_by_one_what_a_job_asks_is_warned_of(
+    server: FakeGemini, tmp_path: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(server, tmp_path, journal)
+    assert len(annotated(server, "gemini", tmp_path, 5, journal)) == 5
+    assert "5 requests are in batches of this judge" in capsys.readouterr().out
+
+
+class Killed(BaseException):
+    """The process dies."""
+
+
+def test_a_job_whose_name_was_not_noted_is_adopted(
+    server: FakeGemini, tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = GeminiBatches.create
+
+    def dies(self: GeminiBatches, *arguments: Any) -> str:
+        name = create(self, *arguments)
+        if len(server.batches) == 1:
+            raise Killed(name)
+        return name
+
+    monkeypatch.setattr(GeminiBatches, "create", dies)
+    with pytest.raises(Killed):
+        asked(server, tmp_path, journal, batch_size=2)
+    assert rows(journal, "name, state", "batches") == [(None, "running")]
+    stranger = GeminiBatches(judge_at(server, "gemini"))  # other jobs of the account, on the first page
+    for number in range(3):
+        request = request_of(items(tmp_path, 9)[8], tmp_path, stranger.judge)
+        create(stranger, f"another {number}", [stranger.packed(request, request.text)])
+    said = left(server, tmp_path, journal, batch_size=2)
+    assert "5 requests submitted in 3 jobs (2 of them now)" in said and len(server.batches) == 6
+    server.finish_batches()
+    assert all(isinstance(one, Annotation) for one in asked(server, tmp_path, journal))
+    assert sorted(server.answered.values()) == [1, 1, 1, 1, 1, 3]
+
+
+def test_a_job_that_was_not_created_is_forgotten(
+    server: FakeGemini, tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+
+        def dies(*arguments: Any) -> str:
+            raise Killed
+
+        dying.setattr(GeminiBatches, "create", dies)
+        with pytest.raises(Killed):
+            asked(server, tmp_path, journal)
+        dying.setattr(GeminiBatches, "create", lambda *arguments: _raise(Temporary("server error 503")))
+        said = left(server, tmp_path, journal)
+        assert "0 requests submitted in 0 jobs" in said
+        assert "5 not submitted (the judge takes no job now: server error 503)" in said
+    assert len(rows(journal, "name", "batches")) == 1
+    assert "5 requests submitted in 1 job (1 of them now)" in left(server, tmp_path, journal)
+    assert rows(journal, "name", "batches") == [("batches/rehearsal0",)]
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+@pytest.mark.parametrize("state", ["FAILED", "EXPIRED", "CANCELLED"])
+def test_what_a_lost_job_asked_is_open_again(
+    server: FakeGemini, tmp_path: Path, journal: Journal, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    left(server, tmp_path, journal)
+    server.finish_batches(state)
+    assert "5 requests submitted in 1 job (1 of them now)" in left(server, tmp_path, journal)
+    said = f"job batches/rehearsal0: {state.lower()}; 5 of its 5 requests are open again"
+    assert said in capsys.readouterr().out
+    assert rows(journal, "state", "batches") == [(state.lower(),), ("running",)]
+    server.finish_batches()
+    assert len(asked(server, tmp_path, journal)) == 5
+    assert rows(journal, "outcome") == [("scored",)] * 5
+
+
+def test_a_job_that_the_service_knows_no_more(
+    server: FakeGemini, tmp_path: Path, journal: Journal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left(server, tmp_path, journal)
+    server.batches.clear()
+    assert "(1 of them now)" in left(server, tmp_path, journal)
+    assert "unknown to the service; 5 of its 5 requests are open again" in capsys.readouterr().out
+
+
+def test_an_error_in_a_responses_place_opens_that_request(tmp_path: Path, journal: Journal) -> None:
+    with fake_gemini("good:1,throttled:1,recitation:1,image_refused:1") as server:
+        left(server, tmp_path, journal)
+        server.finish_batches()
+        assert "1 request submitted in 1 job (1 of them now); 4 of 5" in left(server, tmp_path, journal)
+        server.finish_batches()
+        found = asked(server, tmp_path, journal)
+    assert [one for one in found if isinstance(one, Unscored)] == [
+        *(Unscored("p2", "recitation"), Unscored("p3", "image_refused")),
+    ]
+    kept = rows(journal, "prompt_id, outcome, reason")
+    assert kept[1][:2] == ("p1", "failed") and kept[1][2].startswith("error 8 in a job")
+    assert len(kept) == 6 and set(server.answered.values()) == {1}
+
+
+def test_an_unread_reply_is_reminded_once(tmp_path: Path, journal: Journal) -> None:
+    with fake_gemini("empty:1,wrong_count:1,good:3,empty:1") as server:
+        left(server, tmp_path, journal)
+        server.finish_batches()
+        assert "2 requests submitted in 1 job (1 of them now); 3 of 5" in left(server, tmp_path, journal)
+        requests, _, _ = server.batches["batches/rehearsal1"]["asked"]
+        texts = [entry["request"]["contents"][0]["parts"][1]["text"] for entry in requests]
+        assert "could not be read (empty)" in texts[0] and "could not be read (wrong_count)" in texts[1]
+        server.finish_batches()
+        first, second, *_ = asked(server, tmp_path, journal)
+        assert first == Unscored("p0", "empty") and second.step == "schema, asked twice"
+        assert len(server.batches) == 2
+    kept = rows(journal, "prompt_id, outcome, step")
+    assert kept[5:] == [("p0", "unscored", "asked twice"), ("p1", "scored", "schema, asked twice")]

@@ -1,0 +1,266 @@
+"""Every YAML composes, and what is wrong gets a message of its own."""
+
+import itertools
+
+import pytest
+from omegaconf import OmegaConf
+
+from mmdpo.config.choices import FORMATS, LOSSES, READERS, PairRule, TooLong, TrainOn
+from mmdpo.config.schema import CONF, GROUPS, SWEEPS, Config, methods_using, options
+from mmdpo.entry.compose import compose_config
+from mmdpo.errors import UserError
+from mmdpo.sources import pairs, select
+
+CHOICES = [(group, option) for group in GROUPS for option in options(group)]
+MORE = {
+    **{("data", form): ["data.path=pyproject.toml", "method=sft"] for form in FORMATS},
+    ("data", "prompts"): ["data.sources.prompts.path=pyproject.toml", "judge=gemini"],
+    ("data", "paper"): [
+        *(
+            "judge=gemini",
+            "data.sources.scigraphqa.path=pyproject.toml",
+            "data.sources.lrv.path=pyproject.toml",
+        ),
+        *("data.sources.scigraphqa.image_root=docs", "data.sources.lrv.image_root=docs"),
+    ],
+    ("judge", "openai"): ["judge.model=some"],
+    ("generator", "openai"): ["generator.model=some", "generator.base_url=http://localhost/v1"],
+    ("model", "auto"): ["model.path=pkg://mmdpo/nano/weights/llava"],
+}
+
+
+def test_every_reader_and_format_of_the_config_is_there():
+    assert tuple(select.READERS) == READERS
+    assert tuple(pairs.FORMATS) == FORMATS
+
+
+def test_every_group_folder_has_a_schema():
+    assert {path.name for path in CONF.iterdir() if path.is_dir()} == set(GROUPS)
+
+
+@pytest.mark.parametrize(("group", "option"), CHOICES)
+def test_every_option_composes(group, option):
+    config = compose_config([f"{group}={option}", *MORE.get((group, option), [])])
+    assert getattr(config, group).name == option
+
+
+@pytest.mark.parametrize("study", sorted(path.stem for path in SWEEPS.glob("*.yaml")))
+def test_every_value_of_every_study_composes(study):
+    raw = OmegaConf.load(SWEEPS / f"{study}.yaml")
+    params = OmegaConf.to_container(raw.hydra.sweeper.params)
+    values = [[f"{axis}={value}" for value in str(text).split(",")] for axis, text in params.items()]
+    for point in itertools.product(*values):
+        assert compose_config([f"sweep={study}", *point]).study == f"nano-{study}"
+
+
+def test_studies_have_the_papers_points():
+    def points(study):
+        params = OmegaConf.load(SWEEPS / f"{study}.yaml").hydra.sweeper.params
+        return [len(str(text).split(",")) for text in params.values()]
+
+    assert points("beta_lr_grid") == [3, 2, 2]
+    assert points("data_scaling") == [5]
+    assert compose_config(["sweep=beta_lr_grid"]).data_limit == 1000
+    methods = OmegaConf.load(SWEEPS / "methods.yaml").hydra.sweeper.params.method
+    assert methods.split(",") == ["dpo", "sft", "rejection_sampling", "steerlm"]
+
+
+def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate():
+    config = compose_config()
+    assert (config.method.name, config.model.name, config.data.name) == ("dpo", "nano", "nano")
+    assert config.beta == config.method.beta == 0.1
+    assert config.lr == config.model.lr["dpo"]
+    assert compose_config(["model.lr={}"]).lr == config.lr  # Hydra merges dictionaries
+    assert compose_config(["~model.lr.dpo"]).lr == config.method.lr == 5e-5
+    assert compose_config(["lr=1e-3"]).lr == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["beta=-1"], "beta=-1.0: must be above 0"),
+        (["beta=0"], "beta=0.0: must be above 0"),
+        (["beta=nan"], "beta=nan: must be above 0"),
+        (["lr=0"], "lr=0.0: must be above 0"),
+        (["lr=inf"], "lr=inf: must be above 0"),
+        (["data_scale=1.5"], "data_scale=1.5: must lie between 0 and 1"),
+        (["label_noise=-0.1"], "label_noise=-0.1: must lie between 0 and 1"),
+        (["seed=-1"], "seed=-1: must lie between"),
+        (["train.batch_size=0"], "train.batch_size=0: must be above 0"),
+        (["data.sampling.completions=1"], "a pair needs at least 2"),
+        (
+            ["method=ipo", "logprob_avg=true"],
+            "method=ipo does not use logprob_avg; drop it, or choose method=dpo",
+        ),
+        (["method.loss=hinge", "logprob_avg=true"], "method.loss=hinge has no such form"),
+        (["beta=null"], "beta is missing: method=dpo needs it; add beta=..."),
+        (["method.loss=dpo"], "method.loss=dpo: unknown; allowed are sigmoid, hinge"),
+        (["bench.benchmarks=[mmvet]"], "mmvet is unknown; allowed are text"),
+        (["bench.benchmarks=[]"], "name at least one of"),
+        (["objective=fluency"], "objective=fluency: bench.benchmarks"),
+        (["study=a/b"], "a plain folder name"),
+        (["data=pairs"], "data.path is missing: data=pairs needs your file; add data.path=FILE"),
+        (["data=pairs", "data.path=no.jsonl"], "data.path=no.jsonl: there is no such file"),
+        (
+            ["data=pairs", "data.path=pyproject.toml", "data.image_root=no"],
+            "data.image_root=no: there is no such folder",
+        ),
+        (["model.path=./no"], "model.path=./no: there is no such folder"),
+        (["model.before_visual_tuning=/no"], "model.before_visual_tuning=/no: there is no such folder"),
+        (["model.dtype=int8"], "model.dtype=int8: allowed are"),
+        (["model.chat_template=vicuna_v9"], "model.chat_template=vicuna_v9: unknown; allowed are"),
+        (["data_limit=0"], "data_limit=0: must be above 0"),
+        (["train.zero=1"], "train.zero=1: allowed are 0, 2, 3"),
+        (["train.max_text_tokens=0"], "train.max_text_tokens=0: must be above 0"),
+        (["method.batch_size=0"], "method.batch_size=0: must be above 0"),
+        (["method.accumulation=-1"], "method.accumulation=-1: must be above 0"),
+        (["model.train_projector=true", "model.projector_lr=0"], "model.projector_lr=0.0: must be above 0"),
+        (["method=sft", "beta=0.1"], "method=sft does not use beta; drop it, or choose method=apo_zero|dpo|"),
+        (["method=sft", "label_noise=0.5"], "method=sft does not use label_noise"),
+        (["method=sft", "method.loss=ipo"], "method.loss=ipo: method=sft is SFT; drop it"),
+        (["method=sft", "method.fine_grained=true"], "method=sft has no pairs; choose method=dpo"),
+        (["method=sft", "judge=longer"], "judge=longer: has no answers of its own"),
+        (["method.loss=null"], "method.loss=None: unknown; allowed are sigmoid"),
+        (["method=ipo", "method.fine_grained=true"], "method.loss=ipo has no such form; only sigmoid has"),
+        (["method.fine_grained=true", "method.fine_grained_weight=0"], "fine_grained_weight=0.0: must be"),
+        (["method.label_smoothing=0.1"], "only the losses exo_pair, robust, aot, aot_unpaired use it"),
+        (["method=robust", "method.label_smoothing=0.5"], "must be at least 0 and below 0.5"),
+        (["method=robust", "method.label_smoothing=-0.1"], "must be at least 0 and below 0.5"),
+        (["method.loss=exo_pair"], "method.label_smoothing=0.0: must be above 0 and below 0.5"),
+        (["method=steerlm", "method.attributes.verbosity=5"], "verbosity=5: must lie between 0 and 4"),
+        (["method=steerlm", "~method.attributes.verbosity"], "needs exactly helpfulness, correctness"),
+        (["method=steerlm", "+method.attributes.wit=1"], "needs exactly helpfulness, correctness"),
+        (["+method.attributes.verbosity=1"], "method=dpo asks for no ratings; choose method=steerlm"),
+        (["method=steerlm", "model.attribute_template='{question} {wit}'"], "'wit'; allowed are {question}"),
+        (["method=steerlm", "model.attribute_template='{question.wit}'"], "allowed are {question}"),
+        (["method=steerlm", "model.attribute_template='{question'"], "allowed are {question}"),
+        (["method=steerlm", "model.attribute_template='{attributes}'"], "has no {question}"),
+        (["method=steerlm", "model.attribute_template='{question} {verbosity}'"], "nor all five"),
+        (
+            ["method=rejection_sampling", "data=pairs", "data.path=pyproject.toml"],
+            "method=rejection_sampling: data=pairs has no ratings; choose method=dpo, or method=sft",
+        ),
+        (["method=steerlm", "data=pairs", "data.path=pyproject.toml"], "data=pairs has no ratings"),
+        (["data=llava_sft", "data.path=pyproject.toml"], "data=llava_sft has answers and no pairs; choose"),
+        (["data=rlhf_v"], "data.path is missing: data=rlhf_v needs your file; add data.path=FILE"),
+        (["data=prompts"], "type data.sources.prompts.path=FILE"),
+        (["judge=oracle", "data=prompts", "data.sources.prompts.path=docs"], "knows the miniature only"),
+        (["judge=gemini", "data=paper"], "data.sources.lrv.path=data/lrv/filter_cap1.json: there is no such"),
+        (
+            ["judge=gemini", "data=paper"],
+            "data.sources.scigraphqa.image_root=data/scigraphqa/images: there is",
+        ),
+        (
+            ["data=prompts", "data.sources.prompts.path=docs", "data.sources.prompts.reader=x"],
+            "reader=x: unk",
+        ),
+        (
+            ["data=prompts", "data.sources.prompts.path=docs", "data.sources.prompts.count=0"],
+            "must be above 0",
+        ),
+        (
+            ["data=prompts", "data.sources.prompts.path=docs", "data.sources.prompts.offset=-1"],
+            "not be negat",
+        ),
+        (
+            ["data=pairs", "data.path=pyproject.toml", "data.format=x"],
+            "data.format=x: unknown; allowed are pai",
+        ),
+        (["judge=openai"], "judge.model is missing: judge=openai needs one; add"),
+        (["judge.rubric=x"], "judge.rubric=x: unknown; allowed are helpsteer_1"),
+        (["judge.retry_unscored=true"], "goes with stage=annotate or stage=teacher"),
+        (["judge=gemini", "judge.limits.requests_a_minute=0"], "requests_a_minute=0.0: must be above 0"),
+        (["judge=openai", "judge.model=m", "judge.limits.budget=1"], "judge.limits.budget: needs prices"),
+        (["judge.temperature=3"], "judge.temperature=3.0: must lie between 0 and 2"),
+        (["judge.repeat=2"], "judge.repeat=2.0: must lie between 0 and 1"),
+        (["generator=openai", "generator.model=m"], "generator.base_url is missing"),
+        (["generator.adapter=docs"], "generator.adapter=docs: holds no adapter_config.json"),
+        (["generator.concurrency=0"], "generator.concurrency=0: must be above 0"),
+        (["pairs.margin=0"], "pairs.margin=0: must be at least 1"),
+        (["pairs.aggregate=[wit]"], "pairs.aggregate: wit is unknown; allowed are helpfulness"),
+        (["pairs.aggregate=[]"], "name each of its attributes once"),
+        (["lr=${nothing}"], "Interpolation key 'nothing' not found"),
+        (["+colour=red"], "colour is no key of the config"),
+        (["++train.colour=red"], "train.colour is no key of the config"),
+    ],
+)
+def test_a_problem_is_named_with_its_override(overrides, message):
+    with pytest.raises(UserError, match=".*") as caught:
+        compose_config(overrides)
+    assert message in str(caught.value)
+
+
+def test_every_problem_of_a_point_is_named_at_once():
+    with pytest.raises(UserError) as caught:
+        compose_config(["beta=-1", "data_scale=2"])
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["method.loss=exo_pair", "method.label_smoothing=0.1"],
+        ["method=robust", "method.label_smoothing=0"],
+        ["method.fine_grained=true", "logprob_avg=true"],
+        [
+            "method=steerlm",
+            "method.attributes.verbosity=1",
+            "model.attribute_template='{question} {attributes}'",
+        ],
+        ["method=sft", "judge=longer", "data=pairs", "data.path=pyproject.toml"],  # no teacher is asked
+        ["data_limit=1", "data_scale=0.5"],
+        ["train.max_text_tokens=null", "train.zero=2"],
+    ],
+)
+def test_what_is_allowed_composes(overrides):
+    compose_config(overrides)
+
+
+def test_a_method_is_sft_or_has_a_loss():
+    for name in options("method"):
+        method = compose_config([f"method={name}"]).method
+        assert (method.loss in LOSSES) == (method.train_on is TrainOn.pairs)
+        assert ("beta" in method.axes) == (method.train_on is TrainOn.pairs)
+
+
+def test_the_papers_13b_runs_have_the_papers_settings():
+    """The table of the paper's appendix; where it is silent, its authors' scripts."""
+    config = compose_config(["model=llava_1_5_13b", "train=paper", "method=dpo"])
+    model, train, sampling = config.model, config.train, config.data.sampling
+    assert (model.path, model.chat_template) == ("llava-hf/llava-1.5-13b-hf", "vicuna_v1")
+    assert model.pad_to_square
+    assert (model.lora.rank, model.lora.alpha, model.lora.dropout) == (128, 256, 0.05)
+    assert (model.train_projector, model.projector_lr) == (True, 2e-5)
+    assert (config.beta, config.lr, config.logprob_avg) == (0.1, 5e-5, False)
+    assert (train.batch_size, train.accumulation, train.epochs) == (8, 4, 3)
+    assert (train.schedule, train.warmup_ratio, train.weight_decay) == ("cosine", 0.03, 0)
+    assert (train.max_text_tokens, train.too_long) == (3000, TooLong.cut_answer)
+    assert (train.zero, train.tf32, train.gradient_checkpointing) == (3, True, True)
+    assert (config.method.loss, config.method.fine_grained) == ("sigmoid", False)
+    assert (config.pairs.margin, config.pairs.rule) == (2, PairRule.random_worse)
+    assert (sampling.completions, sampling.temperature) == (4, 0.7)
+    for name in ("sft", "rejection_sampling", "steerlm"):
+        config = compose_config(["model=llava_1_5_13b", "train=paper", f"method={name}"])
+        train = config.train
+        assert (config.lr, config.beta, train.epochs) == (4e-4, None, 3)
+        assert (train.batch_size, train.accumulation, train.max_text_tokens) == (16, 2, 2048)
+    assert set(config.method.attributes.values()) == {4}
+
+
+def test_methods_using_an_axis_are_read_from_their_files():
+    assert methods_using("logprob_avg") == ["dpo"]
+    assert set(methods_using("beta")) >= {"dpo", "ipo"}
+
+
+def test_losses_are_those_of_trl():
+    from trl import DPOConfig
+
+    text = DPOConfig.__dataclass_fields__["loss_type"].metadata["help"]
+    assert [name for name in LOSSES if f"`'{name}'`" not in text] == []
+    assert text.count("`'") == len(LOSSES)
+
+
+def test_the_schema_holds_the_papers_numbers():
+    train, lora = Config().train, Config().model.lora
+    assert (train.batch_size, train.accumulation, train.schedule, train.weight_decay) == (8, 4, "cosine", 0.0)
+    assert (lora.rank, lora.alpha) == (128, 256)

@@ -1,0 +1,97 @@
+"""From raw files with real pictures to the training sets of all four methods, killed on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from mmdpo.files import read_json
+from mmdpo.testing.fake_gemini import fake_gemini
+from tests.support.program import ROOT, launch
+from tests.support.raw_data import write_raw_data
+
+pytestmark = pytest.mark.slow
+EACH = 100
+CALLS = 4
+NO_LIMITS = [
+    f"judge.limits.{name}=null" for name in ("requests_a_minute", "tokens_a_minute", "requests_a_day")
+]
+PAPER = ["data=paper", f"data.sources.scigraphqa.count={EACH}", f"data.sources.lrv.count={EACH}"]
+STAGES = [
+    *("stage=prompts", "stage=sample", "stage=annotate", "stage=build"),
+    *("stage=build method=rejection_sampling", "stage=build method=steerlm"),
+    *("stage=teacher method=sft", "stage=build method=sft"),
+]
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_raw_data(tmp_path_factory.mktemp("raw") / "data", EACH)
+
+
+Kill = Callable[[list[str], dict[str, str]], None]
+
+
+def run_all(data: list[str], cache: Path, raw: Path, kill: Kill) -> Any:
+    """All stages through one server; `kill` disturbs a line before it is run to its end."""
+    with fake_gemini("throttled:2,fenced:3,busy:1,prose:2") as server:
+        environment = {"MMDPO_CACHE": str(cache), "MMDPO_DATA": str(raw), "GEMINI_API_KEY": "a-key"}
+        service = ["judge=gemini", f"judge.base_url={server.url}", f"judge.limits.concurrency={CALLS}"]
+        for stage in STAGES:
+            line = [*stage.split(), *data, *service, *NO_LIMITS, "data.sampling.max_new_tokens=24"]
+            kill(line, environment)
+            done = launch(*line, **environment)
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert server.complaints == []
+        return dict(server.answered)
+
+
+def sets(cache: Path) -> dict[str, tuple[dict[str, int], bytes]]:
+    """Counts and bytes of each set by the kind of its training."""
+    found = {}
+    for card in (cache / "training_set").glob("[!.]*/card.json"):
+        facts = read_json(card)["facts"]
+        found[facts["train_on"]] = facts["counts"], (card.parent / "examples.jsonl").read_bytes()
+    return found
+
+
+def killer(rng: Random, times: int) -> Kill:
+    """Kills the long stages, each some times, at moments of a seed."""
+
+    def kill(line: list[str], environment: dict[str, str]) -> None:
+        if line[0] not in ("stage=sample", "stage=annotate", "stage=teacher"):
+            return
+        for _ in range(times):
+            process = subprocess.Popen(
+                [sys.executable, "launch.py", *line], cwd=ROOT, env={**os.environ, **environment},
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            time.sleep(rng.uniform(1.0, 7.0))
+            process.send_signal(signal.SIGKILL)
+            process.wait(30)
+
+    return kill
+
+
+@pytest.mark.parametrize("data", [PAPER, ["data=nano", "data.prompts=60"]], ids=["paper", "nano"])
+def test_killed_on_the_way_it_ends_as_a_calm_run(data: list[str], tmp_path: Path, raw: Path) -> None:
+    kills = 3
+    calm_answers = run_all(data, tmp_path / "calm", raw, lambda line, environment: None)
+    answers = run_all(data, tmp_path / "killed", raw, killer(Random(7), kills))
+    calm, killed = sets(tmp_path / "calm"), sets(tmp_path / "killed")
+    assert calm.keys() == {"pairs", "teacher", "best_completion", "rated_completions"}
+    prompts = 2 * EACH if data is PAPER else 60
+    for counts, content in calm.values():
+        assert counts["prompts"] == prompts and content
+    assert killed == calm
+    assert answers.keys() == calm_answers.keys()
+    assert sum(answers.values()) <= sum(calm_answers.values()) + 2 * kills * CALLS  # in flight at a kill

@@ -1,0 +1,186 @@
+"""Completions of the model itself and of a server: the same whatever happens on the way."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mmdpo.config.choices import Stage
+from mmdpo.entry.compose import compose_config
+from mmdpo.errors import Stopped, UserError
+from mmdpo.models import served
+from mmdpo.pipeline import sampling
+from mmdpo.pipeline.data_stages import made
+from mmdpo.pipeline.sampling import sample
+from mmdpo.records import Completion, Prompt, read_records
+from mmdpo.testing.fake_openai import fake_openai
+
+SMALL = ["data.prompts=20", "data.sampling.batch_size=4", "data.sampling.max_new_tokens=12"]
+
+
+class Counting:
+    """A generator that notes what it is asked, and fails at a call of one's choice."""
+
+    def __init__(self, fails_at: int = -1) -> None:
+        self.asked: list[list[str]] = []
+        self._fails_at = fails_at
+
+    def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
+        if len(self.asked) == self._fails_at:
+            raise RuntimeError("killed")
+        self.asked.append([prompt.id for prompt in prompts])
+        return [[f"{prompt.id} {place}" for place in range(2)] for prompt in prompts]
+
+
+def prompts(count: int) -> list[Prompt]:
+    """Every third without an image."""
+    return [Prompt(f"p{n}", "What?", None if n % 3 == 0 else "a.png") for n in range(count)]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, file: Path, generator: Any, count: int = 30) -> list[Completion]:
+    monkeypatch.setattr(sampling, "_generator", lambda config, images: generator)
+    return list(sample(compose_config(SMALL), lambda: prompts(count), Path(), file))
+
+
+def test_the_order_is_the_prompts_and_a_batch_is_all_with_or_all_without_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = Counting()
+    found = run(monkeypatch, tmp_path / "half", generator)
+    assert [(one.prompt_id, one.index) for one in found] == [(f"p{n}", i) for n in range(30) for i in (0, 1)]
+    assert all(one.text == f"{one.prompt_id} {one.index}" for one in found)
+    for batch in generator.asked:
+        assert len(batch) <= 4 and len({int(name[1:]) % 3 == 0 for name in batch}) == 1
+    assert not list(tmp_path.iterdir())  # nothing is left of what was unfinished
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, 5])
+def test_what_was_answered_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    first, second = Counting(fails_at), Counting()
+    with pytest.raises(RuntimeError, match="killed"):
+        run(monkeypatch, tmp_path / "half", first)
+    found = run(monkeypatch, tmp_path / "half", second)
+    asked = [name for batch in (*first.asked, *second.asked) for name in batch]
+    assert sorted(asked) == sorted(prompt.id for prompt in prompts(30))
+    assert len(found) == 60
+
+
+def test_a_torn_transaction_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError):
+        run(monkeypatch, tmp_path / "half", Counting(2))
+    rows = sqlite3.connect(tmp_path / "half").execute("SELECT count(*) FROM answers").fetchone()[0]
+    assert rows == 2 * 8  # two whole batches of four prompts with two answers each
+
+
+def test_sharing_the_prefix_does_not_change_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = []
+    for shared in (True, False):
+        monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / str(shared)))
+        if not shared:
+            monkeypatch.setattr(sampling.OwnModel, "_can_share", lambda self, prompts: False)
+        folder = made(compose_config(SMALL), Stage.sample)
+        texts.append(list(read_records(folder / "completions.jsonl", Completion)))
+    assert texts[0] == texts[1] and len({one.text for one in texts[0]}) > 20
+
+
+def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from peft import get_peft_model
+
+    from mmdpo.models.loading import load_model
+    from mmdpo.training.lora import lora
+
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
+    config = compose_config(SMALL)
+    model = load_model(config.model.path, "float32")
+    adapted = get_peft_model(model, lora(model, config.model))
+    torch.manual_seed(0)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.05)
+    adapted.save_pretrained(tmp_path / "adapter")
+    second = compose_config([*SMALL, f"generator.adapter={tmp_path / 'adapter'}"])
+    plain, other = made(config, Stage.sample), made(second, Stage.sample)
+    assert plain != other
+    assert (plain / "completions.jsonl").read_bytes() != (other / "completions.jsonl").read_bytes()
+    with pytest.raises(UserError, match="generator.adapter=.*adapter_config.json"):
+        compose_config([f"generator.adapter={tmp_path}"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_prefix_is_shared_in_either_type(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mmdpo.models.generate import model_inputs
+    from mmdpo.models.prefix import reason_against_sharing
+
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
+    config = compose_config([*SMALL, f"model.dtype={dtype}"])
+    folder = made(config, Stage.prompts)
+    own = sampling.OwnModel(config, folder)
+    prompts = list(read_records(folder / "prompts.jsonl", Prompt))[:4]
+    asked = [prompt for prompt in prompts if (prompt.image is None) == (prompts[0].image is None)]
+    inputs = model_inputs(own._model, own._processor, asked, folder)
+    assert reason_against_sharing(own._model, inputs) is None
+
+
+def test_the_model_answers_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr("mmdpo.models.device.device", lambda: torch.device("meta"))  # stands for a GPU
+    assert sampling.OwnModel(compose_config([]), tmp_path)._model.device.type == "meta"
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(served, "FIRST", 0.01)
+    monkeypatch.setattr(served, "TRIES", 3)
+
+
+def test_a_server_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quickly: None) -> None:
+    texts = []
+    for concurrency, faults in ((1, ""), (6, "throttled:2,busy:2,dropped:1")):
+        monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / str(concurrency)))
+        with fake_openai(faults) as server:
+            line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
+            config = compose_config([*line, f"generator.concurrency={concurrency}"])
+            folder = made(config, Stage.sample)
+            assert server.complaints == []
+        texts.append(list(read_records(folder / "completions.jsonl", Completion)))
+    assert texts[0] == texts[1]
+    assert len(texts[0]) == 80 and len({one.text for one in texts[0]}) > 20
+
+
+def _of(config: Any) -> list[Prompt]:
+    return list(read_records(made(config, Stage.prompts) / "prompts.jsonl", Prompt))
+
+
+def test_a_server_that_does_not_answer_stops_and_keeps_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quickly: None
+) -> None:
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
+    with fake_openai("good:30,busy:1000") as server:
+        line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
+        config = compose_config([*line, "generator.concurrency=2"])
+        with pytest.raises(Stopped, match="does not answer .*kept"):
+            list(sample(config, lambda: _of(config), made(config, Stage.prompts), tmp_path / "half"))
+    kept = sqlite3.connect(tmp_path / "half").execute("SELECT count(*) FROM answers").fetchone()[0]
+    assert kept == 16  # whole batches
+
+
+def test_a_declined_completion_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quickly: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
+    with fake_openai("good:3,content_filter:1") as server:
+        line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
+        config = compose_config([*line, "generator.concurrency=1"])
+        found = list(sample(config, lambda: _of(config), made(config, Stage.prompts), tmp_path / "half"))
+    assert len(found) == 79
+    assert "declined 1 completions" in capsys.readouterr().out

@@ -1,0 +1,126 @@
+"""launch.py and python -m mmdpo on the tests' SLURM, with the miniature made as small as it gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.support.program import ROOT
+from tests.support.slurm.cluster import Cluster
+
+SMALL = (
+    "cluster=slurm",
+    "cluster.gpus=0",
+    "cluster.cpus=1",
+    "tracking=none",
+    "data.prompts=60",
+    "bench.items=4",
+    "bench.benchmarks=[text]",
+)
+LONG = (*SMALL, "train.epochs=40", "train.save_steps=1000", "beta=0.1", "stage=train")
+"""A training that lasts long enough to be disturbed, and saves only when it is told to."""
+
+
+@dataclass
+class Lines:
+    """Command lines of one user in front of one cluster; studies lie in `out`."""
+
+    cluster: Cluster
+    out: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    study: str = "s"
+
+    @property
+    def folder(self) -> Path:
+        """The study's."""
+        return self.out / self.study
+
+    def launch(self, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`launch.py -m OVERRIDES`, to its end."""
+        return self.cluster.run(*self._line(overrides), **self._how(check))
+
+    def launching(self, *overrides: str) -> subprocess.Popen[str]:
+        """`launch.py -m OVERRIDES`, just started."""
+        return subprocess.Popen(
+            self._line(overrides),
+            env={**self.cluster.environment, **self.environment},
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def mmdpo(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`python -m mmdpo WORDS`, to its end."""
+        return self.cluster.run(sys.executable, "-m", "mmdpo", *words, **self._how(check))
+
+    def points(self) -> list[Path]:
+        """The folders of the study's points."""
+        return sorted(file.parent for file in self.folder.glob("*/status.json"))
+
+    def status(self, piece: str = "") -> dict[str, Any]:
+        """The status.json of the one point with this piece in its name; empty where there is none."""
+        found = [point for point in self.points() if piece in point.name]
+        assert len(found) < 2, found
+        return json.loads((found[0] / "status.json").read_text()) if found else {}
+
+    def losses(self, piece: str = "") -> list[float]:
+        """The logged losses of a point's steps."""
+        files = [point / "metrics.jsonl" for point in self.points() if piece in point.name]
+        text = files[0].read_text() if files and files[0].exists() else ""
+        return [json.loads(line)["loss"] for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def jobs(self) -> list[str]:
+        """SLURM's ids of all parts of all submissions."""
+        files = sorted(self.folder.glob("jobs/*/submission.json"))
+        return [part["job"] for file in files for part in json.loads(file.read_text())["parts"]]
+
+    def accounted(self) -> dict[str, str]:
+        """What sacct says of the study's jobs."""
+        jobs = [job for job in self.jobs() if job]
+        return self.cluster.accounted(",".join(jobs)) if jobs else {}
+
+    def wait_for_steps(self, count: int, seconds: float = 120) -> None:
+        """Until the study's one point has logged so many steps."""
+        self.cluster.wait_for(lambda: len(self.losses()) >= count, seconds, f"{count} steps")
+
+    def wait_for_attempt(self, number: int) -> None:
+        """Until the study's one point is started for the so-manieth time."""
+        self.cluster.wait_for(lambda: self.status().get("attempts") == number, 120, f"attempt {number}")
+
+    def wait_for_interruptions(self, count: int) -> None:
+        """Until so many attempts of the study's one point have ended early."""
+        self.cluster.wait_for(
+            lambda: len(self.status()["interruptions"]) == count, 90, f"interruption {count}"
+        )
+
+    def wait_for_end(self, seconds: float = 240) -> dict[str, str]:
+        """Until no job of the study waits or runs; returns SLURM's word on each."""
+
+        def ended() -> dict[str, str]:
+            states = self.cluster.run(
+                "squeue", "-h", "-r", "-t", "all", "-o", "%i %T", "-j", ",".join(self.jobs())
+            )
+            found = dict(line.split() for line in states.stdout.splitlines())
+            live = {"PENDING", "RUNNING", "COMPLETING", "REQUEUED", "CONFIGURING", "SIGNALING"}
+            return {} if live & set(found.values()) else found
+
+        return self.cluster.wait_for(ended, seconds, "the end of all jobs")
+
+    def _line(self, overrides: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "launch.py", "-m", f"out={self.out}", f"study={self.study}", *overrides]
+
+    def _how(self, check: bool) -> dict[str, Any]:
+        return {
+            "check": check,
+            "seconds": 280,
+            "environment": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), **self.environment},
+            "cwd": ROOT,
+        }

@@ -1,0 +1,68 @@
+"""Submissions on disk, as a launch line leaves them, without SLURM."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from mmdpo.config.choices import Stage
+from mmdpo.config.schema import Config
+from mmdpo.entry.compose import compose_config
+from mmdpo.points.identity import point
+from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Submission, Task, plain
+from mmdpo.slurm.submit import parts, shared_tasks
+
+BEGUN = "20260101-120000-0000"
+
+
+def config(study: Path, *overrides: str) -> Config:
+    """The config of a line for a study on SLURM."""
+    return dataclasses.replace(_composed(*overrides), out=str(study.parent), study=study.name)
+
+
+@functools.cache
+def _composed(*overrides: str) -> Config:
+    return compose_config(["cluster=slurm", *overrides])
+
+
+def tasks_of(one: Config, seeds: range, stage: Stage = Stage.experiment) -> list[Task]:
+    """The tasks of a sweep over seeds."""
+    return [Task.of(point(dataclasses.replace(one, seed=seed)), stage) for seed in seeds]
+
+
+def submitted(
+    study: Path,
+    *overrides: str,
+    count: int = 2,
+    first: int = 0,
+    job: str | None = "8",
+    prepare: str | None = None,
+    stage: Stage = Stage.experiment,
+    name: str = BEGUN,
+    largest: int = 1000,
+) -> Submission:
+    """A submission of `count` points that differ in their seeds, from the first one on.
+
+    `job` and `prepare` are SLURM's ids; without the latter, nothing that the points share had to be made.
+    """
+    one = config(study, *overrides)
+    found = parts(count, prepare is not None, largest)
+    submission = Submission(
+        study / JOBS / name,
+        code="code-0",
+        cluster=plain(one.cluster),
+        inputs={},
+        parts=found,
+        cwd=str(study.parent),
+        python="/venv/bin/python",
+        created="2026-01-01T12:00:00+00:00",
+    )
+    for part in found:
+        part.job = prepare if part.kind == PREPARE else job
+    tasks = tasks_of(one, range(first, first + count), stage)
+    submission.write_tasks(TASKS, tasks)
+    if prepare is not None:
+        submission.write_tasks(PREPARE, shared_tasks(tasks, []))
+    submission.save()
+    return submission

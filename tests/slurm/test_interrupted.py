@@ -1,0 +1,136 @@
+"""Jobs that a real SLURM ends before their work is done: they go on, and end as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.lines import LONG, SMALL, Lines
+from tests.support.program import launch
+from tests.support.slurm.cluster import Cluster
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+FAR = 20  # steps, after which a training is disturbed
+
+
+@pytest.fixture
+def lines(slurm: Cluster, tmp_path: Path) -> Iterator[Lines]:
+    own = Lines(slurm, tmp_path)
+    yield own
+    if live := [job for job in own.jobs() if job]:
+        slurm.run("scancel", *live, check=False)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The point of LONG, trained in one go without SLURM."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    done = launch("-m", f"out={out}", "study=s", *LONG, "cluster=local")
+    assert done.returncode == 0, done.stderr
+    return next(file.parent for file in out.glob("*/*/training.json"))
+
+
+def weights(point: Path) -> bytes:
+    return (point / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def time_limit(lines: Lines) -> None:
+    """The warning that comes before a time limit; the limit itself is tested once, below."""
+    lines.cluster.run("scancel", "--signal=USR2", lines.status()["job_id"])
+
+
+def kill(lines: Lines) -> None:
+    os.kill(lines.status()["pid"], signal.SIGKILL)
+
+
+def requeue(lines: Lines) -> None:
+    lines.cluster.run("scontrol", "requeue", lines.status()["job_id"])
+
+
+def preempt(lines: Lines) -> None:
+    lines.cluster.submit("sleep 1", "-p", "urgent", "-N2", "--exclusive", folder=lines.out)
+
+
+def node_failure(lines: Lines) -> None:
+    node = lines.cluster.job(lines.status()["job_id"])["NodeList"]
+    lines.cluster.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+    lines.cluster.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
+
+
+@pytest.mark.parametrize(
+    ("disturb", "times", "causes"),
+    [
+        (time_limit, 2, ["time_limit", "time_limit"]),
+        (kill, 1, ["killed"]),
+        (requeue, 1, ["requeued"]),
+        (preempt, 1, ["preempted"]),
+        (node_failure, 1, ["node_failure"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_disturbed_training_ends_bit_equal_to_an_undisturbed_one(
+    disturb: Callable[[Lines], None], times: int, causes: list[str], lines: Lines, undisturbed: Path
+):
+    save = ["train.save_steps=10"] if disturb in (kill, node_failure) else []
+    if mirrored := disturb is requeue:
+        save += ["tracking=wandb", "tracking.mode=offline"]
+    lines.launch(*LONG, *save, "cluster.partition=scavenge", "cluster.wait=false")
+    for attempt in range(1, times + 1):
+        lines.wait_for_attempt(attempt)
+        lines.wait_for_steps(FAR * attempt)
+        disturb(lines)
+        lines.wait_for_interruptions(attempt)
+    assert set(lines.wait_for_end().values()) == {"COMPLETED"}
+    status = lines.status()
+    assert [entry["cause"] for entry in status["interruptions"]] == causes
+    assert status["attempts"] == times + 1
+    (point,) = lines.points()
+    assert weights(point) == weights(undisturbed)
+    assert (point / "metrics.jsonl").read_text().count("\n") == len(lines.losses())
+    steps = [line.split('"step": ')[1].split(",")[0] for line in (point / "metrics.jsonl").open()]
+    assert steps == [str(step + 1) for step in range(len(steps))]  # none twice, none left out
+    assert not (point / "checkpoints").exists()
+    runs = [folder.name.rpartition("-")[2] for folder in point.glob("wandb/offline-run-*")]
+    assert (len(runs), len(set(runs))) == ((2, 1) if mirrored else (0, 0))  # of one id
+
+
+def test_a_point_that_is_killed_again_and_again_fails_and_says_so(lines: Lines):
+    lines.launch(*LONG, "cluster.max_attempts.killed=2", "cluster.wait=false")
+    for attempt in (1, 2):
+        lines.wait_for_attempt(attempt)
+        lines.wait_for_steps(1)
+        kill(lines)
+        lines.wait_for_interruptions(attempt)
+    states = lines.wait_for_end()
+    assert "FAILED" in states.values()
+    assert "cluster.max_attempts.killed=2" in lines.status()["error"]
+    assert "1 submitted" in lines.mmdpo("retry", str(lines.folder)).stdout
+    lines.wait_for_attempt(3)
+
+
+@pytest.mark.timeout(900)  # four processes' work, on as few cores as there are
+def test_two_processes_with_zero_3_save_at_a_time_limit_and_go_on(lines: Lines, tmp_path: Path):
+    """SLURM's own time limit: its warning, and a job that has left before the limit itself."""
+    line = (*SMALL, "cluster=slurm_zero3", "cluster.gpus=0", "cluster.tasks=2", "beta=0.1", "stage=train")
+    line = (*line, "train.epochs=60", "train.save_steps=1000", "cluster.wait=false")
+    lines.launch(*line)
+    lines.wait_for_steps(FAR, 180)
+    lines.cluster.time_out(lines.status()["job_id"])
+    lines.wait_for_interruptions(1)
+    assert lines.status()["interruptions"][0]["cause"] == "time_limit"
+    lines.cluster.run("scontrol", "update", f"JobId={lines.status()['job_id']}", "TimeLimit=60")
+    stopped_at = len(lines.losses())
+    assert set(lines.wait_for_end(600).values()) == {"COMPLETED"}
+    (point,) = lines.points()
+    logs = sorted(file.name for file in (point / "logs").iterdir())
+    assert logs == [f"attempt-{attempt}-rank-{rank}.log" for attempt in (1, 2) for rank in (0, 1)]
+    calm = Lines(lines.cluster, tmp_path / "calm")
+    calm.launch(*line)
+    assert set(calm.wait_for_end(600).values()) == {"COMPLETED"}
+    assert FAR <= stopped_at < len(calm.losses())
+    assert lines.losses() == pytest.approx(calm.losses(), abs=1e-6)

@@ -1,0 +1,184 @@
+"""A launch line from its plan to its outcomes; sbatch, squeue and the wait are stand-ins."""
+
+import dataclasses
+
+import pytest
+
+from mmdpo.config.choices import Stage
+from mmdpo.errors import UserError
+from mmdpo.files import write_json
+from mmdpo.points import status
+from mmdpo.points.identity import baselines, point
+from mmdpo.slurm import client as slurm
+from mmdpo.slurm import launch, sbatch
+from mmdpo.slurm.client import Job
+from mmdpo.slurm.submission import own_name, submissions
+from mmdpo.slurm.task_states import view
+from tests.slurm.submitted import config
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """A SLURM that takes everything; the names of points that fail, and how the wait ends."""
+
+    class World:
+        submitted: list[str] = []
+        failing: tuple[str, ...] = ()
+        ctrl_c = False
+
+    world = World()
+    world.submitted = []
+
+    def take(folder, text):
+        world.submitted.append(text)
+        return str(len(world.submitted))
+
+    def watch(study, names):
+        if world.ctrl_c:
+            return None
+        found = submissions(study)
+        jobs = {}
+        for submission in found:
+            for job, task in zip(submission.parts[-1].ids(), submission.tasks(), strict=True):
+                failing = any(name in task.name for name in world.failing)
+                jobs[job] = Job(job, "NODE_FAIL" if failing else "COMPLETED", node="n1")
+                if not failing:
+                    finish(submission.folder_of(task), task.point.config.seed)
+        return {name: one for name, one in view(found, jobs).items() if name in names}
+
+    monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
+    monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): {})
+    monkeypatch.setattr(slurm, "largest_array", lambda: 1001)
+    monkeypatch.setattr(slurm, "settings", lambda: {"ClusterName": "here"})
+    monkeypatch.setattr(launch, "check_fits", lambda cluster: None)
+    monkeypatch.setattr(launch, "_report", lambda study: None)
+    monkeypatch.setattr(launch, "snapshot", lambda jobs: "code-0")
+    monkeypatch.setattr(launch, "watch", watch)
+    monkeypatch.setattr(sbatch, "submit", take)
+    return world
+
+
+def finish(folder, score, seconds=60.0):
+    folder.mkdir(parents=True, exist_ok=True)
+    status.finish(folder)
+    scores = {"text": {"value": float(score)}}
+    write_json(folder / "result.json", {"scores": scores, "seconds": seconds, "axes": {}})
+
+
+def seeds(study, *values, overrides=()):
+    return [dataclasses.replace(config(study, *overrides), seed=seed) for seed in values]
+
+
+def test_there_is_an_outcome_for_each_config_in_their_order(tmp_path, world):
+    """A searching sweeper may ask for a point twice."""
+    outcomes = launch.launch(seeds(tmp_path / "s", 3, 1, 3, 2), Stage.experiment)
+    assert [one.objective for one in outcomes] == [3.0, 1.0, 3.0, 2.0]
+    assert len(world.submitted) == 2  # what they share, and an array
+    assert "--array=0-4%5" in world.submitted[1]  # three points, two baselines
+
+
+def test_points_that_were_done_on_one_machine_are_neither_submitted_nor_missed(tmp_path, world, capsys):
+    done, other = seeds(tmp_path / "s", 1, 2)
+    finish(point(done).folder, 1)
+    assert [one.objective for one in launch.launch([done, other], Stage.experiment)] == [1.0, 2.0]
+    assert "4 points: 1 done, 0 on their way, 3 to submit" in capsys.readouterr().out
+
+
+def test_a_study_that_is_done_submits_nothing(tmp_path, world):
+    (one,) = seeds(tmp_path / "s", 1)
+    for p in (point(one), *baselines(one)):
+        finish(p.folder, 1)
+    assert [found.objective for found in launch.launch([one], Stage.experiment)] == [1.0]
+    assert world.submitted == []
+
+
+def test_failed_points_and_baselines_are_told(tmp_path, world):
+    world.failing = ("seed2", "base-")
+    outcomes = launch.launch(seeds(tmp_path / "s", 1, 2), Stage.experiment)
+    assert [bool(one.error) for one in outcomes] == [False, True, True]
+    assert "failed: its node failed (n1)" in outcomes[1].error
+    assert outcomes[2].point.name.startswith("base-")
+
+
+def test_ctrl_c_and_wait_false_say_how_to_come_back(tmp_path, world, capsys):
+    world.ctrl_c = True
+    assert launch.launch(seeds(tmp_path / "s", 1), Stage.train) is None
+    assert "left alone; the jobs go on. next: python -m mmdpo status" in capsys.readouterr().out
+    assert launch.launch(seeds(tmp_path / "t", 1, overrides=("cluster.wait=false",)), Stage.train) is None
+    assert f"next: python -m mmdpo status {tmp_path / 't'}" in capsys.readouterr().out
+
+
+def test_export_is_for_one_machine(tmp_path, world):
+    with pytest.raises(UserError, match="type cluster=local"):
+        launch.launch(seeds(tmp_path / "s", 1), Stage.export)
+
+
+def test_a_machine_without_sbatch_is_told_what_else_there_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="no sbatch on this machine.*cluster=local or cluster=local_parallel"):
+        launch.launch(seeds(tmp_path / "s", 1), Stage.train)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "seconds", "expected"),
+    [
+        ([], [], "2 jobs x 1 GPUs: at most 48 GPU-hours by the time limit; cluster.minutes_per_point= estim"),
+        (["cluster.minutes_per_point=30"], [], "2 jobs x 1 GPUs x 30.0 min (cluster.minutes_per_point): 1.0"),
+        ([], [600, 1200, 9000], "2 jobs x 1 GPUs x 20.0 min (median of 3 points): 0.7 GPU-hours"),
+        (
+            ["cluster=slurm_zero3", "cluster.nodes=2", "cluster.minutes_per_point=60"],
+            [],
+            "2 jobs x 8 GPUs x 60.0 min (cluster.minutes_per_point): 16.0 GPU-hours",
+        ),
+        (["cluster.gpus=0", "cluster.minutes=60"], [], "2 jobs without GPUs: at most 2 hours"),
+    ],
+)
+def test_a_plan_says_what_it_costs(overrides, seconds, expected, tmp_path, world, capsys):
+    study = tmp_path / "s"
+    done = seeds(study, *range(len(seconds)), overrides=tuple(overrides))
+    for one, value in zip(done, seconds, strict=True):
+        finish(point(one).folder, 0, value)
+    missing = seeds(study, 8, 9, overrides=tuple(overrides))
+    for one in (*done, *missing):
+        point(one).folder.mkdir(parents=True, exist_ok=True)
+        (point(one).folder / "training.json").write_text("{}")
+    world.ctrl_c = True
+    stage = Stage.evaluate  # no baselines
+    launch.launch([*done, *missing], stage)
+    assert expected in capsys.readouterr().out
+
+
+def test_what_is_not_trained_yet_is_not_sent_to_be_measured(tmp_path, world):
+    with pytest.raises(UserError, match="is not trained yet: run the same line with stage=train"):
+        launch.launch(seeds(tmp_path / "s", 1), Stage.evaluate)
+    with pytest.raises(UserError, match="there is nothing to train"):
+        launch.launch([config(tmp_path / "s", "data_scale=0")], Stage.train)
+    assert not world.submitted and not submissions(tmp_path / "s")
+
+
+def test_a_submission_names_its_cluster(tmp_path, world):
+    launch.launch(seeds(tmp_path / "s", 1), Stage.train)
+    (found,) = submissions(tmp_path / "s")
+    assert (found.cluster_name, found.user) == ("here", own_name())
+
+
+def test_a_dry_run_shows_the_scripts_also_where_there_is_no_slurm(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    launch.preview(seeds(tmp_path / "s", 1, 2, overrides=("cluster.partition=a100",)), Stage.experiment)
+    printed = capsys.readouterr().out
+    assert "4 points: 0 done, 0 on their way, 4 to submit" in printed
+    assert printed.count("#SBATCH --partition=a100") == 2
+    assert "SLURM has not checked this: there is no sbatch on this machine" in printed
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_dry_run_waits_for_no_controller_that_does_not_answer(tmp_path, monkeypatch, capsys):
+    for name in ("sbatch", "sinfo"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    launch.preview(seeds(tmp_path / "s", 1), Stage.train)
+    printed = capsys.readouterr().out
+    assert "#SBATCH --array=0-0%1" in printed
+    assert "SLURM has not checked this: Unable to contact slurm controller" in printed

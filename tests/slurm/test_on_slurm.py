@@ -1,0 +1,294 @@
+"""A study's jobs on a real SLURM: submitted once, truthful about how they end, found again."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import signal
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.lines import SMALL, Lines
+from tests.support.slurm.cluster import Cluster, cluster
+from tests.support.slurm.fixtures import require
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+MEASURED = (*SMALL, "stage=evaluate", "data_scale=0")
+"""Points without training: the untouched model, by different questions."""
+
+
+@pytest.fixture
+def lines(slurm: Cluster, tmp_path: Path) -> Lines:
+    return Lines(slurm, tmp_path)
+
+
+def test_a_sweep_is_one_array_and_the_same_line_again_does_nothing(lines: Lines):
+    line = (*SMALL, "cluster.gpus=1", "beta=0.1,0.2,0.3,0.4")
+    done = lines.launch(*line)
+    assert "6 points: 0 done, 0 on their way, 6 to submit" in done.stdout
+    prepare, array = lines.jobs()
+    states = lines.accounted()
+    assert states == {prepare: "COMPLETED", **{f"{array}_{index}": "COMPLETED" for index in range(6)}}
+    names = lines.cluster.run("sacct", "-X", "-n", "-P", "-o", "JobName", "-j", array).stdout.split()
+    assert sorted(names) == sorted(f"mmdpo:s:{point.name}" for point in lines.points())
+    assert (lines.folder / "summary.csv").read_text().count("done") == 6
+    assert {point.name: lines.status(point.name)["attempts"] for point in lines.points()} == {
+        point.name: 1 for point in lines.points()
+    }
+    again = lines.launch(*line)
+    assert "6 points: 6 done, 0 on their way, 0 to submit" in again.stdout
+    assert lines.jobs() == [prepare, array]
+
+
+def test_a_failed_point_is_failed_everywhere_and_retry_runs_it_alone(lines: Lines):
+    done = lines.launch(*SMALL, "stage=train", "lr=2e-4,1e30", check=False)
+    assert done.returncode != 0
+    assert "failed" in done.stdout
+    assert "the loss is nan" in done.stderr or "gradient norm is" in done.stderr
+    array = lines.jobs()[-1]
+    assert sorted(lines.accounted()[f"{array}_{index}"] for index in range(2)) == ["COMPLETED", "FAILED"]
+    codes = lines.cluster.run("sacct", "-X", "-n", "-P", "-o", "ExitCode", "-j", array).stdout.split()
+    assert sorted(codes) == ["0:0", "1:0"]
+    assert lines.status("lr1e+30")["state"] == "failed"
+    shown = lines.mmdpo("status", str(lines.folder), check=False)
+    assert shown.returncode == 1
+    assert "failed" in shown.stdout
+    log = lines.mmdpo("logs", str(lines.folder)).stdout
+    assert "Traceback" in log
+    assert f"{lines.folder}/jobs/code-" in log  # of the snapshot, whatever is edited here meanwhile
+    assert "the loss is nan" in log or "gradient norm is" in log
+    retried = lines.mmdpo("retry", str(lines.folder), "cluster.minutes=30")
+    assert "1 submitted" in retried.stdout
+    assert len(lines.jobs()) == 3  # what the points share was made once
+    states = lines.wait_for_end()
+    assert states[f"{lines.jobs()[-1]}_0"] == "FAILED"
+    assert lines.status("lr1e+30")["attempts"] == 2
+    assert lines.status("lr0.0002")["attempts"] == 1
+
+
+def test_a_failed_preparation_cancels_the_points_and_says_why(lines: Lines):
+    done = lines.launch(
+        *SMALL, "beta=0.1,0.2", "train.max_text_tokens=5", "train.too_long=error", check=False
+    )
+    assert done.returncode != 0
+    prepare, array = lines.jobs()
+    assert lines.accounted()[prepare] == "FAILED"
+    assert [state.split()[0] for job, state in lines.accounted().items() if job != prepare] == ["CANCELLED"]
+    assert "the preparation failed" in done.stdout + done.stderr
+    assert "max_text_tokens" in done.stdout + done.stderr
+
+
+def test_cancel_ends_what_waits_and_what_runs(lines: Lines):
+    lines.launch(*MEASURED, "bench.seed=0,1,2", "bench.items=240", "cluster.parallel=1", "cluster.wait=false")
+    lines.cluster.wait_for(lines.points, 60, "a point that runs")
+    assert "3 cancelled" in lines.mmdpo("cancel", str(lines.folder)).stdout
+    states = lines.wait_for_end()
+    assert set(states.values()) == {"CANCELLED"}
+    shown = lines.mmdpo("status", str(lines.folder), check=False).stdout
+    assert shown.count("cancelled") >= 3
+    assert "3 submitted" in lines.mmdpo("retry", str(lines.folder)).stdout
+    assert "1 cancelled" in lines.mmdpo("cancel", str(lines.folder), lines.points()[0].name).stdout
+    lines.mmdpo("cancel", str(lines.folder))
+    lines.wait_for_end()
+
+
+def test_two_people_who_type_the_line_at_once_submit_it_once(lines: Lines):
+    line = (*MEASURED, "bench.seed=0,1")
+    both = [lines.launching(*line) for _ in range(2)]
+    said = [process.communicate(timeout=200)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sorted(re.findall(r"(\d) to submit", "".join(said))) == ["0", "2"]
+    assert len(lines.jobs()) == 1
+    assert [lines.status(point.name)["attempts"] for point in lines.points()] == [1, 1]
+
+
+def test_ctrl_c_leaves_the_jobs_alone(lines: Lines):
+    process = lines.launching(*MEASURED, "bench.seed=0")
+    lines.cluster.wait_for(lines.jobs, 60, "a submission")
+    lines.cluster.wait_for(lambda: lines.jobs()[-1], 30, "its id")
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=30)
+    assert "the jobs go on" in said
+    assert "python -m mmdpo status" in said
+    assert process.returncode == 0
+    assert set(lines.wait_for_end().values()) == {"COMPLETED"}
+    assert lines.status()["state"] == "done"
+
+
+@pytest.mark.parametrize("moment", ["before", "during", "after"])
+def test_a_launcher_killed_around_sbatch_loses_and_doubles_nothing(moment: str, lines: Lines, tmp_path: Path):
+    real = lines.cluster.run("which", "sbatch").stdout.strip()
+    kill, call = "kill -9 $PPID; sleep 1", f'{real} "$@" > {tmp_path}/said; cat {tmp_path}/said'
+    steps = {
+        "before": f"{kill}; exit 1",
+        "during": f'{real} "$@" > {tmp_path}/said; {kill}; exit 1',
+        "after": f"{call}; sleep 3; {kill}",
+    }[moment]
+    fake = tmp_path / "bin" / "sbatch"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/bash\ncase "$*" in *--test-only*) exec {real} "$@";; esac\n{steps}\n')
+    fake.chmod(fake.stat().st_mode | stat.S_IEXEC)
+    line = (*MEASURED, "bench.seed=0,1")
+    path = f"{fake.parent}:{lines.cluster.environment['PATH']}"
+    killed = Lines(lines.cluster, lines.out, {"PATH": path}).launching(*line)
+    killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    again = lines.launch(*line)
+    to_submit = {"before": 2, "during": 0, "after": 0}[moment]
+    done_or_live = 2 - to_submit
+    found = re.search(r"2 points: (\d) done, (\d) on their way, (\d) to submit", again.stdout)
+    assert found and int(found[3]) == to_submit and int(found[1]) + int(found[2]) == done_or_live
+    assert [lines.status(point.name)["attempts"] for point in lines.points()] == [1, 1]
+    assert list(lines.accounted().values()) == ["COMPLETED"] * 2
+
+
+def test_the_controller_restarts_while_a_sweep_runs(lines: Lines):
+    process = lines.launching(*MEASURED, "bench.seed=0,1")
+    lines.cluster.wait_for(lines.points, 90, "a point that runs")
+    lines.cluster.restart_controller()
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
+
+
+def test_a_sweep_larger_than_an_array_may_be_is_split(lines: Lines):
+    lines.cluster.restart_controller(max_array_size=2)
+    try:
+        done = lines.launch(*MEASURED, "bench.seed=0,1,2", "cluster.parallel=1", check=False)
+    finally:
+        lines.cluster.restart_controller(max_array_size=1001)
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = lines.jobs()
+    assert list(lines.accounted()) == [f"{first}_0", f"{first}_1", f"{second}_0"]
+    assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
+
+
+def test_without_accounting_a_killed_job_is_seen_to_have_ended(
+    slurm_without_accounting: Cluster, tmp_path: Path
+):
+    lines = Lines(slurm_without_accounting, tmp_path)
+    process = lines.launching(*MEASURED, "bench.seed=0,1", "bench.items=240", "cluster.parallel=1")
+    lines.wait_for_attempt(1)
+    lines.cluster.run("scancel", lines.status()["job_id"])
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode != 0
+    assert "cancelled" in said
+    states = sorted(lines.status(point.name)["state"] for point in lines.points())
+    assert states == ["done", "interrupted"]
+
+
+def test_out_of_memory_is_named_and_tried_again_only_with_more(tmp_path: Path):
+    require()
+    watching = "JobAcctGatherType=jobacct_gather/linux\nJobAcctGatherFrequency=2"
+    with cluster(accounting="none", extra=f"{watching}\nJobAcctGatherParams=OverMemoryKill") as slurm:
+        lines = Lines(slurm, tmp_path)
+        done = lines.launch(*MEASURED, "bench.seed=0", "cluster.memory=100M", check=False)
+        assert done.returncode != 0
+        assert "cluster.max_attempts.out_of_memory=1); raise cluster.memory=" in done.stdout
+        assert [entry["cause"] for entry in lines.status()["interruptions"]] == ["out_of_memory"]
+        assert list(lines.wait_for_end().values()) == ["FAILED"]
+        assert "1 submitted" in lines.mmdpo("retry", str(lines.folder), "cluster.memory=8G").stdout
+        lines.wait_for_end()
+        assert (lines.status()["state"], lines.status()["attempts"]) == ("done", 2)
+
+
+def test_a_folder_that_the_nodes_do_not_see_is_suspected(lines: Lines):
+    line = (*MEASURED, "bench.seed=0", "cluster.wait=false")
+    lines.launch(*line, "+cluster.sbatch.hold=true")
+    (job,) = lines.jobs()
+    hidden = lines.folder.rename(lines.out / "hidden")
+    lines.cluster.run("scontrol", "release", job)
+    lines.cluster.wait_for_state(job, "FAILED")
+    hidden.rename(lines.folder)
+    shown = lines.mmdpo("status", str(lines.folder), check=False)
+    assert shown.returncode == 1
+    assert "may not be on a disk which the nodes share; type out=FOLDER" in shown.stdout
+    lines.launch(*line)
+    lines.wait_for_end()
+    assert lines.status()["state"] == "done"
+
+
+def test_a_line_typed_in_the_shell_of_another_job_is_a_sweep_of_its_own(slurm: Cluster, tmp_path: Path):
+    shell = {"SLURM_JOB_ID": "1", "SLURM_ARRAY_JOB_ID": "1", "SLURM_ARRAY_TASK_ID": "2", "SLURM_NTASKS": "1"}
+    asked = {"SLURM_MEM_PER_CPU": "100", "SLURM_GPUS_PER_TASK": "1", "SBATCH_PARTITION": "nowhere"}
+    lines = Lines(slurm, tmp_path, {**shell, **asked, "SBATCH_TIMELIMIT": "1"})
+    lines.launch(*SMALL, "beta=0.1", "cluster.memory=4G", "cluster.partition=main", "cluster.minutes=30")
+    assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
+    prepare, array = lines.jobs()
+    assert lines.status("beta")["job_id"].startswith(f"{array}_")
+    job = slurm.job(f"{array}_0")
+    assert (job["TimeLimit"], job["Partition"]) == ("00:30:00", "main")
+    assert slurm.job(prepare)["JobName"] == "mmdpo:s:prepare"
+
+
+def test_optuna_searches_with_jobs(lines: Lines):
+    search = ["hydra/sweeper=optuna", "hydra/launcher=mmdpo", "hydra.sweeper.n_trials=2"]
+    search += ["hydra.sweeper.n_jobs=2", "hydra.sweeper.direction=maximize", "beta=interval(0.05,0.5)"]
+    refused = lines.launch(*SMALL, *search, "cluster.wait=false", check=False)
+    assert refused.returncode != 0
+    assert "this sweeper chooses points by scores; type cluster.wait=true" in refused.stderr
+    done = lines.launch(*SMALL, *search)
+    assert "4 points: 0 done, 0 on their way, 4 to submit" in done.stdout  # two trials at once, two baselines
+    betas = {json.loads(file.read_text())["axes"]["beta"] for file in lines.folder.glob("dpo-*/result.json")}
+    assert len(betas) == 2
+    assert all(0.05 <= beta <= 0.5 for beta in betas)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("cluster.partition=nowhere", "invalid partition"),
+        ("cluster.gpus=64", "the largest of partition main has 4"),
+        ("cluster.minutes=9999", "type cluster.minutes=1440"),
+        ("+cluster.sbatch.nodelist=nobody", "nvalid node name"),
+    ],
+)
+def test_what_slurm_refuses_is_said_in_its_words_before_anything_is_left(
+    override: str, words: str, lines: Lines
+):
+    done = lines.launch(*MEASURED, override, check=False)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(lines.folder.glob("jobs/*/submission.json"))
+
+
+def test_an_account_that_is_not_the_users_is_refused_in_slurms_words(tmp_path: Path):
+    require()
+    with cluster(extra="AccountingStorageEnforce=associations") as slurm:
+        slurm.run("sacctmgr", "-i", "add", "account", "lab")
+        slurm.run("sacctmgr", "-i", "add", "user", getpass.getuser(), "account=lab")
+        lines = Lines(slurm, tmp_path)
+        line = (*MEASURED, "bench.seed=0", "cluster.wait=false")
+        shown = lines.launch(*line, "cluster.account=nobody", "dry_run=true")
+        assert "SLURM would not take this now" in shown.stdout and "nvalid account" in shown.stdout
+        done = lines.launch(*line, "cluster.account=nobody", check=False)
+        assert done.returncode != 0
+        assert "Invalid account or account/partition combination" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not list(lines.folder.glob("jobs/*/submission.json"))
+        lines.launch(*line, "cluster.account=lab")
+        lines.wait_for_end()
+        assert lines.status()["state"] == "done"
+        assert slurm.run("sacct", "-X", "-n", "-P", "-o", "Account").stdout.split() == ["lab"]
+
+
+def test_a_dry_run_shows_the_scripts_and_submits_nothing(lines: Lines):
+    done = lines.launch(*SMALL, "beta=0.1,0.2", "dry_run=true", "cluster.minutes_per_point=30")
+    assert "#SBATCH --array=0-3%4" in done.stdout
+    assert "4 jobs without GPUs x 30.0 min (cluster.minutes_per_point): 2.0 hours" in done.stdout
+    assert not lines.folder.exists() or not list(lines.folder.glob("jobs/*"))
+
+
+def test_a_machine_without_sbatch_is_told_of_cluster_local(lines: Lines, tmp_path: Path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    done = Lines(lines.cluster, lines.out, {"PATH": str(empty)}).launch(*MEASURED, check=False)
+    assert done.returncode != 0
+    assert "cluster=local" in done.stderr
+    assert sys.executable  # the program itself was found by its path

@@ -1,0 +1,95 @@
+"""What a job asks of a node, against nodes that a stand-in for sinfo names."""
+
+import dataclasses
+import math
+
+import pytest
+
+from mmdpo.entry.compose import compose_config
+from mmdpo.errors import UserError
+from mmdpo.slurm import client as slurm
+from mmdpo.slurm.resources import check_fits, known_nodes, megabytes, minutes
+
+SINFO = """\
+main*|64|512000|gpu:a100:4(S:0-1)|1-00:00:00|10
+main*|32+|256000+|(null)|1-00:00:00|4
+short|16|64000|gpu:2,nvme:1|30:00|2
+always|128|1000000|gpu:h100:8,gpu:v100:2|infinite|1
+"""
+CLUSTER = compose_config(["cluster=slurm"]).cluster
+
+
+@pytest.fixture(autouse=True)
+def _nodes(monkeypatch):
+    def run(*command):
+        assert "--exact" in command  # or nodes of several kinds are one line, with the least of each
+        return SINFO
+
+    monkeypatch.setattr(slurm, "run", run)
+
+
+def test_sinfo_is_understood():
+    main, other, short, always = known_nodes()
+    assert (main.partition, main.default, main.gpus, main.minutes, main.count) == ("main", True, 4, 1440, 10)
+    assert (other.cpus, other.memory, other.gpus) == (32, 256000, 0)
+    assert (short.default, short.gpus, short.minutes) == (False, 2, 30)
+    assert (always.gpus, always.minutes) == (10, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"gpus": 8}, "cluster.gpus: 8 GPUs a node, and the largest of partition main has 4; type less"),
+        ({"cpus": 17, "gpus": 4}, "cluster.cpus: 68 CPUs a node, and the largest of partition main has 64"),
+        (
+            {"memory": "600G"},
+            "cluster.memory: 614400 MB a node, and the largest of partition main has 512000",
+        ),
+        ({"nodes": 15}, "cluster.nodes=15: partition main has 14"),
+        ({"minutes": 1441}, "cluster.minutes=1441: partition main allows less; type cluster.minutes=1440"),
+        (
+            {"partition": "short"},
+            "cluster.minutes=1440: partition short allows less; type cluster.minutes=30",
+        ),
+        ({"partition": "short", "minutes": 30, "gpus": 3}, "the largest of partition short has 2"),
+    ],
+)
+def test_what_can_never_start_is_refused(changes, words):
+    with pytest.raises(UserError) as caught:
+        check_fits(dataclasses.replace(CLUSTER, **changes))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"gpus": 4, "cpus": 16, "memory": "500G", "nodes": 14},
+        {"partition": "always", "gpus": 8, "minutes": 99999},
+        {"partition": "short,always", "gpus": 8, "minutes": 1440},  # SLURM takes the one that fits
+        {"partition": "nowhere", "gpus": 99},  # sbatch says so itself
+    ],
+)
+def test_what_can_start_is_left_to_sbatch(changes):
+    check_fits(dataclasses.replace(CLUSTER, **changes))
+
+
+def test_all_that_does_not_fit_is_named_at_once():
+    with pytest.raises(UserError) as caught:
+        check_fits(dataclasses.replace(CLUSTER, gpus=9, nodes=99, minutes=9999))
+    assert len(str(caught.value).splitlines()) == 4  # 9 processes of 8 CPUs, too
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1-12:30:00", 2190), ("2:00:00", 120), ("30:00", 30), ("0:30", 0.5), ("infinite", math.inf)],
+)
+def test_slurms_times(text, expected):
+    assert minutes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("64G", 65536), ("500m", 500), ("64000", 64000), ("1T", 1048576), ("512K", 0.5)]
+)
+def test_slurms_sizes(text, expected):
+    assert megabytes(text) == expected

@@ -1,0 +1,76 @@
+"""A study's table with SLURM's word on its points; SLURM itself is not asked."""
+
+import pytest
+
+from mmdpo.__main__ import main
+from mmdpo.analysis.table import failures, jobs
+from mmdpo.config.choices import Stage
+from mmdpo.errors import UserError
+from mmdpo.points import status
+from mmdpo.slurm import client as slurm
+from mmdpo.slurm import study_status as overlay
+from mmdpo.slurm.client import Job
+from tests.slurm.submitted import submitted
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """The jobs that SLURM knows."""
+    found: dict[str, Job] = {}
+    monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
+    monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): found)
+    monkeypatch.setattr(slurm, "settings", dict)
+    return found
+
+
+def states(*given):
+    return {f"8_{index}": Job(f"8_{index}", *words) for index, words in enumerate(given)}
+
+
+def test_points_without_files_are_there_as_slurm_sees_them(tmp_path, known):
+    submitted(tmp_path / "s", count=4)
+    known |= states(
+        ("PENDING", "Priority"), ("PENDING", "Priority"), ("RUNNING", "None", "n7"), ("CANCELLED", "None")
+    )
+    study = overlay.read(tmp_path / "s")
+    assert [row.state for row in study.rows] == ["pending", "pending", "running", "cancelled"]
+    assert [row.axes["seed"] for row in study.rows] == [0, 1, 2, 3]
+    assert jobs(study) == [
+        "pending  2 points: Priority",
+        f"running  {study.rows[2].point}: n7",
+    ]
+    assert failures(study) == [f"cancelled  {study.rows[3].point}: cancelled"]
+
+
+def test_a_job_that_died_outside_python_is_failed_and_status_says_so(tmp_path, known, capsys):
+    submission = submitted(tmp_path / "s", count=1)
+    (task,) = submission.tasks()
+    status.start(submission.folder_of(task))  # and nothing after it
+    known |= states(("NODE_FAIL", "None", "n7"))
+    assert main(["status", str(tmp_path / "s")]) == 1
+    assert "its node failed (n7)" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_a_retried_point_is_no_failure_any_more(tmp_path, known):
+    submission = submitted(tmp_path / "s", count=1)
+    (task,) = submission.tasks()
+    status.start(submission.folder_of(task))
+    status.finish(submission.folder_of(task), "the loss is nan")
+    known |= states(("FAILED", "None"))
+    assert len(overlay.read(tmp_path / "s").failed) == 1
+    submitted(tmp_path / "s", count=1, job="9", name="20260102-120000-0000")
+    known["9_0"] = Job("9_0", "PENDING", "Resources")
+    study = overlay.read(tmp_path / "s")
+    assert (study.failed, failures(study)) == ([], [])
+    assert jobs(study) == [f"pending  {task.name}: Resources"]
+
+
+def test_a_study_without_jobs_is_read_from_its_files(tmp_path):
+    with pytest.raises(UserError):
+        overlay.read(tmp_path)
+
+
+def test_tasks_that_make_data_are_no_points(tmp_path, known):
+    submitted(tmp_path / "s", count=1, stage=Stage.sample)
+    with pytest.raises(UserError):
+        overlay.read(tmp_path / "s")

@@ -1,0 +1,118 @@
+"""A submission on disk: what is written is read, whole or with a clear word."""
+
+import json
+
+import pytest
+
+from mmdpo.entry.compose import compose_config
+from mmdpo.errors import UserError
+from mmdpo.slurm.submission import (
+    FILE,
+    PREPARE,
+    Part,
+    changed_cluster,
+    comment,
+    plain,
+    read,
+    submissions,
+    typed,
+)
+from tests.slurm.submitted import BEGUN, config, submitted
+
+
+def test_a_submission_is_read_as_it_was_written(tmp_path):
+    written = submitted(tmp_path / "s", prepare="7", count=3)
+    found = read(written.folder)
+    assert found == written
+    assert [*found.tasks()] == [*written.tasks()] and len([*found.tasks()]) == 3
+    assert [task.stage.value for task in found.tasks(PREPARE)] == ["reference"]
+    prepare, array = found.parts
+    assert (prepare.ids(), array.ids()) == (["7"], ["8_0", "8_1", "8_2"])
+    for index, task in enumerate(found.tasks()):
+        assert found.task(array, index) == task
+        assert task.point.config.seed == index
+        assert task.point.name == task.name
+        assert found.folder_of(task) == tmp_path / "s" / task.name
+    assert comment(found, array) == f"mmdpo:{BEGUN}:tasks:0"
+
+
+def test_an_index_counts_from_its_parts_first_task(tmp_path):
+    found = submitted(tmp_path / "s", count=5, largest=2)
+    assert [found.task(found.parts[2], 0).point.config.seed, found.task(found.parts[1], 1).name] == [
+        4,
+        [*found.tasks()][3].name,
+    ]
+
+
+def test_ids_are_unknown_until_sbatch_has_answered():
+    assert Part("tasks", count=2).ids() == [None, None]
+
+
+def test_a_study_that_was_moved_is_read_where_it_lies(tmp_path):
+    submitted(tmp_path / "s")
+    (tmp_path / "s").rename(tmp_path / "t")
+    (found,) = submissions(tmp_path / "t")
+    assert found.study == tmp_path / "t"
+
+
+def test_submissions_come_in_the_order_of_their_times(tmp_path):
+    for name in ("20260103-000000-aaaa", "20260101-000000-ffff"):
+        submitted(tmp_path / "s", name=name)
+    (tmp_path / "s" / "jobs" / "20260104-000000-0000").mkdir()  # left before anything was submitted
+    assert [one.name for one in submissions(tmp_path / "s")] == [
+        "20260101-000000-ffff",
+        "20260103-000000-aaaa",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"code": "c"}', "[]", "null", '{"parts": [1]}'])
+def test_a_torn_manifest_is_named_with_what_to_do(text, tmp_path):
+    folder = submitted(tmp_path / "s").folder
+    (folder / FILE).write_text(text)
+    with pytest.raises(UserError) as caught:
+        submissions(tmp_path / "s")
+    for words in (f"{folder / FILE} is torn", "squeue --me", f"delete {folder}"):
+        assert words in str(caught.value)
+
+
+def test_fields_of_another_version_are_passed_over(tmp_path):
+    written = submitted(tmp_path / "s")
+    content = json.loads((written.folder / FILE).read_text())
+    content["colour"] = "red"
+    content["parts"][0]["shape"] = "round"
+    (written.folder / FILE).write_text(json.dumps(content))
+    assert read(written.folder) == written
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["cluster=slurm_zero3", "cluster.setup=['module load cuda']", "+cluster.sbatch.reservation=r"],
+        ["method=steerlm", "pairs.rule=all", "data_limit=7", "seed=3"],
+        ["data=prompts", "judge=gemini", "data.sources.prompts.path=pyproject.toml", "beta=1e-7"],
+    ],
+)
+def test_a_config_survives_its_file(overrides):
+    one = compose_config(overrides)
+    assert typed(json.loads(json.dumps(plain(one)))) == one
+
+
+def test_a_config_of_another_versions_schema_is_a_message(tmp_path):
+    values = plain(config(tmp_path / "s"))
+    values["train"]["colour"] = "red"
+    with pytest.raises(UserError, match=r"another version of mmdpo: Key 'colour' not in 'TrainConfig'"):
+        typed(values)
+
+
+def test_settings_of_the_cluster_change_and_nothing_else(tmp_path):
+    before = plain(config(tmp_path / "s", "cluster.partition=a100").cluster)
+    changed = changed_cluster(before, ["cluster.memory=64G", "cluster.max_attempts.killed=5"])
+    assert (changed.memory, changed.max_attempts.killed, changed.partition) == ("64G", 5, "a100")
+    for words, message in (
+        (["method=sft"], "method=sft: only settings of the cluster can change here"),
+        (["cluster.memory"], "cluster.memory: only settings"),
+        (["cluster.memroy=1G"], "memroy"),
+        (["cluster.gpus=many"], "could not be converted to Integer"),
+    ):
+        with pytest.raises(UserError, match=message):
+            changed_cluster(before, words)

@@ -1,0 +1,99 @@
+"""The cache holds complete things only, makes each once, and waits for no dead maker."""
+
+from pathlib import Path
+
+import pytest
+
+from mmdpo.cache import cache_root, cached, cached_path, source_fingerprint
+from mmdpo.files import read_json
+from tests.support.processes import killed_when, start, until, waiting_for
+
+KEY = {"model": "m", "seed": 0}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def maker(tmp_path: Path, name: str, before_the_end: str = "pass") -> str:
+    """Code that asks for a thing; each making adds a line to the file `made`."""
+    return f"""
+from mmdpo.cache import cached
+def make(folder):
+    with open({str(tmp_path / "made")!r}, "a") as file: file.write("{name}\\n")
+    (folder / "half").write_text("{name}")
+    {before_the_end}
+    (folder / "whole").write_text("{name}")
+assert (cached("thing", {KEY!r}, make) / "whole").exists()
+"""
+
+
+def test_made_once_and_kept_with_its_key(cache: Path) -> None:
+    calls: list[Path] = []
+
+    def make(folder: Path) -> None:
+        calls.append(folder)
+        (folder / "content").write_text("x")
+
+    first = cached("thing", KEY, make)
+    assert cached("thing", dict(reversed(KEY.items())), make) == first == cached_path("thing", KEY)
+    assert len(calls) == 1 and calls[0] != first
+    assert (first / "content").read_text() == "x" and read_json(first / "key.json") == KEY
+    assert cached("thing", {**KEY, "seed": 1}, make) != first and cached("other", KEY, make) != first
+    assert first.is_relative_to(cache)
+
+
+def test_a_failed_make_leaves_nothing_and_is_tried_again(cache: Path) -> None:
+    def broken(folder: Path) -> None:
+        (folder / "half").touch()
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        cached("thing", KEY, broken)
+    assert not cached_path("thing", KEY).exists()
+    assert not [path for path in (cache / "thing").iterdir() if path.is_dir()]
+    assert (cached("thing", KEY, lambda folder: (folder / "whole").touch()) / "whole").exists()
+
+
+def test_a_killed_maker_leaves_nothing_half_and_blocks_nobody(tmp_path: Path) -> None:
+    wait = waiting_for(tmp_path / "never", tmp_path / "started")
+    killed_when(maker(tmp_path, "killed", wait), tmp_path / "started")
+    assert not cached_path("thing", KEY).exists()
+    process = start(maker(tmp_path, "next"))
+    assert process.wait(30) == 0
+    assert (cached_path("thing", KEY) / "half").read_text() == "next"
+    assert (tmp_path / "made").read_text() == "killed\nnext\n"
+
+
+def test_two_that_ask_at_once_make_it_once(tmp_path: Path) -> None:
+    first = start(maker(tmp_path, "first", waiting_for(tmp_path / "go", tmp_path / "started")))
+    until(tmp_path / "started")
+    second = start(f"Path({str(tmp_path / 'second')!r}).touch()" + maker(tmp_path, "second"))
+    until(tmp_path / "second")
+    assert not cached_path("thing", KEY).exists() and second.poll() is None
+    (tmp_path / "go").touch()
+    assert first.wait(30) == 0 and second.wait(30) == 0
+    assert (tmp_path / "made").read_text() == "first\n"
+
+
+def test_one_that_waits_for_a_killed_maker_makes_it(tmp_path: Path) -> None:
+    first = start(maker(tmp_path, "first", waiting_for(tmp_path / "never", tmp_path / "started")))
+    until(tmp_path / "started")
+    second = start(f"Path({str(tmp_path / 'second')!r}).touch()" + maker(tmp_path, "second"))
+    until(tmp_path / "second")
+    first.kill()
+    assert first.wait(30) != 0 and second.wait(30) == 0
+    assert (tmp_path / "made").read_text() == "first\nsecond\n"
+
+
+def test_where_the_cache_lies(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_root() == cache
+    monkeypatch.setenv("MMDPO_CACHE", "")
+    assert cache_root().name == "mmdpo"
+
+
+def test_the_fingerprint_of_sources() -> None:
+    assert source_fingerprint("mmdpo.sources") == source_fingerprint("mmdpo.sources")
+    assert source_fingerprint("mmdpo.sources") != source_fingerprint("mmdpo.judge")
