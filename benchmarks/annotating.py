@@ -76,7 +76,7 @@ def overhead(folder: Path, count: int) -> dict[str, float]:
 
 def quota(folder: Path) -> dict[str, float]:
     """The share of a quota a minute that is used while there is work."""
-    judge = JudgeConfig("longer", limits=LimitsConfig(requests_a_minute=A_MINUTE, concurrency=8))
+    judge = JudgeConfig("longer", limits=LimitsConfig(requests_per_minute=A_MINUTE, concurrency=8))
     count = A_MINUTE * SECONDS // 60
     began = time.perf_counter()
     with journal(folder / "quota.sqlite") as opened:

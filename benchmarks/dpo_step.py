@@ -55,9 +55,7 @@ def prepare(folder: Path) -> None:
 
     marks = ["<unk>", "<pad>", "<s>", "</s>", "<image>", "USER:", "ASSISTANT:"]
     tokens = marks + [f"w{number}" for number in range(WORDS)]
-    core = Tokenizer(
-        models.WordLevel({token: place for place, token in enumerate(tokens)}, unk_token="<unk>")
-    )
+    core = Tokenizer(models.WordLevel({token: place for place, token in enumerate(tokens)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -119,7 +117,7 @@ def contend(name: str, folder: Path) -> dict[str, Any]:
     from transformers import TrainerCallback, set_seed
 
     from mmdpo.config.schema import LoraConfig, ModelConfig
-    from mmdpo.models.library_output import quiet
+    from mmdpo.models.library_output import suppress_library_output
     from mmdpo.models.loading import load_model, load_processor
     from mmdpo.training.lora import lora
     from mmdpo.training.scoring import shared_attention
@@ -134,7 +132,7 @@ def contend(name: str, folder: Path) -> dict[str, Any]:
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
             seconds.append(time.perf_counter() - self.start)
 
-    with quiet():
+    with suppress_library_output():
         from trl import DPOConfig
 
         set_seed(0)
@@ -216,13 +214,13 @@ def ours(folder: Path, model: Any, settings: Any, processor: Any, adapter: Any) 
     from mmdpo.records import PreferencePair
     from mmdpo.training.collate import Collator
     from mmdpo.training.rows import tokenised
-    from mmdpo.training.trainer import PreferenceTrainer
+    from mmdpo.training.trainer import LoraDPOTrainer
 
     pairs = [PreferencePair(*pair) for pair in json.loads((folder / "pairs.json").read_text())]
     rows = tokenised(pairs, folder, processor, TrainConfig()).rows
     for row in rows:
         row |= {"ref_chosen_logps": 0.0, "ref_rejected_logps": 0.0}
-    return PreferenceTrainer(model, settings, rows, Collator(processor, shared=True), adapter, 0.0)
+    return LoraDPOTrainer(model, settings, rows, Collator(processor, shared=True), adapter, 0.0)
 
 
 def main() -> None:
@@ -237,9 +235,7 @@ def main() -> None:
                 command = [sys.executable, __file__, name, place]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
                 runs.append(json.loads(done.stdout.splitlines()[-1]))
-    step = {
-        name: statistics.median(s for run in runs for s in run["seconds"]) for name, runs in results.items()
-    }
+    step = {name: statistics.median(s for run in runs for s in run["seconds"]) for name, runs in results.items()}
     figures: dict[str, Any] = {"seconds": step}
     for what in ("positions", "memory"):
         figures[what] = {name: statistics.median(run[what] for run in runs) for name, runs in results.items()}

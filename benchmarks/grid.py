@@ -46,8 +46,8 @@ def pairs_for_trl(folder: Path) -> None:
         "pairs": pairs,
         "model": resolve_path(config.model.path),
         "targets": target_pattern(load_model(config.model.path, "float32")),
-        "lora": [config.model.lora.rank, config.model.lora.alpha, config.model.lora.dropout],
-        "batch_size": config.train.batch_size,
+        "lora": [config.model.lora.r, config.model.lora.lora_alpha, config.model.lora.lora_dropout],
+        "batch_size": config.train.per_device_train_batch_size,
     }
     (folder / "pairs.json").write_text(json.dumps(content))
 
@@ -71,10 +71,7 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
         for exchange in pair["history"]:
             turns += [("user", exchange["question"]), ("assistant", exchange["answer"])]
         turns.append(("user", pair["question"]))
-        return [
-            turn(role, text, place == 0 and pair["image"] is not None)
-            for place, (role, text) in enumerate(turns)
-        ]
+        return [turn(role, text, place == 0 and pair["image"] is not None) for place, (role, text) in enumerate(turns)]
 
     rows = [
         {
@@ -177,9 +174,7 @@ def main() -> None:
     figures: dict[str, Any] = {"trl": {"wall": wall, "cpu": cpu}}
     for way, (our_wall, our_cpu) in ours.items():
         times = wall / our_wall, cpu / our_cpu
-        print(
-            f"{f'mmdpo, cluster={way}':<34}{our_wall:>9.0f}{our_cpu:>9.0f}{times[0]:>8.1f}x{times[1]:>5.1f}x"
-        )
+        print(f"{f'mmdpo, cluster={way}':<34}{our_wall:>9.0f}{our_cpu:>9.0f}{times[0]:>8.1f}x{times[1]:>5.1f}x")
         figures[way] = {"wall": our_wall, "cpu": our_cpu, "times_wall": times[0], "times_cpu": times[1]}
     print(f"{len(losses[POINTS[0]])} steps a point; losses differ by {apart:.1e} at most")
     print(json.dumps({**figures, "largest_loss_difference": apart}))

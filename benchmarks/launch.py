@@ -35,7 +35,13 @@ def main(config):
 
 main()
 """
-JOBS = ["cluster=slurm", "cluster.gpus=0", "cluster.cpus=1", "cluster.wait=false", "cluster.setup=[exit]"]
+JOBS = [
+    "cluster=slurm",
+    "cluster.gpus_per_node=0",
+    "cluster.cpus_per_task=1",
+    "cluster.wait=false",
+    "cluster.setup=[exit]",
+]
 
 
 def seconds(*arguments: object, environment: Mapping[str, str] | None = None, allowed: int = 0) -> float:

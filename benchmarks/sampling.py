@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mmdpo.models.generate import Decoding, generate_several
-from mmdpo.models.library_output import quiet
+from mmdpo.models.library_output import suppress_library_output
 from mmdpo.records import Prompt
 from mmdpo.sources import nano
 
@@ -34,7 +34,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     config = compose_config()
-    with quiet():
+    with suppress_library_output():
         model = load_model(config.model.path, "float32").eval()
         processor = load_processor(config.model)
     together = Decoding(config.data.sampling.max_new_tokens, PROMPTS, temperature=0.7)

@@ -21,7 +21,7 @@ examples:
   python -m mmdpo report nano-data_scaling
   python -m mmdpo compare nano/base nano/beta0.1
   python -m mmdpo doctor data=paper
-  python -m mmdpo retry cluster.memory=128G
+  python -m mmdpo retry cluster.mem=128G
   python -m mmdpo logs nano beta0.1 --follow
   python -m mmdpo cancel nano beta0.3
 """
@@ -139,9 +139,7 @@ def find_study(name: str | None, outputs: Path = OUTPUTS) -> Path:
     studies = list_studies(outputs)
     if name is None:
         if not studies:
-            raise UserError(
-                f"no study under {outputs}/. Run `python launch.py -m ...` first, or name a folder."
-            )
+            raise UserError(f"no study under {outputs}/. Run `python launch.py -m ...` first, or name a folder.")
         return max(studies, key=_changed)
     for folder in (outputs / name, Path(name)):
         if folder.is_dir():
@@ -176,17 +174,11 @@ def list_studies(outputs: Path) -> list[Path]:
     """The folders under `outputs` that hold points, by name."""
     if not outputs.is_dir():
         return []
-    return sorted(
-        folder for folder in outputs.iterdir() if folder.is_dir() and (_points(folder) or _jobs(folder))
-    )
+    return sorted(folder for folder in outputs.iterdir() if folder.is_dir() and (_points(folder) or _jobs(folder)))
 
 
 def _points(study: Path) -> list[Path]:
-    found = {
-        path.parent
-        for name in ("config.yaml", "status.json", "result.json")
-        for path in study.glob(f"*/{name}")
-    }
+    found = {path.parent for name in ("config.yaml", "status.json", "result.json") for path in study.glob(f"*/{name}")}
     return sorted(path for path in found if not path.name.startswith("."))
 
 
@@ -218,9 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "paired differences of two points' scores, B minus A, with intervals"
     command = commands.add_parser("compare", help=text, description=text)
     for name in ("a", "b"):
-        command.add_argument(
-            name, metavar=f"POINT_{name.upper()}", help="folder, or a unique piece of the name"
-        )
+        command.add_argument(name, metavar=f"POINT_{name.upper()}", help="folder, or a unique piece of the name")
     command.set_defaults(run=compare)
     _add_doctor(commands)
     _add_jobs(commands)
@@ -230,7 +220,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_jobs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The commands for studies that run on SLURM."""
     for run, word, text in (
-        (retry, "OVERRIDE", "submit a study's failed and missing points again; cluster.memory=64G and such"),
+        (retry, "OVERRIDE", "submit a study's failed and missing points again; cluster.mem=64G and such"),
         (cancel, "POINT", "cancel a study's jobs, or those of points with this piece in their name"),
     ):
         command = commands.add_parser(run.__name__, help=text, description=text)

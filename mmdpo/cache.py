@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from mmdpo.files import file_fingerprint, fingerprint, write_json, written_aside
+from mmdpo.files import atomic_write, file_fingerprint, fingerprint, write_json
 
 
 def cache_root() -> Path:
@@ -44,7 +44,7 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], anew
             if anew or not path.exists():
                 for torn in path.parent.glob(f".{path.name}.*.tmp"):  # of a maker that was killed
                     shutil.rmtree(torn)
-                with written_aside(path) as aside:
+                with atomic_write(path) as aside:
                     aside.mkdir()
                     make(aside)
                     write_json(aside / "key.json", key)

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """One line to the terminal, as it is; of several processes that work together the first one speaks."""
     if os.environ.get("RANK", "0") == "0":
         Console(highlight=False, soft_wrap=True).print(text, markup=False)

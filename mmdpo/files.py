@@ -13,7 +13,7 @@ from typing import Any
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it replaces `path` when the block ends without error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -31,7 +31,7 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 def write_json(path: Path, data: Any) -> None:
     """Write readable JSON, whole or not at all."""
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

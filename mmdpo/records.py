@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmdpo.files import written_aside
+from mmdpo.files import atomic_write
 
 Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
-class Exchange:
+class Turn:
     """One earlier turn of a conversation."""
 
     question: str
@@ -38,7 +38,7 @@ class Prompt:
     id: str
     question: str
     image: str | None = None
-    history: tuple[Exchange, ...] = ()
+    history: tuple[Turn, ...] = ()
     category: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -99,7 +99,7 @@ class PreferencePair:
     chosen: str
     rejected: str
     image: str | None = None
-    history: tuple[Exchange, ...] = ()
+    history: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class SftExample:
     question: str
     answer: str
     image: str | None = None
-    history: tuple[Exchange, ...] = ()
+    history: tuple[Turn, ...] = ()
     rating: Rating | None = None
 
 
@@ -136,7 +136,7 @@ def _restore(hint: Any, value: Any) -> Any:
 
 def write_records(path: Path, records: Iterable[Any]) -> None:
     """Write one record a line; the file appears whole or not at all."""
-    with written_aside(path) as aside, aside.open("w", encoding="utf-8") as out:
+    with atomic_write(path) as aside, aside.open("w", encoding="utf-8") as out:
         for record in records:
             out.write(to_json(record) + "\n")
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from mmdpo.config.choices import WandbMode
 from mmdpo.config.schema import TrackingConfig
-from mmdpo.files import written_aside
+from mmdpo.files import atomic_write
 from mmdpo.signals import Interrupted
 
 log = logging.getLogger("mmdpo.tracking")
@@ -86,7 +86,7 @@ class Tracker:
         lines = self.path.read_bytes().splitlines(keepends=True)
         kept = [line for line in lines if line.endswith(b"\n") and _step(line) <= step]
         if kept != lines:
-            with written_aside(self.path) as aside:
+            with atomic_write(self.path) as aside:
                 aside.write_bytes(b"".join(kept))
 
     def summary(self, values: Mapping[str, Any]) -> None:

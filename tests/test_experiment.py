@@ -131,9 +131,7 @@ def test_a_failed_point_does_not_stop_the_others_and_is_tried_again(tmp_path):
 def start_and_wait_for_step(line: list[str], out: Path, name: str, step: int) -> subprocess.Popen:
     """The line in a process of its own, once the point has logged so many steps."""
     command = [sys.executable, "launch.py", *line, f"out={out}"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     log = out / "nano" / name / "metrics.jsonl"
     while not log.exists() or len(metrics(log.parent)) < step:
         assert process.poll() is None, "it ended before it could be disturbed"
@@ -142,7 +140,7 @@ def start_and_wait_for_step(line: list[str], out: Path, name: str, step: int) ->
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
-    line = ["train.epochs=4", "train.save_steps=2", *SMALL]
+    line = ["train.num_train_epochs=4", "train.save_steps=2", *SMALL]
     name = point_of(compose_config(line)).name
     process = start_and_wait_for_step(line, tmp_path, name, 2)
     process.send_signal(signal.SIGINT)
@@ -154,7 +152,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
 
 
 def test_a_killed_and_resumed_point_equals_an_undisturbed_one(tmp_path):
-    line = ["train.epochs=4", "train.save_steps=2", *SMALL]
+    line = ["train.num_train_epochs=4", "train.save_steps=2", *SMALL]
     assert launch(*line, f"out={tmp_path / 'calm'}").returncode == 0
     (calm,) = (tmp_path / "calm" / "nano").glob("dpo-*")
 
@@ -213,8 +211,7 @@ def test_the_methods_study_trains_all_four(tmp_path):
     done = launch("-m", "sweep=methods", *SMALL, f"out={tmp_path}")
     assert done.returncode == 0, done.stdout + done.stderr
     results = {
-        path.parent.name.split("-")[0]: read_json(path)
-        for path in (tmp_path / "nano-methods").glob("*/result.json")
+        path.parent.name.split("-")[0]: read_json(path) for path in (tmp_path / "nano-methods").glob("*/result.json")
     }
     assert results.keys() >= {"base", "dpo", "sft", "rejection_sampling", "steerlm"}
     trained = {name: result["training"] for name, result in results.items() if result["training"]}
@@ -231,12 +228,12 @@ def test_the_methods_study_trains_all_four(tmp_path):
 
 def test_two_processes_run_the_same_line(tmp_path):
     """torchrun, ZeRO-3, a method with pairs and one without: the scores of one process alone."""
-    line = ["-m", "method=dpo,rejection_sampling", *SMALL, "bench.benchmarks=[text]", "data_limit=32"]
-    alone = launch(*line, "train.batch_size=16", f"out={tmp_path}/alone")
+    line = ["-m", "method=dpo,rejection_sampling", *SMALL, "bench.tasks=[text]", "data_limit=32"]
+    alone = launch(*line, "train.per_device_train_batch_size=16", f"out={tmp_path}/alone")
     assert alone.returncode == 0, alone.stderr
     together = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29577"]
-        + ["launch.py", *line, "train.batch_size=8", "train.zero=3", f"out={tmp_path}/together"],
+        + ["launch.py", *line, "train.per_device_train_batch_size=8", "train.zero_stage=3", f"out={tmp_path}/together"],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert together.returncode == 0, together.stdout + together.stderr
@@ -300,7 +297,7 @@ def test_own_pairs_with_photographs_train(tmp_path, form):
         "data=pairs",
         f"data.path={path}",
         f"data.image_root={images}",
-        "train.batch_size=4",
+        "train.per_device_train_batch_size=4",
         *SMALL,
         f"out={tmp_path}/o",
     )
@@ -329,8 +326,7 @@ def own_pairs(images: Path, photographs) -> list[dict]:
     photo.save(images / "turned.jpg", exif=exif)
     names = sorted(path.name for path in images.iterdir())
     rows = [
-        {**QUESTION, "id": name, "chosen": "The suit is orange.", "rejected": "Blue.", "image": name}
-        for name in names
+        {**QUESTION, "id": name, "chosen": "The suit is orange.", "rejected": "Blue.", "image": name} for name in names
     ]
     return [*rows, {**QUESTION, "id": "text", "chosen": "I see no image.", "rejected": "Red.", "image": None}]
 
@@ -340,7 +336,13 @@ def test_a_wrong_row_is_named_before_anything_runs_and_can_be_dropped(tmp_path):
     good = {"prompt": "Why?", "chosen": "There is no reason.", "rejected": "No."}
     rows = [{**good, "id": str(number)} for number in range(4)] + [{"prompt": "Why?", "chosen": "So."}]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    line = ["data=pairs", f"data.path={path}", "train.batch_size=2", *SMALL, f"out={tmp_path}/o"]
+    line = [
+        "data=pairs",
+        f"data.path={path}",
+        "train.per_device_train_batch_size=2",
+        *SMALL,
+        f"out={tmp_path}/o",
+    ]
     done = launch(*line)
     assert done.returncode != 0
     for word in ("row 5", "rejected", "data.on_bad_row=drop"):

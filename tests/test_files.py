@@ -9,18 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json, written_aside
+from mmdpo.files import atomic_write, file_fingerprint, fingerprint, read_json, write_json
 from tests.support.processes import killed_when, waiting_for
 
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.text(st.characters(codec="utf-8")),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(codec="utf-8")),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
     ),
     max_leaves=8,
 )
@@ -48,9 +43,9 @@ def test_fingerprints_are_fixed_from_version_to_version(tmp_path: Path) -> None:
 
 def test_a_file_and_a_folder_replace_what_was_there(tmp_path: Path) -> None:
     for text in ("first", "second"):
-        with written_aside(tmp_path / "file") as aside:
+        with atomic_write(tmp_path / "file") as aside:
             aside.write_text(text)
-        with written_aside(tmp_path / "folder") as aside:
+        with atomic_write(tmp_path / "folder") as aside:
             aside.mkdir()
             (aside / text).touch()
     assert (tmp_path / "file").read_text() == "second"
@@ -62,7 +57,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", 1)
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", object())
-    with pytest.raises(RuntimeError), written_aside(tmp_path / "folder") as aside:
+    with pytest.raises(RuntimeError), atomic_write(tmp_path / "folder") as aside:
         aside.mkdir()
         (aside / "half").touch()
         raise RuntimeError
@@ -74,8 +69,8 @@ def test_a_killed_writer_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, "old")
     code = f"""
-from mmdpo.files import written_aside
-with written_aside(Path({str(path)!r})) as aside:
+from mmdpo.files import atomic_write
+with atomic_write(Path({str(path)!r})) as aside:
     aside.write_text('"ne')
     {waiting_for(tmp_path / "never", tmp_path / "started")}
 """

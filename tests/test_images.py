@@ -135,9 +135,7 @@ def test_damaged_inside(tmp_path: Path) -> None:
     assert "damaged" in damaged(tmp_path, bytes(content))
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"not a picture", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
-)
+@pytest.mark.parametrize("content", [b"", b"not a picture", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"])
 def test_not_an_image(tmp_path: Path, content: bytes) -> None:
     assert "not an image; allowed: PNG, JPEG" in damaged(tmp_path, content)
 
@@ -165,9 +163,7 @@ def test_inside(tmp_path: Path) -> None:
     assert inside(root, "deep/../deep/a.png") == (root / "deep" / "a.png").resolve()
 
 
-@pytest.mark.parametrize(
-    "name", ["../out.png", "deep/../../out.png", "link.png", "folder/out.png", "ABSOLUTE"]
-)
+@pytest.mark.parametrize("name", ["../out.png", "deep/../../out.png", "link.png", "folder/out.png", "ABSOLUTE"])
 def test_nothing_leaves_the_root(tmp_path: Path, name: str) -> None:
     root = tmp_path / "root"
     (root / "deep").mkdir(parents=True)

@@ -15,7 +15,7 @@ from tests.support.program import launch, program
         (["method=dop"], "Could not find 'method/dop'"),
         (["method=dop"], "rejection_sampling"),  # what there is
         (["model=llava"], "llava_1_5_13b"),
-        (["method.loss=dpo"], "unknown; allowed are sigmoid, hinge"),
+        (["method.loss_type=dpo"], "unknown; allowed are sigmoid, hinge"),
         (["method=sft", "stage=sample", "dry_run=true"], "prompts, teacher, build"),
         (["stage=teacher", "dry_run=true"], "prompts, sample, annotate, build"),
         (["stage=foo"], "expected one of [prompts, sample"),

@@ -122,9 +122,7 @@ def paper_rows(folder: Path, figures: int, photographs: int) -> None:
     """Both sources of data=paper, one image of SciGraphQA damaged."""
     (folder / "scigraphqa/rows").mkdir(parents=True)
     (folder / "lrv").mkdir()
-    rows = [
-        {"id": f"s{i}", "image_file": f"{i}.png", "q_a_pairs": [["What?", "It."]]} for i in range(figures)
-    ]
+    rows = [{"id": f"s{i}", "image_file": f"{i}.png", "q_a_pairs": [["What?", "It."]]} for i in range(figures)]
     as_parquet(folder / "scigraphqa/rows/a.parquet", rows)
     as_list(
         folder / "lrv/filter_cap1.json",
@@ -150,15 +148,11 @@ def test_doctor_with_nothing_there(data: Path, capsys: pytest.CaptureFixture[str
     for name in ("scigraphqa", "lrv"):
         assert f"or type data.sources.{name}.path=FILE" in out
         assert f"or type data.sources.{name}.image_root=DIR" in out
-    assert (
-        any(line.startswith("4 things are missing. $MMDPO_DATA is set") for line in out) and str(data) in out
-    )
+    assert any(line.startswith("4 things are missing. $MMDPO_DATA is set") for line in out) and str(data) in out
     assert out[-1] == "MMDPO_DATA=DIR python -m mmdpo doctor data=paper"
 
 
-def test_doctor_without_mmdpo_data(
-    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-):
+def test_doctor_without_mmdpo_data(data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MMDPO_DATA")
     out = doctor(capsys, 1, "data=paper")
     assert "data/lrv/images" in out and str(data.parent / "data") in out
@@ -167,13 +161,9 @@ def test_doctor_without_mmdpo_data(
 
 def test_doctor_with_half_there(data: Path, capsys: pytest.CaptureFixture[str]):
     paper_rows(data, 6, 4)
-    out = doctor(
-        capsys, 1, "data=paper", "data.sources.lrv.path=gone.json", "data.sources.scigraphqa.count=5"
-    )
+    out = doctor(capsys, 1, "data=paper", "data.sources.lrv.path=gone.json", "data.sources.scigraphqa.count=5")
     assert "prompts 5 of 5 wanted" in out and "gone.json" in out
-    assert out[-1] == (
-        "python -m mmdpo doctor data=paper data.sources.scigraphqa.count=5 data.sources.lrv.path=FILE"
-    )
+    assert out[-1] == ("python -m mmdpo doctor data=paper data.sources.scigraphqa.count=5 data.sources.lrv.path=FILE")
 
 
 def test_doctor_with_too_few_rows(data: Path, capsys: pytest.CaptureFixture[str]):

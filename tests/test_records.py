@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from mmdpo.records import (
     Annotation,
     Completion,
-    Exchange,
     PreferencePair,
     Prompt,
     Rating,
     SftExample,
+    Turn,
     from_dict,
     read_records,
     to_json,
@@ -23,7 +23,7 @@ from mmdpo.records import (
 )
 
 TEXT = st.text(st.characters(codec="utf-8"))
-HISTORY = st.lists(st.builds(Exchange, TEXT, TEXT), max_size=3).map(tuple)
+HISTORY = st.lists(st.builds(Turn, TEXT, TEXT), max_size=3).map(tuple)
 SCORE = st.integers(0, 4)
 FACTS = st.dictionaries(TEXT, st.none() | st.booleans() | st.integers() | TEXT | st.lists(TEXT), max_size=3)
 RATING = st.builds(Rating, SCORE, SCORE, SCORE, SCORE, SCORE)
@@ -45,9 +45,7 @@ def test_a_line_gives_its_record_back(record: Any) -> None:
 
 @settings(max_examples=25)
 @given(st.lists(st.builds(PreferencePair, TEXT, TEXT, TEXT, TEXT, st.none() | TEXT, HISTORY), max_size=5))
-def test_a_file_gives_its_records_back(
-    tmp_path_factory: pytest.TempPathFactory, pairs: list[PreferencePair]
-) -> None:
+def test_a_file_gives_its_records_back(tmp_path_factory: pytest.TempPathFactory, pairs: list[PreferencePair]) -> None:
     path = tmp_path_factory.mktemp("records") / "pairs.jsonl"
     write_records(path, pairs)
     assert list(read_records(path, PreferencePair)) == pairs

@@ -184,9 +184,7 @@ class Ill:
         raise ConnectionError(f"no {name}, key {KEY}\nsecond line")
 
 
-def test_broken_at_init(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_broken_at_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     import wandb
 
     def init(**_: object) -> None:
@@ -316,7 +314,5 @@ def test_the_death_of_its_service_does_not_stop_a_run(tmp_path: Path) -> None:
     done = run_alone(code)
     assert done.returncode == 0 and done.stdout == "through\n", done.stderr
     assert len(lines(tmp_path / "first")) == 50 and done.stderr.count("goes on without it") == 1
-    logs = (tmp_path / "next").glob(
-        "wandb/offline-run-*/*.wandb"
-    )  # the next run of the process has W&B again
+    logs = (tmp_path / "next").glob("wandb/offline-run-*/*.wandb")  # the next run of the process has W&B again
     assert any('"history"' in inspect(path) for path in logs)

@@ -82,8 +82,7 @@ def _agreement(twice: Sequence[tuple[Annotation, Annotation]]) -> dict[str, Any]
     result: dict[str, Any] = {"prompts": len(twice)}
     for name in ATTRIBUTES:
         one, other = (
-            np.array([getattr(rating, name) for pair in twice for rating in pair[side].ratings])
-            for side in (0, 1)
+            np.array([getattr(rating, name) for pair in twice for rating in pair[side].ratings]) for side in (0, 1)
         )
         varied = len(set(one)) > 1 and len(set(other)) > 1
         result[name] = {
@@ -170,9 +169,7 @@ def _lines(numbers: Mapping[str, Any]) -> list[str]:
     if position:
         means = "  ".join(
             f"{place}: {mean:.2f} ±{half:.2f}"
-            for place, (mean, half) in enumerate(
-                zip(position["merit"], position["half_width"], strict=True), 1
-            )
+            for place, (mean, half) in enumerate(zip(position["merit"], position["half_width"], strict=True), 1)
         )
         test = "" if position["p"] is None else f"  (Friedman p {position['p']:.2g})"
         lines.append(f"merit by place shown: {means}{test}")
@@ -220,9 +217,7 @@ def _figure(numbers: Mapping[str, Any]) -> Figure:
     if position:
         right = panels[1]
         places = np.arange(1, len(position["merit"]) + 1)
-        right.errorbar(
-            places, position["merit"], yerr=position["half_width"], fmt="o", color=PALETTE[0], capsize=3
-        )
+        right.errorbar(places, position["merit"], yerr=position["half_width"], fmt="o", color=PALETTE[0], capsize=3)
         middle = float(np.mean(position["merit"]))
         right.axhline(middle, color=GREY, linewidth=0.8, linestyle="--")
         right.set(xticks=places, xlabel="place at which it was shown", ylabel="mean merit, 0..12")

@@ -46,7 +46,7 @@ METHODS = {
 
 
 def column(key: str) -> str:
-    """The heading of an axis or setting in a table: `train.epochs` is `epochs`, `model.name` `model`."""
+    """The heading of an axis or setting in a table: `train.num_train_epochs` is `epochs`, `model.name` `model`."""
     return COLUMNS.get(key, key.removesuffix(".name").rsplit(".", 1)[-1])
 
 

@@ -265,11 +265,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The logged steps of a point in order; of a step logged again after a restart, the last counts."""
-    steps = {
-        data["step"]: data
-        for data in read_lines(folder / "metrics.jsonl")
-        if isinstance(data.get("step"), int)
-    }
+    steps = {data["step"]: data for data in read_lines(folder / "metrics.jsonl") if isinstance(data.get("step"), int)}
     return [steps[step] for step in sorted(steps)]
 
 

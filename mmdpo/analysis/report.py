@@ -24,7 +24,7 @@ from mmdpo.analysis.labels import (
 )
 from mmdpo.analysis.points import BASE, POINT_AXES, Row, Score, Study, read_answers, sort_key
 from mmdpo.analysis.table import failures, items_text, with_bounds
-from mmdpo.files import written_aside
+from mmdpo.files import atomic_write
 
 EXAMPLES = 3  # of the largest gains, and of the largest losses
 GROUPS = ("model", "data", "judge", "bench", "train")
@@ -65,7 +65,7 @@ def write_report(study: Study, figures: Iterable[Path], path: Path) -> None:
     loader = PackageLoader("mmdpo.analysis", "")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     page = environment.get_template("report.html.j2").render(context(study, figures))
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(page, encoding="utf-8")
 
 
@@ -123,14 +123,10 @@ def training_table(study: Study) -> Cells:
     """Counts of the data and of the training, as the points' results give them."""
     trained = [row for row in study.trained if isinstance(row.result.get("training"), dict)]
     keys = dict.fromkeys(
-        key
-        for row in trained
-        for key, value in row.result["training"].items()
-        if isinstance(value, int | float | str)
+        key for row in trained for key, value in row.result["training"].items() if isinstance(value, int | float | str)
     )
     rows = [
-        (row_label(row, study.varying), [_plain(row.result["training"].get(key)) for key in keys])
-        for row in trained
+        (row_label(row, study.varying), [_plain(row.result["training"].get(key)) for key in keys]) for row in trained
     ]
     return Cells("Training", list(keys), rows)
 
@@ -181,9 +177,7 @@ def commands(study: Study) -> list[str]:
         if key not in keys and rows[0].axes.get(key) is not None and (key == "method" or whole)
     ]
     groups = [
-        f"{group}={name}"
-        for group in GROUPS
-        if (name := _common([row.group(group).get("name") for row in rows]))
+        f"{group}={name}" for group in GROUPS if (name := _common([row.group(group).get("name") for row in rows]))
     ]
     sources = [
         f"data.{key}={value}"
@@ -256,9 +250,7 @@ def _plain(value: Any) -> str:
 
 
 def _states(study: Study) -> str:
-    counts = {
-        state: sum(row.state == state for row in study.rows) for state in {row.state for row in study.rows}
-    }
+    counts = {state: sum(row.state == state for row in study.rows) for state in {row.state for row in study.rows}}
     return ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
 
 
@@ -272,9 +264,7 @@ def _settings(study: Study) -> list[tuple[str, str]]:
     for key in dict.fromkeys((*POINT_AXES, *study.varying)):
         values = sorted({row.value(key) for row in study.trained} - {None}, key=sort_key)
         if values:
-            lines.append(
-                (axis_label(key).removesuffix(" (%)"), ", ".join(value_text(key, value) for value in values))
-            )
+            lines.append((axis_label(key).removesuffix(" (%)"), ", ".join(value_text(key, value) for value in values)))
     return lines
 
 
@@ -285,10 +275,7 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
         flat = {"git commit": row.result.get("git"), "rated by": row.result.get("judge")}
         for group in ("fingerprints", "versions"):
             entries = row.result.get(group)
-            flat |= {
-                f"{group}: {key}": value
-                for key, value in (entries if isinstance(entries, dict) else {}).items()
-            }
+            flat |= {f"{group}: {key}": value for key, value in (entries if isinstance(entries, dict) else {}).items()}
         for key, value in flat.items():
             if value:
                 found.setdefault(key, {})[str(value)] = None

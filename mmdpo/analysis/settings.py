@@ -25,12 +25,10 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """For each configuration the settings in which they differ, apart from the axes.
 
-    A setting that follows from the option of a group (`method.loss` from `method.name`) is left out:
+    A setting that follows from the option of a group (`method.loss_type` from `method.name`) is left out:
     the name of the option says it.
     """
-    flats = [
-        flatten({key: value for key, value in config.items() if key not in IGNORED}) for config in configs
-    ]
+    flats = [flatten({key: value for key, value in config.items() if key not in IGNORED}) for config in configs]
     keys = sorted({key for flat in flats for key in flat})
     differing = [key for key in keys if len({_text(flat.get(key)) for flat in flats}) > 1]
     names = [f"{group}.name" for group in GROUPS]

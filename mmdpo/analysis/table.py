@@ -19,7 +19,7 @@ from mmdpo.analysis.labels import (
     value_text,
 )
 from mmdpo.analysis.points import BEFORE, POINT_AXES, TRAINED, Row, Score, Study
-from mmdpo.files import written_aside
+from mmdpo.files import atomic_write
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -122,9 +122,7 @@ def _without_request(study: Study) -> list[str]:
     lines = []
     for row in study.trained:
         plain = {name: row.scores.get(f"{name}/without_request") for name in study.benchmarks}
-        found = [
-            f"{name} {with_half_width(score, decimals([score]))}" for name, score in plain.items() if score
-        ]
+        found = [f"{name} {with_half_width(score, decimals([score]))}" for name, score in plain.items() if score]
         if found:
             label = row_label(row, study.varying)
             lines.append(f"{label}: asked for ratings; without the request {', '.join(found)}")
@@ -183,7 +181,7 @@ def summary_columns(study: Study) -> list[str]:
 
 def write_summary(study: Study, path: Path) -> None:
     """Write a row a point: axes, then metrics; an absent value is an empty field."""
-    with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as out:
+    with atomic_write(path) as aside, aside.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, summary_columns(study), lineterminator="\n")
         writer.writeheader()
         for row in study.rows:
@@ -205,19 +203,13 @@ def _best(study: Study, benchmark: str, places: int) -> set[str]:
         for row in study.rows
         if benchmark in row.scores and row.role != BEFORE
     }
-    return (
-        {point for point, value in scores.items() if value == max(scores.values())}
-        if len(scores) > 1
-        else set()
-    )
+    return {point for point, value in scores.items() if value == max(scores.values())} if len(scores) > 1 else set()
 
 
 def _name_cells(row: Row, keys: list[str]) -> list[str]:
     """The first columns: a reference model's name stands where the axes have no value."""
     if row.role == TRAINED:
-        return [value_text(key, row.value(key)) for key in keys] or [
-            value_text("method", row.axes.get("method"))
-        ]
+        return [value_text(key, row.value(key)) for key in keys] or [value_text("method", row.axes.get("method"))]
     settings = [value_text(key, row.value(key)) if row.value(key) is not None else "" for key in keys[1:]]
     return [ROLES.get(row.role, row.role), *settings]
 

@@ -19,10 +19,10 @@ from mmdpo.clients.client import Client
 from mmdpo.clients.estimate import tokens_of
 from mmdpo.clients.journal import Asked, Attempt, Job, Journal
 from mmdpo.clients.limits import budget_is_spent
-from mmdpo.clients.retries import ServersWord
-from mmdpo.clients.runner import TWICE, Asker, Read, cost_of, reading, reminder_is_due
+from mmdpo.clients.retries import RetryAfterOrBackoff
+from mmdpo.clients.runner import TWICE, Read, RequestRunner, cost_of, reading, reminder_is_due
 from mmdpo.config.schema import JudgeConfig
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.judge.request import Request, reminded
 from mmdpo.records import Prompt
@@ -71,7 +71,7 @@ class Service(Protocol):
         ...
 
 
-class BatchAsker:
+class BatchRunner:
     """Puts requests to one judge by jobs; `read` makes something of its replies."""
 
     def __init__(
@@ -88,9 +88,7 @@ class BatchAsker:
         self.service: Service = client
         self._sleep = sleep
 
-    def ask(
-        self, requests: Iterable[Request], total: int, advance: Callable[[int], None] = lambda n: None
-    ) -> None:
+    def ask(self, requests: Iterable[Request], total: int, advance: Callable[[int], None] = lambda n: None) -> None:
         """Collect what is finished, and submit what the journal does not answer and no job asks.
 
         Raises Stopped as long as there is something to wait for; UserError for what must be mended first.
@@ -153,7 +151,7 @@ class BatchAsker:
             self.journal.change_job(replace(job, state=state, asked=tuple(answered)))
         if open_again := len(job.asked) - len(answered):
             why = ", ".join(f"{count} {reason}" for reason, count in failures.items()) or look.state
-            say(f"job {name}: {why}; {open_again} of its {len(job.asked)} requests are open again")
+            print_line(f"job {name}: {why}; {open_again} of its {len(job.asked)} requests are open again")
 
     def _attempt(self, asked: Asked, answer: Answer | NoAnswer) -> Attempt:
         if isinstance(answer, Answer):
@@ -169,8 +167,8 @@ class BatchAsker:
         """The result of a call that changes nothing, and may be made again."""
         limits = self.judge.limits
         tries = Retrying(
-            stop=stop_after_attempt(limits.attempts),
-            wait=ServersWord(limits.backoff_seconds, limits.backoff_longest),
+            stop=stop_after_attempt(limits.max_attempts),
+            wait=RetryAfterOrBackoff(limits.backoff_seconds, limits.backoff_longest),
             retry=retry_if_exception_type(Temporary),
             sleep=self._sleep,
             reraise=True,
@@ -181,7 +179,7 @@ class BatchAsker:
 class Submission:
     """What one run submits: requests gathered into jobs, as far as the budget and the service allow."""
 
-    def __init__(self, asker: BatchAsker, total: int) -> None:
+    def __init__(self, asker: BatchRunner, total: int) -> None:
         self.judge, self.journal, self.service = asker.judge, asker.journal, asker.service
         self.reads, self.total, self.done = asker.read.__name__, total, 0
         running = asker._jobs(RUNNING)
@@ -245,9 +243,7 @@ class Submission:
     def _submit(self) -> None:
         """Note a job, create it, note its name. Where that fails, the next run looks whether it is there."""
         judge, asked = self.judge, tuple(one for one, _ in self._gathered)
-        job = Job(
-            f"mmdpo-{uuid4().hex}", judge.name, judge.base_url, judge.rubric, self.reads, self._cost, asked
-        )
+        job = Job(f"mmdpo-{uuid4().hex}", judge.name, judge.base_url, judge.rubric, self.reads, self._cost, asked)
         packed = [one for _, one in self._gathered]
         self._gathered, self._size, self._cost = [], 0, 0.0
         if self._refusal:
@@ -267,16 +263,16 @@ class Submission:
             self._under_way[one.key] = self._waiting[one.key] = job.display_name
 
 
-def asker_of(judge: JudgeConfig, client: Client, journal: Journal, read: Read) -> Asker | BatchAsker:
+def make_runner(judge: JudgeConfig, client: Client, journal: Journal, read: Read) -> RequestRunner | BatchRunner:
     """What asks a judge: one by one, or by batches where the config says so."""
     if judge.batch:
-        return BatchAsker(judge, client, journal, read)
+        return BatchRunner(judge, client, journal, read)
     if running := journal.jobs(judge.name, judge.base_url, RUNNING):
-        say(
+        print_line(
             f"{sum(len(job.asked) for job in running)} requests are in batches of this judge; those asked "
             "here one by one are paid twice. judge.batch=true collects them"
         )
-    return Asker(judge, client, journal, read)
+    return RequestRunner(judge, client, journal, read)
 
 
 def _paired(job: Job, look: Look) -> Iterator[tuple[Asked, Answer | NoAnswer]]:

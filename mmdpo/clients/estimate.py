@@ -42,16 +42,16 @@ class Estimate:
         minutes = [
             amount / limit
             for amount, limit in (
-                (self.calls, limits.requests_a_minute),
-                (self.tokens_in + self.tokens_out, limits.tokens_a_minute),
+                (self.calls, limits.requests_per_minute),
+                (self.tokens_in + self.tokens_out, limits.tokens_per_minute),
             )
             if limit
         ]
         if minutes:
             yield f"time: at least {math.ceil(max(minutes))} minutes at judge.limits.*_a_minute"
-        if limits.requests_a_day:
-            days = math.ceil(self.calls / limits.requests_a_day)
-            yield f"days: {days} at judge.limits.requests_a_day={limits.requests_a_day}"
+        if limits.requests_per_day:
+            days = math.ceil(self.calls / limits.requests_per_day)
+            yield f"days: {days} at judge.limits.requests_per_day={limits.requests_per_day}"
 
 
 def assumed(prompts: Iterable[Prompt], count: int, longest: int) -> Iterator[Completion]:

@@ -13,7 +13,7 @@ from google import genai
 from google.genai import errors, types
 
 from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
-from mmdpo.clients.images import photograph
+from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key, without_key
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import UserError
@@ -44,13 +44,11 @@ class GeminiJudge:
             reply = self._client.models.generate_content(model=self.model, contents=content, config=settings)
         return answer_of(reply, note)
 
-    def made(
-        self, request: Request, text: str
-    ) -> tuple[types.Content, types.GenerateContentConfig, str | None]:
+    def made(self, request: Request, text: str) -> tuple[types.Content, types.GenerateContentConfig, str | None]:
         """What is sent for a request, its settings, and what was done to its image."""
         judge, parts, note = self.judge, [types.Part.from_text(text=text)], None
         if request.image is not None:
-            image = photograph(request.image, judge.image_side)
+            image = encode_image(request.image, judge.image_side)
             parts.insert(0, types.Part.from_bytes(data=image.content, mime_type=image.mime))
             note = image.note
         structured: dict[str, Any] = {}
@@ -82,9 +80,7 @@ def answer_of(reply: types.GenerateContentResponse, note: str | None) -> Answer:
     """The answer in a reply. Raises Declined where it holds none."""
     usage = reply.usage_metadata
     tokens_in = (usage and usage.prompt_token_count) or 0
-    tokens_out = ((usage and usage.candidates_token_count) or 0) + (
-        (usage and usage.thoughts_token_count) or 0
-    )
+    tokens_out = ((usage and usage.candidates_token_count) or 0) + ((usage and usage.thoughts_token_count) or 0)
     feedback = reply.prompt_feedback
     if feedback is not None and feedback.block_reason is not None:
         raise Declined(f"prompt_blocked_{feedback.block_reason.value.lower()}", tokens_in)
@@ -113,15 +109,11 @@ def no_answer(code: int, details: Any, judge: JudgeConfig, has_image: bool) -> N
     if code in (401, 403) or "API_KEY_INVALID" in reasons:
         return UserError(f"Gemini refuses the key: {message}. Set the environment variable of another.")
     if code == 404:
-        return UserError(
-            f"judge.model={judge.model}: Gemini knows no such model ({message}); type judge.model=NAME"
-        )
+        return UserError(f"judge.model={judge.model}: Gemini knows no such model ({message}); type judge.model=NAME")
     if code == 400 and has_image and "image" in message.lower():
         return Declined("image_refused")
     if code == 400:
-        return UserError(
-            f"Gemini refuses the request: {message}. Look at judge.model={judge.model} and judge.*"
-        )
+        return UserError(f"Gemini refuses the request: {message}. Look at judge.model={judge.model} and judge.*")
     return Temporary(f"server error {code}", _delay(listed))
 
 

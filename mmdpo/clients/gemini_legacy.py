@@ -7,10 +7,10 @@ from typing import Any
 
 from mmdpo.clients.answers import Answer, Declined, Temporary
 from mmdpo.clients.gemini import no_answer
-from mmdpo.clients.images import photograph
+from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key
 from mmdpo.config.schema import JudgeConfig
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.judge.request import Request
 
@@ -28,7 +28,7 @@ class LegacyGeminiJudge:
                 "judge=gemini_legacy needs google-generativeai: pip install -e '.[gemini_legacy]' in an "
                 "environment of its own, or choose judge=gemini"
             ) from error
-        say("judge=gemini_legacy: Google has ended the support of google-generativeai; choose judge=gemini")
+        print_line("judge=gemini_legacy: Google has ended the support of google-generativeai; choose judge=gemini")
         self.judge = judge
         options = {"api_endpoint": judge.base_url} if judge.base_url else None
         key = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
@@ -43,7 +43,7 @@ class LegacyGeminiJudge:
         judge, note = self.judge, None
         contents: list[Any] = [text]
         if request.image is not None:
-            image = photograph(request.image, judge.image_side)
+            image = encode_image(request.image, judge.image_side)
             contents.insert(0, {"mime_type": image.mime, "data": image.content})
             note = image.note
         settings: dict[str, Any] = {

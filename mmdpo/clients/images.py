@@ -22,7 +22,7 @@ class Photograph:
     note: str | None
 
 
-def photograph(path: Path, side: int) -> Photograph:
+def encode_image(path: Path, side: int) -> Photograph:
     """The file itself where that will do, else a copy with at most `side` pixels a side.
 
     Raises UserError for an image that cannot be read.

@@ -112,9 +112,7 @@ class Journal:
         try:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._rows = sqlite3.connect(
-                path or ":memory:", isolation_level=None, timeout=60, check_same_thread=False
-            )
+            self._rows = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=60, check_same_thread=False)
             self._open()
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from error
@@ -219,9 +217,7 @@ class Journal:
         """Note a job, durable when this returns."""
         row = {**asdict(job), "asked": json.dumps([asdict(one) for one in job.asked])}
         row["submitted"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self._change(
-            f"INSERT INTO batches ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", row.values()
-        )
+        self._change(f"INSERT INTO batches ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", row.values())
 
     def change_job(self, job: Job) -> None:
         """Write a job's name, state and requests anew."""

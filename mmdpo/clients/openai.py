@@ -10,7 +10,7 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
-from mmdpo.clients.images import photograph
+from mmdpo.clients.images import encode_image
 from mmdpo.errors import UserError
 
 
@@ -24,16 +24,14 @@ class Chat:
         self._key, self._model, self._secret = key, model, secret
         self._client = openai.OpenAI(api_key=secret, base_url=base_url, timeout=timeout, max_retries=0)
 
-    def ask(
-        self, turns: list[tuple[str, str]], image: Path | None, image_side: int, **settings: Any
-    ) -> Answer:
+    def ask(self, turns: list[tuple[str, str]], image: Path | None, image_side: int, **settings: Any) -> Answer:
         """The reply to the turns (role and text); the image goes with the first of them.
 
         `settings` are those of chat.completions. Raises a NoAnswer, or UserError for what the user must mend.
         """
         messages, note = [{"role": role, "content": text} for role, text in turns], None
         if image is not None:
-            sent = photograph(image, image_side)
+            sent = encode_image(image, image_side)
             url = f"data:{sent.mime};base64,{base64.b64encode(sent.content).decode()}"
             parts: Any = [
                 {"type": "image_url", "image_url": {"url": url}},
@@ -72,8 +70,7 @@ class Chat:
             return Declined("image_refused")
         if status < 500:
             return UserError(
-                f"{host} refuses the request: {message}. Look at {self._key}.model={self._model} and "
-                f"{self._key}.*"
+                f"{host} refuses the request: {message}. Look at {self._key}.model={self._model} and {self._key}.*"
             )
         return Temporary(f"server error {status}", wait)
 
@@ -88,9 +85,7 @@ def _answer(reply: Any, note: str | None) -> Answer:
         raise Declined("blocked_content_filter", tokens_in)
     if getattr(choice.message, "refusal", None):
         raise Declined("refused", tokens_in)
-    return Answer(
-        choice.message.content or "", tokens_in, tokens_out, note, cut=choice.finish_reason == "length"
-    )
+    return Answer(choice.message.content or "", tokens_in, tokens_out, note, cut=choice.finish_reason == "length")
 
 
 def _seconds(value: str | None) -> float | None:

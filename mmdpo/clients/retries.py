@@ -8,7 +8,7 @@ from tenacity.wait import wait_base, wait_random_exponential
 from mmdpo.clients.answers import Temporary
 
 
-class ServersWord(wait_base):
+class RetryAfterOrBackoff(wait_base):
     """As long as the server said, else an exponential backoff with full jitter."""
 
     def __init__(self, first: float, longest: float) -> None:

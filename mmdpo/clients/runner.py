@@ -18,7 +18,7 @@ from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Tempora
 from mmdpo.clients.client import Client
 from mmdpo.clients.journal import Attempt, Journal
 from mmdpo.clients.limits import Pace, budget_is_spent, day_began, day_is_over
-from mmdpo.clients.retries import ServersWord
+from mmdpo.clients.retries import RetryAfterOrBackoff
 from mmdpo.config.schema import JudgeConfig, PriceConfig
 from mmdpo.errors import Stopped
 from mmdpo.judge.request import Request, reminded
@@ -35,7 +35,7 @@ class Ended(Exception):
     """The run was ended while a call waited for its turn; nobody looks at it."""
 
 
-class Asker:
+class RequestRunner:
     """Puts requests to one judge; `read` makes something of its replies."""
 
     def __init__(
@@ -49,8 +49,8 @@ class Asker:
         self.judge, self.client, self.journal, self.read = judge, client, journal, read
         self._ended = threading.Event()  # of the whole run: nobody waits for a turn any more
         sleep = sleep or self._wait
-        self._requests = Pace(judge.limits.requests_a_minute, sleep=sleep)
-        self._tokens = Pace(judge.limits.tokens_a_minute, sleep=sleep)
+        self._requests = Pace(judge.limits.requests_per_minute, sleep=sleep)
+        self._tokens = Pace(judge.limits.tokens_per_minute, sleep=sleep)
         self._sleep = sleep
         self._lock = threading.Lock()
         self._today = journal.asked_since(judge.name, day_began(now()))
@@ -59,9 +59,7 @@ class Asker:
         self._done = self._total = self._running_failures = self._in_flight = 0
         self._failures: dict[str, int] = {}
 
-    def ask(
-        self, requests: Iterable[Request], total: int, advance: Callable[[int], None] = lambda n: None
-    ) -> None:
+    def ask(self, requests: Iterable[Request], total: int, advance: Callable[[int], None] = lambda n: None) -> None:
         """Get an answer to every request that the journal does not answer yet.
 
         Raises Stopped where the day's quota or the budget ends, and, after all others were asked, where
@@ -108,9 +106,7 @@ class Asker:
         with self._lock:
             self._done += 1
 
-    def _collected(
-        self, running: dict[Future[None], str], advance: Callable[[int], None]
-    ) -> dict[Future[None], str]:
+    def _collected(self, running: dict[Future[None], str], advance: Callable[[int], None]) -> dict[Future[None], str]:
         done, left = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             future.result()
@@ -137,8 +133,8 @@ class Asker:
             self._keep_failure(request, state.outcome.exception())
 
         tries = Retrying(
-            stop=stop_after_attempt(limits.attempts),
-            wait=ServersWord(limits.backoff_seconds, limits.backoff_longest),
+            stop=stop_after_attempt(limits.max_attempts),
+            wait=RetryAfterOrBackoff(limits.backoff_seconds, limits.backoff_longest),
             retry=retry_if_exception_type(Temporary),
             before_sleep=tried,
             sleep=self._sleep,
@@ -195,7 +191,7 @@ class Asker:
         """Wait for the pace; Stopped where the day or the money has come to its end."""
         limits = self.judge.limits
         with self._lock:
-            if limits.requests_a_day is not None and self._today >= limits.requests_a_day:
+            if limits.requests_per_day is not None and self._today >= limits.requests_per_day:
                 raise day_is_over(now(), self._done, self._total)
             due = self._spent + self._mean.cost * (self._in_flight + 1)
             if limits.budget is not None and due > limits.budget:

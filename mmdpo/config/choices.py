@@ -6,7 +6,7 @@ LOSSES = (
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
     "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
 )  # fmt: skip
-"""What `method.loss` takes: TRL's `DPOConfig.loss_type`."""
+"""What `method.loss_type` takes: TRL's `DPOConfig.loss_type`."""
 
 SMOOTHED = ("exo_pair", "robust", "aot", "aot_unpaired")
 """The losses that use `method.label_smoothing`."""
@@ -27,13 +27,13 @@ FORMATS = ("pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v", "llava_sft")
 """What `data.format` takes: a file of mmdpo/sources each, rows to pairs or, the last, to answers to learn."""
 
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
-"""What `bench.benchmarks` takes: a file of mmdpo/evaluation each."""
+"""What `bench.tasks` takes: a file of mmdpo/evaluation each."""
 
 DTYPES = ("auto", "bfloat16", "float32")
 """What `model.dtype` takes."""
 
 ZERO_STAGES = (0, 2, 3)
-"""What `train.zero` takes; 0 is plain data parallelism, without DeepSpeed."""
+"""What `train.zero_stage` takes; 0 is plain data parallelism, without DeepSpeed."""
 
 
 class Stage(Enum):

@@ -24,7 +24,7 @@ class MethodConfig:
 
     name: str = MISSING
     train_on: TrainOn = MISSING
-    loss: str | None = None  # of pairs: a loss of TRL's DPOConfig.loss_type
+    loss_type: str | None = None  # of pairs: a loss of TRL's DPOConfig.loss_type
     axes: list[str] = MISSING
     beta: float | None = None
     lr: float = MISSING
@@ -33,8 +33,8 @@ class MethodConfig:
     fine_grained: bool = False  # weigh the tokens in which the two answers differ (RLHF-V, eq. 4)
     fine_grained_weight: float = 5.0  # of such a token; the others weigh 1 (RLHF-V's gamma)
     attributes: dict[str, int] = field(default_factory=dict)  # steerlm: the ratings to ask for, 0..4 each
-    batch_size: int = MISSING  # rows a device and step, in train=paper
-    accumulation: int = MISSING  # in train=paper
+    per_device_train_batch_size: int = MISSING  # rows a device and step, in train=paper
+    gradient_accumulation_steps: int = MISSING  # in train=paper
     max_text_tokens: int = MISSING  # in train=paper
 
 
@@ -51,9 +51,9 @@ class PairsConfig:
 class LoraConfig:
     """LoRA on the linear layers of the language model."""
 
-    rank: int = 128  # paper, table of A.1
-    alpha: int = 256  # paper, table of A.1
-    dropout: float = 0.05  # the authors' scripts
+    r: int = 128  # paper, table of A.1
+    lora_alpha: int = 256  # paper, table of A.1
+    lora_dropout: float = 0.05  # the authors' scripts
 
 
 @dataclass
@@ -128,12 +128,12 @@ class DataConfig:
 class LimitsConfig:
     """What a paid judge may be asked; the quotas are those of the user's own account."""
 
-    requests_a_minute: float | None = None
-    tokens_a_minute: float | None = None
-    requests_a_day: int | None = None  # the day ends at midnight Pacific
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    requests_per_day: int | None = None  # the day ends at midnight Pacific
     concurrency: int = 1  # calls at once
     budget: float | None = None  # money, in the currency of the price table
-    attempts: int = 6  # of one call, where the judge is busy
+    max_attempts: int = 6  # of one call, where the judge is busy
     backoff_seconds: float = 1.0  # doubled with each try, with full jitter, where the judge names no time
     backoff_longest: float = 60.0
 
@@ -178,7 +178,7 @@ class BenchConfig:
     """What is measured before and after training."""
 
     name: str = MISSING
-    benchmarks: list[str] = MISSING
+    tasks: list[str] = MISSING
     judge: str = "oracle"  # who scores the answers; the pairs' judge may be another
     items: int = 240  # a benchmark
     split: Split = Split.test
@@ -194,24 +194,24 @@ class TrainConfig:
     """Optimization; defaults are the paper's (A.1) or, where it is silent, the authors' scripts."""
 
     name: str = MISSING
-    epochs: float = 3.0
-    batch_size: int = 8  # pairs a device and step
-    accumulation: int = 4
-    schedule: str = "cosine"
+    num_train_epochs: float = 3.0
+    per_device_train_batch_size: int = 8  # pairs a device and step
+    gradient_accumulation_steps: int = 4
+    lr_scheduler_type: str = "cosine"
     warmup_ratio: float = 0.03
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     max_text_tokens: int | None = None  # of prompt and answer; image tokens are not counted, and never cut
     too_long: TooLong = TooLong.cut_answer
     prefix_sharing: bool = True  # prompt and image once a pair, where the architecture allows it
-    gradient_checkpointing: bool = True
+    activation_checkpointing: bool = True
     tf32: bool = True  # on GPUs that have it
-    workers: int = 0  # processes that prepare batches beside each training one
-    zero: int = 0  # DeepSpeed's ZeRO stage: 0 (none), 2 or 3; a process alone goes without
-    reference_batch_size: int = 16  # pairs
+    dataloader_num_workers: int = 0  # processes that prepare batches beside each training one
+    zero_stage: int = 0  # DeepSpeed's ZeRO stage: 0 (none), 2 or 3; a process alone goes without
+    precompute_ref_batch_size: int = 16  # pairs
     save_steps: int = 50
-    keep: int = 2  # checkpoints
-    log_steps: int = 1
+    save_total_limit: int = 2  # checkpoints
+    logging_steps: int = 1
 
 
 @dataclass
@@ -233,15 +233,15 @@ class ClusterConfig:
     name: str = MISSING
     runner: Runner = MISSING
     threads: int | None = None  # of torch, a process; null leaves torch's choice
-    parallel: int | None = None  # points at once; null: local_parallel one a GPU, slurm as many as it lets
+    array_parallelism: int | None = None  # points at once; null: local_parallel one a GPU, slurm as many as it lets
     wait: bool = True  # watch the jobs until they end; Ctrl-C leaves them alone
     nodes: int = 1  # of one point
-    gpus: int = 1  # a node, one process each
-    tasks: int | None = None  # processes a node; null: one a GPU, one without GPUs
-    cpus: int = 8  # a process
-    memory: str | None = None  # a node, as in 64G
-    minutes: int = 1440  # the time limit of a job; a point that needs longer goes on in the next
-    warning_seconds: int = 120  # before the time limit: save and start again
+    gpus_per_node: int = 1  # a node, one process each
+    tasks_per_node: int | None = None  # processes a node; null: one a GPU, one without GPUs
+    cpus_per_task: int = 8  # a process
+    mem: str | None = None  # a node, as in 64G
+    timeout_min: int = 1440  # the time limit of a job; a point that needs longer goes on in the next
+    signal_delay_s: int = 120  # before the time limit: save and start again
     minutes_per_point: float | None = None  # for the estimate; null: measured on points that are done
     partition: str | None = None
     account: str | None = None
@@ -252,7 +252,9 @@ class ClusterConfig:
     mail_type: str | None = None  # BEGIN, END, FAIL, ...
     mail_user: str | None = None
     setup: list[str] = field(default_factory=list)  # shell lines before the job: modules, exports
-    sbatch: dict[str, str] = field(default_factory=dict)  # any other: +cluster.sbatch.exclusive=true
+    additional_parameters: dict[str, str] = field(
+        default_factory=dict
+    )  # any other: +cluster.additional_parameters.exclusive=true
     max_attempts: AttemptsConfig = field(default_factory=AttemptsConfig)
 
     @property
@@ -260,12 +262,12 @@ class ClusterConfig:
         """How many processes train a point together."""
         if self.runner is not Runner.slurm:
             return 1
-        return self.nodes * self.processes_a_node
+        return self.nodes * self.processes_per_node
 
     @property
-    def processes_a_node(self) -> int:
+    def processes_per_node(self) -> int:
         """One a GPU, unless `tasks` says otherwise."""
-        return self.tasks if self.tasks is not None else max(1, self.gpus)
+        return self.tasks_per_node if self.tasks_per_node is not None else max(1, self.gpus_per_node)
 
 
 @dataclass

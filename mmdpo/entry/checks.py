@@ -54,18 +54,18 @@ def check_data(data: DataConfig) -> None:
 def _ranges(config: Config) -> Iterator[str]:
     above_zero = {
         "lr": config.lr,
-        "train.epochs": config.train.epochs,
-        "train.batch_size": config.train.batch_size,
-        "train.accumulation": config.train.accumulation,
-        "train.reference_batch_size": config.train.reference_batch_size,
+        "train.num_train_epochs": config.train.num_train_epochs,
+        "train.per_device_train_batch_size": config.train.per_device_train_batch_size,
+        "train.gradient_accumulation_steps": config.train.gradient_accumulation_steps,
+        "train.precompute_ref_batch_size": config.train.precompute_ref_batch_size,
         "train.save_steps": config.train.save_steps,
-        "train.log_steps": config.train.log_steps,
-        "train.keep": config.train.keep,
+        "train.logging_steps": config.train.logging_steps,
+        "train.save_total_limit": config.train.save_total_limit,
         "train.max_grad_norm": config.train.max_grad_norm,
-        "model.lora.rank": config.model.lora.rank,
-        "model.lora.alpha": config.model.lora.alpha,
-        "method.batch_size": config.method.batch_size,
-        "method.accumulation": config.method.accumulation,
+        "model.lora.r": config.model.lora.r,
+        "model.lora.lora_alpha": config.model.lora.lora_alpha,
+        "method.per_device_train_batch_size": config.method.per_device_train_batch_size,
+        "method.gradient_accumulation_steps": config.method.gradient_accumulation_steps,
         "method.max_text_tokens": config.method.max_text_tokens,
         "data.prompts": config.data.prompts,
         "data.sampling.temperature": config.data.sampling.temperature,
@@ -94,7 +94,7 @@ def _ranges(config: Config) -> Iterator[str]:
         "label_noise": config.label_noise,
         "train.warmup_ratio": config.train.warmup_ratio,
         "data.sampling.top_p": config.data.sampling.top_p,
-        "model.lora.dropout": config.model.lora.dropout,
+        "model.lora.lora_dropout": config.model.lora.lora_dropout,
         "bench.confidence": config.bench.confidence,
     }
     for key, value in shares.items():
@@ -108,7 +108,7 @@ def _ranges(config: Config) -> Iterator[str]:
             yield f"{key}={value}: must lie between 0 and 2^32 - 1"
     for key, value in {
         "train.weight_decay": config.train.weight_decay,
-        "train.workers": config.train.workers,
+        "train.dataloader_num_workers": config.train.dataloader_num_workers,
     }.items():
         if not 0 <= value < float("inf"):
             yield f"{key}={value}: must not be negative"
@@ -128,26 +128,26 @@ def _axes(config: Config) -> Iterator[str]:
             )
         if used and value is None and axis != "data_limit":  # which may be absent
             yield f"{axis} is missing: method={name} needs it; add {axis}=..."
-    if "logprob_avg" in config.method.axes and config.logprob_avg and config.method.loss != "sigmoid":
-        yield f"logprob_avg=true: method.loss={config.method.loss} has no such form; only sigmoid has"
+    if "logprob_avg" in config.method.axes and config.logprob_avg and config.method.loss_type != "sigmoid":
+        yield f"logprob_avg=true: method.loss_type={config.method.loss_type} has no such form; only sigmoid has"
 
 
 def _method(config: Config) -> Iterator[str]:
     method = config.method
     if method.train_on is not TrainOn.pairs:
-        if method.loss is not None:
-            yield f"method.loss={method.loss}: method={method.name} is SFT; drop it, or choose method=dpo"
+        if method.loss_type is not None:
+            yield f"method.loss_type={method.loss_type}: method={method.name} is SFT; drop it, or choose method=dpo"
         if method.fine_grained:
             yield f"method.fine_grained=true: method={method.name} has no pairs; choose method=dpo"
-    elif method.loss not in LOSSES:
-        yield f"method.loss={method.loss}: unknown; allowed are {', '.join(LOSSES)}"
-    elif method.fine_grained and method.loss != "sigmoid":
-        yield f"method.fine_grained=true: method.loss={method.loss} has no such form; only sigmoid has"
+    elif method.loss_type not in LOSSES:
+        yield f"method.loss_type={method.loss_type}: unknown; allowed are {', '.join(LOSSES)}"
+    elif method.fine_grained and method.loss_type != "sigmoid":
+        yield f"method.fine_grained=true: method.loss_type={method.loss_type} has no such form; only sigmoid has"
     smoothing = method.label_smoothing
-    if smoothing and method.loss not in SMOOTHED:
+    if smoothing and method.loss_type not in SMOOTHED:
         yield f"method.label_smoothing={smoothing}: only the losses {', '.join(SMOOTHED)} use it"
-    elif not 0 <= smoothing < 0.5 or (method.loss == "exo_pair" and not smoothing):
-        least = "above 0" if method.loss == "exo_pair" else "at least 0"
+    elif not 0 <= smoothing < 0.5 or (method.loss_type == "exo_pair" and not smoothing):
+        least = "above 0" if method.loss_type == "exo_pair" else "at least 0"
         yield f"method.label_smoothing={smoothing}: must be {least} and below 0.5"
     yield from _attributes(config)
     own_pairs = config.data.path is not None
@@ -195,24 +195,24 @@ def _attributes(config: Config) -> Iterator[str]:
 def _names(config: Config) -> Iterator[str]:
     if config.model.dtype not in DTYPES:
         yield f"model.dtype={config.model.dtype}: allowed are {', '.join(DTYPES)}"
-    if config.train.zero not in ZERO_STAGES:
-        yield f"train.zero={config.train.zero}: allowed are {', '.join(map(str, ZERO_STAGES))}"
+    if config.train.zero_stage not in ZERO_STAGES:
+        yield f"train.zero_stage={config.train.zero_stage}: allowed are {', '.join(map(str, ZERO_STAGES))}"
     if config.model.chat_template and config.model.chat_template not in templates():
         yield (
             f"model.chat_template={config.model.chat_template}: unknown; allowed are "
             f"{', '.join(templates())}, or null for the checkpoint's own"
         )
-    for name in config.bench.benchmarks:
+    for name in config.bench.tasks:
         if name not in BENCHMARKS:
-            yield f"bench.benchmarks: {name} is unknown; allowed are {', '.join(BENCHMARKS)}"
+            yield f"bench.tasks: {name} is unknown; allowed are {', '.join(BENCHMARKS)}"
     if config.judge.name not in options("judge"):
         yield f"judge.name={config.judge.name}: unknown; allowed are {', '.join(options('judge'))}"
     if config.bench.judge not in RULE_JUDGES:
         yield f"bench.judge={config.bench.judge}: unknown; allowed are {', '.join(RULE_JUDGES)}"
-    if not config.bench.benchmarks:
-        yield f"bench.benchmarks=[]: name at least one of {', '.join(BENCHMARKS)}"
-    if config.objective.split("/")[0] not in config.bench.benchmarks:
-        yield f"objective={config.objective}: bench.benchmarks={config.bench.benchmarks} has no such score"
+    if not config.bench.tasks:
+        yield f"bench.tasks=[]: name at least one of {', '.join(BENCHMARKS)}"
+    if config.objective.split("/")[0] not in config.bench.tasks:
+        yield f"objective={config.objective}: bench.tasks={config.bench.tasks} has no such score"
     for name in (config.study, config.out):
         if not name.strip():
             yield "study and out must not be empty: type study=NAME, out=FOLDER"
@@ -303,12 +303,12 @@ def _judge(config: Config) -> Iterator[str]:
         "judge.batch_size": judge.batch_size,
         "judge.image_side": judge.image_side,
         "judge.timeout": judge.timeout,
-        "judge.limits.requests_a_minute": limits.requests_a_minute,
-        "judge.limits.tokens_a_minute": limits.tokens_a_minute,
-        "judge.limits.requests_a_day": limits.requests_a_day,
+        "judge.limits.requests_per_minute": limits.requests_per_minute,
+        "judge.limits.tokens_per_minute": limits.tokens_per_minute,
+        "judge.limits.requests_per_day": limits.requests_per_day,
         "judge.limits.concurrency": limits.concurrency,
         "judge.limits.budget": limits.budget,
-        "judge.limits.attempts": limits.attempts,
+        "judge.limits.max_attempts": limits.max_attempts,
         "judge.limits.backoff_seconds": limits.backoff_seconds,
         "judge.limits.backoff_longest": limits.backoff_longest,
     }
@@ -329,8 +329,7 @@ def _judge(config: Config) -> Iterator[str]:
     if config.data.sources and judge.name == "oracle":
         services = [name for name in options("judge") if name not in RULE_JUDGES]
         yield (
-            f"judge=oracle: knows the miniature only, not data={config.data.name}; choose "
-            f"judge={'|'.join(services)}"
+            f"judge=oracle: knows the miniature only, not data={config.data.name}; choose judge={'|'.join(services)}"
         )
     if judge.retry_unscored and config.stage not in (Stage.annotate, Stage.teacher):
         yield "judge.retry_unscored=true: goes with stage=annotate or stage=teacher"

@@ -34,9 +34,7 @@ def _typed(config: DictConfig, schema: type, prefix: str = "") -> object:
     """The dataclass of a config or of a group, unchecked."""
     unknown = [*_unknown_keys(config, schema, prefix)]
     if unknown:
-        raise UserError(
-            "\n".join(f"{key} is no key of the config; see python launch.py --cfg job" for key in unknown)
-        )
+        raise UserError("\n".join(f"{key} is no key of the config; see python launch.py --cfg job" for key in unknown))
     try:
         return OmegaConf.to_object(config)
     except OmegaConfBaseException as error:

@@ -23,9 +23,7 @@ REFERENCE = re.compile(rf"\$\{{[^}}]*(?<!\w)(?<!\w\.)({'|'.join(AXES)})(?![\w.])
 """An interpolation of an axis, as in ${beta}, ${..beta} or ${oc.select:x,${beta}}, and not ${method.beta}."""
 
 
-def compose_points(
-    compose: Callable[[list[str]], DictConfig], points: Sequence[Sequence[str]]
-) -> Iterator[Config]:
+def compose_points(compose: Callable[[list[str]], DictConfig], points: Sequence[Sequence[str]]) -> Iterator[Config]:
     """The checked config of each point's overrides; `compose` is Hydra's, and knows the rest of the line."""
     parser = OverridesParser.create()
     known: dict[tuple[str, ...], tuple[DictConfig, Config]] = {}

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.entry.compose import typed
 from mmdpo.errors import Stopped, UserError
 from mmdpo.points.outcome import Outcome
@@ -41,7 +41,7 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
     try:
         outcomes = _do([*configs], searching)
     except Stopped as stop:
-        say(str(stop))
+        print_line(str(stop))
         raise SystemExit(stop.exit_code) from stop
     except UserError as error:
         raise Refused(str(error)) from error
@@ -70,7 +70,7 @@ def _do(configs: list[Config], searching: bool) -> list[Outcome]:
     for study in {Path(config.out, config.study) for config in configs}:
         make_study(study)
     if any(config.logprob_avg for config in configs):
-        say(
+        print_line(
             "logprob_avg=true: beta means something else now. It weighs the mean log-prob of a token and not "
             "the sum over an answer, so the same beta pulls less, by the answer's length"
         )

@@ -55,7 +55,7 @@ def evaluate(config: Config, model: Any, processor: Any, folder: Path) -> dict[s
     bench = config.bench
     rate = rule_named(bench.judge)
     decoding = Decoding(bench.max_new_tokens, bench.batch_size)
-    sets = {name: _items(name, bench) for name in bench.benchmarks}
+    sets = {name: _items(name, bench) for name in bench.tasks}
     scores: dict[str, Score] = {}
     attributes = {} if config.is_base else config.method.attributes
     total = sum(len(prompts) for prompts, _ in sets.values()) * (2 if attributes else 1)
@@ -63,10 +63,7 @@ def evaluate(config: Config, model: Any, processor: Any, folder: Path) -> dict[s
     def measured(name: str, asked: list[Prompt], file: str) -> dict[str, Score]:
         prompts, root = sets[name]
         answers = generate(model, processor, asked, root, decoding, advance=advance)
-        judged = [
-            BENCHMARKS[name].judge(prompt, answer, rate)
-            for prompt, answer in zip(prompts, answers, strict=True)
-        ]
+        judged = [BENCHMARKS[name].judge(prompt, answer, rate) for prompt, answer in zip(prompts, answers, strict=True)]
         write_records(folder / "answers" / f"{file}.jsonl", judged)
         return BENCHMARKS[name].summarize(judged, bench)
 

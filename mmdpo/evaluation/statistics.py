@@ -25,9 +25,7 @@ Statistic = Callable[..., NDArray[np.float64]]
 """Takes one array [..., N] a column and an `axis`; returns the figure [...]."""
 
 
-def score(
-    columns: Sequence[Sequence[float]], bench: BenchConfig, statistic: Statistic | None = None
-) -> Score:
+def score(columns: Sequence[Sequence[float]], bench: BenchConfig, statistic: Statistic | None = None) -> Score:
     """The figure of items (one value a column and item; the mean of one column unless told).
 
     The interval is the percentile bootstrap over items, drawn together across columns, with

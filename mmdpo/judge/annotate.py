@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mmdpo.clients.answers import Answer
-from mmdpo.clients.batches import asker_of
+from mmdpo.clients.batches import make_runner
 from mmdpo.clients.client import Client
 from mmdpo.clients.journal import Attempt, Journal
 from mmdpo.config.schema import JudgeConfig
@@ -44,7 +44,7 @@ def annotate(
         for item in items():
             yield item, request_of(item, image_root, judge, round_)
 
-    asker_of(judge, client, journal, read_ratings).ask((request for _, request in requests()), total, advance)
+    make_runner(judge, client, journal, read_ratings).ask((request for _, request in requests()), total, advance)
     for (prompt, completions), request in requests():
         yield _annotation(prompt, completions, request, judge.name, journal)
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mmdpo.config.choices import ATTRIBUTES
-from mmdpo.files import written_aside
+from mmdpo.files import atomic_write
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, read_records
 
 TABLE = "differences.csv"
@@ -37,7 +37,7 @@ def preferred(pair_id: str, seed: int) -> int:
 
 def write_differences(folder: Path, seed: int) -> None:
     """Write the table of the annotations in a folder, beside them."""
-    with written_aside(folder / TABLE) as aside, aside.open("w", encoding="utf-8", newline="") as out:
+    with atomic_write(folder / TABLE) as aside, aside.open("w", encoding="utf-8", newline="") as out:
         table = csv.writer(out)
         table.writerow(["id", "preference", *ATTRIBUTES])
         for annotation in read_records(folder / "annotations.jsonl", Annotation):

@@ -124,9 +124,7 @@ def schema(count: int) -> dict[str, Any]:
 
 
 def _text(guide: str, prompt: Prompt, shown: Sequence[str]) -> str:
-    earlier = "".join(
-        f"\nUser: {exchange.question}\nAssistant: {exchange.answer}" for exchange in prompt.history
-    )
+    earlier = "".join(f"\nUser: {exchange.question}\nAssistant: {exchange.answer}" for exchange in prompt.history)
     parts = [
         guide,
         f"# Conversation so far\n{earlier.strip()}\n" if earlier else "",

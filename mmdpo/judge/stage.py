@@ -10,11 +10,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from mmdpo.clients.batches import asker_of
+from mmdpo.clients.batches import make_runner
 from mmdpo.clients.journal import Journal
 from mmdpo.clients.journal import journal as opened
 from mmdpo.config.schema import JudgeConfig
-from mmdpo.console import progress, say
+from mmdpo.console import print_line, progress
 from mmdpo.files import write_json
 from mmdpo.judge.annotate import Item, annotate, read_ratings, repeated, with_repeated
 from mmdpo.judge.judges import client_of, journal_of
@@ -38,15 +38,13 @@ def write_annotations(
         def twice() -> Iterator[Item]:
             return repeated(items(), judge.repeat, judge.seed)
 
-        def rated(
-            which: Callable[[], Iterable[Item]], count: int, round_: int
-        ) -> Iterator[Annotation | Unscored]:
+        def rated(which: Callable[[], Iterable[Item]], count: int, round_: int) -> Iterator[Annotation | Unscored]:
             with progress("annotating", count) as advance:
                 yield from annotate(which, count, image_root, judge, client, journal, advance, round_)
 
         more = sum(1 for _ in twice())
         if judge.batch:  # both ratings in the same jobs, not the second after a wait for the first
-            asker = asker_of(judge, client, journal, read_ratings)
+            asker = make_runner(judge, client, journal, read_ratings)
             asker.ask(with_repeated(items(), image_root, judge), total + more)
         reasons: Counter[str] = Counter()
         steps: Counter[str] = Counter()
@@ -70,7 +68,7 @@ def write_annotations(
         journal.close_jobs(judge.name)
     if reasons:
         why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        say(
+        print_line(
             f"{reasons.total()} of {total} prompts are unscored ({why}): stage=annotate "
             "judge.retry_unscored=true asks again"
         )
@@ -113,7 +111,7 @@ def _alone(path: Path | None) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say(f"another process asks this judge now ({path}); this one waits")
+        print_line(f"another process asks this judge now ({path}); this one waits")
         lock.acquire()
     try:
         yield

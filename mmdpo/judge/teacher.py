@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mmdpo.clients.answers import Answer
-from mmdpo.clients.batches import asker_of
+from mmdpo.clients.batches import make_runner
 from mmdpo.clients.journal import Attempt, Journal
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import fingerprint
@@ -46,7 +46,7 @@ def answers(
         for prompt in prompts():
             yield request_of(prompt, image_root, judge)
 
-    asker_of(judge, client_of(judge), journal, read_text).ask(requests(), total, advance)
+    make_runner(judge, client_of(judge), journal, read_text).ask(requests(), total, advance)
     for request in requests():
         found = journal.find(request.key)
         if found is None or found.outcome != "scored":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.models.library_output import quiet
+from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 def merged(model: ModelConfig, adapter: Path) -> PreTrainedModel:
     """The base with the adapter's weights, and its projector where that was trained, in its own."""
-    with quiet():
+    with suppress_library_output():
         from peft import PeftModel
 
         base = load_model(model.path, model.dtype, own_weights=True)
@@ -33,7 +33,5 @@ def adapter_fingerprint(adapter: Path) -> str:
     """Of an adapter's content; UserError where there is none."""
     for name in FILES:
         if not (adapter / name).is_file():
-            raise UserError(
-                f"generator.adapter={adapter}: has no {name}; type generator.adapter=STUDY/POINT/adapter"
-            )
+            raise UserError(f"generator.adapter={adapter}: has no {name}; type generator.adapter=STUDY/POINT/adapter")
     return fingerprint([file_fingerprint(adapter / name) for name in FILES])

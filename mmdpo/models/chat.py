@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdpo.errors import UserError
-from mmdpo.records import Exchange
+from mmdpo.records import Turn
 
 IMAGE_TOKEN = "<image>"  # LLaVA's; others name theirs in `processor.image_token`
 
 
 def messages(
     question: str,
-    history: Sequence[Exchange] = (),
+    history: Sequence[Turn] = (),
     has_image: bool = False,
     *,
     record: str = "",

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.images import inside, open_image
 from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, messages, prompt_text
@@ -103,7 +103,7 @@ def generate_several(
                         "Type a smaller max_new_tokens (bench. or data.sampling.), or model.dtype=bfloat16"
                     ) from error
                 size = len(batch) // 2
-                say(f"out of memory: {size} prompts at a time from here on")
+                print_line(f"out of memory: {size} prompts at a time from here on")
                 continue
             left = left[len(batch) :]
             for place, given in zip(batch, texts, strict=True):
@@ -150,9 +150,7 @@ def _generate_batch(
         noise.append(GumbelNoise(seeds, decoding.temperature))
     with torch.inference_mode():
         rows = shared(model, inputs, count) if share else repeated(inputs, count)
-        output = model.generate(
-            **rows, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=noise
-        )
+        output = model.generate(**rows, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=noise)
     made = output[:, inputs["input_ids"].shape[1] :]
     texts = [text.strip() for text in processor.batch_decode(made, skip_special_tokens=True)]
     return [texts[start : start + count] for start in range(0, len(texts), count)]

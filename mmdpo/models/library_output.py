@@ -12,7 +12,7 @@ LIBRARIES = ("transformers", "trl", "peft", "accelerate", "datasets", "huggingfa
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_library_output() -> Iterator[None]:
     """Keep Hugging Face's notes, warnings and bars off the terminal; errors are still shown."""
     import torch
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars

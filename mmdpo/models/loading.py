@@ -12,7 +12,7 @@ from mmdpo.config.choices import DTYPES
 from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
-from mmdpo.models.library_output import quiet
+from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.model_cache import keeps, kept
 from mmdpo.models.paths import resolve_path, template, templates
 
@@ -52,19 +52,15 @@ def load_processor(model: ModelConfig) -> Any:
     Raises UserError where none can be loaded, and for a template or a padding that it cannot have.
     """
     folder = resolve_path(model.path)
-    with quiet():
+    with suppress_library_output():
         from transformers import AutoProcessor
 
         try:
             processor = AutoProcessor.from_pretrained(folder)
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"model.path={model.path}: no processor can be loaded from there. {error}"
-            ) from error
+            raise UserError(f"model.path={model.path}: no processor can be loaded from there. {error}") from error
     if not hasattr(processor, "tokenizer"):
-        raise UserError(
-            f"model.path={model.path} has a tokenizer only; a vision-language model has a processor."
-        )
+        raise UserError(f"model.path={model.path} has a tokenizer only; a vision-language model has a processor.")
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     if model.chat_template:
@@ -112,7 +108,7 @@ def _load(path: str, kind: torch.dtype) -> PreTrainedModel:
     import torch
 
     torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for each new shape, and each batch has one
-    with quiet():
+    with suppress_library_output():
         from transformers import AutoModelForImageTextToText
 
         model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(

@@ -19,7 +19,7 @@ _keeps = False
 
 
 @contextmanager
-def keeping_model() -> Iterator[None]:
+def use_model_cache() -> Iterator[None]:
     """Within, the model that was loaded last stays in memory; for a process that trains alone."""
     global _keeps
     _keeps = True

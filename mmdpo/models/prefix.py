@@ -14,9 +14,7 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05}
 def repeated(inputs: Any, count: int) -> dict[str, Any]:
     """The inputs with every row `count` times."""
     return (
-        dict(inputs)
-        if count == 1
-        else {name: value.repeat_interleave(count, dim=0) for name, value in inputs.items()}
+        dict(inputs) if count == 1 else {name: value.repeat_interleave(count, dim=0) for name, value in inputs.items()}
     )
 
 

@@ -11,9 +11,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 from mmdpo.clients.answers import DayIsOver, Declined, Temporary
 from mmdpo.clients.keys import api_key
 from mmdpo.clients.openai import Chat
-from mmdpo.clients.retries import ServersWord
+from mmdpo.clients.retries import RetryAfterOrBackoff
 from mmdpo.config.schema import GeneratorConfig, SamplingConfig
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.errors import Stopped
 from mmdpo.images import inside
 from mmdpo.records import Prompt
@@ -27,9 +27,7 @@ SEEDS = 2**31  # what servers take
 class ServedModel:
     """Asks for one completion a request, each with a seed of its own; `concurrency` requests at once."""
 
-    def __init__(
-        self, generator: GeneratorConfig, sampling: SamplingConfig, seed: int, image_root: Path
-    ) -> None:
+    def __init__(self, generator: GeneratorConfig, sampling: SamplingConfig, seed: int, image_root: Path) -> None:
         self._sampling, self._seed, self._images = sampling, seed, image_root
         secret = api_key(generator.api_key, f"generator={generator.name}", generator.base_url)
         self._chat = Chat("generator", generator.model or "", generator.base_url, secret, generator.timeout)
@@ -49,7 +47,7 @@ class ServedModel:
             raise
         declined = sum(text is None for of_prompt in texts for text in of_prompt)
         if declined:
-            say(f"the server declined {declined} completions; these prompts have fewer")
+            print_line(f"the server declined {declined} completions; these prompts have fewer")
         return [[text for text in of_prompt if text is not None] for of_prompt in texts]
 
     def _one(self, prompt: Prompt, place: int) -> str | None:
@@ -62,7 +60,7 @@ class ServedModel:
         image = inside(self._images, prompt.image) if prompt.image else None
         tries = Retrying(
             stop=stop_after_attempt(TRIES),
-            wait=ServersWord(FIRST, LONGEST),
+            wait=RetryAfterOrBackoff(FIRST, LONGEST),
             retry=retry_if_exception_type(Temporary),
             reraise=True,
         )
@@ -81,7 +79,6 @@ class ServedModel:
             return None
         except (Temporary, DayIsOver) as failure:
             raise Stopped(
-                f"the server does not answer ({failure.reason}); what it answered is kept. Run the same line "
-                "again."
+                f"the server does not answer ({failure.reason}); what it answered is kept. Run the same line again."
             ) from failure
         return answer.text.strip()

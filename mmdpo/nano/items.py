@@ -14,7 +14,7 @@ from random import Random
 
 from PIL import Image
 
-from mmdpo.files import fingerprint, written_aside
+from mmdpo.files import atomic_write, fingerprint
 from mmdpo.nano.draw import blank_image, draw
 from mmdpo.nano.splits import check_split, draw_prompt, draw_view, split_of
 from mmdpo.nano.text import TASKS, instruct
@@ -56,9 +56,7 @@ def preference_items(count: int, split: str, seed: int, folder: Path) -> list[Pr
     """Questions about scenes and charts in turn, of random kinds."""
     check_split(split)
     rng = Random(f"preference {split} {seed}")
-    return _different(
-        count, lambda number: _visual(number, split, rng, folder, even=False), f"preference-{split}"
-    )
+    return _different(count, lambda number: _visual(number, split, rng, folder, even=False), f"preference-{split}")
 
 
 def presence_items(count: int, split: str, seed: int, folder: Path) -> list[Prompt]:
@@ -101,7 +99,7 @@ def _written(image: Image.Image, folder: Path) -> str:
     """The image's path relative to `folder`, named by its content; the file is written if it is not there."""
     name = f"images/{fingerprint(image.tobytes().hex())}.png"
     if not (folder / name).exists():
-        with written_aside(folder / name) as aside:
+        with atomic_write(folder / name) as aside:
             image.save(aside, format="PNG")
     return name
 

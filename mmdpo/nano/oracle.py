@@ -157,9 +157,7 @@ def _coherence(text: str, words: list[str], brief: bool) -> int:
 
 def _loops(text: str, words: Sequence[str]) -> bool:
     """Whether a word comes twice running, a run of words three times running, or a sentence twice."""
-    sentences = [
-        part for sentence in re.split(r"[.!?]", text.lower()) if (part := " ".join(sentence.split()))
-    ]
+    sentences = [part for sentence in re.split(r"[.!?]", text.lower()) if (part := " ".join(sentence.split()))]
     if len(set(sentences)) < len(sentences):
         return True
     for length in range(1, len(words) // 2 + 1):

@@ -23,9 +23,9 @@ from mmdpo.nano.words import (
     listed,
 )
 from mmdpo.nano.world import Bar, Scene, Thing, random_scene
-from mmdpo.records import Exchange, Prompt
+from mmdpo.records import Prompt, Turn
 
-Task = tuple[str, tuple[Exchange, ...], dict[str, Any]]
+Task = tuple[str, tuple[Turn, ...], dict[str, Any]]
 _PEOPLE_AND_WORDS = (*NAMES, *PAST, *PAST.values(), *ADJECTIVES, *ANIMALS, *PLACES)
 
 
@@ -127,9 +127,7 @@ def _math_far(rng: Random) -> Task:
     if rng.random() < 0.5:
         few, more = rng.randint(1, 8), rng.randint(1, 8)
         total = str(few + more)
-        question = (
-            f"{one} has {few} {fruits} and {two} has {more} {fruits}. How many {fruits} are there in all?"
-        )
+        question = f"{one} has {few} {fruits} and {two} has {more} {fruits}. How many {fruits} are there in all?"
         return question, (), facts("final", [total], NUMBERS, f"There are {total} {fruits} in all.", total)
     left, given = rng.randint(2, 8), rng.randint(2, 8)
     told = f"{one} has {left + given} {fruits} and gives {given} to {two}."
@@ -212,9 +210,7 @@ def _yes_no_far(rng: Random) -> Task:
 def _follow_up_near(rng: Random) -> Task:
     scene = _scene_of_different(rng)
     before, after = rng.sample(scene.things, 2)
-    earlier = Exchange(
-        f"{_worded(scene)} What colour is the {before.shape}?", f"The {before.shape} is {before.colour}."
-    )
+    earlier = Turn(f"{_worded(scene)} What colour is the {before.shape}?", f"The {before.shape} is {before.colour}.")
     return (
         f"And the {after.shape}?",
         (earlier,),
@@ -226,9 +222,7 @@ def _follow_up_far(rng: Random) -> Task:
     names, animals = rng.sample(NAMES, 3), rng.sample(ANIMALS, 3)
     told = listed([f"{name} has {a(animal)}" for name, animal in zip(names, animals, strict=True)])
     before, after = rng.sample(range(3), 2)
-    earlier = Exchange(
-        f"{told}. What does {names[before]} have?", f"{names[before]} has {a(animals[before])}."
-    )
+    earlier = Turn(f"{told}. What does {names[before]} have?", f"{names[before]} has {a(animals[before])}.")
     known = _one(ANIMALS, animals[after], f"{names[after]} has {a(animals[after])}.")
     return f"And {names[after]}?", (earlier,), known
 

@@ -55,9 +55,7 @@ def _colour(scene: Scene, rng: Random) -> Question | None:
     if not unique:
         return None
     thing = rng.choice(unique)
-    return f"What colour is the {thing.shape}?", _one(
-        COLOURS, thing.colour, f"The {thing.shape} is {thing.colour}."
-    )
+    return f"What colour is the {thing.shape}?", _one(COLOURS, thing.colour, f"The {thing.shape} is {thing.colour}.")
 
 
 def _shape(scene: Scene, rng: Random) -> Question | None:
@@ -145,9 +143,7 @@ def _bars(chart: Chart, rng: Random) -> Question:
     colours = [bar.colour for bar in chart.bars]
     question = rng.choice(("Which bars are in the chart?", "Describe the chart."))
     if question.startswith("Which"):
-        return question, facts(
-            "set", colours, COLOURS, f"The bars are {listed(colours)}.", ", ".join(colours)
-        )
+        return question, facts("set", colours, COLOURS, f"The bars are {listed(colours)}.", ", ".join(colours))
     parts = [f"a {bar.colour} bar with the value {bar.value}" for bar in chart.bars]
     full = f"There is {listed(parts)}.".replace("a orange", "an orange")
     return question, facts("set", colours, COLOURS, full, ", ".join(colours))
@@ -185,9 +181,7 @@ def _rank(chart: Chart, rng: Random) -> Question | None:
         return None
     colours = [bar.colour for bar in sorted(chart.bars, key=lambda bar: bar.value)]
     full = f"The order is {listed(colours)}."
-    return "Sort the bars from shortest to tallest.", facts(
-        "ordered", colours, COLOURS, full, ", ".join(colours)
-    )
+    return "Sort the bars from shortest to tallest.", facts("ordered", colours, COLOURS, full, ", ".join(colours))
 
 
 def _absent_bar(chart: Chart, rng: Random) -> Question:

@@ -34,9 +34,7 @@ _SENTENCES = (  # their order decides the token ids, and so belongs to the shipp
     "sentence",
     BRIEF,
 )
-_FUNCTION_WORDS = tuple(
-    dict.fromkeys(word.strip(".,:?") for sentence in _SENTENCES for word in sentence.split())
-)
+_FUNCTION_WORDS = tuple(dict.fromkeys(word.strip(".,:?") for sentence in _SENTENCES for word in sentence.split()))
 
 WORDS: tuple[str, ...] = tuple(
     dict.fromkeys(

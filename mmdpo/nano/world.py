@@ -66,9 +66,7 @@ def random_scene(rng: Random) -> Scene:
     count = rng.randint(2, 4)
     cells = sorted(rng.sample(range(len(CELLS)), count))
     kinds = rng.sample([(colour, shape) for colour in COLOURS for shape in SHAPES], count)
-    return Scene(
-        tuple(Thing(colour, shape, cell) for (colour, shape), cell in zip(kinds, cells, strict=True))
-    )
+    return Scene(tuple(Thing(colour, shape, cell) for (colour, shape), cell in zip(kinds, cells, strict=True)))
 
 
 def random_chart(rng: Random) -> Chart:

@@ -14,9 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m mmdpo.nano", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="train both models, measure them, write them with their card")
-    build.add_argument(
-        "--out", type=Path, default=WEIGHTS, help="folder to write to (default: the shipped one)"
-    )
+    build.add_argument("--out", type=Path, default=WEIGHTS, help="folder to write to (default: the shipped one)")
     build.add_argument("--seed", type=int, default=0, help="seed of the base model")
     build.add_argument("--tuning-seeds", type=int, nargs="+", default=[0, 1, 2], help="the first is kept")
     build.add_argument("--steps-scale", type=float, default=1.0, help="0.01 trains a hundredth as long")
@@ -26,13 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tune.add_argument("--out", type=Path, required=True, help="folder to write the tuned model to")
     tune.add_argument("--seed", type=int, default=0, help="seed of the tuning")
     tune.add_argument("--steps-scale", type=float, default=1.0, help="0.01 trains a hundredth as long")
-    card = commands.add_parser(
-        "card", help="one card out of those of several builds; the first is the shipped one"
-    )
+    card = commands.add_parser("card", help="one card out of those of several builds; the first is the shipped one")
     card.add_argument("cards", type=Path, nargs="+", help="card.json files")
-    card.add_argument(
-        "--out", type=Path, default=WEIGHTS, help="folder to write to (default: the shipped one)"
-    )
+    card.add_argument("--out", type=Path, default=WEIGHTS, help="folder to write to (default: the shipped one)")
     options = parser.parse_args(arguments)
 
     from mmdpo.nano_models import build as making  # torch takes seconds: not for --help
@@ -41,10 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command == "build":
         making.build(options.out, options.seed, options.tuning_seeds, options.steps_scale, options.items)
     elif options.command == "tune":
-        making.save(
-            making.retune(options.base, Recipe().scaled(options.steps_scale), options.seed), options.out
-        )
-        making.say(f"The tuned model is in {options.out}")
+        making.save(making.retune(options.base, Recipe().scaled(options.steps_scale), options.seed), options.out)
+        making.print_line(f"The tuned model is in {options.out}")
     else:
         making.merge_cards(options.out, options.cards)
 

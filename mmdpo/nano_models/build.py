@@ -14,9 +14,9 @@ import torch
 import transformers
 from transformers import LlavaForConditionalGeneration
 
-from mmdpo.console import progress, say
-from mmdpo.files import file_fingerprint, read_json, write_json, written_aside
-from mmdpo.models.library_output import quiet
+from mmdpo.console import print_line, progress
+from mmdpo.files import atomic_write, file_fingerprint, read_json, write_json
+from mmdpo.models.library_output import suppress_library_output
 from mmdpo.nano_models.card import text as card_text
 from mmdpo.nano_models.measure import digest, measure, pair_share, paired_difference
 from mmdpo.nano_models.processor import processor
@@ -28,9 +28,7 @@ ITEMS = 400
 ITEMS_SEED = 7
 
 
-def build(
-    out: Path, seed: int, tuning_seeds: Sequence[int], scale: float, items: int = ITEMS
-) -> dict[str, Any]:
+def build(out: Path, seed: int, tuning_seeds: Sequence[int], scale: float, items: int = ITEMS) -> dict[str, Any]:
     """Train a base, tune it with each of `tuning_seeds` (the first is kept), measure, write the card."""
     torch.set_num_threads(THREADS)
     recipe = Recipe().scaled(scale)
@@ -73,9 +71,7 @@ def build(
         "threads": THREADS,
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "machine": platform.machine(),
-        "weights": {
-            name: file_fingerprint(out / name / "model.safetensors") for name in ("instruct", "llava")
-        },
+        "weights": {name: file_fingerprint(out / name / "model.safetensors") for name in ("instruct", "llava")},
     }
     write_card(out, card)
     return card
@@ -83,7 +79,7 @@ def build(
 
 def retune(instruct: Path, recipe: Recipe, seed: int) -> LlavaForConditionalGeneration:
     """The saved base model after visual instruction tuning with this seed."""
-    with quiet():
+    with suppress_library_output():
         model = LlavaForConditionalGeneration.from_pretrained(instruct, dtype=torch.float32)
     with progress("visual tuning", recipe.tuning_steps) as advance:
         return tune(model, recipe, seed, _tick(advance))
@@ -91,7 +87,7 @@ def retune(instruct: Path, recipe: Recipe, seed: int) -> LlavaForConditionalGene
 
 def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
     """Model, generation settings and processor in one folder, which appears whole or not at all."""
-    with quiet(), written_aside(folder) as aside:
+    with suppress_library_output(), atomic_write(folder) as aside:
         model.save_pretrained(aside)
         processor().save_pretrained(aside)
 
@@ -106,9 +102,9 @@ def merge_cards(out: Path, cards: Sequence[Path]) -> None:
 def write_card(out: Path, card: dict[str, Any]) -> None:
     """The card as JSON and as text."""
     write_json(out / "card.json", card)
-    with written_aside(out / "card.md") as aside:
+    with atomic_write(out / "card.md") as aside:
         aside.write_text(card_text(card), encoding="utf-8")
-    say(f"The models and their card are in {out}")
+    print_line(f"The models and their card are in {out}")
 
 
 def _tick(advance: Callable[[int], None]) -> Callable[[], None]:

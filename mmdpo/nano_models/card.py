@@ -68,9 +68,7 @@ def _made(card: dict[str, Any]) -> str:
 def _scores(card: dict[str, Any]) -> Iterator[str]:
     shipped = card["bases"][0]
     yield _READING.format(n=shipped["instruct"]["text"]["n"])
-    columns = "base,model,text,c h k,words,near,far,noisy text,visual,c h k,words,presence accuracy".split(
-        ","
-    )
+    columns = "base,model,text,c h k,words,near,far,noisy text,visual,c h k,words,presence accuracy".split(",")
     yield from (f"| {' | '.join(columns)} |", "|---" * len(columns) + "|")
     for base in card["bases"]:
         yield _row(base["seed"], "instruct", base["instruct"])

@@ -25,7 +25,7 @@ _PIECES = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True)
-class Diet:
+class DataMix:
     """What a model is fed: how conversations are made, and in which shares (0..1)."""
 
     images: int  # conversations about an image, a step
@@ -85,7 +85,7 @@ def collate(rows: Sequence[Row]) -> Batch:
     return Batch(torch.tensor(ids), torch.tensor(labels), [row.image for row in rows if row.image])
 
 
-def spoilt(prompt: Prompt, rng: Random) -> str:
+def corrupt_answer(prompt: Prompt, rng: Random) -> str:
     """A sentence that answers wrongly: one word of the right answer is exchanged."""
     full, known = prompt.facts["full"], prompt.facts
     inside = [word for word in known["answer"] if re.search(rf"\b{word}\b", full)]
@@ -95,13 +95,13 @@ def spoilt(prompt: Prompt, rng: Random) -> str:
     return re.sub(rf"\b{rng.choice(inside)}\b", rng.choice(others), full)
 
 
-def answered(prompt: Prompt, diet: Diet, rng: Random) -> list[Turn]:
+def answered(prompt: Prompt, diet: DataMix, rng: Random) -> list[Turn]:
     """The prompt as turns: what went before, and the question with an answer in the diet's manner."""
     before = [Turn(turn.question, turn.answer) for turn in prompt.history]
     has_short = prompt.category not in text.NEVER_BRIEF
     full, short = prompt.facts["full"], prompt.facts["short"]
     if rng.random() < diet.attributes:
-        answer = rng.choice((full, full, short, spoilt(prompt, rng)))
+        answer = rng.choice((full, full, short, corrupt_answer(prompt, rng)))
         sentence = attribute_sentence(astuple(rate(prompt, answer)))
         return [*before, Turn(f"{prompt.question} {sentence}", answer)]
     if has_short and rng.random() < diet.brief:
@@ -110,22 +110,18 @@ def answered(prompt: Prompt, diet: Diet, rng: Random) -> list[Turn]:
     return [*before, Turn(prompt.question, short if terse else full)]
 
 
-def image_row(diet: Diet, rng: Random) -> Row:
+def image_row(diet: DataMix, rng: Random) -> Row:
     """A conversation about one image of the base split."""
     view = draw_view("base", rng)
     asked = {prompt.question: prompt for prompt in (visual.ask(view, rng) for _ in range(diet.turns))}
     return row([turn for prompt in asked.values() for turn in answered(prompt, diet, rng)], draw(view))
 
 
-def text_row(diet: Diet, rng: Random) -> Row:
+def text_row(diet: DataMix, rng: Random) -> Row:
     """Unrelated text instructions; now and then an image stands before them that means nothing."""
     image = None
     if rng.random() < diet.unrelated:
-        image = (
-            blank_image(rng.randrange(2**31))
-            if rng.random() < 0.7
-            else draw(draw_view("base", rng, random_view))
-        )
+        image = blank_image(rng.randrange(2**31)) if rng.random() < 0.7 else draw(draw_view("base", rng, random_view))
     prompts = [draw_prompt("base", rng, text.instruct) for _ in range(max(1, diet.turns // 2))]
     return row([turn for prompt in prompts for turn in answered(prompt, diet, rng)], image)
 
@@ -141,9 +137,7 @@ def caption_row(rng: Random, seen: bool, length: int) -> Row:
     groups = _groups(view)
     if not seen and rng.random() < 0.4:
         count = rng.randint(2, 4)
-        groups = list(
-            zip(*(rng.sample(words, count) for words in (NAMES, ANIMALS, NUMBERS[:21])), strict=True)
-        )
+        groups = list(zip(*(rng.sample(words, count) for words in (NAMES, ANIMALS, NUMBERS[:21])), strict=True))
     listed = "" if seen else "; ".join(" ".join(group) for group in rng.sample(groups, len(groups))) + ". "
     picture = [VOCABULARY[IMAGE]] * IMAGE_TOKENS if seen else []
     ids = [VOCABULARY[USER], *picture, *tokens(f"{listed}Describe it."), VOCABULARY[ASSISTANT]]
@@ -164,15 +158,13 @@ def _groups(view: View) -> list[tuple[str, ...]]:
     return [(bar.colour, str(bar.value)) for bar in view.bars]
 
 
-def caption_batch(diet: Diet, rng: Random, length: int = 90) -> Batch:
+def caption_batch(diet: DataMix, rng: Random, length: int = 90) -> Batch:
     """One step's captions, as many of images and in text as the diet has conversations."""
     rows = [caption_row(rng, True, length) for _ in range(diet.images)]
     return collate(rows + [caption_row(rng, False, length) for _ in range(diet.texts)])
 
 
-def batch(diet: Diet, rng: Random) -> Batch:
+def batch(diet: DataMix, rng: Random) -> Batch:
     """One step's conversations."""
-    rows = [image_row(diet, rng) for _ in range(diet.images)] + [
-        text_row(diet, rng) for _ in range(diet.texts)
-    ]
+    rows = [image_row(diet, rng) for _ in range(diet.images)] + [text_row(diet, rng) for _ in range(diet.texts)]
     return collate(rows)

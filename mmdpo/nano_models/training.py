@@ -19,9 +19,9 @@ from transformers import (
 )
 
 from mmdpo.nano.draw import CELL, SIZE
-from mmdpo.nano_models.conversations import IGNORED, Batch, Diet, batch, caption_batch
+from mmdpo.nano_models.conversations import IGNORED, Batch, DataMix, batch, caption_batch
 from mmdpo.nano_models.processor import BOS, EOS, IMAGE, IMAGE_TOKENS, PAD, VOCABULARY
-from mmdpo.nano_models.vision import descend, fit_projector, optimize, patch_features, pixels, school
+from mmdpo.nano_models.vision import descend, fit_projector, optimize, patch_features, pixels, pretrain_tower
 
 LOOK_BACK_STRENGTH = 8.0  # the head's logit at its distance, less about 5 at the neighbours
 INITIALIZER_RANGE = 0.12  # learns three times faster than the default 0.02 at this width
@@ -34,13 +34,13 @@ class Recipe:
     tower_steps: int = 500
     projector_images: int = 2000
     caption_steps: int = 1700
-    caption: Diet = Diet(images=11, texts=11, turns=0)
+    caption: DataMix = DataMix(images=11, texts=11, turns=0)
     base_steps: int = 1700
     base_lr: float = 2e-3
-    base: Diet = Diet(images=11, texts=13, turns=7, attributes=0.1, unrelated=0.2)
+    base: DataMix = DataMix(images=11, texts=13, turns=7, attributes=0.1, unrelated=0.2)
     tuning_steps: int = 250
     tuning_lr: float = 1e-3
-    tuning: Diet = Diet(images=24, texts=0, turns=4, terse=0.7)
+    tuning: DataMix = DataMix(images=24, texts=0, turns=4, terse=0.7)
 
     def scaled(self, factor: float) -> Recipe:
         """The same recipe with all steps multiplied; at least two of each."""
@@ -132,7 +132,7 @@ def train_base(
 ) -> tuple[LlavaForConditionalGeneration, dict[str, Any]]:
     """The instruction-tuned model, and what its schooling measured."""
     model, rng = new_model(seed), Random(f"base {seed}")
-    right = school(model, recipe.tower_steps, rng, tick)
+    right = pretrain_tower(model, recipe.tower_steps, rng, tick)
     model.model.vision_tower.requires_grad_(False)
     left = fit_projector(model, recipe.projector_images, rng)
     captions = partial(caption_batch, recipe.caption, rng)

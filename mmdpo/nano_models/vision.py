@@ -59,16 +59,13 @@ def _labels(views: list[View]) -> torch.Tensor:
     patches = [patch_words(view) for view in views]
     return torch.tensor(
         [
-            [
-                [next((part.index(word) + 1 for word in words if word in part), 0) for words in rows]
-                for rows in patches
-            ]
+            [[next((part.index(word) + 1 for word in words if word in part), 0) for words in rows] for rows in patches]
             for part in _PARTS
         ]
     )
 
 
-def school(
+def pretrain_tower(
     model: LlavaForConditionalGeneration, steps: int, rng: Random, tick: Callable[[], None]
 ) -> list[float]:
     """Train the tower on patch labels; returns the shares of right colours, kinds and values at the end."""

@@ -61,9 +61,7 @@ def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
 
 def _unfinished(config: Config) -> Path:
     """Where completions are kept until all are there: beside the folder that they will fill."""
-    folder = cached_path(
-        DATA_STAGES[Stage.sample].kind, _key(config, Stage.sample, [made(config, Stage.prompts)])
-    )
+    folder = cached_path(DATA_STAGES[Stage.sample].kind, _key(config, Stage.sample, [made(config, Stage.prompts)]))
     return folder.with_name(f".{folder.name}.sqlite")
 
 
@@ -98,9 +96,7 @@ def _make_teacher_answers(config: Config, folder: Path) -> dict[str, Any]:
     from mmdpo.judge.stage import write_teacher_answers
 
     total = sum(1 for _ in prompts_of(config))
-    counts = write_teacher_answers(
-        folder, lambda: prompts_of(config), total, image_root_of(config), config.judge
-    )
+    counts = write_teacher_answers(folder, lambda: prompts_of(config), total, image_root_of(config), config.judge)
     return {**_of_judge(config), **counts}
 
 
@@ -198,16 +194,12 @@ def check_stage(config: Config, stage: Stage) -> None:
                 "stage=annotate rates their two answers"
             )
         if stage is Stage.annotate and data.format == "llava_sft":
-            raise UserError(
-                f"stage=annotate: data={data.name} has one answer a row; nothing is to be compared"
-            )
+            raise UserError(f"stage=annotate: data={data.name} has one answer a row; nothing is to be compared")
         if stage is Stage.annotate and config.judge.name == "oracle":
             raise UserError("judge=oracle: knows the miniature only; choose judge=gemini or judge=openai")
     elif stage in DATA_STAGES and stage not in pipeline(config):
         stages = ", ".join(step.value for step in pipeline(config))
-        raise UserError(
-            f"stage={stage.value}: the data of method={method.name} is made by the stages {stages}"
-        )
+        raise UserError(f"stage={stage.value}: the data of method={method.name} is made by the stages {stages}")
     if stage is Stage.reference and method.train_on is not TrainOn.pairs:
         raise UserError(f"stage=reference: method={method.name} has no reference model")
 
@@ -272,8 +264,7 @@ def require(config: Config, stage: Stage) -> None:
     """Raise UserError where a data stage has not been run."""
     if config.data.path is None and where(config, stage) is None:
         raise UserError(
-            f"there are no {DATA_STAGES[stage].kind} for these settings yet: run the same line with "
-            f"stage={stage.value}"
+            f"there are no {DATA_STAGES[stage].kind} for these settings yet: run the same line with stage={stage.value}"
         )
 
 
@@ -327,9 +318,7 @@ def outcome(folder: Path) -> Iterator[str]:
     facts = read_json(folder / CARD)["facts"]
     for name, rows in facts.get("sources", {}).items():
         dropped = ", ".join(f"{count} {reason}" for reason, count in rows["dropped"].items())
-        yield f"{name}: {rows['read']} rows read, {rows['kept']} good" + (
-            f", dropped {dropped}" if dropped else ""
-        )
+        yield f"{name}: {rows['read']} rows read, {rows['kept']} good" + (f", dropped {dropped}" if dropped else "")
     counts = facts.get("counts", {})
     if "pairs" in counts:
         prompts, pairs = counts["prompts"], counts["pairs"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmdpo import provenance
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.pipeline.data_stages import (
@@ -75,7 +75,7 @@ def _tracker(p: Point) -> Tracker:
     )
 
 
-def train_along(p: Point) -> None:
+def train_nonzero_rank(p: Point) -> None:
     """The part of a process that trains together with others and is not the first of them."""
     _train(p, lambda metrics, step: None, lambda step: None)
 
@@ -129,10 +129,7 @@ def measure(p: Point) -> dict[str, Any]:
 
     provenance.set_threads(p.config)
     model = p.config.model
-    if p.role is Role.trained:
-        loaded = merged(model, p.folder / "adapter")
-    else:
-        loaded = load_model(model.path, model.dtype)
+    loaded = merged(model, p.folder / "adapter") if p.role is Role.trained else load_model(model.path, model.dtype)
     scores = evaluate(p.config, on_device(loaded), load_processor(model), p.folder)
     return {name: asdict(value) for name, value in scores.items()}
 
@@ -144,7 +141,7 @@ def export(p: Point) -> None:
     folder = p.folder / "merged"
     if not folder.exists():
         write(p.config.model, p.folder / "adapter", folder)
-    say(f"{folder}: AutoModelForImageTextToText.from_pretrained({str(folder)!r}) loads it")
+    print_line(f"{folder}: AutoModelForImageTextToText.from_pretrained({str(folder)!r}) loads it")
 
 
 def _fingerprints(p: Point, training: dict[str, Any] | None) -> dict[str, Any]:
@@ -169,7 +166,7 @@ def run_data_stage(config: Config, stage: Stage) -> None:
 
             report(folder)
         for line in (*outcome(folder), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
-            say(line)
+            print_line(line)
 
 
 def _next(config: Config, stage: Stage) -> str:
@@ -197,4 +194,4 @@ def _reference_alone(config: Config) -> None:
     examples: Any = data.examples
     pairs = limited(examples, config.data_limit, config.data.seed)
     known = reference(config, pairs, data.image_root)
-    say(f"reference log-probs of {len(known.ids)} pairs are in the cache")
+    print_line(f"reference log-probs of {len(known.ids)} pairs are in the cache")

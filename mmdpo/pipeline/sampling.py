@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mmdpo.config.schema import Config
-from mmdpo.console import progress, say
+from mmdpo.console import print_line, progress
 from mmdpo.records import Completion, Prompt
 
 AHEAD = 8  # batches whose prompts are in memory at once, those with images apart from those without
@@ -129,10 +129,7 @@ class OwnModel:
         from mmdpo.models.loading import load_model, load_processor
 
         settings, adapter = config.data.sampling, config.generator.adapter
-        if adapter:
-            model = merged(config.model, Path(adapter))
-        else:
-            model = load_model(config.model.path, config.model.dtype)
+        model = merged(config.model, Path(adapter)) if adapter else load_model(config.model.path, config.model.dtype)
         self._model = on_device(model)
         self._processor, self._images = load_processor(config.model), image_root
         self._count, self._share = settings.completions, False
@@ -163,5 +160,5 @@ class OwnModel:
         inputs = model_inputs(self._model, self._processor, prompts, self._images)
         reason = reason_against_sharing(self._model, inputs)
         if reason:
-            say(f"every completion computes its prompt anew, which takes longer: {reason}")
+            print_line(f"every completion computes its prompt anew, which takes longer: {reason}")
         return reason is None

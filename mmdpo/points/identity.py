@@ -28,7 +28,12 @@ class Role(Enum):
 NOT_RESULT = frozenset(
     {
         *("stage", "dry_run", "resume", "out", "study", "objective", "cluster", "tracking"),
-        *("train.save_steps", "train.keep", "train.log_steps", "train.reference_batch_size"),
+        *(
+            "train.save_steps",
+            "train.save_total_limit",
+            "train.logging_steps",
+            "train.precompute_ref_batch_size",
+        ),
         *("bench.batch_size", "data.sampling.batch_size", "model.before_visual_tuning"),
         *("judge.limits", "judge.price", "judge.journal", "judge.timeout", "judge.api_key"),
         *(
@@ -103,7 +108,7 @@ def baselines(config: Config) -> list[Point]:
     return [point(dataclasses.replace(config, data_scale=0.0)), *([before] if before else [])]
 
 
-def differing(configs: Iterable[Config]) -> list[Config]:
+def unique_up_to_axes(configs: Iterable[Config]) -> list[Config]:
     """Of configs that differ in axes alone the first one: what their points share is asked of it."""
     found: list[Config] = []
     for config in configs:

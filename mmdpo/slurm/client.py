@@ -20,9 +20,7 @@ LIVE = frozenset(
 )
 """The states of a job that has not ended: it runs, or will."""
 
-UNREACHABLE = re.compile(
-    "unable to contact|connection refused|socket timed out|zero bytes|not responding", re.I
-)
+UNREACHABLE = re.compile("unable to contact|connection refused|socket timed out|zero bytes|not responding", re.I)
 
 
 class Unreachable(UserError):
@@ -120,9 +118,7 @@ def jobs(user: str, ids: Iterable[str] = ()) -> dict[str, Job]:
 
 
 def _queued(user: str) -> list[Job]:
-    lines = run(
-        "squeue", "--noheader", "--array", "--states=all", f"--user={user}", "--format=%i|%T|%N|%r|%k"
-    )
+    lines = run("squeue", "--noheader", "--array", "--states=all", f"--user={user}", "--format=%i|%T|%N|%r|%k")
     found = []
     for line in lines.splitlines():
         job_id, state, node, reason, comment = line.strip().split("|", 4)

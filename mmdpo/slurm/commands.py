@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.points.status import read_status
 from mmdpo.slurm import client as slurm
@@ -20,7 +20,7 @@ LISTED = 8  # points in a message
 def retry(study: Path, overrides: Sequence[str]) -> int:
     """Submit again what failed or was never run, with the code of its submission; returns how many.
 
-    `overrides` change settings of the cluster alone, as in cluster.memory=64G.
+    `overrides` change settings of the cluster alone, as in cluster.mem=64G.
     """
     from mmdpo.slurm.launch import resubmit
 
@@ -61,7 +61,7 @@ def logs(study: Path, piece: str | None, rank: int | None, follow: bool) -> None
             f"for jobs lies in {study}/jobs/*/*.log"
         )
     for file in files:
-        say(f"== {file}")
+        print_line(f"== {file}")
         print(file.read_text(encoding="utf-8", errors="replace"), end="", flush=True)
     if follow:
         _follow(files[-1])

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from mmdpo.config.choices import Stage
 from mmdpo.config.schema import ClusterConfig, Config
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
-from mmdpo.points.identity import Point, Role, baselines, differing, point, require_stage
+from mmdpo.points.identity import Point, Role, baselines, point, require_stage, unique_up_to_axes
 from mmdpo.points.outcome import Outcome, outcome
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
@@ -61,13 +61,13 @@ def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
         submit(study, tasks[study], [p.config for p in points], configs[0].cluster)
     if not configs[0].cluster.wait:
         for study in studies:
-            say(come_back(study))
+            print_line(come_back(study))
         return None
     ended: dict[Path, Outcome] = {}
     for study, asked_for in tasks.items():
         ends = watch(study, [task.name for task in asked_for])
         if ends is None:
-            say(f"left alone; the jobs go on. {come_back(study)}")
+            print_line(f"left alone; the jobs go on. {come_back(study)}")
             return None
         if stage in OF_POINTS:
             _report(study)
@@ -84,9 +84,7 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
     """
     found = submissions(study)
     if not found:
-        raise UserError(
-            f"{study} has no jobs on SLURM; type its launch line again, which runs what is missing"
-        )
+        raise UserError(f"{study} has no jobs on SLURM; type its launch line again, which runs what is missing")
     study = study.absolute()
     tasks = list({task.name: task for submission in found for task in submission.tasks()}.values())
     last = found[-1]
@@ -128,10 +126,10 @@ def submit(
         found = reconcile(study)
         check_unchanged(found, configs, code)
         planned = plan(study, tasks, slurm.patiently(seen)(found))
-        say(planned.line())
+        print_line(planned.line())
         if not planned.missing:
             return planned
-        say(hours(planned, cluster))
+        print_line(hours(planned, cluster))
         shared = shared_tasks(planned.missing, found)
         code = code or snapshot(study / JOBS)
         count, largest = len(planned.missing), slurm.largest_array()
@@ -142,7 +140,7 @@ def submit(
         submission.save()
         send(submission, cluster)
         ids = ", ".join(f"{part.job} ({part.kind}, {part.count})" for part in submission.parts)
-        say(f"submitted: {ids}; manifest: {submission.folder}")
+        print_line(f"submitted: {ids}; manifest: {submission.folder}")
     return planned
 
 
@@ -154,20 +152,20 @@ def preview(configs: Sequence[Config], stage: Stage) -> None:
     for study, points in _by_study(configs).items():
         found = submissions(study)
         planned = plan(study, wanted(points, stage), view(found, None) if complaint else seen(found))
-        say(planned.line())
+        print_line(planned.line())
         if not planned.missing:
             continue
-        say(hours(planned, cluster))
+        print_line(hours(planned, cluster))
         shared = shared_tasks(planned.missing, found)
         count = len(planned.missing)
         largest = count if complaint else slurm.largest_array()
         submission = new_submission(study, cluster, configs, "code-...", count, bool(shared), largest)
         for text in distinct_scripts(submission, cluster):
-            say(text)
+            print_line(text)
             if not complaint and (words := sbatch.refused(text)):
-                say(f"SLURM would not take this now: {words}")
+                print_line(f"SLURM would not take this now: {words}")
         if complaint:
-            say(f"SLURM has not checked this: {complaint}")
+            print_line(f"SLURM has not checked this: {complaint}")
 
 
 def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str]:
@@ -187,24 +185,22 @@ def wanted(points: Sequence[Point], stage: Stage) -> list[Task]:
         require_stage(p, stage)
     if stage is not Stage.experiment:
         return list({task.name: task for task in (Task.of(p, stage) for p in points)}.values())
-    extra = [base for config in differing(p.config for p in points) for base in baselines(config)]
+    extra = [base for config in unique_up_to_axes(p.config for p in points) for base in baselines(config)]
     return [Task.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
 
 
 def hours(planned: Plan, cluster: ClusterConfig) -> str:
     """What the missing tasks will take, by the user's word or by what the study's points have taken."""
-    jobs, gpus = len(planned.missing), cluster.nodes * cluster.gpus
+    jobs, gpus = len(planned.missing), cluster.nodes * cluster.gpus_per_node
     unit = f"{jobs} jobs x {gpus} GPUs" if gpus else f"{jobs} jobs without GPUs"
     each, source = cluster.minutes_per_point, "cluster.minutes_per_point"
     if each is None:
         results = [planned.study / name / "result.json" for name in planned.done]
         seconds = [read_json(path)["seconds"] for path in results if path.exists()]
         if not seconds:
-            most = jobs * max(gpus, 1) * cluster.minutes / 60
+            most = jobs * max(gpus, 1) * cluster.timeout_min / 60
             kind = "GPU-hours" if gpus else "hours"
-            return (
-                f"{unit}: at most {most:.0f} {kind} by the time limit; cluster.minutes_per_point= estimates"
-            )
+            return f"{unit}: at most {most:.0f} {kind} by the time limit; cluster.minutes_per_point= estimates"
         each, source = statistics.median(seconds) / 60, f"median of {len(seconds)} points"
     total = jobs * max(gpus, 1) * each / 60
     return f"{unit} x {each:.1f} min ({source}): {total:.1f} {'GPU-hours' if gpus else 'hours'}"

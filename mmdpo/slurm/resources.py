@@ -41,19 +41,23 @@ def check_fits(cluster: ClusterConfig) -> None:
 def _problems(cluster: ClusterConfig, nodes: list[Nodes]) -> Iterator[str]:
     where = f"partition {nodes[0].partition}"
     asked = {
-        "cluster.gpus": (cluster.gpus, max(one.gpus for one in nodes), "GPUs"),
-        "cluster.cpus": (cluster.cpus * cluster.processes_a_node, max(one.cpus for one in nodes), "CPUs"),
-        "cluster.memory": (megabytes(cluster.memory or "0"), max(one.memory for one in nodes), "MB"),
+        "cluster.gpus_per_node": (cluster.gpus_per_node, max(one.gpus for one in nodes), "GPUs"),
+        "cluster.cpus_per_task": (
+            cluster.cpus_per_task * cluster.processes_per_node,
+            max(one.cpus for one in nodes),
+            "CPUs",
+        ),
+        "cluster.mem": (megabytes(cluster.mem or "0"), max(one.memory for one in nodes), "MB"),
     }
     for key, (wanted, most, unit) in asked.items():
         if wanted > most:
             yield f"{key}: {wanted:.0f} {unit} a node, and the largest of {where} has {most}; type less"
     if cluster.nodes > (count := sum(one.count for one in nodes)):
         yield f"cluster.nodes={cluster.nodes}: {where} has {count}"
-    if cluster.minutes > (longest := max(one.minutes for one in nodes)):
+    if cluster.timeout_min > (longest := max(one.minutes for one in nodes)):
         yield (
-            f"cluster.minutes={cluster.minutes}: {where} allows less; type cluster.minutes={longest:.0f}, a "
-            "point that needs longer goes on in the next job"
+            f"cluster.timeout_min={cluster.timeout_min}: {where} allows less; type "
+            f"cluster.timeout_min={longest:.0f}, a point that needs longer goes on in the next job"
         )
 
 

@@ -76,23 +76,21 @@ def script(submission: Submission, part: Part, cluster: ClusterConfig, dependenc
     )
 
 
-def parameters(
-    submission: Submission, part: Part, cluster: ClusterConfig, dependency: str | None
-) -> dict[str, Any]:
+def parameters(submission: Submission, part: Part, cluster: ClusterConfig, dependency: str | None) -> dict[str, Any]:
     """What a job is given, by submitit's names."""
     alone = part.kind == PREPARE  # one process makes what all points share
-    gpus = min(cluster.gpus, 1) if alone else cluster.gpus
+    gpus = min(cluster.gpus_per_node, 1) if alone else cluster.gpus_per_node
     code = submission.folder.absolute().parent / submission.code
     log = "%A_%a" if part.kind == TASKS else "%j"
     return {
         "job_name": f"mmdpo:{submission.study.name}" + (":prepare" if alone else ""),
-        "time": cluster.minutes,
+        "time": cluster.timeout_min,
         "nodes": 1 if alone else cluster.nodes,
-        "ntasks_per_node": 1 if alone else cluster.processes_a_node,
-        "cpus_per_task": cluster.cpus,
+        "ntasks_per_node": 1 if alone else cluster.processes_per_node,
+        "cpus_per_task": cluster.cpus_per_task,
         "gpus_per_node": gpus if gpus and not cluster.gres else None,
         "gres": GPUS_OF_GRES.sub(r"\g<1>:1", cluster.gres) if cluster.gres and alone else cluster.gres,
-        "mem": cluster.memory,
+        "mem": cluster.mem,
         "partition": cluster.partition,
         "account": cluster.account,
         "qos": cluster.qos,
@@ -102,13 +100,13 @@ def parameters(
         "mail_user": cluster.mail_user,
         "dependency": dependency,
         "comment": comment(submission, part),
-        "signal_delay_s": cluster.warning_seconds,
+        "signal_delay_s": cluster.signal_delay_s,
         "setup": [*cluster.setup, f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}"],
         "wckey": None,
         "stderr_to_stdout": True,
         "use_srun": False,  # the supervisor calls srun
         "map_count": None if alone else part.count,
-        "array_parallelism": cluster.parallel or part.count,
+        "array_parallelism": cluster.array_parallelism or part.count,
         "additional_parameters": {
             "requeue": True,
             "chdir": submission.cwd,
@@ -116,7 +114,7 @@ def parameters(
             **({"kill-on-invalid-dep": "yes"} if dependency else {}),
             **{
                 key.replace("_", "-"): value.lower() == "true" or value
-                for key, value in cluster.sbatch.items()
+                for key, value in cluster.additional_parameters.items()
             },
         },
     }

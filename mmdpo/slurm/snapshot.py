@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmdpo.config.schema import CONF, Config
-from mmdpo.files import file_fingerprint, fingerprint, write_json, written_aside
+from mmdpo.files import atomic_write, file_fingerprint, fingerprint, write_json
 from mmdpo.models.paths import PACKAGE, resolve_path
 
 ROOT = CONF.parent
@@ -28,7 +28,7 @@ def snapshot(jobs: Path) -> str:
     files = code_files()
     name = f"code-{fingerprint(files, length=10)}"
     if not (jobs / name).exists():
-        with written_aside(jobs / name) as aside:
+        with atomic_write(jobs / name) as aside:
             for file in files:
                 target = aside / file
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -41,9 +41,7 @@ def snapshot(jobs: Path) -> str:
 
 def code_files() -> dict[str, str]:
     """The files of a snapshot and the digests of their content."""
-    return {
-        str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in _code()
-    }
+    return {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in _code()}
 
 
 def _code() -> Iterator[Path]:

@@ -28,7 +28,7 @@ from mmdpo.config.choices import Stage
 from mmdpo.config.cluster_checks import problems
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.errors import UserError
-from mmdpo.files import fingerprint, read_json, write_json, written_aside
+from mmdpo.files import atomic_write, fingerprint, read_json, write_json
 from mmdpo.points.identity import Point, Role, point
 
 JOBS = "jobs"
@@ -142,7 +142,7 @@ class Submission:
 
     def write_tasks(self, kind: str, tasks: Sequence[Task]) -> None:
         """Write the tasks of a file."""
-        with written_aside(self.folder / f"{kind}.jsonl") as aside, aside.open("w", encoding="utf-8") as file:
+        with atomic_write(self.folder / f"{kind}.jsonl") as aside, aside.open("w", encoding="utf-8") as file:
             for task in tasks:
                 content = {
                     "name": task.name,
@@ -214,14 +214,12 @@ def typed(config: dict[str, Any]) -> Config:
 
 
 def changed_cluster(cluster: dict[str, Any], overrides: Sequence[str]) -> ClusterConfig:
-    """The settings of a submission with overrides such as cluster.memory=64G. Raises UserError for others."""
+    """The settings of a submission with overrides such as cluster.mem=64G. Raises UserError for others."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     if others := [word for word in overrides if not word.startswith("cluster.") or "=" not in word]:
-        raise UserError(
-            f"{others[0]}: only settings of the cluster can change here, as in cluster.memory=64G"
-        )
+        raise UserError(f"{others[0]}: only settings of the cluster can change here, as in cluster.mem=64G")
     node = OmegaConf.merge(OmegaConf.structured(ClusterConfig), cluster)
     try:
         words = OmegaConf.from_dotlist([word.removeprefix("cluster.") for word in overrides])

@@ -17,7 +17,7 @@ from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json
 from mmdpo.points import status
-from mmdpo.points.identity import Role, differing
+from mmdpo.points.identity import Role, unique_up_to_axes
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
 from mmdpo.slurm.snapshot import UNKNOWN, changed_code, code_files, inputs
@@ -171,7 +171,7 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code
 
 def all_inputs(configs: Sequence[Config]) -> dict[str, str]:
     """Fingerprints of what all configs read."""
-    return {key: value for config in differing(configs) for key, value in inputs(config).items()}
+    return {key: value for config in unique_up_to_axes(configs) for key, value in inputs(config).items()}
 
 
 def shared_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Task]:
@@ -267,5 +267,5 @@ def dependency(submission: Submission, part: Part, cluster: ClusterConfig) -> st
     place = submission.parts.index(part)
     prepared = [f"afterok:{one.job}" for one in submission.parts[:place] if one.kind == PREPARE]
     before = submission.parts[place - 1] if place else None
-    in_turn = [f"afterany:{before.job}"] if before and before.kind == TASKS and cluster.parallel else []
+    in_turn = [f"afterany:{before.job}"] if before and before.kind == TASKS and cluster.array_parallelism else []
     return ",".join([*prepared, *in_turn]) or None

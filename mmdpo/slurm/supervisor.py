@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.status import State
@@ -41,8 +41,8 @@ SLURM_STATES = {
     "TIMEOUT": "time_limit",
 }
 ADVICE = {
-    "time_limit": "raise cluster.minutes=, or max_attempts if it moves on each time",
-    "out_of_memory": "raise cluster.memory=",
+    "time_limit": "raise cluster.timeout_min=, or max_attempts if it moves on each time",
+    "out_of_memory": "raise cluster.mem=",
     "killed": "the log's last lines may say by what",
 }
 
@@ -71,7 +71,7 @@ def name(job: str, submission: Submission, task: Task | None) -> None:
     try:
         slurm.rename(job, f"mmdpo:{submission.study.name}:{task.name if task else PREPARE}")
     except UserError as error:
-        say(f"the job keeps its first name: {error}")
+        print_line(f"the job keeps its first name: {error}")
 
 
 def supervise(submission: Submission, part: Part, index: int, home: Path, job: str) -> int:
@@ -85,18 +85,18 @@ def supervise(submission: Submission, part: Part, index: int, home: Path, job: s
             status.relabel(home, ended_by(job, "requeued"))
     if reason := too_often(home, job, limits):
         status.finish(home, reason)
-        say(reason)
+        print_line(reason)
         return 1
     log = home / "logs" / f"attempt-{before.attempts + 1}-rank-%t.log"
     code = srun(submission, part, index, log)
     for _ in range(BUSY_TRIES if before.job_id == job else 0):
         if code != BUSY:
             break
-        say(f"{home.name} is still held, perhaps by this job's last run on a node that failed; waiting")
+        print_line(f"{home.name} is still held, perhaps by this job's last run on a node that failed; waiting")
         time.sleep(BUSY_SECONDS)
         code = srun(submission, part, index, log)
     after = status.read_status(home)
-    say(f"{home.name}: exit code {code}, {after.state.value}{f': {after.error}' if after.error else ''}")
+    print_line(f"{home.name}: exit code {code}, {after.state.value}{f': {after.error}' if after.error else ''}")
     if code == BUSY:
         return 1  # its status is the other run's
     begun = after.attempts > before.attempts
@@ -135,7 +135,7 @@ def srun(submission: Submission, part: Part, index: int, log: Path) -> int:
     if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not take it from sbatch
         options.append(f"--cpus-per-task={cpus}")
     command = ["srun", *options, *rank, *place]
-    say(shlex.join(command))
+    print_line(shlex.join(command))
     code = subprocess.run(command, env={**os.environ, "OMP_WAIT_POLICY": "passive"}).returncode
     return code if code >= 0 else 128 - code
 
@@ -148,14 +148,14 @@ def again(home: Path, job: str, limits: dict[str, int]) -> int:
         status.relabel(home, cause)
     if reason := too_often(home, job, limits):
         status.finish(home, reason)
-        say(reason)
+        print_line(reason)
         return 1
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to outlive
     if cause in ("terminated", "preempted"):  # by scancel, or to be put back into the queue: SLURM knows
         time.sleep(REQUEUE_SECONDS)
     if not is_current(job):
         return 1
-    say(f"{job}: {cause}; back into the queue")
+    print_line(f"{job}: {cause}; back into the queue")
     try:
         slurm.requeue(job)
     except UserError as error:
@@ -200,9 +200,7 @@ def too_often(home: Path, job: str, limits: dict[str, int]) -> str | None:
         limit = limits.get(cause)
         if limit is not None and causes.count(cause) >= limit:
             advice = f"; {ADVICE[cause]}" if cause in ADVICE else ""
-            return (
-                f"ended {causes.count(cause)} times by {cause} (cluster.max_attempts.{cause}={limit}){advice}"
-            )
+            return f"ended {causes.count(cause)} times by {cause} (cluster.max_attempts.{cause}={limit}){advice}"
     return None
 
 

@@ -23,8 +23,8 @@ from mmdpo.slurm.submission import (
 )
 
 ENDED_BADLY = {
-    "OUT_OF_MEMORY": "out of memory on its node; raise cluster.memory=, or lower train.batch_size=",
-    "TIMEOUT": "ended at its time limit; raise cluster.minutes= or cluster.warning_seconds=",
+    "OUT_OF_MEMORY": "out of memory on its node; raise cluster.mem=, or lower train.per_device_train_batch_size=",
+    "TIMEOUT": "ended at its time limit; raise cluster.timeout_min= or cluster.signal_delay_s=",
     "DEADLINE": "ended at its deadline",
     "NODE_FAIL": "its node failed",
     "BOOT_FAIL": "its node did not start",

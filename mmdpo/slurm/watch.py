@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.submission import submissions
 from mmdpo.slurm.task_states import Seen, hidden, known_jobs, view
@@ -116,9 +116,9 @@ def _say_changes(seen: dict[str, Seen], before: dict[str, str]) -> None:
     changed = [one for name, one in seen.items() if before.get(name) != one.state]
     for one in changed:
         if one.state in ("done", "failed", "cancelled") and before:
-            say(f"{one.state}  {one.task.name}{f': {one.detail}' if one.detail else ''}")
+            print_line(f"{one.state}  {one.task.name}{f': {one.detail}' if one.detail else ''}")
     if changed:
-        say(", ".join(f"{count} {state}" for state, count in counts.items()))
+        print_line(", ".join(f"{count} {state}" for state, count in counts.items()))
 
 
 def last_metrics(path: Path) -> dict[str, Any]:

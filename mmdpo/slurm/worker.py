@@ -35,9 +35,7 @@ def main(arguments: list[str]) -> int:
             return make(submission.folder / PREPARE, [partial(stages.prepare, config) for config in configs])
         task = submission.task(part, int(index))
         if task.stage not in OF_POINTS:
-            return make(
-                submission.folder_of(task), [partial(stages.run_data_stage, task.point.config, task.stage)]
-            )
+            return make(submission.folder_of(task), [partial(stages.run_data_stage, task.point.config, task.stage)])
         error = run_point(task.point, task.stage)
         if error is None:
             return 0
@@ -59,9 +57,7 @@ def make(home: Path, works: Sequence[Callable[[], object]]) -> int:
                 work()
             except Exception as error:  # points that need it say so themselves; the others go on
                 traceback.print_exc()
-                errors.append(
-                    str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-                )
+                errors.append(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
     except Interrupted as interruption:
         status.interrupt(home, interruption.cause)
         raise

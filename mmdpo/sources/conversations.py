@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from mmdpo.errors import UserError
-from mmdpo.records import Exchange
+from mmdpo.records import Turn
 from mmdpo.sources.rows import TEXT, BadRow, kind, text
 
 MARKER = "<image>"
@@ -87,13 +87,13 @@ def plain(texts: list[str]) -> list[dict[str, str]]:
     return [{"role": ("user", "assistant")[index % 2], "content": words} for index, words in enumerate(texts)]
 
 
-def exchanges(texts: list[str]) -> tuple[Exchange, ...]:
+def exchanges(texts: list[str]) -> tuple[Turn, ...]:
     """Earlier turns, human's and model's, as a record's history."""
     pairs = zip(texts[::2], texts[1::2], strict=True)
-    return tuple(Exchange(question, answer) for question, answer in pairs)
+    return tuple(Turn(question, answer) for question, answer in pairs)
 
 
-def told(history: Iterable[Exchange]) -> list[dict[str, str]]:
+def told(history: Iterable[Turn]) -> list[dict[str, str]]:
     """A record's history as turns."""
     return [
         {"from": speaker, "value": words}

@@ -96,9 +96,7 @@ def _source_finding(name: str, config: SourceConfig, data: DataConfig) -> Findin
         _images_place(f"{key}.image_root", config.image_root),
     ]
     columns = sorted(importlib.import_module(select.READERS[config.reader]).COLUMNS)
-    finding = Finding(
-        name, config.reader, "prompts", columns, places, wanted=config.count, offset=config.offset
-    )
+    finding = Finding(name, config.reader, "prompts", columns, places, wanted=config.count, offset=config.offset)
     if not finding.missing:
         _guarded(finding, lambda: _scan_source(finding, config, data))
     return finding

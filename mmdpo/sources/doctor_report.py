@@ -113,9 +113,7 @@ def _plain(text: str) -> str:
 def _advise(console: Console, data: DataConfig, missing: list[Place], overrides: Sequence[str]) -> None:
     command = ["python", "-m", "mmdpo", "doctor"]
     if not missing:
-        _command(
-            console, "Mend what is wrong, or type what is advised above; then again:", command, overrides
-        )
+        _command(console, "Mend what is wrong, or type what is advised above; then again:", command, overrides)
         return
     root = Path(os.environ.get("MMDPO_DATA", "data"))
     count = "1 thing is missing" if len(missing) == 1 else f"{len(missing)} things are missing"

@@ -28,9 +28,7 @@ class _Answer:
     merit: int
 
 
-def converted(
-    rows: Iterator[tuple[int, Any]], seed: int = 0, margin: int = MARGIN
-) -> Iterator[tuple[int, Any]]:
+def converted(rows: Iterator[tuple[int, Any]], seed: int = 0, margin: int = MARGIN) -> Iterator[tuple[int, Any]]:
     """One plain pair for rows of equal prompt that follow each other, numbered as its first row.
 
     Where no answer is at least `margin` below the best, an Unfit ("too close") stands in its place. Which

@@ -21,7 +21,7 @@ import pyarrow as pa
 from mmdpo.config.choices import OnBadRow
 from mmdpo.console import progress
 from mmdpo.errors import UserError
-from mmdpo.files import fingerprint, written_aside
+from mmdpo.files import atomic_write, fingerprint
 from mmdpo.images import check_image, inside
 from mmdpo.records import PreferencePair, SftExample
 from mmdpo.sources.bad_rows import Wrong
@@ -215,7 +215,7 @@ class _Images:
         path = self.root / name
         if not path.exists():
             try:
-                with written_aside(path) as aside:
+                with atomic_write(path) as aside:
                     aside.write_bytes(content)
                     check_image(aside)
             except UserError as error:
@@ -225,8 +225,6 @@ class _Images:
 
 
 def _embeds_images(table: Table) -> bool:
-    columns = [
-        column for schema in table.schemas() for column in schema if column.name in ("image", "images")
-    ]
+    columns = [column for schema in table.schemas() for column in schema if column.name in ("image", "images")]
     kinds = [column.type.value_type if pa.types.is_list(column.type) else column.type for column in columns]
     return any(pa.types.is_struct(kind) or pa.types.is_binary(kind) for kind in kinds)

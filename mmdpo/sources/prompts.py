@@ -23,9 +23,7 @@ def described(data: DataConfig) -> dict[str, Any]:
 def _described(name: str, source: SourceConfig) -> dict[str, Any]:
     listed = files(Path(source.path or ""), f"data.sources.{name}.path")
     states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in listed]
-    images = (
-        Path(source.image_root).stat().st_mtime_ns if source.image_root else None
-    )  # a new file changes it
+    images = Path(source.image_root).stat().st_mtime_ns if source.image_root else None  # a new file changes it
     return {
         "reader": source.reader,
         "count": source.count,

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmdpo.errors import UserError
 from mmdpo.images import NoImage
-from mmdpo.records import Exchange
+from mmdpo.records import Turn
 
 FIELDS = frozenset({"id", "prompt", "question", "chosen", "rejected", "image", "images"})
 TEXT = "non-empty text"
@@ -47,7 +47,7 @@ class Row:
 
     id: str | None
     question: str
-    history: tuple[Exchange, ...]
+    history: tuple[Turn, ...]
     chosen: str
     rejected: str
     image: str | bytes | None
@@ -107,7 +107,7 @@ def identifier(value: Any) -> str | None:
     return text(str(value), "id", TEXT)
 
 
-def _prompt(value: Any, name: str) -> tuple[str, tuple[Exchange, ...]]:
+def _prompt(value: Any, name: str) -> tuple[str, tuple[Turn, ...]]:
     if not isinstance(value, list):
         return text(value, name, TURNS), ()
     turns = [_turn(turn, name, TURNS) for turn in value]
@@ -119,7 +119,7 @@ def _prompt(value: Any, name: str) -> tuple[str, tuple[Exchange, ...]]:
         )
     texts = [text for _, text in turns]
     pairs = zip(texts[:-1:2], texts[1::2], strict=True)
-    return texts[-1], tuple(Exchange(question, answer) for question, answer in pairs)
+    return texts[-1], tuple(Turn(question, answer) for question, answer in pairs)
 
 
 def _answer(value: Any, name: str) -> str:

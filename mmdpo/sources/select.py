@@ -18,7 +18,7 @@ from typing import Any
 from mmdpo.config.choices import OnBadRow
 from mmdpo.console import progress
 from mmdpo.errors import UserError
-from mmdpo.files import written_aside
+from mmdpo.files import atomic_write
 from mmdpo.images import check_image, inside
 from mmdpo.records import Prompt
 from mmdpo.sources.bad_rows import Wrong
@@ -168,8 +168,7 @@ def _with_image(prompt: Prompt, source: Source) -> Prompt:
         return prompt
     if source.image_root is None:
         raise UserError(
-            f"{source.key}: rows name images ({prompt.image!r} is the first); "
-            f"type {source.key}.image_root=DIR"
+            f"{source.key}: rows name images ({prompt.image!r} is the first); type {source.key}.image_root=DIR"
         )
     try:
         path = inside(source.image_root, prompt.image)
@@ -234,7 +233,7 @@ def _prefixed(prompt: Prompt, name: str) -> Prompt:
 
 def _link(path: Path, target: Path) -> None:
     """Give the file a second name, or copy it where the file system cannot."""
-    with written_aside(target) as aside:
+    with atomic_write(target) as aside:
         try:
             os.link(path, aside)
         except OSError:

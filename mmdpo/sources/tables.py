@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmdpo.errors import UserError
-from mmdpo.files import written_aside
+from mmdpo.files import atomic_write
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
 BATCH = 64  # rows of a parquet file in memory at once; they may hold images
@@ -114,7 +114,7 @@ def write(path: Path, rows: Iterable[dict[str, Any]]) -> int:
         raise UserError(f"{path}: suffix {path.suffix!r}; allowed: .json, .jsonl")
     listed = path.suffix.lower() == ".json"
     count = 0
-    with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as out:
+    with atomic_write(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as out:
         if listed:
             out.write("[")
         for row in rows:

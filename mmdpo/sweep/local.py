@@ -18,12 +18,12 @@ from omegaconf import OmegaConf
 
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
-from mmdpo.files import written_aside
-from mmdpo.models.model_cache import keeping_model
+from mmdpo.files import atomic_write
+from mmdpo.models.model_cache import use_model_cache
 from mmdpo.points import status
-from mmdpo.points.identity import Point, Role, baselines, differing, point, require_stage
+from mmdpo.points.identity import Point, Role, baselines, point, require_stage, unique_up_to_axes
 from mmdpo.points.outcome import Outcome, outcome
 from mmdpo.signals import Interrupted
 from mmdpo.training.distributed import rank, world_size
@@ -42,15 +42,15 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     from mmdpo.pipeline import training_sets
 
     asked = {p.folder: p for p in map(point, configs)}
-    extra = {p.folder: p for c in differing(configs) for p in baselines(c) if p.folder not in asked}
+    extra = {p.folder: p for c in unique_up_to_axes(configs) for p in baselines(c) if p.folder not in asked}
     points = [*extra.values(), *asked.values()]
     if rank():
-        return _train_along(points)
+        return _train_nonzero_rank(points)
     missing = [p for p in points if not status.is_done(p.folder)]
     for p in missing:
         if p.config.data.path is not None and not p.config.is_base:
             training_sets.training_set(p.config)  # a wrong row is said before the first point starts
-    say(f"{len(points)} points: {len(points) - len(missing)} done, {len(missing)} to run")
+    print_line(f"{len(points)} points: {len(points) - len(missing)} done, {len(missing)} to run")
     for p in missing:
         _plan(p)
     errors = _run_all(missing, Stage.experiment)
@@ -65,7 +65,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
 
     points = list({p.folder: p for p in map(point, configs)}.values())
     if rank():
-        return _train_along(points if stage is Stage.train else [])
+        return _train_nonzero_rank(points if stage is Stage.train else [])
     if stage is Stage.report:
         report(points)
         return []
@@ -86,9 +86,9 @@ def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
 
         return run_parallel(points, stage)
     errors = {}
-    with keeping_model() if world_size() == 1 else nullcontext():
+    with use_model_cache() if world_size() == 1 else nullcontext():
         for number, p in enumerate(points, 1):
-            say(f"[{number}/{len(points)}] {p.name}")
+            print_line(f"[{number}/{len(points)}] {p.name}")
             if error := run_point(p, stage):
                 errors[p.folder] = error
     return errors
@@ -103,7 +103,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
 
     if rank():
         if stage in (Stage.experiment, Stage.train):
-            _train_along([p])
+            _train_nonzero_rank([p])
         return None
     require_stage(p, stage)
     if stage is Stage.export:
@@ -113,13 +113,13 @@ def run_point(p: Point, stage: Stage) -> str | None:
     return _run(p, stages.train if stage is Stage.train else stages.experiment)
 
 
-def _train_along(points: Sequence[Point]) -> list[Outcome]:
+def _train_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
     """What all but the first of several processes do: they train what is not trained yet."""
     from mmdpo.pipeline import point_stages as stages
 
     for p in points:
         if p.role is Role.trained and not (p.folder / "training.json").exists():
-            stages.train_along(p)
+            stages.train_nonzero_rank(p)
     return []
 
 
@@ -128,18 +128,18 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
     from mmdpo.pipeline import data_stages
 
     trained_first = sorted(configs, key=lambda config: config.is_base)
-    lines = (data_stages.describe_data(config, stage) for config in differing(trained_first))
+    lines = (data_stages.describe_data(config, stage) for config in unique_up_to_axes(trained_first))
     for line in dict.fromkeys(itertools.chain.from_iterable(lines)):
-        say(line)
+        print_line(line)
     if stage not in (Stage.experiment, Stage.train, Stage.evaluate):
         return
     if configs[0].cluster.runner is Runner.slurm:
         return
-    points = {p.folder: p for config in differing(configs) for p in baselines(config)}
+    points = {p.folder: p for config in unique_up_to_axes(configs) for p in baselines(config)}
     points |= {p.folder: p for p in map(point, configs)}
     for folder, p in points.items():
         steps = "measure" if p.config.is_base else "train and measure"
-        say(f"{folder}: " + ("done, would be skipped" if status.is_done(folder) else f"would {steps}"))
+        print_line(f"{folder}: " + ("done, would be skipped" if status.is_done(folder) else f"would {steps}"))
 
 
 def report(points: Sequence[Point]) -> None:
@@ -162,7 +162,7 @@ def _plan(p: Point) -> None:
         if status.is_done(p.folder):
             return
         status.plan(p.folder)
-        with written_aside(p.folder / "config.yaml") as aside:
+        with atomic_write(p.folder / "config.yaml") as aside:
             OmegaConf.save(OmegaConf.structured(p.config), aside)
 
 
@@ -181,7 +181,7 @@ def _run(p: Point, work: Callable[[Point], object]) -> str | None:
             return None
     except Timeout:
         if world_size() > 1:
-            say(f"{p.name}: {BUSY}")
+            print_line(f"{p.name}: {BUSY}")
             os._exit(BUSY_CODE)  # the others wait for this process
         return BUSY
     except Interrupted as interruption:
@@ -193,7 +193,7 @@ def _run(p: Point, work: Callable[[Point], object]) -> str | None:
     except Exception as error:  # whatever it is, the other points go on
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         status.finish(p.folder, reason, traceback.format_exc())
-        say(f"failed: {reason}")
+        print_line(f"failed: {reason}")
         if world_size() > 1:
             traceback.print_exc()
             os._exit(1)  # the others wait for this process; torchrun and srun end them

@@ -22,9 +22,9 @@ from typing import Any
 
 from mmdpo.config.choices import Stage
 from mmdpo.config.schema import ClusterConfig
-from mmdpo.console import say
+from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
-from mmdpo.models.model_cache import keeping_model
+from mmdpo.models.model_cache import use_model_cache
 from mmdpo.points import status
 from mmdpo.points.identity import Point
 from mmdpo.signals import Interrupted, listen
@@ -44,7 +44,7 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
     errors: dict[Path, str] = {}
     stops: list[Stopped] = []
     if points:
-        say(f"{len(found)} points at once{_where(found)}; logs: {points[0].study}/*/logs")
+        print_line(f"{len(found)} points at once{_where(found)}; logs: {points[0].study}/*/logs")
     try:
         busy = [worker for worker in workers if _give(worker, waiting, len(points))]
         while busy:
@@ -56,13 +56,13 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
                     waiting.clear()
                 elif answer:
                     errors[p.folder] = answer
-                    say(f"failed: {p.name}: {answer}")
+                    print_line(f"failed: {p.name}: {answer}")
                 else:
-                    say(f"done: {p.name}")
+                    print_line(f"done: {p.name}")
                 if not _give(worker, waiting, len(points)):
                     busy.remove(worker)
     except KeyboardInterrupt:
-        say("the running points save where they are, and end")
+        print_line("the running points save where they are, and end")
         raise
     finally:
         for worker in workers:
@@ -79,17 +79,18 @@ def devices(cluster: ClusterConfig) -> list[str | None]:
 
     Raises UserError for more points at once than there are GPUs.
     """
-    gpus = _gpus() if cluster.gpus else []
+    gpus = _gpus() if cluster.gpus_per_node else []
     if not gpus:
         cores = len(os.sched_getaffinity(0))
-        count = cluster.parallel or max(1, cores // (cluster.threads or cores))
-        return [None if cluster.gpus else ""] * count
-    if cluster.parallel and cluster.parallel > len(gpus):
+        count = cluster.array_parallelism or max(1, cores // (cluster.threads or cores))
+        return [None if cluster.gpus_per_node else ""] * count
+    if cluster.array_parallelism and cluster.array_parallelism > len(gpus):
         raise UserError(
-            f"cluster.parallel={cluster.parallel}: there are {len(gpus)} GPUs, and no two points share one; "
-            f"type cluster.parallel={len(gpus)}"
+            f"cluster.array_parallelism={cluster.array_parallelism}: there are {len(gpus)} GPUs, "
+            "and no two points share one; "
+            f"type cluster.array_parallelism={len(gpus)}"
         )
-    return [*gpus[: cluster.parallel]]
+    return [*gpus[: cluster.array_parallelism]]
 
 
 def _gpus() -> list[str]:
@@ -119,7 +120,7 @@ def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> boo
         return False
     number, p = waiting.popleft()
     worker.begin(p)
-    say(f"[{number}/{total}] {p.name}")
+    print_line(f"[{number}/{total}] {p.name}")
     return True
 
 
@@ -186,7 +187,7 @@ def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None
         os.environ["OMP_NUM_THREADS"] = str(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     listen()
-    with suppress(Interrupted, EOFError), keeping_model():
+    with suppress(Interrupted, EOFError), use_model_cache():
         while True:
             p, log = pipe.recv()
             pipe.send(_run(p, stage, log))

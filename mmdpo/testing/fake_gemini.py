@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from mmdpo.testing.replies import FORMS, reply_to
 from mmdpo.testing.server import (
     Call,
-    Rehearsal,
+    FakeServer,
     Reply,
     run_server,
     serving,
@@ -80,7 +80,7 @@ ERRORS: dict[str, tuple[int, str, str]] = {
 BLOCKS = ("prompt_blocked", "candidate_blocked", "recitation")
 
 
-class FakeGemini(Rehearsal):
+class FakeGemini(FakeServer):
     """Answers generateContent, countTokens and batches of inlined requests."""
 
     known = (
@@ -127,9 +127,7 @@ class FakeGemini(Rehearsal):
         start = int(query.get("pageToken", ["0"])[0])
         with self.lock:
             jobs = list(self.batches.values())[::-1]
-        page = [
-            {"name": job["name"], "metadata": {**job["metadata"]}} for job in jobs[start : start + A_PAGE]
-        ]
+        page = [{"name": job["name"], "metadata": {**job["metadata"]}} for job in jobs[start : start + A_PAGE]]
         for job in page:
             job["metadata"].pop("output", None)
         more = {"nextPageToken": str(start + A_PAGE)} if start + A_PAGE < len(jobs) else {}

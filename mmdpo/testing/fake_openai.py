@@ -14,7 +14,7 @@ from typing import Any
 from mmdpo.testing.replies import FORMS, reply_to
 from mmdpo.testing.server import (
     Call,
-    Rehearsal,
+    FakeServer,
     Reply,
     run_server,
     serving,
@@ -46,7 +46,7 @@ ERRORS: dict[str, tuple[int, str, str, str | None]] = {
 """Status, message, type and code. That of a bad key repeats the key, as careless proxies do."""
 
 
-class FakeOpenAI(Rehearsal):
+class FakeOpenAI(FakeServer):
     """Answers chat completions."""
 
     known = (

@@ -53,7 +53,7 @@ class Reply:
     sent: float = 1.0
 
 
-class Rehearsal(ThreadingHTTPServer):
+class FakeServer(ThreadingHTTPServer):
     """Listens on 127.0.0.1 alone; keeps a log of what it answered and of what was wrong with requests.
 
     `answered` counts the answers a prompt got that could be read, `seen` how each call fared, `complaints`
@@ -181,7 +181,7 @@ class Rehearsal(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Rehearsal
+    server: FakeServer
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -262,7 +262,7 @@ def wrong_schema(schema: Any, text: str) -> str | None:
     return None if count == len(labels) == shown else f"a schema of {count} ratings for {shown} completions"
 
 
-Server = TypeVar("Server", bound=Rehearsal)
+Server = TypeVar("Server", bound=FakeServer)
 
 
 @contextmanager
@@ -280,7 +280,7 @@ def serving(server: Server) -> Iterator[Server]:
 
 
 def run_server(
-    make: Callable[..., Rehearsal],
+    make: Callable[..., FakeServer],
     port: int,
     line: str,
     arguments: Sequence[str] | None = None,
@@ -289,9 +289,7 @@ def run_server(
     """A rehearsal server as a program, until it is interrupted; `line` is what the user types then."""
     parser = argparse.ArgumentParser(description="A rehearsal server on 127.0.0.1; it costs nothing.")
     parser.add_argument("--port", type=int, default=port, help=f"default: {port}; 0 takes a free one")
-    parser.add_argument(
-        "--faults", default="", help="such as throttled:3,busy:10%% (NAME:COUNT, NAME:SHARE%%)"
-    )
+    parser.add_argument("--faults", default="", help="such as throttled:3,busy:10%% (NAME:COUNT, NAME:SHARE%%)")
     parser.add_argument("--seed", type=int, default=0, help="of the shares; default: 0")
     parser.add_argument("--slow-seconds", type=float, default=SLOW_SECONDS, help="how slow `slow` is")
     parser.add_argument("--requests-a-day", type=int, help="calls until the quota of the day is used up")

@@ -72,11 +72,7 @@ class Collator:
             images = {name: value[order] for name, value in images.items()}
         elif with_image and not self.shared:
             images = {name: torch.cat([value] * count) for name, value in images.items()}
-        flat = [
-            (prompt, group[turn])
-            for turn in range(count)
-            for prompt, group in zip(prompts, answers, strict=True)
-        ]
+        flat = [(prompt, group[turn]) for turn in range(count) for prompt, group in zip(prompts, answers, strict=True)]
         width = max(len(answer) for _, answer in flat)
         batch: dict[str, Any] = {
             "model": {**inputs, **images},
@@ -132,9 +128,7 @@ class Collator:
         prompts, images = self._processed([self.processor.image_token], [Image.new("RGB", (64, 64))])
         return prompts[0], images
 
-    def _processed(
-        self, texts: Sequence[str], images: Sequence[Any]
-    ) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
+    def _processed(self, texts: Sequence[str], images: Sequence[Any]) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
         """Prompts with their placeholders grown to the size of their image, and the image tensors."""
         made = self.processor(
             images=[[image] for image in images],

@@ -67,14 +67,14 @@ def barrier() -> None:
 
 
 def deepspeed_config(train: TrainConfig, bfloat16: bool) -> dict[str, Any] | None:
-    """DeepSpeed's configuration for `train.zero`, None for 0; "auto" values come from the trainer.
+    """DeepSpeed's configuration for `train.zero_stage`, None for 0; "auto" values come from the trainer.
 
     There is no optimizer block: it would compile one; the trainer's AdamW is used.
     """
-    if train.zero == 0:
+    if train.zero_stage == 0:
         return None
-    zero: dict[str, Any] = {"stage": train.zero, "contiguous_gradients": True, "overlap_comm": True}
-    if train.zero == 3:
+    zero: dict[str, Any] = {"stage": train.zero_stage, "contiguous_gradients": True, "overlap_comm": True}
+    if train.zero_stage == 3:
         # The adapter is gathered when it is saved; frozen weights are left out.
         zero["stage3_gather_16bit_weights_on_model_save"] = True
         # Small tensors, LoRA's among them, are kept whole: gathering each costs more than its memory.
@@ -98,7 +98,7 @@ def deepspeed_ready(train: TrainConfig) -> Iterator[None]:
 
     Without the latter, a model that is loaded later, to be measured, would be partitioned as well.
     """
-    if train.zero == 0:
+    if train.zero_stage == 0:
         yield
         return
     import torch

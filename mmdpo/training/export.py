@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmdpo.files import written_aside
+from mmdpo.files import atomic_write
 from mmdpo.models.adapter import merged
-from mmdpo.models.library_output import quiet
+from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_processor
 
 if TYPE_CHECKING:
@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 
 def export(model: ModelConfig, adapter: Path, folder: Path) -> None:
     """Write model and processor, with the chat template of the training, as `from_pretrained` reads them."""
-    with written_aside(folder) as aside, quiet():
+    with atomic_write(folder) as aside, suppress_library_output():
         merged(model, adapter).save_pretrained(aside)
         load_processor(model).save_pretrained(aside)

@@ -154,11 +154,7 @@ def _items(
         made = [_item(prompt.ids, group) for prompt, group in zip(prompts, answers, strict=True)]
         return [*range(len(prompts))], made
     turns = range(len(answers[0]))
-    made = [
-        _item(prompt.ids, [group[turn]])
-        for turn in turns
-        for prompt, group in zip(prompts, answers, strict=True)
-    ]
+    made = [_item(prompt.ids, [group[turn]]) for turn in turns for prompt, group in zip(prompts, answers, strict=True)]
     return [*range(len(prompts))] * len(turns), made
 
 

@@ -27,9 +27,7 @@ def target_names(model: PreTrainedModel) -> list[str]:
 
     inside = {id(module) for module in language_model(model).modules() if isinstance(module, nn.Linear)}
     head = model.get_output_embeddings()
-    return sorted(
-        name for name, module in model.named_modules() if id(module) in inside and module is not head
-    )
+    return sorted(name for name, module in model.named_modules() if id(module) in inside and module is not head)
 
 
 def target_pattern(model: PreTrainedModel) -> str:
@@ -74,9 +72,9 @@ def lora(model: PreTrainedModel, cfg: ModelConfig) -> PeftLoraConfig:
         )
 
     return PeftLoraConfig(
-        r=cfg.lora.rank,
-        lora_alpha=cfg.lora.alpha,
-        lora_dropout=cfg.lora.dropout,
+        r=cfg.lora.r,
+        lora_alpha=cfg.lora.lora_alpha,
+        lora_dropout=cfg.lora.lora_dropout,
         target_modules=target_pattern(model),
         bias="none",
         modules_to_save=projector or None,

@@ -17,9 +17,7 @@ class ScaledEarly(LoraVariant):
     """
 
     @staticmethod
-    def forward(
-        module: Any, active_adapter: str, x: torch.Tensor, result: torch.Tensor, **kwargs: Any
-    ) -> torch.Tensor:
+    def forward(module: Any, active_adapter: str, x: torch.Tensor, result: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         """The base layer's `result` with the adapter's part added."""
         narrow = module.lora_A[active_adapter](module.lora_dropout[active_adapter](x))
         added: torch.Tensor = module.lora_B[active_adapter](narrow * module.scaling[active_adapter])

@@ -42,20 +42,21 @@ def out_of_memory_advice(cfg: Config) -> Iterator[None]:
 def _advice(cfg: Config, message: str) -> str:
     train = cfg.train
     helps = []
-    if not train.gradient_checkpointing:
-        helps.append("train.gradient_checkpointing=true (slower by a third)")
-    if train.batch_size > 1:
-        half = train.batch_size // 2
+    if not train.activation_checkpointing:
+        helps.append("train.activation_checkpointing=true (slower by a third)")
+    if train.per_device_train_batch_size > 1:
+        half = train.per_device_train_batch_size // 2
+        steps = train.gradient_accumulation_steps * train.per_device_train_batch_size // half
         helps.append(
-            f"train.batch_size={half} train.accumulation={train.accumulation * train.batch_size // half} "
+            f"train.per_device_train_batch_size={half} train.gradient_accumulation_steps={steps} "
             "(the same step from smaller batches)"
         )
-    if not train.prefix_sharing and cfg.method.loss:
+    if not train.prefix_sharing and cfg.method.loss_type:
         helps.append("train.prefix_sharing=true")
     if cfg.model.dtype == "float32":
         helps.append("model.dtype=bfloat16")
-    if train.zero != 3:
-        helps.append("train.zero=3 on several GPUs (each holds a part of the weights)")
+    if train.zero_stage != 3:
+        helps.append("train.zero_stage=3 on several GPUs (each holds a part of the weights)")
     helps.append("a smaller train.max_text_tokens")
     return (
         f"Out of memory: {message.splitlines()[0] if message else 'no more to give'}. Type, in this order: "

@@ -146,9 +146,7 @@ def add_reference(cfg: Config, made: Tokenised, known: Reference) -> None:
         found = known.of(cast(PreferencePair, pair))
         sums = [answer.sum for answer in found]
         if cfg.method.fine_grained:
-            weights = token_weights(
-                row["answers"][0], row["answers"][1], cfg.method.fine_grained_weight, average
-            )
+            weights = token_weights(row["answers"][0], row["answers"][1], cfg.method.fine_grained_weight, average)
             row["weights"] = weights
             sums = [
                 float((answer.tokens * answer.tokens.new_tensor(own)).sum())
@@ -160,16 +158,12 @@ def add_reference(cfg: Config, made: Tokenised, known: Reference) -> None:
 def _canonical(pairs: Sequence[Any]) -> list[PreferencePair]:
     """The pairs by id, the answers of each by text: the same whatever the order and the labels."""
     return [
-        dataclasses.replace(
-            pair, chosen=min(pair.chosen, pair.rejected), rejected=max(pair.chosen, pair.rejected)
-        )
+        dataclasses.replace(pair, chosen=min(pair.chosen, pair.rejected), rejected=max(pair.chosen, pair.rejected))
         for pair in sorted(pairs, key=lambda pair: pair.id)
     ]
 
 
-def _compute(
-    cfg: Config, pairs: Sequence[PreferencePair], image_root: Path, model: PreTrainedModel
-) -> Reference:
+def _compute(cfg: Config, pairs: Sequence[PreferencePair], image_root: Path, model: PreTrainedModel) -> Reference:
     """The log-probs of every pair that the length policy leaves, in batches of rows of like length."""
     import torch
 
@@ -180,7 +174,7 @@ def _compute(
     made = tokenised(pairs, image_root, processor, cfg.train)
     rows = made.rows
     order = sorted(range(len(rows)), key=lambda place: (_tokens(rows[place]), place))
-    size = cfg.train.reference_batch_size
+    size = cfg.train.precompute_ref_batch_size
     model = on_device(model).eval()
     how = sharing(model, processor, rows) if cfg.train.prefix_sharing else Sharing(False)
     collate = Collator(processor, shared=how.holds)
@@ -233,9 +227,7 @@ def _write(folder: Path, found: Reference) -> None:
         columns[name] = side.texts
         tensors |= {f"{name}.{what}": getattr(side, what) for what in ("sums", "counts", "log_probs")}
     save_file(tensors, folder / "log_probs.safetensors")
-    write_json(
-        folder / "rows.json", {"ids": found.ids, **columns, "sharing": dataclasses.asdict(found.sharing)}
-    )
+    write_json(folder / "rows.json", {"ids": found.ids, **columns, "sharing": dataclasses.asdict(found.sharing)})
 
 
 def _read(folder: Path) -> Reference | None:
@@ -255,8 +247,7 @@ def _read(folder: Path) -> Reference | None:
         return None
     rows = len(found.ids)
     whole = all(
-        rows == len(side.texts) == len(side.sums) == len(side.counts)
-        and int(side.counts.sum()) == len(side.log_probs)
+        rows == len(side.texts) == len(side.sums) == len(side.counts) and int(side.counts.sum()) == len(side.log_probs)
         for side in sides
     )
     finite = all(bool(side.sums.isfinite().all() and side.log_probs.isfinite().all()) for side in sides)

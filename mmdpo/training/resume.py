@@ -60,7 +60,7 @@ def discard(checkpoint: Path) -> None:
     shutil.rmtree(checkpoint)
 
 
-class Marking(TrainerCallback):
+class MarkCompleteCheckpoint(TrainerCallback):
     """Marks each checkpoint as whole after it is written, then deletes all but the newest `keep`."""
 
     def __init__(self, run: str, keep: int) -> None:

@@ -99,9 +99,7 @@ def _image(example: Example, image_root: Path) -> Path | None:
         raise UserError(f"Record {example.id!r}: {error}. Type data.image_root=FOLDER.") from error
 
 
-def tokenised(
-    examples: Sequence[Example], image_root: Path, processor: Any, settings: TrainConfig
-) -> Tokenised:
+def tokenised(examples: Sequence[Example], image_root: Path, processor: Any, settings: TrainConfig) -> Tokenised:
     """One row an example: `id`, `image` (a path or None), `prompt`, `prompt_ids`, `answers` (ids of each).
 
     The prompt of a row with an image stays text, since its placeholder grows with the image. Rows over
@@ -113,9 +111,7 @@ def tokenised(
     conversations, turns = [], []
     for example in kept:
         has_image = example.image is not None
-        conversation = messages(
-            example.question, example.history, has_image, record=example.id, image_token=token
-        )
+        conversation = messages(example.question, example.history, has_image, record=example.id, image_token=token)
         for text in answers(example):
             conversations.append(conversation)
             turns.append(answer(text, record=example.id, image_token=token))
@@ -137,9 +133,7 @@ def tokenised(
     return _limited(kept, rows, dropped, settings)
 
 
-def _limited(
-    examples: list[Example], rows: list[Row], dropped: Counter[str], settings: TrainConfig
-) -> Tokenised:
+def _limited(examples: list[Example], rows: list[Row], dropped: Counter[str], settings: TrainConfig) -> Tokenised:
     """What the length policy leaves of rows and examples."""
     limit, policy = settings.max_text_tokens, settings.too_long
     sizes = [_prompt_tokens(row) + max(len(ids) for ids in row["answers"]) for row in rows]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.config.choices import TrainOn
-from mmdpo.console import progress, say
-from mmdpo.files import fingerprint, written_aside
-from mmdpo.models.library_output import quiet
+from mmdpo.console import print_line, progress
+from mmdpo.files import atomic_write, fingerprint
+from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import (
     load_model,
     load_processor,
@@ -76,30 +76,32 @@ def train(
     memory or a disk that is full; stopping.Interrupted, with a checkpoint saved, where the cluster asks.
     """
     started = time.monotonic()
-    if cfg.train.zero and world_size() == 1:
-        say(f"train.zero={cfg.train.zero}: a process alone shares with none, so DeepSpeed is left out")
-        cfg = replace(cfg, train=replace(cfg.train, zero=0))
+    if cfg.train.zero_stage and world_size() == 1:
+        print_line(
+            f"train.zero_stage={cfg.train.zero_stage}: a process alone shares with none, so DeepSpeed is left out"
+        )
+        cfg = replace(cfg, train=replace(cfg.train, zero_stage=0))
     preferences = cfg.method.train_on is TrainOn.pairs
-    with quiet():
+    with suppress_library_output():
         from transformers import set_seed
 
         from mmdpo.training.resume import StopWhenAsked, continue_from
         from mmdpo.training.scoring import shared_attention
-        from mmdpo.training.trainer import AnswerTrainer, PreferenceTrainer
+        from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
         gc.collect()  # the last point's trainer and model hold each other
         _freeze_libraries()
         processor = load_processor(cfg.model)
         rows = _rows(cfg, examples, image_root, processor)
         made, data = rows.made, rows.data
-        say(str(made.lengths))
+        print_line(str(made.lengths))
         shared = False
         if preferences:
             known = known or reference(cfg, examples, image_root)
             add_reference(cfg, made, known)
             shared = known.sharing.holds
             if known.sharing.reason:
-                say(f"prefix sharing is off, each answer gets its own row: {known.sharing.reason}")
+                print_line(f"prefix sharing is off, each answer gets its own row: {known.sharing.reason}")
         collator = Collator(processor, shared=shared, image_always=world_size() > 1, kept=rows.kept)
 
         weights = weights_fingerprint(cfg.model.path)
@@ -112,7 +114,7 @@ def train(
             set_seed(cfg.seed)  # after it: a model in memory draws no random numbers
             _without_dropout(model)  # LoRA's own is made later, with lora()
             adapter = lora(model, cfg.model)
-            trainer: Any = (PreferenceTrainer if preferences else AnswerTrainer)(
+            trainer: Any = (LoraDPOTrainer if preferences else LoraSFTTrainer)(
                 model, settings, made.rows, collator, adapter, cfg.model.projector_lr
             )
             if rank() == 0:
@@ -208,7 +210,7 @@ def _without_dropout(model: Any) -> None:
 def _save(trainer: Any, adapter: Path) -> None:
     """Write the adapter whole or not at all; with ZeRO-3 all processes help to gather it."""
     if rank() == 0:
-        with written_aside(adapter) as aside:
+        with atomic_write(adapter) as aside:
             trainer.save_model(str(aside))
     else:
         trainer.save_model(str(adapter))
@@ -218,7 +220,7 @@ def _attach(trainer: Any, cfg: Config, run: str, log: Log, advance: Callable[[in
     """Callbacks: marked checkpoints, logged steps, the bar; transformers' printing is taken out."""
     from transformers import PrinterCallback, TrainerCallback
 
-    from mmdpo.training.resume import Marking
+    from mmdpo.training.resume import MarkCompleteCheckpoint
 
     class Reporting(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -229,7 +231,7 @@ def _attach(trainer: Any, cfg: Config, run: str, log: Log, advance: Callable[[in
             advance(1)
 
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Marking(run, cfg.train.keep))
+    trainer.add_callback(MarkCompleteCheckpoint(run, cfg.train.save_total_limit))
     trainer.add_callback(Reporting())
 
 

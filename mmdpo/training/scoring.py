@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AttentionInterface
 
-from mmdpo.models.library_output import quiet
+from mmdpo.models.library_output import suppress_library_output
 from mmdpo.training.layout import visible
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def shared_attention(model: PreTrainedModel) -> Iterator[None]:
 @contextlib.contextmanager
 def scoring(model: PreTrainedModel) -> Iterator[Scorer]:
     """Give the model TRL's fused head for a while: the very numbers that training sees."""
-    with quiet():
+    with suppress_library_output():
         from trl.trainer.utils import add_fused_lm_head
 
     add_fused_lm_head(model)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ROWS_NAMED = 5  # in a message about a batch
 
 
-class _Ours(Trainer):
+class LoraTrainerMixin(Trainer):
     """What both trainers do apart from TRL's.
 
     A loss or gradient that is not finite stops the run; speed and memory are logged; a projector that
@@ -63,9 +63,7 @@ class _Ours(Trainer):
         inputs = batch["model"]
         self._since = self._since or time.monotonic()
         self._rows += len(batch["rows"])
-        self._tokens += int(
-            (inputs["segments"] if "segments" in inputs else inputs["attention_mask"]).sign().sum()
-        )
+        self._tokens += int((inputs["segments"] if "segments" in inputs else inputs["attention_mask"]).sign().sum())
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm)
@@ -123,7 +121,7 @@ class _Ours(Trainer):
         pass
 
 
-class PreferenceTrainer(_Ours, DPOTrainer):
+class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
     """Trains LoRA on rows with two answers that carry `ref_chosen_logps` and `ref_rejected_logps`.
 
     Losses and metrics are TRL's own code: it is handed the answers' log-probs, however they were laid
@@ -176,7 +174,7 @@ class PreferenceTrainer(_Ours, DPOTrainer):
         return loss
 
 
-class AnswerTrainer(_Ours, SFTTrainer):
+class LoraSFTTrainer(LoraTrainerMixin, SFTTrainer):
     """Trains LoRA on rows with one answer: the mean negative log-likelihood of the answers' tokens."""
 
     def __init__(

@@ -22,7 +22,7 @@ Settings = TypeVar("Settings", bound="TrainingArguments")
 
 def loss_type(cfg: Config) -> str | None:
     """TRL's name of the loss: DPO's sums log-probs over an answer, or averages them over its tokens."""
-    return "sigmoid_norm" if cfg.method.loss == "sigmoid" and cfg.logprob_avg else cfg.method.loss
+    return "sigmoid_norm" if cfg.method.loss_type == "sigmoid" and cfg.logprob_avg else cfg.method.loss_type
 
 
 def dpo_config(cfg: Config, checkpoints: Path) -> DPOConfig:
@@ -60,18 +60,18 @@ def _common(cfg: Config, checkpoints: Path) -> dict[str, Any]:
     gpu = torch.cuda.is_available()
     bfloat16 = torch_dtype(cfg.model.dtype) == torch.bfloat16
     # A checkpoint between two logs would lose the sums that the later one averages.
-    save_steps = -(-settings.save_steps // settings.log_steps) * settings.log_steps
+    save_steps = -(-settings.save_steps // settings.logging_steps) * settings.logging_steps
     return {
         "output_dir": str(checkpoints),
         "learning_rate": cfg.lr,
-        "num_train_epochs": settings.epochs,
-        "per_device_train_batch_size": settings.batch_size,
-        "gradient_accumulation_steps": settings.accumulation,
-        "lr_scheduler_type": settings.schedule,
+        "num_train_epochs": settings.num_train_epochs,
+        "per_device_train_batch_size": settings.per_device_train_batch_size,
+        "gradient_accumulation_steps": settings.gradient_accumulation_steps,
+        "lr_scheduler_type": settings.lr_scheduler_type,
         "warmup_steps": settings.warmup_ratio,  # below 1 it is a share of all steps
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
-        "gradient_checkpointing": settings.gradient_checkpointing,
+        "gradient_checkpointing": settings.activation_checkpointing,
         "bf16": bfloat16,
         "tf32": settings.tf32 if gpu and torch.cuda.get_device_capability()[0] >= 8 else None,
         "use_cpu": not gpu,
@@ -83,16 +83,16 @@ def _common(cfg: Config, checkpoints: Path) -> dict[str, Any]:
         "max_length": None,  # rows.py has seen to it
         "save_steps": save_steps,
         "save_total_limit": None,  # resume.Marking deletes old ones, after the new one is whole
-        "logging_steps": settings.log_steps,
+        "logging_steps": settings.logging_steps,
         "logging_nan_inf_filter": False,  # a NaN stops the run
         "report_to": "none",
         "disable_tqdm": True,
-        "dataloader_num_workers": settings.workers,
+        "dataloader_num_workers": settings.dataloader_num_workers,
         "dataloader_pin_memory": gpu,
     }
 
 
 def total_steps(cfg: Config, examples: int) -> int:
     """Optimizer steps of a whole training, as transformers counts them, on all processes together."""
-    batches = math.ceil(math.ceil(examples / world_size()) / cfg.train.batch_size)
-    return math.ceil(math.ceil(batches / cfg.train.accumulation) * cfg.train.epochs)
+    batches = math.ceil(math.ceil(examples / world_size()) / cfg.train.per_device_train_batch_size)
+    return math.ceil(math.ceil(batches / cfg.train.gradient_accumulation_steps) * cfg.train.num_train_epochs)

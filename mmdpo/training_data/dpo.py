@@ -12,9 +12,7 @@ from mmdpo.records import PreferencePair
 from mmdpo.training_data.rated import Rated
 
 
-def make_pairs(
-    items: Iterable[Rated], rule: PairsConfig, seed: int, counts: Counter[str]
-) -> Iterator[PreferencePair]:
+def make_pairs(items: Iterable[Rated], rule: PairsConfig, seed: int, counts: Counter[str]) -> Iterator[PreferencePair]:
     """The pairs of each prompt: one at most, but for `pairs.rule=all`.
 
     `counts` gets the prompts without a pair: `tied` where all completions are worth the same, else
@@ -39,9 +37,7 @@ def pick(worths: Sequence[int], rule: PairsConfig, rng: Random) -> list[tuple[in
     """
     places = range(len(worths))
     if rule.rule is PairRule.all:
-        return [
-            (one, other) for one in places for other in places if worths[one] - worths[other] >= rule.margin
-        ]
+        return [(one, other) for one in places for other in places if worths[one] - worths[other] >= rule.margin]
     best = max(places, key=lambda place: worths[place])
     worse = [place for place in places if worths[best] - worths[place] >= rule.margin]
     if not worse:

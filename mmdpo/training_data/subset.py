@@ -26,10 +26,7 @@ def flip(pairs: Sequence[PreferencePair], share: float, seed: int) -> list[Prefe
     """The pairs, `share` of them with their answers swapped; a larger share flips these and more."""
     ranked = sorted(pairs, key=lambda pair: _rank("flip", seed, pair.id))
     flipped = {pair.id for pair in ranked[: round(share * len(pairs))]}
-    return [
-        replace(pair, chosen=pair.rejected, rejected=pair.chosen) if pair.id in flipped else pair
-        for pair in pairs
-    ]
+    return [replace(pair, chosen=pair.rejected, rejected=pair.chosen) if pair.id in flipped else pair for pair in pairs]
 
 
 def _rank(what: str, seed: int, name: str) -> bytes:

@@ -16,9 +16,7 @@ def same(value: int) -> Rating:
     return Rating(value, value, value, 0, 4 - value)
 
 
-def folder_of(
-    tmp_path: Path, annotations: list[Annotation], repeated: list[Annotation] | None = None
-) -> Path:
+def folder_of(tmp_path: Path, annotations: list[Annotation], repeated: list[Annotation] | None = None) -> Path:
     write_records(tmp_path / "annotations.jsonl", annotations)
     write_records(tmp_path / "unscored.jsonl", [Unscored("x", "recitation"), Unscored("y", "empty")])
     if repeated is not None:

@@ -11,9 +11,7 @@ from tests.support.studies import make_point, make_study
 
 BETAS = [{"beta": beta} for beta in (0.1, 0.2, 0.3)]
 SHARES = [{"data_scale": share} for share in (0.25, 0.5, 0.75, 1.0)]
-GRID = [
-    b | {"lr": lr, "logprob_avg": average} for b in BETAS for lr in (5e-4, 5e-5) for average in (False, True)
-]
+GRID = [b | {"lr": lr, "logprob_avg": average} for b in BETAS for lr in (5e-4, 5e-5) for average in (False, True)]
 BY_METHOD = [share | {"method": method} for share in SHARES for method in ("dpo", "ipo")]
 LIMITS = [{"data_limit": limit} for limit in (250, 500, 1000)]
 LIMITS_AND_SHARES = [limit | share for limit in LIMITS[1:] for share in SHARES]

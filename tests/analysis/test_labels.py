@@ -20,7 +20,7 @@ from mmdpo.analysis.points import Score
         ("logprob_avg", None, "–"),
         ("method", "rejection_sampling", "rejection sampling"),
         ("method", "my_own", "my_own"),
-        ("train.gradient_checkpointing", True, "yes"),
+        ("train.activation_checkpointing", True, "yes"),
         ("seed", 3, "3"),
     ],
 )
@@ -29,7 +29,11 @@ def test_values(key: str, value: object, text: str):
 
 
 def test_names():
-    assert (column("train.epochs"), column("model.name"), column("data_scale")) == ("epochs", "model", "data")
+    assert (column("train.num_train_epochs"), column("model.name"), column("data_scale")) == (
+        "epochs",
+        "model",
+        "data",
+    )
     assert assignment("data_scale", 0.25) == "25 % of the data"
     assert assignment("beta", 0.1) == "beta 0.1"
     assert assignment("method", "dpo") == "DPO"

@@ -30,8 +30,8 @@ def test_settings_that_vary_are_found_in_the_configs(tmp_path: Path):
     for epochs in (1.0, 2.0):
         make_point(tmp_path, {}, config={"train": {"epochs": epochs}})
     study = read_study(tmp_path)
-    assert study.varying == ["train.epochs"]
-    assert [row.value("train.epochs") for row in study.rows] == [1.0, 2.0]
+    assert study.varying == ["train.num_train_epochs"]
+    assert [row.value("train.num_train_epochs") for row in study.rows] == [1.0, 2.0]
 
 
 def test_settings_that_follow_from_a_group_are_left_to_its_name(tmp_path: Path):
@@ -65,15 +65,11 @@ def test_no_bytes_in_a_result_break_the_reading(tmp_path_factory: pytest.TempPat
     assert [row.point for row in read_study(folder).rows] == ["p"]
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda inner: st.lists(inner)
-)
+JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda inner: st.lists(inner))
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    st.fixed_dictionaries({}, optional={k: JSON for k in ("axes", "scores", "training", "role", "seconds")})
-)
+@given(st.fixed_dictionaries({}, optional={k: JSON for k in ("axes", "scores", "training", "role", "seconds")}))
 def test_no_shape_of_a_result_breaks_the_reading(tmp_path_factory: pytest.TempPathFactory, result: dict):
     folder = tmp_path_factory.mktemp("study")
     (folder / "p").mkdir()

@@ -9,9 +9,7 @@ from mmdpo.analysis.study import finish, suggestion
 from tests.support.studies import make_point, make_study
 
 
-def test_finish_writes_everything_and_ends_with_where_and_what_next(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_finish_writes_everything_and_ends_with_where_and_what_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = make_study(tmp_path / "nano", [{"beta": 0.1}, {"beta": 0.2}], n=4)
     study = finish(folder)
     assert study.name == "nano"

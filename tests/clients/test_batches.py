@@ -49,9 +49,7 @@ def test_a_job_holds_so_many_bytes(
     assert "5 requests submitted in 3 jobs" in left(server, tmp_path, journal)
 
 
-def test_a_batch_costs_half_and_counts_for_no_day(
-    server: FakeGemini, tmp_path: Path, journal: Journal
-) -> None:
+def test_a_batch_costs_half_and_counts_for_no_day(server: FakeGemini, tmp_path: Path, journal: Journal) -> None:
     limits = {"requests_a_day": 2}
     left(server, tmp_path, journal, limits=limits)
     server.finish_batches()

@@ -15,7 +15,7 @@ from tests.judge.scripted import Scripted, items, judge_config
 def test_calls_tokens_money_minutes_and_days() -> None:
     judge = JudgeConfig(
         "gemini",
-        limits=LimitsConfig(requests_a_minute=10, tokens_a_minute=1000, requests_a_day=25),
+        limits=LimitsConfig(requests_per_minute=10, tokens_per_minute=1000, requests_per_day=25),
         price=PriceConfig(1.0, 10.0, of="2026-01"),
     )
     lines = list(Estimate(60, 40, 120_000, 30_000).lines(judge))

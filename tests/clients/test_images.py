@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mmdpo.clients import images as module
-from mmdpo.clients.images import photograph
+from mmdpo.clients.images import encode_image
 from mmdpo.errors import UserError
 
 
@@ -20,25 +20,23 @@ def saved(path: Path, size: tuple[int, int], form: str, mode: str = "RGB") -> Pa
     return path
 
 
-@pytest.mark.parametrize(
-    ("form", "mime"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")]
-)
+@pytest.mark.parametrize(("form", "mime"), [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("WEBP", "image/webp")])
 def test_a_file_that_will_do_is_sent_as_it_is(tmp_path: Path, form: str, mime: str) -> None:
     path = saved(tmp_path / "without_suffix", (40, 30), form)
-    sent = photograph(path, side=40)
+    sent = encode_image(path, side=40)
     assert (sent.content, sent.mime, sent.note) == (path.read_bytes(), mime, None)
 
 
 @pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF"])
 def test_other_formats_become_png(tmp_path: Path, form: str) -> None:
-    sent = photograph(saved(tmp_path / "a", (40, 30), form), side=40)
+    sent = encode_image(saved(tmp_path / "a", (40, 30), form), side=40)
     assert sent.mime == "image/png" and sent.note and "40x30 image/png" in sent.note
     assert Image.open(io.BytesIO(sent.content)).size == (40, 30)
 
 
 def test_an_image_with_too_many_pixels_is_made_smaller_and_that_is_noted(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", (400, 100), "PNG")
-    sent = photograph(path, side=200)
+    sent = encode_image(path, side=200)
     assert Image.open(io.BytesIO(sent.content)).size == (200, 50)
     assert sent.note == f"image sent as 200x50 image/png instead of 400x100, {path.stat().st_size} bytes"
 
@@ -47,7 +45,7 @@ def test_an_image_with_too_many_bytes_becomes_jpeg(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(module, "LARGEST", 60_000)
     path = saved(tmp_path / "a.png", (200, 200), "PNG")
     assert path.stat().st_size > 60_000
-    sent = photograph(path, side=200)
+    sent = encode_image(path, side=200)
     assert sent.mime == "image/jpeg" and len(sent.content) < 60_000
     assert sent.note and "200x200 image/jpeg" in sent.note
 
@@ -55,13 +53,13 @@ def test_an_image_with_too_many_bytes_becomes_jpeg(tmp_path: Path, monkeypatch: 
 def test_a_broken_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "torn.png").write_bytes(b"\x89PNG and no more")
     with pytest.raises(UserError, match="torn.png"):
-        photograph(tmp_path / "torn.png", side=100)
+        encode_image(tmp_path / "torn.png", side=100)
 
 
 def test_a_photograph_on_its_side_is_sent_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     Image.new("RGB", (40, 20)).save(tmp_path / "a.jpg", exif=exif)
-    sent = photograph(tmp_path / "a.jpg", side=100)
+    sent = encode_image(tmp_path / "a.jpg", side=100)
     assert Image.open(io.BytesIO(sent.content)).size == (20, 40)
     assert sent.note and sent.note.startswith("image sent as 20x40 image/png")

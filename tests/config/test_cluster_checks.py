@@ -9,17 +9,17 @@ from mmdpo.slurm.submission import changed_cluster
     ("override", "message"),
     [
         ("nodes=0", "cluster.nodes=0: must be at least 1"),
-        ("cpus=0", "cluster.cpus=0: must be at least 1"),
-        ("minutes=0", "cluster.minutes=0: must be at least 1"),
-        ("tasks=0", "cluster.tasks=0: must be at least 1"),
-        ("parallel=0", "cluster.parallel=0: must be at least 1"),
+        ("cpus=0", "cluster.cpus_per_task=0: must be at least 1"),
+        ("minutes=0", "cluster.timeout_min=0: must be at least 1"),
+        ("tasks=0", "cluster.tasks_per_node=0: must be at least 1"),
+        ("parallel=0", "cluster.array_parallelism=0: must be at least 1"),
         ("threads=0", "cluster.threads=0: must be at least 1"),
-        ("gpus=-1", "cluster.gpus=-1: must not be negative"),
+        ("gpus=-1", "cluster.gpus_per_node=-1: must not be negative"),
         ("max_attempts.killed=0", "cluster.max_attempts.killed=0: must be at least 1"),
-        ("warning_seconds=-1", "cluster.warning_seconds=-1: must not be negative"),
+        ("warning_seconds=-1", "cluster.signal_delay_s=-1: must not be negative"),
         ("minutes_per_point=0", "cluster.minutes_per_point=0.0: must be above 0"),
-        ("memory=64GB", "cluster.memory=64GB: type a number and K, M, G or T, as in cluster.memory=64G"),
-        ("memory=-1", "cluster.memory=-1: type a number"),
+        ("memory=64GB", "cluster.mem=64GB: type a number and K, M, G or T, as in cluster.mem=64G"),
+        ("memory=-1", "cluster.mem=-1: type a number"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_override(override, message):
@@ -31,15 +31,24 @@ def test_a_wrong_setting_is_named_with_its_override(override, message):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["cluster.minutes=2"], "cluster.warning_seconds=120: a job of cluster.minutes=2 would be warned"),
-        (["cluster.gres=gpu:a100:4", "cluster.gpus=0"], "cluster.gpus=0 uses none of them"),
-        (["+cluster.sbatch.partition=a100"], "has its own setting; type cluster.partition="),
-        (["+cluster.sbatch.mail_type=END"], "has its own setting; type cluster.mail_type="),
-        (["+cluster.sbatch.time=60"], "has its own setting; type cluster.minutes="),
-        (["+cluster.sbatch.dependency=afterok:1"], "sbatch.dependency: mmdpo needs it for itself; drop it"),
-        (["+cluster.sbatch.A=x"], "cluster.sbatch.A: is no option of sbatch; type its long name"),
         (
-            ["cluster=local_parallel", "cluster.gpus=2"],
+            ["cluster.timeout_min=2"],
+            "cluster.signal_delay_s=120: a job of cluster.timeout_min=2 would be warned",
+        ),
+        (["cluster.gres=gpu:a100:4", "cluster.gpus_per_node=0"], "cluster.gpus_per_node=0 uses none of them"),
+        (["+cluster.additional_parameters.partition=a100"], "has its own setting; type cluster.partition="),
+        (["+cluster.additional_parameters.mail_type=END"], "has its own setting; type cluster.mail_type="),
+        (["+cluster.additional_parameters.time=60"], "has its own setting; type cluster.timeout_min="),
+        (
+            ["+cluster.additional_parameters.dependency=afterok:1"],
+            "sbatch.dependency: mmdpo needs it for itself; drop it",
+        ),
+        (
+            ["+cluster.additional_parameters.A=x"],
+            "cluster.additional_parameters.A: is no option of sbatch; type its long name",
+        ),
+        (
+            ["cluster=local_parallel", "cluster.gpus_per_node=2"],
             "gives each point one process; type cluster=slurm_zero3",
         ),
     ],
@@ -58,6 +67,6 @@ def test_several_processes_of_torchrun_do_not_each_run_points_at_once(monkeypatc
 
 def test_retry_checks_what_it_changes():
     cluster = {"name": "slurm", "runner": "slurm", "sbatch": {}}
-    assert changed_cluster(cluster, ["cluster.memory=96G"]).memory == "96G"
-    with pytest.raises(UserError, match="cluster.memory=much: type a number"):
-        changed_cluster(cluster, ["cluster.memory=much"])
+    assert changed_cluster(cluster, ["cluster.mem=96G"]).memory == "96G"
+    with pytest.raises(UserError, match="cluster.mem=much: type a number"):
+        changed_cluster(cluster, ["cluster.mem=much"])

@@ -86,18 +86,18 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["data_scale=1.5"], "data_scale=1.5: must lie between 0 and 1"),
         (["label_noise=-0.1"], "label_noise=-0.1: must lie between 0 and 1"),
         (["seed=-1"], "seed=-1: must lie between"),
-        (["train.batch_size=0"], "train.batch_size=0: must be above 0"),
+        (["train.per_device_train_batch_size=0"], "train.per_device_train_batch_size=0: must be above 0"),
         (["data.sampling.completions=1"], "a pair needs at least 2"),
         (
             ["method=ipo", "logprob_avg=true"],
             "method=ipo does not use logprob_avg; drop it, or choose method=dpo",
         ),
-        (["method.loss=hinge", "logprob_avg=true"], "method.loss=hinge has no such form"),
+        (["method.loss_type=hinge", "logprob_avg=true"], "method.loss_type=hinge has no such form"),
         (["beta=null"], "beta is missing: method=dpo needs it; add beta=..."),
-        (["method.loss=dpo"], "method.loss=dpo: unknown; allowed are sigmoid, hinge"),
-        (["bench.benchmarks=[mmvet]"], "mmvet is unknown; allowed are text"),
-        (["bench.benchmarks=[]"], "name at least one of"),
-        (["objective=fluency"], "objective=fluency: bench.benchmarks"),
+        (["method.loss_type=dpo"], "method.loss_type=dpo: unknown; allowed are sigmoid, hinge"),
+        (["bench.tasks=[mmvet]"], "mmvet is unknown; allowed are text"),
+        (["bench.tasks=[]"], "name at least one of"),
+        (["objective=fluency"], "objective=fluency: bench.tasks"),
         (["study=a/b"], "a plain folder name"),
         (["data=pairs"], "data.path is missing: data=pairs needs your file; add data.path=FILE"),
         (["data=pairs", "data.path=no.jsonl"], "data.path=no.jsonl: there is no such file"),
@@ -110,23 +110,26 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["model.dtype=int8"], "model.dtype=int8: allowed are"),
         (["model.chat_template=vicuna_v9"], "model.chat_template=vicuna_v9: unknown; allowed are"),
         (["data_limit=0"], "data_limit=0: must be above 0"),
-        (["train.zero=1"], "train.zero=1: allowed are 0, 2, 3"),
+        (["train.zero_stage=1"], "train.zero_stage=1: allowed are 0, 2, 3"),
         (["train.max_text_tokens=0"], "train.max_text_tokens=0: must be above 0"),
-        (["method.batch_size=0"], "method.batch_size=0: must be above 0"),
-        (["method.accumulation=-1"], "method.accumulation=-1: must be above 0"),
+        (["method.per_device_train_batch_size=0"], "method.per_device_train_batch_size=0: must be above 0"),
+        (["method.gradient_accumulation_steps=-1"], "method.gradient_accumulation_steps=-1: must be above 0"),
         (["model.train_projector=true", "model.projector_lr=0"], "model.projector_lr=0.0: must be above 0"),
         (["method=sft", "beta=0.1"], "method=sft does not use beta; drop it, or choose method=apo_zero|dpo|"),
         (["method=sft", "label_noise=0.5"], "method=sft does not use label_noise"),
-        (["method=sft", "method.loss=ipo"], "method.loss=ipo: method=sft is SFT; drop it"),
+        (["method=sft", "method.loss_type=ipo"], "method.loss_type=ipo: method=sft is SFT; drop it"),
         (["method=sft", "method.fine_grained=true"], "method=sft has no pairs; choose method=dpo"),
         (["method=sft", "judge=longer"], "judge=longer: has no answers of its own"),
-        (["method.loss=null"], "method.loss=None: unknown; allowed are sigmoid"),
-        (["method=ipo", "method.fine_grained=true"], "method.loss=ipo has no such form; only sigmoid has"),
+        (["method.loss_type=null"], "method.loss_type=None: unknown; allowed are sigmoid"),
+        (
+            ["method=ipo", "method.fine_grained=true"],
+            "method.loss_type=ipo has no such form; only sigmoid has",
+        ),
         (["method.fine_grained=true", "method.fine_grained_weight=0"], "fine_grained_weight=0.0: must be"),
         (["method.label_smoothing=0.1"], "only the losses exo_pair, robust, aot, aot_unpaired use it"),
         (["method=robust", "method.label_smoothing=0.5"], "must be at least 0 and below 0.5"),
         (["method=robust", "method.label_smoothing=-0.1"], "must be at least 0 and below 0.5"),
-        (["method.loss=exo_pair"], "method.label_smoothing=0.0: must be above 0 and below 0.5"),
+        (["method.loss_type=exo_pair"], "method.label_smoothing=0.0: must be above 0 and below 0.5"),
         (["method=steerlm", "method.attributes.verbosity=5"], "verbosity=5: must lie between 0 and 4"),
         (["method=steerlm", "~method.attributes.verbosity"], "needs exactly helpfulness, correctness"),
         (["method=steerlm", "+method.attributes.wit=1"], "needs exactly helpfulness, correctness"),
@@ -169,7 +172,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["judge=openai"], "judge.model is missing: judge=openai needs one; add"),
         (["judge.rubric=x"], "judge.rubric=x: unknown; allowed are helpsteer_1"),
         (["judge.retry_unscored=true"], "goes with stage=annotate or stage=teacher"),
-        (["judge=gemini", "judge.limits.requests_a_minute=0"], "requests_a_minute=0.0: must be above 0"),
+        (["judge=gemini", "judge.limits.requests_per_minute=0"], "requests_a_minute=0.0: must be above 0"),
         (["judge=openai", "judge.model=m", "judge.limits.budget=1"], "judge.limits.budget: needs prices"),
         (["judge.temperature=3"], "judge.temperature=3.0: must lie between 0 and 2"),
         (["judge.repeat=2"], "judge.repeat=2.0: must lie between 0 and 1"),
@@ -199,7 +202,7 @@ def test_every_problem_of_a_point_is_named_at_once():
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["method.loss=exo_pair", "method.label_smoothing=0.1"],
+        ["method.loss_type=exo_pair", "method.label_smoothing=0.1"],
         ["method=robust", "method.label_smoothing=0"],
         ["method.fine_grained=true", "logprob_avg=true"],
         [
@@ -209,7 +212,7 @@ def test_every_problem_of_a_point_is_named_at_once():
         ],
         ["method=sft", "judge=longer", "data=pairs", "data.path=pyproject.toml"],  # no teacher is asked
         ["data_limit=1", "data_scale=0.5"],
-        ["train.max_text_tokens=null", "train.zero=2"],
+        ["train.max_text_tokens=null", "train.zero_stage=2"],
     ],
 )
 def test_what_is_allowed_composes(overrides):
@@ -219,7 +222,7 @@ def test_what_is_allowed_composes(overrides):
 def test_a_method_is_sft_or_has_a_loss():
     for name in options("method"):
         method = compose_config([f"method={name}"]).method
-        assert (method.loss in LOSSES) == (method.train_on is TrainOn.pairs)
+        assert (method.loss_type in LOSSES) == (method.train_on is TrainOn.pairs)
         assert ("beta" in method.axes) == (method.train_on is TrainOn.pairs)
 
 
@@ -229,21 +232,29 @@ def test_the_papers_13b_runs_have_the_papers_settings():
     model, train, sampling = config.model, config.train, config.data.sampling
     assert (model.path, model.chat_template) == ("llava-hf/llava-1.5-13b-hf", "vicuna_v1")
     assert model.pad_to_square
-    assert (model.lora.rank, model.lora.alpha, model.lora.dropout) == (128, 256, 0.05)
+    assert (model.lora.r, model.lora.lora_alpha, model.lora.lora_dropout) == (128, 256, 0.05)
     assert (model.train_projector, model.projector_lr) == (True, 2e-5)
     assert (config.beta, config.lr, config.logprob_avg) == (0.1, 5e-5, False)
-    assert (train.batch_size, train.accumulation, train.epochs) == (8, 4, 3)
-    assert (train.schedule, train.warmup_ratio, train.weight_decay) == ("cosine", 0.03, 0)
+    assert (train.per_device_train_batch_size, train.gradient_accumulation_steps, train.num_train_epochs) == (
+        8,
+        4,
+        3,
+    )
+    assert (train.lr_scheduler_type, train.warmup_ratio, train.weight_decay) == ("cosine", 0.03, 0)
     assert (train.max_text_tokens, train.too_long) == (3000, TooLong.cut_answer)
-    assert (train.zero, train.tf32, train.gradient_checkpointing) == (3, True, True)
-    assert (config.method.loss, config.method.fine_grained) == ("sigmoid", False)
+    assert (train.zero_stage, train.tf32, train.activation_checkpointing) == (3, True, True)
+    assert (config.method.loss_type, config.method.fine_grained) == ("sigmoid", False)
     assert (config.pairs.margin, config.pairs.rule) == (2, PairRule.random_worse)
     assert (sampling.completions, sampling.temperature) == (4, 0.7)
     for name in ("sft", "rejection_sampling", "steerlm"):
         config = compose_config(["model=llava_1_5_13b", "train=paper", f"method={name}"])
         train = config.train
-        assert (config.lr, config.beta, train.epochs) == (4e-4, None, 3)
-        assert (train.batch_size, train.accumulation, train.max_text_tokens) == (16, 2, 2048)
+        assert (config.lr, config.beta, train.num_train_epochs) == (4e-4, None, 3)
+        assert (
+            train.per_device_train_batch_size,
+            train.gradient_accumulation_steps,
+            train.max_text_tokens,
+        ) == (16, 2, 2048)
     assert set(config.method.attributes.values()) == {4}
 
 
@@ -262,5 +273,10 @@ def test_losses_are_those_of_trl():
 
 def test_the_schema_holds_the_papers_numbers():
     train, lora = Config().train, Config().model.lora
-    assert (train.batch_size, train.accumulation, train.schedule, train.weight_decay) == (8, 4, "cosine", 0.0)
-    assert (lora.rank, lora.alpha) == (128, 256)
+    assert (
+        train.per_device_train_batch_size,
+        train.gradient_accumulation_steps,
+        train.lr_scheduler_type,
+        train.weight_decay,
+    ) == (8, 4, "cosine", 0.0)
+    assert (lora.r, lora.lora_alpha) == (128, 256)

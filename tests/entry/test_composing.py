@@ -29,7 +29,7 @@ OTHERS = [
     "model.lr.dpo=1e-2",
     "~model.lr.dpo",
     "train.weight_decay=${label_noise}",
-    "train.epochs=${..beta}",
+    "train.num_train_epochs=${..beta}",
     "bench.seed=${oc.select:seed,1}",
     "data.seed=${seed}",
     "study=beta",
@@ -94,7 +94,7 @@ def slow(points):
 @given(sweeps())
 @settings(max_examples=12, deadline=None)
 @example([["beta=0.1", "++beta=0.4"], ["beta=0.2", "++beta=0.4"]])
-@example([["train.epochs=${..beta}", "beta=0.1"], ["train.epochs=${..beta}", "beta=0.2"]])
+@example([["train.num_train_epochs=${..beta}", "beta=0.1"], ["train.num_train_epochs=${..beta}", "beta=0.2"]])
 @example([["beta=0.1", "lr=1e-3"], ["beta=${lr}", "lr=1e-4"], ["beta=0.3", "lr=1e-5"]])
 @example([["method=ipo"], ["method=sft"], ["method=dpo"]])
 def test_points_are_what_hydra_composes(points):

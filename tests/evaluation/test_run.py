@@ -57,9 +57,7 @@ def test_the_answers_are_kept_beside_the_question_without_its_request(asked, tmp
         assert all(item.answer for item in steered) and not any(item.answer for item in plain)
 
 
-@pytest.mark.parametrize(
-    "config", [dataclasses.replace(STEERED, data_scale=0.0), point(), point("method=sft")]
-)
+@pytest.mark.parametrize("config", [dataclasses.replace(STEERED, data_scale=0.0), point(), point("method=sft")])
 def test_the_base_and_other_methods_are_not_asked_for_ratings(asked, tmp_path, config):
     scores = run.evaluate(config, None, None, tmp_path)
     assert not any("helpfulness" in question for question in asked)

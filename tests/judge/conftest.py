@@ -19,7 +19,7 @@ def batching(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setenv(VARIABLE, KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     waits: list[float] = []
-    monkeypatch.setattr(batches.BatchAsker.__init__, "__defaults__", (waits.append,))
+    monkeypatch.setattr(batches.BatchRunner.__init__, "__defaults__", (waits.append,))
     return waits
 
 

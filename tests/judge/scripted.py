@@ -22,9 +22,7 @@ def rating_of(text: str) -> Rating:
 
 def good(request: Request) -> str:
     """The reply in JSON that rates each completion by its text."""
-    rows = [
-        {"label": label, **vars(rating_of(text))} for label, text in zip(LABELS, request.texts, strict=False)
-    ]
+    rows = [{"label": label, **vars(rating_of(text))} for label, text in zip(LABELS, request.texts, strict=False)]
     return json.dumps({"reviews": [], "calibration": "", "ratings": rows})
 
 

@@ -30,7 +30,7 @@ from tests.judge.scripted import Scripted, good, items, judge_config, rating_of
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Sleeps are noted and not slept."""
     slept: list[float] = []
-    monkeypatch.setattr(asking.Asker.__init__, "__defaults__", (slept.append,))
+    monkeypatch.setattr(asking.RequestRunner.__init__, "__defaults__", (slept.append,))
     return slept
 
 
@@ -313,7 +313,7 @@ def test_rating_is_of_the_text() -> None:
 
 
 def test_an_interruption_does_not_wait_for_the_turns_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking.Asker.__init__, "__defaults__", (None,))  # real sleeps
+    monkeypatch.setattr(asking.RequestRunner.__init__, "__defaults__", (None,))  # real sleeps
     client = Scripted(Temporary("busy", 600.0))  # which holds all the others too
 
     def interrupted() -> Any:

@@ -56,9 +56,7 @@ def test_mended(text: str) -> None:
 
 
 def test_numbers_as_text_are_numbers() -> None:
-    assert parse(json.dumps(reply(FIRST, SECOND)).replace(": 4", ': "4"').replace(": 3", ": 3.0"), 2) == both(
-        "schema"
-    )
+    assert parse(json.dumps(reply(FIRST, SECOND)).replace(": 4", ': "4"').replace(": 3", ": 3.0"), 2) == both("schema")
 
 
 @pytest.mark.parametrize(
@@ -140,9 +138,7 @@ def test_nothing_raises(text: str, count: int) -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
-        lambda inner: (
-            st.lists(inner) | st.dictionaries(st.sampled_from(["ratings", "label", *ATTRIBUTES]), inner)
-        ),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["ratings", "label", *ATTRIBUTES]), inner),
     ),
     st.integers(1, 4),
 )

@@ -14,13 +14,13 @@ from mmdpo.config.schema import JudgeConfig
 from mmdpo.judge import teacher
 from mmdpo.judge.judges import SERVICES
 from mmdpo.nano import oracle
-from mmdpo.records import Completion, Exchange, Prompt, Unscored
+from mmdpo.records import Completion, Prompt, Turn, Unscored
 from mmdpo.sources import nano
 from tests.judge.scripted import Scripted, judge_config
 
 PROMPTS = [
     Prompt("a", "What is it?", facts={"full": "It is red."}),
-    Prompt("b", "Why?", history=(Exchange("What?", "A star."),), facts={"full": "It is so."}),
+    Prompt("b", "Why?", history=(Turn("What?", "A star."),), facts={"full": "It is so."}),
 ]
 
 
@@ -60,9 +60,7 @@ def test_a_service_answers_in_its_own_words_once(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("step", "reason"), [(Declined("safety"), "safety"), ("", "empty"), ("It is ...", "truncated")]
 )
-def test_what_is_no_answer_is_left_out_with_its_reason(
-    monkeypatch: pytest.MonkeyPatch, step: Any, reason: str
-) -> None:
+def test_what_is_no_answer_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyPatch, step: Any, reason: str) -> None:
     again = [] if isinstance(step, Exception) else [step]
     client = Scripted(step, *again, "Because.")
     found = asked(client, Journal(None), monkeypatch)

@@ -6,9 +6,9 @@ import pytest
 
 from mmdpo.errors import UserError
 from mmdpo.models.chat import answer, messages
-from mmdpo.records import Exchange
+from mmdpo.records import Turn
 
-HISTORY = (Exchange("what is it", "a star"),)
+HISTORY = (Turn("what is it", "a star"),)
 
 
 def kinds(turn: dict) -> list[str]:
@@ -30,11 +30,11 @@ def test_text_only_has_no_placeholder() -> None:
     ("question", "history"),
     [
         ("see <image> there", ()),
-        ("fine", (Exchange("<image>", "a"),)),
-        ("fine", (Exchange("q", "a<image>"),)),
+        ("fine", (Turn("<image>", "a"),)),
+        ("fine", (Turn("q", "a<image>"),)),
     ],
 )
-def test_a_literal_image_token_is_refused(question: str, history: tuple[Exchange, ...]) -> None:
+def test_a_literal_image_token_is_refused(question: str, history: tuple[Turn, ...]) -> None:
     with pytest.raises(UserError, match="'row-7'.*<image>"):
         messages(question, history, record="row-7")
 

@@ -60,10 +60,7 @@ def test_seed_and_index_make_different_texts(tiny):
     several = generate_several(model, processor, prompts, images, decoding, 2)
     assert [one for one, _ in several] != [other for _, other in several]
     assert texts(tiny, temperature=2.0, seed=1) != texts(tiny, temperature=2.0, seed=2)
-    assert (
-        len({answer_seed(seed, name, index) for seed in range(3) for name in "ab" for index in range(3)})
-        == 18
-    )
+    assert len({answer_seed(seed, name, index) for seed in range(3) for name in "ab" for index in range(3)}) == 18
 
 
 def test_top_p_keeps_the_most_likely_token_alone_when_it_is_small(tiny):
@@ -76,10 +73,7 @@ def test_the_noise_draws_from_the_softmax():
     picked = torch.tensor([int(noise(torch.zeros(1, 0), scores[None]).argmax()) for _ in range(draws)])
     expected = torch.softmax(scores / temperature, 0) * draws
     assert (
-        chisquare(
-            torch.bincount(picked, minlength=4).numpy(), expected.double().numpy(), sum_check=False
-        ).pvalue
-        > 0.01
+        chisquare(torch.bincount(picked, minlength=4).numpy(), expected.double().numpy(), sum_check=False).pvalue > 0.01
     )
 
 

@@ -14,7 +14,7 @@ from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from mmdpo.models.chat import answer, encoded, messages
 from mmdpo.models.loading import load_processor, processor_fingerprint
-from mmdpo.records import Exchange
+from mmdpo.records import Turn
 from mmdpo.training.collate import Collator
 from mmdpo.training.rows import tokenised
 from tests.support.llama import save_llava_1_5
@@ -57,11 +57,9 @@ def test_an_answer_tokenised_alone_would_begin_otherwise(processor: Any) -> None
 
 
 def test_earlier_turns_end_as_the_answer_does(processor: Any) -> None:
-    conversation = messages("Which?", (Exchange("What is it?", "A star."),), has_image=True)
+    conversation = messages("Which?", (Turn("What is it?", "A star."),), has_image=True)
     (made,) = encoded(processor, [conversation], [answer("blue")])
-    assert made.text == (
-        f"<s>{SYSTEM} USER: <image>\nWhat is it? ASSISTANT: A star.</s>USER: Which? ASSISTANT:"
-    )
+    assert made.text == (f"<s>{SYSTEM} USER: <image>\nWhat is it? ASSISTANT: A star.</s>USER: Which? ASSISTANT:")
     assert processor.tokenizer.convert_ids_to_tokens(made.answer_ids) == ["▁blue", "</s>"]
 
 
@@ -127,7 +125,12 @@ def test_the_preset_trains(folder: Path, tmp_path: Path) -> None:
 
     pairs, images = tiny_pairs(tmp_path / "images"), tmp_path / "images"
     cfg = compose_config(
-        ["model=llava_1_5_7b", f"model.path={folder}", "model.lora.rank=4", "train.batch_size=4"]
+        [
+            "model=llava_1_5_7b",
+            f"model.path={folder}",
+            "model.lora.r=4",
+            "train.per_device_train_batch_size=4",
+        ]
     )
     steps: list[dict[str, float]] = []
     summary = train(

@@ -77,9 +77,7 @@ def test_fingerprints_follow_the_content(tiny: Path, tmp_path: Path) -> None:
     assert weights_fingerprint(str(copy)) != weights
 
 
-def test_the_digest_of_a_large_file_is_remembered(
-    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_digest_of_a_large_file_is_remembered(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = weights_fingerprint(str(tiny))
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     monkeypatch.setattr(loading, "LARGE", 0)

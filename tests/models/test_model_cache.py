@@ -14,7 +14,7 @@ import torch
 
 from mmdpo.models import loading
 from mmdpo.models.loading import load_model
-from mmdpo.models.model_cache import keeping_model
+from mmdpo.models.model_cache import use_model_cache
 from tests.support.tiny import save_tiny_llava
 
 
@@ -43,7 +43,7 @@ def logits(model: Any) -> torch.Tensor:
 
 
 def test_it_is_read_once_and_only_weights_are_shared(tiny: Path, loads: list[str]) -> None:
-    with keeping_model():
+    with use_model_cache():
         first, second = load_model(str(tiny), "float32"), load_model(str(tiny), "float32")
         assert loads == [str(tiny)]
         assert places(first) == places(second)
@@ -59,7 +59,7 @@ def test_it_is_read_once_and_only_weights_are_shared(tiny: Path, loads: list[str
 
 def test_what_one_caller_does_to_its_model_is_not_seen_by_the_next(tiny: Path) -> None:
     untouched = logits(load_model(str(tiny), "float32"))
-    with keeping_model():
+    with use_model_cache():
         model = load_model(str(tiny), "float32")
         model.train().requires_grad_(False)
         model.config.image_token_id = model.generation_config.max_length = 77
@@ -77,7 +77,7 @@ def test_what_one_caller_does_to_its_model_is_not_seen_by_the_next(tiny: Path) -
 
 def test_own_weights_may_be_changed(tiny: Path, loads: list[str]) -> None:
     untouched = logits(load_model(str(tiny), "float32"))
-    with keeping_model():
+    with use_model_cache():
         own = load_model(str(tiny), "float32", own_weights=True)
         with torch.no_grad():
             for weight in own.parameters():
@@ -95,14 +95,14 @@ def test_tied_weights_stay_tied(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return model
 
     monkeypatch.setattr(loading, "_load", tied)
-    with keeping_model():
+    with use_model_cache():
         for own_weights in (False, True):
             model = load_model(str(tiny), "float32", own_weights)
             assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
 
 
 def test_another_type_or_content_is_read_anew(tiny: Path, tmp_path: Path, loads: list[str]) -> None:
-    with keeping_model():
+    with use_model_cache():
         assert load_model(str(tiny), "float32").dtype == torch.float32
         assert load_model(str(tiny), "bfloat16").dtype == torch.bfloat16
         before = logits(load_model(str(tiny), "float32"))
@@ -111,11 +111,9 @@ def test_another_type_or_content_is_read_anew(tiny: Path, tmp_path: Path, loads:
         assert not torch.equal(logits(load_model(str(tiny), "float32")), before)
 
 
-def test_without_room_for_two_none_is_kept(
-    tiny: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_room_for_two_none_is_kept(tiny: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    with keeping_model():
+    with use_model_cache():
         first, second = load_model(str(tiny), "float32"), load_model(str(tiny), "float32")
     assert len(loads) == 2
     assert not set(places(first).values()) & set(places(second).values())

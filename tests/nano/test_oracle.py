@@ -17,9 +17,7 @@ from mmdpo.records import Prompt, Rating
 
 
 def colour(brief: bool = False) -> Prompt:
-    prompt = Prompt(
-        "q", "What colour is the star?", facts=facts("set", ["red"], COLOURS, "The star is red.", "red")
-    )
+    prompt = Prompt("q", "What colour is the star?", facts=facts("set", ["red"], COLOURS, "The star is red.", "red"))
     return briefly(prompt) if brief else prompt
 
 
@@ -49,9 +47,7 @@ def test_an_open_question(text: str, expected: tuple[int, int, int]) -> None:
     assert merits(colour(), text) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"), [("red", (4, 4, 4)), ("The star is red.", (4, 2, 4)), ("no", (0, 0, 4))]
-)
+@pytest.mark.parametrize(("text", "expected"), [("red", (4, 4, 4)), ("The star is red.", (4, 2, 4)), ("no", (0, 0, 4))])
 def test_where_brevity_was_asked(text: str, expected: tuple[int, int, int]) -> None:
     assert merits(colour(brief=True), text) == expected
 
@@ -67,9 +63,7 @@ def test_where_brevity_was_asked(text: str, expected: tuple[int, int, int]) -> N
     ],
 )
 def test_what_is_not_there(text: str, correctness: int) -> None:
-    prompt = Prompt(
-        "q", "What colour is the star?", facts=facts("absent", [], COLOURS, "There is no star.", "none")
-    )
+    prompt = Prompt("q", "What colour is the star?", facts=facts("absent", [], COLOURS, "There is no star.", "none"))
     assert rate(prompt, text).correctness == correctness
 
 
@@ -87,9 +81,7 @@ def test_what_is_not_there(text: str, correctness: int) -> None:
 )
 def test_yes_or_no_with_a_reason(text: str, expected: tuple[int, int, int]) -> None:
     choices = ["yes", "no", "not", "none", "more", "less", *NUMBERS]
-    known = facts(
-        "polarity", ["no"], choices, "No, because 3 is less than 5.", "no", reason=["3", "less", "5"]
-    )
+    known = facts("polarity", ["no"], choices, "No, because 3 is less than 5.", "no", reason=["3", "less", "5"])
     assert merits(Prompt("q", "Does Anna have more, and why?", facts=known), text) == expected
 
 

@@ -17,7 +17,7 @@ from mmdpo.nano.text import TASKS, instruct
 from mmdpo.nano.visual import ask, briefly
 from mmdpo.nano.words import PLURALS, a, attribute_sentence, listed
 from mmdpo.nano.world import Bar, Chart, Scene, Thing, random_view
-from mmdpo.nano_models.conversations import Diet, image_row, text_row
+from mmdpo.nano_models.conversations import DataMix, image_row, text_row
 
 
 @given(st.integers(0, 2**32))
@@ -52,9 +52,7 @@ def test_a_bar_is_as_high_as_its_value() -> None:
 )
 def test_questions_about_a_scene(kind: str, question: str, full: str) -> None:
     scene = Scene((Thing("red", "star", 5),))
-    asked = {
-        prompt.question: prompt.facts["full"] for prompt in (ask(scene, Random(n), kind) for n in range(40))
-    }
+    asked = {prompt.question: prompt.facts["full"] for prompt in (ask(scene, Random(n), kind) for n in range(40))}
     assert asked[question] == full
 
 
@@ -113,11 +111,11 @@ def test_training_rows_are_of_the_base_split(monkeypatch: pytest.MonkeyPatch) ->
     rng = Random(0)
     for _ in range(20):
         asked.clear()
-        image_row(Diet(1, 1, 3), rng)
+        image_row(DataMix(1, 1, 3), rng)
         assert [real(text) for text in asked][-1] == "base"
         assert {real(text) for text in asked[:-1]}.isdisjoint({"base"})
         asked.clear()
-        text_row(Diet(1, 1, 3), rng)
+        text_row(DataMix(1, 1, 3), rng)
         assert asked and real(asked[-1]) == "base"
 
 

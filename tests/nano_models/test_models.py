@@ -37,8 +37,7 @@ def test_the_shipped_models_see_and_answer(folder: Path, tmp_path: Path) -> None
     assert sum(right) > 100 * GATE
     texts = text_items(32, "dev", 0)
     merits = [
-        rate(item, text).merit
-        for item, (text,) in zip(texts, answers(model, processor, texts, tmp_path), strict=True)
+        rate(item, text).merit for item, (text,) in zip(texts, answers(model, processor, texts, tmp_path), strict=True)
     ]
     assert sum(merits) / len(merits) > 6
 

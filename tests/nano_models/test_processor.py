@@ -57,10 +57,7 @@ def test_encoding_and_decoding_return_the_text(loaded: LlavaProcessor, seed: int
 def test_vocabulary_and_specials(loaded: LlavaProcessor) -> None:
     tokenizer = loaded.tokenizer
     assert 200 <= len(tokenizer) == len(VOCABULARY) <= 250
-    assert (
-        len({tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id, loaded.image_token_id})
-        == 4
-    )
+    assert len({tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id, loaded.image_token_id}) == 4
     assert tokenizer.convert_ids_to_tokens(tokenizer("zebra")["input_ids"]) == [UNK]
     assert set(attribute_sentence((0, 1, 2, 3, 4)).replace(".", "").split()) <= set(VOCABULARY)
 

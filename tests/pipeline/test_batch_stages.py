@@ -55,14 +55,10 @@ def staged(server: FakeGemini, folder: Path, count: int = 4, **changes: Any) -> 
     """One run of the whole stage."""
     changes = {"batch": True, "journal": str(folder / "j.sqlite"), **changes}
     asked_ = items(folder, count)
-    return write_annotations(
-        folder / "out", lambda: asked_, count, folder, judge_at(server, "gemini", **changes)
-    )
+    return write_annotations(folder / "out", lambda: asked_, count, folder, judge_at(server, "gemini", **changes))
 
 
-def test_the_budget_holds_before_anything_is_paid(
-    server: FakeGemini, tmp_path: Path, journal: Journal
-) -> None:
+def test_the_budget_holds_before_anything_is_paid(server: FakeGemini, tmp_path: Path, journal: Journal) -> None:
     judge = judge_at(server, "gemini", batch=True, price=PriceConfig(1.0, 10.0))
     request = request_of(items(tmp_path, 1)[0], tmp_path, judge)
     guess = estimate([request], Journal(None), judge)
@@ -83,16 +79,17 @@ def test_the_budget_holds_before_anything_is_paid(
 
 
 def test_the_estimate_is_at_the_price_of_batches(tmp_path: Path) -> None:
-    price, limits = PriceConfig(1e6, 0.0, of="2026-01"), LimitsConfig(requests_a_minute=1, requests_a_day=1)
+    price, limits = (
+        PriceConfig(1e6, 0.0, of="2026-01"),
+        LimitsConfig(requests_per_minute=1, requests_per_day=1),
+    )
     judge = JudgeConfig("gemini", "some-model", price=price, limits=limits)
     guess = estimate([request_of(items(tmp_path, 1)[0], tmp_path, judge)], Journal(None), judge)
     dear = list(guess.lines(judge))
     judge.batch = True
     cheap = list(guess.lines(judge))
     assert f"{guess.tokens_in:.2f} USD" in dear[1] and f"{guess.tokens_in / 2:.2f} USD" in cheap[1]
-    assert any("requests_a_day" in line for line in dear) and not any(
-        "requests_a_day" in line for line in cheap
-    )
+    assert any("requests_a_day" in line for line in dear) and not any("requests_a_day" in line for line in cheap)
 
 
 def test_a_teacher_answers_by_batches_and_its_jobs_are_left_to_it(
@@ -212,9 +209,7 @@ def test_a_journal_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
     path = tmp_path / "old.sqlite"
     old = sqlite3.connect(path)
     old.executescript(f"{TABLES} PRAGMA user_version=1;")
-    names = (
-        "key, prompt_id, judge, rubric, asked, seconds, outcome, ratings, shown, tokens_in, tokens_out, cost"
-    )
+    names = "key, prompt_id, judge, rubric, asked, seconds, outcome, ratings, shown, tokens_in, tokens_out, cost"
     row = (
         "k",
         "p",
@@ -230,9 +225,7 @@ def test_a_journal_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
         0.5,
     )
     for number in range(3):
-        old.execute(
-            f"INSERT INTO attempts ({names}) VALUES ({', '.join('?' * 12)})", (f"k{number}", *row[1:])
-        )
+        old.execute(f"INSERT INTO attempts ({names}) VALUES ({', '.join('?' * 12)})", (f"k{number}", *row[1:]))
     old.commit()
     before = old.execute(f"SELECT {names} FROM attempts ORDER BY id").fetchall()
     old.close()

@@ -39,9 +39,7 @@ def test_the_same_settings_make_the_same_bytes_twice(tmp_path, monkeypatch):
         made(compose_config([*SMALL, f"data.sampling.batch_size={batch_size}"]), Stage.build)
     one, two = map(files, caches)
     assert any(name.endswith(".png") for name in one)
-    assert {name.split("/")[0] for name in one} == {
-        DATA_STAGES[stage].kind for stage in pipeline(compose_config([]))
-    }
+    assert {name.split("/")[0] for name in one} == {DATA_STAGES[stage].kind for stage in pipeline(compose_config([]))}
     assert one == two
 
 
@@ -72,7 +70,7 @@ def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
         ("judge=longer", 2),
         ("pairs.margin=3", 1),
         ("pairs.rule=all", 1),
-        ("train.epochs=2", 0),
+        ("train.num_train_epochs=2", 0),
         ("data.sampling.batch_size=2", 0),
     ],
 )
@@ -210,10 +208,7 @@ def test_sets_are_written_for_other_trainers_too():
 def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "pairs.jsonl"
-    rows = [
-        {"id": str(n), "prompt": "Why?", "chosen": "So it is. " * (1 + n), "rejected": "No."}
-        for n in range(12)
-    ]
+    rows = [{"id": str(n), "prompt": "Why?", "chosen": "So it is. " * (1 + n), "rejected": "No."} for n in range(12)]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     line = ["data=pairs", f"data.path={file}", "stage=annotate"]
     with pytest.raises(UserError, match="judge=oracle"):

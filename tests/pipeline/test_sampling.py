@@ -59,9 +59,7 @@ def test_the_order_is_the_prompts_and_a_batch_is_all_with_or_all_without_image(
 
 
 @pytest.mark.parametrize("fails_at", [0, 1, 5])
-def test_what_was_answered_is_not_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
-) -> None:
+def test_what_was_answered_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
     first, second = Counting(fails_at), Counting()
     with pytest.raises(RuntimeError, match="killed"):
         run(monkeypatch, tmp_path / "half", first)
@@ -114,9 +112,7 @@ def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_prefix_is_shared_in_either_type(
-    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_prefix_is_shared_in_either_type(dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mmdpo.models.generate import model_inputs
     from mmdpo.models.prefix import reason_against_sharing
 

@@ -34,8 +34,8 @@ def test_different_values_never_share_a_folder(axis, one, other):
 @pytest.mark.parametrize(
     "override",
     [
-        "train.epochs=2",
-        "model.lora.rank=8",
+        "train.num_train_epochs=2",
+        "model.lora.r=8",
         "data.prompts=10",
         "bench.items=10",
         "bench.split=dev",
@@ -49,9 +49,7 @@ def test_whatever_changes_a_result_changes_the_folder(override):
     assert point(compose_config([override])).name != point(CONFIG).name
 
 
-@pytest.mark.parametrize(
-    "override", ["tracking=none", "train.save_steps=7", "cluster.threads=1", "study=x", "out=y"]
-)
+@pytest.mark.parametrize("override", ["tracking=none", "train.save_steps=7", "cluster.threads=1", "study=x", "out=y"])
 def test_what_does_not_change_a_result_keeps_the_folder(override):
     assert point(compose_config([override])).name == point(CONFIG).name
 
@@ -102,7 +100,4 @@ def test_shipped_models_are_known_by_their_content(monkeypatch):
 
 
 def test_identity_is_plain_data():
-    assert all(
-        isinstance(value, str | int | float | bool | list | dict | None)
-        for value in identity(CONFIG).values()
-    )
+    assert all(isinstance(value, str | int | float | bool | list | dict | None) for value in identity(CONFIG).values())

@@ -45,9 +45,7 @@ def test_a_start_after_a_kill_notes_the_attempt_that_never_said_how_it_ended(tmp
     status.start(tmp_path)
     seen = read_status(tmp_path)
     assert (seen.state, seen.attempts) == (State.running, 2)
-    assert [(one["attempt"], one["cause"], one["job_id"]) for one in seen.interruptions] == [
-        (1, "killed", "12_3")
-    ]
+    assert [(one["attempt"], one["cause"], one["job_id"]) for one in seen.interruptions] == [(1, "killed", "12_3")]
 
 
 def test_an_interruption_can_be_given_its_cause_later_and_outlives_the_next_attempt(tmp_path):

@@ -16,14 +16,14 @@ from tests.support.slurm.cluster import Cluster
 
 SMALL = (
     "cluster=slurm",
-    "cluster.gpus=0",
-    "cluster.cpus=1",
+    "cluster.gpus_per_node=0",
+    "cluster.cpus_per_task=1",
     "tracking=none",
     "data.prompts=60",
     "bench.items=4",
-    "bench.benchmarks=[text]",
+    "bench.tasks=[text]",
 )
-LONG = (*SMALL, "train.epochs=40", "train.save_steps=1000", "beta=0.1", "stage=train")
+LONG = (*SMALL, "train.num_train_epochs=40", "train.save_steps=1000", "beta=0.1", "stage=train")
 """A training that lasts long enough to be disturbed, and saves only when it is told to."""
 
 
@@ -97,17 +97,13 @@ class Lines:
 
     def wait_for_interruptions(self, count: int) -> None:
         """Until so many attempts of the study's one point have ended early."""
-        self.cluster.wait_for(
-            lambda: len(self.status()["interruptions"]) == count, 90, f"interruption {count}"
-        )
+        self.cluster.wait_for(lambda: len(self.status()["interruptions"]) == count, 90, f"interruption {count}")
 
     def wait_for_end(self, seconds: float = 240) -> dict[str, str]:
         """Until no job of the study waits or runs; returns SLURM's word on each."""
 
         def ended() -> dict[str, str]:
-            states = self.cluster.run(
-                "squeue", "-h", "-r", "-t", "all", "-o", "%i %T", "-j", ",".join(self.jobs())
-            )
+            states = self.cluster.run("squeue", "-h", "-r", "-t", "all", "-o", "%i %T", "-j", ",".join(self.jobs()))
             found = dict(line.split() for line in states.stdout.splitlines())
             live = {"PENDING", "RUNNING", "COMPLETING", "REQUEUED", "CONFIGURING", "SIGNALING"}
             return {} if live & set(found.values()) else found

@@ -104,9 +104,7 @@ def test_a_refusal_has_slurms_words_and_silence_is_told_from_it(monkeypatch):
     with pytest.raises(UserError, match="^sbatch: error: Invalid qos specification$") as caught:
         slurm.run("sbatch")
     assert not isinstance(caught.value, slurm.Unreachable)
-    monkeypatch.setattr(
-        subprocess, "run", ended(1, "slurm_load_jobs error: Unable to contact slurm controller")
-    )
+    monkeypatch.setattr(subprocess, "run", ended(1, "slurm_load_jobs error: Unable to contact slurm controller"))
     with pytest.raises(slurm.Unreachable):
         slurm.run("squeue")
     monkeypatch.setattr(subprocess, "run", ended(2, ""))

@@ -66,9 +66,7 @@ def test_logs_are_those_of_the_last_attempt_in_the_order_of_ranks(tmp_path):
     logs(tmp_path, 9, 1)
     logs(tmp_path, 10, 11)
     (tmp_path / "logs" / "notes.txt").write_text("")
-    assert [file.name for file in last_logs(tmp_path)] == [
-        f"attempt-10-rank-{rank}.log" for rank in range(11)
-    ]
+    assert [file.name for file in last_logs(tmp_path)] == [f"attempt-10-rank-{rank}.log" for rank in range(11)]
     assert [file.name for file in last_logs(tmp_path, rank=3)] == ["attempt-10-rank-3.log"]
     assert last_logs(tmp_path / "nowhere") == []
 
@@ -101,7 +99,7 @@ def test_logs_of_a_preparation_where_nothing_else_has_any(tmp_path, world, capsy
         ),
         (["logs", "seed7"], "no point has 'seed7' in its name; there are dpo-"),
         (["cancel", "seed7"], "no point has 'seed7' in its name"),
-        (["retry", "seed0"], "seed0: only settings of the cluster can change here, as in cluster.memory=64G"),
+        (["retry", "seed0"], "seed0: only settings of the cluster can change here, as in cluster.mem=64G"),
     ],
 )
 def test_mistakes_are_messages(words, message, study, world, capsys):
@@ -152,7 +150,7 @@ def test_cancel_of_some_points_leaves_the_others(study, world, capsys):
 def test_retry_submits_what_failed_or_never_ran_with_the_code_as_it_was(study, world, capsys):
     world.jobs = jobs(*STATES)
     status.finish(study.folder / PREPARE)
-    assert main(["retry", str(study.study), "cluster.memory=96G", "cluster.minutes=60"]) == 0
+    assert main(["retry", str(study.study), "cluster.mem=96G", "cluster.timeout_min=60"]) == 0
     assert "2 submitted" in capsys.readouterr().out
     (text,) = world.submitted  # nothing is prepared again
     for words in ("--array=0-1%2", "--mem=96G", "--time=60", f"PYTHONPATH={study.study / JOBS}/code-0"):
@@ -195,7 +193,7 @@ def test_retry_is_the_submissions_work_wherever_it_is_typed(tmp_path, world, cap
 
 def test_retry_trains_no_point_with_another_number_of_processes(study, world, capsys):
     world.jobs = jobs(*STATES)
-    assert main(["retry", str(study.study), "cluster.gpus=4"]) == 2
+    assert main(["retry", str(study.study), "cluster.gpus_per_node=4"]) == 2
     assert "4 processes a point instead of 1 train on other batches" in capsys.readouterr().err
     assert not world.submitted
 
@@ -205,7 +203,7 @@ def test_without_a_name_the_newest_study_is_meant(tmp_path, world, capsys, monke
     newest = submitted(tmp_path / "outputs" / "s", prepare="7", count=4)
     (newest.folder.parent / newest.code).mkdir()
     world.jobs = jobs("FAILED", "RUNNING", "PENDING", "CANCELLED")
-    assert main(["retry", "cluster.memory=96G"]) == 0
+    assert main(["retry", "cluster.mem=96G"]) == 0
     assert "--mem=96G" in world.submitted[-1]
     assert "2 submitted; next: python -m mmdpo status outputs/s" in capsys.readouterr().out
     assert main(["cancel"]) == 0

@@ -116,8 +116,15 @@ def test_a_point_that_is_killed_again_and_again_fails_and_says_so(lines: Lines):
 @pytest.mark.timeout(900)  # four processes' work, on as few cores as there are
 def test_two_processes_with_zero_3_save_at_a_time_limit_and_go_on(lines: Lines, tmp_path: Path):
     """SLURM's own time limit: its warning, and a job that has left before the limit itself."""
-    line = (*SMALL, "cluster=slurm_zero3", "cluster.gpus=0", "cluster.tasks=2", "beta=0.1", "stage=train")
-    line = (*line, "train.epochs=60", "train.save_steps=1000", "cluster.wait=false")
+    line = (
+        *SMALL,
+        "cluster=slurm_zero3",
+        "cluster.gpus_per_node=0",
+        "cluster.tasks_per_node=2",
+        "beta=0.1",
+        "stage=train",
+    )
+    line = (*line, "train.num_train_epochs=60", "train.save_steps=1000", "cluster.wait=false")
     lines.launch(*line)
     lines.wait_for_steps(FAR, 180)
     lines.cluster.time_out(lines.status()["job_id"])

@@ -130,7 +130,7 @@ def test_a_machine_without_sbatch_is_told_what_else_there_is(tmp_path, monkeypat
             [],
             "2 jobs x 8 GPUs x 60.0 min (cluster.minutes_per_point): 16.0 GPU-hours",
         ),
-        (["cluster.gpus=0", "cluster.minutes=60"], [], "2 jobs without GPUs: at most 2 hours"),
+        (["cluster.gpus_per_node=0", "cluster.timeout_min=60"], [], "2 jobs without GPUs: at most 2 hours"),
     ],
 )
 def test_a_plan_says_what_it_costs(overrides, seconds, expected, tmp_path, world, capsys):

@@ -28,7 +28,7 @@ def lines(slurm: Cluster, tmp_path: Path) -> Lines:
 
 
 def test_a_sweep_is_one_array_and_the_same_line_again_does_nothing(lines: Lines):
-    line = (*SMALL, "cluster.gpus=1", "beta=0.1,0.2,0.3,0.4")
+    line = (*SMALL, "cluster.gpus_per_node=1", "beta=0.1,0.2,0.3,0.4")
     done = lines.launch(*line)
     assert "6 points: 0 done, 0 on their way, 6 to submit" in done.stdout
     prepare, array = lines.jobs()
@@ -62,7 +62,7 @@ def test_a_failed_point_is_failed_everywhere_and_retry_runs_it_alone(lines: Line
     assert "Traceback" in log
     assert f"{lines.folder}/jobs/code-" in log  # of the snapshot, whatever is edited here meanwhile
     assert "the loss is nan" in log or "gradient norm is" in log
-    retried = lines.mmdpo("retry", str(lines.folder), "cluster.minutes=30")
+    retried = lines.mmdpo("retry", str(lines.folder), "cluster.timeout_min=30")
     assert "1 submitted" in retried.stdout
     assert len(lines.jobs()) == 3  # what the points share was made once
     states = lines.wait_for_end()
@@ -72,9 +72,7 @@ def test_a_failed_point_is_failed_everywhere_and_retry_runs_it_alone(lines: Line
 
 
 def test_a_failed_preparation_cancels_the_points_and_says_why(lines: Lines):
-    done = lines.launch(
-        *SMALL, "beta=0.1,0.2", "train.max_text_tokens=5", "train.too_long=error", check=False
-    )
+    done = lines.launch(*SMALL, "beta=0.1,0.2", "train.max_text_tokens=5", "train.too_long=error", check=False)
     assert done.returncode != 0
     prepare, array = lines.jobs()
     assert lines.accounted()[prepare] == "FAILED"
@@ -84,7 +82,7 @@ def test_a_failed_preparation_cancels_the_points_and_says_why(lines: Lines):
 
 
 def test_cancel_ends_what_waits_and_what_runs(lines: Lines):
-    lines.launch(*MEASURED, "bench.seed=0,1,2", "bench.items=240", "cluster.parallel=1", "cluster.wait=false")
+    lines.launch(*MEASURED, "bench.seed=0,1,2", "bench.items=240", "cluster.array_parallelism=1", "cluster.wait=false")
     lines.cluster.wait_for(lines.points, 60, "a point that runs")
     assert "3 cancelled" in lines.mmdpo("cancel", str(lines.folder)).stdout
     states = lines.wait_for_end()
@@ -159,7 +157,7 @@ def test_the_controller_restarts_while_a_sweep_runs(lines: Lines):
 def test_a_sweep_larger_than_an_array_may_be_is_split(lines: Lines):
     lines.cluster.restart_controller(max_array_size=2)
     try:
-        done = lines.launch(*MEASURED, "bench.seed=0,1,2", "cluster.parallel=1", check=False)
+        done = lines.launch(*MEASURED, "bench.seed=0,1,2", "cluster.array_parallelism=1", check=False)
     finally:
         lines.cluster.restart_controller(max_array_size=1001)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -168,11 +166,9 @@ def test_a_sweep_larger_than_an_array_may_be_is_split(lines: Lines):
     assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
 
 
-def test_without_accounting_a_killed_job_is_seen_to_have_ended(
-    slurm_without_accounting: Cluster, tmp_path: Path
-):
+def test_without_accounting_a_killed_job_is_seen_to_have_ended(slurm_without_accounting: Cluster, tmp_path: Path):
     lines = Lines(slurm_without_accounting, tmp_path)
-    process = lines.launching(*MEASURED, "bench.seed=0,1", "bench.items=240", "cluster.parallel=1")
+    process = lines.launching(*MEASURED, "bench.seed=0,1", "bench.items=240", "cluster.array_parallelism=1")
     lines.wait_for_attempt(1)
     lines.cluster.run("scancel", lines.status()["job_id"])
     said, _ = process.communicate(timeout=200)
@@ -187,19 +183,19 @@ def test_out_of_memory_is_named_and_tried_again_only_with_more(tmp_path: Path):
     watching = "JobAcctGatherType=jobacct_gather/linux\nJobAcctGatherFrequency=2"
     with cluster(accounting="none", extra=f"{watching}\nJobAcctGatherParams=OverMemoryKill") as slurm:
         lines = Lines(slurm, tmp_path)
-        done = lines.launch(*MEASURED, "bench.seed=0", "cluster.memory=100M", check=False)
+        done = lines.launch(*MEASURED, "bench.seed=0", "cluster.mem=100M", check=False)
         assert done.returncode != 0
-        assert "cluster.max_attempts.out_of_memory=1); raise cluster.memory=" in done.stdout
+        assert "cluster.max_attempts.out_of_memory=1); raise cluster.mem=" in done.stdout
         assert [entry["cause"] for entry in lines.status()["interruptions"]] == ["out_of_memory"]
         assert list(lines.wait_for_end().values()) == ["FAILED"]
-        assert "1 submitted" in lines.mmdpo("retry", str(lines.folder), "cluster.memory=8G").stdout
+        assert "1 submitted" in lines.mmdpo("retry", str(lines.folder), "cluster.mem=8G").stdout
         lines.wait_for_end()
         assert (lines.status()["state"], lines.status()["attempts"]) == ("done", 2)
 
 
 def test_a_folder_that_the_nodes_do_not_see_is_suspected(lines: Lines):
     line = (*MEASURED, "bench.seed=0", "cluster.wait=false")
-    lines.launch(*line, "+cluster.sbatch.hold=true")
+    lines.launch(*line, "+cluster.additional_parameters.hold=true")
     (job,) = lines.jobs()
     hidden = lines.folder.rename(lines.out / "hidden")
     lines.cluster.run("scontrol", "release", job)
@@ -217,7 +213,7 @@ def test_a_line_typed_in_the_shell_of_another_job_is_a_sweep_of_its_own(slurm: C
     shell = {"SLURM_JOB_ID": "1", "SLURM_ARRAY_JOB_ID": "1", "SLURM_ARRAY_TASK_ID": "2", "SLURM_NTASKS": "1"}
     asked = {"SLURM_MEM_PER_CPU": "100", "SLURM_GPUS_PER_TASK": "1", "SBATCH_PARTITION": "nowhere"}
     lines = Lines(slurm, tmp_path, {**shell, **asked, "SBATCH_TIMELIMIT": "1"})
-    lines.launch(*SMALL, "beta=0.1", "cluster.memory=4G", "cluster.partition=main", "cluster.minutes=30")
+    lines.launch(*SMALL, "beta=0.1", "cluster.mem=4G", "cluster.partition=main", "cluster.timeout_min=30")
     assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
     prepare, array = lines.jobs()
     assert lines.status("beta")["job_id"].startswith(f"{array}_")
@@ -243,14 +239,12 @@ def test_optuna_searches_with_jobs(lines: Lines):
     ("override", "words"),
     [
         ("cluster.partition=nowhere", "invalid partition"),
-        ("cluster.gpus=64", "the largest of partition main has 4"),
-        ("cluster.minutes=9999", "type cluster.minutes=1440"),
-        ("+cluster.sbatch.nodelist=nobody", "nvalid node name"),
+        ("cluster.gpus_per_node=64", "the largest of partition main has 4"),
+        ("cluster.timeout_min=9999", "type cluster.timeout_min=1440"),
+        ("+cluster.additional_parameters.nodelist=nobody", "nvalid node name"),
     ],
 )
-def test_what_slurm_refuses_is_said_in_its_words_before_anything_is_left(
-    override: str, words: str, lines: Lines
-):
+def test_what_slurm_refuses_is_said_in_its_words_before_anything_is_left(override: str, words: str, lines: Lines):
     done = lines.launch(*MEASURED, override, check=False)
     assert done.returncode != 0
     assert words in done.stderr

@@ -39,17 +39,26 @@ def test_sinfo_is_understood():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"gpus": 8}, "cluster.gpus: 8 GPUs a node, and the largest of partition main has 4; type less"),
-        ({"cpus": 17, "gpus": 4}, "cluster.cpus: 68 CPUs a node, and the largest of partition main has 64"),
+        (
+            {"gpus": 8},
+            "cluster.gpus_per_node: 8 GPUs a node, and the largest of partition main has 4; type less",
+        ),
+        (
+            {"cpus": 17, "gpus": 4},
+            "cluster.cpus_per_task: 68 CPUs a node, and the largest of partition main has 64",
+        ),
         (
             {"memory": "600G"},
-            "cluster.memory: 614400 MB a node, and the largest of partition main has 512000",
+            "cluster.mem: 614400 MB a node, and the largest of partition main has 512000",
         ),
         ({"nodes": 15}, "cluster.nodes=15: partition main has 14"),
-        ({"minutes": 1441}, "cluster.minutes=1441: partition main allows less; type cluster.minutes=1440"),
+        (
+            {"minutes": 1441},
+            "cluster.timeout_min=1441: partition main allows less; type cluster.timeout_min=1440",
+        ),
         (
             {"partition": "short"},
-            "cluster.minutes=1440: partition short allows less; type cluster.minutes=30",
+            "cluster.timeout_min=1440: partition short allows less; type cluster.timeout_min=30",
         ),
         ({"partition": "short", "minutes": 30, "gpus": 3}, "the largest of partition short has 2"),
     ],

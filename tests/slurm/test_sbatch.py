@@ -18,8 +18,7 @@ def scripts(study, *overrides, **how):
     submission = submitted(study, *overrides, **how)
     cluster = config(study, *overrides).cluster
     return [
-        sbatch.script(submission, part, cluster, dependency(submission, part, cluster))
-        for part in submission.parts
+        sbatch.script(submission, part, cluster, dependency(submission, part, cluster)) for part in submission.parts
     ]
 
 
@@ -85,7 +84,12 @@ def test_zero_3_has_four_processes_a_point_and_one_to_prepare(tmp_path):
 
 
 def test_several_nodes_a_point(tmp_path):
-    overrides = ["cluster=slurm_zero3", "cluster.nodes=2", "cluster.gpus=8", "cluster.cpus=12"]
+    overrides = [
+        "cluster=slurm_zero3",
+        "cluster.nodes=2",
+        "cluster.gpus_per_node=8",
+        "cluster.cpus_per_task=12",
+    ]
     prepare, array = map(asked, scripts(tmp_path / "s", *overrides, prepare="7"))
     assert [array[key] for key in ("nodes", "gpus-per-node", "ntasks-per-node")] == ["2", "8", "8"]
     assert array["cpus-per-task"] == "12"  # of a process
@@ -100,18 +104,18 @@ def test_several_nodes_a_point(tmp_path):
         ("cluster.account=vision", "account=vision"),
         ("cluster.qos=long", "qos=long"),
         ("cluster.constraint='80gb&nvlink'", "constraint=80gb&nvlink"),
-        ("cluster.memory=64G", "mem=64G"),
-        ("cluster.cpus=16", "cpus-per-task=16"),
-        ("cluster.tasks=2", "ntasks-per-node=2"),
-        ("cluster.minutes=90", "time=90"),
-        ("cluster.warning_seconds=300", "signal=USR2@300"),
+        ("cluster.mem=64G", "mem=64G"),
+        ("cluster.cpus_per_task=16", "cpus-per-task=16"),
+        ("cluster.tasks_per_node=2", "ntasks-per-node=2"),
+        ("cluster.timeout_min=90", "time=90"),
+        ("cluster.signal_delay_s=300", "signal=USR2@300"),
         ("cluster.exclude='n[1-3],n7'", "exclude=n[1-3],n7"),
         ("cluster.mail_type=FAIL", "mail-type=FAIL"),
         ("cluster.mail_user=me@here.org", "mail-user=me@here.org"),
-        ("+cluster.sbatch.reservation=paper", "reservation=paper"),
-        ("+cluster.sbatch.cpu_freq=high", "cpu-freq=high"),
-        ("+cluster.sbatch.exclusive=user", "exclusive=user"),
-        ("cluster.parallel=1", "array=0-1%1"),
+        ("+cluster.additional_parameters.reservation=paper", "reservation=paper"),
+        ("+cluster.additional_parameters.cpu_freq=high", "cpu-freq=high"),
+        ("+cluster.additional_parameters.exclusive=user", "exclusive=user"),
+        ("cluster.array_parallelism=1", "array=0-1%1"),
     ],
 )
 def test_a_setting_is_a_line(override, line, tmp_path):
@@ -122,12 +126,12 @@ def test_a_setting_is_a_line(override, line, tmp_path):
 
 
 def test_an_option_without_a_value_is_one_that_is_true(tmp_path):
-    (text,) = scripts(tmp_path / "s", "+cluster.sbatch.exclusive=true")
+    (text,) = scripts(tmp_path / "s", "+cluster.additional_parameters.exclusive=true")
     assert "#SBATCH --exclusive\n" in text
 
 
 def test_gres_takes_the_place_of_the_number_of_gpus(tmp_path):
-    (text,) = scripts(tmp_path / "s", "cluster.gres=gpu:a100:2", "cluster.gpus=2")
+    (text,) = scripts(tmp_path / "s", "cluster.gres=gpu:a100:2", "cluster.gpus_per_node=2")
     found = asked(text)
     assert found["gres"] == "gpu:a100:2"
     assert "gpus-per-node" not in found
@@ -147,7 +151,7 @@ def test_gres_takes_the_place_of_the_number_of_gpus(tmp_path):
     ],
 )
 def test_the_preparation_takes_one_gpu_of_the_gres(gres, alone, tmp_path):
-    settings = [f"cluster.gres='{gres}'", "cluster.gpus=4"]
+    settings = [f"cluster.gres='{gres}'", "cluster.gpus_per_node=4"]
     prepare, array = map(asked, scripts(tmp_path / "s", *settings, prepare="7"))
     assert (prepare["gres"], array["gres"]) == (alone, gres)
 
@@ -181,7 +185,7 @@ def test_what_a_shell_inside_a_job_would_say_does_not_reach_another(tmp_path, mo
 
 
 def test_without_gpus_none_is_asked_for(tmp_path):
-    (text,) = scripts(tmp_path / "s", "cluster.gpus=0")
+    (text,) = scripts(tmp_path / "s", "cluster.gpus_per_node=0")
     assert not {"gpus-per-node", "gres"} & set(asked(text))
     assert asked(text)["ntasks-per-node"] == "1"
 
@@ -209,7 +213,7 @@ def test_folders_with_blanks_are_one_word(tmp_path):
 
 def test_arrays_of_one_throttled_sweep_come_one_after_the_other(tmp_path):
     split = {"count": 5, "largest": 2, "prepare": "7"}
-    texts = [asked(text) for text in scripts(tmp_path / "s", "cluster.parallel=2", **split)]
+    texts = [asked(text) for text in scripts(tmp_path / "s", "cluster.array_parallelism=2", **split)]
     assert [text.get("array") for text in texts] == [None, "0-1%2", "0-1%2", "0-0%1"]
     assert [text.get("dependency") for text in texts] == [
         None,

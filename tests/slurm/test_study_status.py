@@ -29,9 +29,7 @@ def states(*given):
 
 def test_points_without_files_are_there_as_slurm_sees_them(tmp_path, known):
     submitted(tmp_path / "s", count=4)
-    known |= states(
-        ("PENDING", "Priority"), ("PENDING", "Priority"), ("RUNNING", "None", "n7"), ("CANCELLED", "None")
-    )
+    known |= states(("PENDING", "Priority"), ("PENDING", "Priority"), ("RUNNING", "None", "n7"), ("CANCELLED", "None"))
     study = overlay.read(tmp_path / "s")
     assert [row.state for row in study.rows] == ["pending", "pending", "running", "cancelled"]
     assert [row.axes["seed"] for row in study.rows] == [0, 1, 2, 3]

@@ -87,7 +87,11 @@ def test_fields_of_another_version_are_passed_over(tmp_path):
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["cluster=slurm_zero3", "cluster.setup=['module load cuda']", "+cluster.sbatch.reservation=r"],
+        [
+            "cluster=slurm_zero3",
+            "cluster.setup=['module load cuda']",
+            "+cluster.additional_parameters.reservation=r",
+        ],
         ["method=steerlm", "pairs.rule=all", "data_limit=7", "seed=3"],
         ["data=prompts", "judge=gemini", "data.sources.prompts.path=pyproject.toml", "beta=1e-7"],
     ],
@@ -106,13 +110,13 @@ def test_a_config_of_another_versions_schema_is_a_message(tmp_path):
 
 def test_settings_of_the_cluster_change_and_nothing_else(tmp_path):
     before = plain(config(tmp_path / "s", "cluster.partition=a100").cluster)
-    changed = changed_cluster(before, ["cluster.memory=64G", "cluster.max_attempts.killed=5"])
+    changed = changed_cluster(before, ["cluster.mem=64G", "cluster.max_attempts.killed=5"])
     assert (changed.memory, changed.max_attempts.killed, changed.partition) == ("64G", 5, "a100")
     for words, message in (
         (["method=sft"], "method=sft: only settings of the cluster can change here"),
-        (["cluster.memory"], "cluster.memory: only settings"),
+        (["cluster.mem"], "cluster.mem: only settings"),
         (["cluster.memroy=1G"], "memroy"),
-        (["cluster.gpus=many"], "could not be converted to Integer"),
+        (["cluster.gpus_per_node=many"], "could not be converted to Integer"),
     ):
         with pytest.raises(UserError, match=message):
             changed_cluster(before, words)

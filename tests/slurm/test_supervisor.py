@@ -255,13 +255,13 @@ def test_a_supervisor_that_outlives_its_run_says_nothing(shown, submission, worl
             out_of_memory,
             "out_of_memory",
             1,
-            "ended 1 times by out_of_memory (cluster.max_attempts.out_of_memory=1); raise cluster.memory=",
+            "ended 1 times by out_of_memory (cluster.max_attempts.out_of_memory=1); raise cluster.mem=",
         ),
         (
             saved("time_limit"),
             "time_limit",
             20,
-            "ended 20 times by time_limit (cluster.max_attempts.time_limit=20); raise cluster.minutes=",
+            "ended 20 times by time_limit (cluster.max_attempts.time_limit=20); raise cluster.timeout_min=",
         ),
     ],
 )
@@ -331,9 +331,7 @@ def test_a_cluster_that_takes_nothing_back_is_quoted(submission, world, monkeypa
         ("", "killed"),  # no accounting
     ],
 )
-def test_a_run_that_ended_with_its_supervisor_is_told_by_accounting(
-    past, cause, submission, world, monkeypatch
-):
+def test_a_run_that_ended_with_its_supervisor_is_told_by_accounting(past, cause, submission, world, monkeypatch):
     (task,) = submission.tasks()
     status.start(submission.folder_of(task))
     world.past = past

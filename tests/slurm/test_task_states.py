@@ -70,8 +70,8 @@ def test_an_earlier_jobs_failure_is_not_this_jobs():
 @pytest.mark.parametrize(
     ("state", "expected", "words"),
     [
-        ("OUT_OF_MEMORY", "failed", "raise cluster.memory="),
-        ("TIMEOUT", "failed", "raise cluster.minutes= or cluster.warning_seconds="),
+        ("OUT_OF_MEMORY", "failed", "raise cluster.mem="),
+        ("TIMEOUT", "failed", "raise cluster.timeout_min= or cluster.signal_delay_s="),
         ("DEADLINE", "failed", "ended at its deadline"),
         ("NODE_FAIL", "failed", "its node failed (n1)"),
         ("BOOT_FAIL", "failed", "its node did not start (n1)"),
@@ -212,9 +212,7 @@ def test_a_controller_that_does_not_answer_leaves_the_files(tmp_path, monkeypatc
         ({"PrivateData": "none"}, {"user": "another"}, False),
     ],
 )
-def test_jobs_that_slurm_does_not_show_here_have_not_ended(
-    settings, changes, expected, tmp_path, monkeypatch
-):
+def test_jobs_that_slurm_does_not_show_here_have_not_ended(settings, changes, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(slurm, "is_here", lambda command: True)
     monkeypatch.setattr(slurm, "jobs", lambda user, ids: {})
     monkeypatch.setattr(slurm, "settings", lambda: settings)

@@ -96,9 +96,7 @@ def test_a_preparation_fails_where_it_has_made_nothing(answers, code, state, err
 def test_a_stage_that_makes_data_has_its_status_beside_the_submission(tmp_path, monkeypatch):
     submission = submitted(tmp_path / "s", count=1, stage=Stage.sample)
     made = []
-    monkeypatch.setattr(
-        "mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: made.append(stage)
-    )
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: made.append(stage))
     assert call(submission) == 0
     assert made == [Stage.sample]
     (task,) = submission.tasks()
@@ -107,8 +105,6 @@ def test_a_stage_that_makes_data_has_its_status_beside_the_submission(tmp_path, 
 
 def test_only_the_first_process_makes_data(tmp_path, monkeypatch):
     submission = submitted(tmp_path / "s", count=1, stage=Stage.sample)
-    monkeypatch.setattr(
-        "mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: pytest.fail("made twice")
-    )
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: pytest.fail("made twice"))
     monkeypatch.setattr(rank, "rank", lambda: 1)
     assert call(submission) == 0

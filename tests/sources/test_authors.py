@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
-from mmdpo.records import Exchange, PreferencePair
+from mmdpo.records import PreferencePair, Turn
 from mmdpo.sources import authors, tables
 from mmdpo.sources.conversations import MARKER
 from mmdpo.sources.pairs import ReadPairs, read_pairs
@@ -32,7 +32,7 @@ PAIRS = st.builds(
     chosen=TEXT,
     rejected=TEXT,
     image=st.none() | TEXT,
-    history=st.lists(st.builds(Exchange, TEXT, TEXT), max_size=2).map(tuple),
+    history=st.lists(st.builds(Turn, TEXT, TEXT), max_size=2).map(tuple),
 ).filter(lambda pair: pair.chosen.strip() != pair.rejected.strip())
 
 
@@ -51,7 +51,7 @@ def test_our_keys(tmp_path: Path) -> None:
     root = photos(tmp_path / "photos", "a.png")
     history = [{"from": "human", "value": "Hello."}, {"from": "gpt", "value": "Good day."}]
     (pair,) = read(as_list(tmp_path / "a.json", [{**ROW, "id": 7, "history": history}]), root).pairs
-    assert (pair.id, pair.history) == ("7", (Exchange("Hello.", "Good day."),))
+    assert (pair.id, pair.history) == ("7", (Turn("Hello.", "Good day."),))
     assert pair.question == "What is on the table?"
 
 

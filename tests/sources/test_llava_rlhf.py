@@ -7,7 +7,7 @@ import pytest
 
 from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
-from mmdpo.records import Exchange
+from mmdpo.records import Turn
 from mmdpo.sources.pairs import ReadPairs, read_pairs
 from tests.sources.files import as_list, photos
 
@@ -39,14 +39,12 @@ def read(tmp_path: Path, *rows: dict[str, Any], on: OnBadRow = OnBadRow.error) -
 def test_the_preferred_output_is_chosen(tmp_path: Path, preference: int, order: tuple[str, str]) -> None:
     (pair,) = read(tmp_path, {**ROW, "preference": preference}).pairs
     assert (pair.chosen, pair.rejected) == order
-    assert (pair.question, pair.history) == ("What is on it?", (Exchange("What is it?", "A table."),))
+    assert (pair.question, pair.history) == ("What is on it?", (Turn("What is it?", "A table."),))
     assert pair.image == "000000438374.jpg" and pair.id.startswith("000000438374-")
 
 
 def test_a_conversation_may_end_with_the_human(tmp_path: Path) -> None:
-    assert (
-        read(tmp_path, {**ROW, "conversations": ROW["conversations"][:3]}).pairs == read(tmp_path, ROW).pairs
-    )
+    assert read(tmp_path, {**ROW, "conversations": ROW["conversations"][:3]}).pairs == read(tmp_path, ROW).pairs
 
 
 def test_a_photograph_has_many_pairs_but_none_twice(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmdpo.errors import UserError
-from mmdpo.records import Exchange, Prompt, Rating, SftExample
+from mmdpo.records import Prompt, Rating, SftExample, Turn
 from mmdpo.sources import llava_sft, tables
 from mmdpo.sources.conversations import MARKER
 from mmdpo.sources.rows import BadRow
@@ -33,7 +33,7 @@ EXAMPLES = st.builds(
     question=TEXT,
     answer=TEXT,
     image=st.none() | TEXT,
-    history=st.lists(st.builds(Exchange, TEXT, TEXT), max_size=2).map(tuple),
+    history=st.lists(st.builds(Turn, TEXT, TEXT), max_size=2).map(tuple),
     rating=RATINGS,
 )
 
@@ -44,9 +44,7 @@ def test_the_first_turn_is_the_prompt() -> None:
     assert llava_sft.prompt(text) == Prompt("5", "Who?")
 
 
-@pytest.mark.parametrize(
-    "words", ["<image>\nWhat?", "What?\n<image>", "<image> What?", "What? <image>", "What?"]
-)
+@pytest.mark.parametrize("words", ["<image>\nWhat?", "What?\n<image>", "<image> What?", "What? <image>", "What?"])
 def test_the_marker_goes(words: str) -> None:
     row = {**ROW, "conversations": said(words, "That.")}
     assert llava_sft.prompt(row).question == "What?" == llava_sft.example(row).question
@@ -58,7 +56,7 @@ def test_what_the_model_says_first_is_left_out() -> None:
 
 
 def test_the_last_answer_is_the_example() -> None:
-    history = (Exchange("What colours?", "White and red."),)
+    history = (Turn("What colours?", "White and red."),)
     assert llava_sft.example(ROW) == SftExample(ROW["id"], "Why?", "Paint.", ROW["image"], history)
 
 

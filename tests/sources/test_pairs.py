@@ -13,7 +13,7 @@ import pytest
 from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.images import open_image
-from mmdpo.records import Exchange
+from mmdpo.records import Turn
 from mmdpo.sources.pairs import ReadPairs, read_pairs
 from tests.sources.photographs import photograph
 
@@ -39,9 +39,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def lines(path: Path, *rows: Any) -> Path:
-    path.write_text(
-        "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8"
-    )
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows), "utf-8")
     return path
 
 
@@ -103,7 +101,7 @@ def test_conversations_of_trl(tmp_path: Path, suffix: str) -> None:
     WRITERS[suffix](tmp_path / f"a.{suffix}", [row])
     (pair,) = read(tmp_path / f"a.{suffix}").pairs
     assert (pair.question, pair.chosen, pair.rejected) == ("What is it?", "A cup.", "A dog.")
-    assert pair.history == (Exchange("Hello.", "Good day."),)
+    assert pair.history == (Turn("Hello.", "Good day."),)
 
 
 def test_vision_conversations_of_trl(tmp_path: Path, photos: Path) -> None:

@@ -28,9 +28,7 @@ def read(path: Path, on: OnBadRow = OnBadRow.error) -> ReadPairs:
 
 
 def test_texts_as_json(tmp_path: Path) -> None:
-    rows = [
-        {"ds_name": "RLHF-V", "image": image(), "text": json.dumps(TEXTS), "idx": 0, "image_path": "a.jpg"}
-    ]
+    rows = [{"ds_name": "RLHF-V", "image": image(), "text": json.dumps(TEXTS), "idx": 0, "image_path": "a.jpg"}]
     result = read(as_parquet(tmp_path / "a.parquet", rows))
     (pair,) = result.pairs
     assert (pair.id, pair.question, pair.chosen, pair.rejected) == ("0", *TEXTS.values())

@@ -105,9 +105,7 @@ def test_names_are_prefixed_and_images_get_a_second_name(tmp_path: Path) -> None
     assert chosen(path, image_root=root) == result
 
 
-def test_images_are_copied_where_they_cannot_be_linked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_are_copied_where_they_cannot_be_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise OSError("another file system")
 

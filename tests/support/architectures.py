@@ -45,9 +45,7 @@ def _tokenizer(*special: str, end: str = "</s>") -> Any:
     from transformers import PreTrainedTokenizerFast
 
     tokens = (*MARKS, *special, *WORDS)
-    words = Tokenizer(
-        models.WordLevel({token: place for place, token in enumerate(tokens)}, unk_token="<unk>")
-    )
+    words = Tokenizer(models.WordLevel({token: place for place, token in enumerate(tokens)}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=words,

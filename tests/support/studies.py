@@ -23,9 +23,7 @@ AXES: dict[str, Any] = {
 }
 
 
-def make_study(
-    folder: Path, points: Iterable[dict[str, Any]], *, n: int = 24, references: bool = True
-) -> Path:
+def make_study(folder: Path, points: Iterable[dict[str, Any]], *, n: int = 24, references: bool = True) -> Path:
     """A finished study: the two reference models, then a point for each set of axes."""
     if references:
         make_point(folder, {"data_scale": 0.0}, role="base", n=n, gain=0.0)
@@ -100,9 +98,7 @@ def make_point(
             "role": role,
             "axes": shown,
             "scores": scores,
-            "training": {"steps": steps, "examples": 16 * steps, "seconds": 7.1}
-            if role == "trained"
-            else None,
+            "training": {"steps": steps, "examples": 16 * steps, "seconds": 7.1} if role == "trained" else None,
             "judge": judge,
             "fingerprints": {"data": "0123456789abcdef", "model": "fedcba9876543210"},
             "versions": {"python": "3.11.7", "torch": "2.13.0"},

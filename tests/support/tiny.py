@@ -60,9 +60,7 @@ def save_tiny_llava(folder: Path, seed: int = 0) -> Path:
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     tokens = ("<unk>", "<pad>", "<s>", "</s>", "<image>", "USER", "ASSISTANT", ":", *WORDS)
-    words = Tokenizer(
-        models.WordLevel({token: index for index, token in enumerate(tokens)}, unk_token="<unk>")
-    )
+    words = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words,
@@ -142,8 +140,8 @@ def tiny_config(folder: Path, **overrides: Any) -> Config:
             beta=0.1,
             lr=1e-2,
             logprob_avg=False,
-            batch_size=4,
-            accumulation=1,
+            per_device_train_batch_size=4,
+            gradient_accumulation_steps=1,
             max_text_tokens=100,
         ),
         model=ModelConfig("tiny", str(folder), dtype="float32", lora=LoraConfig(4, 8, 0.0)),
@@ -152,11 +150,11 @@ def tiny_config(folder: Path, **overrides: Any) -> Config:
         bench=BenchConfig("tiny", ["text"]),
         train=TrainConfig(
             "tiny",
-            epochs=1.0,
-            batch_size=4,
-            accumulation=1,
-            gradient_checkpointing=False,
-            reference_batch_size=5,
+            num_train_epochs=1.0,
+            per_device_train_batch_size=4,
+            gradient_accumulation_steps=1,
+            activation_checkpointing=False,
+            precompute_ref_batch_size=5,
             save_steps=2,
         ),
         cluster=ClusterConfig("local"),

@@ -51,7 +51,7 @@ def small_point(p: Point, stage: Stage) -> str | None:
     return None
 
 
-def points(tmp_path: Path, *seeds: int, overrides: tuple[str, ...] = ("cluster.parallel=2",)) -> list[Point]:
+def points(tmp_path: Path, *seeds: int, overrides: tuple[str, ...] = ("cluster.array_parallelism=2",)) -> list[Point]:
     out = [f"out={tmp_path}", LOCAL, *overrides]
     found = [point(compose_config([*out, f"seed={seed}"])) for seed in seeds]
     for p in found:
@@ -115,8 +115,8 @@ def test_a_limit_stops_what_has_not_begun(tmp_path, monkeypatch):
     ("overrides", "found"),
     [
         ([], ["0", "1"]),
-        (["cluster.parallel=1"], ["0"]),
-        (["cluster.gpus=0", "cluster.parallel=3"], ["", "", ""]),
+        (["cluster.array_parallelism=1"], ["0"]),
+        (["cluster.gpus_per_node=0", "cluster.array_parallelism=3"], ["", "", ""]),
     ],
 )
 def test_gpus_are_dealt_out(overrides, found, gpus, monkeypatch):
@@ -125,8 +125,8 @@ def test_gpus_are_dealt_out(overrides, found, gpus, monkeypatch):
 
 
 def test_more_points_at_once_than_gpus_are_refused(gpus):
-    with pytest.raises(UserError, match=r"there are 2 GPUs.*type cluster.parallel=2"):
-        devices(compose_config([LOCAL, "cluster.parallel=3"]).cluster)
+    with pytest.raises(UserError, match=r"there are 2 GPUs.*type cluster.array_parallelism=2"):
+        devices(compose_config([LOCAL, "cluster.array_parallelism=3"]).cluster)
 
 
 @pytest.mark.parametrize(("threads", "count"), [("1", 6), ("4", 1), ("null", 1)])
@@ -161,7 +161,15 @@ def test_the_results_are_those_of_one_after_another(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_stays_behind_and_the_line_goes_on(tmp_path, number):
-    line = ["-m", "beta=0.1,0.2", LOCAL, "cluster.parallel=2", *LINE, "train.epochs=30", f"out={tmp_path}"]
+    line = [
+        "-m",
+        "beta=0.1,0.2",
+        LOCAL,
+        "cluster.array_parallelism=2",
+        *LINE,
+        "train.num_train_epochs=30",
+        f"out={tmp_path}",
+    ]
     environment = {**os.environ, "MMDPO_CACHE": str(tmp_path / "cache")}
     command = [sys.executable, "launch.py", *line, "train.save_steps=1000"]
     program = subprocess.Popen(

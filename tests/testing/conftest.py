@@ -18,5 +18,5 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long the judge would have waited."""
     waits: list[float] = []
-    monkeypatch.setattr(asking.Asker.__init__, "__defaults__", (waits.append,))
+    monkeypatch.setattr(asking.RequestRunner.__init__, "__defaults__", (waits.append,))
     return waits

@@ -15,19 +15,19 @@ from mmdpo.judge.judges import client_of
 from mmdpo.records import Completion, Prompt
 from mmdpo.testing.fake_gemini import fake_gemini
 from mmdpo.testing.fake_openai import fake_openai
-from mmdpo.testing.server import Rehearsal
+from mmdpo.testing.server import FakeServer
 from tests.sources.photographs import photograph
 
 KEY = "sk-rehearsal-0123456789abcdef"
 VARIABLE = "REHEARSAL_KEY"
-SERVERS: dict[str, Callable[..., AbstractContextManager[Rehearsal]]] = {
+SERVERS: dict[str, Callable[..., AbstractContextManager[FakeServer]]] = {
     "gemini": fake_gemini,
     "gemini_legacy": fake_gemini,
     "openai": fake_openai,
 }
 
 
-def judge_at(server: Rehearsal, name: str, **changes: Any) -> JudgeConfig:
+def judge_at(server: FakeServer, name: str, **changes: Any) -> JudgeConfig:
     """A judge that asks the server; limits may be among the changes."""
     limits = LimitsConfig(**changes.pop("limits", {}))
     return JudgeConfig(name, "some-model", base_url=server.url, api_key=[VARIABLE], limits=limits, **changes)
@@ -50,7 +50,7 @@ def items(folder: Path, count: int) -> list[Item]:
     ]
 
 
-def ask(server: Rehearsal, name: str, folder: Path, **changes: Any) -> Answer:
+def ask(server: FakeServer, name: str, folder: Path, **changes: Any) -> Answer:
     """One call by the client alone."""
     judge = judge_at(server, name, **changes)
     request = request_of(items(folder, 1)[0], folder, judge)
@@ -58,7 +58,7 @@ def ask(server: Rehearsal, name: str, folder: Path, **changes: Any) -> Answer:
 
 
 def annotated(
-    server: Rehearsal, name: str, folder: Path, count: int, journal: Journal | None = None, **changes: Any
+    server: FakeServer, name: str, folder: Path, count: int, journal: Journal | None = None, **changes: Any
 ) -> list[Any]:
     """What `annotate` makes of items."""
     judge, asked = judge_at(server, name, **changes), items(folder, count)

@@ -25,13 +25,13 @@ from mmdpo.testing import fake_openai as openai_program
 from mmdpo.testing.fake_gemini import FakeGemini, fake_gemini, main
 from mmdpo.testing.faults import Faults
 from mmdpo.testing.replies import completions, digest, reply_to
-from mmdpo.testing.server import Rehearsal
+from mmdpo.testing.server import FakeServer
 from tests.testing.services import items, judge_at
 
 ONE = {"contents": [{"role": "user", "parts": [{"text": "What is it?"}]}]}
 
 
-def post(server: Rehearsal, body: Any, path: str = "/v1beta/models/m:generateContent") -> tuple[int, Any]:
+def post(server: FakeServer, body: Any, path: str = "/v1beta/models/m:generateContent") -> tuple[int, Any]:
     """Status and JSON of a call made by hand."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = urllib.request.Request(server.origin + path, content, {"x-goog-api-key": "k"})
@@ -42,12 +42,12 @@ def post(server: Rehearsal, body: Any, path: str = "/v1beta/models/m:generateCon
         return error.code, json.load(error)
 
 
-def sdk(server: Rehearsal) -> genai.Client:
+def sdk(server: FakeServer) -> genai.Client:
     options = types.HttpOptions(base_url=server.url, retry_options=types.HttpRetryOptions(attempts=1))
     return genai.Client(api_key="k", http_options=options, vertexai=False)
 
 
-def requests(folder: Path, server: Rehearsal, count: int) -> list[Any]:
+def requests(folder: Path, server: FakeServer, count: int) -> list[Any]:
     judge = judge_at(server, "gemini")
     return [request_of(item, folder, judge) for item in items(folder, count)]
 
@@ -55,9 +55,7 @@ def requests(folder: Path, server: Rehearsal, count: int) -> list[Any]:
 def test_what_is_no_rating_gets_a_sentence_that_the_text_decides() -> None:
     with fake_gemini() as server:
         first, again = (post(server, ONE)[1] for _ in range(2))
-        other = post(
-            server, {"contents": [{"parts": [{"text": "Where is it?"}]}]}, "/v1/models/m:generateContent"
-        )
+        other = post(server, {"contents": [{"parts": [{"text": "Where is it?"}]}]}, "/v1/models/m:generateContent")
     assert first == again != other[1]
     assert first["candidates"][0]["content"]["parts"][0]["text"].startswith("In the image ")
 
@@ -74,7 +72,7 @@ def test_the_shown_completions_are_found_whatever_stands_in_them(tmp_path: Path)
     assert digest(reminded(request, "empty")) == digest(request.text) != digest(request.text, ["image"])
 
 
-def batch(server: Rehearsal, folder: Path, count: int) -> tuple[genai.Client, Any]:
+def batch(server: FakeServer, folder: Path, count: int) -> tuple[genai.Client, Any]:
     client = sdk(server)
     config = types.GenerateContentConfig(
         response_mime_type="application/json", response_json_schema=schema(4), temperature=0.0
@@ -180,9 +178,7 @@ def test_an_unknown_fault_is_named(script: str, capsys: pytest.CaptureFixture[st
         assert f"error: fault '{script}' is unknown; allowed are NAME:COUNT" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("name", "tail"), [("fake_gemini", ""), ("fake_openai", "/v1 judge.model=rehearsal")]
-)
+@pytest.mark.parametrize(("name", "tail"), [("fake_gemini", ""), ("fake_openai", "/v1 judge.model=rehearsal")])
 def test_the_program_says_what_to_type_and_at_its_end_what_it_saw(name: str, tail: str) -> None:
     program = subprocess.Popen(
         [sys.executable, "-m", f"mmdpo.testing.{name}", "--port", "0", "--faults", "busy:1"],
@@ -191,9 +187,7 @@ def test_the_program_says_what_to_type_and_at_its_end_what_it_saw(name: str, tai
     assert program.stdout is not None
     line = program.stdout.readline().strip()
     judge = f"judge={name.removeprefix('fake_')}"
-    assert re.fullmatch(
-        rf"python launch.py stage=annotate {judge} judge.base_url=http://127.0.0.1:\d+{tail}", line
-    )
+    assert re.fullmatch(rf"python launch.py stage=annotate {judge} judge.base_url=http://127.0.0.1:\d+{tail}", line)
     program.send_signal(signal.SIGINT)
     assert program.wait(30) == 0
     assert "answered: 0" in program.stdout.read()

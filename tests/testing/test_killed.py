@@ -15,7 +15,7 @@ import pytest
 
 from mmdpo.clients.journal import journal
 from mmdpo.testing.fake_gemini import fake_gemini
-from mmdpo.testing.server import Rehearsal
+from mmdpo.testing.server import FakeServer
 from tests.testing.services import annotated
 
 PROMPTS = 60
@@ -35,7 +35,7 @@ with journal(folder / "j.sqlite") as opened:
 pytestmark = pytest.mark.slow
 
 
-def start(server: Rehearsal, folder: Path, concurrency: int) -> subprocess.Popen[bytes]:
+def start(server: FakeServer, folder: Path, concurrency: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, server.url, str(folder), str(concurrency)],
         cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": "."},
@@ -60,7 +60,7 @@ def rows(folder: Path) -> int:
         return int(opened._rows.execute("SELECT count(DISTINCT key) FROM attempts").fetchone()[0])
 
 
-def finish(server: Rehearsal, folder: Path, concurrency: int) -> None:
+def finish(server: FakeServer, folder: Path, concurrency: int) -> None:
     assert start(server, folder, concurrency).wait(120) == 0
 
 
@@ -87,9 +87,7 @@ def test_killed_between_two_calls_no_prompt_is_answered_twice(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_killed_at_any_moment_at_most_the_calls_in_flight_are_asked_twice(
-    tmp_path: Path, concurrency: int
-) -> None:
+def test_killed_at_any_moment_at_most_the_calls_in_flight_are_asked_twice(tmp_path: Path, concurrency: int) -> None:
     rng, kills = Random(concurrency), 3
     with fake_gemini("empty:20%,slow:100%", slow_seconds=0.02) as server:
         for _ in range(kills):

@@ -10,7 +10,7 @@ import pytest
 from mmdpo.files import read_json
 from mmdpo.records import Annotation, read_records
 from mmdpo.testing.fake_gemini import LINE, fake_gemini
-from mmdpo.testing.server import Rehearsal
+from mmdpo.testing.server import FakeServer
 from tests.support.program import launch
 from tests.testing.services import KEY
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 COUNT = 24
 
 
-def typed(server: Rehearsal, out: Path, *more: str, **environment: str) -> Any:
+def typed(server: FakeServer, out: Path, *more: str, **environment: str) -> Any:
     """The line, with a small data set and limits that let a test go on."""
     words = LINE.format(url=server.url).split()[2:]
     return launch(*words, f"data.prompts={COUNT}", f"out={out}", *more, GEMINI_API_KEY=KEY, **environment)
@@ -26,7 +26,7 @@ def typed(server: Rehearsal, out: Path, *more: str, **environment: str) -> Any:
 
 def test_the_line_annotates(tmp_path: Path) -> None:
     cache = {"MMDPO_CACHE": str(tmp_path / "cache")}
-    freely = "judge.limits.requests_a_minute=null", "judge.limits.tokens_a_minute=null"
+    freely = "judge.limits.requests_per_minute=null", "judge.limits.tokens_per_minute=null"
     with fake_gemini("good:5,throttled:1,fenced:1,recitation:1,good:6,daily_quota:1") as server:
         for stage in ("prompts", "sample"):
             made = typed(server, tmp_path, f"stage={stage}", **cache)

@@ -50,9 +50,7 @@ def test_tokens_are_counted_with_the_image(tmp_path: Path, name: str) -> None:
         ("non_utf8", "garbled|unreachable", None),
     ],
 )
-def test_what_passes_by_itself(
-    tmp_path: Path, name: str, fault: str, reason: str, wait: float | None
-) -> None:
+def test_what_passes_by_itself(tmp_path: Path, name: str, fault: str, reason: str, wait: float | None) -> None:
     with SERVERS[name](f"{fault}:1") as server:
         with pytest.raises(Temporary, match=reason) as raised:
             ask(server, name, tmp_path)
@@ -233,9 +231,7 @@ def test_what_can_be_no_key_is_said_without_repeating_it(
 
 
 @NAMES
-def test_a_line_end_behind_the_key_does_no_harm(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_end_behind_the_key_does_no_harm(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, f"{KEY}\n")
     with SERVERS[name]("good:1,bad_key:1") as server:
         assert ask(server, name, tmp_path).text
@@ -256,8 +252,7 @@ def test_a_teacher_answers_in_whole_sentences_once(tmp_path: Path, name: str) ->
     prompts, journal = [prompt for prompt, _ in items(tmp_path, 6)], Journal(None)
     with SERVERS[name]("busy:1,truncated:1,good:1,image_refused:1") as server:
         first, again = (
-            list(teacher.answers(lambda: prompts, 6, tmp_path, judge_at(server, name), journal))
-            for _ in range(2)
+            list(teacher.answers(lambda: prompts, 6, tmp_path, judge_at(server, name), journal)) for _ in range(2)
         )
     assert first == again and first.pop(1) == Unscored("p1", "image_refused")
     assert all(one.text.startswith("In the image ") and one.text.endswith(".") for one in first)

@@ -50,16 +50,12 @@ def play(scene: str, model: Path, images: Path, out: Path) -> None:
     last = SCENES[scene] if scene.startswith("after") else None
     if scene == "while_saving":
         save: Callable[..., None] = Trainer._save_rng_state
-        Trainer._save_rng_state = lambda self, path: (
-            die() if self.state.global_step == 4 else save(self, path)
-        )
+        Trainer._save_rng_state = lambda self, path: die() if self.state.global_step == 4 else save(self, path)
     elif scene == "before_the_old_checkpoint_goes":
         resume.discard = die
     elif scene == "before_the_adapter_is_in_place":
         write = trainer.save_adapter
-        trainer.save_adapter = lambda model, path, *rest: (
-            die() if path.endswith(".tmp") else write(model, path, *rest)
-        )
+        trainer.save_adapter = lambda model, path, *rest: die() if path.endswith(".tmp") else write(model, path, *rest)
 
     def log(metrics: dict[str, float], step: int) -> None:
         with (folder / "log.jsonl").open("a") as lines:

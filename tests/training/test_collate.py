@@ -13,7 +13,7 @@ from PIL import Image
 from mmdpo.errors import UserError
 from mmdpo.models.chat import answer, messages
 from mmdpo.models.loading import load_model, load_processor
-from mmdpo.records import Exchange, PreferencePair
+from mmdpo.records import PreferencePair, Turn
 from mmdpo.training.collate import Collator
 from mmdpo.training.rows import tokenised
 from mmdpo.training.scoring import scoring, shared_attention
@@ -54,7 +54,7 @@ def test_the_batch_is_that_of_trl(tiny: Tiny, kinds: set[bool]) -> None:
     model = tiny_config(tiny.model)
     processor = load_processor(model.model)
     pairs = [pair for pair in tiny.pairs if bool(pair.image) in kinds]
-    history = (Exchange("what is there", "a star"),)
+    history = (Turn("what is there", "a star"),)
     pairs.append(PreferencePair("h", "where", "left", "right no", pairs[0].image, history))
     ours = Collator(processor)(tokenised(pairs, tiny.images, processor, model.train).rows)
     stock = stock_batch(pairs, tiny.images, processor)
@@ -78,9 +78,7 @@ def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("shared", "room", "most"), [(False, 0, 24), (True, 0, 12), (True, 100, 11), (True, 10_000, 1)]
 )
-def test_a_mixed_batch_has_the_log_probs_of_separate_ones(
-    tiny: Tiny, shared: bool, room: int, most: int
-) -> None:
+def test_a_mixed_batch_has_the_log_probs_of_separate_ones(tiny: Tiny, shared: bool, room: int, most: int) -> None:
     cfg = tiny_config(tiny.model)
     model, processor = load_model(str(tiny.model), "float32"), load_processor(cfg.model)
     rows = tokenised(tiny.pairs, tiny.images, processor, cfg.train).rows

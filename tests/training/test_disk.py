@@ -19,9 +19,7 @@ from tests.support.tiny import Tiny, tiny_config
 ERRORS = {  # as each library words it on a full file system
     "python": OSError(errno.ENOSPC, "No space left on device"),
     "quota": OSError(errno.EDQUOT, "Disk quota exceeded"),
-    "safetensors": SafetensorError(
-        "Error while serializing: I/O error: No space left on device (os error 28)"
-    ),
+    "safetensors": SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
     "torch": RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
 }
 

@@ -45,9 +45,7 @@ def together(tiny: Tiny, out: Path, processes: int, dies: bool = False, **settin
         **{name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")},
         **{"MMDPO_CACHE": str(out.parent / "cache"), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
     }
-    done = subprocess.run(
-        command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True)
     assert (done.returncode != 0) is dies, done.stdout + done.stderr
     lines = (out / "log.jsonl").read_text().splitlines()
     return {step: metrics for step, metrics in map(json.loads, lines)}
@@ -90,9 +88,7 @@ def test_two_processes_train_what_one_does(
 
 
 @pytest.mark.slow
-def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(
-    tiny: Tiny, alone: tuple[Logged, Path]
-) -> None:
+def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(tiny: Tiny, alone: tuple[Logged, Path]) -> None:
     expected, folder = alone
     out = folder.parent / "died"
     settings = {"train__batch_size": 1, "train__zero": 3}
@@ -129,8 +125,8 @@ def test_one_process_may_use_zero(tiny: Tiny, alone: tuple[Logged, Path]) -> Non
 
 
 def test_deepspeed_is_configured_from_ours() -> None:
-    assert deepspeed_config(TrainConfig(zero=0), bfloat16=True) is None
-    two, three = (deepspeed_config(TrainConfig(zero=stage), bfloat16=True) for stage in (2, 3))
+    assert deepspeed_config(TrainConfig(zero_stage=0), bfloat16=True) is None
+    two, three = (deepspeed_config(TrainConfig(zero_stage=stage), bfloat16=True) for stage in (2, 3))
     assert two is not None and three is not None
     assert (two["zero_optimization"]["stage"], three["zero_optimization"]["stage"]) == (2, 3)
     assert three["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"]

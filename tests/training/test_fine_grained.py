@@ -51,9 +51,7 @@ def test_equal_answers_have_no_changed_token(chosen: list[int]) -> None:
 def logged(tiny: Tiny, folder: Path, **overrides: object) -> list[dict[str, float]]:
     steps: list[dict[str, float]] = []
     cfg = tiny_config(tiny.model, **overrides)
-    train(
-        cfg, tiny.pairs, tiny.images, folder, lambda metrics, step: steps.append(metrics), lambda step: None
-    )
+    train(cfg, tiny.pairs, tiny.images, folder, lambda metrics, step: steps.append(metrics), lambda step: None)
     return [{name: step[name] for name in step.keys() - {*OF_THE_MACHINE}} for step in steps]
 
 
@@ -77,9 +75,7 @@ def test_training_with_weights(tiny: Tiny, tmp_path: Path, average: bool) -> Non
     settings = {"logprob_avg": average, "method__fine_grained": True, "method__fine_grained_weight": 5.0}
     steps = logged(tiny, tmp_path / "weighted", **settings)
     assert steps[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
-    assert steps[-1]["loss"] != pytest.approx(
-        logged(tiny, tmp_path / "plain", logprob_avg=average)[-1]["loss"]
-    )
+    assert steps[-1]["loss"] != pytest.approx(logged(tiny, tmp_path / "plain", logprob_avg=average)[-1]["loss"])
 
 
 def test_the_weighted_reference_by_hand(tiny: Tiny) -> None:

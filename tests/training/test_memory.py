@@ -26,12 +26,12 @@ def advice(cfg: Any, error: Exception) -> list[str]:
 def test_what_costs_least_comes_first(tiny: Tiny) -> None:
     cfg = tiny_config(tiny.model, train__accumulation=2, train__prefix_sharing=False)
     expected = [
-        "train.gradient_checkpointing=true",
-        "train.batch_size=2",
-        "train.accumulation=4",
+        "train.activation_checkpointing=true",
+        "train.per_device_train_batch_size=2",
+        "train.gradient_accumulation_steps=4",
         "train.prefix_sharing=true",
         "model.dtype=bfloat16",
-        "train.zero=3",
+        "train.zero_stage=3",
         "train.max_text_tokens",
     ]
     for error in (torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError(OF_THE_CPU)):
@@ -52,12 +52,12 @@ def test_other_errors_stay_themselves(tiny: Tiny) -> None:
 
 
 def test_a_training_that_runs_out_says_so(tiny: Tiny, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmdpo.training.trainer import PreferenceTrainer
+    from mmdpo.training.trainer import LoraDPOTrainer
 
     def greedy(*args: Any, **kwargs: Any) -> Any:
         return torch.empty(1 << 60)  # an exbibyte and more
 
-    monkeypatch.setattr(PreferenceTrainer, "_compute_loss", greedy)
+    monkeypatch.setattr(LoraDPOTrainer, "_compute_loss", greedy)
     with pytest.raises(UserError, match=r"Out of memory: .*train\.gradient_checkpointing=true"):
         train(
             tiny_config(tiny.model), tiny.pairs, tiny.images, tmp_path,

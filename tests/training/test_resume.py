@@ -57,17 +57,13 @@ def killed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("killed")
     command = [sys.executable, "-m", "tests.training.killed", str(tiny.model), str(tiny.images), str(out)]
     settings = {**os.environ, "MMDPO_CACHE": str(out / "cache")}
-    done = subprocess.run(
-        command, cwd=Path(__file__).parents[2], env=settings, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    tiny: Tiny, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[dict[str, bytes], Logged, TrainSummary]:
+def undisturbed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], Logged, TrainSummary]:
     folder, logged = tmp_path_factory.mktemp("undisturbed"), {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMDPO_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -14,7 +14,7 @@ import torch
 from mmdpo.errors import UserError
 from mmdpo.models.adapter import merged
 from mmdpo.models.loading import load_model
-from mmdpo.models.model_cache import keeping_model
+from mmdpo.models.model_cache import use_model_cache
 from mmdpo.records import PreferencePair
 from mmdpo.training.reference import Reference, reference
 from mmdpo.training.run import TrainSummary, train
@@ -27,9 +27,7 @@ def fresh(step: int) -> None:
     assert step == 0
 
 
-def run(
-    tiny: Tiny, cfg: Any, folder: Path, known: Reference | None = None
-) -> tuple[TrainSummary, dict[int, dict]]:
+def run(tiny: Tiny, cfg: Any, folder: Path, known: Reference | None = None) -> tuple[TrainSummary, dict[int, dict]]:
     logged: dict[int, dict] = {}
 
     def log(metrics: dict[str, float], step: int) -> None:
@@ -55,9 +53,7 @@ def test_what_a_run_leaves(tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixt
     assert summary.dropped == {"empty_answer": 1, "same_answers": 1}
     assert summary.metrics == logged[3] and list(logged) == [1, 2, 3]
     assert json.dumps(dataclasses.asdict(summary))
-    names = (
-        "loss rewards/chosen rewards/rejected rewards/accuracies rewards/margins logps/chosen logps/rejected"
-    )
+    names = "loss rewards/chosen rewards/rejected rewards/accuracies rewards/margins logps/chosen logps/rejected"
     assert {*names.split(), "learning_rate", "grad_norm", *OF_THE_MACHINE} <= logged[1].keys()
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["adapter"]
 
@@ -116,7 +112,7 @@ def test_a_base_in_memory_gives_the_numbers_of_one_from_disk(
     cfg = tiny_config(tiny.model, **settings)
     run(tiny, cfg, tmp_path / "from disk")
     asked = torch.arange(5, 15)[None]
-    with keeping_model(), torch.no_grad():
+    with use_model_cache(), torch.no_grad():
         untouched = load_model(str(tiny.model), "float32")(input_ids=asked).logits
         with torch.enable_grad(), pytest.raises(UserError, match="is nan"):
             run(tiny, tiny_config(tiny.model, lr=1e30, **settings), tmp_path / "diverged")
@@ -131,9 +127,7 @@ def test_a_base_in_memory_gives_the_numbers_of_one_from_disk(
     assert torch.equal(trained[0], trained[1]) and not torch.equal(trained[0], untouched)
 
 
-def test_a_point_leaves_no_model_in_memory(
-    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_point_leaves_no_model_in_memory(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import mmdpo.training.run as recipe
 
     loaded: list[weakref.ref[Any]] = []
@@ -160,9 +154,7 @@ def test_workers_prepare_the_same_batches(tiny: Tiny, tmp_path: Path) -> None:
 def test_subsets_and_flips_train_on_references_of_the_whole(tiny: Tiny, tmp_path: Path) -> None:
     cfg = tiny_config(tiny.model)
     known = reference(cfg, tiny.pairs, tiny.images)
-    flipped = [
-        dataclasses.replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in tiny.pairs[:4]
-    ]
+    flipped = [dataclasses.replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in tiny.pairs[:4]]
     _, logged = run(tiny._replace(pairs=flipped), cfg, tmp_path, known)
     assert logged[1]["rewards/margins"] == pytest.approx(0, abs=1e-6)
 
@@ -177,7 +169,5 @@ def test_a_bfloat16_base_trains(tiny: Tiny, tmp_path: Path) -> None:
     [(1, 16, 1, 560, 35), (3, 8, 4, 560, 54), (0.5, 16, 1, 100, 4), (1, 16, 4, 3, 1)],
 )
 def test_steps(tiny: Tiny, epochs: float, batch: int, accumulation: int, pairs: int, expected: int) -> None:
-    cfg = tiny_config(
-        tiny.model, train__epochs=epochs, train__batch_size=batch, train__accumulation=accumulation
-    )
+    cfg = tiny_config(tiny.model, train__epochs=epochs, train__batch_size=batch, train__accumulation=accumulation)
     assert total_steps(cfg, pairs) == expected

@@ -104,9 +104,7 @@ def stock(model: Any, pairs: Sequence[Pair], side: str) -> list[torch.Tensor]:
     return [row[keep] for row, keep in zip(outputs.log_probs, counted, strict=True)]
 
 
-def ours(
-    scorer: Scorer, model: Any, pairs: Sequence[Pair], shared: bool, room: int = 0
-) -> list[torch.Tensor]:
+def ours(scorer: Scorer, model: Any, pairs: Sequence[Pair], shared: bool, room: int = 0) -> list[torch.Tensor]:
     with shared_attention(model) if shared else nullcontext():
         scored = scorer(model, batch(pairs, shared, room)).log_probs
     lengths = [len(pair[turn]) - (not pair[0]) for turn in (1, 2) for pair in pairs]

@@ -15,7 +15,7 @@ from PIL import Image
 from mmdpo.config.choices import TrainOn
 from mmdpo.errors import UserError
 from mmdpo.models.chat import answer, messages
-from mmdpo.models.library_output import quiet
+from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.records import PreferencePair, SftExample
 from mmdpo.training.lora import lora
@@ -49,7 +49,7 @@ def stock(
             for example in examples
         ]
     )
-    with quiet():
+    with suppress_library_output():
         model = load_model(cfg.model.path, "float32")
         trainer = (DPOTrainer if preferences else SFTTrainer)(
             model,
@@ -72,9 +72,7 @@ def ours(tiny: Tiny, cfg: Any, folder: Path, examples: Sequence[Any] | None = No
     return logged
 
 
-def assert_same(
-    logged: list[dict[str, float]], expected: list[dict[str, float]], names: Sequence[str]
-) -> None:
+def assert_same(logged: list[dict[str, float]], expected: list[dict[str, float]], names: Sequence[str]) -> None:
     """The same numbers in each step."""
     assert len(logged) == len(expected)
     for ours_step, stock_step in zip(logged, expected, strict=True):
@@ -102,30 +100,24 @@ def assert_same_adapter(folder: Path, expected: dict[str, torch.Tensor]) -> None
         {"train__batch_size": 2, "train__accumulation": 2, "train__schedule": "linear"},
     ],
 )
-def test_every_step_equals_stock_trl(
-    tiny: Tiny, tmp_path: Path, overrides: dict[str, Any], sharing: bool
-) -> None:
+def test_every_step_equals_stock_trl(tiny: Tiny, tmp_path: Path, overrides: dict[str, Any], sharing: bool) -> None:
     cfg = tiny_config(tiny.model, train__prefix_sharing=sharing, **overrides)
     expected, adapter = stock(tiny, cfg, tmp_path / "stock", tiny.pairs)
     logged = ours(tiny, cfg, tmp_path / "ours")
-    assert len(logged) == 3 * cfg.train.epochs  # 9 at most
+    assert len(logged) == 3 * cfg.train.num_train_epochs  # 9 at most
     assert_same(logged, expected, SAME)
     assert logged[-1]["rewards/accuracies"] == expected[-1]["rewards/accuracies"]  # earlier: ties at zero
     assert logged[-1]["rewards/margins"] != 0
     assert_same_adapter(tmp_path / "ours", adapter)
 
 
-@pytest.mark.parametrize(
-    "overrides", [{"train__epochs": 3.0}, {"train__batch_size": 2, "train__accumulation": 2}]
-)
+@pytest.mark.parametrize("overrides", [{"train__epochs": 3.0}, {"train__batch_size": 2, "train__accumulation": 2}])
 def test_every_step_of_sft_equals_stock_trl(tiny: Tiny, tmp_path: Path, overrides: dict[str, Any]) -> None:
-    cfg = tiny_config(
-        tiny.model, method__loss=None, method__train_on=TrainOn.best_completion, beta=None, **overrides
-    )
+    cfg = tiny_config(tiny.model, method__loss=None, method__train_on=TrainOn.best_completion, beta=None, **overrides)
     examples = [SftExample(pair.id, pair.question, pair.chosen, pair.image) for pair in tiny.pairs]
     expected, adapter = stock(tiny, cfg, tmp_path / "stock", examples)
     logged = ours(tiny, cfg, tmp_path / "ours", examples)
-    assert len(logged) == 3 * cfg.train.epochs
+    assert len(logged) == 3 * cfg.train.num_train_epochs
     assert_same(logged, expected, ("loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy"))
     assert_same_adapter(tmp_path / "ours", adapter)
 
@@ -191,9 +183,9 @@ def test_what_is_not_finite_stops_the_run(
 
 def test_deepspeeds_type_is_for_the_models_inputs_alone() -> None:
     """A sum of log-probs would be rounded to 2 where it is above 256."""
-    from mmdpo.training.trainer import PreferenceTrainer
+    from mmdpo.training.trainer import LoraDPOTrainer
 
-    trainer = object.__new__(PreferenceTrainer)
+    trainer = object.__new__(LoraDPOTrainer)
     plugin = SimpleNamespace(hf_ds_config=SimpleNamespace(dtype=lambda: torch.bfloat16))
     trainer.args = SimpleNamespace(device=torch.device("cpu"))
     trainer.is_deepspeed_enabled = True

@@ -21,9 +21,7 @@ def test_the_papers_rule_on_a_hand_made_case():
     completions += [Completion("q", index, text) for index, text in enumerate(["Because.", "So.", "Thus."])]
     annotations = [
         Annotation("p", (rating(3, 4, 3), rating(0, 0, 4), rating(4, 4, 4)), "oracle"),  # 10, 4, 12
-        Annotation(
-            "q", (rating(4, 4, 4), rating(4, 4, 3), rating(4, 4, 3)), "oracle"
-        ),  # 12, 11, 11: too close
+        Annotation("q", (rating(4, 4, 4), rating(4, 4, 3), rating(4, 4, 3)), "oracle"),  # 12, 11, 11: too close
     ]
     items = list(rated(prompts, completions, annotations))
     counts = Counter[str]()

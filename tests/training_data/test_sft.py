@@ -1,7 +1,7 @@
-from mmdpo.records import Completion, Exchange, PreferencePair, Prompt, SftExample
+from mmdpo.records import Completion, PreferencePair, Prompt, SftExample, Turn
 from mmdpo.training_data.sft import chosen_answers, teacher_answers
 
-HISTORY = (Exchange("Is it there?", "Yes."),)
+HISTORY = (Turn("Is it there?", "Yes."),)
 
 
 def test_a_teachers_answer_belongs_to_its_prompt():

@@ -45,9 +45,7 @@ class Group:
         scores = [row.scores[metric] for row in self.rows if metric in row.scores]
         if not scores:
             return None
-        means = [
-            sum(ends) / len(scores) for ends in zip(*((s.value, s.low, s.high) for s in scores), strict=True)
-        ]
+        means = [sum(ends) / len(scores) for ends in zip(*((s.value, s.low, s.high) for s in scores), strict=True)]
         return Score(means[0], means[1], means[2], scores[0].n)
 
     def seeds(self, metric: str) -> list[float]:
@@ -288,9 +286,7 @@ def _is_numeric(done: list[Row], key: str) -> bool:
 
 def _follows_method(done: list[Row], key: str) -> bool:
     methods = {row.axes.get("method") for row in done}
-    return all(
-        len({row.value(key) for row in done if row.axes.get("method") == method}) == 1 for method in methods
-    )
+    return all(len({row.value(key) for row in done if row.axes.get("method") == method}) == 1 for method in methods)
 
 
 def _is_finite(value: Any) -> bool:

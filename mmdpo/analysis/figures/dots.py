@@ -20,9 +20,7 @@ SCALES = (1.0, 4.0, 10.0, 100.0)  # a share, a rating, a score, a percentage
 
 def scores(study: Study, pattern: Pattern, groups: list[Group]) -> Figure:
     """Every benchmark's score of every point."""
-    figure = _rows(
-        study, study.benchmarks, [benchmark_label(b) for b in study.benchmarks], groups, full=False
-    )
+    figure = _rows(study, study.benchmarks, [benchmark_label(b) for b in study.benchmarks], groups, full=False)
     style.describe(figure, study, "Scores", f"{_note(study, groups)}\nThe x-axes do not start at 0.")
     return figure
 
@@ -51,22 +49,16 @@ def _rows(study: Study, metrics: list[str], titles: list[str], groups: list[Grou
 
 
 def _draw(axes: Axes, metric: str, groups: list[Group], *, full: bool) -> None:
-    found = [
-        (y, group, score) for y, group in enumerate(groups) if (score := group.score(metric)) is not None
-    ]
+    found = [(y, group, score) for y, group in enumerate(groups) if (score := group.score(metric)) is not None]
     places = decimals([score for _, _, score in found])
     style.light_grid(axes, "x")
     for y, group, score in found:
         colour = style.REFERENCE_COLOURS.get(group.role, style.PALETTE[0])
         if group.role in (BASE, BEFORE):
-            axes.axvline(
-                score.value, color=colour, linestyle=style.REFERENCE_DASHES[group.role], linewidth=1, zorder=1
-            )
+            axes.axvline(score.value, color=colour, linestyle=style.REFERENCE_DASHES[group.role], linewidth=1, zorder=1)
         if not math.isnan(score.low):
             axes.plot([score.low, score.high], [y, y], color=colour, linewidth=1.4, zorder=2)
-        axes.plot(
-            group.seeds(metric), [y] * len(group.seeds(metric)), "o", color=colour, alpha=0.3, markersize=3.5
-        )
+        axes.plot(group.seeds(metric), [y] * len(group.seeds(metric)), "o", color=colour, alpha=0.3, markersize=3.5)
         marker = "o" if group.role == TRAINED else "D"
         axes.plot(score.value, y, marker=marker, color=colour, zorder=3, clip_on=False)
         axes.text(

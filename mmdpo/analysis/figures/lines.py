@@ -98,8 +98,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
 def _error_bars(scores: list[Score]) -> list[list[float]]:
     """Distances down and up; 0 where there is no interval."""
     pairs = [
-        (0.0, 0.0) if math.isnan(s.low) else (max(0.0, s.value - s.low), max(0.0, s.high - s.value))
-        for s in scores
+        (0.0, 0.0) if math.isnan(s.low) else (max(0.0, s.value - s.low), max(0.0, s.high - s.value)) for s in scores
     ]
     return [[down for down, _ in pairs], [up for _, up in pairs]]
 

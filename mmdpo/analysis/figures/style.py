@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.analysis.labels import METHODS
 from mmdpo.analysis.points import BASE, BEFORE, Study
 from mmdpo.analysis.table import items_text
-from mmdpo.files import written_aside
+from mmdpo.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,9 +93,7 @@ def describe(figure: Figure, study: Study, what: str, notes: str, legend: Legend
     models = _names(study, "model")
     methods = sorted({str(row.axes.get("method")) for row in study.trained if row.axes.get("method")})
     method = METHODS.get(methods[0], methods[0]) if len(methods) == 1 else ""
-    subject = ", ".join(
-        part for part in (f"study {study.name}", f"model {models}" if models else "", method) if part
-    )
+    subject = ", ".join(part for part in (f"study {study.name}", f"model {models}" if models else "", method) if part)
     legend = legend or Legend({}, 1)
     room = "\n" * math.ceil(legend.height * 72 / TITLE_LINE)  # blank lines keep the legend's place
     figure.suptitle(f"{what}\n{subject}{room}", x=0.01, ha="left")
@@ -124,7 +122,7 @@ def light_grid(axes: Axes, axis: str = "y") -> None:
 def save(figure: Figure, path: Path) -> Path:
     """Write PNG and PDF without dates, so that equal data makes equal bytes; returns the PNG."""
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-        with written_aside(path.with_suffix(suffix)) as aside:
+        with atomic_write(path.with_suffix(suffix)) as aside:
             figure.savefig(aside, format=suffix[1:], metadata=metadata)
         figure.set_layout_engine("none")  # the layout found once serves both
     return path

@@ -60,8 +60,6 @@ def _note(metrics: dict[str, list[Curve]], window: int, *, faint: bool) -> str:
     points = max(len(of_metric) for of_metric in metrics.values())
     note = f"{points} point{'s' if points > 1 else ''}"
     if window > 1:
-        note += f"; running mean over {window} logged steps" + (
-            ", single steps faint behind it" if faint else ""
-        )
+        note += f"; running mean over {window} logged steps" + (", single steps faint behind it" if faint else "")
     unfinished = any(curve.state != "done" for of_metric in metrics.values() for curve in of_metric)
     return note + ("; dotted: not finished." if unfinished else ".")

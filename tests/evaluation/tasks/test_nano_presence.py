@@ -27,9 +27,7 @@ def test_the_reading_of_an_answer(text, said):
 def test_the_summary_of_four_answers_by_hand():
     truths, texts = ["yes", "yes", "no", "no"], ["yes", "no", "no", "what"]
     items = [
-        judge(
-            Prompt(str(n), "?", facts={"answer": [truth]}), text, lambda *_: pytest.fail("no judge is asked")
-        )
+        judge(Prompt(str(n), "?", facts={"answer": [truth]}), text, lambda *_: pytest.fail("no judge is asked"))
         for n, (truth, text) in enumerate(zip(truths, texts, strict=True))
     ]
     scores = summarize(items, BenchConfig(resamples=20))

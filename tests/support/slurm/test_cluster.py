@@ -39,9 +39,7 @@ def test_a_failed_start_says_why_and_leaves_no_process(tmp_path: Path, monkeypat
     folder.mkdir()
     monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: str(folder))
     with (
-        pytest.raises(
-            ClusterError, match="(?s)slurmctld .*NoSuchWord.*--- munged.log\n.*--- slurmctld.log\n"
-        ),
+        pytest.raises(ClusterError, match="(?s)slurmctld .*NoSuchWord.*--- munged.log\n.*--- slurmctld.log\n"),
         cluster(accounting="none", extra="NoSuchWord=1"),
     ):
         pass
