@@ -29,6 +29,17 @@ FORMATS = ("pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v", "llava_sft")
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
 """What `bench.tasks` takes: a file of mmdpo/evaluation each."""
 
+SCHEDULERS = (
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+)
+"""What `train.lr_scheduler_type` takes: the schedules of transformers that need no further argument."""
+
 DTYPES = ("auto", "bfloat16", "float32")
 """What `model.dtype` takes."""
 

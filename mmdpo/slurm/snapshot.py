@@ -14,7 +14,7 @@ from mmdpo.models.paths import PACKAGE, resolve_path
 
 ROOT = CONF.parent
 CODE = ("mmdpo", "hydra_plugins", "conf", "sweeps", "launch.py", "pyproject.toml", "constraints.txt")
-LOOKS = ("analysis", "cluster", "sweep", "testing", "__main__.py", "doctor.py", "progress.py", "tracking.py")
+LOOKS = ("analysis", "cli", "slurm", "sweep", "testing", "__main__.py", "console.py", "tracking.py")
 """Of mmdpo/, what no number depends on."""
 
 UNKNOWN = "not downloaded yet"

@@ -39,7 +39,7 @@ class Progress:
         if seen.state != "running" or "step" not in line:
             return ["", "", "", ""]
         step, epoch = int(line["step"]), float(line.get("epoch") or 0)
-        total = round(step * float(seen.task.config["train"]["epochs"]) / epoch) if epoch else 0
+        total = round(step * float(seen.task.config["train"]["num_train_epochs"]) / epoch) if epoch else 0
         since, start = self.first.setdefault(seen.task.name, (time.monotonic(), step))
         rate = (step - start) / max(time.monotonic() - since, 1e-9)
         left = duration((total - step) / rate) if rate and total else ""

@@ -69,10 +69,10 @@ class FakeServer(ThreadingHTTPServer):
         port: int = 0,
         seed: int = 0,
         slow_seconds: float = SLOW_SECONDS,
-        requests_a_day: int | None = None,
+        requests_per_day: int | None = None,
     ) -> None:
         self.faults = Faults(faults, [*self.known, *TRANSPORT], seed)
-        self.slow_seconds, self.requests_a_day = slow_seconds, requests_a_day
+        self.slow_seconds, self.requests_per_day = slow_seconds, requests_per_day
         self.answered: Counter[str] = Counter()
         self.complaints: list[str] = []
         self.schemas = 0
@@ -175,7 +175,7 @@ class FakeServer(ThreadingHTTPServer):
     def _quota(self) -> str | None:
         with self.lock:
             self._today += 1
-            if self.requests_a_day is not None and self._today > self.requests_a_day:
+            if self.requests_per_day is not None and self._today > self.requests_per_day:
                 self._day_is_over = True
             return "daily_quota" if self._day_is_over else None
 

@@ -181,7 +181,10 @@ def _rows(cfg: Config, examples: Sequence[Example], image_root: Path, processor:
 
 def _run_fingerprint(cfg: Config, weights: str, data: str) -> str:
     """Names what a checkpoint's numbers depend on; one of another run is not continued."""
-    aside = ("name", "keep", "save_steps", "log_steps", "reference_batch_size", "workers")
+    aside = (
+        *("name", "save_total_limit", "save_steps", "logging_steps"),
+        *("precompute_ref_batch_size", "dataloader_num_workers"),
+    )
     settings = {name: value for name, value in asdict(cfg.train).items() if name not in aside}
     settings["too_long"] = cfg.train.too_long.value
     method = cfg.method

@@ -50,7 +50,7 @@ def test_a_job_holds_so_many_bytes(
 
 
 def test_a_batch_costs_half_and_counts_for_no_day(server: FakeGemini, tmp_path: Path, journal: Journal) -> None:
-    limits = {"requests_a_day": 2}
+    limits = {"requests_per_day": 2}
     left(server, tmp_path, journal, limits=limits)
     server.finish_batches()
     asked(server, tmp_path, journal, limits=limits)

@@ -9,17 +9,17 @@ from mmdpo.slurm.submission import changed_cluster
     ("override", "message"),
     [
         ("nodes=0", "cluster.nodes=0: must be at least 1"),
-        ("cpus=0", "cluster.cpus_per_task=0: must be at least 1"),
-        ("minutes=0", "cluster.timeout_min=0: must be at least 1"),
-        ("tasks=0", "cluster.tasks_per_node=0: must be at least 1"),
-        ("parallel=0", "cluster.array_parallelism=0: must be at least 1"),
+        ("cpus_per_task=0", "cluster.cpus_per_task=0: must be at least 1"),
+        ("timeout_min=0", "cluster.timeout_min=0: must be at least 1"),
+        ("tasks_per_node=0", "cluster.tasks_per_node=0: must be at least 1"),
+        ("array_parallelism=0", "cluster.array_parallelism=0: must be at least 1"),
         ("threads=0", "cluster.threads=0: must be at least 1"),
-        ("gpus=-1", "cluster.gpus_per_node=-1: must not be negative"),
+        ("gpus_per_node=-1", "cluster.gpus_per_node=-1: must not be negative"),
         ("max_attempts.killed=0", "cluster.max_attempts.killed=0: must be at least 1"),
-        ("warning_seconds=-1", "cluster.signal_delay_s=-1: must not be negative"),
+        ("signal_delay_s=-1", "cluster.signal_delay_s=-1: must not be negative"),
         ("minutes_per_point=0", "cluster.minutes_per_point=0.0: must be above 0"),
-        ("memory=64GB", "cluster.mem=64GB: type a number and K, M, G or T, as in cluster.mem=64G"),
-        ("memory=-1", "cluster.mem=-1: type a number"),
+        ("mem=64GB", "cluster.mem=64GB: type a number and K, M, G or T, as in cluster.mem=64G"),
+        ("mem=-1", "cluster.mem=-1: type a number"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_override(override, message):
@@ -41,7 +41,7 @@ def test_a_wrong_setting_is_named_with_its_override(override, message):
         (["+cluster.additional_parameters.time=60"], "has its own setting; type cluster.timeout_min="),
         (
             ["+cluster.additional_parameters.dependency=afterok:1"],
-            "sbatch.dependency: mmdpo needs it for itself; drop it",
+            "cluster.additional_parameters.dependency: mmdpo needs it for itself; drop it",
         ),
         (
             ["+cluster.additional_parameters.A=x"],
@@ -66,7 +66,7 @@ def test_several_processes_of_torchrun_do_not_each_run_points_at_once(monkeypatc
 
 
 def test_retry_checks_what_it_changes():
-    cluster = {"name": "slurm", "runner": "slurm", "sbatch": {}}
-    assert changed_cluster(cluster, ["cluster.mem=96G"]).memory == "96G"
+    cluster = {"name": "slurm", "runner": "slurm", "additional_parameters": {}}
+    assert changed_cluster(cluster, ["cluster.mem=96G"]).mem == "96G"
     with pytest.raises(UserError, match="cluster.mem=much: type a number"):
         changed_cluster(cluster, ["cluster.mem=much"])

@@ -172,7 +172,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["judge=openai"], "judge.model is missing: judge=openai needs one; add"),
         (["judge.rubric=x"], "judge.rubric=x: unknown; allowed are helpsteer_1"),
         (["judge.retry_unscored=true"], "goes with stage=annotate or stage=teacher"),
-        (["judge=gemini", "judge.limits.requests_per_minute=0"], "requests_a_minute=0.0: must be above 0"),
+        (["judge=gemini", "judge.limits.requests_per_minute=0"], "requests_per_minute=0.0: must be above 0"),
         (["judge=openai", "judge.model=m", "judge.limits.budget=1"], "judge.limits.budget: needs prices"),
         (["judge.temperature=3"], "judge.temperature=3.0: must lie between 0 and 2"),
         (["judge.repeat=2"], "judge.repeat=2.0: must lie between 0 and 1"),

@@ -122,7 +122,7 @@ def test_another_judge_is_asked_anew(change: dict[str, Any]) -> None:
 def test_patience_and_prices_do_not_ask_anew() -> None:
     journal, client = Journal(None), Scripted()
     run(client, items(1), journal)
-    other = judge_config(concurrency=3, attempts=2, budget=1.0, requests_a_day=9)
+    other = judge_config(concurrency=3, attempts=2, budget=1.0, requests_per_day=9)
     other.price.input = 5.0
     run(client, items(1), journal, judge=other)
     assert len(client.calls) == 1
@@ -231,9 +231,9 @@ def test_the_days_end_is_a_clean_stop_that_keeps_what_is_done() -> None:
 def test_our_own_count_of_the_day_outlives_a_run() -> None:
     client, journal = Scripted(), Journal(None)
     with pytest.raises(Stopped, match="used up: 3 of 5"):
-        run(client, items(5), journal, requests_a_day=3)
+        run(client, items(5), journal, requests_per_day=3)
     with pytest.raises(Stopped, match="used up: 3 of 5"):
-        run(client, items(5), journal, requests_a_day=3)
+        run(client, items(5), journal, requests_per_day=3)
     assert len(client.calls) == 3
 
 

@@ -89,7 +89,7 @@ def test_the_estimate_is_at_the_price_of_batches(tmp_path: Path) -> None:
     judge.batch = True
     cheap = list(guess.lines(judge))
     assert f"{guess.tokens_in:.2f} USD" in dear[1] and f"{guess.tokens_in / 2:.2f} USD" in cheap[1]
-    assert any("requests_a_day" in line for line in dear) and not any("requests_a_day" in line for line in cheap)
+    assert any("requests_per_day" in line for line in dear) and not any("requests_per_day" in line for line in cheap)
 
 
 def test_a_teacher_answers_by_batches_and_its_jobs_are_left_to_it(

@@ -233,7 +233,7 @@ def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypat
     monkeypatch.setenv("GEMINI_API_KEY", "a-key")
     with fake_gemini("recitation:6") as server:
         line = [*SMALL, "judge=gemini", f"judge.base_url={server.url}", "stage=annotate"]
-        line += [f"judge.limits.{name}=null" for name in ("requests_a_minute", "tokens_a_minute")]
+        line += [f"judge.limits.{name}=null" for name in ("requests_per_minute", "tokens_per_minute")]
         config, again = compose_config(line), compose_config([*line, "judge.retry_unscored=true"])
         before = made(config, Stage.build)
         assert "6 of 24 prompts are unscored (6 recitation)" in capsys.readouterr().out
@@ -259,7 +259,7 @@ def test_another_rubric_asks_anew_and_the_old_ratings_stay(tmp_path, monkeypatch
     monkeypatch.setenv("GEMINI_API_KEY", "a-key")
     with fake_gemini() as server:
         line = [*SMALL, "judge=gemini", f"judge.base_url={server.url}"]
-        line += [f"judge.limits.{name}=null" for name in ("requests_a_minute", "tokens_a_minute")]
+        line += [f"judge.limits.{name}=null" for name in ("requests_per_minute", "tokens_per_minute")]
         config = compose_config(line)
         before = made(config, Stage.annotate)
         for place in (module, request):

@@ -22,7 +22,7 @@ from tests.support.raw_data import write_raw_data
 pytestmark = pytest.mark.slow
 EACH = 100
 CALLS = 4
-NO_LIMITS = [f"judge.limits.{name}=null" for name in ("requests_a_minute", "tokens_a_minute", "requests_a_day")]
+NO_LIMITS = [f"judge.limits.{name}=null" for name in ("requests_per_minute", "tokens_per_minute", "requests_per_day")]
 PAPER = ["data=paper", f"data.sources.scigraphqa.count={EACH}", f"data.sources.lrv.count={EACH}"]
 STAGES = [
     *("stage=prompts", "stage=sample", "stage=annotate", "stage=build"),

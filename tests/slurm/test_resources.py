@@ -40,27 +40,27 @@ def test_sinfo_is_understood():
     ("changes", "words"),
     [
         (
-            {"gpus": 8},
+            {"gpus_per_node": 8},
             "cluster.gpus_per_node: 8 GPUs a node, and the largest of partition main has 4; type less",
         ),
         (
-            {"cpus": 17, "gpus": 4},
+            {"cpus_per_task": 17, "gpus_per_node": 4},
             "cluster.cpus_per_task: 68 CPUs a node, and the largest of partition main has 64",
         ),
         (
-            {"memory": "600G"},
+            {"mem": "600G"},
             "cluster.mem: 614400 MB a node, and the largest of partition main has 512000",
         ),
         ({"nodes": 15}, "cluster.nodes=15: partition main has 14"),
         (
-            {"minutes": 1441},
+            {"timeout_min": 1441},
             "cluster.timeout_min=1441: partition main allows less; type cluster.timeout_min=1440",
         ),
         (
             {"partition": "short"},
             "cluster.timeout_min=1440: partition short allows less; type cluster.timeout_min=30",
         ),
-        ({"partition": "short", "minutes": 30, "gpus": 3}, "the largest of partition short has 2"),
+        ({"partition": "short", "timeout_min": 30, "gpus_per_node": 3}, "the largest of partition short has 2"),
     ],
 )
 def test_what_can_never_start_is_refused(changes, words):
@@ -73,10 +73,10 @@ def test_what_can_never_start_is_refused(changes, words):
     "changes",
     [
         {},
-        {"gpus": 4, "cpus": 16, "memory": "500G", "nodes": 14},
-        {"partition": "always", "gpus": 8, "minutes": 99999},
-        {"partition": "short,always", "gpus": 8, "minutes": 1440},  # SLURM takes the one that fits
-        {"partition": "nowhere", "gpus": 99},  # sbatch says so itself
+        {"gpus_per_node": 4, "cpus_per_task": 16, "mem": "500G", "nodes": 14},
+        {"partition": "always", "gpus_per_node": 8, "timeout_min": 99999},
+        {"partition": "short,always", "gpus_per_node": 8, "timeout_min": 1440},  # SLURM takes the one that fits
+        {"partition": "nowhere", "gpus_per_node": 99},  # sbatch says so itself
     ],
 )
 def test_what_can_start_is_left_to_sbatch(changes):
@@ -85,7 +85,7 @@ def test_what_can_start_is_left_to_sbatch(changes):
 
 def test_all_that_does_not_fit_is_named_at_once():
     with pytest.raises(UserError) as caught:
-        check_fits(dataclasses.replace(CLUSTER, gpus=9, nodes=99, minutes=9999))
+        check_fits(dataclasses.replace(CLUSTER, gpus_per_node=9, nodes=99, timeout_min=9999))
     assert len(str(caught.value).splitlines()) == 4  # 9 processes of 8 CPUs, too
 
 

@@ -111,7 +111,7 @@ def test_a_config_of_another_versions_schema_is_a_message(tmp_path):
 def test_settings_of_the_cluster_change_and_nothing_else(tmp_path):
     before = plain(config(tmp_path / "s", "cluster.partition=a100").cluster)
     changed = changed_cluster(before, ["cluster.mem=64G", "cluster.max_attempts.killed=5"])
-    assert (changed.memory, changed.max_attempts.killed, changed.partition) == ("64G", 5, "a100")
+    assert (changed.mem, changed.max_attempts.killed, changed.partition) == ("64G", 5, "a100")
     for words, message in (
         (["method=sft"], "method=sft: only settings of the cluster can change here"),
         (["cluster.mem"], "cluster.mem: only settings"),

@@ -66,7 +66,7 @@ def test_a_running_point_shows_step_loss_and_margin(study, tmp_path):
     submission, seen = study
     one = next(iter(seen.values()))
     progress = Progress()
-    epochs = one.task.config["train"]["epochs"]
+    epochs = one.task.config["train"]["num_train_epochs"]
     assert progress.cells(one) == [f"7/{round(10 * epochs)}", "0.623", "0.700", ""]
     progress.first[one.task.name] = (time.monotonic() - 60, 1)  # six steps in a minute
     left = duration((round(10 * epochs) - 7) * 10)

@@ -61,12 +61,12 @@ def make_point(
         {
             **{key: value for key, value in axes.items() if key != "method"},
             "study": study.name,
-            "method": {"name": axes["method"], "loss": axes["method"]},
+            "method": {"name": axes["method"], "loss_type": axes["method"]},
             "model": {"name": "nano", "path": f"pkg://made-up/{role}"},
             "data": {"name": "nano", "prompts": 1000},
             "judge": {"name": judge},
             "bench": {"name": "nano", "items": n, "confidence": 0.95},
-            "train": {"name": "nano", "epochs": 1.0},
+            "train": {"name": "nano", "num_train_epochs": 1.0},
         },
         config or {},
     )

@@ -99,7 +99,7 @@ def test_the_quota_of_the_day(tmp_path: Path, name: str) -> None:
             annotated(server, name, tmp_path, 5, journal)  # it stays over
         server.new_day()
         assert len(annotated(server, name, tmp_path, 5, journal)) == 5
-    with SERVERS[name](requests_a_day=4) as server:
+    with SERVERS[name](requests_per_day=4) as server:
         with pytest.raises(Stopped, match="4 of 6 prompts are answered and kept"):
             annotated(server, name, tmp_path, 6, journal=(kept := Journal(None)))
         server.new_day()
