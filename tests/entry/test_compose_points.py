@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mmdpo.config.schema import CONF
 from mmdpo.entry.compose import typed
-from mmdpo.entry.composing import REFERENCE, compose_points
+from mmdpo.entry.compose_points import REFERENCE, compose_points
 from mmdpo.errors import UserError
 
 VALUES = {

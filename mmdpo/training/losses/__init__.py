@@ -1,0 +1,1 @@
+"""Losses that TRL does not have, one pure function `loss` per file."""
