@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.__main__ import find_point, find_study, main
+from mmdpo.__main__ import main
+from mmdpo.analysis.find import find_point, find_study
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from tests.sources.files import as_lines, as_list, as_parquet, photos, tear
@@ -227,10 +228,10 @@ def test_doctor_of_nano(data: Path, capsys: pytest.CaptureFixture[str]):
     ("overrides", "message"),
     [
         (["data=nope"], "Could not find 'data/nope'"),
-        (["data=paper", "data.foo=1"], "Could not override 'data.foo'"),
-        (["data=paper", "+data.foo=1"], "data.foo is no key of the config"),
+        (["data=paper", "data.foo=1"], "data.foo: unknown key"),
+        (["data=paper", "+data.foo=1"], "data.foo: unknown key"),
         (["data.seed=x"], "'x' of type 'str' could not be converted to Integer"),
-        (["data=paper", "data.sources.lrv.count=0"], "data.sources.lrv.count=0: must be above 0"),
+        (["data=paper", "data.sources.lrv.count=0"], "data.sources.lrv.count=0: must be at least 1"),
         (["data=paper", "data.sources.lrv.reader=x"], "reader=x: unknown; allowed are scigraphqa"),
         (["paper"], "Error parsing override 'paper'"),
     ],

@@ -11,7 +11,7 @@ import difflib
 import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
@@ -42,8 +42,7 @@ def field_problems(group: Any, prefix: str = "") -> Iterator[str]:
     Yields:
         One message per problem; each begins with the key as it is typed on the command line.
     """
-    schema: Hashable = type(group)
-    for rule in rules(schema):
+    for rule in rules(cast(Hashable, type(group))):
         yield from _value_problems(f"{prefix}{rule.name}", getattr(group, rule.name), rule)
 
 

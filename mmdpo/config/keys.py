@@ -9,7 +9,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
-from mmdpo.config.renamed import new_name
+from mmdpo.config.renamed import RENAMED, new_name
 from mmdpo.config.schema import GROUPS, Config
 
 SUGGESTED = 3  # keys in a message
@@ -50,13 +50,14 @@ def exists(parts: list[str], schema: Any) -> bool:
 
 
 def similar_keys(key: str) -> list[str]:
-    """List the keys that may have been meant, the most similar first."""
-    keys, leaf = all_keys(), key.rpartition(".")[2]
-    same_leaf = [other for other in keys if other.rpartition(".")[2] == leaf]
-    close = difflib.get_close_matches(key, keys, n=SUGGESTED, cutoff=0.75)
-    leaves = {other.rpartition(".")[2]: other for other in keys}
+    """List the keys that may have been meant, the most similar first; those of earlier versions by their new name."""
+    present = {**RENAMED, **{other: other for other in all_keys()}}
+    leaf = key.rpartition(".")[2]
+    same_leaf = [other for other in present if other.rpartition(".")[2] == leaf]
+    close = difflib.get_close_matches(key, present, n=SUGGESTED, cutoff=0.8)
+    leaves = {other.rpartition(".")[2]: other for other in present}
     close_leaf = [leaves[name] for name in difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.8)]
-    return list(dict.fromkeys([*same_leaf, *close, *close_leaf]))[:SUGGESTED]
+    return list(dict.fromkeys(present[other] for other in [*same_leaf, *close, *close_leaf]))[:SUGGESTED]
 
 
 @cache

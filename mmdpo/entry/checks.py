@@ -59,7 +59,7 @@ def _study(config: Config) -> Iterator[str]:
     tasks = config.bench.tasks
     if not tasks:
         yield "bench.tasks=[]: name at least one, as in bench.tasks=[text]"
-    if config.objective.split("/")[0] not in tasks:
+    elif config.objective.split("/")[0] not in tasks:
         yield f"objective={config.objective}: bench.tasks={tasks} has no such score"
     for key, value in {"study": config.study, "out": config.out}.items():
         if not value.strip():

@@ -39,6 +39,8 @@ def check_overrides(overrides: Iterable[str]) -> None:
 def override_problem(override: str) -> str | None:
     """Describe what is wrong with the key of an override such as `+train.x=1` or `~model.lr.dpo`, or return None."""
     key = override.partition("=")[0].strip().lstrip("+~")
+    if "=" not in override and not override.startswith("~"):
+        return None  # Hydra's parser describes it
     if not key or not key.replace(".", "").replace("_", "").isidentifier():
         return None  # hydra/launcher, group@package, or a mistake that Hydra's parser describes
     if key in GROUPS or key in (SWEEP, "hydra") or key.startswith("hydra."):
