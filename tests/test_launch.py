@@ -12,6 +12,8 @@ from tests.support.program import launch, program
     [
         (["beta=abc"], "Value 'abc' of type 'str' could not be converted to Float"),
         (["betta=1"], "betta: unknown key; did you mean beta"),
+        (["train.epochs=2"], "train.epochs is now train.num_train_epochs"),
+        (["train.lr_scheduler_type=cosin"], "train.lr_scheduler_type=cosin: unknown"),
         (["method=dop"], "Could not find 'method/dop'"),
         (["method=dop"], "rejection_sampling"),  # what there is
         (["model=llava"], "llava_1_5_13b"),
@@ -34,6 +36,7 @@ def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+    assert "To append" not in done.stderr  # Hydra's advice for an unknown key
 
 
 @pytest.mark.parametrize("mode", [["-m"], []])

@@ -219,6 +219,16 @@ def test_doctor_of_pairs_that_are_not_named(data: Path, capsys: pytest.CaptureFi
     assert "type data.path=FILE" in out and out[-1] == f"python -m mmdpo doctor data={name} data.path=FILE"
 
 
+def test_doctor_of_a_data_set_in_a_directory_of_ones_own(data: Path, capsys: pytest.CaptureFixture[str]):
+    (data.parent / "own/data").mkdir(parents=True)
+    (data.parent / "own/data/mine.yaml").write_text("name: mine\nformat: pairs\npath: a.jsonl\n")
+    as_lines(data.parent / "a.jsonl", [{"prompt": "What?", "chosen": "A cup.", "rejected": "A dog."}])
+    out = doctor(capsys, 0, "--config-dir", "own", "data=mine")
+    assert "data=mine: all there. Next:" in out
+    assert out[-1] == "python launch.py --config-dir own data=mine dry_run=true"
+    assert main(["doctor", "--config-dir", "gone", "data=mine"]) == 2
+
+
 def test_doctor_of_nano(data: Path, capsys: pytest.CaptureFixture[str]):
     assert doctor(capsys, 0, "data=nano")[0].startswith("data=nano needs no files")
     assert doctor(capsys, 0)[-1] == "python launch.py dry_run=true"

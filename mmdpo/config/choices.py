@@ -20,22 +20,22 @@ SAMPLERS = ("model", "openai")
 """Choices of `generator.sampler`: the model in this process, or an OpenAI-compatible server."""
 
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
-"""The attributes of a rating (HelpSteer's), 0..4 each."""
+"""What completions are rated by (HelpSteer's), 0..4 each."""
 
 TEACHERS = ("oracle", "gemini", "gemini_legacy", "openai")
-"""The judges that can answer a prompt themselves, as `method=sft` needs."""
+"""The judges with answers of their own, which `method=sft` learns."""
 
 RULE_JUDGES = ("oracle", "longer")
-"""The judges that apply fixed rules, without a service or a cost. They score the benchmarks."""
+"""The judges of fixed rules: no service, no cost. Benchmarks are scored by these."""
 
 READERS = ("scigraphqa", "lrv", "llava_sft")
-"""Choices of `data.sources.NAME.reader`: formats of prompts, one file of mmdpo/sources each."""
+"""What `data.sources.NAME.reader` takes: a file of mmdpo/sources each, rows to prompts."""
 
 FORMATS = ("pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v", "llava_sft")
-"""Choices of `data.format`: formats of pairs or, for the last, of answers to learn."""
+"""What `data.format` takes: a file of mmdpo/sources each, rows to pairs or, the last, to answers to learn."""
 
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
-"""Choices of `bench.tasks`."""
+"""What `bench.tasks` takes: a file of mmdpo/evaluation each."""
 
 SCHEDULERS = (
     "linear",

@@ -126,7 +126,7 @@ class GeneratorConfig:
 
 @dataclass
 class SourceConfig:
-    """Prompts from a file of raw data: `count` of them in a seeded order, after the first `offset`."""
+    """Prompts out of a file of raw data; `count` of them in a seeded order, after the first `offset`."""
 
     reader: Annotated[str, OneOf(READERS)] = MISSING
     path: str | None = None  # a file, or a folder of them
@@ -137,7 +137,7 @@ class SourceConfig:
 
 @dataclass
 class DataConfig:
-    """The source of preference pairs: prompts that the model answers, or a file of pairs."""
+    """Where preference pairs come from: made of prompts, or the user's own file."""
 
     name: Annotated[str, NO_RESULT] = MISSING
     prompts: Annotated[int, AT_LEAST_ONE] = 1000  # data=nano: how many to draw, before filtering
@@ -178,36 +178,40 @@ class PriceConfig:
 
 @dataclass
 class JudgeConfig:
-    """The judge that rates the completions from which training pairs are made."""
+    """Who rates the completions that training pairs are made of."""
 
     name: Annotated[str, NO_RESULT] = MISSING
     model: str | None = None  # of the service
-    base_url: str | None = None  # another endpoint: a proxy, a local server, a fake server
-    api_key: Annotated[list[str], NO_RESULT] = field(default_factory=list)  # environment variables that may hold it
+    base_url: str | None = None  # another endpoint: a proxy, a local server, a rehearsal
+    api_key: Annotated[list[str], NO_RESULT] = field(
+        default_factory=list
+    )  # environment variables that may hold the key
     rubric: str = "helpsteer_1"  # a file of mmdpo/judge/rubrics
     temperature: Annotated[float, Interval(ge=0, le=2)] = 0.0
     max_output_tokens: Annotated[int, AT_LEAST_ONE] = 4096
-    structured: bool = True  # request JSON that fits a schema, where the service can
-    image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; larger images are scaled down before they are sent
-    seed: Annotated[int, SEED] = 0  # of the order in which completions are presented
-    repeat: Annotated[float, SHARE] = 0.0  # share of prompts that are rated twice, to measure agreement
-    retry_unscored: Annotated[bool, NO_RESULT] = False  # ask again for unscored prompts
-    batch: Annotated[bool, NO_RESULT] = False  # submit batch jobs and exit; rerun the same command to collect them
-    batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 500  # requests per job
-    journal: Annotated[str | None, NO_RESULT] = None  # a file; null: one per judge in the cache
-    timeout: Annotated[float, POSITIVE, NO_RESULT] = 120.0  # seconds per call
+    structured: bool = True  # ask for JSON by schema, where the service can
+    image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; a larger image is made smaller before it is sent
+    seed: Annotated[int, SEED] = 0  # of the order in which completions are shown
+    repeat: Annotated[float, SHARE] = 0.0  # share of the prompts that is rated twice, to measure agreement
+    retry_unscored: Annotated[bool, NO_RESULT] = False  # ask again what was read as no rating
+    batch: Annotated[bool, NO_RESULT] = (
+        False  # submit jobs, leave, and collect them by the same line later; judge=gemini has it
+    )
+    batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 500  # requests a job
+    journal: Annotated[str | None, NO_RESULT] = None  # a file; null: one a judge in the cache
+    timeout: Annotated[float, POSITIVE, NO_RESULT] = 120.0  # seconds a call
     limits: Annotated[LimitsConfig, NO_RESULT] = field(default_factory=LimitsConfig)
     price: Annotated[PriceConfig, NO_RESULT] = field(default_factory=PriceConfig)
 
 
 @dataclass
 class BenchConfig:
-    """Benchmarks, run before and after training."""
+    """What is measured before and after training."""
 
     name: Annotated[str, NO_RESULT] = MISSING
     tasks: Annotated[list[str], OneOf(BENCHMARKS)] = MISSING
     judge: Annotated[str, OneOf(RULE_JUDGES)] = "oracle"  # of the answers; the judge of the pairs may be another
-    items: Annotated[int, AT_LEAST_ONE] = 240  # per benchmark
+    items: Annotated[int, AT_LEAST_ONE] = 240  # a benchmark
     split: Split = Split.test
     seed: Annotated[int, SEED] = 0  # of the items and of the bootstrap
     batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 64

@@ -1,7 +1,7 @@
 """Check the whole config of a point before the first point of a command starts.
 
 Ranges and choices stand beside the schema's fields and are checked in one walk (mmdpo/config/field_checks.py). The
-checks between fields are in one file per idea: method, data, judge, cluster.
+checks between fields are in one file per idea: method, data, sampling, judge, cluster.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 from mmdpo.config.cluster_checks import combination_problems
 from mmdpo.config.field_checks import field_problems, unknown_choice
 from mmdpo.config.schema import Config, DataConfig, ModelConfig
-from mmdpo.entry.data_checks import data_problems, data_setting_problems, generator_problems, pairs_problems
+from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
 from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
+from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates
 
@@ -26,7 +27,8 @@ def check(config: Config) -> None:
         *method_problems(config),
         *_model(config.model),
         *_study(config),
-        *data_problems(config.data),
+        *data_settings_problems(config.data),
+        *data_file_problems(config.data),
         *judge_problems(config),
         *generator_problems(config.generator),
         *pairs_problems(config.pairs),
@@ -36,7 +38,7 @@ def check(config: Config) -> None:
 
 def check_data(data: DataConfig) -> None:
     """Raise UserError naming every wrong setting of the data; files may be missing."""
-    _raise(*data_setting_problems(data))
+    _raise(*field_problems(data, "data."), *data_settings_problems(data))
 
 
 def _raise(*problems: str) -> None:

@@ -72,7 +72,7 @@ def check_preset(file: Path, group: str | None, content: Any) -> None:
         content: The file's content: nested mappings.
     """
     prefix = f"{group}." if group else ""
-    keys = [f"{prefix}{key}" for key in _leaves(content) if not key.startswith(("hydra", "defaults"))]
+    keys = [f"{prefix}{key}" for key in _leaves(content) if key.partition(".")[0] not in ("", "hydra", "defaults")]
     problems = [f"{file}: {problem}" for key in keys if (problem := key_problem(key)) is not None]
     if problems:
         raise UserError("\n".join(problems))
