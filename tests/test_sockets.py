@@ -89,7 +89,7 @@ def own(tmp_path: Path) -> Path:
 def test_a_method_with_a_loss_of_trl_is_one_yaml(own: Path):
     config = compose_config(["method=cautious"], own)
     assert (config.method.loss_type, config.beta, config.lr) == ("apo_down", 0.3, 1e-4)
-    with pytest.raises(UserError, match="method=cautious does not use label_noise"):
+    with pytest.raises(UserError, match=r"method=cautious does not use label_noise"):
         compose_config(["method=cautious", "label_noise=0.5"], own)
 
 
@@ -97,7 +97,7 @@ def test_a_method_with_a_new_loss_is_one_yaml_and_one_file(own: Path, tmp_path: 
     import mmdpo.training.losses
 
     write(own, {"method/mine.yaml": PRESETS["method/cautious.yaml"].replace("apo_down", "squared")})
-    with pytest.raises(UserError, match="method.loss_type=squared: unknown; allowed are sigmoid"):
+    with pytest.raises(UserError, match=r"method.loss_type=squared: unknown; allowed are sigmoid"):
         compose_config(["method=mine"], own)
     write(tmp_path, {"losses/squared.py": "def loss(chosen_logratios, rejected_logratios, *, beta): ..."})
     folders = [*mmdpo.training.losses.__path__, str(tmp_path / "losses")]
@@ -113,10 +113,10 @@ def test_a_model_is_one_yaml(own: Path):
 def test_a_server_that_samples_is_one_yaml_and_its_name_is_a_label(own: Path):
     generator = compose_config(["generator=served"], own).generator
     assert (generator.name, generator.sampler, generator.model) == ("served", "openai", "mine")
-    with pytest.raises(UserError, match="generator.base_url is missing: generator=served needs it"):
+    with pytest.raises(UserError, match=r"generator.base_url is missing: generator=served needs it"):
         compose_config(["generator=served", "generator.base_url=null"], own)
     write(own, {"generator/other.yaml": "name: model\nsampler: opnai"})
-    with pytest.raises(UserError, match="generator.sampler=opnai: unknown; allowed are model, openai"):
+    with pytest.raises(UserError, match=r"generator.sampler=opnai: unknown; allowed are model, openai"):
         compose_config(["generator=other"], own)
 
 
@@ -125,10 +125,10 @@ def test_a_judge_behind_an_openai_compatible_server_is_one_yaml(own: Path):
     write(own, {"judge/local.yaml": "name: local\nclient: openai\nmodel: mine\nbase_url: http://localhost:8000/v1"})
     judge = compose_config(["judge=local"], own).judge
     assert (judge.name, judge.model, judge.base_url) == ("local", "mine", "http://localhost:8000/v1")
-    with pytest.raises(UserError, match="judge.model is missing: judge=local needs one"):
+    with pytest.raises(UserError, match=r"judge.model is missing: judge=local needs one"):
         compose_config(["judge=local", "judge.model=null"], own)
     write(own, {"judge/other.yaml": "name: gemini\nclient: gmini\nmodel: mine"})
-    with pytest.raises(UserError, match="judge.client=gmini: unknown; allowed are .*gemini"):
+    with pytest.raises(UserError, match=r"judge.client=gmini: unknown; allowed are .*gemini"):
         compose_config(["judge=other"], own)
 
 
@@ -166,7 +166,7 @@ def test_a_mistake_in_a_file_of_ones_own_is_named(own: Path, file: str, text: st
 
 def test_a_preset_with_a_built_in_name_is_refused_and_not_taken_for_it(own: Path):
     write(own, {"model/nano.yaml": "name: nano\npath: elsewhere"})
-    with pytest.raises(UserError, match="model/nano.yaml: model=nano is a built-in preset.*rename the file"):
+    with pytest.raises(UserError, match=r"model/nano.yaml: model=nano is a built-in preset.*rename the file"):
         compose_config([], own)
 
 
@@ -182,7 +182,7 @@ def test_a_data_set_of_ones_own_is_known_to_the_doctor(own: Path):
     write(own, {"data/mine.yaml": "name: mine\nformat: pairs\npath: mine.jsonl"})
     data, _ = compose_data(["data=mine"], own)
     assert (data.name, data.path) == ("mine", "mine.jsonl")
-    with pytest.raises(UserError, match="--config-dir nowhere: there is no such folder"):
+    with pytest.raises(UserError, match=r"--config-dir nowhere: there is no such folder"):
         compose_data(["data=mine"], Path("nowhere"))
 
 
@@ -194,7 +194,8 @@ def test_presets_of_ones_own_are_swept(own: Path, tmp_path: Path):
         assert f"{tmp_path}/mine-betas/dpo-beta{beta}-" in done.stdout
     done = launch("-m", "--config-dir", str(own), "method=dpo,cautious", "dry_run=true", f"out={tmp_path}")
     assert done.returncode == 0, done.stderr
-    assert f"{tmp_path}/nano/dpo-" in done.stdout and f"{tmp_path}/nano/cautious-" in done.stdout
+    assert f"{tmp_path}/nano/dpo-" in done.stdout
+    assert f"{tmp_path}/nano/cautious-" in done.stdout
 
 
 def test_a_setting_is_one_line_in_the_schema(monkeypatch):
@@ -209,5 +210,5 @@ def test_a_setting_is_one_line_in_the_schema(monkeypatch):
     monkeypatch.setattr(mmdpo.config.keys, "Config", config_class)
     assert compose_config().train.patience == 3
     assert compose_config(["train.patience=5"]).train.patience == 5
-    with pytest.raises(UserError, match="train.patience=0: must be at least 1"):
+    with pytest.raises(UserError, match=r"train.patience=0: must be at least 1"):
         compose_config(["train.patience=0"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import operator
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, cast, get_type_hints
@@ -17,15 +18,16 @@ from annotated_types import Ge, Gt, Interval, Le, Lt
 
 from mmdpo.config.markers import OneOf
 
-Bound = Ge | Gt | Le | Lt | Interval
+COMPARE = {"gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le}
+WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """The range and the choices of one field."""
+    """The range and the choices of one field; `bounds` holds pairs such as ("ge", 0)."""
 
     name: str
-    bounds: tuple[Bound, ...]
+    bounds: tuple[tuple[str, float], ...]
     choices: OneOf | None
 
 
@@ -53,7 +55,13 @@ def rules(schema: Any) -> tuple[Rule, ...]:
     found = []
     for field in dataclasses.fields(schema):
         marks = getattr(hints[field.name], "__metadata__", ())
-        bounds = tuple(mark for mark in marks if isinstance(mark, (Ge, Gt, Le, Lt, Interval)))
+        bounds = tuple(
+            (name, limit)
+            for mark in marks
+            if isinstance(mark, (Ge, Gt, Le, Lt, Interval))
+            for name in COMPARE
+            if (limit := getattr(mark, name, None)) is not None
+        )
         choices = next((mark for mark in marks if isinstance(mark, OneOf)), None)
         found.append(Rule(field.name, bounds, choices))
     return tuple(found)
@@ -72,11 +80,9 @@ def did_you_mean(word: str, candidates: Sequence[str], lead: str = "; ") -> str:
 
 
 def _value_problems(key: str, value: Any, rule: Rule) -> Iterator[str]:
-    if value is None:
+    if value is None or (rule.choices is None and isinstance(value, (str, bool))):
         return
-    if dataclasses.is_dataclass(value):
-        yield from field_problems(value, f"{key}.")
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         for name, entry in value.items():
             yield from _value_problems(f"{key}.{name}", entry, rule)
     elif isinstance(value, (list, tuple)):
@@ -86,29 +92,14 @@ def _value_problems(key: str, value: Any, rule: Rule) -> Iterator[str]:
         allowed = rule.choices.choices() if callable(rule.choices.choices) else rule.choices.choices
         if value not in allowed:
             yield unknown_choice(key, value, allowed)
-    elif isinstance(value, float) and not math.isfinite(value):
-        yield f"{key}={value}: must be {_describe(rule.bounds) or 'finite'}"
-    elif any(not _within(value, bound) for bound in rule.bounds):
-        yield f"{key}={value}: must be {_describe(rule.bounds)}"
+    elif isinstance(value, (int, float)):
+        finite = isinstance(value, int) or math.isfinite(value)
+        if not finite or not all(COMPARE[name](value, limit) for name, limit in rule.bounds):
+            yield f"{key}={value}: must be {_describe(rule.bounds) or 'finite'}"
+    elif dataclasses.is_dataclass(value):
+        yield from field_problems(value, f"{key}.")
 
 
-def _limits(bound: Bound) -> dict[str, Any]:
-    """Return a bound's limits by their name in annotated-types: gt, ge, lt, le."""
-    return {name: limit for name in ("gt", "ge", "lt", "le") if (limit := getattr(bound, name, None)) is not None}
-
-
-def _within(value: float, bound: Bound) -> bool:
-    limits = _limits(bound)
-    return (
-        value > limits.get("gt", -math.inf)
-        and value >= limits.get("ge", -math.inf)
-        and value < limits.get("lt", math.inf)
-        and value <= limits.get("le", math.inf)
-    )
-
-
-def _describe(bounds: tuple[Bound, ...]) -> str:
-    """Describe ranges, as in "at least 0 and below 0.5"."""
-    words = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
-    limits = [(name, limit) for bound in bounds for name, limit in _limits(bound).items()]
-    return " and ".join(f"{words[name]} {limit}" for name, limit in limits)
+def _describe(bounds: tuple[tuple[str, float], ...]) -> str:
+    """Describe a range, as in "at least 0 and below 0.5"."""
+    return " and ".join(f"{WORDS[name]} {limit}" for name, limit in bounds)

@@ -61,12 +61,12 @@ def test_settings_that_do_not_go_together_are_refused(overrides, message):
 
 def test_several_processes_of_torchrun_do_not_each_run_points_at_once(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UserError, match="under torchrun all processes train one point; type cluster=local"):
+    with pytest.raises(UserError, match=r"under torchrun all processes train one point; type cluster=local"):
         compose_config(["cluster=local_parallel"])
 
 
 def test_retry_checks_what_it_changes():
     cluster = {"name": "slurm", "runner": "slurm", "additional_parameters": {}}
     assert changed_cluster(cluster, ["cluster.mem=96G"]).mem == "96G"
-    with pytest.raises(UserError, match="cluster.mem=much: type a number"):
+    with pytest.raises(UserError, match=r"cluster.mem=much: type a number"):
         changed_cluster(cluster, ["cluster.mem=much"])

@@ -52,6 +52,7 @@ class Outer:
         ({"above": math.inf}, "x.above=inf: must be above 0"),
         ({"above": math.nan}, "x.above=nan: must be above 0"),
         ({"free": math.nan}, "x.free=nan: must be finite"),
+        ({"most": 10**400}, f"x.most={10**400}: must be at most 4"),
         ({"maybe": 0}, "x.maybe=0: must be at least 1"),
         ({"name": "cosin"}, "x.name=cosin: unknown; allowed are cosine, linear; did you mean cosine?"),
         ({"name": "xyz"}, "x.name=xyz: unknown; allowed are cosine, linear"),

@@ -44,7 +44,7 @@ def test_an_unknown_key_gets_the_key_that_may_be_meant(key, meant):
     problem = key_problem(key)
     assert problem.startswith(f"{key}: unknown key")
     assert "+" not in problem  # Hydra's advice, which adds the mistake to the config
-    assert meant is None or meant in similar_keys(key) and meant in problem
+    assert meant is None or (meant in similar_keys(key) and meant in problem)
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())

@@ -188,7 +188,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
     ],
 )
 def test_a_problem_is_named_with_its_override(overrides, message):
-    with pytest.raises(UserError, match=".*") as caught:
+    with pytest.raises(UserError, match=r".*") as caught:
         compose_config(overrides)
     assert message in str(caught.value)
 

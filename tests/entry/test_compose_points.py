@@ -131,13 +131,13 @@ def test_a_wrong_value_of_a_later_point_is_named_with_its_override(first, wrong,
 
 def test_an_unknown_key_of_a_later_point_is_refused_before_the_first_is_composed():
     counted = Compose()
-    with pytest.raises(UserError, match="betta: unknown key; did you mean beta"):
+    with pytest.raises(UserError, match=r"betta: unknown key; did you mean beta"):
         [*compose_points(counted, [["beta=0.1"], ["betta=0.1"]])]
     assert counted.times == 0
 
 
 def test_what_hydra_refuses_keeps_its_message():
-    with pytest.raises(HydraException, match="Could not find 'method/dop'"):
+    with pytest.raises(HydraException, match=r"Could not find 'method/dop'"):
         [*compose_points(Compose(), [["beta=0.1"], ["method=dop"]])]
 
 

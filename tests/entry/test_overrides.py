@@ -38,7 +38,7 @@ def test_what_hydra_knows_is_left_to_it(overrides):
 def test_commands_that_only_explain_are_not_checked():
     check_command(["--help", "betta=1"])
     check_command(["-sc", "query=bash"])
-    with pytest.raises(UserError, match="betta"):
+    with pytest.raises(UserError, match=r"betta"):
         check_command(["--cfg", "job", "betta=1"])
 
 
