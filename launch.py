@@ -1,4 +1,4 @@
-"""The one entry for whatever computes: composes a config, checks it, plans, and runs or submits.
+"""Entry point of everything that computes: compose a config, check it, plan, and run or submit its points.
 
 python launch.py -m method=dpo beta=0.1,0.2,0.3
 """
@@ -7,25 +7,31 @@ import gc
 import os
 import sys
 
-# A thread that waits for the others sleeps: two runs on one machine would else slow each other tenfold.
+# Idle OpenMP threads sleep instead of spinning: two runs on one machine would otherwise slow each other down tenfold.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded
 
 import hydra
 from omegaconf import DictConfig
 
-gc.disable()  # until mmdpo.entry.hydra: there is no garbage yet, and looking for it takes time
+gc.disable()  # until mmdpo.entry.hydra: collecting while modules load takes time and frees nothing
 
 
 @hydra.main(config_path="conf", config_name="config", version_base="1.3")
 def main(config: DictConfig) -> float | None:
-    """Run one point; with -m, Hydra hands the points to the launcher in hydra_plugins/ instead."""
+    """Run one point. With -m, Hydra passes the points to the launcher in hydra_plugins/ instead."""
     from mmdpo.entry.hydra import run
 
     return run(config)
 
 
 if __name__ == "__main__":
+    from mmdpo.entry.overrides import check_command
+    from mmdpo.errors import UserError
+
     try:
+        check_command(sys.argv[1:])
         main()
+    except UserError as error:
+        sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("interrupted; the same line goes on from the last checkpoint")
+        sys.exit("interrupted; rerun the same command to continue from the last checkpoint")

@@ -146,7 +146,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "the same line goes on" in stderr
+    assert "rerun the same command" in stderr
     assert "Traceback" not in stderr
     assert read_json(tmp_path / "nano" / name / "status.json")["error"] == "interrupted"
 

@@ -11,7 +11,9 @@ from tests.support.program import launch, program
     ("overrides", "message"),
     [
         (["beta=abc"], "Value 'abc' of type 'str' could not be converted to Float"),
-        (["betta=1"], "Could not override 'betta'"),
+        (["betta=1"], "betta: unknown key; did you mean beta"),
+        (["train.epochs=2"], "train.epochs is now train.num_train_epochs"),
+        (["train.lr_scheduler_type=cosin"], "train.lr_scheduler_type=cosin: unknown"),
         (["method=dop"], "Could not find 'method/dop'"),
         (["method=dop"], "rejection_sampling"),  # what there is
         (["model=llava"], "llava_1_5_13b"),
@@ -22,7 +24,7 @@ from tests.support.program import launch, program
         (["beta=-1"], "beta=-1.0: must be above 0"),
         (["-m", "beta=0.1,-2"], "beta=-2.0: must be above 0"),
         (["-m", "beta=0.1,abc"], "beta=abc: Value 'abc' of type 'str' could not be converted to Float"),
-        (["-m", "betta=0.1,0.2"], "Could not override 'betta'"),
+        (["-m", "betta=0.1,0.2"], "betta: unknown key; did you mean beta"),
         (["-m", "stage=train,evaluate"], "stage and dry_run cannot be swept"),
         (["-m", "sweep=data_scalin"], "Could not find 'sweep/data_scalin'"),
         (["-m", "cluster.exclude=n1,n2"], "one with commas is quoted for the shell and for Hydra"),
@@ -34,6 +36,7 @@ def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+    assert "To append" not in done.stderr  # Hydra's advice for an unknown key
 
 
 @pytest.mark.parametrize("mode", [["-m"], []])

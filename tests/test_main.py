@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.__main__ import find_point, find_study, main
+from mmdpo.__main__ import main
+from mmdpo.analysis.find import find_point, find_study
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from tests.sources.files import as_lines, as_list, as_parquet, photos, tear
@@ -30,7 +31,8 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_status_of_the_newest_study(outputs: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["status"]) == 0
     out = capsys.readouterr().out
-    assert out.strip().startswith("new") and "beta" in out
+    assert out.strip().startswith("new")
+    assert "beta" in out
 
 
 def test_status_of_a_study_by_name_and_by_folder(outputs: Path, capsys: pytest.CaptureFixture[str]):
@@ -70,7 +72,9 @@ def test_errors_are_one_message_and_code_2(
 ):
     assert main(arguments) == 2
     captured = capsys.readouterr()
-    assert message in captured.err and captured.err.startswith("error: ") and "Traceback" not in captured.err
+    assert message in captured.err
+    assert captured.err.startswith("error: ")
+    assert "Traceback" not in captured.err
 
 
 def test_a_whole_name_wins_over_a_piece_of_others(outputs: Path):
@@ -83,7 +87,7 @@ def test_a_whole_name_wins_over_a_piece_of_others(outputs: Path):
 
 def test_no_study_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="no study under outputs/"):
+    with pytest.raises(UserError, match=r"no study under outputs/"):
         find_study(None)
 
 
@@ -137,7 +141,8 @@ def doctor(capsys: pytest.CaptureFixture[str], code: int, *overrides: str) -> li
     """The lines that the doctor prints, without what is blank around them."""
     assert main(["doctor", *overrides]) == code
     captured = capsys.readouterr()
-    assert not captured.err and "Traceback" not in captured.out
+    assert not captured.err
+    assert "Traceback" not in captured.out
     return [line.strip() for line in captured.out.splitlines()]
 
 
@@ -148,21 +153,24 @@ def test_doctor_with_nothing_there(data: Path, capsys: pytest.CaptureFixture[str
     for name in ("scigraphqa", "lrv"):
         assert f"or type data.sources.{name}.path=FILE" in out
         assert f"or type data.sources.{name}.image_root=DIR" in out
-    assert any(line.startswith("4 things are missing. $MMDPO_DATA is set") for line in out) and str(data) in out
+    assert any(line.startswith("4 things are missing. $MMDPO_DATA is set") for line in out)
+    assert str(data) in out
     assert out[-1] == "MMDPO_DATA=DIR python -m mmdpo doctor data=paper"
 
 
 def test_doctor_without_mmdpo_data(data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MMDPO_DATA")
     out = doctor(capsys, 1, "data=paper")
-    assert "data/lrv/images" in out and str(data.parent / "data") in out
+    assert "data/lrv/images" in out
+    assert str(data.parent / "data") in out
     assert any("$MMDPO_DATA is not set" in line for line in out)
 
 
 def test_doctor_with_half_there(data: Path, capsys: pytest.CaptureFixture[str]):
     paper_rows(data, 6, 4)
     out = doctor(capsys, 1, "data=paper", "data.sources.lrv.path=gone.json", "data.sources.scigraphqa.count=5")
-    assert "prompts 5 of 5 wanted" in out and "gone.json" in out
+    assert "prompts 5 of 5 wanted" in out
+    assert "gone.json" in out
     assert out[-1] == ("python -m mmdpo doctor data=paper data.sources.scigraphqa.count=5 data.sources.lrv.path=FILE")
 
 
@@ -179,14 +187,16 @@ def test_doctor_with_too_few_rows(data: Path, capsys: pytest.CaptureFixture[str]
         assert " ".join(line.split()) in [" ".join(printed.split()) for printed in out]
     assert "1  field 'image': not usable" in out
     assert f"{data}/scigraphqa/images/0.png: damaged or unreadable" in " ".join(out)  # of the first such row
-    assert "data.sources.scigraphqa.count=5" in out and "question  Who [31mis it?" in out
+    assert "data.sources.scigraphqa.count=5" in out
+    assert "question  Who [31mis it?" in out
 
 
 def test_doctor_with_all_there(data: Path, capsys: pytest.CaptureFixture[str]):
     paper_rows(data, 6, 4)
     counts = ["data.sources.scigraphqa.count=5", "data.sources.lrv.count=4"]
     out = doctor(capsys, 0, "data=paper", *counts)
-    assert "image     32 x 21 pixels" in out and "question  What?" in out
+    assert "image     32 x 21 pixels" in out
+    assert "question  What?" in out
     assert "data=paper: all there. Next:" in out
     assert out[-1] == f"python launch.py data=paper {' '.join(counts)} judge=gemini dry_run=true"
     assert compose_config(out[-1].split()[2:]).data.name == "paper"  # a run takes that line
@@ -206,7 +216,9 @@ def test_doctor_of_pairs(data: Path, capsys: pytest.CaptureFixture[str]):
     good = {"prompt": "What?", "chosen": "A cup.", "rejected": "A dog.", "source": "me"}
     as_lines(data.parent / "a.jsonl", [good, {"prompt": "?"}])
     out = doctor(capsys, 1, "data=pairs", "data.path=a.jsonl")
-    assert "pairs   1" in out and "1  field 'chosen': missing" in out and "columns not used: source" in out
+    assert "pairs   1" in out
+    assert "1  field 'chosen': missing" in out
+    assert "columns not used: source" in out
     out = doctor(capsys, 0, "data=pairs", "data.path=a.jsonl", "data.on_bad_row=drop")
     assert out[-1] == "python launch.py data=pairs data.path=a.jsonl data.on_bad_row=drop dry_run=true"
     assert "rejected  A dog." in out
@@ -215,7 +227,18 @@ def test_doctor_of_pairs(data: Path, capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize("name", ["pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v"])
 def test_doctor_of_pairs_that_are_not_named(data: Path, capsys: pytest.CaptureFixture[str], name: str):
     out = doctor(capsys, 1, f"data={name}")
-    assert "type data.path=FILE" in out and out[-1] == f"python -m mmdpo doctor data={name} data.path=FILE"
+    assert "type data.path=FILE" in out
+    assert out[-1] == f"python -m mmdpo doctor data={name} data.path=FILE"
+
+
+def test_doctor_of_a_data_set_in_a_directory_of_ones_own(data: Path, capsys: pytest.CaptureFixture[str]):
+    (data.parent / "own/data").mkdir(parents=True)
+    (data.parent / "own/data/mine.yaml").write_text("name: mine\nformat: pairs\npath: a.jsonl\n")
+    as_lines(data.parent / "a.jsonl", [{"prompt": "What?", "chosen": "A cup.", "rejected": "A dog."}])
+    out = doctor(capsys, 0, "--config-dir", "own", "data=mine")
+    assert "data=mine: all there. Next:" in out
+    assert out[-1] == "python launch.py --config-dir own data=mine dry_run=true"
+    assert main(["doctor", "--config-dir", "gone", "data=mine"]) == 2
 
 
 def test_doctor_of_nano(data: Path, capsys: pytest.CaptureFixture[str]):
@@ -227,10 +250,10 @@ def test_doctor_of_nano(data: Path, capsys: pytest.CaptureFixture[str]):
     ("overrides", "message"),
     [
         (["data=nope"], "Could not find 'data/nope'"),
-        (["data=paper", "data.foo=1"], "Could not override 'data.foo'"),
-        (["data=paper", "+data.foo=1"], "data.foo is no key of the config"),
+        (["data=paper", "data.foo=1"], "data.foo: unknown key"),
+        (["data=paper", "+data.foo=1"], "data.foo: unknown key"),
         (["data.seed=x"], "'x' of type 'str' could not be converted to Integer"),
-        (["data=paper", "data.sources.lrv.count=0"], "data.sources.lrv.count=0: must be above 0"),
+        (["data=paper", "data.sources.lrv.count=0"], "data.sources.lrv.count=0: must be at least 1"),
         (["data=paper", "data.sources.lrv.reader=x"], "reader=x: unknown; allowed are scigraphqa"),
         (["paper"], "Error parsing override 'paper'"),
     ],
@@ -240,7 +263,9 @@ def test_doctor_with_a_wrong_command(
 ):
     assert main(["doctor", *overrides]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: ") and message in captured.err and not captured.out
+    assert captured.err.startswith("error: ")
+    assert message in captured.err
+    assert not captured.out
 
 
 def test_doctor_breaks_no_path_and_keeps_to_80_columns(data: Path, capsys: pytest.CaptureFixture[str]):
@@ -251,7 +276,8 @@ def test_doctor_breaks_no_path_and_keeps_to_80_columns(data: Path, capsys: pytes
         paths = [f"data.sources.scigraphqa.path={deep}/scigraphqa/rows"]
         paths += [f"data.sources.lrv.path={deep}/lrv/filter_cap1.json"]
         out = doctor(capsys, code, "data=paper", *roots, *paths, *more)
-        assert f"{deep}/lrv/filter_cap1.json" in out and f"{deep}/scigraphqa/images" in out
+        assert f"{deep}/lrv/filter_cap1.json" in out
+        assert f"{deep}/scigraphqa/images" in out
         assert all(len(line) <= 80 or str(deep) in line for line in out)
 
 

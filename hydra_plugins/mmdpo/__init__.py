@@ -1,1 +1,1 @@
-"""What Hydra loads of ours; it looks in this namespace only: a config source, a sweeper, a launcher."""
+"""mmdpo's Hydra plugins, in the namespace that Hydra searches: a config source, a sweeper and a launcher."""

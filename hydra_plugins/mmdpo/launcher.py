@@ -1,5 +1,7 @@
-"""The launcher `hydra/launcher=mmdpo`: gets all points of a sweep at once, so that they can be checked,
-compared with what is done, and run together. Hydra imports this file at every start: it must be light.
+"""The launcher `hydra/launcher=mmdpo`, which gets all points of a sweep at once.
+
+The points can so be checked, compared with what is finished, and run together. Hydra imports this file at every
+start: it must stay light.
 """
 
 from __future__ import annotations
@@ -14,16 +16,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 
 class MmdpoLauncher(Launcher):
-    """Hands the composed points of a sweep to mmdpo.sweep."""
+    """Pass the composed points of a sweep to mmdpo.entry.hydra."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what composing the points needs; the task function runs single points only."""
+        """Keep what composing the points needs. The task function runs single points only."""
         self.hydra_context = hydra_context
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose, check and run the points."""
-        from mmdpo.entry.composing import compose_points
+        from mmdpo.entry.compose_points import compose_points
         from mmdpo.entry.hydra import launch
 
         setup_globals()

@@ -1,64 +1,114 @@
-"""Where Hydra finds what is not in conf/: the typed schema, and each file of sweeps/ as `sweep=NAME`.
+"""A config source for what is not in conf/: the typed schema, the files of sweeps/, and a user's own presets.
 
-Each is made when it is asked for. In Hydra's ConfigStore all of them would be made at every start, and copied
-with every composition. Hydra imports this file at every start: it must be light.
+The schema and the sweeps are loaded only when they are used. In Hydra's ConfigStore they would be created at every
+start and copied with every composition. Hydra imports this file at every start: it must stay light.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
+from hydra.errors import ConfigCompositionException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
-from mmdpo.config.schema import SWEEPS, Config
+from mmdpo.config.schema import CONF, GROUPS, SWEEPS, Config
 
-SCHEMA, GROUP = "schema", "sweep"
+SCHEMA, SWEEP = "schema", "sweep"
 
 
 class MmdpoSource(ConfigSource):
-    """The config `schema`, and the options of the group `sweep`."""
+    """Source of the config `schema`, of the group `sweep`, and of presets in the user's config directories.
+
+    Sweeps are placed at the root of the config, without `# @package _global_`. The keys of a user's file are checked
+    when it is loaded.
+    """
 
     @staticmethod
     def scheme() -> str:
-        """What the address of this source begins with."""
+        """Return the scheme of this source's address."""
         return "mmdpo"
 
     def available(self) -> bool:
-        """It is a part of the program."""
+        """Return True: the source is a part of the program."""
         return True
 
     def is_group(self, config_path: str) -> bool:
-        """Whether the path is `sweep`, or the empty one that lies above it."""
-        return config_path.strip("/") in ("", GROUP)
+        """Tell whether the path is the group `sweep` or the root above it."""
+        return config_path.strip("/") in ("", SWEEP)
 
     def is_config(self, config_path: str) -> bool:
-        """Whether the path is `schema`, or `sweep/NAME` of a study that is there."""
-        return config_path == SCHEMA or (config_path.startswith(f"{GROUP}/") and _file(config_path).is_file())
+        """Tell whether the path is the schema, a sweep, or a preset in one of the user's directories."""
+        return config_path == SCHEMA or _find(config_path) is not None
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """The schema or a study; both lie at the root of the config."""
-        node = OmegaConf.structured(Config) if config_path == SCHEMA else OmegaConf.load(_file(config_path))
-        return ConfigResult(self.provider, self.full_path(), node, header={"package": "_global_"})
+        """Load the schema, a sweep or a user's preset."""
+        if config_path == SCHEMA:
+            return self._result(OmegaConf.structured(Config), "_global_")
+        file, group = _find(config_path), _group(config_path)
+        assert file is not None  # is_config has found it
+        node = OmegaConf.load(file)
+        package = self._get_header_dict(file.read_text(encoding="utf-8")[:512])["package"]
+        if group == SWEEP:
+            package = "_global_"
+        if file.parent != SWEEPS and package in (None, "_global_"):
+            _check(file, None if package else group, OmegaConf.to_container(node))
+        return self._result(node, package)
+
+    def _result(self, node: Any, package: str | None) -> ConfigResult:
+        return ConfigResult(self.provider, self.full_path(), node, header={"package": package})
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        """What lies under the path: groups, configs, or both without a filter."""
+        """List what lies under the path: groups, configs, or both without a filter."""
         top = not config_path.strip("/")
-        groups = [GROUP] if top else []
-        configs = [SCHEMA] if top else sorted(file.stem for file in SWEEPS.glob("*.yaml"))
+        groups = [SWEEP] if top else []
+        folders = [SWEEPS, *(directory / SWEEP for directory in _own_directories())]
+        configs = [SCHEMA] if top else sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
         kinds = {ObjectType.GROUP: groups, ObjectType.CONFIG: configs}
         return groups + configs if results_filter is None else kinds[results_filter]
 
 
-def _file(config_path: str) -> Path:
-    return SWEEPS / f"{Path(config_path).name}.yaml"
+def _find(config_path: str) -> Path | None:
+    """Find the file of a sweep, or of a preset in the user's directories."""
+    group, name = _group(config_path), Path(config_path).name
+    folders = [directory / group for directory in _own_directories()] if group in (SWEEP, *GROUPS) else []
+    if group == SWEEP:
+        folders.insert(0, SWEEPS)
+    files = [folder / f"{name}.yaml" for folder in folders]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _group(config_path: str) -> str:
+    return str(Path(config_path).parent)
+
+
+def _own_directories() -> list[Path]:
+    """List the config directories that --config-dir adds to conf/."""
+    if not GlobalHydra.instance().is_initialized():
+        return []
+    elements = GlobalHydra.instance().config_loader().get_search_path().get_path()
+    paths = [Path(one.path.removeprefix("file://")) for one in elements if one.provider == "command-line" and one.path]
+    return [path for path in paths if path.resolve() != CONF]
+
+
+def _check(file: Path, group: str | None, content: Any) -> None:
+    """Check the keys of a user's file; Hydra prints the message without a traceback."""
+    from mmdpo.entry.overrides import check_preset
+    from mmdpo.errors import UserError
+
+    try:
+        check_preset(file, group, content)
+    except UserError as error:
+        raise ConfigCompositionException(str(error)) from None
 
 
 class MmdpoSearchPath(SearchPathPlugin):
-    """Lets Hydra look there, after conf/."""
+    """Plugin that adds the source to Hydra's search path, after conf/."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Add the source."""

@@ -1,5 +1,6 @@
-"""The sweeper `hydra/sweeper=mmdpo`: Hydra's own, which multiplies the values, without its trial composition
-of every point. The launcher composes and checks all of them before the first one starts.
+"""The sweeper `hydra/sweeper=mmdpo`: Hydra's basic sweeper without its trial composition of every point.
+
+The launcher composes and checks all points before the first one starts.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from hydra.core.config_store import ConfigStore
 
 
 class MmdpoSweeper(BasicSweeper):
-    """Gives the launcher all points of a line at once."""
+    """Pass all points of a command to the launcher at once."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the points, in a folder that can be written."""
+        """Run the points, after the study's folder has been made."""
         assert self.config is not None  # setup has been called
         from mmdpo.entry.hydra import make_study
 
@@ -24,7 +25,7 @@ class MmdpoSweeper(BasicSweeper):
         return super().sweep(arguments)
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Left to the launcher."""
+        """Do nothing: the launcher checks the points."""
 
 
 TARGET = "hydra_plugins.mmdpo.sweeper.MmdpoSweeper"

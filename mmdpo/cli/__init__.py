@@ -1,1 +1,1 @@
-"""The commands of `python -m mmdpo`: they look, import and export, and never train."""
+"""The commands of `python -m mmdpo`: they look at results, jobs and data, and never train."""

@@ -1,15 +1,23 @@
-"""What settings take: the names that a key of the config may have, as tuples and enums."""
+"""Choices of the config's keys, as tuples and enums."""
 
 from enum import Enum
+
+from mmdpo.registry import Kind
 
 LOSSES = (
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
     "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
 )  # fmt: skip
-"""What `method.loss_type` takes: TRL's `DPOConfig.loss_type`."""
+"""The losses of TRL's `DPOConfig.loss_type`."""
+
+OWN_LOSSES = Kind("mmdpo.training.losses", "loss", "method.loss_type")
+"""The losses that TRL does not have, one per file."""
 
 SMOOTHED = ("exo_pair", "robust", "aot", "aot_unpaired")
 """The losses that use `method.label_smoothing`."""
+
+SAMPLERS = ("model", "openai")
+"""Choices of `generator.sampler`: the model in this process, or an OpenAI-compatible server."""
 
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 """What completions are rated by (HelpSteer's), 0..4 each."""
@@ -38,17 +46,22 @@ SCHEDULERS = (
     "constant_with_warmup",
     "inverse_sqrt",
 )
-"""What `train.lr_scheduler_type` takes: the schedules of transformers that need no further argument."""
+"""Choices of `train.lr_scheduler_type`: the schedules of transformers that need no further argument."""
 
 DTYPES = ("auto", "bfloat16", "float32")
-"""What `model.dtype` takes."""
+"""Choices of `model.dtype`."""
 
 ZERO_STAGES = (0, 2, 3)
-"""What `train.zero_stage` takes; 0 is plain data parallelism, without DeepSpeed."""
+"""Choices of `train.zero_stage`; 0 is plain data parallelism, without DeepSpeed."""
+
+
+def loss_types() -> tuple[str, ...]:
+    """List the choices of `method.loss_type`: TRL's losses and those of mmdpo/training/losses."""
+    return (*LOSSES, *OWN_LOSSES.names())
 
 
 class Stage(Enum):
-    """What `launch.py` does; `experiment` makes, trains and evaluates whatever is missing."""
+    """The stage that `launch.py` runs; `experiment` makes, trains and evaluates whatever is missing."""
 
     prompts = "prompts"
     sample = "sample"
@@ -64,16 +77,16 @@ class Stage(Enum):
 
 
 class TrainOn(Enum):
-    """The training set of a method: pairs for a preference loss, the others for plain SFT."""
+    """Training set of a method: pairs for a preference loss, the others for supervised fine-tuning."""
 
     pairs = "pairs"  # chosen and rejected
-    teacher = "teacher"  # a teacher's answer to each prompt
-    best_completion = "best_completion"  # the best rated of the model's own
-    rated_completions = "rated_completions"  # all of them, with their ratings in the request
+    teacher = "teacher"  # the judge's own answer to each prompt
+    best_completion = "best_completion"  # the best rated completion of each prompt
+    rated_completions = "rated_completions"  # all completions, with their ratings in the prompt
 
 
 class TooLong(Enum):
-    """What becomes of a row with more text tokens than `train.max_text_tokens`."""
+    """Treatment of a row with more text tokens than `train.max_text_tokens`."""
 
     cut_answer = "cut_answer"
     drop = "drop"
@@ -81,7 +94,7 @@ class TooLong(Enum):
 
 
 class PairRule(Enum):
-    """Which completions of a prompt make a pair (mmdpo/training_data/dpo.py)."""
+    """Rule that selects pairs from the completions of a prompt (mmdpo/training_data/dpo.py)."""
 
     random_worse = "random_worse"
     best_worst = "best_worst"
@@ -89,36 +102,36 @@ class PairRule(Enum):
 
 
 class OnBadRow(Enum):
-    """What a wrong row of the user's data does."""
+    """Treatment of an invalid row in the user's data."""
 
     error = "error"
     drop = "drop"
 
 
 class Split(Enum):
-    """Held-out items: `dev` chooses settings, `test` is what is reported."""
+    """Split of held-out items: `dev` to choose settings, `test` to report."""
 
     dev = "dev"
     test = "test"
 
 
 class Runner(Enum):
-    """Who runs points."""
+    """Runner of the points."""
 
     in_turn = "in_turn"  # this process, one after another
-    parallel = "parallel"  # several processes on this machine
-    slurm = "slurm"  # an array of jobs
+    parallel = "parallel"  # several processes on this machine, a point each
+    slurm = "slurm"  # a SLURM job array
 
 
 class Resume(Enum):
-    """Whether a study goes on where code or data are no longer what its earlier points were made with."""
+    """Continuation of a study whose code or data have changed since its earlier points were made."""
 
     same = "same"
     force = "force"
 
 
 class WandbMode(Enum):
-    """`auto` is online where a key is found and offline elsewhere."""
+    """Mode of W&B; `auto` is online where a key is found and offline elsewhere."""
 
     auto = "auto"
     online = "online"

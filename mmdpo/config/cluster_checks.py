@@ -1,4 +1,4 @@
-"""The checks of `cluster=` and its settings that need no SLURM; mmdpo.entry.checks makes them for every point."""
+"""Check the settings of the cluster as far as that needs no SLURM."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from mmdpo.config.choices import Runner
+from mmdpo.config.field_checks import field_problems
 from mmdpo.config.schema import ClusterConfig
 
 MEMORY = re.compile(r"\d+[KMGT]?", re.IGNORECASE)
@@ -30,45 +31,31 @@ OWN_SETTING = {
     ),
     **dict.fromkeys(["mail-type", "mail-user"]),
 }
-"""sbatch's options that have a setting; None where it has the same name."""
-MMDPOS = frozenset(
+"""Options of sbatch that have a setting of their own; None where its name is the same."""
+RESERVED = frozenset(
     "array chdir clusters comment dependency error job-name kill-on-invalid-dep no-requeue ntasks output "
     "parsable requeue test-only wait wrap".split()
 )
-"""sbatch's options that are not the user's to give: jobs are found, continued and logged by them."""
+"""Options of sbatch that mmdpo sets itself: it finds, continues and logs jobs by them."""
 
 
 def problems(cluster: ClusterConfig) -> Iterator[str]:
-    """What is wrong with the settings, each with the override to type."""
-    at_least_one = {
-        "array_parallelism": cluster.array_parallelism,
-        "threads": cluster.threads,
-        "nodes": cluster.nodes,
-        "tasks_per_node": cluster.tasks_per_node,
-        "cpus_per_task": cluster.cpus_per_task,
-        "timeout_min": cluster.timeout_min,
-        **{f"max_attempts.{cause}": limit for cause, limit in vars(cluster.max_attempts).items()},
-    }
-    for key, value in at_least_one.items():
-        if value is not None and value < 1:
-            yield f"cluster.{key}={value}: must be at least 1"
-    for key, value in {
-        "gpus_per_node": cluster.gpus_per_node,
-        "signal_delay_s": cluster.signal_delay_s,
-    }.items():
-        if value < 0:
-            yield f"cluster.{key}={value}: must not be negative"
+    """Describe each problem of the cluster's settings, with the override to type."""
+    yield from field_problems(cluster, "cluster.")
+    yield from combination_problems(cluster)
+
+
+def combination_problems(cluster: ClusterConfig) -> Iterator[str]:
+    """Describe settings that cannot be used together or have the wrong form, apart from ranges."""
     if cluster.signal_delay_s >= cluster.timeout_min * 60 > 0:
         yield (
             f"cluster.signal_delay_s={cluster.signal_delay_s}: a job of cluster.timeout_min={cluster.timeout_min} "
-            "would be warned before it starts; type less"
+            "would get its signal before it starts; type less"
         )
-    if cluster.minutes_per_point is not None and not 0 < cluster.minutes_per_point < float("inf"):
-        yield f"cluster.minutes_per_point={cluster.minutes_per_point}: must be above 0"
     if cluster.mem is not None and not MEMORY.fullmatch(cluster.mem):
         yield f"cluster.mem={cluster.mem}: type a number and K, M, G or T, as in cluster.mem=64G"
     if cluster.gres and "gpu" in cluster.gres and not cluster.gpus_per_node:
-        yield f"cluster.gres={cluster.gres}: cluster.gpus_per_node=0 uses none of them; type their number"
+        yield f"cluster.gres={cluster.gres}: cluster.gpus_per_node=0 requests none of them; type their number"
     if cluster.runner is Runner.parallel:
         yield from _in_parallel(cluster)
     for key in cluster.additional_parameters:
@@ -89,7 +76,7 @@ def _extra(key: str) -> Iterator[str]:
     if key in OWN_SETTING:
         setting = OWN_SETTING[key] or key.replace("-", "_")
         yield f"cluster.additional_parameters.{key}: has its own setting; type cluster.{setting}="
-    elif key in MMDPOS:
-        yield f"cluster.additional_parameters.{key}: mmdpo needs it for itself; drop it"
+    elif key in RESERVED:
+        yield f"cluster.additional_parameters.{key}: mmdpo sets it itself; drop it"
     elif not re.fullmatch(r"[a-z][a-z-]*", key):
-        yield f"cluster.additional_parameters.{key}: is no option of sbatch; type its long name without the dashes"
+        yield f"cluster.additional_parameters.{key}: sbatch has no such option; type its long name without the dashes"

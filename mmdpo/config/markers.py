@@ -1,8 +1,8 @@
-"""Markers that stand beside the schema's fields: allowed ranges, allowed choices, and "changes no result".
+"""Markers that stand beside the schema's fields: allowed ranges, allowed choices, and fields that change no result.
 
-Ranges are those of annotated-types (Gt, Ge, Lt, Le, Interval). `mmdpo.entry.checks` enforces ranges and choices in
-one place; `mmdpo.points.identity` leaves out what is marked `NO_RESULT`. This module must stay light: it is on the
-path of `launch.py --cfg job`.
+Ranges are those of annotated-types (Gt, Ge, Lt, Le, Interval). mmdpo/config/field_checks.py enforces ranges and
+choices; mmdpo/points/identity.py leaves out fields marked `NO_RESULT`. This module must stay light: `launch.py --cfg
+job` loads it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,14 +13,17 @@ from annotated_types import Ge, Gt, Interval
 
 @dataclass(frozen=True)
 class OneOf:
-    """A field that takes one of `choices`, or of what calling it returns; of a list, each of its entries."""
+    """A field whose value must be one of `choices`; in a list or dictionary, each entry must be.
+
+    Choices that depend on which files exist are given as a function that returns them.
+    """
 
     choices: Sequence[object] | Callable[[], Sequence[object]]
 
 
 @dataclass(frozen=True)
 class NoResult:
-    """A field, or group of fields, that changes no result: it is no part of a point's identity."""
+    """A field or group of fields that changes no result, and so is not part of a point's identity."""
 
 
 POSITIVE = Gt(0)

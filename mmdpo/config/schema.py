@@ -1,7 +1,7 @@
-"""The typed schema of everything in conf/; checks.py holds the checks between its fields.
+"""The typed schema of everything in conf/. Checks between fields are in mmdpo/entry.
 
-Numbers that a run depends on live here or in the YAML, with unit and source. This module imports
-neither torch nor anything that does: it is on the path of `launch.py --cfg job`.
+Every number that a run depends on is here or in the YAML files, with its unit and source. Ranges and choices stand
+beside their fields. This module must not import torch: `launch.py --cfg job` loads it.
 """
 
 from dataclasses import dataclass, field
@@ -12,8 +12,12 @@ from annotated_types import Ge, Interval
 from omegaconf import MISSING
 
 from mmdpo.config.choices import (
+    BENCHMARKS,
     DTYPES,
-    LOSSES,
+    FORMATS,
+    READERS,
+    RULE_JUDGES,
+    SAMPLERS,
     SCHEDULERS,
     ZERO_STAGES,
     OnBadRow,
@@ -25,6 +29,7 @@ from mmdpo.config.choices import (
     TooLong,
     TrainOn,
     WandbMode,
+    loss_types,
 )
 from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, OneOf
 
@@ -32,45 +37,42 @@ CONF = Path(__file__).resolve().parents[2] / "conf"
 SWEEPS = CONF.parent / "sweeps"
 
 AXES = ("beta", "lr", "logprob_avg", "data_scale", "data_limit", "label_noise", "seed")
-"""Typed keys at the root of the config that a sweep varies; `method` is a group."""
+"""Typed keys at the root of the config that a sweep varies. `method` is a group."""
 
 
 @dataclass
 class MethodConfig:
-    """One alignment method; `axes` are the root keys that it uses."""
+    """One alignment method. `axes` are the root keys that it uses."""
 
-    name: Annotated[str, NO_RESULT] = MISSING
+    name: Annotated[str, NO_RESULT] = MISSING  # a label
     train_on: TrainOn = MISSING
-    loss_type: Annotated[str | None, OneOf(LOSSES)] = None  # of pairs: a loss of TRL's DPOConfig.loss_type
+    loss_type: Annotated[str | None, OneOf(loss_types)] = None  # null for supervised fine-tuning
     axes: Annotated[list[str], OneOf(AXES), NO_RESULT] = MISSING
     beta: float | None = None
     lr: Annotated[float, POSITIVE] = MISSING
     logprob_avg: bool | None = None
-    label_smoothing: Annotated[float, Interval(ge=0, lt=0.5)] = (
-        0.0  # of the losses robust, exo_pair, aot and aot_unpaired
-    )
-    fine_grained: bool = False  # weigh the tokens in which the two answers differ (RLHF-V, eq. 4)
-    fine_grained_weight: Annotated[float, POSITIVE] = 5.0  # of such a token; the others weigh 1 (RLHF-V's gamma)
-    attributes: dict[str, int] = field(default_factory=dict)  # steerlm: the ratings to ask for, 0..4 each
-    per_device_train_batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = (
-        MISSING  # rows a device and step, in train=paper
-    )
-    gradient_accumulation_steps: Annotated[int, AT_LEAST_ONE, NO_RESULT] = MISSING  # in train=paper
-    max_text_tokens: Annotated[int, AT_LEAST_ONE, NO_RESULT] = MISSING  # in train=paper
+    label_smoothing: Annotated[float, Interval(ge=0, lt=0.5)] = 0.0  # robust, exo_pair, aot, aot_unpaired
+    fine_grained: bool = False  # weight the tokens in which chosen and rejected differ (RLHF-V, eq. 4)
+    fine_grained_weight: Annotated[float, POSITIVE] = 5.0  # of those tokens; all others have weight 1 (RLHF-V's gamma)
+    attributes: dict[str, int] = field(default_factory=dict)  # steerlm: the ratings to request, 0..4 each
+    # Used by train=paper, as ${method.per_device_train_batch_size} and so on:
+    per_device_train_batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = MISSING  # rows per device and step
+    gradient_accumulation_steps: Annotated[int, AT_LEAST_ONE, NO_RESULT] = MISSING
+    max_text_tokens: Annotated[int, AT_LEAST_ONE, NO_RESULT] = MISSING
 
 
 @dataclass
 class PairsConfig:
-    """How pairs are made of rated completions (paper, 3.2)."""
+    """Selection of preference pairs from rated completions (paper, 3.2)."""
 
     aggregate: list[str] = field(default_factory=lambda: ["helpfulness", "correctness", "coherence"])
-    margin: Annotated[int, AT_LEAST_ONE] = 2  # points of the aggregate between chosen and rejected
+    margin: Annotated[int, AT_LEAST_ONE] = 2  # least difference of the aggregates of chosen and rejected
     rule: PairRule = PairRule.random_worse
 
 
 @dataclass
 class LoraConfig:
-    """LoRA on the linear layers of the language model."""
+    """LoRA on the linear layers of the language model, with PEFT's names."""
 
     r: Annotated[int, AT_LEAST_ONE] = 128  # paper, table of A.1
     lora_alpha: Annotated[int, AT_LEAST_ONE] = 256  # paper, table of A.1
@@ -81,31 +83,27 @@ class LoraConfig:
 class ModelConfig:
     """A vision-language model in Hugging Face format."""
 
-    name: Annotated[str, NO_RESULT] = MISSING
+    name: Annotated[str, NO_RESULT] = MISSING  # a label
     path: str = MISSING  # a folder, a hub id, or pkg://package/folder
-    before_visual_tuning: Annotated[str | None, NO_RESULT] = (
-        None  # the same language model before it saw images: a dashed line
-    )
+    # The same language model before visual instruction tuning, drawn as a dashed line:
+    before_visual_tuning: Annotated[str | None, NO_RESULT] = None
     dtype: Annotated[str, OneOf(DTYPES)] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
     chat_template: str | None = None  # a file of mmdpo/models/templates; null: the checkpoint's own
     pad_to_square: bool = False  # with the processor's mean colour, as LLaVA-1.5 was trained
-    attribute_template: str = "{question}\n{attributes}"  # steerlm: how a question asks for ratings
-    train_projector: bool = False  # beside LoRA, in the adapter's modules_to_save
+    attribute_template: str = "{question}\n{attributes}"  # steerlm: the text of a prompt that requests ratings
+    train_projector: bool = False  # in addition to LoRA; saved in the adapter as modules_to_save
     projector_lr: Annotated[float, POSITIVE] = 2e-5  # the authors' scripts
-    threads: Annotated[int | None, AT_LEAST_ONE, NO_RESULT] = (
-        None  # CPU threads that suit its size; null leaves torch's choice
-    )
-    lr: Annotated[dict[str, float], NO_RESULT] = field(
-        default_factory=dict
-    )  # by method, where this model needs another
+    threads: Annotated[int | None, AT_LEAST_ONE, NO_RESULT] = None  # CPU threads of torch; null: torch's default
+    # Learning rates by the method's name, where this model needs another than method.lr:
+    lr: Annotated[dict[str, float], POSITIVE, NO_RESULT] = field(default_factory=dict)
     lora: LoraConfig = field(default_factory=LoraConfig)
 
 
 @dataclass
 class SamplingConfig:
-    """How the model answers its own training prompts (paper, 3.1)."""
+    """Sampling of the model's own answers to the training prompts (paper, 3.1)."""
 
-    completions: Annotated[int, Ge(2)] = 4  # a prompt
+    completions: Annotated[int, Ge(2)] = 4  # per prompt
     temperature: Annotated[float, POSITIVE] = 0.7
     top_p: Annotated[float, Interval(gt=0, le=1)] = 1.0
     max_new_tokens: Annotated[int, AT_LEAST_ONE] = 512
@@ -114,24 +112,23 @@ class SamplingConfig:
 
 @dataclass
 class GeneratorConfig:
-    """Who answers the training prompts: the model itself, or a server that serves it."""
+    """The sampler that answers the training prompts: the model itself, or a server that serves it."""
 
-    name: Annotated[str, NO_RESULT] = MISSING
-    adapter: str | None = None  # of the model itself: a folder in PEFT format, for a second round
-    model: str | None = None  # the server's name for it
-    base_url: str | None = None  # of an OpenAI-compatible server
-    api_key: Annotated[list[str], NO_RESULT] = field(
-        default_factory=list
-    )  # environment variables that may hold the key
-    concurrency: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 8  # requests at once
-    timeout: Annotated[float, POSITIVE, NO_RESULT] = 300.0  # seconds a request
+    name: Annotated[str, NO_RESULT] = MISSING  # a label
+    sampler: Annotated[str, OneOf(SAMPLERS)] = MISSING
+    adapter: str | None = None  # sampler=model: a folder in PEFT format, for a second round
+    model: str | None = None  # sampler=openai: the server's name for the model
+    base_url: str | None = None  # sampler=openai: the address of the server
+    api_key: Annotated[list[str], NO_RESULT] = field(default_factory=list)  # environment variables that may hold it
+    concurrency: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 8  # simultaneous requests
+    timeout: Annotated[float, POSITIVE, NO_RESULT] = 300.0  # seconds per request
 
 
 @dataclass
 class SourceConfig:
     """Prompts out of a file of raw data; `count` of them in a seeded order, after the first `offset`."""
 
-    reader: str = MISSING  # a name of READERS
+    reader: Annotated[str, OneOf(READERS)] = MISSING
     path: str | None = None  # a file, or a folder of them
     image_root: str | None = None  # images may not leave it
     count: Annotated[int | None, AT_LEAST_ONE] = None  # null takes all
@@ -147,7 +144,7 @@ class DataConfig:
     seed: Annotated[int, SEED] = 0  # of prompts, samples and pairs; the axis `seed` is the training's
     sources: dict[str, SourceConfig] = field(default_factory=dict)  # of prompts, by name
     path: str | None = None  # of pairs: .jsonl, .json or .parquet
-    format: str = "pairs"  # of that file, a name of FORMATS
+    format: Annotated[str, OneOf(FORMATS)] = "pairs"  # of that file
     image_root: str | None = None  # of that file: images may not leave it
     on_bad_row: OnBadRow = OnBadRow.error
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
@@ -155,29 +152,28 @@ class DataConfig:
 
 @dataclass
 class LimitsConfig:
-    """What a paid judge may be asked; the quotas are those of the user's own account."""
+    """Limits on the requests to a paid judge. The quotas are those of the user's account."""
 
     requests_per_minute: Annotated[float | None, POSITIVE] = None
     tokens_per_minute: Annotated[float | None, POSITIVE] = None
-    requests_per_day: Annotated[int | None, AT_LEAST_ONE] = None  # the day ends at midnight Pacific
-    concurrency: Annotated[int, AT_LEAST_ONE] = 1  # calls at once
-    budget: Annotated[float | None, POSITIVE] = None  # money, in the currency of the price table
-    max_attempts: Annotated[int, AT_LEAST_ONE] = 6  # of one call, where the judge is busy
-    backoff_seconds: Annotated[float, POSITIVE] = (
-        1.0  # doubled with each try, with full jitter, where the judge names no time
-    )
+    requests_per_day: Annotated[int | None, AT_LEAST_ONE] = None  # a day ends at midnight, Pacific time
+    concurrency: Annotated[int, AT_LEAST_ONE] = 1  # simultaneous calls
+    budget: Annotated[float | None, POSITIVE] = None  # in the currency of judge.price
+    max_attempts: Annotated[int, AT_LEAST_ONE] = 6  # per call, while the judge is busy
+    # Without a Retry-After header: the first wait, doubled with each attempt, with full jitter, up to the longest
+    backoff_seconds: Annotated[float, POSITIVE] = 1.0
     backoff_longest: Annotated[float, POSITIVE] = 60.0
 
 
 @dataclass
 class PriceConfig:
-    """What a judge costs, for the estimate, the budget and the report."""
+    """Prices of a judge, for the estimate, the budget and the report."""
 
-    input: Annotated[float, NOT_NEGATIVE] = 0.0  # a million tokens
+    input: Annotated[float, NOT_NEGATIVE] = 0.0  # per million tokens
     output: Annotated[float, NOT_NEGATIVE] = 0.0
-    batch: Annotated[float, NOT_NEGATIVE] = 0.5  # times the price, by judge.batch
+    batch: Annotated[float, NOT_NEGATIVE] = 0.5  # factor on the price with judge.batch=true
     currency: str = "USD"
-    of: str = ""  # the day on which the price was looked up
+    of: str = ""  # the date on which the price was looked up
 
 
 @dataclass
@@ -213,8 +209,8 @@ class BenchConfig:
     """What is measured before and after training."""
 
     name: Annotated[str, NO_RESULT] = MISSING
-    tasks: list[str] = MISSING
-    judge: str = "oracle"  # who scores the answers; the pairs' judge may be another
+    tasks: Annotated[list[str], OneOf(BENCHMARKS)] = MISSING
+    judge: Annotated[str, OneOf(RULE_JUDGES)] = "oracle"  # of the answers; the judge of the pairs may be another
     items: Annotated[int, AT_LEAST_ONE] = 240  # a benchmark
     split: Split = Split.test
     seed: Annotated[int, SEED] = 0  # of the items and of the bootstrap
@@ -226,29 +222,23 @@ class BenchConfig:
 
 @dataclass
 class TrainConfig:
-    """Optimization; defaults are the paper's (A.1) or, where it is silent, the authors' scripts."""
+    """Optimization, with TRL's names. Defaults are the paper's (A.1) or, where it is silent, the authors' scripts."""
 
-    name: Annotated[str, NO_RESULT] = MISSING
+    name: Annotated[str, NO_RESULT] = MISSING  # a label
     num_train_epochs: Annotated[float, POSITIVE] = 3.0
-    per_device_train_batch_size: Annotated[int, AT_LEAST_ONE] = 8  # pairs a device and step
+    per_device_train_batch_size: Annotated[int, AT_LEAST_ONE] = 8  # pairs per device and step
     gradient_accumulation_steps: Annotated[int, AT_LEAST_ONE] = 4
     lr_scheduler_type: Annotated[str, OneOf(SCHEDULERS)] = "cosine"
     warmup_ratio: Annotated[float, SHARE] = 0.03
     weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0
     max_grad_norm: Annotated[float, POSITIVE] = 1.0
-    max_text_tokens: Annotated[int | None, AT_LEAST_ONE] = (
-        None  # of prompt and answer; image tokens are not counted, and never cut
-    )
+    max_text_tokens: Annotated[int | None, AT_LEAST_ONE] = None  # of prompt and answer, without image tokens
     too_long: TooLong = TooLong.cut_answer
-    prefix_sharing: bool = True  # prompt and image once a pair, where the architecture allows it
+    prefix_sharing: bool = True  # compute prompt and image once per pair, where the architecture allows it
     activation_checkpointing: Annotated[bool, NO_RESULT] = True
-    tf32: bool = True  # on GPUs that have it
-    dataloader_num_workers: Annotated[int, NOT_NEGATIVE, NO_RESULT] = (
-        0  # processes that prepare batches beside each training one
-    )
-    zero_stage: Annotated[int, OneOf(ZERO_STAGES), NO_RESULT] = (
-        0  # DeepSpeed's ZeRO stage: 0 (none), 2 or 3; a process alone goes without
-    )
+    tf32: bool = True  # on GPUs that support it
+    dataloader_num_workers: Annotated[int, NOT_NEGATIVE, NO_RESULT] = 0  # per training process
+    zero_stage: Annotated[int, OneOf(ZERO_STAGES), NO_RESULT] = 0  # DeepSpeed ZeRO; unused with a single process
     precompute_ref_batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 16  # pairs
     save_steps: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 50
     save_total_limit: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 2  # checkpoints
@@ -257,63 +247,59 @@ class TrainConfig:
 
 @dataclass
 class AttemptsConfig:
-    """How often a point may be ended by a cause until it counts as failed; before, it starts again."""
+    """Limits on the restarts of a point, per cause. A point that reaches one counts as failed."""
 
     time_limit: Annotated[int, AT_LEAST_ONE] = 20
     preempted: Annotated[int, AT_LEAST_ONE] = 1000
-    requeued: Annotated[int, AT_LEAST_ONE] = 1000  # by somebody's `scontrol requeue`
+    requeued: Annotated[int, AT_LEAST_ONE] = 1000  # by `scontrol requeue`
     node_failure: Annotated[int, AT_LEAST_ONE] = 5
-    killed: Annotated[int, AT_LEAST_ONE] = 2  # a process died of a signal; from the last checkpoint it goes on
-    out_of_memory: Annotated[int, AT_LEAST_ONE] = 1  # the same again would end the same
+    killed: Annotated[int, AT_LEAST_ONE] = 2  # a process died of a signal; restarts from the last checkpoint
+    out_of_memory: Annotated[int, AT_LEAST_ONE] = 1  # a restart would run out of memory again
 
 
 @dataclass
 class ClusterConfig:
-    """Where points run: `runner` says how, the rest is asked of SLURM for each point's job."""
+    """The runner of the points, and the resources that SLURM gives each point's job, with submitit's names."""
 
-    name: str = MISSING
+    name: str = MISSING  # a label
     runner: Runner = MISSING
-    threads: Annotated[int | None, AT_LEAST_ONE] = None  # of torch, a process; null leaves torch's choice
-    array_parallelism: Annotated[int | None, AT_LEAST_ONE] = (
-        None  # points at once; null: local_parallel one a GPU, slurm as many as it lets
+    threads: Annotated[int | None, AT_LEAST_ONE] = None  # of torch, per process; null: torch's default
+    # Points that run at once; null: local_parallel one per GPU, slurm as many as its limits allow
+    array_parallelism: Annotated[int | None, AT_LEAST_ONE] = None
+    wait: bool = True  # watch the jobs until they end; Ctrl-C does not cancel them
+    nodes: Annotated[int, AT_LEAST_ONE] = 1  # per point
+    gpus_per_node: Annotated[int, NOT_NEGATIVE] = 1  # one process each
+    tasks_per_node: Annotated[int | None, AT_LEAST_ONE] = None  # processes; null: one per GPU, one without GPUs
+    cpus_per_task: Annotated[int, AT_LEAST_ONE] = 8
+    mem: str | None = None  # per node, as in 64G
+    timeout_min: Annotated[int, AT_LEAST_ONE] = 1440  # minutes per job; longer points continue in the next job
+    signal_delay_s: Annotated[int, NOT_NEGATIVE] = (
+        120  # seconds before the time limit at which a job saves and restarts
     )
-    wait: bool = True  # watch the jobs until they end; Ctrl-C leaves them alone
-    nodes: Annotated[int, AT_LEAST_ONE] = 1  # of one point
-    gpus_per_node: Annotated[int, NOT_NEGATIVE] = 1  # a node, one process each
-    tasks_per_node: Annotated[int | None, AT_LEAST_ONE] = None  # processes a node; null: one a GPU, one without GPUs
-    cpus_per_task: Annotated[int, AT_LEAST_ONE] = 8  # a process
-    mem: str | None = None  # a node, as in 64G
-    timeout_min: Annotated[int, AT_LEAST_ONE] = (
-        1440  # the time limit of a job; a point that needs longer goes on in the next
-    )
-    signal_delay_s: Annotated[int, NOT_NEGATIVE] = 120  # before the time limit: save and start again
-    minutes_per_point: Annotated[float | None, POSITIVE] = (
-        None  # for the estimate; null: measured on points that are done
-    )
+    minutes_per_point: Annotated[float | None, POSITIVE] = None  # for the estimate; null: from finished points
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
-    gres: str | None = None  # in place of --gpus-per-node, as in gpu:a100:4; `gpus` still says how many
+    gres: str | None = None  # replaces --gpus-per-node, as in gpu:a100:4; gpus_per_node still gives their number
     exclude: str | None = None  # nodes
     mail_type: str | None = None  # BEGIN, END, FAIL, ...
     mail_user: str | None = None
     setup: list[str] = field(default_factory=list)  # shell lines before the job: modules, exports
-    additional_parameters: dict[str, str] = field(
-        default_factory=dict
-    )  # any other: +cluster.additional_parameters.exclusive=true
+    # Any other option of sbatch, as in +cluster.additional_parameters.exclusive=true:
+    additional_parameters: dict[str, str] = field(default_factory=dict)
     max_attempts: AttemptsConfig = field(default_factory=AttemptsConfig)
 
     @property
     def processes(self) -> int:
-        """How many processes train a point together."""
+        """Number of processes that train one point together."""
         if self.runner is not Runner.slurm:
             return 1
         return self.nodes * self.processes_per_node
 
     @property
     def processes_per_node(self) -> int:
-        """One a GPU, unless `tasks` says otherwise."""
+        """`tasks_per_node`, or one per GPU where it is null."""
         return self.tasks_per_node if self.tasks_per_node is not None else max(1, self.gpus_per_node)
 
 
@@ -321,7 +307,7 @@ class ClusterConfig:
 class TrackingConfig:
     """Weights & Biases, a mirror of the files in the run folder."""
 
-    name: str = MISSING
+    name: str = MISSING  # a label
     mode: WandbMode = WandbMode.auto
     project: str = "mmdpo"
     entity: str | None = None
@@ -330,19 +316,19 @@ class TrackingConfig:
 
 @dataclass
 class Config:
-    """One point: everything that `launch.py` composes."""
+    """The whole config of one point, as `launch.py` composes it."""
 
     stage: Annotated[Stage, NO_RESULT] = Stage.experiment
     dry_run: Annotated[bool, NO_RESULT] = False
     resume: Annotated[Resume, NO_RESULT] = Resume.same
     out: Annotated[str, NO_RESULT] = "outputs"
     study: Annotated[str, NO_RESULT] = MISSING
-    objective: Annotated[str, NO_RESULT] = "text"  # the score that a searching sweeper such as Optuna gets
+    objective: Annotated[str, NO_RESULT] = "text"  # the score that a searching sweeper such as Optuna maximizes
     beta: Annotated[float | None, POSITIVE] = None
     lr: Annotated[float, POSITIVE] = MISSING
     logprob_avg: bool | None = None
     data_scale: Annotated[float, SHARE] = 1.0
-    data_limit: Annotated[int | None, AT_LEAST_ONE] = None  # at most so many examples, before data_scale
+    data_limit: Annotated[int | None, AT_LEAST_ONE] = None  # the largest number of examples, before data_scale
     label_noise: Annotated[float, SHARE] = 0.0
     seed: Annotated[int, SEED] = 0
     method: MethodConfig = field(default_factory=MethodConfig)
@@ -358,7 +344,7 @@ class Config:
 
     @property
     def is_base(self) -> bool:
-        """No data: the untouched model, measured and not trained."""
+        """True for a point without data: the untouched model, evaluated and not trained."""
         return self.data_scale == 0
 
 
@@ -376,12 +362,12 @@ GROUPS: dict[str, type] = {
 
 
 def options(group: str) -> list[str]:
-    """The names that `group=` takes."""
+    """List the built-in presets of a group; a user's config directory may hold more."""
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def methods_using(axis: str) -> list[str]:
-    """The methods that an axis belongs to."""
+    """List the built-in methods that use an axis."""
     import yaml
 
     return [

@@ -1,27 +1,32 @@
-"""Hydra's half of the configuration: composes it and types what was composed."""
+"""Compose configs with Hydra and turn them into the typed, checked dataclasses of the schema."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import cast
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mmdpo.config.keys import key_problem
 from mmdpo.config.schema import CONF, Config, DataConfig
+from mmdpo.entry.overrides import check_directory, check_overrides
 from mmdpo.errors import UserError
 
 
 def typed(config: DictConfig) -> Config:
-    """The composed config as checked dataclasses; raises UserError with every problem found."""
+    """Return a composed config as checked dataclasses. Raises UserError naming every problem found."""
     from mmdpo.entry.checks import check
 
     try:
         missing = sorted(OmegaConf.missing_keys(config))
-    except OmegaConfBaseException as error:  # an interpolation of what is not there
+    except OmegaConfBaseException as error:  # an interpolation of a key that does not exist
         raise UserError(str(error)) from error
     if missing:
         raise UserError("\n".join(f"{key} is missing: add {key}=..." for key in missing))
@@ -30,42 +35,40 @@ def typed(config: DictConfig) -> Config:
     return result
 
 
-def _typed(config: DictConfig, schema: type, prefix: str = "") -> object:
-    """The dataclass of a config or of a group, unchecked."""
-    unknown = [*_unknown_keys(config, schema, prefix)]
-    if unknown:
-        raise UserError("\n".join(f"{key} is no key of the config; see python launch.py --cfg job" for key in unknown))
-    try:
-        return OmegaConf.to_object(config)
-    except OmegaConfBaseException as error:
-        raise UserError(str(error)) from error
+def compose_config(overrides: Sequence[str] = (), directory: Path | None = None) -> Config:
+    """Compose the config that `python launch.py --config-dir DIRECTORY OVERRIDES` would run.
+
+    Args:
+        overrides: Overrides as on the command line.
+        directory: The user's own config directory, or None.
+
+    Returns:
+        The checked config.
+
+    Raises:
+        UserError: A key or a value is wrong, or something is missing.
+        HydraException: Hydra cannot compose the overrides, as with a preset that does not exist.
+    """
+    return typed(_composed(overrides, directory))
 
 
-def _unknown_keys(config: DictConfig, schema: type, prefix: str = "") -> Iterator[str]:
-    """Keys that +key= added past the schema."""
-    fields = {field.name for field in dataclasses.fields(schema)}
-    for key in map(str, config):
-        kind = OmegaConf.get_type(config, key)
-        if key not in fields:
-            yield prefix + key
-        elif kind is not None and dataclasses.is_dataclass(kind):
-            yield from _unknown_keys(config[key], kind, f"{prefix}{key}.")
+def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -> tuple[DataConfig, str]:
+    """Compose the data settings of a command, even if their files are missing.
 
+    Args:
+        overrides: Overrides as on the command line of launch.py.
+        directory: The user's own config directory, or None.
 
-def compose_config(overrides: Sequence[str] = ()) -> Config:
-    """The config that `python launch.py OVERRIDES` would run."""
-    return typed(_composed(overrides))
+    Returns:
+        The data settings, in which keys that are still to be given are None, and the label of the judge.
 
-
-def compose_data(overrides: Sequence[str] = ()) -> tuple[DataConfig, str]:
-    """The data and the judge's name of `python launch.py OVERRIDES`, whether or not their files are there.
-
-    Keys of the data that are still to be given are None. Raises UserError on wrong overrides and settings.
+    Raises:
+        UserError: An override or a setting of the data is wrong.
     """
     from mmdpo.entry.checks import check_data
 
     try:
-        config = _composed(overrides)
+        config = _composed(overrides, directory)
         for key in OmegaConf.missing_keys(config.data):
             OmegaConf.update(config.data, key, None)
         data = cast(DataConfig, _typed(config.data, DataConfig, "data."))
@@ -77,6 +80,41 @@ def compose_data(overrides: Sequence[str] = ()) -> tuple[DataConfig, str]:
     return data, judge
 
 
-def _composed(overrides: Sequence[str]) -> DictConfig:
+def _composed(overrides: Sequence[str], directory: Path | None) -> DictConfig:
+    check_overrides(overrides)
     with initialize_config_dir(str(CONF), version_base="1.3"):
+        if directory is not None:
+            check_directory(directory)
+            _add_to_search_path(directory)
         return compose("config", overrides=list(overrides))
+
+
+def _add_to_search_path(directory: Path) -> None:
+    """Let Hydra find presets in a directory, as --config-dir does."""
+    if not directory.is_dir():
+        raise UserError(f"--config-dir {directory}: there is no such folder")
+    loader = GlobalHydra.instance().config_loader()
+    anchor = SearchPathQuery(provider="schema")
+    loader.get_search_path().prepend("command-line", f"file://{directory.resolve()}", anchor)
+    loader.repository.initialize_sources(loader.get_search_path())  # type: ignore[attr-defined]
+
+
+def _typed(config: DictConfig, schema: type, prefix: str = "") -> object:
+    """Return a config or one of its groups as dataclasses, unchecked."""
+    if unknown := [*_unknown_keys(config, schema, prefix)]:
+        raise UserError("\n".join(key_problem(key) or f"{key}: unknown key" for key in unknown))
+    try:
+        return OmegaConf.to_object(config)
+    except OmegaConfBaseException as error:
+        raise UserError(str(error)) from error
+
+
+def _unknown_keys(config: DictConfig, schema: type, prefix: str = "") -> Iterator[str]:
+    """Find keys that were added past the schema, as `+key=` in a sweep's file can."""
+    fields = {field.name for field in dataclasses.fields(schema)}
+    for key in map(str, config):
+        kind = OmegaConf.get_type(config, key)
+        if key not in fields:
+            yield prefix + key
+        elif kind is not None and dataclasses.is_dataclass(kind):
+            yield from _unknown_keys(config[key], kind, f"{prefix}{key}.")

@@ -1,4 +1,4 @@
-"""From Hydra to a run: what a launch line's configs and their `stage` ask for."""
+"""Start a run from Hydra: dispatch the configs of a command by their stage and cluster."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mmdpo.points.outcome import Outcome
 
 
 class Refused(CompactHydraException):
-    """A message without a traceback; Hydra prints it and exits non-zero."""
+    """An error whose message Hydra prints without a traceback, with a non-zero exit code."""
 
 
 def make_study(folder: Path) -> None:
-    """Make the folder of a study. Raises Refused where it cannot be."""
+    """Create the folder of a study. Raises Refused where that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -32,14 +32,21 @@ def make_study(folder: Path) -> None:
 
 
 def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn]:
-    """Run the points of a sweep; a JobReturn each, the failed ones holding their reason.
+    """Run the points of a sweep.
 
-    `configs` may raise UserError where one is wrong. `searching`: the sweeper chooses further points by
-    these scores.
+    Args:
+        configs: The config of each point. Iterating may raise UserError where one is wrong.
+        searching: Whether the sweeper chooses further points by the scores of these.
+
+    Returns:
+        One JobReturn per point with its objective; failed ones hold their reason.
+
+    Raises:
+        Refused: A config is wrong, or the points cannot run. The message says which override to type.
     """
-    gc.enable()  # launch.py put it off
+    gc.enable()  # launch.py disabled it
     try:
-        outcomes = _do([*configs], searching)
+        outcomes = dispatch([*configs], searching)
     except Stopped as stop:
         print_line(str(stop))
         raise SystemExit(stop.exit_code) from stop
@@ -49,13 +56,25 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
 
 
 def run(composed: DictConfig) -> float | None:
-    """Run one point; returns its objective."""
+    """Run one point and return its objective."""
     results = launch(typed(config) for config in [composed])
     values = [result.return_value for result in results]  # raises where one failed
     return values[0] if values else None
 
 
-def _do(configs: list[Config], searching: bool) -> list[Outcome]:
+def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
+    """Describe the points, run them on this machine, or submit them to SLURM, as their shared settings say.
+
+    Args:
+        configs: The config of each point, checked.
+        searching: Whether the sweeper needs the points' scores.
+
+    Returns:
+        The outcome of each point; none for points that were submitted and are not waited for.
+
+    Raises:
+        UserError: Settings that all points must share differ, or the points cannot run.
+    """
     stage, dry_run, cluster = configs[0].stage, configs[0].dry_run, configs[0].cluster
     if any((config.stage, config.dry_run) != (stage, dry_run) for config in configs):
         raise UserError("stage and dry_run cannot be swept: give each one value")
@@ -66,14 +85,11 @@ def _do(configs: list[Config], searching: bool) -> list[Outcome]:
         )
     if dry_run:
         _describe(configs, stage)
-        raise SystemExit(0)  # a searching sweeper would ask for scores and go on
+        raise SystemExit(0)  # a searching sweeper would ask for scores and continue
     for study in {Path(config.out, config.study) for config in configs}:
         make_study(study)
     if any(config.logprob_avg for config in configs):
-        print_line(
-            "logprob_avg=true: beta means something else now. It weighs the mean log-prob of a token and not "
-            "the sum over an answer, so the same beta pulls less, by the answer's length"
-        )
+        print_line("With logprob_avg=true the loss uses the mean log-prob per token; use a larger beta.")
     if cluster.runner is Runner.slurm and stage is not Stage.report:
         return _on_slurm(configs, stage, searching)
     from mmdpo.sweep.local import run_stage, run_sweep
@@ -105,6 +121,6 @@ def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outc
 def _job_return(outcome: Outcome) -> JobReturn:
     status = JobStatus.FAILED if outcome.error else JobStatus.COMPLETED
     result = JobReturn(overrides=[outcome.point.name], status=status)
-    reason = f"failed: {outcome.error}\nThe same line again tries it once more."
+    reason = f"failed: {outcome.error}\nRerun the same command to retry."
     result.return_value = Refused(reason) if outcome.error else outcome.objective
     return result

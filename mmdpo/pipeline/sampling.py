@@ -37,7 +37,7 @@ def identity(config: Config) -> dict[str, Any]:
         "max_new_tokens": sampling.max_new_tokens,
         "seed": config.data.seed,
     }
-    if generator.name == "openai":
+    if generator.sampler == "openai":
         return {"server": [generator.base_url, generator.model], "decoding": decoding}
     from mmdpo.models.adapter import adapter_fingerprint
     from mmdpo.models.loading import processor_fingerprint, weights_fingerprint
@@ -112,7 +112,7 @@ def _batches(prompts: Iterable[Prompt], size: int) -> Iterator[list[Prompt]]:
 
 
 def _generator(config: Config, image_root: Path) -> Generator:
-    if config.generator.name == "openai":
+    if config.generator.sampler == "openai":
         from mmdpo.models.served import ServedModel
 
         return ServedModel(config.generator, config.data.sampling, config.data.seed, image_root)

@@ -1,4 +1,4 @@
-"""A sweep's configs: each as Hydra composes it, and composed as seldom as can be."""
+"""The configs of a sweep: equal to what Hydra composes, with one composition per group of points."""
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mmdpo.config.schema import CONF
 from mmdpo.entry.compose import typed
-from mmdpo.entry.composing import REFERENCE, compose_points
+from mmdpo.entry.compose_points import REFERENCE, compose_points
 from mmdpo.errors import UserError
 
 VALUES = {
@@ -120,7 +120,7 @@ def test_points_that_differ_in_axes_are_composed_once():
         (["seed=1"], ["seed=1.5"], "seed=1.5: Value '1.5' of type 'float' could not be converted to Integer"),
         (["seed=1"], ["seed=null"], "seed=null: "),
         (["lr=1"], ["lr=???"], "lr=???: "),
-        (["lr=1", "beta=0.1"], ["lr=-1", "beta=-1"], "lr=-1.0: must be above 0\nbeta=-1.0: must be above 0"),
+        (["lr=1", "beta=0.1"], ["lr=-1", "beta=-1"], "beta=-1.0: must be above 0\nlr=-1.0: must be above 0"),
     ],
 )
 def test_a_wrong_value_of_a_later_point_is_named_with_its_override(first, wrong, words):
@@ -129,9 +129,16 @@ def test_a_wrong_value_of_a_later_point_is_named_with_its_override(first, wrong,
     assert str(caught.value).startswith(words)
 
 
-def test_what_hydra_refuses_is_said_in_its_words():
-    with pytest.raises(HydraException, match="Could not override 'betta'"):
-        [*compose_points(Compose(), [["beta=0.1"], ["betta=0.1"]])]
+def test_an_unknown_key_of_a_later_point_is_refused_before_the_first_is_composed():
+    counted = Compose()
+    with pytest.raises(UserError, match=r"betta: unknown key; did you mean beta"):
+        [*compose_points(counted, [["beta=0.1"], ["betta=0.1"]])]
+    assert counted.times == 0
+
+
+def test_what_hydra_refuses_keeps_its_message():
+    with pytest.raises(HydraException, match=r"Could not find 'method/dop'"):
+        [*compose_points(Compose(), [["beta=0.1"], ["method=dop"]])]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""The configs of a sweep's points, composed as seldom as can be.
+"""Compose the configs of a sweep's points, once per group of points that differ only in axes.
 
-Hydra needs some 40 ms to compose a point. Points that differ in axes alone are composed once, and the axes
-are set on the result, unless something in the config refers to them.
+Hydra needs some 40 ms to compose a point. Points that differ only in axes are composed once, and their axes are set
+on the result, unless something in the config refers to an axis.
 """
 
 from __future__ import annotations
@@ -17,33 +17,46 @@ from omegaconf.errors import OmegaConfBaseException
 from mmdpo.config.schema import AXES, Config
 from mmdpo.entry.checks import check
 from mmdpo.entry.compose import typed
+from mmdpo.entry.overrides import check_overrides
 from mmdpo.errors import UserError
 
 REFERENCE = re.compile(rf"\$\{{[^}}]*(?<!\w)(?<!\w\.)({'|'.join(AXES)})(?![\w.])")
-"""An interpolation of an axis, as in ${beta}, ${..beta} or ${oc.select:x,${beta}}, and not ${method.beta}."""
+"""Matches an interpolation of an axis, as in ${beta}, ${..beta} or ${oc.select:x,${beta}}, but not ${method.beta}."""
 
 
 def compose_points(compose: Callable[[list[str]], DictConfig], points: Sequence[Sequence[str]]) -> Iterator[Config]:
-    """The checked config of each point's overrides; `compose` is Hydra's, and knows the rest of the line."""
+    """Compose and check the config of each point.
+
+    Args:
+        compose: Hydra's composition of a list of overrides.
+        points: The overrides of each point.
+
+    Yields:
+        The checked configs, in the order of the points.
+
+    Raises:
+        UserError: An override or a value is wrong; the message names it.
+    """
     parser = OverridesParser.create()
-    known: dict[tuple[str, ...], tuple[DictConfig, Config]] = {}
+    check_overrides(dict.fromkeys(text for overrides in points for text in overrides if not _is_plain(text)))
+    composed: dict[tuple[str, ...], tuple[DictConfig, Config]] = {}
     for overrides in points:
         axes = {_key(text): text for text in overrides if _is_plain(text)}
         rest = [text for text in overrides if not _is_plain(text)]
         others = (*rest, *axes)
-        if others in known:
-            yield _set(*known[others], axes, parser)
+        if others in composed:
+            yield _with_axes(*composed[others], axes, parser)
             continue
         node = compose([*overrides])
         config = typed(node)
-        special = any(_key(text).lstrip("+~") in AXES for text in rest)
-        if not special and not REFERENCE.search(OmegaConf.to_yaml(node)):
-            known[others] = node, config
+        changes_axes = any(_key(text).lstrip("+~") in AXES for text in rest)
+        if not changes_axes and not REFERENCE.search(OmegaConf.to_yaml(node)):
+            composed[others] = node, config
         yield config
 
 
-def _set(node: DictConfig, config: Config, axes: dict[str, str], parser: OverridesParser) -> Config:
-    """The config with other values on its axes; `node` knows their types."""
+def _with_axes(node: DictConfig, config: Config, axes: dict[str, str], parser: OverridesParser) -> Config:
+    """Return the config with other values on its axes; `node` holds their types."""
     values = {}
     for key, text in axes.items():
         try:
@@ -57,7 +70,7 @@ def _set(node: DictConfig, config: Config, axes: dict[str, str], parser: Overrid
 
 
 def _is_plain(override: str) -> bool:
-    """Whether it gives an axis a value and does no more, unlike +beta=1, ~beta and beta=${lr}."""
+    """Tell whether an override gives an axis a value and nothing else, unlike +beta=1, ~beta and beta=${lr}."""
     return _key(override) in AXES and "${" not in override
 
 

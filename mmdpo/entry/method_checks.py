@@ -1,0 +1,102 @@
+"""Checks of the method: its axes, its loss, the data that it can use, and the ratings that it requests."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from string import Formatter
+
+from mmdpo.config.choices import ATTRIBUTES, SMOOTHED, TEACHERS, TrainOn, loss_types
+from mmdpo.config.schema import AXES, Config, MethodConfig, methods_using
+
+DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config) if field.name in AXES}
+MAY_BE_NULL = ("data_limit",)
+
+
+def method_problems(config: Config) -> Iterator[str]:
+    """Describe each problem of the method's settings, with the override to type."""
+    yield from _axes(config)
+    yield from _loss(config.method)
+    yield from _smoothing(config.method)
+    yield from _attributes(config)
+    yield from _data(config)
+
+
+def _axes(config: Config) -> Iterator[str]:
+    method = config.method
+    for axis in AXES:
+        used, value = axis in method.axes, getattr(config, axis)
+        unset = (None, DEFAULTS[axis])
+        if not used and value not in unset:
+            yield (
+                f"{axis}={value}: method={method.name} does not use {axis}; drop it, or choose "
+                f"method={'|'.join(methods_using(axis))}"
+            )
+        if used and value is None and axis not in MAY_BE_NULL:
+            yield f"{axis} is missing: method={method.name} needs it; add {axis}=..."
+    if "logprob_avg" in method.axes and config.logprob_avg and method.loss_type != "sigmoid":
+        yield f"logprob_avg=true: method.loss_type={method.loss_type} does not support it; only sigmoid does"
+
+
+def _loss(method: MethodConfig) -> Iterator[str]:
+    if method.train_on is not TrainOn.pairs:
+        if method.loss_type is not None:
+            yield f"method.loss_type={method.loss_type}: method={method.name} is SFT; drop it, or choose method=dpo"
+        if method.fine_grained:
+            yield f"method.fine_grained=true: method={method.name} has no pairs; choose method=dpo"
+    elif method.loss_type is None:
+        yield f"method.loss_type is missing: method={method.name} needs one; allowed are {', '.join(loss_types())}"
+    elif method.fine_grained and method.loss_type != "sigmoid":
+        yield f"method.fine_grained=true: method.loss_type={method.loss_type} does not support it; only sigmoid does"
+
+
+def _smoothing(method: MethodConfig) -> Iterator[str]:
+    smoothing = method.label_smoothing
+    if smoothing and method.loss_type not in SMOOTHED:
+        yield f"method.label_smoothing={smoothing}: only the losses {', '.join(SMOOTHED)} use it"
+    if not smoothing and method.loss_type == "exo_pair":
+        yield f"method.label_smoothing={smoothing}: must be above 0 and below 0.5 for method.loss_type=exo_pair"
+
+
+def _data(config: Config) -> Iterator[str]:
+    method, data, judge = config.method, config.data, config.judge
+    own_pairs = data.path is not None
+    if own_pairs and data.format == "llava_sft" and method.train_on is TrainOn.pairs:
+        yield f"method={method.name}: data={data.name} has answers and no pairs; choose method=sft"
+    if own_pairs and method.train_on in (TrainOn.best_completion, TrainOn.rated_completions):
+        yield (
+            f"method={method.name}: data={data.name} has no ratings; choose method=dpo, or method=sft for the "
+            "chosen answers"
+        )
+    if not own_pairs and method.train_on is TrainOn.teacher and judge.name not in TEACHERS:
+        yield (
+            f"judge={judge.name}: cannot answer prompts itself, as method={method.name} needs; choose "
+            f"judge={'|'.join(TEACHERS)}"
+        )
+
+
+def _attributes(config: Config) -> Iterator[str]:
+    method, template = config.method, config.model.attribute_template
+    if method.train_on is not TrainOn.rated_completions:
+        if method.attributes:
+            yield f"method.attributes: method={method.name} requests no ratings; choose method=steerlm"
+        return
+    if set(method.attributes) != set(ATTRIBUTES):
+        yield f"method.attributes={method.attributes}: needs exactly {', '.join(ATTRIBUTES)}"
+    for name, value in method.attributes.items():
+        if not 0 <= value <= 4:
+            yield f"method.attributes.{name}={value}: must be at least 0 and at most 4"
+    allowed = ("question", "attributes", *ATTRIBUTES)
+    try:
+        template.format(question="", attributes="", **dict.fromkeys(ATTRIBUTES, 0))
+        names = {name for _, name, _, _ in Formatter().parse(template)}
+    except (LookupError, ValueError, AttributeError) as error:
+        yield (
+            f"model.attribute_template={template!r}: {error}; allowed are "
+            f"{', '.join(f'{{{name}}}' for name in allowed)}"
+        )
+        return
+    if "question" not in names:
+        yield f"model.attribute_template={template!r}: has no {{question}}"
+    if "attributes" not in names and not names >= set(ATTRIBUTES):
+        yield f"model.attribute_template={template!r}: names neither {{attributes}} nor all five of them"

@@ -1,0 +1,86 @@
+"""Check a command line before Hydra composes it: keys that do not exist and presets that cannot be chosen.
+
+Hydra would answer an unknown key with the advice to add it, and would take a built-in preset for one of the same name
+in the user's own directory without a word. This module is on the path of `launch.py --cfg job`: it must stay light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdpo.config.keys import key_problem
+from mmdpo.config.schema import CONF, GROUPS, SWEEPS
+from mmdpo.errors import UserError
+
+SWEEP = "sweep"
+
+
+def check_command(arguments: Sequence[str]) -> None:
+    """Check the arguments of launch.py. Raises UserError naming every problem."""
+    from hydra._internal.utils import get_args_parser
+
+    options = get_args_parser().parse_args(arguments)
+    if options.help or options.hydra_help or options.shell_completion:
+        return
+    check_overrides(options.overrides)
+    if options.config_dir is not None:
+        check_directory(Path(options.config_dir))
+
+
+def check_overrides(overrides: Iterable[str]) -> None:
+    """Raise UserError for every override whose key the config does not have, with the key that may be meant."""
+    problems = dict.fromkeys(filter(None, map(override_problem, overrides)))
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def override_problem(override: str) -> str | None:
+    """Describe what is wrong with the key of an override such as `+train.x=1` or `~model.lr.dpo`, or return None."""
+    key = override.partition("=")[0].strip().lstrip("+~")
+    if "=" not in override and not override.startswith("~"):
+        return None  # Hydra's parser describes it
+    if not key or not key.replace(".", "").replace("_", "").isidentifier():
+        return None  # hydra/launcher, group@package, or a mistake that Hydra's parser describes
+    if key in GROUPS or key in (SWEEP, "hydra") or key.startswith("hydra."):
+        return None
+    return key_problem(key)
+
+
+def check_directory(directory: Path) -> None:
+    """Raise UserError where a preset of the user's directory has the name of a built-in one, which Hydra would use."""
+    if not directory.is_dir() or directory.resolve() == CONF:
+        return  # Hydra names a missing directory
+    folders = {group: CONF / group for group in GROUPS} | {SWEEP: SWEEPS}
+    problems = [
+        f"{file}: {group}={file.stem} is a built-in preset, which would be used instead; rename the file"
+        for group, built_in in folders.items()
+        for file in sorted((directory / group).glob("*.yaml"))
+        if (built_in / file.name).is_file()
+    ]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def check_preset(file: Path, group: str | None, content: Any) -> None:
+    """Raise UserError for every key of a user's YAML file that the config does not have.
+
+    Args:
+        file: The file, for the message.
+        group: The group whose keys the file holds, or None where its keys stand at the root of the config.
+        content: The file's content: nested mappings.
+    """
+    prefix = f"{group}." if group else ""
+    keys = [f"{prefix}{key}" for key in _leaves(content) if key.partition(".")[0] not in ("", "hydra", "defaults")]
+    problems = [f"{file}: {problem}" for key in keys if (problem := key_problem(key)) is not None]
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _leaves(content: Any, prefix: str = "") -> Iterable[str]:
+    if not isinstance(content, dict) or not content:
+        yield prefix.rstrip(".")
+        return
+    for name, value in content.items():
+        yield from _leaves(value, f"{prefix}{name}.")

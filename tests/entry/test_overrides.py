@@ -1,0 +1,83 @@
+"""The command line before Hydra sees it, and the keys in a user's own files."""
+
+from pathlib import Path
+
+import pytest
+
+from mmdpo.config.schema import CONF
+from mmdpo.entry.overrides import check_command, check_directory, check_overrides, check_preset
+from mmdpo.errors import UserError
+
+
+@pytest.mark.parametrize("sign", ["", "+", "++", "~"])
+def test_an_old_key_is_named_by_its_new_name(sign):
+    with pytest.raises(UserError) as caught:
+        check_overrides([f"{sign}train.epochs=2"])
+    assert str(caught.value) == "train.epochs is now train.num_train_epochs"
+
+
+def test_every_problem_is_named_once():
+    with pytest.raises(UserError) as caught:
+        check_overrides(["train.epochs=1", "betta=2", "train.epochs=2"])
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["method=dpo", "beta=0.1,0.2", "+sweep=data_scaling", "~sweep"],
+        ["hydra/sweeper=optuna", "hydra.mode=MULTIRUN", "+hydra.sweeper.params.beta=1", "hydra.sweep.dir=x"],
+        ["slurm@cluster=x", "+method@other=dpo", "~model.lr.dpo", "+model.lr.mine=1e-3", "method.attributes={a: 1}"],
+        ["+cluster.additional_parameters.exclusive=true", "++data.sources.x.path=a=b"],
+    ],
+)
+def test_what_hydra_knows_is_left_to_it(overrides):
+    check_overrides(overrides)
+
+
+def test_commands_that_only_explain_are_not_checked():
+    check_command(["--help", "betta=1"])
+    check_command(["-sc", "query=bash"])
+    with pytest.raises(UserError, match=r"betta"):
+        check_command(["--cfg", "job", "betta=1"])
+
+
+def test_a_file_with_the_name_of_a_built_in_preset_is_refused(tmp_path):
+    for name in ("judge/gemini", "judge/mine", "sweep/methods"):
+        path = tmp_path / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("name: mine\n")
+    with pytest.raises(UserError) as caught:
+        check_command(["--config-dir", str(tmp_path), "judge=gemini"])
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        str(tmp_path / "judge/gemini.yaml"),
+        str(tmp_path / "sweep/methods.yaml"),
+    ]
+    assert all("rename the file" in line for line in lines)
+
+
+def test_the_built_in_presets_themselves_are_no_collision():
+    check_directory(CONF)
+    check_directory(Path("no/such/folder"))  # Hydra's own message names it
+
+
+@pytest.mark.parametrize(
+    ("group", "content", "problem"),
+    [
+        ("train", {"epochs": 1}, "train.epochs is now train.num_train_epochs"),
+        ("model", {"lora": {"rank": 8}}, "model.lora.rank is now model.lora.r"),
+        ("model", {"lora": {"colour": 8}}, "model.lora.colour: unknown key"),
+        (None, {"study": "s", "train": {"keep": 1}}, "train.keep is now train.save_total_limit"),
+    ],
+)
+def test_keys_of_a_users_file_are_checked(group, content, problem):
+    with pytest.raises(UserError, match=f"^mine.yaml: {problem}"):
+        check_preset(Path("mine.yaml"), group, content)
+
+
+def test_hydras_keys_in_a_users_file_are_left_to_it():
+    content = {"hydra": {"mode": "MULTIRUN", "sweeper": {"params": {"beta": 1}}}, "defaults": ["_self_"], "beta": 1}
+    check_preset(Path("mine.yaml"), None, content)
+    check_preset(Path("mine.yaml"), "model", {"lr": {"mine": 1e-3}, "lora": None})
+    check_preset(Path("empty.yaml"), "train", {})
