@@ -1,3 +1,3 @@
-"""mmdpo: sweeps of multi-modal preference alignment, one line an experiment."""
+"""mmdpo: sweeps of multi-modal preference alignment; one command is one experiment."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
