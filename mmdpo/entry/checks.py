@@ -10,9 +10,8 @@ from mmdpo.config.choices import (
     ATTRIBUTES,
     BENCHMARKS,
     DTYPES,
-    FORMATS,
+    EXAMPLE_FORMATS,
     LOSSES,
-    READERS,
     RULE_JUDGES,
     SMOOTHED,
     TEACHERS,
@@ -21,7 +20,8 @@ from mmdpo.config.choices import (
     TrainOn,
 )
 from mmdpo.config.cluster_checks import problems as cluster_problems
-from mmdpo.config.schema import AXES, Config, DataConfig, SourceConfig, methods_using, options
+from mmdpo.config.schema import AXES, Config, DataConfig, methods_using, options
+from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
 from mmdpo.errors import UserError
 from mmdpo.judge.request import LABELS, rubrics
 from mmdpo.models.paths import resolve_path, templates
@@ -46,7 +46,7 @@ def check(config: Config) -> None:
 
 def check_data(data: DataConfig) -> None:
     """Raise UserError naming every wrong setting of the data; files may be missing."""
-    problems = [*_data_settings(data)]
+    problems = [*data_settings_problems(data)]
     if problems:
         raise UserError("\n".join(problems))
 
@@ -151,7 +151,7 @@ def _method(config: Config) -> Iterator[str]:
         yield f"method.label_smoothing={smoothing}: must be {least} and below 0.5"
     yield from _attributes(config)
     own_pairs = config.data.path is not None
-    if own_pairs and config.data.format == "llava_sft" and method.train_on is TrainOn.pairs:
+    if own_pairs and config.data.format in EXAMPLE_FORMATS.names() and method.train_on is TrainOn.pairs:
         yield f"method={method.name}: data={config.data.name} has answers and no pairs; choose method=sft"
     if own_pairs and method.train_on in (TrainOn.best_completion, TrainOn.rated_completions):
         yield (
@@ -221,49 +221,14 @@ def _names(config: Config) -> Iterator[str]:
 
 
 def _inputs(config: Config) -> Iterator[str]:
-    data = config.data
-    if data.name in FORMATS and data.path is None:
-        yield f"data.path is missing: data={data.name} needs your file; add data.path=FILE"
-    if data.path is not None and not Path(data.path).is_file():
-        yield f"data.path={data.path}: there is no such file; type data.path=FILE"
-    if data.image_root is not None and not Path(data.image_root).is_dir():
-        yield f"data.image_root={data.image_root}: there is no such folder; type data.image_root=DIR"
-    yield from _data_settings(data)
-    for name, source in data.sources.items():
-        yield from _source_files(f"data.sources.{name}", source)
+    yield from data_settings_problems(config.data)
+    yield from data_file_problems(config.data)
     for key in ("path", "before_visual_tuning"):
         try:
             if path := getattr(config.model, key):
                 resolve_path(path)
         except UserError as error:
             yield str(error).replace("model.path=", f"model.{key}=")
-
-
-def _data_settings(data: DataConfig) -> Iterator[str]:
-    if not 0 <= data.seed < 2**32:
-        yield f"data.seed={data.seed}: must lie between 0 and 2^32 - 1"
-    if data.format not in FORMATS:
-        yield f"data.format={data.format}: unknown; allowed are {', '.join(FORMATS)}"
-    for name, source in data.sources.items():
-        yield from _source_settings(f"data.sources.{name}", source)
-
-
-def _source_files(key: str, source: SourceConfig) -> Iterator[str]:
-    if source.path is None or not Path(source.path).exists():
-        yield f"{key}.path={source.path}: there is no such file or folder; type {key}.path=FILE"
-    if source.image_root is not None and not Path(source.image_root).is_dir():
-        yield f"{key}.image_root={source.image_root}: there is no such folder; type {key}.image_root=DIR"
-
-
-def _source_settings(key: str, source: SourceConfig) -> Iterator[str]:
-    if not Path(key.rpartition(".")[2]).name.isidentifier():
-        yield f"{key}: a source's name is made of letters, digits and underscores"
-    if source.reader not in READERS:
-        yield f"{key}.reader={source.reader}: unknown; allowed are {', '.join(READERS)}"
-    if source.count is not None and source.count < 1:
-        yield f"{key}.count={source.count}: must be above 0, or null for all"
-    if source.offset < 0:
-        yield f"{key}.offset={source.offset}: must not be negative"
 
 
 def _generator(config: Config) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.cache import cached, cached_path, source_fingerprint
-from mmdpo.config.choices import RULE_JUDGES, Stage, TrainOn
+from mmdpo.config.choices import EXAMPLE_FORMATS, RULE_JUDGES, Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
@@ -25,20 +25,24 @@ CARD = "card.json"
 def _prompts_settings(config: Config) -> dict[str, Any]:
     data = config.data
     if data.sources:
-        from mmdpo.sources.prompts import described
+        from mmdpo.sources.prompts import prompt_settings
 
-        return {"sources": described(data), "seed": data.seed, "on_bad_row": data.on_bad_row.value}
-    return {"prompts": data.prompts, "seed": data.seed, "code": source_fingerprint("mmdpo.nano")}
+        return {"sources": prompt_settings(data), "seed": data.seed, "on_bad_row": data.on_bad_row.value}
+    from mmdpo.sources.formats import synthetic_prompts
+
+    code = source_fingerprint(synthetic_prompts(data.format).package)
+    return {"prompts": data.prompts, "seed": data.seed, "code": code}
 
 
 def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
-    from mmdpo.sources import nano
-    from mmdpo.sources.prompts import gathered
+    from mmdpo.sources.formats import synthetic_prompts
+    from mmdpo.sources.prompts import gather_prompts
 
-    if config.data.sources:
-        prompts, facts = gathered(config.data, folder)
+    data = config.data
+    if data.sources:
+        prompts, facts = gather_prompts(data, folder)
     else:
-        prompts, facts = nano.prompts("preference", config.data.prompts, config.data.seed, folder), {}
+        prompts, facts = synthetic_prompts(data.format).generate(data.prompts, data.seed, folder), {}
     write_records(folder / "prompts.jsonl", prompts)
     return {"prompts": len(prompts), **facts}
 
@@ -193,7 +197,7 @@ def check_stage(config: Config, stage: Stage) -> None:
                 f"stage={stage.value}: data={data.name} brings its own pairs; nothing is to be made. "
                 "stage=annotate rates their two answers"
             )
-        if stage is Stage.annotate and data.format == "llava_sft":
+        if stage is Stage.annotate and data.format in EXAMPLE_FORMATS.names():
             raise UserError(f"stage=annotate: data={data.name} has one answer a row; nothing is to be compared")
         if stage is Stage.annotate and config.judge.name == "oracle":
             raise UserError("judge=oracle: knows the miniature only; choose judge=gemini or judge=openai")

@@ -1,0 +1,66 @@
+"""Checks of the data's settings, and of the files that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from mmdpo.config.choices import PROMPT_FORMATS, data_formats, file_formats
+from mmdpo.config.schema import DataConfig, SourceConfig
+
+
+def data_settings_problems(data: DataConfig) -> Iterator[str]:
+    """Yield a message for each wrong setting, whether or not files exist."""
+    if not 0 <= data.seed < 2**32:
+        yield f"data.seed={data.seed}: must lie between 0 and 2^32 - 1"
+    yield from _format_problems(data)
+    for name, source in data.sources.items():
+        yield from _source_problems(f"data.sources.{name}", source)
+
+
+def data_file_problems(data: DataConfig) -> Iterator[str]:
+    """Yield a message for each file or folder that is needed and not there."""
+    if data.format in file_formats() and data.path is None:
+        yield f"data.path is missing: data={data.name} needs your file; add data.path=FILE"
+    if data.path is not None and not Path(data.path).is_file():
+        yield f"data.path={data.path}: there is no such file; type data.path=FILE"
+    if data.image_root is not None and not Path(data.image_root).is_dir():
+        yield f"data.image_root={data.image_root}: there is no such folder; type data.image_root=DIR"
+    for name, source in data.sources.items():
+        key = f"data.sources.{name}"
+        if source.path is None or not Path(source.path).exists():
+            yield f"{key}.path={source.path}: there is no such file or folder; type {key}.path=FILE"
+        if source.image_root is not None and not Path(source.image_root).is_dir():
+            yield f"{key}.image_root={source.image_root}: there is no such folder; type {key}.image_root=DIR"
+
+
+def _format_problems(data: DataConfig) -> Iterator[str]:
+    if data.sources:
+        if data.format is not None:
+            yield f"data.format={data.format}: each of data.sources has its own format; type data.format=null"
+        if data.path is not None:
+            yield f"data.path={data.path}: data={data.name} reads data.sources; drop it, or choose data=pairs"
+    elif data.format is None:
+        yield f"data.format is missing: data={data.name} needs one; {_allowed(data_formats())}"
+    elif data.format not in data_formats():
+        yield f"data.format={data.format}: unknown; {_allowed(data_formats())}"
+    elif data.path is not None and data.format not in file_formats():
+        yield (
+            f"data.path={data.path}: data.format={data.format} reads no file; drop it, or type data.format=FORMAT; "
+            f"{_allowed(file_formats())}"
+        )
+
+
+def _source_problems(key: str, source: SourceConfig) -> Iterator[str]:
+    if not key.rpartition(".")[2].isidentifier():
+        yield f"{key}: the name of a source consists of letters, digits and underscores"
+    if source.format not in PROMPT_FORMATS.names():
+        yield f"{key}.format={source.format}: unknown; {_allowed(PROMPT_FORMATS.names())}"
+    if source.count is not None and source.count < 1:
+        yield f"{key}.count={source.count}: must be above 0, or null for all"
+    if source.offset < 0:
+        yield f"{key}.offset={source.offset}: must not be negative"
+
+
+def _allowed(choices: Sequence[str]) -> str:
+    return f"allowed are {', '.join(choices)}"
