@@ -30,8 +30,8 @@ def _prompts_settings(config: Config) -> dict[str, Any]:
         return {"sources": prompt_settings(data), "seed": data.seed, "on_bad_row": data.on_bad_row.value}
     from mmdpo.sources.formats import synthetic_prompts
 
-    code = source_fingerprint(synthetic_prompts(data.format).package)
-    return {"prompts": data.prompts, "seed": data.seed, "code": code}
+    version = synthetic_prompts(data.format).version()
+    return {"format": data.format, "prompts": data.prompts, "seed": data.seed, "version": version}
 
 
 def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ The name that the file defines at its top level decides what the format is for:
     PROMPTS = Format(columns, by_row(function))    # data.sources.NAME.format; gives `Prompt`
     PAIRS = Format(columns, by_row(function))      # data.format; gives rows as `mmdpo.sources.pairs` reads them
     EXAMPLES = Format(columns, by_row(function))   # data.format; gives `SftExample`
-    SYNTHETIC = Synthetic(function, package)       # data.format; prompts that need no file
+    SYNTHETIC = Synthetic(function, version)       # data.format; prompts that need no file
 
 The function takes the fields of one row and returns one record. It raises BadRow for a row that cannot be used.
 """
@@ -51,11 +51,11 @@ class Synthetic:
     Attributes:
         generate: Function of `data.prompts`, `data.seed` and a folder. It returns the prompts and writes their images
             below the folder, to which `Prompt.image` is relative.
-        package: The package whose source code decides what is generated.
+        version: Function that returns a text. Prompts are generated again when the text changes.
     """
 
     generate: Callable[[int, int, Path], list[Prompt]]
-    package: str
+    version: Callable[[], str]
 
 
 def by_row(

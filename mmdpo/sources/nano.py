@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
+from mmdpo.cache import source_fingerprint
 from mmdpo.nano.items import preference_items
 from mmdpo.records import Prompt
 from mmdpo.sources.formats import Synthetic
@@ -31,4 +33,4 @@ def _generate(count: int, seed: int, folder: Path) -> list[Prompt]:
     return prompts("preference", count, seed, folder)
 
 
-SYNTHETIC = Synthetic(_generate, package="mmdpo.nano")
+SYNTHETIC = Synthetic(_generate, version=functools.partial(source_fingerprint, "mmdpo.nano"))
