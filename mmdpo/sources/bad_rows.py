@@ -16,6 +16,7 @@ class BadRow(ValueError):
     """A row that cannot be used. Rows are counted by `reason`; `detail` describes this one."""
 
     def __init__(self, reason: str, detail: str) -> None:
+        """Keep the reason and the detail; the message is both."""
         super().__init__(f"{reason}; {detail}")
         self.reason = reason
         self.detail = detail
@@ -25,6 +26,7 @@ class BadImage(BadRow):
     """A row whose image is missing or cannot be decoded."""
 
     def __init__(self, error: UserError) -> None:
+        """Derive the reason from the error of `mmdpo.images`."""
         state = "no such file" if isinstance(error, NoImage) else "not usable"
         super().__init__(f"field 'image': {state}", str(error))
 
@@ -42,6 +44,7 @@ class BadRows:
     """
 
     def __init__(self) -> None:
+        """Start without rows."""
         self.reasons: Counter[str] = Counter()
         self.firsts: dict[str, str] = {}
         self._errors = 0

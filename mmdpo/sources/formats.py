@@ -79,14 +79,17 @@ class CountedRows:
     """Iterate over numbered rows and count them, because a format may make one record of several rows."""
 
     def __init__(self, rows: NumberedRows, advance: Callable[[int], None]) -> None:
+        """Count `rows` and call `advance(1)` per row."""
         self._rows = rows
         self._advance = advance
         self.count = 0
 
     def __iter__(self) -> CountedRows:
+        """Return the iterator itself."""
         return self
 
     def __next__(self) -> tuple[int, Any]:
+        """Return the next numbered row."""
         item = next(self._rows)
         self.count += 1
         self._advance(1)

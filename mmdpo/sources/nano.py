@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
-from mmdpo.cache import source_fingerprint
+from mmdpo.nano import DATA_VERSION
 from mmdpo.nano.items import preference_items
 from mmdpo.records import Prompt
 from mmdpo.sources.formats import Synthetic
@@ -33,4 +32,4 @@ def _generate(count: int, seed: int, folder: Path) -> list[Prompt]:
     return prompts("preference", count, seed, folder)
 
 
-SYNTHETIC = Synthetic(_generate, version=functools.partial(source_fingerprint, "mmdpo.nano"))
+SYNTHETIC = Synthetic(_generate, version=lambda: str(DATA_VERSION))

@@ -130,6 +130,34 @@ def scan_pairs(
     return read, bad_rows
 
 
+def image_names(path: Path, format: str = "pairs", seed: int = 0) -> list[str]:
+    """List the images that the rows of a file name, each once. Images are not opened; bad rows are left out.
+
+    Args:
+        path: File or folder of files.
+        format: Name of the data format.
+        seed: Seed for formats that choose among several rejected answers.
+
+    Returns:
+        Names below `data.image_root`, in the order of the rows.
+
+    Raises:
+        UserError: A file or the format is wrong.
+    """
+    chosen = file_format(format)
+    names: dict[str, None] = {}
+    for _, item in chosen.convert(Table(path, "data.path", chosen.columns).rows(), seed):
+        try:
+            if isinstance(item, BadRow):
+                continue
+            image = item.image if isinstance(item, SftExample) else parse(item).image
+        except BadRow:
+            continue
+        if isinstance(image, str):
+            names[image] = None
+    return list(names)
+
+
 def _example(example: SftExample, number: int, seen: Mapping[str, int], images: _Images) -> SftExample:
     """Resolve an example's image. LLaVA's ids name photographs, so a repeated id gets the row's number."""
     id = f"{example.id}-{number}" if example.id in seen else example.id

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.records import Prompt
-from mmdpo.sources.select import Source, select
+from mmdpo.sources.select import Source, candidate_images, select
 from mmdpo.sources.tables import files
 
 
@@ -45,6 +45,11 @@ def gather_prompts(data: DataConfig, folder: Path) -> tuple[list[Prompt], dict[s
         prompts += found.prompts
         facts[name] = {"read": found.read, "kept": found.kept, "dropped": found.dropped}
     return prompts, {"sources": facts}
+
+
+def image_names(name: str, config: SourceConfig, seed: int) -> list[str]:
+    """List the images of the rows of a source that may be selected. Images are not opened."""
+    return candidate_images(source_of(name, config), seed)
 
 
 def source_of(name: str, config: SourceConfig) -> Source:

@@ -142,6 +142,21 @@ def scan(source: Source, seed: int) -> Scanned:
     return Scanned(prompts, rows.count, len(seen) - damaged, bad_rows, candidates.overflowed)
 
 
+def candidate_images(source: Source, seed: int) -> list[str]:
+    """List the images of the rows that `scan` may select. Images are not opened, and may be missing.
+
+    These are the rows of lowest rank, some more than are requested.
+    """
+    chosen = prompt_format(source.format, f"{source.key}.format")
+    candidates = _Candidates(source)
+    seen: set[str] = set()
+    for number, item in chosen.convert(Table(source.path, f"{source.key}.path", chosen.columns).rows(), seed):
+        if not isinstance(item, BadRow) and item.id not in seen:
+            seen.add(item.id)
+            candidates.push(_rank(seed, item.id), number, item)
+    return sorted({prompt.image for _, prompt in candidates.ascending() if prompt.image is not None})
+
+
 def check_scanned(source: Source, scanned: Scanned, on_bad_row: OnBadRow) -> None:
     """Raise UserError if rows are bad and must not be, or if too few are left."""
     scanned.bad_rows.check(scanned.read, scanned.kept, on_bad_row)

@@ -14,7 +14,7 @@ from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.images import open_image
 from mmdpo.records import Turn
-from mmdpo.sources.pair_reader import ReadPairs, read_pairs
+from mmdpo.sources.pair_reader import ReadPairs, image_names, read_pairs
 from tests.sources.photographs import photograph
 
 GOOD = {"prompt": "What is on the table?", "chosen": "A cup of coffee.", "rejected": "A dog."}
@@ -268,3 +268,12 @@ def test_an_image_column_of_plain_bytes(tmp_path: Path) -> None:
     photograph("flower.jpg").save(buffer, "PNG")
     result = read(as_parquet(tmp_path / "a.parquet", [{**GOOD, "image": buffer.getvalue()}]))
     assert open_image(result.image_root / str(result.pairs[0].image)).mode == "RGB"
+
+
+def test_names_of_images_without_opening_them(tmp_path: Path) -> None:
+    rows = [{**GOOD, "image": name} for name in ("b.png", "gone.png", "b.png", None)]
+    path = lines(tmp_path / "a.jsonl", *rows, "{", {"image": "of a bad row.png"})
+    assert image_names(path) == ["b.png", "gone.png"]
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "That."}]
+    path = lines(tmp_path / "b.jsonl", {"id": 1, "image": "c.png", "conversations": turns}, {"id": 2})
+    assert image_names(path, "llava_sft") == ["c.png"]

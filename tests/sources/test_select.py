@@ -14,7 +14,7 @@ from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.records import Prompt
 from mmdpo.sources import select as module
-from mmdpo.sources.select import Selected, Source, select
+from mmdpo.sources.select import Selected, Source, candidate_images, select
 from tests.sources.files import WRITERS, Rows, as_lines, as_list, as_parquet, photos, tear
 
 
@@ -257,3 +257,13 @@ def test_memory_stays_flat(tmp_path: Path, suffix: str) -> None:
         tracemalloc.stop()
     assert len(result.prompts) == 20 and result.read == 3_000
     assert peak < 5_000_000
+
+
+def test_images_of_candidates(tmp_path: Path) -> None:
+    path = as_lines(tmp_path / "a.jsonl", [*(llava(i, "?", f"{i}.png") for i in range(200)), {"id": "bad"}])
+    root = photos(tmp_path / "root", *(f"{i}.png" for i in range(200)))
+    source = Source("own", "llava_sft", path, root, 5, 2)
+    listed = candidate_images(source, seed=3)
+    assert len(listed) == 5 + 2 + 64
+    used = [prompt.image for prompt in chosen(path, OnBadRow.drop, 3, image_root=root, count=5, offset=2).prompts]
+    assert {str(image).removeprefix("own/") for image in used} <= set(listed)
