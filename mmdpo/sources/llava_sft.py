@@ -27,7 +27,6 @@ from mmdpo.sources.rows import require_id, require_text
 
 COLUMNS = frozenset({"id", "image", "conversations", "rating"})
 CONVERSATIONS = "conversations"
-ATTRIBUTES = tuple(field.name for field in dataclasses.fields(Rating))
 
 
 def write(examples: Iterable[SftExample], path: Path) -> int:
@@ -66,7 +65,7 @@ def _rows(examples: Iterable[SftExample]) -> Iterator[dict[str, Any]]:
             row["image"] = example.image
         row[CONVERSATIONS] = turns
         if example.rating is not None:
-            row["rating"] = dataclasses.asdict(example.rating)
+            row["rating"] = dataclasses.asdict(example)["rating"]
         yield row
 
 
@@ -79,9 +78,12 @@ def _conversation(row: dict[str, Any]) -> tuple[str | None, list[str]]:
 def _rating(value: Any) -> Rating | None:
     if value is None:
         return None
-    if not isinstance(value, dict) or any(type(value.get(name)) is not int for name in ATTRIBUTES):
-        raise BadRow("field 'rating': wrong type", f"allowed: integers {', '.join(ATTRIBUTES)}")
-    return Rating(**{name: value[name] for name in ATTRIBUTES})
+    if not isinstance(value, dict) or any(type(rating) is not int for rating in value.values()):
+        raise BadRow("field 'rating': wrong type", "allowed: an integer per attribute")
+    try:
+        return Rating(**value)
+    except TypeError as error:
+        raise BadRow("field 'rating': wrong attributes", str(error)) from error
 
 
 PROMPTS = Format(COLUMNS, by_row(_prompt))

@@ -88,7 +88,7 @@ WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
         *CONVERSATIONS,
         ({"conversations": said("a", "")}, "field 'conversations': empty"),
         ({"conversations": said("a", "b", "c")}, "field 'conversations': wrong turns"),
-        ({"rating": {"helpfulness": 3}}, "field 'rating': wrong type"),
+        ({"rating": {"helpfulness": "3"}}, "field 'rating': wrong type"),
     ],
 }
 
