@@ -279,7 +279,8 @@ def require(config: Config, stage: Stage) -> None:
     """Raise UserError if a data stage has not been run."""
     if config.data.path is None and where(config, stage) is None:
         raise UserError(
-            f"there are no {DATA_STAGES[stage].kind} for these settings yet: rerun the same command with stage={stage.value}"
+            f"there are no {DATA_STAGES[stage].kind} for these settings yet: rerun the same command with "
+            f"stage={stage.value}"
         )
 
 
