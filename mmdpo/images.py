@@ -1,4 +1,4 @@
-"""Photographs as a model's processor wants them: RGB, upright, from a folder that no name may leave."""
+"""Image files decoded for a model's processor: RGB, upright, and only from below their image root."""
 
 from __future__ import annotations
 
@@ -11,33 +11,45 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mmdpo.errors import UserError
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""What is read. Pillow knows more, among them formats that start other programs (EPS)."""
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+"""Formats that are read. Pillow supports others, among them some that start other programs (EPS)."""
 
 
 class NoImage(UserError):
-    """The file that a name means is not there."""
+    """An image file does not exist."""
 
 
 def open_image(path: Path) -> Image.Image:
-    """The image in RGB, turned as its EXIF orientation says; of an animation, the first frame.
+    """Open an image in RGB, rotated by its EXIF orientation; of an animation, the first frame.
 
-    Transparent parts become white. Raises UserError where the file is missing, damaged or too large.
+    Transparent parts become white. Raises UserError if the file is missing, damaged or too large.
     """
     return _rgb(_decoded(path))
 
 
 def check_image(path: Path) -> None:
-    """Decode the whole file; raises UserError as `open_image` does."""
+    """Decode the whole file. Raises UserError like `open_image`."""
     _decoded(path)
 
 
 def inside(root: Path, name: str) -> Path:
-    """The file that `name` means under `root`; NoImage where it is absent, UserError if elsewhere."""
+    """Resolve the name of an image below its root.
+
+    Args:
+        root: Image root.
+        name: Path relative to the root.
+
+    Returns:
+        The resolved path.
+
+    Raises:
+        NoImage: There is no such file.
+        UserError: The name is not a file name or leads out of the root.
+    """
     try:
         path = (root / name).resolve()
         leaves = Path(name).is_absolute() or not path.is_relative_to(_resolved(root.absolute()))
-    except (ValueError, OSError, RuntimeError) as error:  # a NUL byte, a loop of links
+    except (ValueError, OSError, RuntimeError) as error:  # a NUL byte, a loop of symbolic links
         raise UserError(f"image {name!r}: not a file name ({error})") from error
     if leaves:
         raise UserError(f"image {name!r}: leaves the image root {root}; allowed: a path inside it")
@@ -48,22 +60,22 @@ def inside(root: Path, name: str) -> Path:
 
 @functools.lru_cache
 def _resolved(root: Path) -> Path:
-    """Of the root of many images, where every link on the way is looked up."""
+    """Resolve the root of many images once, because every symbolic link on the way costs a system call."""
     return root.resolve()
 
 
 def _decoded(path: Path) -> Image.Image:
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=IMAGE_FORMATS) as image:
             image.load()
             return ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise UserError(f"image {path}: no such file") from error
     except UnidentifiedImageError as error:
-        raise UserError(f"image {path}: not an image; allowed: {', '.join(FORMATS)}") from error
+        raise UserError(f"image {path}: not an image; allowed: {', '.join(IMAGE_FORMATS)}") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"image {path}: too large ({error})") from error
-    except Exception as error:  # Pillow's decoders raise what they like: OSError, SyntaxError, struct.error
+    except Exception as error:  # Pillow's decoders raise many types: OSError, SyntaxError, struct.error
         raise UserError(f"image {path}: damaged or unreadable ({error})") from error
 
 
@@ -77,11 +89,11 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits, scaled; Pillow's own conversion cuts everything above 255 off."""
+    """Scale grey images of more than 8 bits; Pillow's conversion clips values above 255."""
     values = np.asarray(image).astype(np.float64)
     if image.mode.startswith("I;16"):
         low, high = 0.0, 65535.0
-    else:  # 32-bit integers and floats have no white of their own
+    else:  # 32-bit integers and floats have no defined white
         values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
         low, high = values.min(), values.max()
     scaled = (values - low) / max(high - low, np.finfo(float).tiny) * 255

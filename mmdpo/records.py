@@ -1,7 +1,7 @@
-"""The records that flow from stage to stage, and their JSON-lines files.
+"""Records that the stages pass on, and their JSON-lines files.
 
-Prompts become completions, completions become annotations, annotations become preference pairs.
-A record is a frozen dataclass; a file holds one JSON object a line.
+Prompts become completions, completions become annotations, annotations become preference pairs. A record is a frozen
+dataclass; a file has one JSON object per line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Turn:
-    """One earlier turn of a conversation."""
+    """Earlier turn of a conversation: a question and its answer."""
 
     question: str
     answer: str
@@ -29,10 +29,16 @@ class Turn:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A question to the model, with or without an image.
+    """Question to the model, with or without an image.
 
-    `image` is a path relative to the image root of its data set. `facts` is what a rule-based
-    judge may know of the right answer; it never reaches the model and is empty for real data.
+    Attributes:
+        id: Unique name within its data set.
+        question: The user's last turn.
+        image: Path relative to the image root of the data set; None for text alone.
+        history: Earlier turns.
+        category: Kind of question, for reports.
+        facts: Facts about the right answer for a rule-based judge. They are never shown to the model, and are empty
+            for real data.
     """
 
     id: str
@@ -45,7 +51,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled answer to a prompt; `index` counts the completions of that prompt from 0."""
+    """Sampled answer to a prompt; `index` counts the completions of that prompt from 0."""
 
     prompt_id: str
     index: int
@@ -92,7 +98,7 @@ class Unscored:
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """Two answers to one prompt, of which `chosen` is preferred."""
+    """Preferred (`chosen`) and other answer (`rejected`) to one prompt."""
 
     id: str
     question: str
@@ -104,7 +110,7 @@ class PreferencePair:
 
 @dataclass(frozen=True)
 class SftExample:
-    """An answer to learn; `rating` is what a judge gave it, where one did."""
+    """Answer to learn; `rating` is the judge's rating of it, if there is one."""
 
     id: str
     question: str
@@ -115,7 +121,7 @@ class SftExample:
 
 
 def to_json(record: Any) -> str:
-    """One line of JSON, stable from run to run."""
+    """Convert a record to one line of JSON; equal records give equal text."""
     return json.dumps(dataclasses.asdict(record), ensure_ascii=False, sort_keys=True)
 
 
@@ -135,14 +141,14 @@ def _restore(hint: Any, value: Any) -> Any:
 
 
 def write_records(path: Path, records: Iterable[Any]) -> None:
-    """Write one record a line; the file appears whole or not at all."""
+    """Write one record per line. The file is replaced atomically."""
     with atomic_write(path) as aside, aside.open("w", encoding="utf-8") as out:
         for record in records:
             out.write(to_json(record) + "\n")
 
 
 def read_records(path: Path, kind: type[Record]) -> Iterator[Record]:
-    """The records of a file that `write_records` wrote."""
+    """Yield the records of type `kind` from a file that `write_records` wrote."""
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             yield from_dict(kind, json.loads(line))

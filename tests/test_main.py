@@ -153,17 +153,17 @@ def test_doctor_with_nothing_there(data: Path, capsys: pytest.CaptureFixture[str
     for name in ("scigraphqa", "lrv"):
         assert f"or type data.sources.{name}.path=FILE" in out
         assert f"or type data.sources.{name}.image_root=DIR" in out
-    assert any(line.startswith("4 things are missing. $MMDPO_DATA is set") for line in out)
-    assert str(data) in out
-    assert out[-1] == "MMDPO_DATA=DIR python -m mmdpo doctor data=paper"
+    assert any(line.startswith("4 files or folders are missing") for line in out) and str(data) in out
+    assert out[-1] == "python -m mmdpo doctor data=paper data.root=DIR"
 
 
 def test_doctor_without_mmdpo_data(data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MMDPO_DATA")
     out = doctor(capsys, 1, "data=paper")
-    assert "data/lrv/images" in out
-    assert str(data.parent / "data") in out
-    assert any("$MMDPO_DATA is not set" in line for line in out)
+    assert "data/lrv/images" in out and str(data.parent / "data") in out
+    out = doctor(capsys, 1, "data=paper", f"data.root={data.parent / 'other'}")
+    assert str(data.parent / "other") in out and str(data.parent / "other/lrv/images") in out
+    assert out[-1] == "python -m mmdpo doctor data=paper data.root=DIR"
 
 
 def test_doctor_with_half_there(data: Path, capsys: pytest.CaptureFixture[str]):
@@ -195,9 +195,8 @@ def test_doctor_with_all_there(data: Path, capsys: pytest.CaptureFixture[str]):
     paper_rows(data, 6, 4)
     counts = ["data.sources.scigraphqa.count=5", "data.sources.lrv.count=4"]
     out = doctor(capsys, 0, "data=paper", *counts)
-    assert "image     32 x 21 pixels" in out
-    assert "question  What?" in out
-    assert "data=paper: all there. Next:" in out
+    assert "image     32 x 21 pixels" in out and "question  What?" in out
+    assert "data=paper: complete. Next:" in out
     assert out[-1] == f"python launch.py data=paper {' '.join(counts)} judge=gemini dry_run=true"
     assert compose_config(out[-1].split()[2:]).data.name == "paper"  # a run takes that line
     doctor(capsys, 0, "data=paper", *counts, "judge=longer")
@@ -254,7 +253,7 @@ def test_doctor_of_nano(data: Path, capsys: pytest.CaptureFixture[str]):
         (["data=paper", "+data.foo=1"], "data.foo: unknown key"),
         (["data.seed=x"], "'x' of type 'str' could not be converted to Integer"),
         (["data=paper", "data.sources.lrv.count=0"], "data.sources.lrv.count=0: must be at least 1"),
-        (["data=paper", "data.sources.lrv.reader=x"], "reader=x: unknown; allowed are scigraphqa"),
+        (["data=paper", "data.sources.lrv.format=x"], "format=x: unknown; allowed are llava_sft, lrv"),
         (["paper"], "Error parsing override 'paper'"),
     ],
 )

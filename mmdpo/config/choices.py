@@ -28,11 +28,28 @@ TEACHERS = ("oracle", "gemini", "gemini_legacy", "openai")
 RULE_JUDGES = ("oracle", "longer")
 """The judges of fixed rules: no service, no cost. Benchmarks are scored by these."""
 
-READERS = ("scigraphqa", "lrv", "llava_sft")
-"""What `data.sources.NAME.reader` takes: a file of mmdpo/sources each, rows to prompts."""
+PROMPT_FORMATS = Kind("mmdpo.sources", "PROMPTS", "data.sources.NAME.format")
+"""Formats of prompts: files of mmdpo/sources that define `PROMPTS`."""
 
-FORMATS = ("pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v", "llava_sft")
-"""What `data.format` takes: a file of mmdpo/sources each, rows to pairs or, the last, to answers to learn."""
+PAIR_FORMATS = Kind("mmdpo.sources", "PAIRS", "data.format")
+"""Formats of preference pairs: files of mmdpo/sources that define `PAIRS`."""
+
+EXAMPLE_FORMATS = Kind("mmdpo.sources", "EXAMPLES", "data.format")
+"""Formats of answers to learn: files of mmdpo/sources that define `EXAMPLES`."""
+
+SYNTHETIC_FORMATS = Kind("mmdpo.sources", "SYNTHETIC", "data.format")
+"""Prompts that are made by code: files of mmdpo/sources that define `SYNTHETIC`."""
+
+
+def file_formats() -> tuple[str, ...]:
+    """List the formats that read the file `data.path`."""
+    return (*PAIR_FORMATS.names(), *EXAMPLE_FORMATS.names())
+
+
+def data_formats() -> tuple[str, ...]:
+    """List what `data.format` takes."""
+    return (*SYNTHETIC_FORMATS.names(), *file_formats())
+
 
 BENCHMARKS = ("text", "visual", "presence", "text_noisy")
 """What `bench.tasks` takes: a file of mmdpo/evaluation each."""

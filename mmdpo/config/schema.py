@@ -14,8 +14,7 @@ from omegaconf import MISSING
 from mmdpo.config.choices import (
     BENCHMARKS,
     DTYPES,
-    FORMATS,
-    READERS,
+    PROMPT_FORMATS,
     RULE_JUDGES,
     SAMPLERS,
     SCHEDULERS,
@@ -29,6 +28,7 @@ from mmdpo.config.choices import (
     TooLong,
     TrainOn,
     WandbMode,
+    data_formats,
     loss_types,
 )
 from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, OneOf
@@ -126,26 +126,27 @@ class GeneratorConfig:
 
 @dataclass
 class SourceConfig:
-    """Prompts out of a file of raw data; `count` of them in a seeded order, after the first `offset`."""
+    """Prompts of one source of raw data: `count` rows in a seeded order, after the first `offset`."""
 
-    reader: Annotated[str, OneOf(READERS)] = MISSING
-    path: str | None = None  # a file, or a folder of them
-    image_root: str | None = None  # images may not leave it
-    count: Annotated[int | None, AT_LEAST_ONE] = None  # null takes all
+    format: Annotated[str, OneOf(PROMPT_FORMATS.names)] = MISSING  # a file of mmdpo/sources
+    path: str | None = None  # file, or folder of files
+    image_root: str | None = None  # folder of the images that rows name
+    count: Annotated[int | None, AT_LEAST_ONE] = None  # null for all
     offset: Annotated[int, NOT_NEGATIVE] = 0
 
 
 @dataclass
 class DataConfig:
-    """Where preference pairs come from: made of prompts, or the user's own file."""
+    """Source of the training data: prompts, or a file of preference pairs or answers."""
 
     name: Annotated[str, NO_RESULT] = MISSING
-    prompts: Annotated[int, AT_LEAST_ONE] = 1000  # data=nano: how many to draw, before filtering
-    seed: Annotated[int, SEED] = 0  # of prompts, samples and pairs; the axis `seed` is the training's
+    format: Annotated[str | None, OneOf(data_formats)] = None  # a file of mmdpo/sources; null if `sources` are given
+    prompts: Annotated[int, AT_LEAST_ONE] = 1000  # number to generate, if `format` makes its own prompts
+    seed: Annotated[int, SEED] = 0  # of prompts, samples and pairs; the axis `seed` is that of training
+    root: Annotated[str | None, NO_RESULT] = None  # folder for the paths of a preset: path: ${data.root}/rows
     sources: dict[str, SourceConfig] = field(default_factory=dict)  # of prompts, by name
-    path: str | None = None  # of pairs: .jsonl, .json or .parquet
-    format: Annotated[str, OneOf(FORMATS)] = "pairs"  # of that file
-    image_root: str | None = None  # of that file: images may not leave it
+    path: str | None = None  # file of pairs or answers: .jsonl, .json or .parquet
+    image_root: str | None = None  # folder of the images that rows of this file name
     on_bad_row: OnBadRow = OnBadRow.error
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 

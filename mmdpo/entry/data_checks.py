@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmdpo.config.choices import FORMATS
+from mmdpo.config.choices import data_formats, file_formats
 from mmdpo.config.schema import DataConfig
 
 
@@ -14,11 +14,23 @@ def data_settings_problems(data: DataConfig) -> Iterator[str]:
     for name in data.sources:
         if not name.isidentifier():
             yield f"data.sources.{name}: the name of a source consists of letters, digits and underscores"
+    if data.sources:
+        if data.format is not None:
+            yield f"data.format={data.format}: each of data.sources has its own format; type data.format=null"
+        if data.path is not None:
+            yield f"data.path={data.path}: data={data.name} reads data.sources; drop it, or choose data=pairs"
+    elif data.format is None:
+        yield f"data.format is missing: data={data.name} needs one; {_allowed(data_formats())}"
+    elif data.path is not None and data.format not in file_formats():
+        yield (
+            f"data.path={data.path}: data.format={data.format} reads no file; drop it, or type data.format=FORMAT; "
+            f"{_allowed(file_formats())}"
+        )
 
 
 def data_file_problems(data: DataConfig) -> Iterator[str]:
     """Describe each file or folder that is needed and does not exist."""
-    if data.name in FORMATS and data.path is None:
+    if data.format in file_formats() and data.path is None:
         yield f"data.path is missing: data={data.name} needs your file; add data.path=FILE"
     if data.path is not None and not Path(data.path).is_file():
         yield f"data.path={data.path}: there is no such file; type data.path=FILE"
@@ -30,3 +42,7 @@ def data_file_problems(data: DataConfig) -> Iterator[str]:
             yield f"{key}.path={source.path}: there is no such file or folder; type {key}.path=FILE"
         if source.image_root is not None and not Path(source.image_root).is_dir():
             yield f"{key}.image_root={source.image_root}: there is no such folder; type {key}.image_root=DIR"
+
+
+def _allowed(choices: Sequence[str]) -> str:
+    return f"allowed are {', '.join(choices)}"

@@ -1,4 +1,4 @@
-"""Scenes and charts as 48 x 48 images; a cell of the grid is a patch of the vision tower."""
+"""Drawings of scenes and charts, 48 x 48 pixels; a cell of the grid is one patch of the vision tower."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PAPER = (245, 245, 240)
 
 
 def draw(view: View) -> Image.Image:
-    """The image of a scene or a chart; the same view always gives the same bytes."""
-    rng = Random(str(view))  # the drawing's small irregularities belong to the view
+    """Draw a scene or a chart. The same view always gives the same bytes."""
+    rng = Random(str(view))  # small irregularities depend on the view alone
     image = Image.new("RGB", (SIZE, SIZE), PAPER)
     pen = ImageDraw.Draw(image)
     if isinstance(view, Scene):
@@ -35,7 +35,7 @@ def draw(view: View) -> Image.Image:
 
 
 def blank_image(seed: int) -> Image.Image:
-    """An image that means nothing: one grey, or grey noise."""
+    """Draw an image without content: uniform grey, or grey noise."""
     rng = Random(f"blank {seed}")
     if rng.random() < 0.5:
         grey = rng.randint(60, 200)

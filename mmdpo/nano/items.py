@@ -1,8 +1,8 @@
-"""The miniature's benchmark questions: text, visual, presence, and text with a meaningless image.
+"""Questions of the miniature as prompts with images: benchmark items and preference prompts.
 
-They come from the splits "dev" (to choose settings on) and "test" (to report), which share no
-question about the same view, and no text instruction, with what trained the models. Their
-images are written below `folder`, to which `Prompt.image` is relative.
+Items of the splits "dev" (choice of settings) and "test" (reported results) share no text instruction, and no
+question about the same view, with the data that trained the models. Images are written below `folder`, to which
+`Prompt.image` is relative.
 """
 
 from __future__ import annotations
@@ -24,7 +24,19 @@ from mmdpo.records import Prompt
 
 
 def text_items(count: int, split: str, seed: int) -> list[Prompt]:
-    """Text instructions, no two alike, the eight categories and both distances in equal parts."""
+    """Generate distinct text instructions, equally many per category and distance.
+
+    Args:
+        count: Number of items.
+        split: One of `splits.SHARES`.
+        seed: Seed of the choice.
+
+    Returns:
+        The items.
+
+    Raises:
+        ValueError: There is no such split.
+    """
     check_split(split)
     rng = Random(f"text {split} {seed}")
     tasks = tuple(TASKS)
@@ -33,49 +45,104 @@ def text_items(count: int, split: str, seed: int) -> list[Prompt]:
         category, distance = tasks[number % len(tasks)]
         return draw_prompt(split, rng, lambda rng: instruct(rng, category, distance))
 
-    return _different(count, make, f"text-{split}")
+    return _unique(count, make, f"text-{split}")
 
 
 def noisy_text_items(count: int, split: str, seed: int, folder: Path) -> list[Prompt]:
-    """The same text instructions, each with an image that means nothing."""
+    """Generate the items of `text_items`, each with an image without content.
+
+    Args:
+        count: Number of items.
+        split: One of `splits.SHARES`.
+        seed: Seed of the choice.
+        folder: Folder for the images.
+
+    Returns:
+        The items.
+
+    Raises:
+        ValueError: There is no such split.
+    """
     items = text_items(count, split, seed)
     return [
-        replace(item, id=f"noisy-{item.id}", image=_written(blank_image(seed * 100_003 + number), folder))
+        replace(item, id=f"noisy-{item.id}", image=_save_image(blank_image(seed * 100_003 + number), folder))
         for number, item in enumerate(items)
     ]
 
 
 def visual_items(count: int, split: str, seed: int, folder: Path) -> list[Prompt]:
-    """Questions about scenes and charts in turn, every kind equally often."""
+    """Generate questions about scenes and charts alternately, equally many per kind.
+
+    Args:
+        count: Number of items.
+        split: One of `splits.SHARES`.
+        seed: Seed of the choice.
+        folder: Folder for the images.
+
+    Returns:
+        The items.
+
+    Raises:
+        ValueError: There is no such split.
+    """
     check_split(split)
     rng = Random(f"visual {split} {seed}")
-    return _different(count, lambda number: _visual(number, split, rng, folder, even=True), f"visual-{split}")
+    return _unique(count, lambda number: _visual_prompt(number, split, rng, folder, even=True), f"visual-{split}")
 
 
 def preference_items(count: int, split: str, seed: int, folder: Path) -> list[Prompt]:
-    """Questions about scenes and charts in turn, of random kinds."""
+    """Generate questions about scenes and charts alternately, of random kinds.
+
+    Args:
+        count: Number of items.
+        split: One of `splits.SHARES`.
+        seed: Seed of the choice.
+        folder: Folder for the images.
+
+    Returns:
+        The items.
+
+    Raises:
+        ValueError: There is no such split.
+    """
     check_split(split)
     rng = Random(f"preference {split} {seed}")
-    return _different(count, lambda number: _visual(number, split, rng, folder, even=False), f"preference-{split}")
+    name = f"preference-{split}"
+    return _unique(count, lambda number: _visual_prompt(number, split, rng, folder, even=False), name)
 
 
 def presence_items(count: int, split: str, seed: int, folder: Path) -> list[Prompt]:
-    """Is a thing in the scene? Yes and no in turn; a brief answer is asked for, as POPE does."""
+    """Generate questions about the presence of a thing in a scene, as in POPE.
+
+    The right answers are yes and no alternately, and a brief answer is requested.
+
+    Args:
+        count: Number of items.
+        split: One of `splits.SHARES`.
+        seed: Seed of the choice.
+        folder: Folder for the images.
+
+    Returns:
+        The items.
+
+    Raises:
+        ValueError: There is no such split.
+    """
     check_split(split)
     rng = Random(f"presence {split} {seed}")
 
     def make(number: int) -> Prompt:
         scene = draw_view(split, rng, random_scene)
-        question, known = presence(scene, rng, yes=number % 2 == 0)
-        known |= {"kind": "presence", "distance": "visual", "view": str(scene)}
-        prompt = Prompt(id="", question=question, category="presence", facts=known)
-        return briefly(replace(prompt, image=_written(draw(scene), folder)))
+        question, facts = presence(scene, rng, yes=number % 2 == 0)
+        facts |= {"kind": "presence", "distance": "visual", "view": str(scene)}
+        prompt = Prompt(id="", question=question, category="presence", facts=facts)
+        return briefly(replace(prompt, image=_save_image(draw(scene), folder)))
 
-    return _different(count, make, f"presence-{split}")
+    return _unique(count, make, f"presence-{split}")
 
 
-def _visual(number: int, split: str, rng: Random, folder: Path, even: bool) -> Prompt:
-    """A question about a scene (even numbers) or a chart (odd ones)."""
+def _visual_prompt(number: int, split: str, rng: Random, folder: Path, even: bool) -> Prompt:
+    """Generate a question about a scene (even numbers) or a chart (odd ones)."""
     makers: tuple[Callable[[Random], View], ...] = (random_scene, random_chart)
     kinds = (tuple(SCENE_KINDS), tuple(CHART_KINDS))[number % 2]
     kind = kinds[number // 2 % len(kinds)] if even else rng.choice(kinds)
@@ -84,8 +151,8 @@ def _visual(number: int, split: str, rng: Random, folder: Path, even: bool) -> P
             prompt = ask(view, rng, kind)
         except ValueError:  # the kind does not fit this view
             continue
-        return replace(prompt, image=_written(draw(view), folder))
-    raise AssertionError("views do not end")
+        return replace(prompt, image=_save_image(draw(view), folder))
+    raise AssertionError("the iterator over views is endless")
 
 
 def _views(split: str, rng: Random, make: Callable[[Random], View]) -> Iterator[View]:
@@ -95,8 +162,8 @@ def _views(split: str, rng: Random, make: Callable[[Random], View]) -> Iterator[
             yield view
 
 
-def _written(image: Image.Image, folder: Path) -> str:
-    """The image's path relative to `folder`, named by its content; the file is written if it is not there."""
+def _save_image(image: Image.Image, folder: Path) -> str:
+    """Write an image under a name made of its content, unless it exists, and return its path below `folder`."""
     name = f"images/{fingerprint(image.tobytes().hex())}.png"
     if not (folder / name).exists():
         with atomic_write(folder / name) as aside:
@@ -104,14 +171,14 @@ def _written(image: Image.Image, folder: Path) -> str:
     return name
 
 
-def _different(count: int, make: Callable[[int], Prompt], name: str) -> list[Prompt]:
-    """`count` prompts, no two with the same question about the same thing; ids by number."""
+def _unique(count: int, make: Callable[[int], Prompt], name: str) -> list[Prompt]:
+    """Collect `count` prompts, no two with the same question about the same view; ids are numbers after `name`."""
     prompts: list[Prompt] = []
     seen: set[str] = set()
     while len(prompts) < count:
         prompt = make(len(prompts))
-        asked = f"{prompt.history} {prompt.question} {prompt.facts.get('view')}"
-        if asked not in seen:
-            seen.add(asked)
+        content = f"{prompt.history} {prompt.question} {prompt.facts.get('view')}"
+        if content not in seen:
+            seen.add(content)
             prompts.append(replace(prompt, id=f"{name}-{len(prompts):05d}"))
     return prompts

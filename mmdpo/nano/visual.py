@@ -1,12 +1,12 @@
-"""Questions about a scene or a chart, each with what a judge may know of the right answer.
+"""Questions about a scene or a chart, with facts about the right answer for a rule-based judge.
 
-`Prompt.facts` of every question of the miniature (text ones too) holds
-  kind, distance   what is asked; "visual", or how far a text task is from the visual ones ("near", "far")
+`Prompt.facts` of every question of the miniature, with or without image, has the keys
+  kind, distance   kind of question; "visual", or the distance of a text task from the visual ones ("near", "far")
   brief            whether the question asks for a brief answer
-  full, short      a right answer as a sentence, and as a word or a few
-  match            how the judge finds the answer in a text (see mmdpo/nano/oracle.py)
-  answer, choices  the words of the right answer, and all words that could stand in their place
-  view             the scene or chart, in words; absent where there is no image
+  full, short      a right answer as a sentence, and as a few words
+  match            the rule by which the answer is found in a text (mmdpo/nano/oracle.py)
+  answer, choices  the words of the right answer, and all words that are possible in their place
+  view             the scene or chart as text; absent if there is no image
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import product
 from random import Random
 from typing import Any
 
-from mmdpo.nano.words import BRIEF, CELLS, COLOURS, NUMBERS, PLURALS, SHAPES, TRENDS, a, listed
+from mmdpo.nano.words import BRIEF, CELLS, COLOURS, NUMBERS, PLURALS, SHAPES, TRENDS, join_words, with_article
 from mmdpo.nano.world import Bar, Chart, Scene, View
 from mmdpo.records import Prompt
 
@@ -28,13 +28,25 @@ NEGATIONS = ("no", "none", "not")
 def facts(
     match: str, answer: Sequence[str], choices: Sequence[str], full: str, short: str, **more: Any
 ) -> dict[str, Any]:
-    """The facts of one question; `kind`, `distance` and `view` are added where the question is used."""
-    known = {"match": match, "answer": list(answer), "choices": list(choices), "brief": False}
-    return known | {"full": full, "short": short} | more
+    """Collect the facts of one question; `kind`, `distance` and `view` are added by the caller.
+
+    Args:
+        match: Rule by which the answer is found in a text.
+        answer: Words of the right answer.
+        choices: Words that are possible in their place.
+        full: A right answer as a sentence.
+        short: A right answer as a few words.
+        **more: Further facts.
+
+    Returns:
+        The facts by name.
+    """
+    answer_facts = {"match": match, "answer": list(answer), "choices": list(choices), "brief": False}
+    return answer_facts | {"full": full, "short": short} | more
 
 
 def briefly(prompt: Prompt) -> Prompt:
-    """The same question, asking for a brief answer."""
+    """Return the same question with a request for a brief answer."""
     return replace(prompt, question=f"{prompt.question} {BRIEF}", facts=prompt.facts | {"brief": True})
 
 
@@ -61,11 +73,11 @@ def _colour(scene: Scene, rng: Random) -> Question | None:
 def _shape(scene: Scene, rng: Random) -> Question | None:
     thing = rng.choice(scene.things)
     if rng.random() < 0.5:
-        answer = f"The shape in {thing.place} is {a(thing.shape)}."
+        answer = f"The shape in {thing.place} is {with_article(thing.shape)}."
         return f"What shape is in {thing.place}?", _one(SHAPES, thing.shape, answer)
     if [other.colour for other in scene.things].count(thing.colour) > 1:
         return None
-    answer = f"The {thing.colour} shape is {a(thing.shape)}."
+    answer = f"The {thing.colour} shape is {with_article(thing.shape)}."
     return f"What shape is {thing.colour}?", _one(SHAPES, thing.shape, answer)
 
 
@@ -89,7 +101,17 @@ def _count(scene: Scene, rng: Random) -> Question:
 
 
 def presence(view: View, rng: Random, yes: bool) -> Question:
-    """Is it there? Half of what is not there has a colour and a shape that are, but on different things."""
+    """Ask whether a thing or a bar is present.
+
+    Args:
+        view: Scene or chart.
+        rng: Source of randomness.
+        yes: Whether the right answer is yes. For no, half of the things in a scene have a colour and a shape that
+            occur there on different things.
+
+    Returns:
+        The question and its facts.
+    """
     if isinstance(view, Chart):
         there = [bar.colour for bar in view.bars]
         name = rng.choice(there if yes else [colour for colour in COLOURS if colour not in there]) + " bar"
@@ -99,9 +121,9 @@ def presence(view: View, rng: Random, yes: bool) -> Question:
         hard = [name for name in apart if name not in names]
         pool = hard if hard and rng.random() < 0.5 else [name for name in THINGS if name not in names]
         name = rng.choice(names if yes else pool)
-    full = f"Yes, there is {a(name)}." if yes else f"No, there is no {name}."
+    full = f"Yes, there is {with_article(name)}." if yes else f"No, there is no {name}."
     answer = "yes" if yes else "no"
-    return f"Is there {a(name)}?", facts("polarity", [answer], ["yes", *NEGATIONS], full, answer)
+    return f"Is there {with_article(name)}?", facts("polarity", [answer], ["yes", *NEGATIONS], full, answer)
 
 
 def _exists(view: View, rng: Random) -> Question:
@@ -118,7 +140,7 @@ def _absent(scene: Scene, rng: Random) -> Question:
 
 def _describe(scene: Scene, rng: Random) -> Question:
     names = [thing.name for thing in scene.things]
-    full = f"There is {listed([f'{a(thing.name)} in {thing.place}' for thing in scene.things])}."
+    full = f"There is {join_words([f'{with_article(thing.name)} in {thing.place}' for thing in scene.things])}."
     question = rng.choice(("Describe the image.", "What can you see in the image?"))
     return question, facts("set", names, THINGS, full, ", ".join(names))
 
@@ -143,9 +165,9 @@ def _bars(chart: Chart, rng: Random) -> Question:
     colours = [bar.colour for bar in chart.bars]
     question = rng.choice(("Which bars are in the chart?", "Describe the chart."))
     if question.startswith("Which"):
-        return question, facts("set", colours, COLOURS, f"The bars are {listed(colours)}.", ", ".join(colours))
+        return question, facts("set", colours, COLOURS, f"The bars are {join_words(colours)}.", ", ".join(colours))
     parts = [f"a {bar.colour} bar with the value {bar.value}" for bar in chart.bars]
-    full = f"There is {listed(parts)}.".replace("a orange", "an orange")
+    full = f"There is {join_words(parts)}.".replace("a orange", "an orange")
     return question, facts("set", colours, COLOURS, full, ", ".join(colours))
 
 
@@ -180,7 +202,7 @@ def _rank(chart: Chart, rng: Random) -> Question | None:
     if len({bar.value for bar in chart.bars}) < len(chart.bars):
         return None
     colours = [bar.colour for bar in sorted(chart.bars, key=lambda bar: bar.value)]
-    full = f"The order is {listed(colours)}."
+    full = f"The order is {join_words(colours)}."
     return "Sort the bars from shortest to tallest.", facts("ordered", colours, COLOURS, full, ", ".join(colours))
 
 
@@ -213,9 +235,21 @@ KINDS = (*SCENE_KINDS, *(kind for kind in CHART_KINDS if kind not in SCENE_KINDS
 
 
 def ask(view: View, rng: Random, kind: str | None = None) -> Prompt:
-    """A question about the view, of the kind given or a random one; id and image are left to the caller."""
+    """Generate a question about a view.
+
+    Args:
+        view: Scene or chart.
+        rng: Source of randomness.
+        kind: One of SCENE_KINDS or CHART_KINDS; None for a random one.
+
+    Returns:
+        The question with an empty id and without image.
+
+    Raises:
+        ValueError: The kind does not fit the view.
+    """
     asked: Question | None = None
-    while asked is None:  # some kinds do not fit some views, for instance "tallest" where two bars are
+    while asked is None:  # some kinds do not fit some views, for instance "tallest" if two bars are equal
         if isinstance(view, Scene):
             chosen = kind or rng.choice(tuple(SCENE_KINDS))
             asked = SCENE_KINDS[chosen](view, rng)
@@ -224,7 +258,7 @@ def ask(view: View, rng: Random, kind: str | None = None) -> Prompt:
             asked = CHART_KINDS[chosen](view, rng)
         if asked is None and kind is not None:
             raise ValueError(f"no question of kind {kind!r} fits {view}")
-    question, known = asked
+    question, answer_facts = asked
     topic = "scene" if isinstance(view, Scene) else "chart"
-    known |= {"kind": chosen, "distance": "visual", "view": str(view)}
-    return Prompt(id="", question=question, category=f"{topic}-{chosen}", facts=known)
+    answer_facts |= {"kind": chosen, "distance": "visual", "view": str(view)}
+    return Prompt(id="", question=question, category=f"{topic}-{chosen}", facts=answer_facts)

@@ -1,4 +1,4 @@
-"""The language of the miniature: its words, and the few rules by which sentences are joined."""
+"""Vocabulary of the miniature, and the rules for building sentences."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ TRENDS = ("rising", "falling", "mixed")
 ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
 
 BRIEF = "Answer briefly."
-"""The marker by which a question asks for a word instead of a sentence."""
+"""Marker of questions that ask for a word instead of a sentence."""
 
 PUNCTUATION = (".", ",", ":", "?", ";", "-", "!", "(", ")")
-_SENTENCES = (  # their order decides the token ids, and so belongs to the shipped weights
+_SENTENCES = (  # their order decides the token ids of the shipped weights
     "What colour is the shape in? Where Which There are is a an and no none not yes Yes No, How many",
     "shapes there? Is Describe the image. What can you see chart bar bars value of this do the trend from",
     "left to right than tallest shortest taller shorter sum difference The order Sort these numbers by",
@@ -43,19 +43,19 @@ WORDS: tuple[str, ...] = tuple(
         + (*ATTRIBUTES, *_FUNCTION_WORDS)
     )
 )
-"""Every word and mark of the language, in the order of their token ids."""
+"""All words and punctuation marks, in the order of their token ids."""
 
 
-def a(noun: str) -> str:
-    """The noun with its indefinite article."""
+def with_article(noun: str) -> str:
+    """Put the indefinite article before a noun."""
     return ("an " if noun[0] in "aeiou" else "a ") + noun
 
 
-def listed(items: Sequence[str]) -> str:
-    """'x', 'x and y', 'x, y and z'."""
+def join_words(items: Sequence[str]) -> str:
+    """Join words as in 'x', 'x and y', 'x, y and z'."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def attribute_sentence(values: Sequence[int]) -> str:
-    """Five ratings in words, in the order of `Rating`'s fields: what SteerLM puts after a question."""
+    """Write five ratings, in the order of ATTRIBUTES, as the sentence that SteerLM adds to a question."""
     return " ".join(f"{name} {value}" for name, value in zip(ATTRIBUTES, values, strict=True)) + "."

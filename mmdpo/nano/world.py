@@ -1,4 +1,4 @@
-"""What there is to see: scenes of coloured shapes on a grid, and bar charts."""
+"""Scenes of coloured shapes on a grid, and bar charts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from random import Random
 from mmdpo.nano.words import CELLS, COLOURS, SHAPES
 
 HIGHEST = 8
-"""The largest value of a bar; the smallest is 1."""
+"""Largest value of a bar; the smallest is 1."""
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A coloured shape in a cell of the grid; `cell` counts row by row from the top left."""
+    """Coloured shape in a cell of the grid; `cell` counts row by row from the top left."""
 
     colour: str
     shape: str
@@ -21,12 +21,12 @@ class Thing:
 
     @property
     def name(self) -> str:
-        """For instance 'red star'."""
+        """Return colour and shape, for instance 'red star'."""
         return f"{self.colour} {self.shape}"
 
     @property
     def place(self) -> str:
-        """The cell's name, for instance 'B2'."""
+        """Return the cell's name, for instance 'B2'."""
         return CELLS[self.cell]
 
 
@@ -37,12 +37,13 @@ class Scene:
     things: tuple[Thing, ...]
 
     def __str__(self) -> str:
+        """Return the scene as text, which identifies it."""
         return "scene " + " ".join(f"{thing.place}-{thing.colour}-{thing.shape}" for thing in self.things)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a chart; no two bars of a chart share a colour."""
+    """Bar of a chart; no two bars of a chart have the same colour."""
 
     colour: str
     value: int
@@ -55,6 +56,7 @@ class Chart:
     bars: tuple[Bar, ...]
 
     def __str__(self) -> str:
+        """Return the chart as text, which identifies it."""
         return "chart " + " ".join(f"{bar.colour}-{bar.value}" for bar in self.bars)
 
 
@@ -62,7 +64,7 @@ View = Scene | Chart
 
 
 def random_scene(rng: Random) -> Scene:
-    """A scene in which no two things share both colour and shape."""
+    """Draw a scene in which no two things have the same colour and shape."""
     count = rng.randint(2, 4)
     cells = sorted(rng.sample(range(len(CELLS)), count))
     kinds = rng.sample([(colour, shape) for colour in COLOURS for shape in SHAPES], count)
@@ -70,7 +72,7 @@ def random_scene(rng: Random) -> Scene:
 
 
 def random_chart(rng: Random) -> Chart:
-    """A chart; two in five have a clear trend, which chance alone would make rare."""
+    """Draw a chart. Two in five have a clear trend, which would be rare by chance."""
     count = rng.randint(2, 4)
     colours = rng.sample(COLOURS, count)
     values = [rng.randint(1, HIGHEST) for _ in range(count)]
@@ -80,5 +82,5 @@ def random_chart(rng: Random) -> Chart:
 
 
 def random_view(rng: Random) -> View:
-    """A scene or a chart, equally often."""
+    """Draw a scene or a chart, equally often."""
     return random_scene(rng) if rng.random() < 0.5 else random_chart(rng)

@@ -1,8 +1,7 @@
-"""The stages that make data: prompts, completions, annotations, a teacher's answers, a training set.
+"""Data stages: prompts, completions, annotations, a teacher's answers, and the training set.
 
-Each makes one folder of the cache from the folders of the stages before it, and puts a card beside what it
-made. A folder is named by the stage's settings and by the content of what it was made of: what comes out
-the same is not made anew.
+Each stage makes one folder of the cache from the folder of the stage before it, with a card that describes the
+result. A folder is named by the stage's settings and by the content of its input, so equal results are made once.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.cache import cached, cached_path, source_fingerprint
-from mmdpo.config.choices import RULE_JUDGES, Stage, TrainOn
+from mmdpo.config.choices import EXAMPLE_FORMATS, RULE_JUDGES, Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
@@ -25,20 +24,24 @@ CARD = "card.json"
 def _prompts_settings(config: Config) -> dict[str, Any]:
     data = config.data
     if data.sources:
-        from mmdpo.sources.prompts import described
+        from mmdpo.sources.prompts import prompt_settings
 
-        return {"sources": described(data), "seed": data.seed, "on_bad_row": data.on_bad_row.value}
-    return {"prompts": data.prompts, "seed": data.seed, "code": source_fingerprint("mmdpo.nano")}
+        return {"sources": prompt_settings(data), "seed": data.seed, "on_bad_row": data.on_bad_row.value}
+    from mmdpo.sources.formats import synthetic_prompts
+
+    version = synthetic_prompts(data.format).version()
+    return {"format": data.format, "prompts": data.prompts, "seed": data.seed, "version": version}
 
 
 def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
-    from mmdpo.sources import nano
-    from mmdpo.sources.prompts import gathered
+    from mmdpo.sources.formats import synthetic_prompts
+    from mmdpo.sources.prompts import gather_prompts
 
-    if config.data.sources:
-        prompts, facts = gathered(config.data, folder)
+    data = config.data
+    if data.sources:
+        prompts, facts = gather_prompts(data, folder)
     else:
-        prompts, facts = nano.prompts("preference", config.data.prompts, config.data.seed, folder), {}
+        prompts, facts = synthetic_prompts(data.format).generate(data.prompts, data.seed, folder), {}
     write_records(folder / "prompts.jsonl", prompts)
     return {"prompts": len(prompts), **facts}
 
@@ -60,7 +63,7 @@ def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
 
 
 def _unfinished(config: Config) -> Path:
-    """Where completions are kept until all are there: beside the folder that they will fill."""
+    """Return the file for completions until the stage is complete, beside its folder."""
     folder = cached_path(DATA_STAGES[Stage.sample].kind, _key(config, Stage.sample, [made(config, Stage.prompts)]))
     return folder.with_name(f".{folder.name}.sqlite")
 
@@ -126,12 +129,12 @@ def _make_training_set(config: Config, folder: Path) -> dict[str, Any]:
 
 
 def prompts_of(config: Config) -> Iterator[Prompt]:
-    """The prompts, one after the other; made now where they are absent."""
+    """Yield the prompts; they are made first if they do not exist."""
     return read_records(made(config, Stage.prompts) / "prompts.jsonl", Prompt)
 
 
 def image_root_of(config: Config) -> Path:
-    """Where the images of the prompts lie."""
+    """Return the folder that the prompts' images are relative to."""
     if config.data.path is not None:
         from mmdpo.pipeline.training_sets import own_pairs
 
@@ -158,9 +161,12 @@ def items_of(config: Config) -> Callable[[], Iterator[tuple[Prompt, Sequence[Com
 
 @dataclass(frozen=True)
 class DataStage:
-    """A kind of thing in the cache, the settings that it depends on, and how it is made.
+    """Kind of folder in the cache.
 
-    `make` fills a folder and returns what its card says.
+    Attributes:
+        kind: Name of the kind, and of its folder in the cache.
+        settings: Function that returns the settings which the result depends on.
+        make: Function that fills a folder and returns facts for its card.
     """
 
     kind: str
@@ -178,14 +184,14 @@ DATA_STAGES = {
 
 
 def pipeline(config: Config) -> list[Stage]:
-    """The data stages of the method, in their order."""
+    """List the data stages of the method in order."""
     if config.method.train_on is TrainOn.teacher:
         return [Stage.prompts, Stage.teacher, Stage.build]
     return [Stage.prompts, Stage.sample, Stage.annotate, Stage.build]
 
 
 def check_stage(config: Config, stage: Stage) -> None:
-    """Raise UserError for a stage that the point's method or data does not have."""
+    """Raise UserError if the point's method or data has no such stage."""
     method, data = config.method, config.data
     if data.path is not None:
         if stage in DATA_STAGES and stage is not Stage.annotate:
@@ -193,7 +199,7 @@ def check_stage(config: Config, stage: Stage) -> None:
                 f"stage={stage.value}: data={data.name} brings its own pairs; nothing is to be made. "
                 "stage=annotate rates their two answers"
             )
-        if stage is Stage.annotate and data.format == "llava_sft":
+        if stage is Stage.annotate and data.format in EXAMPLE_FORMATS.names():
             raise UserError(f"stage=annotate: data={data.name} has one answer a row; nothing is to be compared")
         if stage is Stage.annotate and config.judge.name == "oracle":
             raise UserError("judge=oracle: knows the miniature only; choose judge=gemini or judge=openai")
@@ -205,7 +211,7 @@ def check_stage(config: Config, stage: Stage) -> None:
 
 
 def before(config: Config, stage: Stage) -> list[Stage]:
-    """The data stages that come before a stage."""
+    """List the data stages before a stage."""
     if config.data.path is not None:
         return []
     order = pipeline(config)
@@ -213,7 +219,16 @@ def before(config: Config, stage: Stage) -> list[Stage]:
 
 
 def made(config: Config, stage: Stage, anew: bool = False) -> Path:
-    """The folder that a data stage makes; made now where it is absent, or `anew`."""
+    """Return the folder of a data stage; it is made if it does not exist.
+
+    Args:
+        config: The point's config.
+        stage: A data stage; the stages before it are made as well.
+        anew: Whether an existing folder is made again.
+
+    Returns:
+        The folder in the cache.
+    """
     folders = [made(config, earlier) for earlier in before(config, stage)[-1:]]
     step, key = DATA_STAGES[stage], _key(config, stage, folders)
 
@@ -227,7 +242,7 @@ def made(config: Config, stage: Stage, anew: bool = False) -> Path:
 
 
 def where(config: Config, stage: Stage) -> Path | None:
-    """The folder that a data stage has made; None where it is absent, or one that it is made of."""
+    """Return the folder of a data stage, or None if it or one before it does not exist."""
     found = [where(config, earlier) for earlier in before(config, stage)[-1:]]
     folders = [folder for folder in found if folder is not None]
     if len(folders) < len(found):
@@ -237,13 +252,13 @@ def where(config: Config, stage: Stage) -> Path | None:
 
 
 def _key(config: Config, stage: Stage, folders: Sequence[Path]) -> dict[str, Any]:
-    """What a stage depends on; `folders` are what it is made of: the stage before it, if any."""
+    """Return the key of a stage in the cache; `folders` is its input: the stage before it, if any."""
     contents = [read_json(source / CARD)["content"] for source in folders]
     return {"made_of": contents, **DATA_STAGES[stage].settings(config)}
 
 
 def _content(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
-    """Of the records, of the images beside them, and of what they were made of."""
+    """Return the fingerprint of the records, of the images beside them, and of their input."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     digests = {
         str(path.relative_to(folder)): file_fingerprint(path)
@@ -254,22 +269,23 @@ def _content(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
 
 
 def retried(config: Config, stage: Stage) -> Path:
-    """The folder of a judge's stage; with `judge.retry_unscored` what is unscored there is asked again."""
+    """Return the folder of a judge's stage; with `judge.retry_unscored` unscored prompts are rated again."""
     folder = where(config, stage)
     unscored = folder is not None and (folder / "unscored.jsonl").stat().st_size > 0
     return made(config, stage, anew=unscored and config.judge.retry_unscored)
 
 
 def require(config: Config, stage: Stage) -> None:
-    """Raise UserError where a data stage has not been run."""
+    """Raise UserError if a data stage has not been run."""
     if config.data.path is None and where(config, stage) is None:
         raise UserError(
-            f"there are no {DATA_STAGES[stage].kind} for these settings yet: run the same line with stage={stage.value}"
+            f"there are no {DATA_STAGES[stage].kind} for these settings yet: rerun the same command with "
+            f"stage={stage.value}"
         )
 
 
 def describe_data(config: Config, stage: Stage) -> Iterator[str]:
-    """A line for each data stage up to this one: where its result lies, or that it would be made."""
+    """Yield a line per data stage up to this one: the folder of its result, or that it would be made."""
     check_stage(config, stage)
     own_pairs = config.data.path is not None
     if config.is_base or (own_pairs and stage is not Stage.annotate):
@@ -314,7 +330,7 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
 
 
 def outcome(folder: Path) -> Iterator[str]:
-    """What the card of a made folder says of the rows, prompts or completions that went into it."""
+    """Yield lines about the rows, prompts or completions of a folder, from its card."""
     facts = read_json(folder / CARD)["facts"]
     for name, rows in facts.get("sources", {}).items():
         dropped = ", ".join(f"{count} {reason}" for reason, count in rows["dropped"].items())

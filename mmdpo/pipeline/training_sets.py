@@ -54,13 +54,13 @@ def _built(folder: Path, kind: type[Record]) -> list[Record]:
 def own_pairs(config: Config) -> TrainingSet:
     """The pairs of the user's file, `data.path`."""
     data = config.data
-    return _own_pairs(data.path or "", data.format, data.image_root, data.on_bad_row, data.seed)
+    return _own_pairs(data.path or "", str(data.format), data.image_root, data.on_bad_row, data.seed)
 
 
 @functools.cache
 def _own_pairs(path: str, form: str, image_root: str | None, on_bad_row: OnBadRow, seed: int) -> TrainingSet:
     """Read once a process: the images are all opened, which takes time."""
-    from mmdpo.sources.pairs import read_pairs
+    from mmdpo.sources.pair_reader import read_pairs
 
     embedded = cache_root() / "embedded" / file_fingerprint(Path(path))
     read = read_pairs(Path(path), Path(image_root) if image_root else None, on_bad_row, embedded, form, seed)

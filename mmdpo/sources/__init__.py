@@ -1,1 +1,1 @@
-"""From raw data to prompts."""
+"""Raw data files read as prompts, preference pairs or answers to learn: one file per data format."""

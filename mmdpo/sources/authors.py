@@ -1,66 +1,62 @@
-"""The preference pairs of the paper's authors (Li et al., 2024), as their DPO training reads them.
+"""Preference pairs of the paper's authors (Li et al., 2024), in the format of their DPO training.
 
-Rows are `{image, question, chosen, rejected}`, the last three turns `{from, value}`. The keys `id` and
-`history` (earlier turns) are ours; log-probabilities of a reference model are passed over.
+Rows are `{image, question, chosen, rejected}`; the last three are turns `{from, value}`. The keys `id` and
+`history` (earlier turns) are additions of mmdpo. Log-probabilities of a reference model are ignored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mmdpo.records import PreferencePair
 from mmdpo.sources import tables
+from mmdpo.sources.bad_rows import BadRow
 from mmdpo.sources.conversations import (
     SPEAKERS,
+    add_marker,
+    check_writable,
+    conversation_texts,
+    history_to_turns,
     image_name,
-    marked,
-    plain,
-    spoken,
-    told,
-    turns,
-    unmarked,
-    writable,
+    remove_markers,
+    to_messages,
+    turn_text,
 )
-from mmdpo.sources.rows import BadRow
-from mmdpo.sources.rows import converted as each
-
-COLUMNS = frozenset({"id", "image", "question", "history", "chosen", "rejected"})
-
-
-def converted(rows: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
-    """Rows of the authors' form as plain pairs, a BadRow in place of a wrong one."""
-    return each(rows, _plain)
+from mmdpo.sources.formats import Format, by_row
 
 
 def write(pairs: Iterable[PreferencePair], path: Path) -> int:
-    """Write pairs in the authors' form (.json or .jsonl); returns how many."""
+    """Write pairs in this format (.json or .jsonl) and return their number."""
     return tables.write(path, map(_row, pairs))
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
+def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
     image = image_name(row)
-    history = turns(row["history"], "history") if row.get("history") else []
+    history = conversation_texts(row["history"], "history") if row.get("history") else []
     if len(history) % 2:
         raise BadRow("field 'history': wrong turns", "the last is the human's; allowed: gpt's last")
-    asked = [*history, spoken(row.get("question"), "question")]
-    asked = unmarked(asked, "question", image, places=(0, len(asked) - 1))
-    answers = {name: spoken(row.get(name), name) for name in ("chosen", "rejected")}
-    return {"id": row.get("id"), "image": image, "prompt": plain(asked), **answers}
+    texts = [*history, turn_text(row.get("question"), "question")]
+    texts = remove_markers(texts, "question", image, indices=(0, len(texts) - 1))
+    answers = {name: turn_text(row.get(name), name) for name in ("chosen", "rejected")}
+    return {"id": row.get("id"), "image": image, "prompt": to_messages(texts), **answers}
 
 
 def _row(pair: PreferencePair) -> dict[str, Any]:
     human, model = SPEAKERS
-    history = told(pair.history)
-    writable(pair.id, [pair.question, pair.chosen, pair.rejected, *(turn["value"] for turn in history)])
+    history = history_to_turns(pair.history)
+    check_writable(pair.id, [pair.question, pair.chosen, pair.rejected, *(turn["value"] for turn in history)])
     row: dict[str, Any] = {"id": pair.id}
     if pair.image is not None:
         row["image"] = pair.image
     if history:
         row["history"] = history
     return row | {
-        "question": {"from": human, "value": marked(pair.question, pair.image)},
+        "question": {"from": human, "value": add_marker(pair.question, pair.image)},
         "chosen": {"from": model, "value": pair.chosen},
         "rejected": {"from": model, "value": pair.rejected},
     }
+
+
+PAIRS = Format(frozenset({"id", "image", "question", "history", "chosen", "rejected"}), by_row(_plain_row))

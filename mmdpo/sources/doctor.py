@@ -1,40 +1,53 @@
-"""What a data set needs and what is there: a look at every file and row before anything runs.
+"""Examination of a data set: whether its files exist and its rows can be used, before anything runs.
 
-What is missing or wrong is told, never raised.
+Problems are returned as findings, never raised. `doctor_report.py` prints them.
 """
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mmdpo.config.choices import file_formats
 from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.images import open_image
-from mmdpo.sources import pairs, select, tables
+from mmdpo.sources import select, tables
+from mmdpo.sources.formats import file_format, prompt_format
+from mmdpo.sources.pair_reader import scan_pairs
+from mmdpo.sources.prompts import source_of
 
 FILE = "a .jsonl, .json or .parquet file"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A file or folder that a setting names, or is to name where `path` is None."""
+class Location:
+    """A file or folder that a setting names.
+
+    Attributes:
+        key: The setting.
+        content: Kind of content: rows or images.
+        path: The setting's value; None if it is not set.
+        state: Short description of what was found.
+        expected: Description of what is allowed, if it is missing.
+        advice: Override to type.
+        missing: Whether a run needs it and cannot use it.
+    """
 
     key: str
-    what: str  # rows, images
+    content: str
     path: Path | None
-    state: str  # what is there, or what is wrong with it
-    wants: str = ""  # what is expected
-    advice: str = ""  # the override to type
+    state: str
+    expected: str = ""
+    advice: str = ""
     missing: bool = False
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The first that would be taken; `texts` by name, the image with its pixels."""
+    """The first record that would be used: texts by name, and the image with its size in pixels."""
 
     id: str
     texts: dict[str, str]
@@ -44,128 +57,143 @@ class Sample:
 
 @dataclass
 class Finding:
-    """One source of prompts, or the file of pairs; `read` is None where its rows were not looked at.
+    """Result for one source of prompts, or for the file of pairs.
 
-    `found` of `wanted` can be taken; `columns` are the fields that are looked at in a row.
+    Attributes:
+        name: The source's name, or `data.name`.
+        format: Name of the data format.
+        kind: Kind of records: prompts or pairs.
+        columns: Fields that the format reads.
+        locations: Files and folders.
+        wanted: Number of records that the settings ask for; None for all.
+        offset: Number of records that are skipped.
+        read: Number of rows; None if no row was read.
+        kept: Number of rows that can be used.
+        found: Number of records that would be used.
+        dropped: Number of rows that cannot be used, per reason.
+        firsts: Place and detail of the first such row, per reason.
+        unused: Columns that are not read.
+        sample: The first record.
+        problem: Error message of a run with these data.
     """
 
     name: str
-    form: str  # the reader or the format
-    kind: str  # prompts, pairs
+    format: str
+    kind: str
     columns: list[str]
-    places: list[Place]
+    locations: list[Location]
     wanted: int | None = None
     offset: int = 0
     read: int | None = None
     kept: int = 0
     found: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    firsts: dict[str, str] = field(default_factory=dict)  # of each reason, the first row
+    firsts: dict[str, str] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
     sample: Sample | None = None
-    problem: str | None = None  # what a run would say
+    problem: str | None = None
 
     @property
-    def missing(self) -> list[Place]:
-        return [place for place in self.places if place.missing]
+    def missing(self) -> list[Location]:
+        """Return the locations that a run needs and cannot use."""
+        return [location for location in self.locations if location.missing]
 
     @property
     def good(self) -> bool:
-        """Whether a run would take it as it is."""
+        """Return whether a run could use the data as they are."""
         return not self.missing and self.problem is None
 
 
 def examine(data: DataConfig) -> Iterator[Finding]:
-    """A finding for each source, or one for the file of pairs; none where data are drawn (data=nano)."""
-    if holds_pairs(data):
-        yield _pairs_finding(data)
+    """Yield a finding per source of prompts, or one for the file of pairs; none for synthetic prompts."""
+    if reads_file(data):
+        yield _examine_pairs(data)
         return
     for name, source in data.sources.items():
-        yield _source_finding(name, source, data)
+        yield _examine_source(name, source, data)
 
 
-def holds_pairs(data: DataConfig) -> bool:
-    """Whether the data are the user's own pairs."""
-    return data.path is not None or data.name in pairs.FORMATS
+def reads_file(data: DataConfig) -> bool:
+    """Return whether the data are one file of pairs or answers, `data.path`."""
+    return data.format in file_formats()
 
 
-def _source_finding(name: str, config: SourceConfig, data: DataConfig) -> Finding:
+def _examine_source(name: str, config: SourceConfig, data: DataConfig) -> Finding:
     key = f"data.sources.{name}"
-    places = [
-        _rows_place(f"{key}.path", config.path, folders=True),
-        _images_place(f"{key}.image_root", config.image_root),
+    locations = [
+        _rows_location(f"{key}.path", config.path, folders=True),
+        _images_location(f"{key}.image_root", config.image_root),
     ]
-    columns = sorted(importlib.import_module(select.READERS[config.reader]).COLUMNS)
-    finding = Finding(name, config.reader, "prompts", columns, places, wanted=config.count, offset=config.offset)
+    columns = sorted(prompt_format(config.format, f"{key}.format").columns)
+    finding = Finding(name, config.format, "prompts", columns, locations, wanted=config.count, offset=config.offset)
     if not finding.missing:
-        _guarded(finding, lambda: _scan_source(finding, config, data))
+        _catch_problem(finding, lambda: _scan_source(finding, config, data))
     return finding
 
 
 def _scan_source(finding: Finding, config: SourceConfig, data: DataConfig) -> None:
-    root = Path(config.image_root) if config.image_root else None
-    rows = Path(config.path or "")
-    source = select.Source(finding.name, config.reader, rows, root, config.count, config.offset)
+    source = source_of(finding.name, config)
     scanned = select.scan(source, data.seed)
     finding.read, finding.kept, finding.found = scanned.read, scanned.kept, len(scanned.prompts)
-    finding.dropped, finding.firsts = dict(scanned.wrong.reasons), scanned.wrong.firsts
+    finding.dropped, finding.firsts = dict(scanned.bad_rows.reasons), scanned.bad_rows.firsts
     if scanned.prompts:
         first = scanned.prompts[0]
-        shown, size = _image(root, first.image)
-        finding.sample = Sample(f"{finding.name}/{first.id}", {"question": first.question}, shown, size)
-    select.settle(source, scanned, data.on_bad_row)
+        image, size = _image(source.image_root, first.image)
+        finding.sample = Sample(f"{finding.name}/{first.id}", {"question": first.question}, image, size)
+    select.check_scanned(source, scanned, data.on_bad_row)
 
 
-def _pairs_finding(data: DataConfig) -> Finding:
-    places = [
-        _rows_place("data.path", data.path, folders=False),
-        _images_place("data.image_root", data.image_root),
+def _examine_pairs(data: DataConfig) -> Finding:
+    locations = [
+        _rows_location("data.path", data.path, folders=False),
+        _images_location("data.image_root", data.image_root),
     ]
-    finding = Finding(data.name, data.format, "pairs", sorted(pairs.columns(data.format)), places)
+    name = str(data.format)
+    finding = Finding(data.name, name, "pairs", sorted(file_format(name).columns), locations)
     if not finding.missing:
-        _guarded(finding, lambda: _scan_pairs(finding, data))
+        _catch_problem(finding, lambda: _scan_pairs(finding, data))
     return finding
 
 
 def _scan_pairs(finding: Finding, data: DataConfig) -> None:
     root = Path(data.image_root) if data.image_root else None
     with tempfile.TemporaryDirectory(prefix="mmdpo-doctor-") as folder:
-        read, wrong = pairs.scan_pairs(Path(data.path or ""), root, Path(folder), data.format, data.seed)
+        read, bad_rows = scan_pairs(Path(data.path or ""), root, Path(folder), finding.format, data.seed)
         finding.read, finding.kept, finding.found = read.read, len(read.pairs), len(read.pairs)
-        finding.dropped, finding.firsts = read.dropped, wrong.firsts
+        finding.dropped, finding.firsts = read.dropped, bad_rows.firsts
         finding.unused = sorted(read.unused)
         if read.pairs:
             first = read.pairs[0]
             names = ("question", "chosen", "rejected", "answer")
             texts = {name: getattr(first, name) for name in names if hasattr(first, name)}
-            shown, size = _image(read.image_root, first.image)
-            inner = read.image_root == Path(folder)
-            finding.sample = Sample(first.id, texts, "in the file itself" if inner and shown else shown, size)
-    wrong.settle(read.read, len(read.pairs), data.on_bad_row)
+            image, size = _image(read.image_root, first.image)
+            embedded = read.image_root == Path(folder)
+            finding.sample = Sample(first.id, texts, "in the file itself" if embedded and image else image, size)
+    bad_rows.check(read.read, len(read.pairs), data.on_bad_row)
 
 
-def _guarded(finding: Finding, scan: Callable[[], None]) -> None:
+def _catch_problem(finding: Finding, scan: Callable[[], None]) -> None:
     try:
         scan()
     except (UserError, OSError) as error:
         finding.problem = str(error)
 
 
-def _rows_place(key: str, given: str | None, folders: bool) -> Place:
-    path = None if given is None else Path(given)
-    wants = f"{FILE}, or a folder of them" if folders else FILE
-    count, fault = 0, "not named"
+def _rows_location(key: str, value: str | None, folders: bool) -> Location:
+    path = None if value is None else Path(value)
+    expected = f"{FILE}, or a folder of them" if folders else FILE
+    count, fault = 0, "not set"
     if path is not None:
-        count, fault = _files(path, key, folders)
+        count, fault = _count_files(path, key, folders)
     if fault:
-        return Place(key, "rows", path, fault, wants, f"{key}=FILE", missing=True)
+        return Location(key, "rows", path, fault, expected, f"{key}=FILE", missing=True)
     folder = path is not None and path.is_dir()
     files = f"{count:,} file" + ("" if count == 1 else "s")
-    return Place(key, "rows", path, f"there, {'a folder of ' if folder else ''}{files}")
+    return Location(key, "rows", path, f"found, {'a folder of ' if folder else ''}{files}")
 
 
-def _files(path: Path, key: str, folders: bool) -> tuple[int, str]:
-    """How many files there are to read, or what is wrong in a few words."""
+def _count_files(path: Path, key: str, folders: bool) -> tuple[int, str]:
+    """Return the number of readable files, and a short description of what is wrong, if anything."""
     try:
         if not path.exists():
             return 0, "missing"
@@ -178,19 +206,19 @@ def _files(path: Path, key: str, folders: bool) -> tuple[int, str]:
         return 0, f"not readable ({error.strerror})"
 
 
-def _images_place(key: str, given: str | None) -> Place:
+def _images_location(key: str, value: str | None) -> Location:
     advice = f"{key}=DIR"
-    if given is None:
-        return Place(key, "images", None, "no folder named", advice=advice)
-    path = Path(given)
+    if value is None:
+        return Location(key, "images", None, "no folder set", advice=advice)
+    path = Path(value)
     try:
-        fault = "missing" if not path.exists() else "" if path.is_dir() else "this is no folder"
+        fault = "missing" if not path.exists() else "" if path.is_dir() else "not a folder"
         fault = fault or ("" if next(path.iterdir(), None) else "an empty folder")
     except OSError as error:
         fault = f"not readable ({error.strerror})"
     if fault:
-        return Place(key, "images", path, fault, "a folder of images", advice, missing=True)
-    return Place(key, "images", path, "there")
+        return Location(key, "images", path, fault, "a folder of images", advice, missing=True)
+    return Location(key, "images", path, "found")
 
 
 def _image(root: Path | None, name: str | None) -> tuple[str | None, tuple[int, int] | None]:

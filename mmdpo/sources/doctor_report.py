@@ -1,8 +1,7 @@
-"""`python -m mmdpo doctor`: prints what `mmdpo.sources.doctor` finds, and what to type next."""
+"""Printed report of `python -m mmdpo doctor`: what `mmdpo.sources.doctor` finds, and the next command."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import textwrap
 from collections.abc import Sequence
@@ -12,141 +11,155 @@ from rich.console import Console
 from rich.text import Text
 
 from mmdpo.config.schema import DataConfig
-from mmdpo.sources.doctor import Finding, Place, Sample, examine, holds_pairs
+from mmdpo.sources.doctor import Finding, Location, Sample, examine, reads_file
 
-DECODED = "Images of rows that are not needed are known to be there; they are not decoded."
+NOT_DECODED = "Images of rows that are not needed exist, but were not decoded."
 
 
 def report(data: DataConfig, judge: str, overrides: Sequence[str], console: Console) -> bool:
-    """Print a part for each source as it is read; returns whether all is there and good."""
-    if not holds_pairs(data) and not data.sources:
-        _say(console, f"data={data.name} needs no files: its questions and pictures are drawn.")
-        _command(console, "Next:", _launch(data, judge, overrides))
+    """Print a section per source while it is read.
+
+    Args:
+        data: The data to examine.
+        judge: Name of the judge, for the next command.
+        overrides: Overrides as typed, for the next command.
+        console: Console to print to.
+
+    Returns:
+        Whether a run could use the data as they are.
+    """
+    if not reads_file(data) and not data.sources:
+        _print(console, f"data={data.name} needs no files: its questions and images are generated.")
+        _print_command(console, "Next:", _launch_command(data, judge, overrides))
         return True
     findings = []
     for finding in examine(data):
         findings.append(finding)
-        _part(console, finding)
+        _print_finding(console, finding)
     bad = [finding for finding in findings if not finding.good]
     if not bad:
-        _command(console, f"data={data.name}: all there. Next:", _launch(data, judge, overrides))
+        _print_command(console, f"data={data.name}: complete. Next:", _launch_command(data, judge, overrides))
     else:
-        _advise(console, data, [place for finding in bad for place in finding.missing], overrides)
+        _print_advice(console, data, [location for finding in bad for location in finding.missing], overrides)
     return not bad
 
 
-def _part(console: Console, finding: Finding) -> None:
-    of_what, how = ("data=", "format") if finding.kind == "pairs" else ("source ", "reader")
-    _say(console, f"{of_what}{finding.name}: {finding.kind}, {how} {finding.form}", style="bold")
-    for place in finding.places:
-        _place(console, place, finding.columns)
+def _print_finding(console: Console, finding: Finding) -> None:
+    title = "data=" if finding.kind == "pairs" else "source "
+    _print(console, f"{title}{finding.name}: {finding.kind}, format {finding.format}", style="bold")
+    for location in finding.locations:
+        _print_location(console, location, finding.columns)
     if finding.read is not None:
-        _counts(console, finding)
+        _print_counts(console, finding)
     if finding.sample is not None:
-        _sample(console, finding.sample)
+        _print_sample(console, finding.sample)
     if finding.problem is not None:
-        _say(console, "  wrong", style="red")
+        _print(console, "  wrong", style="red")
         for line in finding.problem.splitlines():
-            _say(console, _plain(line), indent=4)
+            _print(console, _printable(line), indent=4)
     console.print()
 
 
-def _place(console: Console, place: Place, columns: Sequence[str]) -> None:
-    style = "red" if place.missing else "green" if place.path else ""
-    _say(console, f"  {place.what:<8}{place.state}", style=style)
-    if place.path is not None:
-        _say(console, f"    {place.path}")
-    if place.missing:
-        _say(console, f"expected: {place.wants}", indent=4)
-        if place.what == "rows":
-            _say(console, f"fields: {', '.join(columns)}", indent=4)
-        _say(console, f"    {'or ' if place.path else ''}type {place.advice}")
-    elif place.advice:
-        _say(console, f"    type {place.advice} where rows name images")
+def _print_location(console: Console, location: Location, columns: Sequence[str]) -> None:
+    style = "red" if location.missing else "green" if location.path else ""
+    _print(console, f"  {location.content:<8}{location.state}", style=style)
+    if location.path is not None:
+        _print(console, f"    {location.path}")
+    if location.missing:
+        _print(console, f"expected: {location.expected}", indent=4)
+        if location.content == "rows":
+            _print(console, f"fields: {', '.join(columns)}", indent=4)
+        _print(console, f"    {'or ' if location.path else ''}type {location.advice}")
+    elif location.advice:
+        _print(console, f"    type {location.advice} if rows name images")
 
 
-def _counts(console: Console, finding: Finding) -> None:
+def _print_counts(console: Console, finding: Finding) -> None:
     dropped = sum(finding.dropped.values())
-    widest = max(len(f"{number:,}") for number in (finding.read or 0, finding.wanted or 0, finding.kept))
+    width = max(len(f"{number:,}") for number in (finding.read or 0, finding.wanted or 0, finding.kept))
     counts = [("read", finding.read or 0, "")]
-    if finding.kind == "prompts":  # a row of pairs may make several, or be a part of one
+    if finding.kind == "prompts":  # several rows may make one pair, so pairs have no count of kept rows
         counts.append(("kept", finding.kept, ""))
     counts.append(("dropped", dropped, ""))
-    taken = "" if finding.wanted is None else f" of {finding.wanted:,} wanted"
+    wanted = "" if finding.wanted is None else f" of {finding.wanted:,} wanted"
     after = f", after the first {finding.offset:,}" if finding.offset else ""
-    counts.append((finding.kind, finding.found, taken + after))
-    for name, number, more in counts:
+    counts.append((finding.kind, finding.found, wanted + after))
+    for name, number, suffix in counts:
         short = name == finding.kind and finding.found < (finding.wanted or 1)
-        _say(console, f"  {name:<8}{number:>{widest},}{more}", style="red" if short else "")
+        _print(console, f"  {name:<8}{number:>{width},}{suffix}", style="red" if short else "")
         if name == "dropped":
-            _reasons(console, finding)
+            _print_reasons(console, finding)
     if finding.unused:
-        _say(console, f"columns not used: {', '.join(finding.unused)}", indent=2)
+        _print(console, f"columns not used: {', '.join(finding.unused)}", indent=2)
     if finding.kept > finding.found + finding.offset:
-        _say(console, DECODED, indent=2, style="dim")
+        _print(console, NOT_DECODED, indent=2, style="dim")
 
 
-def _reasons(console: Console, finding: Finding) -> None:
+def _print_reasons(console: Console, finding: Finding) -> None:
     ranked = sorted(finding.dropped.items(), key=lambda item: (-item[1], item[0]))
-    widest = max((len(f"{number:,}") for number in finding.dropped.values()), default=0)
+    width = max((len(f"{number:,}") for number in finding.dropped.values()), default=0)
     for reason, number in ranked:
-        _say(console, f"    {number:>{widest},}  {reason}")
-        _say(console, f"first: {_plain(finding.firsts[reason])}", indent=6 + widest, style="dim")
+        _print(console, f"    {number:>{width},}  {reason}")
+        _print(console, f"first: {_printable(finding.firsts[reason])}", indent=6 + width, style="dim")
 
 
-def _sample(console: Console, sample: Sample) -> None:
-    _say(console, "  sample")
+def _print_sample(console: Console, sample: Sample) -> None:
+    _print(console, "  sample")
     for name, value in {"id": sample.id, **sample.texts}.items():
-        line = Text(f"    {name:<10}{_plain(value)}")
+        line = Text(f"    {name:<10}{_printable(value)}")
         line.truncate(console.width, overflow="ellipsis")
         console.print(line, soft_wrap=True)
     if sample.image is not None and sample.size is not None:
-        _say(console, "    {:<10}{} x {} pixels".format("image", *sample.size))
-        _say(console, f"      {sample.image}")
+        _print(console, "    {:<10}{} x {} pixels".format("image", *sample.size))
+        _print(console, f"      {sample.image}")
 
 
-def _plain(text: str) -> str:
-    """The text on one line, without what would steer the terminal."""
+def _printable(text: str) -> str:
+    """Put a text on one line and remove control characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
-def _advise(console: Console, data: DataConfig, missing: list[Place], overrides: Sequence[str]) -> None:
+def _print_advice(console: Console, data: DataConfig, missing: list[Location], overrides: Sequence[str]) -> None:
     command = ["python", "-m", "mmdpo", "doctor"]
     if not missing:
-        _command(console, "Mend what is wrong, or type what is advised above; then again:", command, overrides)
+        _print_command(console, "Fix what is wrong, or follow the advice above. Then run again:", command, overrides)
         return
-    root = Path(os.environ.get("MMDPO_DATA", "data"))
-    count = "1 thing is missing" if len(missing) == 1 else f"{len(missing)} things are missing"
-    if data.name == "paper" and all(place.path and place.path.is_relative_to(root) for place in missing):
-        stated = "is not set" if "MMDPO_DATA" not in os.environ else "is set"
-        _say(console, f"{count}. $MMDPO_DATA {stated}; files are expected under")
-        _say(console, f"  {root.absolute()}")
-        line = f"MMDPO_DATA=DIR {shlex.join([*command, *overrides])}"
-        _say(console, "Put them there or name another folder; then again:")
-        _say(console, f"  {line}", style="bold")
+    count = "1 file or folder is missing" if len(missing) == 1 else f"{len(missing)} files or folders are missing"
+    if data.root is not None and all(_is_below(location.path, data.root) for location in missing):
+        _print(console, f"{count}. They are expected below")
+        _print(console, f"  {Path(data.root).absolute()}")
+        typed = _without(overrides, ("data.root=",))
+        _print_command(console, "Put them there or choose another folder. Then:", command, [*typed, "data.root=DIR"])
         return
-    keys = tuple(f"{place.key}=" for place in missing)
-    typed = [override for override in overrides if not override.lstrip("+").startswith(keys)]
-    again = [*typed, *(place.advice for place in missing)]
-    _command(console, f"{count}. Then again:", command, again)
+    typed = _without(overrides, tuple(f"{location.key}=" for location in missing))
+    advice = [location.advice for location in missing]
+    _print_command(console, f"{count}. Then run again:", command, [*typed, *advice])
 
 
-def _launch(data: DataConfig, judge: str, overrides: Sequence[str]) -> list[str]:
-    """The line that says what a run would do; the oracle knows drawn pictures only."""
+def _is_below(path: Path | None, root: str) -> bool:
+    return path is not None and path.is_relative_to(root)
+
+
+def _without(overrides: Sequence[str], keys: tuple[str, ...]) -> list[str]:
+    return [override for override in overrides if not override.lstrip("+").startswith(keys)]
+
+
+def _launch_command(data: DataConfig, judge: str, overrides: Sequence[str]) -> list[str]:
+    """Return the dry run of these overrides. The oracle rates synthetic prompts only."""
     typed = [override for override in overrides if not override.startswith(("judge=", "dry_run="))]
     judges = [override for override in overrides if override.startswith("judge=")]
-    if data.sources and data.path is None and judge == "oracle":
+    if data.sources and judge == "oracle":
         judges = ["judge=gemini"]
     return ["python", "launch.py", *typed, *judges, "dry_run=true"]
 
 
-def _command(console: Console, says: str, command: Sequence[str], overrides: Sequence[str] = ()) -> None:
-    _say(console, says)
-    _say(console, f"  {shlex.join([*command, *overrides])}", style="bold")
+def _print_command(console: Console, text: str, command: Sequence[str], overrides: Sequence[str] = ()) -> None:
+    _print(console, text)
+    _print(console, f"  {shlex.join([*command, *overrides])}", style="bold")
 
 
-def _say(console: Console, text: str, indent: int | None = None, style: str = "") -> None:
-    """A line as it is, or one that is broken between words only, where it is to be indented."""
+def _print(console: Console, text: str, indent: int | None = None, style: str = "") -> None:
+    """Print a line as it is or, with `indent`, wrapped between words."""
     if indent is not None:
         space = " " * indent
         text = textwrap.fill(

@@ -1,7 +1,7 @@
-"""Pairs of HelpSteer (Wang et al., 2023): several answers to a prompt, each rated by people from 0 to 4.
+"""Preference pairs of HelpSteer (Wang et al., 2023): several answers per prompt, rated by people from 0 to 4.
 
-The best answer is chosen over one that is clearly worse, by the rule of the paper (3.2): helpfulness +
-correctness + coherence.
+The best answer is chosen and a clearly worse one is rejected, by the paper's rule (3.2): helpfulness + correctness
++ coherence.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdpo.files import fingerprint
-from mmdpo.sources.rows import TEXT, BadRow, Unfit, fields, text
+from mmdpo.sources.bad_rows import BadRow, SkippedRow
+from mmdpo.sources.formats import Format, NumberedRows
+from mmdpo.sources.rows import fields, require_text
 
-MERITS = ("helpfulness", "correctness", "coherence")
-COLUMNS = frozenset({"prompt", "response", *MERITS, "complexity", "verbosity"})
+SCORED = ("helpfulness", "correctness", "coherence")
+"""Ratings that are added up to an answer's score, 0..12."""
+RATINGS = (*SCORED, "complexity", "verbosity")
 MARGIN = 2
-HIGHEST = 4
+"""Smallest difference of scores between chosen and rejected (paper, 3.2)."""
+MAX_RATING = 4
 
 
 @dataclass(frozen=True)
@@ -25,14 +29,20 @@ class _Answer:
     number: int
     prompt: str
     response: str
-    merit: int
+    score: int
 
 
-def converted(rows: Iterator[tuple[int, Any]], seed: int = 0, margin: int = MARGIN) -> Iterator[tuple[int, Any]]:
-    """One plain pair for rows of equal prompt that follow each other, numbered as its first row.
+def convert(rows: NumberedRows, seed: int = 0, margin: int = MARGIN) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
+    """Make one pair of consecutive rows with the same prompt, numbered as the first of these rows.
 
-    Where no answer is at least `margin` below the best, an Unfit ("too close") stands in its place. Which
-    of several worse ones is rejected depends on the seed and the prompt alone.
+    Args:
+        rows: Numbered raw rows.
+        seed: Seed of the choice among several worse answers; the choice depends on seed and prompt alone.
+        margin: Smallest difference of scores between chosen and rejected.
+
+    Yields:
+        Numbered plain rows; a SkippedRow ("too close") if no answer is `margin` below the best; a BadRow for each
+        row that cannot be used.
     """
     answers: list[_Answer] = []
     for number, row in rows:
@@ -49,26 +59,30 @@ def converted(rows: Iterator[tuple[int, Any]], seed: int = 0, margin: int = MARG
         yield _pair(answers, seed, margin)
 
 
-def _pair(answers: list[_Answer], seed: int, margin: int) -> tuple[int, Any]:
+def _pair(answers: list[_Answer], seed: int, margin: int) -> tuple[int, dict[str, Any] | BadRow]:
     number, prompt = answers[0].number, answers[0].prompt
-    best = max(answers, key=lambda answer: answer.merit)
-    worse = [answer for answer in answers if answer.merit <= best.merit - margin]
+    best = max(answers, key=lambda answer: answer.score)
+    worse = [answer for answer in answers if answer.score <= best.score - margin]
     if not worse:
-        merits = ", ".join(str(answer.merit) for answer in answers)
-        return number, Unfit("too close", f"the answers have {merits}; allowed: one {margin} below the best")
+        scores = ", ".join(str(answer.score) for answer in answers)
+        detail = f"the answers' scores are {scores}; allowed: one that is {margin} below the best"
+        return number, SkippedRow("too close", detail)
     rejected = random.Random(fingerprint([seed, prompt])).choice(worse)
     return number, {"prompt": prompt, "chosen": best.response, "rejected": rejected.response}
 
 
 def _answer(number: int, row: Any) -> _Answer:
     row = fields(row)
-    for name in (*MERITS, "complexity", "verbosity"):
+    for name in RATINGS:
         value = row.get(name)
-        if type(value) is not int or not 0 <= value <= HIGHEST:
-            raise BadRow(f"field {name!r}: not a rating", f"it is {value!r}; allowed: 0..{HIGHEST}")
+        if type(value) is not int or not 0 <= value <= MAX_RATING:
+            raise BadRow(f"field {name!r}: not a rating", f"it is {value!r}; allowed: 0..{MAX_RATING}")
     return _Answer(
         number,
-        text(row.get("prompt"), "prompt", TEXT),
-        text(row.get("response"), "response", TEXT),
-        sum(row[name] for name in MERITS),
+        require_text(row.get("prompt"), "prompt"),
+        require_text(row.get("response"), "response"),
+        sum(row[name] for name in SCORED),
     )
+
+
+PAIRS = Format(frozenset({"prompt", "response", *RATINGS}), convert)

@@ -1,6 +1,6 @@
 """LLaVA's visual instruction data (Liu et al., 2023): `{id, image, conversations: [{from, value}]}`.
 
-Read as prompts (the first question) or as examples to learn (the last answer), and written.
+The first question is read as a prompt, or the last answer as an example to learn. Examples can be written.
 """
 
 from __future__ import annotations
@@ -12,64 +12,79 @@ from typing import Any
 
 from mmdpo.records import Prompt, Rating, SftExample
 from mmdpo.sources import tables
-from mmdpo.sources.conversations import exchanges, image_name, marked, told, turns, unmarked, writable
-from mmdpo.sources.rows import TEXT, BadRow, fields, named, text
+from mmdpo.sources.bad_rows import BadRow
+from mmdpo.sources.conversations import (
+    add_marker,
+    check_writable,
+    conversation_texts,
+    history_to_turns,
+    image_name,
+    remove_markers,
+    turns_to_history,
+)
+from mmdpo.sources.formats import Format, by_row
+from mmdpo.sources.rows import require_id, require_text
 
 COLUMNS = frozenset({"id", "image", "conversations", "rating"})
-NAME = "conversations"
-ATTRIBUTES = tuple(field.name for field in dataclasses.fields(Rating))
-
-
-def prompt(row: Any) -> Prompt:
-    """The human's first turn; raises BadRow."""
-    row = fields(row)
-    image, texts = _content(row)
-    return Prompt(id=named(row), question=text(texts[0], NAME, TEXT), image=image)
-
-
-def example(row: Any) -> SftExample:
-    """The model's last turn as the answer to learn, what was said before as its history; raises BadRow."""
-    row = fields(row)
-    image, texts = _content(row)
-    if len(texts) % 2:
-        raise BadRow(f"field {NAME!r}: wrong turns", "the last is the human's; allowed: gpt's last")
-    for words in texts:
-        text(words, NAME, TEXT)
-    *earlier, question, answer = texts
-    return SftExample(named(row), question, answer, image, exchanges(earlier), _rating(row.get("rating")))
+CONVERSATIONS = "conversations"
 
 
 def write(examples: Iterable[SftExample], path: Path) -> int:
-    """Write examples as LLaVA trains on them (.json or .jsonl); returns how many.
+    """Write examples in LLaVA's training format (.json or .jsonl) and return their number.
 
-    A rating goes into a key of our own, which LLaVA's readers pass over.
+    Ratings are written to a key of mmdpo, which LLaVA's readers ignore.
     """
     return tables.write(path, _rows(examples))
 
 
+def _prompt(row: dict[str, Any]) -> Prompt:
+    """Read the human's first turn."""
+    image, texts = _conversation(row)
+    return Prompt(id=require_id(row), question=require_text(texts[0], CONVERSATIONS), image=image)
+
+
+def _example(row: dict[str, Any]) -> SftExample:
+    """Read the model's last turn as the answer to learn, and the turns before the last question as history."""
+    image, texts = _conversation(row)
+    if len(texts) % 2:
+        raise BadRow(f"field {CONVERSATIONS!r}: wrong turns", "the last is the human's; allowed: gpt's last")
+    for text in texts:
+        require_text(text, CONVERSATIONS)
+    *earlier, question, answer = texts
+    return SftExample(require_id(row), question, answer, image, turns_to_history(earlier), _rating(row.get("rating")))
+
+
 def _rows(examples: Iterable[SftExample]) -> Iterator[dict[str, Any]]:
-    for one in examples:
-        said = [*told(one.history), {"from": "human", "value": one.question}]
-        said.append({"from": "gpt", "value": one.answer})
-        writable(one.id, (turn["value"] for turn in said))
-        said[0]["value"] = marked(said[0]["value"], one.image)
-        row: dict[str, Any] = {"id": one.id}
-        if one.image is not None:
-            row["image"] = one.image
-        row[NAME] = said
-        if one.rating is not None:
-            row["rating"] = dataclasses.asdict(one.rating)
+    for example in examples:
+        turns = [*history_to_turns(example.history), {"from": "human", "value": example.question}]
+        turns.append({"from": "gpt", "value": example.answer})
+        check_writable(example.id, (turn["value"] for turn in turns))
+        turns[0]["value"] = add_marker(turns[0]["value"], example.image)
+        row: dict[str, Any] = {"id": example.id}
+        if example.image is not None:
+            row["image"] = example.image
+        row[CONVERSATIONS] = turns
+        if example.rating is not None:
+            row["rating"] = dataclasses.asdict(example)["rating"]
         yield row
 
 
-def _content(row: dict[str, Any]) -> tuple[str | None, list[str]]:
+def _conversation(row: dict[str, Any]) -> tuple[str | None, list[str]]:
     image = image_name(row)
-    return image, unmarked(turns(row.get(NAME), NAME), NAME, image, places=(0,))
+    texts = conversation_texts(row.get(CONVERSATIONS), CONVERSATIONS)
+    return image, remove_markers(texts, CONVERSATIONS, image, indices=(0,))
 
 
 def _rating(value: Any) -> Rating | None:
     if value is None:
         return None
-    if not isinstance(value, dict) or any(type(value.get(name)) is not int for name in ATTRIBUTES):
-        raise BadRow("field 'rating': wrong type", f"allowed: integers {', '.join(ATTRIBUTES)}")
-    return Rating(**{name: value[name] for name in ATTRIBUTES})
+    if not isinstance(value, dict) or any(type(rating) is not int for rating in value.values()):
+        raise BadRow("field 'rating': wrong type", "allowed: an integer per attribute")
+    try:
+        return Rating(**value)
+    except TypeError as error:
+        raise BadRow("field 'rating': wrong attributes", str(error)) from error
+
+
+PROMPTS = Format(COLUMNS, by_row(_prompt))
+EXAMPLES = Format(COLUMNS, by_row(_example))

@@ -6,24 +6,26 @@ from typing import Any
 
 from mmdpo.files import fingerprint
 from mmdpo.records import Prompt
-from mmdpo.sources.rows import TEXT, BadRow, fields, kind, text
+from mmdpo.sources.bad_rows import BadRow
+from mmdpo.sources.formats import Format, by_row
+from mmdpo.sources.rows import json_type, require_text
 
-COLUMNS = frozenset({"image_id", "question", "task"})
 
-
-def prompt(row: Any) -> Prompt:
-    """The question of a row `{image_id, question, answer, task}`; raises BadRow."""
-    row = fields(row)
+def _prompt(row: dict[str, Any]) -> Prompt:
+    """Read the question of a row `{image_id, question, answer, task}`."""
     value = row.get("image_id")
     reason = "missing" if value is None else "wrong type"
     if value is None or isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise BadRow(f"field 'image_id': {reason}", f"it is {kind(value)}; allowed: text or an integer")
-    image = text(str(value), "image_id", TEXT)
-    question = text(row.get("question"), "question", TEXT)
+        raise BadRow(f"field 'image_id': {reason}", f"it is {json_type(value)}; allowed: text or an integer")
+    image = require_text(str(value), "image_id")
+    question = require_text(row.get("question"), "question")
     category = row.get("task")
     return Prompt(
         id=fingerprint([image, question]),
         question=question,
         image=f"{image}.jpg",
-        category="" if category is None else text(category, "task", TEXT),
+        category="" if category is None else require_text(category, "task"),
     )
+
+
+PROMPTS = Format(frozenset({"image_id", "question", "task"}), by_row(_prompt))

@@ -1,17 +1,35 @@
-"""The miniature's prompts: questions about scenes and charts, the paper's photographs and figures."""
+"""Prompts of the miniature: questions about drawn scenes and charts, in place of photographs and figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from mmdpo.nano import DATA_VERSION
 from mmdpo.nano.items import preference_items
 from mmdpo.records import Prompt
+from mmdpo.sources.formats import Synthetic
 
 
 def prompts(split: str, count: int, seed: int, folder: Path) -> list[Prompt]:
-    """Questions about scenes and charts in turn, some about things that are not there.
+    """Generate questions about scenes and charts alternately, some about things that are not there.
 
-    The images are written to `folder`/images, and `Prompt.image` is relative to `folder`. The
-    same arguments give the same prompts and the same bytes. Raises ValueError for an unknown split.
+    Args:
+        split: One of `mmdpo.nano.splits.SHARES`.
+        count: Number of prompts.
+        seed: Seed. The same arguments give the same prompts and the same image bytes.
+        folder: Folder to which `Prompt.image` is relative; images are written to its subfolder `images`.
+
+    Returns:
+        The prompts.
+
+    Raises:
+        ValueError: There is no such split.
     """
     return preference_items(count, split, seed, folder)
+
+
+def _generate(count: int, seed: int, folder: Path) -> list[Prompt]:
+    return prompts("preference", count, seed, folder)
+
+
+SYNTHETIC = Synthetic(_generate, version=lambda: str(DATA_VERSION))

@@ -1,4 +1,4 @@
-"""Prompts out of the sources that `data.sources` names, and where their files are expected."""
+"""Prompts of all sources that `data.sources` names."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from typing import Any
 
 from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.records import Prompt
-from mmdpo.sources.select import Selected, Source, select
+from mmdpo.sources.select import Source, candidate_images, select
 from mmdpo.sources.tables import files
 
 
-def described(data: DataConfig) -> dict[str, Any]:
-    """What the prompts depend on: readers, counts, and the files by name, size and time.
+def prompt_settings(data: DataConfig) -> dict[str, Any]:
+    """List what the prompts depend on: formats, counts, and the files by name, size and time.
 
-    What is made of them is named by its content, so that a file that was only touched costs no more
-    than reading it again.
+    The prompts are stored under their content, so a file that was only touched costs one more reading.
     """
-    return {name: _described(name, source) for name, source in data.sources.items()}
+    return {name: _source_settings(name, source) for name, source in data.sources.items()}
 
 
-def _described(name: str, source: SourceConfig) -> dict[str, Any]:
+def _source_settings(name: str, source: SourceConfig) -> dict[str, Any]:
     listed = files(Path(source.path or ""), f"data.sources.{name}.path")
     states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in listed]
-    images = Path(source.image_root).stat().st_mtime_ns if source.image_root else None  # a new file changes it
+    images = Path(source.image_root).stat().st_mtime_ns if source.image_root else None  # changed by a new file
     return {
-        "reader": source.reader,
+        "format": source.format,
         "count": source.count,
         "offset": source.offset,
         "files": states,
@@ -33,19 +32,27 @@ def _described(name: str, source: SourceConfig) -> dict[str, Any]:
     }
 
 
-def gathered(data: DataConfig, folder: Path) -> tuple[list[Prompt], dict[str, Any]]:
-    """The prompts of all sources, their images under `folder`, and what became of the rows."""
+def gather_prompts(data: DataConfig, folder: Path) -> tuple[list[Prompt], dict[str, Any]]:
+    """Select the prompts of all sources.
+
+    Returns:
+        The prompts, with their images below `folder`, and the counts of rows per source.
+    """
     prompts: list[Prompt] = []
     facts: dict[str, Any] = {}
-    for name, source in data.sources.items():
-        found = selected(name, source, data, folder)
+    for name, config in data.sources.items():
+        found = select(source_of(name, config), data.seed, data.on_bad_row, folder)
         prompts += found.prompts
         facts[name] = {"read": found.read, "kept": found.kept, "dropped": found.dropped}
     return prompts, {"sources": facts}
 
 
-def selected(name: str, config: SourceConfig, data: DataConfig, folder: Path) -> Selected:
-    """The prompts of one source."""
+def image_names(name: str, config: SourceConfig, seed: int) -> list[str]:
+    """List the images of the rows of a source that may be selected. Images are not opened."""
+    return candidate_images(source_of(name, config), seed)
+
+
+def source_of(name: str, config: SourceConfig) -> Source:
+    """Convert the settings of one source."""
     image_root = Path(config.image_root) if config.image_root else None
-    source = Source(name, config.reader, Path(config.path or ""), image_root, config.count, config.offset)
-    return select(source, data.seed, data.on_bad_row, folder)
+    return Source(name, config.format, Path(config.path or ""), image_root, config.count, config.offset)

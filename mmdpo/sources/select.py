@@ -1,6 +1,6 @@
-"""A reproducible choice of prompts from a raw source: rows of lowest rank, the rank a hash of seed and id.
+"""Reproducible selection of prompts from a source: the rows of lowest rank, a hash of seed and id.
 
-A smaller count gives a prefix of what a larger one gives, whatever the order of the rows.
+A smaller count selects a prefix of what a larger count selects, whatever the order of the rows.
 """
 
 from __future__ import annotations
@@ -8,12 +8,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import heapq
-import importlib
 import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mmdpo.config.choices import OnBadRow
 from mmdpo.console import progress
@@ -21,20 +19,27 @@ from mmdpo.errors import UserError
 from mmdpo.files import atomic_write
 from mmdpo.images import check_image, inside
 from mmdpo.records import Prompt
-from mmdpo.sources.bad_rows import Wrong
-from mmdpo.sources.rows import BadImage, BadRow, Unfit, text
+from mmdpo.sources.bad_rows import BadImage, BadRow, BadRows, SkippedRow
+from mmdpo.sources.formats import CountedRows, prompt_format
+from mmdpo.sources.rows import require_text
 from mmdpo.sources.tables import Table
-
-READERS = {name: f"mmdpo.sources.{name}" for name in ("scigraphqa", "lrv", "llava_sft")}
-"""The module of each reader: `prompt` reads a row, COLUMNS are what it looks at."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which rows to take: `count` of them (all where None) after the first `offset`, in order of rank."""
+    """Rows to select.
+
+    Attributes:
+        name: Name under `data.sources`.
+        format: Name of the data format.
+        path: File, or folder of files.
+        image_root: Folder of the images that rows name.
+        count: Number of prompts; None for all.
+        offset: Number of prompts to skip, in order of rank.
+    """
 
     name: str
-    reader: str
+    format: str
     path: Path
     image_root: Path | None
     count: int | None
@@ -42,13 +47,13 @@ class Source:
 
     @property
     def key(self) -> str:
-        """The setting that errors name."""
+        """Return the setting that errors name."""
         return f"data.sources.{self.name}"
 
 
 @dataclass(frozen=True)
 class Selected:
-    """The prompts by rank, and what became of the rows: `read` is `kept` and the sum of `dropped`."""
+    """Selected prompts in order of rank, and the counts of rows: `read` is `kept` plus all `dropped`."""
 
     prompts: list[Prompt]
     read: int
@@ -58,86 +63,113 @@ class Selected:
 
 @dataclass(frozen=True)
 class Scanned:
-    """The prompts by rank with their images' names in the root, and what became of the rows.
+    """Prompts in order of rank before their images are linked.
 
-    `overflowed` says that more rows were good at first than were looked at closely.
+    Attributes:
+        prompts: The prompts; images are names below the source's image root.
+        read: Number of rows.
+        kept: Number of prompts without a known fault; images are decoded as far as they are needed.
+        bad_rows: Rows that cannot be used.
+        overflowed: Whether there were more candidates than were kept in memory.
     """
 
     prompts: list[Prompt]
     read: int
-    wrong: Wrong
+    kept: int
+    bad_rows: BadRows
     overflowed: bool
-
-    @property
-    def kept(self) -> int:
-        """How many rows are good, as far as their images were decoded."""
-        return self.read - self.wrong.reasons.total()
 
 
 def select(source: Source, seed: int, on_bad_row: OnBadRow, folder: Path) -> Selected:
-    """Choose a source's prompts and put their images under `folder`, which becomes their image root.
+    """Select prompts and link their images below `folder`, which becomes their image root.
 
-    All rows are read once and none but the chosen ones stay in memory, beside 8 bytes an id. Images must
-    exist; those of the chosen rows and of the rows before them are decoded too, and a damaged one gives way
-    to the next row in rank. For that some more rows are kept than are asked for: 64 and a tenth. Of rows
-    with one id the first good one counts; the others are dropped, which is never an error, since some
-    sources name rows by their photograph.
+    All rows are read once. Only candidates stay in memory, with 8 bytes per id. Images must exist. Those of the
+    selected rows and of rows before them are decoded, and a row with a damaged image is replaced by the next in
+    rank; for that, 64 and a tenth more candidates are kept than requested. Of rows with the same id the first valid
+    one counts. The others are dropped without an error, because some sources name rows by their photograph.
+
+    Args:
+        source: Rows to select.
+        seed: Seed of the ranks.
+        on_bad_row: Whether bad rows are an error or are dropped.
+        folder: New image root.
+
+    Returns:
+        The prompts, with the source's name before ids and images.
+
+    Raises:
+        UserError: A file or setting is wrong, rows are bad and must not be, or too few are left.
     """
     scanned = scan(source, seed)
-    settle(source, scanned, on_bad_row)
+    check_scanned(source, scanned, on_bad_row)
     for name in {prompt.image for prompt in scanned.prompts}:
         if name is not None and source.image_root is not None:
             _link(inside(source.image_root, name), folder / source.name / name)
     prompts = [_prefixed(prompt, source.name) for prompt in scanned.prompts]
-    return Selected(prompts, scanned.read, scanned.kept, dict(scanned.wrong.reasons))
+    return Selected(prompts, scanned.read, scanned.kept, dict(scanned.bad_rows.reasons))
 
 
 def scan(source: Source, seed: int) -> Scanned:
-    """Read all rows once and decode the images; raises UserError where the files themselves are wrong."""
+    """Read all rows once and decode the images. Raises UserError if the files themselves are wrong."""
     if source.image_root is not None and not source.image_root.is_dir():
         raise UserError(
             f"{source.key}.image_root={source.image_root}: no such folder; type {source.key}.image_root=DIR"
         )
-    reader = _reader(source)
-    table = Table(source.path, f"{source.key}.path", reader.COLUMNS)
-    wrong = Wrong()
-    lowest = _Lowest(source)
+    chosen = prompt_format(source.format, f"{source.key}.format")
+    table = Table(source.path, f"{source.key}.path", chosen.columns)
+    bad_rows = BadRows()
+    candidates = _Candidates(source)
     seen: set[int] = set()
-    read = 0
     with progress(f"{source.name} rows", table.count()) as advance:
-        for number, row in table.rows():
-            read += 1
-            advance(1)
+        rows = CountedRows(table.rows(), advance)
+        for number, item in chosen.convert(rows, seed):
             try:
-                prompt = reader.prompt(row)
-                text(prompt.question, "question", "non-empty text")
-                digest = int.from_bytes(hashlib.sha256(prompt.id.encode()).digest()[:8])
+                if isinstance(item, BadRow):
+                    raise item
+                require_text(item.question, "question")
+                digest = int.from_bytes(hashlib.sha256(item.id.encode()).digest()[:8])
                 if digest in seen:
-                    raise Unfit("field 'id': duplicate", f"{prompt.id!r} is an earlier row's too")
-                prompt = _with_image(prompt, source)
+                    raise SkippedRow("field 'id': duplicate", f"{item.id!r} is the id of an earlier row as well")
+                prompt = _with_image(item, source)
             except BadRow as error:
-                wrong.add(table.place(number), error)
+                bad_rows.add(table.place(number), error)
                 continue
             seen.add(digest)
-            lowest.push(_rank(seed, prompt.id), number, prompt)
-    if not read:
-        raise UserError(f"{source.key}.path={source.path}: no rows; allowed: one object a question")
-    return Scanned(_decoded(source, lowest, table, wrong), read, wrong, lowest.overflowed)
+            candidates.push(_rank(seed, prompt.id), number, prompt)
+    if not rows.count:
+        raise UserError(f"{source.key}.path={source.path}: no rows; allowed: one object per question")
+    prompts, damaged = _decodable(source, candidates, table, bad_rows)
+    return Scanned(prompts, rows.count, len(seen) - damaged, bad_rows, candidates.overflowed)
 
 
-def settle(source: Source, scanned: Scanned, on_bad_row: OnBadRow) -> None:
-    """Raise UserError where rows are wrong and must not be, or where too few are left."""
-    scanned.wrong.settle(scanned.read, scanned.kept, on_bad_row)
-    _enough(source, len(scanned.prompts), scanned.kept, scanned.overflowed)
+def candidate_images(source: Source, seed: int) -> list[str]:
+    """List the images of the rows that `scan` may select. Images are not opened, and may be missing.
+
+    These are the rows of lowest rank, some more than are requested.
+    """
+    chosen = prompt_format(source.format, f"{source.key}.format")
+    candidates = _Candidates(source)
+    seen: set[str] = set()
+    for number, item in chosen.convert(Table(source.path, f"{source.key}.path", chosen.columns).rows(), seed):
+        if not isinstance(item, BadRow) and item.id not in seen:
+            seen.add(item.id)
+            candidates.push(_rank(seed, item.id), number, item)
+    return sorted({prompt.image for _, prompt in candidates.ascending() if prompt.image is not None})
 
 
-class _Lowest:
-    """The rows of lowest rank among those pushed, as many as a source can need."""
+def check_scanned(source: Source, scanned: Scanned, on_bad_row: OnBadRow) -> None:
+    """Raise UserError if rows are bad and must not be, or if too few are left."""
+    scanned.bad_rows.check(scanned.read, scanned.kept, on_bad_row)
+    _check_enough(source, len(scanned.prompts), scanned.kept, scanned.overflowed)
+
+
+class _Candidates:
+    """The prompts of lowest rank among those pushed, as many as a source can need."""
 
     def __init__(self, source: Source) -> None:
         wanted = None if source.count is None else source.offset + source.count
         self._limit = None if wanted is None else wanted + 64 + wanted // 10
-        self._heap: list[tuple[int, int, Prompt]] = []  # the highest rank first, thus negative
+        self._heap: list[tuple[int, int, Prompt]] = []  # ranks are negated: the heap drops the highest
         self.overflowed = False
 
     def push(self, rank: int, number: int, prompt: Prompt) -> None:
@@ -155,15 +187,8 @@ def _rank(seed: int, id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"source {seed} {id}".encode()).digest())
 
 
-def _reader(source: Source) -> Any:
-    if source.reader not in READERS:
-        allowed = ", ".join(READERS)
-        raise UserError(f"{source.key}.reader={source.reader}: no such reader; allowed: {allowed}")
-    return importlib.import_module(READERS[source.reader])
-
-
 def _with_image(prompt: Prompt, source: Source) -> Prompt:
-    """The prompt with its image's name in the root, as it is without `..` and links; BadRow if absent."""
+    """Normalize the name of a prompt's image below the root, without `..` and links. Raises BadRow if absent."""
     if prompt.image is None:
         return prompt
     if source.image_root is None:
@@ -177,30 +202,36 @@ def _with_image(prompt: Prompt, source: Source) -> Prompt:
     return dataclasses.replace(prompt, image=path.relative_to(source.image_root.resolve()).as_posix())
 
 
-def _decoded(source: Source, lowest: _Lowest, table: Table, wrong: Wrong) -> list[Prompt]:
-    """The rows to take, all of whose images decode.
+def _decodable(source: Source, candidates: _Candidates, table: Table, bad_rows: BadRows) -> tuple[list[Prompt], int]:
+    """Take the first candidates whose images can be decoded.
 
-    Skipped rows are decoded like the others: else what one source takes and another skips would differ.
+    Skipped rows (`offset`) are decoded as well; otherwise sources that share rows by offset would overlap or miss
+    some.
+
+    Returns:
+        The prompts, and the number of candidates with a damaged image.
     """
     good: list[Prompt] = []
-    faults: dict[str, UserError | None] = {}  # by name: rows may share an image
-    ascending = lowest.ascending()
+    damaged = 0
+    errors: dict[str, UserError | None] = {}  # by name, because rows may share an image
+    ascending = candidates.ascending()
     with progress(f"{source.name} images", len(ascending)) as advance:
         for number, prompt in ascending:
             if source.count is not None and len(good) == source.offset + source.count:
                 break
             advance(1)
             if prompt.image is not None and source.image_root is not None:
-                if prompt.image not in faults:
-                    faults[prompt.image] = _fault(inside(source.image_root, prompt.image))
-                if fault := faults[prompt.image]:
-                    wrong.add(table.place(number), BadImage(fault))
+                if prompt.image not in errors:
+                    errors[prompt.image] = _image_error(inside(source.image_root, prompt.image))
+                if error := errors[prompt.image]:
+                    bad_rows.add(table.place(number), BadImage(error))
+                    damaged += 1
                     continue
             good.append(prompt)
-    return good[source.offset :]
+    return good[source.offset :], damaged
 
 
-def _fault(path: Path) -> UserError | None:
+def _image_error(path: Path) -> UserError | None:
     try:
         check_image(path)
     except UserError as error:
@@ -208,7 +239,7 @@ def _fault(path: Path) -> UserError | None:
     return None
 
 
-def _enough(source: Source, found: int, kept: int, overflowed: bool) -> None:
+def _check_enough(source: Source, found: int, kept: int, overflowed: bool) -> None:
     if source.count is None and found:
         return
     if source.count is not None and found >= source.count:
@@ -217,7 +248,7 @@ def _enough(source: Source, found: int, kept: int, overflowed: bool) -> None:
     if overflowed:
         raise UserError(
             f"{source.key}: too many damaged images in {source.image_root}: {found} rows are left{after}; "
-            f"mend the images, or type {source.key}.count={found}"
+            f"repair the images, or type {source.key}.count={found}"
         )
     if not found:
         raise UserError(f"{source.key}: {kept} good rows, none{after}; type {source.key}.offset=0")
@@ -232,7 +263,7 @@ def _prefixed(prompt: Prompt, name: str) -> Prompt:
 
 
 def _link(path: Path, target: Path) -> None:
-    """Give the file a second name, or copy it where the file system cannot."""
+    """Create a hard link, or a copy if the file system does not allow one."""
     with atomic_write(target) as aside:
         try:
             os.link(path, aside)

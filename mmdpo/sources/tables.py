@@ -1,4 +1,4 @@
-"""Rows of raw files, one at a time: JSON lines, a JSON list or parquet, alone or many in a folder."""
+"""Rows of raw files, read one at a time: JSON lines, a JSON list or parquet, a single file or a folder."""
 
 from __future__ import annotations
 
@@ -15,27 +15,37 @@ from mmdpo.errors import UserError
 from mmdpo.files import atomic_write
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
-BATCH = 64  # rows of a parquet file in memory at once; they may hold images
+BATCH = 64  # rows of a parquet file in memory at once; they may contain images
 BOM = b"\xef\xbb\xbf"
 SPACE = b" \t\r\n"
-LIST = "allowed: a list of objects; a file of one object a line is named .jsonl"
-OPENING = {b"{": "dict", b'"': "str", b"n": "null", b"t": "true", b"f": "false"}
+ALLOWED = "allowed: a list of objects; a file with one object per line is named .jsonl"
+FIRST_BYTES = {b"{": "dict", b'"': "str", b"n": "null", b"t": "true", b"f": "false"}
 
 
 class Table:
-    """The rows of a file, or of all files of a folder; `key` is the setting that errors name.
+    """Rows of a file, or of all files of a folder.
 
-    Rows are numbered from 1, those of JSON lines by line; in a folder the numbers go on from file to file.
+    Rows are numbered from 1, those of JSON lines by line. In a folder the numbers continue from file to file.
     """
 
     def __init__(self, path: Path, key: str, columns: Collection[str] | None = None) -> None:
+        """List the files.
+
+        Args:
+            path: File or folder of files.
+            key: The setting that errors name, for instance `data.path`.
+            columns: Columns of parquet files to load; None for all.
+
+        Raises:
+            UserError: There is no file with an allowed suffix.
+        """
         self.files = files(path, key)
         self._key = key
         self._columns = columns
         self._starts: list[tuple[int, Path]] = []  # the number before each file's first row
 
     def rows(self) -> Iterator[tuple[int, Any]]:
-        """Each row with its number; those of JSON lines are bytes, the others decoded."""
+        """Yield each row with its number. Rows of JSON lines are bytes, the others are decoded."""
         self._starts = []
         last = 0
         for file in self.files:
@@ -46,12 +56,12 @@ class Table:
                 yield last, row
 
     def place(self, number: int, named: bool = True) -> str:
-        """The file, unless it need not be named, and the number in it of a row that `rows` gave."""
+        """Name the file (unless `named` is false) and the number within it of a row that `rows` yielded."""
         start, file = [entry for entry in self._starts if entry[0] < number][-1]
         return (f"{file.name} " if named else "") + f"row {number - start}"
 
     def count(self) -> int | None:
-        """How many rows there are, where all files are parquet files, which say it themselves."""
+        """Return the number of rows, or None unless all files are parquet files, which store it."""
         total = 0
         for file in self.files:
             if file.suffix.lower() != ".parquet":
@@ -61,10 +71,11 @@ class Table:
         return total
 
     def names(self) -> set[str]:
-        """The columns of the parquet files."""
+        """Return the columns of the parquet files."""
         return {name for schema in self.schemas() for name in schema.names}
 
     def schemas(self) -> Iterator[pa.Schema]:
+        """Yield the schemas of the parquet files."""
         for file in self.files:
             if file.suffix.lower() == ".parquet":
                 with _parquet(file, self._key) as opened:
@@ -84,15 +95,24 @@ class Table:
 
 
 def rows(path: Path, key: str, columns: Collection[str] | None = None) -> Iterator[tuple[int, Any]]:
-    """The rows of a file or a folder with their numbers; of parquet files only `columns` are read."""
+    """Yield the numbered rows of a file or a folder.
+
+    Args:
+        path: File or folder of files.
+        key: The setting that errors name.
+        columns: Columns of parquet files to load; None for all.
+
+    Returns:
+        Iterator over numbers and rows, as in `Table.rows`.
+    """
     return Table(path, key, columns).rows()
 
 
 def files(path: Path, key: str) -> list[Path]:
-    """The file itself, or the files of a folder that can be read, by name."""
+    """Return the file itself, or the readable files of a folder by name. `key` is the setting that errors name."""
     allowed = ", ".join(SUFFIXES)
     if path.is_dir():
-        # Hidden files are what others are still writing, or what a desktop left.
+        # Hidden files are still being written, or were left by a desktop.
         found = sorted(
             file
             for file in path.iterdir()
@@ -109,22 +129,22 @@ def files(path: Path, key: str) -> list[Path]:
 
 
 def write(path: Path, rows: Iterable[dict[str, Any]]) -> int:
-    """Write rows as JSON lines or as a JSON list, by the path's suffix; returns how many there were."""
+    """Write rows as JSON lines or as a JSON list, by the path's suffix, and return their number."""
     if path.suffix.lower() not in (".json", ".jsonl"):
         raise UserError(f"{path}: suffix {path.suffix!r}; allowed: .json, .jsonl")
-    listed = path.suffix.lower() == ".json"
+    as_list = path.suffix.lower() == ".json"
     count = 0
     with atomic_write(path) as aside, aside.open("w", encoding="utf-8", newline="\n") as out:
-        if listed:
+        if as_list:
             out.write("[")
         for row in rows:
-            if listed:
+            if as_list:
                 out.write(",\n" if count else "\n")
             out.write(json.dumps(row, ensure_ascii=False))
-            if not listed:
+            if not as_list:
                 out.write("\n")
             count += 1
-        if listed:
+        if as_list:
             out.write("\n]\n")
     return count
 
@@ -139,8 +159,8 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
 def _list(file: Path, key: str) -> Iterator[Any]:
     with file.open("rb") as content:
         first = _first(content)
-        if first in OPENING:
-            raise UserError(f"{key}={file}: holds one {OPENING[first]}; {LIST}")
+        if first in FIRST_BYTES:
+            raise UserError(f"{key}={file}: holds one {FIRST_BYTES[first]}; {ALLOWED}")
         items = ijson.items(content, "item", use_float=True)
         while True:
             try:
@@ -148,12 +168,12 @@ def _list(file: Path, key: str) -> Iterator[Any]:
             except StopIteration:
                 return
             except (ijson.JSONError, ValueError) as error:  # not JSON, or not UTF-8
-                raise UserError(f"{key}={file}: not JSON, or torn ({_shown(error)}); {LIST}") from error
+                raise UserError(f"{key}={file}: not JSON, or torn ({_parser_message(error)}); {ALLOWED}") from error
             yield row
 
 
 def _first(content: BinaryIO) -> bytes:
-    """The first byte that says something; what follows is read from there."""
+    """Return the first byte that is no space, and set the position of the file to it."""
     start = len(BOM) if content.read(len(BOM)) == BOM else 0
     content.seek(start)
     while (byte := content.read(1)) and byte in SPACE:
@@ -162,12 +182,12 @@ def _first(content: BinaryIO) -> bytes:
     return byte
 
 
-def _shown(error: Exception) -> str:
-    """The parser's words and the text where it stopped, without the arrow below."""
-    words = error.args[0] if error.args else error
-    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
-    said, *near = [line.strip() for line in text.splitlines()[:2]] or [type(error).__name__]
-    return f"{said} near {near[0]}" if near and near[0] else said
+def _parser_message(error: Exception) -> str:
+    """Return the parser's message and the text at which it stopped, without the arrow below."""
+    message = error.args[0] if error.args else error
+    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+    reason, *near = [line.strip() for line in text.splitlines()[:2]] or [type(error).__name__]
+    return f"{reason} near {near[0]}" if near and near[0] else reason
 
 
 def _parquet_rows(file: Path, key: str, columns: Collection[str] | None) -> Iterator[dict[str, Any]]:
@@ -189,4 +209,4 @@ def _parquet(file: Path, key: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{key}={file}: not a parquet file ({error}); allowed: a whole one") from error
+        raise UserError(f"{key}={file}: not a parquet file ({error}); allowed: a complete one") from error

@@ -5,15 +5,14 @@ import itertools
 import pytest
 from omegaconf import OmegaConf
 
-from mmdpo.config.choices import FORMATS, LOSSES, READERS, PairRule, TooLong, TrainOn
+from mmdpo.config.choices import LOSSES, PairRule, TooLong, TrainOn, file_formats
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS, Config, methods_using, options
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
-from mmdpo.sources import pairs, select
 
 CHOICES = [(group, option) for group in GROUPS for option in options(group)]
 MORE = {
-    **{("data", form): ["data.path=pyproject.toml", "method=sft"] for form in FORMATS},
+    **{("data", form): ["data.path=pyproject.toml", "method=sft"] for form in file_formats()},
     ("data", "prompts"): ["data.sources.prompts.path=pyproject.toml", "judge=gemini"],
     ("data", "paper"): [
         *(
@@ -27,11 +26,6 @@ MORE = {
     ("generator", "openai"): ["generator.model=some", "generator.base_url=http://localhost/v1"],
     ("model", "auto"): ["model.path=pkg://mmdpo/nano/weights/llava"],
 }
-
-
-def test_every_reader_and_format_of_the_config_is_there():
-    assert tuple(select.READERS) == READERS
-    assert tuple(pairs.FORMATS) == FORMATS
 
 
 def test_every_group_folder_has_a_schema():
@@ -154,8 +148,8 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
             "data.sources.scigraphqa.image_root=data/scigraphqa/images: there is",
         ),
         (
-            ["data=prompts", "data.sources.prompts.path=docs", "data.sources.prompts.reader=x"],
-            "reader=x: unk",
+            ["data=prompts", "data.sources.prompts.path=docs", "data.sources.prompts.format=x"],
+            "format=x: unk",
         ),
         (
             ["data=prompts", "data.sources.prompts.path=docs", "data.sources.prompts.count=0"],
@@ -167,7 +161,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         ),
         (
             ["data=pairs", "data.path=pyproject.toml", "data.format=x"],
-            "data.format=x: unknown; allowed are pai",
+            "data.format=x: unknown; allowed are nano, ",
         ),
         (["judge=openai"], "judge.model is missing: judge=openai needs one; add"),
         (["judge.rubric=x"], "judge.rubric=x: unknown; allowed are helpsteer_1"),

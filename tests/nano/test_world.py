@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdpo.nano import items as heldout
+from mmdpo.files import fingerprint
+from mmdpo.nano import DATA_VERSION, items
 from mmdpo.nano.draw import SIZE, blank_image, draw
 from mmdpo.nano.splits import SHARES, content, draw_prompt, draw_view, split_of
 from mmdpo.nano.text import TASKS, instruct
 from mmdpo.nano.visual import ask, briefly
-from mmdpo.nano.words import PLURALS, a, attribute_sentence, listed
+from mmdpo.nano.words import PLURALS, attribute_sentence, join_words, with_article
 from mmdpo.nano.world import Bar, Chart, Scene, Thing, random_view
-from mmdpo.nano_models.conversations import DataMix, image_row, text_row
+from mmdpo.records import to_json
 
 
 @given(st.integers(0, 2**32))
@@ -89,34 +90,14 @@ def test_a_drawn_question_is_of_its_split(seed: int, split: str) -> None:
 
 def test_no_held_out_question_trained_a_model(tmp_path: Path) -> None:
     parts = {
-        split: {content(prompt) for prompt in heldout.text_items(160, split, 0)}
-        | {content(prompt) for prompt in heldout.visual_items(160, split, 0, tmp_path)}
-        | {content(prompt) for prompt in heldout.presence_items(60, split, 0, tmp_path)}
+        split: {content(prompt) for prompt in items.text_items(160, split, 0)}
+        | {content(prompt) for prompt in items.visual_items(160, split, 0, tmp_path)}
+        | {content(prompt) for prompt in items.presence_items(60, split, 0, tmp_path)}
         for split in SHARES
     }
     for one in SHARES:
         for two in SHARES:
             assert one == two or not parts[one] & parts[two]
-
-
-def test_training_rows_are_of_the_base_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    real = split_of
-
-    def watched(text: str) -> str:
-        asked.append(text)
-        return real(text)
-
-    monkeypatch.setattr("mmdpo.nano.splits.split_of", watched)
-    rng = Random(0)
-    for _ in range(20):
-        asked.clear()
-        image_row(DataMix(1, 1, 3), rng)
-        assert [real(text) for text in asked][-1] == "base"
-        assert {real(text) for text in asked[:-1]}.isdisjoint({"base"})
-        asked.clear()
-        text_row(DataMix(1, 1, 3), rng)
-        assert asked and real(asked[-1]) == "base"
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -128,27 +109,43 @@ def test_text_tasks_are_too_many_to_learn_by_heart(task: tuple[str, str]) -> Non
 
 def test_benchmarks_are_balanced_and_equal_twice(tmp_path: Path) -> None:
     folders = tmp_path / "one", tmp_path / "two"
-    for make in (heldout.visual_items, heldout.presence_items, heldout.noisy_text_items):
+    for make in (items.visual_items, items.presence_items, items.noisy_text_items):
         one, two = (make(40, "dev", 3, folder) for folder in folders)
         assert one == two
         assert len({prompt.id for prompt in one}) == 40
         for prompt in one:
             assert prompt.image is not None
             assert (folders[0] / prompt.image).read_bytes() == (folders[1] / prompt.image).read_bytes()
-    texts = heldout.text_items(160, "test", 0)
+    texts = items.text_items(160, "test", 0)
     assert set(Counter((item.category, item.facts["distance"]) for item in texts).values()) == {10}
-    answers = Counter(item.facts["answer"][0] for item in heldout.presence_items(40, "test", 0, tmp_path))
+    answers = Counter(item.facts["answer"][0] for item in items.presence_items(40, "test", 0, tmp_path))
     assert answers == {"yes": 20, "no": 20}
 
 
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(ValueError, match="base, preference, dev, test"):
-        heldout.text_items(1, "train", 0)
+        items.text_items(1, "train", 0)
 
 
 def test_the_language() -> None:
-    assert a("orange star") == "an orange star" and a("red star") == "a red star"
-    assert [listed(items) for items in (["x"], ["x", "y"], ["x", "y", "z"])] == ["x", "x and y", "x, y and z"]
+    assert with_article("orange star") == "an orange star" and with_article("red star") == "a red star"
+    assert [join_words(words) for words in (["x"], ["x", "y"], ["x", "y", "z"])] == ["x", "x and y", "x, y and z"]
     assert PLURALS["cross"] == "crosses"
     expected = "helpfulness 4 correctness 3 coherence 2 complexity 1 verbosity 0."
     assert attribute_sentence((4, 3, 2, 1, 0)) == expected
+
+
+def test_changed_data_have_another_version(tmp_path: Path) -> None:
+    """DATA_VERSION names the generated data in caches and identities: raise it and adapt the digest together."""
+    made = {
+        split: [
+            *items.text_items(64, split, 3),
+            *items.noisy_text_items(8, split, 3, tmp_path),
+            *items.visual_items(72, split, 3, tmp_path),
+            *items.preference_items(72, split, 3, tmp_path),
+            *items.presence_items(16, split, 3, tmp_path),
+        ]
+        for split in ("preference", "dev", "test")
+    }
+    digest = fingerprint({split: [to_json(item) for item in prompts] for split, prompts in made.items()})
+    assert (DATA_VERSION, digest) == (1, "22b7e81e01efc6e3")

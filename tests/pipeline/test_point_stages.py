@@ -18,7 +18,7 @@ from mmdpo.pipeline.data_stages import DATA_STAGES, describe_data, made, pipelin
 from mmdpo.pipeline.point_stages import run_data_stage
 from mmdpo.pipeline.training_sets import training_set
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, SftExample, read_records
-from mmdpo.sources.pairs import read_pairs
+from mmdpo.sources.pair_reader import read_pairs
 from mmdpo.testing.fake_gemini import fake_gemini
 
 SMALL = ["data.prompts=24", "data.sampling.batch_size=8", "data.sampling.max_new_tokens=16"]

@@ -11,9 +11,10 @@ from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.records import PreferencePair, Turn
 from mmdpo.sources import authors, tables
+from mmdpo.sources.bad_rows import BadRow
 from mmdpo.sources.conversations import MARKER
-from mmdpo.sources.pairs import ReadPairs, read_pairs
-from mmdpo.sources.rows import BadRow, parse
+from mmdpo.sources.pair_reader import ReadPairs, read_pairs
+from mmdpo.sources.pairs import parse
 from tests.sources.files import as_lines, as_list, photos
 
 ROW = {
@@ -88,7 +89,7 @@ def test_written_pairs_come_back(
 ) -> None:
     path = tmp_path_factory.mktemp("pairs") / f"a.{suffix}"
     assert authors.write(iter(pairs), path) == len(pairs)
-    rows = [parse(row) for _, row in authors.converted(tables.rows(path, "x"))]
+    rows = [parse(row) for _, row in authors.PAIRS.convert(tables.rows(path, "x"), 0)]
     assert [
         PreferencePair(str(row.id), row.question, row.chosen, row.rejected, row.image, row.history)  # type: ignore[arg-type]
         for row in rows
@@ -103,12 +104,12 @@ def test_written_pairs_look_like_theirs(tmp_path: Path) -> None:
 
 
 def test_a_text_with_a_marker_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'p': its text holds <image>"):
+    with pytest.raises(UserError, match="'p': its text contains <image>"):
         authors.write([PreferencePair("p", "q", "<image>", "r")], tmp_path / "a.json")
 
 
 def test_a_line_that_is_no_json_keeps_its_number(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"question"\n')
-    ((number, row),) = authors.converted(tables.rows(path, "x"))
+    ((number, row),) = authors.PAIRS.convert(tables.rows(path, "x"), 0)
     assert number == 1 and isinstance(row, BadRow) and row.reason == "not JSON"

@@ -23,7 +23,7 @@ def figure(index: int, image: str | None = None) -> dict[str, Any]:
 def found(folder: Path, on: OnBadRow = OnBadRow.drop, **given: Any) -> Finding:
     """The finding of one source in `folder`."""
     settings = {"path": str(folder / "rows"), "image_root": str(folder / "images")} | given
-    sources = {"figures": SourceConfig(reader="scigraphqa", **settings)}
+    sources = {"figures": SourceConfig(format="scigraphqa", **settings)}
     [finding] = examine(DataConfig(name="own", sources=sources, on_bad_row=on))
     return finding
 
@@ -34,7 +34,7 @@ def pairs_found(path: Path | None, format: str = "pairs", **given: Any) -> Findi
 
 
 def faults(finding: Finding) -> list[tuple[str, str]]:
-    return [(place.key.rpartition(".")[2], place.state) for place in finding.missing]
+    return [(location.key.rpartition(".")[2], location.state) for location in finding.missing]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def bad_rows(tmp_path: Path) -> Path:
 def test_nothing_there(tmp_path: Path) -> None:
     finding = found(tmp_path)
     assert faults(finding) == [("path", "missing"), ("image_root", "missing")]
-    rows, images = finding.places
+    rows, images = finding.locations
     assert rows.path == tmp_path / "rows" and rows.advice == "data.sources.figures.path=FILE"
     assert images.path == tmp_path / "images" and images.advice == "data.sources.figures.image_root=DIR"
     assert not finding.good and finding.read is None and finding.problem is None
@@ -63,7 +63,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_half_there(bad_rows: Path) -> None:
     finding = found(bad_rows, image_root=str(bad_rows / "elsewhere"))
     assert faults(finding) == [("image_root", "missing")]
-    assert finding.places[0].state == "there, a folder of 2 files" and finding.read is None
+    assert finding.locations[0].state == "found, a folder of 2 files" and finding.read is None
 
 
 def test_numbers_are_exact(bad_rows: Path) -> None:
@@ -91,7 +91,7 @@ def test_too_few_rows(bad_rows: Path) -> None:
 def test_wrong_rows_are_counted_also_where_a_run_would_refuse_them(bad_rows: Path) -> None:
     finding = found(bad_rows, OnBadRow.error)
     assert (finding.read, finding.found, sum(finding.dropped.values())) == (10, 5, 5)
-    assert finding.problem and finding.problem.startswith("4 of 10 rows are wrong; mend them")
+    assert finding.problem and finding.problem.startswith("4 of 10 rows are wrong; fix them")
     assert "data.on_bad_row=drop" in finding.problem and not finding.good
 
 
@@ -131,7 +131,7 @@ def test_a_wrong_place(tmp_path: Path, make: Any, state: str) -> None:
     (tmp_path / "file").write_text("x")
     assert faults(found(tmp_path, image_root=str(tmp_path / "file")))[1] == (
         "image_root",
-        "this is no folder",
+        "not a folder",
     )
 
 
@@ -169,7 +169,7 @@ def test_pairs_that_hold_their_images(tmp_path: Path) -> None:
 
 
 def test_pairs_need_one_named_file(tmp_path: Path) -> None:
-    assert faults(pairs_found(None)) == [("path", "not named")]
+    assert faults(pairs_found(None)) == [("path", "not set")]
     assert faults(pairs_found(tmp_path)) == [("path", "this is a folder")]
     assert faults(pairs_found(tmp_path / "gone.json", image_root=str(tmp_path / "no"))) == [
         ("path", "missing"),
@@ -177,8 +177,8 @@ def test_pairs_need_one_named_file(tmp_path: Path) -> None:
     ]
 
 
-def test_nano_needs_nothing() -> None:
-    assert [*examine(DataConfig(name="nano"))] == []
+def test_synthetic_prompts_need_nothing() -> None:
+    assert [*examine(DataConfig(name="mine", format="nano"))] == []
 
 
 def _embedded(path: Path) -> Path:

@@ -7,9 +7,9 @@ import pytest
 
 from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
-from mmdpo.sources.helpsteer import converted
-from mmdpo.sources.pairs import read_pairs
-from mmdpo.sources.rows import BadRow
+from mmdpo.sources.bad_rows import BadRow
+from mmdpo.sources.helpsteer import convert
+from mmdpo.sources.pair_reader import read_pairs
 from tests.sources.files import WRITERS, as_lines
 
 
@@ -44,26 +44,26 @@ def test_pairs_and_what_is_too_close(tmp_path: Path, suffix: str) -> None:
 def test_the_seed_chooses_among_the_worse() -> None:
     def rejected(seed: int) -> list[str]:
         rows = [row(f"p{i}", f"{i} {merit}", merit) for i in range(20) for merit in (9, 5, 3, 1)]
-        return [pair["rejected"] for _, pair in converted(enumerate(rows, 1), seed)]
+        return [pair["rejected"] for _, pair in convert(enumerate(rows, 1), seed)]
 
     assert rejected(1) == rejected(1) != rejected(2)
     assert {text.split()[1] for text in rejected(1)} == {"5", "3", "1"}
 
 
 def test_the_choice_does_not_hang_on_other_prompts() -> None:
-    whole = [pair for _, pair in converted(enumerate(ROWS, 1), 3)]
-    assert [pair for _, pair in converted(enumerate(ROWS[:4], 1), 3)] == whole[:1]
+    whole = [pair for _, pair in convert(enumerate(ROWS, 1), 3)]
+    assert [pair for _, pair in convert(enumerate(ROWS[:4], 1), 3)] == whole[:1]
 
 
 @pytest.mark.parametrize(("margin", "pairs"), [(1, 3), (2, 2), (8, 2), (9, 1), (12, 0)])
 def test_margin(margin: int, pairs: int) -> None:
-    found = [item for _, item in converted(enumerate(ROWS, 1), 0, margin) if isinstance(item, dict)]
+    found = [item for _, item in convert(enumerate(ROWS, 1), 0, margin) if isinstance(item, dict)]
     assert len(found) == pairs
 
 
 def test_rows_apart_are_not_one_prompt() -> None:
     rows = [row("a", "x", 9), row("b", "y", 1), row("a", "z", 1)]
-    items = list(converted(enumerate(rows, 1)))
+    items = list(convert(enumerate(rows, 1)))
     assert [number for number, _ in items] == [1, 2, 3]
     assert [item.reason for _, item in items if isinstance(item, BadRow)] == ["too close"] * 3
 

@@ -8,7 +8,7 @@ import pytest
 from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.records import Turn
-from mmdpo.sources.pairs import ReadPairs, read_pairs
+from mmdpo.sources.pair_reader import ReadPairs, read_pairs
 from tests.sources.files import as_list, photos
 
 ROW = {

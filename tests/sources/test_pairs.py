@@ -14,7 +14,7 @@ from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.images import open_image
 from mmdpo.records import Turn
-from mmdpo.sources.pairs import ReadPairs, read_pairs
+from mmdpo.sources.pair_reader import ReadPairs, image_names, read_pairs
 from tests.sources.photographs import photograph
 
 GOOD = {"prompt": "What is on the table?", "chosen": "A cup of coffee.", "rejected": "A dog."}
@@ -160,7 +160,7 @@ def test_damaged_image_inside_a_parquet_file(tmp_path: Path, photos: Path) -> No
             {**GOOD, "chosen": [{"role": "user", "content": "x"}]},
             "field 'chosen': wrong turns; roles are user",
         ),
-        ({**GOOD, "images": ["a.png", "b.png"]}, "field 'images': 2 images; allowed: one image a row"),
+        ({**GOOD, "images": ["a.png", "b.png"]}, "field 'images': 2 images; allowed: one image per row"),
         ({**GOOD, "image": 3}, "field 'image': wrong type; it is a number"),
         ({**GOOD, "image": {}}, "field 'image': missing"),
         ({**GOOD, "image": "absent.png"}, "field 'image': no such file; image 'absent.png': no such file"),
@@ -192,7 +192,7 @@ def test_many_wrong_rows_are_counted(tmp_path: Path) -> None:
 
 def test_duplicates(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {**GOOD, "id": "x"}, {**GOOD, "id": "x", "prompt": "Another?"})
-    assert "a.jsonl row 2: field 'id': duplicate; 'x' is row 1 too" in complaint(path)
+    assert "a.jsonl row 2: field 'id': duplicate; 'x' is the id of row 1 as well" in complaint(path)
     assert "duplicate" in complaint(lines(tmp_path / "b.jsonl", GOOD, GOOD))
 
 
@@ -257,7 +257,7 @@ def test_ids_from_content_are_stable_and_differ(tmp_path: Path, photos: Path) ->
 def test_unused_columns_are_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for suffix, write in WRITERS.items():
         write(tmp_path / f"a.{suffix}", [{**GOOD, "margin": 3}])
-        with caplog.at_level("INFO", "mmdpo.sources.pairs"):
+        with caplog.at_level("INFO", "mmdpo.sources.pair_reader"):
             caplog.clear()
             read(tmp_path / f"a.{suffix}")
         assert caplog.messages == [f"a.{suffix}: columns that are not used: margin"]
@@ -268,3 +268,12 @@ def test_an_image_column_of_plain_bytes(tmp_path: Path) -> None:
     photograph("flower.jpg").save(buffer, "PNG")
     result = read(as_parquet(tmp_path / "a.parquet", [{**GOOD, "image": buffer.getvalue()}]))
     assert open_image(result.image_root / str(result.pairs[0].image)).mode == "RGB"
+
+
+def test_names_of_images_without_opening_them(tmp_path: Path) -> None:
+    rows = [{**GOOD, "image": name} for name in ("b.png", "gone.png", "b.png", None)]
+    path = lines(tmp_path / "a.jsonl", *rows, "{", {"image": "of a bad row.png"})
+    assert image_names(path) == ["b.png", "gone.png"]
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "That."}]
+    path = lines(tmp_path / "b.jsonl", {"id": 1, "image": "c.png", "conversations": turns}, {"id": 2})
+    assert image_names(path, "llava_sft") == ["c.png"]

@@ -14,7 +14,7 @@ from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.records import Prompt
 from mmdpo.sources import select as module
-from mmdpo.sources.select import Selected, Source, select
+from mmdpo.sources.select import Selected, Source, candidate_images, select
 from tests.sources.files import WRITERS, Rows, as_lines, as_list, as_parquet, photos, tear
 
 
@@ -29,7 +29,7 @@ def llava(id: Any, question: str, image: str | None = None) -> dict[str, Any]:
 
 
 def chosen(path: Path, on: OnBadRow = OnBadRow.error, seed: int = 0, **given: Any) -> Selected:
-    settings = {"reader": "llava_sft", "image_root": None, "count": None, "offset": 0} | given
+    settings = {"format": "llava_sft", "image_root": None, "count": None, "offset": 0} | given
     return select(Source("own", path=path, **settings), seed, on, path.parent / "out")
 
 
@@ -139,7 +139,7 @@ def test_unusable_images(tmp_path: Path, image: str, said: str) -> None:
     tear(root / "torn.png")
     path = as_lines(tmp_path / "a.jsonl", [*rows(5, "a.png"), llava("bad", "What?", image)])
     told = complaint(path, image_root=root)
-    assert told.startswith("1 of 6 rows are wrong; mend them, or type data.on_bad_row=drop")
+    assert told.startswith("1 of 6 rows are wrong; fix them, or type data.on_bad_row=drop")
     reason = "field 'image': " + ("no such file" if image == "absent.png" else "not usable")
     assert f"a.jsonl row 6: {reason}" in told and said in told
     assert not (tmp_path / "out").exists()
@@ -167,7 +167,7 @@ def test_more_damage_than_spare_rows(tmp_path: Path) -> None:
     tear(root / "a.png")
     path = as_lines(tmp_path / "a.jsonl", [*rows(100, "a.png"), *[llava("t", "Text?")]])
     told = complaint(path, OnBadRow.drop, image_root=root, count=2)
-    assert told.startswith("data.sources.own: too many damaged images in ") and "mend the images" in told
+    assert told.startswith("data.sources.own: too many damaged images in ") and "repair the images" in told
 
 
 def test_a_repeated_id_is_dropped_and_no_error(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_wrong_rows_are_listed_once_at_the_end(tmp_path: Path) -> None:
 
 def test_only_wrong_rows_are_an_error_also_on_drop(tmp_path: Path) -> None:
     told = complaint(as_lines(tmp_path / "a.jsonl", [llava("x", "")]), OnBadRow.drop)
-    assert told.startswith("1 of 1 rows are wrong; mend them\n")
+    assert told.startswith("1 of 1 rows are wrong; fix them\n")
 
 
 def test_too_few_rows(forty: Path) -> None:
@@ -209,7 +209,7 @@ def test_too_few_rows(forty: Path) -> None:
 
 
 def test_wrong_settings(tmp_path: Path, forty: Path) -> None:
-    assert "data.sources.own.reader=x: no such reader; allowed: scigraphqa" in complaint(forty, reader="x")
+    assert "data.sources.own.format=x: unknown; allowed are llava_sft, lrv" in complaint(forty, format="x")
     assert "type data.sources.own.image_root=DIR" in complaint(forty, image_root=tmp_path / "absent")
     with_images = as_lines(tmp_path / "a.jsonl", rows(2, "a.png"))
     assert "rows name images ('a.png' is the first); type data.sources.own.image_root=DIR" in complaint(
@@ -234,26 +234,36 @@ def test_scigraphqa_and_lrv(tmp_path: Path) -> None:
         {"id": "c", "image_file": "fig.png", "q_a_pairs": []},
     ]
     path = as_parquet(tmp_path / "a.parquet", figures)
-    result = chosen(path, OnBadRow.drop, reader="scigraphqa", image_root=root)
+    result = chosen(path, OnBadRow.drop, format="scigraphqa", image_root=root)
     assert result == Selected([Prompt("own/a", "What?", "own/fig.png")], 3, 1, {"no question": 2})
     path = as_list(tmp_path / "a.json", [{"image_id": "7", "question": "A dog?", "task": "t"}])
-    (prompt,) = chosen(path, reader="lrv", image_root=root).prompts
+    (prompt,) = chosen(path, format="lrv", image_root=root).prompts
     assert (prompt.question, prompt.image, prompt.category) == ("A dog?", "own/7.jpg", "t")
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_memory_stays_flat(tmp_path: Path, suffix: str) -> None:
     def row(index: int) -> dict[str, Any]:
-        return llava(f"r{index}", f"{index} " * 150)
+        return llava(f"r{index}", f"{index} " * 1500)
 
     path = tmp_path / f"a.{suffix}"
-    WRITERS[suffix](path, [row(index) for index in range(20_000)])
-    assert len(json.dumps(row(19_999))) * 20_000 > 18_000_000
+    WRITERS[suffix](path, [row(index) for index in range(3_000)])
+    assert len(json.dumps(row(2_999))) * 3_000 > 18_000_000
     tracemalloc.start()
     try:
-        result = chosen(path, count=100)
+        result = chosen(path, count=20)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert len(result.prompts) == 100 and result.read == 20_000
-    assert peak < 5_000_000  # 20,000 digests of ids in a set are below 3 MB
+    assert len(result.prompts) == 20 and result.read == 3_000
+    assert peak < 5_000_000
+
+
+def test_images_of_candidates(tmp_path: Path) -> None:
+    path = as_lines(tmp_path / "a.jsonl", [*(llava(i, "?", f"{i}.png") for i in range(200)), {"id": "bad"}])
+    root = photos(tmp_path / "root", *(f"{i}.png" for i in range(200)))
+    source = Source("own", "llava_sft", path, root, 5, 2)
+    listed = candidate_images(source, seed=3)
+    assert len(listed) == 5 + 2 + 64
+    used = [prompt.image for prompt in chosen(path, OnBadRow.drop, 3, image_root=root, count=5, offset=2).prompts]
+    assert {str(image).removeprefix("own/") for image in used} <= set(listed)
