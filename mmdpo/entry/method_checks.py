@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from string import Formatter
 
-from mmdpo.config.choices import ATTRIBUTES, SMOOTHED, TEACHERS, TrainOn, loss_types
+from mmdpo.config.choices import ATTRIBUTES, EXAMPLE_FORMATS, SMOOTHED, TEACHERS, TrainOn, loss_types
 from mmdpo.config.schema import AXES, Config, MethodConfig, methods_using
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config) if field.name in AXES}
