@@ -11,8 +11,8 @@ from mmdpo.points import status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import commands, sbatch
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.commands import last_logs
-from mmdpo.slurm.submission import JOBS, PREPARE, submissions
+from mmdpo.slurm.commands import last_attempt_logs
+from mmdpo.slurm.submission import JOBS, PREPARE, read_submissions
 from tests.slurm.submitted import submitted
 
 
@@ -25,13 +25,13 @@ def world(monkeypatch):
         world.submitted.append(text)
         return "99"
 
-    monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
-    monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): world.jobs)
-    monkeypatch.setattr(slurm, "cancel", lambda ids: world.cancelled.extend(ids))
-    monkeypatch.setattr(slurm, "largest_array", lambda: 1001)
-    monkeypatch.setattr(slurm, "settings", lambda: {"ClusterName": "here"})
-    monkeypatch.setattr("mmdpo.slurm.resources.known_nodes", lambda: [])
-    monkeypatch.setattr(sbatch, "submit", take)
+    monkeypatch.setattr(slurm, "is_installed", lambda command="sbatch": True)
+    monkeypatch.setattr(slurm, "list_jobs", lambda user, ids=(): world.jobs)
+    monkeypatch.setattr(slurm, "cancel_jobs", lambda ids: world.cancelled.extend(ids))
+    monkeypatch.setattr(slurm, "max_array_size", lambda: 1001)
+    monkeypatch.setattr(slurm, "controller_config", lambda: {"ClusterName": "here"})
+    monkeypatch.setattr("mmdpo.slurm.resources.read_node_groups", lambda: [])
+    monkeypatch.setattr(sbatch, "submit_script", take)
     return world
 
 
@@ -66,9 +66,9 @@ def test_logs_are_those_of_the_last_attempt_in_the_order_of_ranks(tmp_path):
     logs(tmp_path, 9, 1)
     logs(tmp_path, 10, 11)
     (tmp_path / "logs" / "notes.txt").write_text("")
-    assert [file.name for file in last_logs(tmp_path)] == [f"attempt-10-rank-{rank}.log" for rank in range(11)]
-    assert [file.name for file in last_logs(tmp_path, rank=3)] == ["attempt-10-rank-3.log"]
-    assert last_logs(tmp_path / "nowhere") == []
+    assert [file.name for file in last_attempt_logs(tmp_path)] == [f"attempt-10-rank-{rank}.log" for rank in range(11)]
+    assert [file.name for file in last_attempt_logs(tmp_path, rank=3)] == ["attempt-10-rank-3.log"]
+    assert last_attempt_logs(tmp_path / "nowhere") == []
 
 
 def test_logs_without_a_point_are_those_of_what_failed(study, world, capsys):
@@ -155,13 +155,13 @@ def test_retry_submits_what_failed_or_never_ran_with_the_code_as_it_was(study, w
     (text,) = world.submitted  # nothing is prepared again
     for words in ("--array=0-1%2", "--mem=96G", "--time=60", f"PYTHONPATH={study.study / JOBS}/code-0"):
         assert words in text
-    first, second = submissions(study.study)
+    first, second = read_submissions(study.study)
     assert [task.name for task in second.tasks()] == [[*first.tasks()][index].name for index in (0, 3)]
     assert second.code == first.code
     world.jobs = {**jobs(*STATES), "99_0": Job("99_0", "PENDING"), "99_1": Job("99_1", "PENDING")}
     assert main(["retry", str(study.study)]) == 0
     assert "0 submitted" in capsys.readouterr().out
-    assert len(submissions(study.study)) == 2
+    assert len(read_submissions(study.study)) == 2
 
 
 def test_retry_is_the_submissions_work_wherever_it_is_typed(tmp_path, world, capsys, monkeypatch):
@@ -177,7 +177,7 @@ def test_retry_is_the_submissions_work_wherever_it_is_typed(tmp_path, world, cap
     (home / "outputs" / "s").rename(home / "outputs" / "t")  # and it was moved
     assert main(["retry", str(Path("home", "outputs", "t"))]) == 0
     assert "1 submitted" in capsys.readouterr().out
-    second = submissions(home / "outputs" / "t")[-1]
+    second = read_submissions(home / "outputs" / "t")[-1]
     (task,) = second.tasks()
     assert second.cwd == str(home) and f"#SBATCH --chdir={home}\n" in world.submitted[-1]
     assert task.point.folder == second.folder_of(task) == home / "outputs" / "t" / task.name

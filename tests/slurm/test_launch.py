@@ -12,8 +12,8 @@ from mmdpo.points.identity import baselines, point
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import launch, sbatch
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.submission import own_name, submissions
-from mmdpo.slurm.task_states import view
+from mmdpo.slurm.submission import read_submissions, user_name
+from mmdpo.slurm.task_states import combine_states
 from tests.slurm.submitted import config
 
 
@@ -36,7 +36,7 @@ def world(monkeypatch):
     def watch(study, names):
         if world.ctrl_c:
             return None
-        found = submissions(study)
+        found = read_submissions(study)
         jobs = {}
         for submission in found:
             for job, task in zip(submission.parts[-1].ids(), submission.tasks(), strict=True):
@@ -44,17 +44,17 @@ def world(monkeypatch):
                 jobs[job] = Job(job, "NODE_FAIL" if failing else "COMPLETED", node="n1")
                 if not failing:
                     finish(submission.folder_of(task), task.point.config.seed)
-        return {name: one for name, one in view(found, jobs).items() if name in names}
+        return {name: one for name, one in combine_states(found, jobs).items() if name in names}
 
-    monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
-    monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): {})
-    monkeypatch.setattr(slurm, "largest_array", lambda: 1001)
-    monkeypatch.setattr(slurm, "settings", lambda: {"ClusterName": "here"})
+    monkeypatch.setattr(slurm, "is_installed", lambda command="sbatch": True)
+    monkeypatch.setattr(slurm, "list_jobs", lambda user, ids=(): {})
+    monkeypatch.setattr(slurm, "max_array_size", lambda: 1001)
+    monkeypatch.setattr(slurm, "controller_config", lambda: {"ClusterName": "here"})
     monkeypatch.setattr(launch, "check_fits", lambda cluster: None)
-    monkeypatch.setattr(launch, "_report", lambda study: None)
-    monkeypatch.setattr(launch, "snapshot", lambda jobs: "code-0")
+    monkeypatch.setattr(launch, "_write_report", lambda study: None)
+    monkeypatch.setattr(launch, "take_snapshot", lambda jobs: "code-0")
     monkeypatch.setattr(launch, "watch", watch)
-    monkeypatch.setattr(sbatch, "submit", take)
+    monkeypatch.setattr(sbatch, "submit_script", take)
     return world
 
 
@@ -153,13 +153,13 @@ def test_what_is_not_trained_yet_is_not_sent_to_be_measured(tmp_path, world):
         launch.launch(seeds(tmp_path / "s", 1), Stage.evaluate)
     with pytest.raises(UserError, match="there is nothing to train"):
         launch.launch([config(tmp_path / "s", "data_scale=0")], Stage.train)
-    assert not world.submitted and not submissions(tmp_path / "s")
+    assert not world.submitted and not read_submissions(tmp_path / "s")
 
 
 def test_a_submission_names_its_cluster(tmp_path, world):
     launch.launch(seeds(tmp_path / "s", 1), Stage.train)
-    (found,) = submissions(tmp_path / "s")
-    assert (found.cluster_name, found.user) == ("here", own_name())
+    (found,) = read_submissions(tmp_path / "s")
+    assert (found.cluster_name, found.user) == ("here", user_name())
 
 
 def test_a_dry_run_shows_the_scripts_also_where_there_is_no_slurm(tmp_path, monkeypatch, capsys):

@@ -8,7 +8,7 @@ import pytest
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm.resources import check_fits, known_nodes, megabytes, minutes
+from mmdpo.slurm.resources import check_fits, parse_memory, parse_time_limit, read_node_groups
 
 SINFO = """\
 main*|64|512000|gpu:a100:4(S:0-1)|1-00:00:00|10
@@ -25,11 +25,11 @@ def _nodes(monkeypatch):
         assert "--exact" in command  # or nodes of several kinds are one line, with the least of each
         return SINFO
 
-    monkeypatch.setattr(slurm, "run", run)
+    monkeypatch.setattr(slurm, "run_command", run)
 
 
 def test_sinfo_is_understood():
-    main, other, short, always = known_nodes()
+    main, other, short, always = read_node_groups()
     assert (main.partition, main.default, main.gpus, main.minutes, main.count) == ("main", True, 4, 1440, 10)
     assert (other.cpus, other.memory, other.gpus) == (32, 256000, 0)
     assert (short.default, short.gpus, short.minutes) == (False, 2, 30)
@@ -94,11 +94,11 @@ def test_all_that_does_not_fit_is_named_at_once():
     [("1-12:30:00", 2190), ("2:00:00", 120), ("30:00", 30), ("0:30", 0.5), ("infinite", math.inf)],
 )
 def test_slurms_times(text, expected):
-    assert minutes(text) == expected
+    assert parse_time_limit(text) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("64G", 65536), ("500m", 500), ("64000", 64000), ("1T", 1048576), ("512K", 0.5)]
 )
 def test_slurms_sizes(text, expected):
-    assert megabytes(text) == expected
+    assert parse_memory(text) == expected

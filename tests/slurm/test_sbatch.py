@@ -9,7 +9,7 @@ import pytest
 from mmdpo.errors import UserError
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
-from mmdpo.slurm.submit import dependency
+from mmdpo.slurm.submit import dependency_of
 from tests.slurm.submitted import BEGUN, config, submitted
 
 
@@ -18,7 +18,8 @@ def scripts(study, *overrides, **how):
     submission = submitted(study, *overrides, **how)
     cluster = config(study, *overrides).cluster
     return [
-        sbatch.script(submission, part, cluster, dependency(submission, part, cluster)) for part in submission.parts
+        sbatch.script_text(submission, part, cluster, dependency_of(submission, part, cluster))
+        for part in submission.parts
     ]
 
 
@@ -164,7 +165,7 @@ def test_what_a_shell_inside_a_job_would_say_does_not_reach_another(tmp_path, mo
     for name in ("SBATCH_ACCOUNT", "SBATCH_PARTITION"):
         monkeypatch.setenv(name, "default")
     (text,) = scripts(tmp_path / "s", "cluster.partition=mine")
-    assert sorted(sbatch.foreign(text)) == [
+    assert sorted(sbatch.conflicting_variables(text)) == [
         "SBATCH_PARTITION",
         "SBATCH_TIMELIMIT",
         "SLURM_ARRAY_TASK_ID",
@@ -176,11 +177,11 @@ def test_what_a_shell_inside_a_job_would_say_does_not_reach_another(tmp_path, mo
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
     monkeypatch.setenv("SAID", str(tmp_path / "said"))
-    assert sbatch.submit(tmp_path / "s", text) == "12"
+    assert sbatch.submit_script(tmp_path / "s", text) == "12"
     given = dict(line.split("=", 1) for line in (tmp_path / "said").read_text().splitlines() if "=" in line)
     assert {key for key in given if key.startswith(("SLURM_", "SBATCH_"))} == {"SLURM_CONF", "SBATCH_ACCOUNT"}
     (tmp_path / "said").unlink()
-    assert sbatch.refused(text) == ""
+    assert sbatch.rejection_reason(text) == ""
     assert "SLURM_MEM_PER_CPU" not in (tmp_path / "said").read_text()
 
 
@@ -242,11 +243,11 @@ def slurms_words(monkeypatch):
 def test_sbatchs_own_words_come_through(tmp_path, slurms_words):
     slurms_words("sbatch: error: Batch job submission failed: Invalid account\nor account/partition")
     with pytest.raises(UserError, match="submission failed: Invalid account or account/partition") as caught:
-        sbatch.submit(tmp_path, "#!/bin/bash\n")
+        sbatch.submit_script(tmp_path, "#!/bin/bash\n")
     assert not isinstance(caught.value, slurm.Unreachable)
 
 
 def test_a_controller_that_does_not_answer_is_told_from_a_refusal(tmp_path, slurms_words):
     slurms_words("sbatch: error: Unable to contact slurm controller (connect failure)")
     with pytest.raises(slurm.Unreachable):
-        sbatch.submit(tmp_path, "#!/bin/bash\n")
+        sbatch.submit_script(tmp_path, "#!/bin/bash\n")

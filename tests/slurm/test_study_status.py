@@ -8,7 +8,7 @@ from mmdpo.config.choices import Stage
 from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm import study_status as overlay
+from mmdpo.slurm import study_status
 from mmdpo.slurm.client import Job
 from tests.slurm.submitted import submitted
 
@@ -17,9 +17,9 @@ from tests.slurm.submitted import submitted
 def known(monkeypatch):
     """The jobs that SLURM knows."""
     found: dict[str, Job] = {}
-    monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
-    monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): found)
-    monkeypatch.setattr(slurm, "settings", dict)
+    monkeypatch.setattr(slurm, "is_installed", lambda command="sbatch": True)
+    monkeypatch.setattr(slurm, "list_jobs", lambda user, ids=(): found)
+    monkeypatch.setattr(slurm, "controller_config", dict)
     return found
 
 
@@ -30,7 +30,7 @@ def states(*given):
 def test_points_without_files_are_there_as_slurm_sees_them(tmp_path, known):
     submitted(tmp_path / "s", count=4)
     known |= states(("PENDING", "Priority"), ("PENDING", "Priority"), ("RUNNING", "None", "n7"), ("CANCELLED", "None"))
-    study = overlay.read(tmp_path / "s")
+    study = study_status.read(tmp_path / "s")
     assert [row.state for row in study.rows] == ["pending", "pending", "running", "cancelled"]
     assert [row.axes["seed"] for row in study.rows] == [0, 1, 2, 3]
     assert jobs(study) == [
@@ -55,20 +55,20 @@ def test_a_retried_point_is_no_failure_any_more(tmp_path, known):
     status.start(submission.folder_of(task))
     status.finish(submission.folder_of(task), "the loss is nan")
     known |= states(("FAILED", "None"))
-    assert len(overlay.read(tmp_path / "s").failed) == 1
+    assert len(study_status.read(tmp_path / "s").failed) == 1
     submitted(tmp_path / "s", count=1, job="9", name="20260102-120000-0000")
     known["9_0"] = Job("9_0", "PENDING", "Resources")
-    study = overlay.read(tmp_path / "s")
+    study = study_status.read(tmp_path / "s")
     assert (study.failed, failures(study)) == ([], [])
     assert jobs(study) == [f"pending  {task.name}: Resources"]
 
 
 def test_a_study_without_jobs_is_read_from_its_files(tmp_path):
     with pytest.raises(UserError):
-        overlay.read(tmp_path)
+        study_status.read(tmp_path)
 
 
 def test_tasks_that_make_data_are_no_points(tmp_path, known):
     submitted(tmp_path / "s", count=1, stage=Stage.sample)
     with pytest.raises(UserError):
-        overlay.read(tmp_path / "s")
+        study_status.read(tmp_path / "s")

@@ -1,4 +1,4 @@
-"""SLURM's word on a job and its files', as one state. SLURM itself is not asked."""
+"""The states of tasks from SLURM's jobs and from files, with a stand-in for SLURM."""
 
 import os
 import time
@@ -10,10 +10,10 @@ from mmdpo.config.choices import Stage
 from mmdpo.points import status
 from mmdpo.points.status import State, Status
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm import task_states as view
+from mmdpo.slurm import task_states
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.submission import PREPARE, submissions
-from mmdpo.slurm.task_states import look, merged
+from mmdpo.slurm.submission import PREPARE, read_submissions
+from mmdpo.slurm.task_states import combine_state, combine_states, read_task_states
 from tests.slurm.submitted import submitted
 
 ID = "8_0"
@@ -22,9 +22,9 @@ EARLIER = Status(State.failed, attempts=1, job_id="5_0", error="the loss is nan"
 
 
 def told(known=None, /, *, status=None, finished=False, job_id=ID, log=__file__, asked=True):
-    """State and detail of a task; `known` is SLURM's word on its job."""
+    """State and detail of a task; `known` is its job as SLURM reports it."""
     jobs = ({known.id: known} if known else {}) if asked else None
-    return merged(status or Status(), finished, job_id, jobs, Path(log))
+    return combine_state(status or Status(), finished, job_id, jobs, Path(log))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_job_that_waits_to_go_on_says_after_what():
     interrupted = Status(State.interrupted, interruptions=[{"cause": "preempted"}])
     assert told(Job(ID, "PENDING", "Resources"), status=interrupted) == (
         "pending",
-        "Resources, goes on after preempted",
+        "Resources, continues after preempted",
     )
 
 
@@ -122,19 +122,19 @@ def test_a_job_that_slurm_has_forgotten():
     assert told(status=EARLIER) == ("failed", "the loss is nan")
 
 
-def test_a_point_that_sbatch_never_got_is_absent():
-    assert told(job_id=None) == ("absent", "not submitted")
+def test_a_point_that_sbatch_did_not_accept_is_planned():
+    assert told(job_id=None) == ("planned", "not submitted")
 
 
 def test_where_slurm_cannot_be_asked_the_files_are_believed():
-    assert told(status=OWN, asked=False) == ("running", "on n1, by its files; SLURM cannot be asked here")
-    assert told(asked=False) == ("pending", "by its files; SLURM cannot be asked here")
+    assert told(status=OWN, asked=False) == ("running", "on n1, according to its files; SLURM cannot be asked here")
+    assert told(asked=False) == ("pending", "according to its files; SLURM cannot be asked here")
     assert told(status=EARLIER, asked=False) == ("failed", "the loss is nan")
-    assert told(job_id=None, asked=False) == ("absent", "not submitted")
+    assert told(job_id=None, asked=False) == ("planned", "not submitted")
 
 
 def seen_states(study, jobs):
-    return {name[-13:-7]: one.state for name, one in view.view(submissions(study), jobs).items()}
+    return {name[-13:-7]: one.state for name, one in combine_states(read_submissions(study), jobs).items()}
 
 
 def test_a_point_is_seen_as_of_its_last_submission(tmp_path):
@@ -151,7 +151,7 @@ def test_a_job_of_an_earlier_submission_that_still_runs_is_not_hidden(tmp_path):
     submitted(study, job="8", count=1)
     submitted(study, job="9", count=1, name="20260102-120000-0000")
     jobs = {"8_0": Job("8_0", "RUNNING", node="n1"), "9_0": Job("9_0", "FAILED")}
-    (one,) = view.view(submissions(study), jobs).values()
+    (one,) = combine_states(read_submissions(study), jobs).values()
     assert (one.job, one.live) == ("8_0", True)
 
 
@@ -161,7 +161,7 @@ def test_a_failed_preparation_is_the_reason_of_what_it_cancelled(tmp_path, monke
     status.start(submission.folder / PREPARE)
     status.finish(submission.folder / PREPARE, "data.path: row 7 has no answer")
     jobs = {"7": Job("7", "FAILED"), "8_0": Job("8_0", "CANCELLED"), "8_1": Job("8_1", "CANCELLED")}
-    for one in view.view([submission], jobs).values():
+    for one in combine_states([submission], jobs).values():
         assert (one.state, one.detail) == (
             "cancelled",
             "the preparation failed: data.path: row 7 has no answer",
@@ -175,30 +175,30 @@ def test_each_stage_knows_what_done_is(tmp_path):
         folder = submission.folder_of(task)
         status.start(folder)
         status.finish(folder)
-        assert [one.state for one in view.view([submission], {}).values()] == ["failed"]
+        assert [one.state for one in combine_states([submission], {}).values()] == ["failed"]
         (folder / file).write_text("{}")
-        assert [one.state for one in view.view([submission], {}).values()] == ["done"]
+        assert [one.state for one in combine_states([submission], {}).values()] == ["done"]
     sampled = submitted(tmp_path / "sample", stage=Stage.sample, count=1)
     (task,) = sampled.tasks()
     assert sampled.folder_of(task).parent == sampled.folder  # no point: its status lies beside its job's
     status.finish(sampled.folder_of(task))
-    assert [one.state for one in view.view([sampled], {}).values()] == ["done"]
+    assert [one.state for one in combine_states([sampled], {}).values()] == ["done"]
 
 
 def test_a_machine_without_slurm_looks_at_the_files(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     submission = submitted(tmp_path / "s")
-    assert {one.state for one in look(submission.study).values()} == {"pending"}
+    assert {one.state for one in read_task_states(submission.study).values()} == {"pending"}
 
 
 def test_a_controller_that_does_not_answer_leaves_the_files(tmp_path, monkeypatch):
     def silent(*_):
         raise slurm.Unreachable("squeue has not answered for 60 s")
 
-    monkeypatch.setattr(slurm, "is_here", lambda command: True)
-    monkeypatch.setattr(slurm, "jobs", silent)
+    monkeypatch.setattr(slurm, "is_installed", lambda command: True)
+    monkeypatch.setattr(slurm, "list_jobs", silent)
     submission = submitted(tmp_path / "s")
-    assert {one.state for one in look(submission.study).values()} == {"pending"}
+    assert {one.state for one in read_task_states(submission.study).values()} == {"pending"}
 
 
 @pytest.mark.parametrize(
@@ -206,23 +206,23 @@ def test_a_controller_that_does_not_answer_leaves_the_files(tmp_path, monkeypatc
     [
         ({"ClusterName": "here"}, {"cluster_name": "here"}, False),
         ({"ClusterName": "here"}, {"cluster_name": "there"}, True),
-        ({"ClusterName": "here"}, {}, False),  # a manifest of an earlier version
+        ({"ClusterName": "here"}, {}, False),  # a submission of an earlier version
         ({"PrivateData": "accounts,jobs"}, {"user": "another"}, True),
         ({"PrivateData": "accounts,jobs"}, {}, False),
         ({"PrivateData": "none"}, {"user": "another"}, False),
     ],
 )
 def test_jobs_that_slurm_does_not_show_here_have_not_ended(settings, changes, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(slurm, "is_here", lambda command: True)
-    monkeypatch.setattr(slurm, "jobs", lambda user, ids: {})
-    monkeypatch.setattr(slurm, "settings", lambda: settings)
+    monkeypatch.setattr(slurm, "is_installed", lambda command: True)
+    monkeypatch.setattr(slurm, "list_jobs", lambda user, ids: {})
+    monkeypatch.setattr(slurm, "controller_config", lambda: settings)
     submission = submitted(tmp_path / "s", count=1)
-    monkeypatch.setattr(view.os, "getuid", lambda: 1000)
-    monkeypatch.setattr(view, "own_name", lambda user=submission.user: user)
+    monkeypatch.setattr(task_states.os, "getuid", lambda: 1000)
+    monkeypatch.setattr(task_states, "user_name", lambda user=submission.user: user)
     for name, value in changes.items():
         setattr(submission, name, value)
     submission.save()
-    (one,) = look(submission.study).values()
+    (one,) = read_task_states(submission.study).values()
     assert one.live is expected
 
 
@@ -236,5 +236,5 @@ def test_where_slurm_cannot_be_asked_a_running_point_shows_when_it_last_wrote(tm
         file.parent.mkdir(exist_ok=True)
         file.touch()
         os.utime(file, (time.time() - 60 * minutes,) * 2)
-    (one,) = view.view([submission], None).values()
+    (one,) = combine_states([submission], None).values()
     assert (one.state, one.detail.rpartition("; ")[2]) == ("running", "it last wrote 30 min ago")

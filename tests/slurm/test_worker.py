@@ -7,9 +7,9 @@ from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.status import State
 from mmdpo.signals import Interrupted
-from mmdpo.slurm import worker as rank
+from mmdpo.slurm import worker
 from mmdpo.slurm.submission import PREPARE
-from mmdpo.slurm.supervisor import BUSY, INTERRUPTED
+from mmdpo.slurm.supervisor import EXIT_BUSY, EXIT_INTERRUPTED
 from mmdpo.sweep import local
 from tests.slurm.submitted import submitted
 
@@ -17,17 +17,17 @@ from tests.slurm.submitted import submitted
 @pytest.fixture(autouse=True)
 def _not_in_a_job(monkeypatch):
     """The test's process stays as it is."""
-    monkeypatch.setattr(rank, "from_slurm", lambda: None)
-    monkeypatch.setattr(rank, "listen", lambda: None)
+    monkeypatch.setattr(worker, "from_slurm", lambda: None)
+    monkeypatch.setattr(worker, "listen", lambda: None)
 
 
 def call(submission, kind="tasks", index=0):
-    return rank.main([str(submission.folder), kind, "0", str(index)])
+    return worker.main([str(submission.folder), kind, "0", str(index)])
 
 
 @pytest.mark.parametrize(
     ("answer", "code", "printed"),
-    [(None, 0, ""), ("the loss is nan", 1, "the loss is nan"), (local.BUSY, BUSY, local.BUSY)],
+    [(None, 0, ""), ("the loss is nan", 1, "the loss is nan"), (local.BUSY, EXIT_BUSY, local.BUSY)],
 )
 def test_a_points_end_is_its_exit_code(answer, code, printed, tmp_path, monkeypatch, capsys):
     submission = submitted(tmp_path / "s", count=3, stage=Stage.train)
@@ -37,7 +37,7 @@ def test_a_points_end_is_its_exit_code(answer, code, printed, tmp_path, monkeypa
         asked.append((p.config.seed, stage))
         return answer
 
-    monkeypatch.setattr(rank, "run_point", run_point)
+    monkeypatch.setattr(worker, "run_point", run_point)
     assert call(submission, index=2) == code
     assert asked == [(2, Stage.train)]
     assert printed in capsys.readouterr().err
@@ -62,7 +62,7 @@ def test_an_interrupted_point_goes_on_later(tmp_path, monkeypatch):
         raise Interrupted("time_limit")
 
     monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", stop)
-    assert call(submission) == INTERRUPTED
+    assert call(submission) == EXIT_INTERRUPTED
     (task,) = submission.tasks()
     seen = status.read_status(submission.folder_of(task))
     assert (seen.state, seen.interruptions[-1]["cause"]) == (State.interrupted, "time_limit")
@@ -106,5 +106,5 @@ def test_a_stage_that_makes_data_has_its_status_beside_the_submission(tmp_path, 
 def test_only_the_first_process_makes_data(tmp_path, monkeypatch):
     submission = submitted(tmp_path / "s", count=1, stage=Stage.sample)
     monkeypatch.setattr("mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: pytest.fail("made twice"))
-    monkeypatch.setattr(rank, "rank", lambda: 1)
+    monkeypatch.setattr(worker, "rank", lambda: 1)
     assert call(submission) == 0
