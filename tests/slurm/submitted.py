@@ -1,4 +1,4 @@
-"""Submissions on disk, as a launch line leaves them, without SLURM."""
+"""Submissions on disk, as a command with cluster=slurm leaves them, without SLURM."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BEGUN = "20260101-120000-0000"
 
 
 def config(study: Path, *overrides: str) -> Config:
-    """The config of a line for a study on SLURM."""
+    """The config of a point on SLURM."""
     return dataclasses.replace(_composed(*overrides), out=str(study.parent), study=study.name)
 
 
@@ -42,9 +42,9 @@ def submitted(
     name: str = BEGUN,
     largest: int = 1000,
 ) -> Submission:
-    """A submission of `count` points that differ in their seeds, from the first one on.
+    """Write a submission of `count` points that differ in their seeds, starting at `first`.
 
-    `job` and `prepare` are SLURM's ids; without the latter, nothing that the points share had to be made.
+    `job` and `prepare` are SLURM's ids; without the latter, there is no preparation.
     """
     one = config(study, *overrides)
     found = split_into_parts(count, prepare is not None, largest)

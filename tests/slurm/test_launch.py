@@ -1,4 +1,4 @@
-"""A launch line from its plan to its outcomes; sbatch, squeue and the wait are stand-ins."""
+"""A command with cluster=slurm from its plan to its outcomes; sbatch, squeue and the wait are stand-ins."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ from tests.slurm.submitted import config
 
 @pytest.fixture
 def world(monkeypatch):
-    """A SLURM that takes everything; the names of points that fail, and how the wait ends."""
+    """A SLURM that accepts everything, with the names of points that fail and the end of the wait."""
 
     class World:
         submitted: list[str] = []
@@ -92,7 +92,7 @@ def test_a_study_that_is_done_submits_nothing(tmp_path, world):
     assert world.submitted == []
 
 
-def test_failed_points_and_baselines_are_told(tmp_path, world):
+def test_failed_points_and_baselines_are_outcomes(tmp_path, world):
     world.failing = ("seed2", "base-")
     outcomes = launch.launch(seeds(tmp_path / "s", 1, 2), Stage.experiment)
     assert [bool(one.error) for one in outcomes] == [False, True, True]
@@ -103,7 +103,7 @@ def test_failed_points_and_baselines_are_told(tmp_path, world):
 def test_ctrl_c_and_wait_false_say_how_to_come_back(tmp_path, world, capsys):
     world.ctrl_c = True
     assert launch.launch(seeds(tmp_path / "s", 1), Stage.train) is None
-    assert "left alone; the jobs go on. next: python -m mmdpo status" in capsys.readouterr().out
+    assert "the jobs continue. next: python -m mmdpo status" in capsys.readouterr().out
     assert launch.launch(seeds(tmp_path / "t", 1, overrides=("cluster.wait=false",)), Stage.train) is None
     assert f"next: python -m mmdpo status {tmp_path / 't'}" in capsys.readouterr().out
 
@@ -113,7 +113,7 @@ def test_export_is_for_one_machine(tmp_path, world):
         launch.launch(seeds(tmp_path / "s", 1), Stage.export)
 
 
-def test_a_machine_without_sbatch_is_told_what_else_there_is(tmp_path, monkeypatch):
+def test_a_machine_without_sbatch_names_the_other_clusters(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="no sbatch on this machine.*cluster=local or cluster=local_parallel"):
         launch.launch(seeds(tmp_path / "s", 1), Stage.train)
@@ -122,7 +122,7 @@ def test_a_machine_without_sbatch_is_told_what_else_there_is(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("overrides", "seconds", "expected"),
     [
-        ([], [], "2 jobs x 1 GPUs: at most 48 GPU-hours by the time limit; cluster.minutes_per_point= estim"),
+        ([], [], "2 jobs x 1 GPUs: at most 48 GPU-hours by the time limit; set cluster.minutes_per_point="),
         (["cluster.minutes_per_point=30"], [], "2 jobs x 1 GPUs x 30.0 min (cluster.minutes_per_point): 1.0"),
         ([], [600, 1200, 9000], "2 jobs x 1 GPUs x 20.0 min (median of 3 points): 0.7 GPU-hours"),
         (
@@ -149,7 +149,7 @@ def test_a_plan_says_what_it_costs(overrides, seconds, expected, tmp_path, world
 
 
 def test_what_is_not_trained_yet_is_not_sent_to_be_measured(tmp_path, world):
-    with pytest.raises(UserError, match="is not trained yet: run the same line with stage=train"):
+    with pytest.raises(UserError, match="stage=train"):
         launch.launch(seeds(tmp_path / "s", 1), Stage.evaluate)
     with pytest.raises(UserError, match="there is nothing to train"):
         launch.launch([config(tmp_path / "s", "data_scale=0")], Stage.train)

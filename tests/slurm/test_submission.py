@@ -1,4 +1,4 @@
-"""A submission on disk: what is written is read, whole or with a clear word."""
+"""A submission on disk: written and read, or refused with a clear message."""
 
 import json
 
@@ -58,7 +58,7 @@ def test_a_study_that_was_moved_is_read_where_it_lies(tmp_path):
 def test_submissions_come_in_the_order_of_their_times(tmp_path):
     for name in ("20260103-000000-aaaa", "20260101-000000-ffff"):
         submitted(tmp_path / "s", name=name)
-    (tmp_path / "s" / "jobs" / "20260104-000000-0000").mkdir()  # left before anything was submitted
+    (tmp_path / "s" / "jobs" / "20260104-000000-0000").mkdir()  # of a command that ended before it submitted
     assert [one.name for one in read_submissions(tmp_path / "s")] == [
         "20260101-000000-ffff",
         "20260103-000000-aaaa",
@@ -66,16 +66,16 @@ def test_submissions_come_in_the_order_of_their_times(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"code": "c"}', "[]", "null", '{"parts": [1]}'])
-def test_a_torn_manifest_is_named_with_what_to_do(text, tmp_path):
+def test_a_damaged_submission_is_named_with_what_to_do(text, tmp_path):
     folder = submitted(tmp_path / "s").folder
     (folder / SUBMISSION_FILE).write_text(text)
     with pytest.raises(UserError) as caught:
         read_submissions(tmp_path / "s")
-    for words in (f"{folder / SUBMISSION_FILE} is torn", "squeue --me", f"delete {folder}"):
+    for words in (f"{folder / SUBMISSION_FILE} is damaged", "squeue --me", f"delete {folder}"):
         assert words in str(caught.value)
 
 
-def test_fields_of_another_version_are_passed_over(tmp_path):
+def test_fields_of_another_version_are_ignored(tmp_path):
     written = submitted(tmp_path / "s")
     content = json.loads((written.folder / SUBMISSION_FILE).read_text())
     content["colour"] = "red"
@@ -113,7 +113,7 @@ def test_settings_of_the_cluster_change_and_nothing_else(tmp_path):
     changed = changed_cluster(before, ["cluster.mem=64G", "cluster.max_attempts.killed=5"])
     assert (changed.mem, changed.max_attempts.killed, changed.partition) == ("64G", 5, "a100")
     for words, message in (
-        (["method=sft"], "method=sft: only settings of the cluster can change here"),
+        (["method=sft"], "method=sft: only settings of the cluster can be changed"),
         (["cluster.mem"], "cluster.mem: only settings"),
         (["cluster.memroy=1G"], "memroy"),
         (["cluster.gpus_per_node=many"], "could not be converted to Integer"),

@@ -42,11 +42,11 @@ def told(known=None, /, *, status=None, finished=False, job_id=ID, log=__file__,
         ("SIGNALING", "None", ("running", "n1")),
     ],
 )
-def test_a_job_that_lives_is_pending_or_running(state, reason, expected):
+def test_a_live_job_is_pending_or_running(state, reason, expected):
     assert told(Job(ID, state, reason, "n1")) == expected
 
 
-def test_a_job_that_waits_to_go_on_says_after_what():
+def test_a_requeued_job_shows_its_last_interruption():
     interrupted = Status(State.interrupted, interruptions=[{"cause": "preempted"}])
     assert told(Job(ID, "PENDING", "Resources"), status=interrupted) == (
         "pending",
@@ -54,11 +54,11 @@ def test_a_job_that_waits_to_go_on_says_after_what():
     )
 
 
-def test_the_files_word_on_a_failure_comes_before_slurms():
+def test_the_files_take_precedence_on_failures():
     own = Status(State.failed, job_id=ID, error="the loss is nan")
     for state in ("FAILED", "COMPLETING", "CANCELLED"):
         assert told(Job(ID, state), status=own) == ("failed", "the loss is nan")
-    local = Status(State.failed, error="the loss is nan")  # by cluster=local, after the job
+    local = Status(State.failed, error="the loss is nan")  # by cluster=local after the job
     assert told(Job(ID, "CANCELLED"), status=local) == ("failed", "the loss is nan")
 
 
@@ -81,31 +81,31 @@ def test_an_earlier_jobs_failure_is_not_this_jobs():
         ("REVOKED", "failed", "REVOKED (n1)"),
     ],
 )
-def test_a_job_that_died_without_a_word_is_told_by_slurm(state, expected, words):
+def test_a_job_that_died_without_a_status_has_slurms_reason(state, expected, words):
     found, detail = told(Job(ID, state, "None", "n1"), status=OWN)
     assert found == expected
     assert words in detail
 
 
-def test_a_job_that_never_had_a_node_names_none():
+def test_a_job_without_a_node_names_none():
     assert told(Job(ID, "CANCELLED", "None", "None assigned")) == ("cancelled", "cancelled")
     assert told(Job(ID, "CANCELLED", "None", "")) == ("cancelled", "cancelled")
 
 
-def test_a_folder_that_the_node_does_not_see_is_suspected(tmp_path):
+def test_a_folder_missing_on_the_node_is_named(tmp_path):
     state, detail = told(Job(ID, "FAILED", "NonZeroExitCode", "n1"), log=tmp_path / "8_0.log")
     assert state == "failed"
     assert f"could not write {tmp_path}/8_0.log (n1)" in detail
     assert "out=FOLDER" in detail
 
 
-def test_points_of_a_failed_preparation_say_so():
+def test_points_of_a_failed_preparation_name_it():
     for state in ("CANCELLED", "FAILED"):
         _, detail = told(Job(ID, state, "DependencyNeverSatisfied"))
         assert detail == "the preparation that it waited for failed"
 
 
-def test_a_result_counts_whatever_slurm_says():
+def test_a_result_counts_whatever_the_job():
     for known in (Job(ID, "FAILED"), Job(ID, "RUNNING"), None):
         assert told(known, finished=True) == ("done", "")
     assert told(finished=True, asked=False) == ("done", "")
@@ -115,7 +115,7 @@ def test_a_job_that_ended_well_without_a_result_has_failed():
     assert told(Job(ID, "COMPLETED"), status=OWN) == ("failed", "job 8_0 ended without a result")
 
 
-def test_a_job_that_slurm_has_forgotten():
+def test_a_job_without_a_record_in_slurm():
     state, detail = told(status=OWN)
     assert state == "failed"
     assert "job 8_0 is gone" in detail
@@ -126,7 +126,7 @@ def test_a_point_that_sbatch_did_not_accept_is_planned():
     assert told(job_id=None) == ("planned", "not submitted")
 
 
-def test_where_slurm_cannot_be_asked_the_files_are_believed():
+def test_the_files_decide_if_slurm_cannot_be_asked():
     assert told(status=OWN, asked=False) == ("running", "on n1, according to its files; SLURM cannot be asked here")
     assert told(asked=False) == ("pending", "according to its files; SLURM cannot be asked here")
     assert told(status=EARLIER, asked=False) == ("failed", "the loss is nan")
@@ -137,7 +137,7 @@ def seen_states(study, jobs):
     return {name[-13:-7]: one.state for name, one in combine_states(read_submissions(study), jobs).items()}
 
 
-def test_a_point_is_seen_as_of_its_last_submission(tmp_path):
+def test_a_point_has_the_state_of_its_last_submission(tmp_path):
     study = tmp_path / "s"
     submitted(study, job="8", count=3)
     submitted(study, job="9", count=2, name="20260102-120000-0000")
@@ -155,7 +155,7 @@ def test_a_job_of_an_earlier_submission_that_still_runs_is_not_hidden(tmp_path):
     assert (one.job, one.live) == ("8_0", True)
 
 
-def test_a_failed_preparation_is_the_reason_of_what_it_cancelled(tmp_path, monkeypatch):
+def test_a_failed_preparation_is_the_reason_of_the_points_it_cancelled(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     submission = submitted(tmp_path / "s", prepare="7")
     status.start(submission.folder / PREPARE)
@@ -168,7 +168,7 @@ def test_a_failed_preparation_is_the_reason_of_what_it_cancelled(tmp_path, monke
         )
 
 
-def test_each_stage_knows_what_done_is(tmp_path):
+def test_each_stage_has_its_own_sign_of_being_done(tmp_path):
     for stage, file in ((Stage.train, "training.json"), (Stage.evaluate, "result.json")):
         submission = submitted(tmp_path / stage.value, stage=stage, count=1)
         (task,) = submission.tasks()
@@ -180,12 +180,12 @@ def test_each_stage_knows_what_done_is(tmp_path):
         assert [one.state for one in combine_states([submission], {}).values()] == ["done"]
     sampled = submitted(tmp_path / "sample", stage=Stage.sample, count=1)
     (task,) = sampled.tasks()
-    assert sampled.folder_of(task).parent == sampled.folder  # no point: its status lies beside its job's
+    assert sampled.folder_of(task).parent == sampled.folder  # not a point: its status is beside its submission
     status.finish(sampled.folder_of(task))
     assert [one.state for one in combine_states([sampled], {}).values()] == ["done"]
 
 
-def test_a_machine_without_slurm_looks_at_the_files(tmp_path, monkeypatch):
+def test_a_machine_without_slurm_reads_the_files(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     submission = submitted(tmp_path / "s")
     assert {one.state for one in read_task_states(submission.study).values()} == {"pending"}
@@ -226,7 +226,7 @@ def test_jobs_that_slurm_does_not_show_here_have_not_ended(settings, changes, ex
     assert one.live is expected
 
 
-def test_where_slurm_cannot_be_asked_a_running_point_shows_when_it_last_wrote(tmp_path):
+def test_a_running_point_shows_when_it_last_wrote_if_slurm_cannot_be_asked(tmp_path):
     submission = submitted(tmp_path / "s", count=1)
     (task,) = submission.tasks()
     folder = submission.folder_of(task)

@@ -1,4 +1,4 @@
-"""The live table of a study's jobs, and what is said where there is no terminal."""
+"""The live table of a study's jobs, and the lines printed without a terminal."""
 
 import dataclasses
 import io
@@ -18,7 +18,7 @@ from tests.slurm.submitted import submitted
 
 
 def written(seen, shown=20):
-    """The table as a terminal of 80 columns shows it."""
+    """The table on a terminal of 80 columns."""
     console = Console(width=80, file=io.StringIO())
     console.print(states_table("study", seen, TrainingProgress(), shown))
     return console.file.getvalue()
@@ -26,7 +26,7 @@ def written(seen, shown=20):
 
 @pytest.fixture
 def study(tmp_path):
-    """Points that run, have failed, wait and are done, as SLURM and their files tell it."""
+    """Points that run, have failed, wait and are done, according to SLURM and their files."""
     submission = submitted(tmp_path / "s", count=5)
     folders = [submission.folder_of(task) for task in submission.tasks()]
     for folder in folders[:2]:
@@ -57,7 +57,7 @@ def test_the_table_fits_into_80_columns_and_shows_what_matters_first(study):
     order = [text.rindex(f" {word} ") for word in ("running", "failed", "cancelled", "pending", "done")]
     assert order == sorted(order)
     folded = "".join(line[:42].strip() for line in text.splitlines())
-    assert all(name in folded for name in seen)  # whole: it is what logs and cancel take
+    assert all(name in folded for name in seen)  # in full, because logs and cancel take it
     for words in ("7/", "0.623", "0.700", "the loss is nan at step 3", "Priority"):
         assert words in text
 
@@ -68,7 +68,7 @@ def test_a_running_point_shows_step_loss_and_margin(study, tmp_path):
     progress = TrainingProgress()
     epochs = one.task.config["train"]["num_train_epochs"]
     assert progress.cells(one) == [f"7/{round(10 * epochs)}", "0.623", "0.700", ""]
-    progress.first[one.task.name] = (time.monotonic() - 60, 1)  # six steps in a minute
+    progress.first[one.task.name] = (time.monotonic() - 60, 1)  # six steps per minute
     left = format_duration((round(10 * epochs) - 7) * 10)
     assert progress.cells(one)[3] == left
     assert progress.cells(dataclasses.replace(one, state="pending")) == [""] * 4

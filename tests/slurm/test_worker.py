@@ -1,4 +1,4 @@
-"""A process of a task: what it does, its exit code, and what it leaves in status.json."""
+"""A process of a task: its work, its exit code and its status.json."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from tests.slurm.submitted import submitted
 
 @pytest.fixture(autouse=True)
 def _not_in_a_job(monkeypatch):
-    """The test's process stays as it is."""
+    """Leave the environment and signals of the test's process unchanged."""
     monkeypatch.setattr(worker, "from_slurm", lambda: None)
     monkeypatch.setattr(worker, "listen", lambda: None)
 
@@ -55,7 +55,7 @@ def test_the_traceback_of_a_failed_point_is_in_its_log(tmp_path, monkeypatch, ca
     assert said.startswith("Traceback") and "ValueError: a shape is wrong" in said
 
 
-def test_an_interrupted_point_goes_on_later(tmp_path, monkeypatch):
+def test_an_interrupted_point_is_to_be_continued(tmp_path, monkeypatch):
     submission = submitted(tmp_path / "s", count=1)
 
     def stop(p):
@@ -72,12 +72,12 @@ def test_an_interrupted_point_goes_on_later(tmp_path, monkeypatch):
     ("answers", "code", "state", "error"),
     [
         ([None, None], 0, State.done, None),
-        ([UserError("row 7 has no answer"), None], 0, State.done, None),  # its points say so themselves
+        ([UserError("row 7 has no answer"), None], 0, State.done, None),  # the points that need them report it
         ([UserError("no data"), ValueError("x")], 1, State.failed, "no data; ValueError: x"),
         ([UserError("no data"), UserError("no data")], 1, State.failed, "no data"),
     ],
 )
-def test_a_preparation_fails_where_it_has_made_nothing(answers, code, state, error, tmp_path, monkeypatch):
+def test_a_preparation_fails_if_it_made_nothing(answers, code, state, error, tmp_path, monkeypatch):
     submission = submitted(tmp_path / "s", prepare="7")
     (one,) = submission.tasks(PREPARE)
     submission.write_tasks(PREPARE, [one, one])
