@@ -260,5 +260,5 @@ def _outcome(task: Task, state: TaskState | None) -> Outcome:
     """Return the outcome of a task; one without a state was finished on one machine, without a job."""
     if state is not None and state.state is not State.done:
         return Outcome(task.point, error=f"{task.name}: {state.state}: {state.detail}")
-    has_scores = task.role is not None and task.stage is not Stage.train
-    return outcome(task.point) if has_scores else Outcome(task.point)
+    has_scores = task.role is not None and (task.point.folder / "result.json").exists()
+    return outcome(task.point) if has_scores and task.stage is not Stage.train else Outcome(task.point)

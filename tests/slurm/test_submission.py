@@ -4,12 +4,15 @@ import json
 
 import pytest
 
+from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
+from mmdpo.points.identity import point
 from mmdpo.slurm.submission import (
     PREPARE,
     SUBMISSION_FILE,
     Part,
+    Task,
     changed_cluster,
     config_from_dict,
     config_to_dict,
@@ -120,3 +123,16 @@ def test_settings_of_the_cluster_change_and_nothing_else(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             changed_cluster(before, words)
+
+
+@pytest.mark.parametrize("stage", ["prompts", "sample", "annotate", "teacher", "build", "reference"])
+def test_stages_that_make_data_do_not_work_in_a_points_folder(stage, tmp_path):
+    task = Task.of(point(config(tmp_path / "s")), Stage(stage))
+    assert task.role is None and task.name.startswith(f"{stage}-")
+
+
+@pytest.mark.parametrize("stage", [Stage.experiment, Stage.train, Stage.evaluate])
+def test_stages_of_a_point_work_in_its_folder(stage, tmp_path):
+    one = point(config(tmp_path / "s"))
+    task = Task.of(one, stage)
+    assert (task.role, task.name) == ("trained", one.name)

@@ -8,10 +8,11 @@ from mmdpo.points import status
 from mmdpo.points.status import State
 from mmdpo.signals import Interrupted
 from mmdpo.slurm import worker
+from mmdpo.slurm.inputs import input_fingerprints
 from mmdpo.slurm.submission import PREPARE
 from mmdpo.slurm.supervisor import EXIT_BUSY, EXIT_INTERRUPTED
 from mmdpo.sweep import local
-from tests.slurm.submitted import submitted
+from tests.slurm.submitted import config, submitted
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +109,48 @@ def test_only_the_first_process_makes_data(tmp_path, monkeypatch):
     monkeypatch.setattr("mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: pytest.fail("made twice"))
     monkeypatch.setattr(worker, "rank", lambda: 1)
     assert call(submission) == 0
+
+
+@pytest.fixture
+def changed(tmp_path, monkeypatch):
+    """A config whose data file has changed since its submission, and the submission's inputs."""
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", lambda p: pytest.fail("experiment ran"))
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.prepare", lambda config: pytest.fail("prepare ran"))
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: pytest.fail("stage ran"))
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("{}\n")
+    overrides = ("data=pairs", f"data.path={data}")
+    inputs = input_fingerprints([config(tmp_path / "s", *overrides)])
+    data.write_text("{} \n")
+    return data, overrides, inputs
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind"), [(Stage.experiment, "tasks"), (Stage.annotate, "tasks"), (Stage.experiment, PREPARE)]
+)
+def test_a_job_whose_data_changed_since_its_submission_fails_before_it_works(stage, kind, changed, tmp_path, capsys):
+    data, overrides, inputs = changed
+    submission = submitted(tmp_path / "s", *overrides, count=1, stage=stage, prepare="7" if kind == PREPARE else None)
+    submission.inputs = inputs
+    submission.save()
+    assert call(submission, kind) == 1
+    (task,) = submission.tasks()
+    found = status.read_status(submission.folder / PREPARE if kind == PREPARE else submission.folder_of(task))
+    assert found.state is State.failed
+    for words in (f"data.path={data}", "study=NEW_NAME", "resume=force"):
+        assert words in found.error
+    assert found.error in capsys.readouterr().err
+
+
+def test_a_finished_point_stays_done_although_its_data_changed(changed, tmp_path):
+    _, overrides, inputs = changed
+    submission = submitted(tmp_path / "s", *overrides, count=1)
+    submission.inputs = inputs
+    submission.save()
+    (task,) = submission.tasks()
+    folder = submission.folder_of(task)
+    status.start(folder)
+    status.finish(folder)
+    (folder / "result.json").write_text("{}")
+    assert call(submission) == 0
+    assert status.read_status(folder).state is State.done
