@@ -60,7 +60,7 @@ def transaction_log(folder: Path) -> Path:
     return path
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The messages that the tracker itself logged."""
     return [record.getMessage() for record in caplog.records if record.name == "mmdpo.tracking"]
 
@@ -90,7 +90,7 @@ def run_alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_lines_are_json_whatever_the_number(tmp_path: Path) -> None:
+def test_lines_are_json_for_all_numbers(tmp_path: Path) -> None:
     with tracker(tmp_path) as run:
         run.log({"loss": 0.5, "rewards/margins": 1}, 1)
         run.log({"loss": math.nan, "grad_norm": math.inf}, 2)
@@ -196,7 +196,7 @@ def test_broken_at_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog:
         run.log({"loss": 1}, 1)
         run.summary({"text": 1})
     assert lines(tmp_path) == [{"step": 1, "loss": 1.0}]
-    (line,) = said(caplog)
+    (line,) = messages(caplog)
     assert "ConnectionError: ill $WANDB_API_KEY" in line and "\n" not in line
 
 
@@ -215,7 +215,7 @@ def test_broken_later(
                 run.log({"loss": 1}, step)
         if "summary" in calls:
             run.summary({"text": 1})
-    assert len(said(caplog)) == 1 and KEY not in caplog.text
+    assert len(messages(caplog)) == 1 and KEY not in caplog.text
     assert (tmp_path / "metrics.jsonl").exists() == ("log" in calls)
     if "log" in calls:
         assert [line["step"] for line in lines(tmp_path)] == [0, 1, 2]
@@ -243,7 +243,7 @@ def test_a_server_that_cannot_be_reached(
                 with tracker(tmp_path / name / str(point), "auto") as run:
                     run.log({"loss": point}, 1)
             assert time.monotonic() - started < 20
-            assert len([line for line in said(caplog) if "kept offline" in line]) == 1
+            assert len([line for line in messages(caplog) if "kept offline" in line]) == 1
             for point in range(3):
                 assert transaction_log(tmp_path / name / str(point)).stat().st_size > 0
                 assert lines(tmp_path / name / str(point)) == [{"step": 1, "loss": float(point)}]
@@ -263,14 +263,14 @@ def test_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.
             run.log({"loss": 0.5}, 1)
             run.log({"loss": 0.25}, 2)
         assert [(line["_step"], line["loss"]) for line in server.history] == [(1, 0.5), (2, 0.25)]
-        assert server.exit_codes == [0] and said(caplog) == []
+        assert server.exit_codes == [0] and messages(caplog) == []
         run = tracker(tmp_path / "silent", "auto")
         server.deaf.set()
         run.log({"loss": 0.5}, 1)
         started = time.monotonic()
         run.finish(ok=True)
         assert time.monotonic() - started < 10
-        assert len(said(caplog)) == 1 and len(lines(tmp_path / "silent")) == 1
+        assert len(messages(caplog)) == 1 and len(lines(tmp_path / "silent")) == 1
         assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         wandb.teardown()
 

@@ -43,7 +43,7 @@ class Job:
 
     @property
     def live(self) -> bool:
-        """Whether the job has not ended."""
+        """True if the job has not ended."""
         return self.state in LIVE_STATES
 
 

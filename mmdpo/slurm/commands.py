@@ -74,7 +74,7 @@ def logs(study: Path, piece: str | None, rank: int | None, follow: bool) -> None
     """
     folders = {file.parent.name: file.parent for file in study.glob("*/status.json")}
     states = {name: read_status(folder).state for name, folder in folders.items()}
-    for name, one in read_task_states(study).items():  # SLURM knows more than the files
+    for name, one in read_task_states(study).items():  # SLURM takes precedence over the files
         folders[name], states[name] = one.folder, one.state
     folder = folders[_match_names([*folders], [piece])[0]] if piece else _default_folder(study, folders, states)
     files = last_attempt_logs(folder, rank)

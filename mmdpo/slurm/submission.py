@@ -93,7 +93,7 @@ class Part:
 
 
 def user_name() -> str:
-    """Return the user's name as SLURM knows it, whatever the environment says; the user id if there is none."""
+    """Return the user's name in the system's database, which SLURM uses too; the user id if there is none."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

@@ -54,7 +54,7 @@ class TaskState:
 
     @property
     def live(self) -> bool:
-        """Whether its job waits or runs."""
+        """True if its job waits or runs."""
         return self.state in (State.pending, State.running)
 
 
@@ -70,7 +70,7 @@ def read_task_states(study: Path) -> dict[str, TaskState]:
     found = read_submissions(study)
     try:
         return query_task_states(found) if slurm.is_installed("squeue") else combine_states(found, None)
-    except UserError:  # SLURM's commands are here but fail, for whatever reason
+    except UserError:  # SLURM's commands are installed, but fail
         return combine_states(found, None)
 
 

@@ -24,21 +24,21 @@ SACCT = """\
 @pytest.fixture
 def answers(monkeypatch):
     """The output of the commands, or the errors they raise."""
-    told = {"squeue": SQUEUE, "sacct": SACCT}
+    outputs = {"squeue": SQUEUE, "sacct": SACCT}
     asked = []
 
     def run(*command, **environment):
         asked.append(command)
         if command[0] == "sacct":
             assert environment == {"SLURM_BITSTR_LEN": "0"}  # otherwise long ids end in dots
-        if isinstance(told[command[0]], Exception):
-            raise told[command[0]]
-        return told[command[0]]
+        if isinstance(outputs[command[0]], Exception):
+            raise outputs[command[0]]
+        return outputs[command[0]]
 
     monkeypatch.setattr(slurm, "run_command", run)
-    monkeypatch.setattr(slurm, "is_installed", lambda command="sbatch": command in told)
-    told["asked"] = asked
-    return told
+    monkeypatch.setattr(slurm, "is_installed", lambda command="sbatch": command in outputs)
+    outputs["asked"] = asked
+    return outputs
 
 
 def test_the_queue_is_read_with_an_entry_for_each_task(answers):
@@ -93,8 +93,8 @@ def test_jobs_that_have_ended_are_not_live(state):
     assert not Job("8", state).live
 
 
-def ended(code, said):
-    return lambda *_, **__: subprocess.CompletedProcess([], code, "out", said)
+def ended(code, message):
+    return lambda *_, **__: subprocess.CompletedProcess([], code, "out", message)
 
 
 def test_a_failed_command_raises_its_message_and_a_silent_controller_another_error(monkeypatch):

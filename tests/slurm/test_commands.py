@@ -91,7 +91,7 @@ def test_logs_of_a_preparation_where_nothing_else_has_any(tmp_path, world, capsy
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["logs", "seed2"], "has no log: its job has not started, or it ran in a terminal"),
         (["logs", "seed7"], "no point has 'seed7' in its name; there are dpo-"),
@@ -99,9 +99,9 @@ def test_logs_of_a_preparation_where_nothing_else_has_any(tmp_path, world, capsy
         (["retry", "seed0"], "seed0: only settings of the cluster can be changed here, such as cluster.mem=64G"),
     ],
 )
-def test_mistakes_are_messages(words, message, study, world, capsys):
+def test_mistakes_are_messages(arguments, message, study, world, capsys):
     world.jobs = jobs(*STATES)
-    assert main([words[0], str(study.study), *words[1:]]) == 2
+    assert main([arguments[0], str(study.study), *arguments[1:]]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -134,7 +134,7 @@ def test_cancel_ends_whole_arrays_and_their_preparation(study, world, capsys):
     assert world.cancelled == ["7", "8"]
     printed = capsys.readouterr().out
     assert "2 cancelled; what is saved stays" in printed
-    assert f"python -m mmdpo retry {study.study} goes on" in printed  # it may not be the newest
+    assert f"python -m mmdpo retry {study.study}" in printed  # it may not be the newest
 
 
 def test_cancel_of_some_points_leaves_the_others(study, world, capsys):

@@ -11,7 +11,7 @@ def fingerprints(*overrides):
     return input_fingerprints([compose_config(overrides)])
 
 
-def test_data_and_models_are_known_by_their_content(tmp_path):
+def test_data_and_models_are_compared_by_content(tmp_path):
     data, model = tmp_path / "pairs.jsonl", tmp_path / "model"
     data.write_text("{}\n")
     model.mkdir()

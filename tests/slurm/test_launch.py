@@ -133,7 +133,7 @@ def test_a_machine_without_sbatch_names_the_other_clusters(tmp_path, monkeypatch
         (["cluster.gpus_per_node=0", "cluster.timeout_min=60"], [], "2 jobs without GPUs: at most 2 hours"),
     ],
 )
-def test_a_plan_says_what_it_costs(overrides, seconds, expected, tmp_path, world, capsys):
+def test_a_plan_estimates_its_hours(overrides, seconds, expected, tmp_path, world, capsys):
     study = tmp_path / "s"
     done = seeds(study, *range(len(seconds)), overrides=tuple(overrides))
     for one, value in zip(done, seconds, strict=True):

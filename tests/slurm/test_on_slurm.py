@@ -98,9 +98,9 @@ def test_cancel_ends_what_waits_and_what_runs(lines: Lines):
 def test_the_same_command_run_twice_at_once_is_submitted_once(lines: Lines):
     line = (*MEASURED, "bench.seed=0,1")
     both = [lines.launching(*line) for _ in range(2)]
-    said = [process.communicate(timeout=200)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert sorted(re.findall(r"(\d) to submit", "".join(said))) == ["0", "2"]
+    output = [process.communicate(timeout=200)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], output
+    assert sorted(re.findall(r"(\d) to submit", "".join(output))) == ["0", "2"]
     assert len(lines.jobs()) == 1
     assert [lines.status(point.name)["attempts"] for point in lines.points()] == [1, 1]
 
@@ -110,9 +110,9 @@ def test_jobs_continue_after_ctrl_c(lines: Lines):
     lines.cluster.wait_for(lines.jobs, 60, "a submission")
     lines.cluster.wait_for(lambda: lines.jobs()[-1], 30, "its id")
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=30)
-    assert "the jobs continue" in said
-    assert "python -m mmdpo status" in said
+    output, _ = process.communicate(timeout=30)
+    assert "the jobs continue" in output
+    assert "python -m mmdpo status" in output
     assert process.returncode == 0
     assert set(lines.wait_for_end().values()) == {"COMPLETED"}
     assert lines.status()["state"] == "done"
@@ -121,10 +121,10 @@ def test_jobs_continue_after_ctrl_c(lines: Lines):
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
 def test_a_command_killed_around_sbatch_loses_and_doubles_nothing(moment: str, lines: Lines, tmp_path: Path):
     real = lines.cluster.run("which", "sbatch").stdout.strip()
-    kill, call = "kill -9 $PPID; sleep 1", f'{real} "$@" > {tmp_path}/said; cat {tmp_path}/said'
+    kill, call = "kill -9 $PPID; sleep 1", f'{real} "$@" > {tmp_path}/output; cat {tmp_path}/output'
     steps = {
         "before": f"{kill}; exit 1",
-        "during": f'{real} "$@" > {tmp_path}/said; {kill}; exit 1',
+        "during": f'{real} "$@" > {tmp_path}/output; {kill}; exit 1',
         "after": f"{call}; sleep 3; {kill}",
     }[moment]
     fake = tmp_path / "bin" / "sbatch"
@@ -149,8 +149,8 @@ def test_the_controller_restarts_while_a_sweep_runs(lines: Lines):
     process = lines.launching(*MEASURED, "bench.seed=0,1")
     lines.cluster.wait_for(lines.points, 90, "a point that runs")
     lines.cluster.restart_controller()
-    said, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, said
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
     assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
 
 
@@ -171,9 +171,9 @@ def test_without_accounting_a_cancelled_job_has_ended(slurm_without_accounting: 
     process = lines.launching(*MEASURED, "bench.seed=0,1", "bench.items=240", "cluster.array_parallelism=1")
     lines.wait_for_attempt(1)
     lines.cluster.run("scancel", lines.status()["job_id"])
-    said, _ = process.communicate(timeout=200)
+    output, _ = process.communicate(timeout=200)
     assert process.returncode != 0
-    assert "cancelled" in said
+    assert "cancelled" in output
     states = sorted(lines.status(point.name)["state"] for point in lines.points())
     assert states == ["done", "interrupted"]
 
@@ -236,7 +236,7 @@ def test_optuna_searches_with_jobs(lines: Lines):
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "message"),
     [
         ("cluster.partition=nowhere", "invalid partition"),
         ("cluster.gpus_per_node=64", "the largest node of partition main has 4"),
@@ -244,10 +244,10 @@ def test_optuna_searches_with_jobs(lines: Lines):
         ("+cluster.additional_parameters.nodelist=nobody", "nvalid node name"),
     ],
 )
-def test_a_rejection_is_shown_in_slurms_words_and_leaves_nothing(override: str, words: str, lines: Lines):
+def test_a_rejection_is_shown_in_slurms_words_and_leaves_nothing(override: str, message: str, lines: Lines):
     done = lines.launch(*MEASURED, override, check=False)
     assert done.returncode != 0
-    assert words in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(lines.folder.glob("jobs/*/submission.json"))
 

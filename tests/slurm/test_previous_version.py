@@ -64,7 +64,7 @@ def test_retry_names_the_command_to_rerun(study, capsys):
         assert words in message
 
 
-def test_a_new_command_says_that_the_code_has_changed(study):
+def test_a_new_command_names_the_changed_code(study):
     with pytest.raises(UserError) as caught:
         check_unchanged(read_submissions(study), [config(study)], None)
     for words in ("study=NEW_NAME", "resume=force"):

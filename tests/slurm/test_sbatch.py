@@ -173,16 +173,16 @@ def test_variables_of_a_shell_inside_a_job_do_not_reach_another_job(tmp_path, mo
     ]
     fake = tmp_path / "bin" / "sbatch"
     fake.parent.mkdir()
-    fake.write_text('#!/bin/sh\nenv > "$SAID"\necho Submitted batch job 12\n')
+    fake.write_text('#!/bin/sh\nenv > "$OUTPUT"\necho Submitted batch job 12\n')
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
-    monkeypatch.setenv("SAID", str(tmp_path / "said"))
+    monkeypatch.setenv("OUTPUT", str(tmp_path / "output"))
     assert sbatch.submit_script(tmp_path / "s", text) == "12"
-    given = dict(line.split("=", 1) for line in (tmp_path / "said").read_text().splitlines() if "=" in line)
+    given = dict(line.split("=", 1) for line in (tmp_path / "output").read_text().splitlines() if "=" in line)
     assert {key for key in given if key.startswith(("SLURM_", "SBATCH_"))} == {"SLURM_CONF", "SBATCH_ACCOUNT"}
-    (tmp_path / "said").unlink()
+    (tmp_path / "output").unlink()
     assert sbatch.rejection_reason(text) == ""
-    assert "SLURM_MEM_PER_CPU" not in (tmp_path / "said").read_text()
+    assert "SLURM_MEM_PER_CPU" not in (tmp_path / "output").read_text()
 
 
 def test_without_gpus_none_is_requested(tmp_path):
@@ -231,13 +231,13 @@ def failing_sbatch(monkeypatch):
     """Let sbatch, as submitit calls it, fail with a message."""
     from submitit.core.utils import FailedJobError
 
-    def said(words):
+    def fail_with(message):
         def fail(*_, **__):
-            raise FailedJobError(words)
+            raise FailedJobError(message)
 
         monkeypatch.setattr("submitit.core.utils.CommandFunction.__call__", fail)
 
-    return said
+    return fail_with
 
 
 def test_sbatchs_own_message_is_raised(tmp_path, failing_sbatch):

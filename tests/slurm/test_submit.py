@@ -46,7 +46,7 @@ def sent(monkeypatch):
     return texts
 
 
-def test_a_plan_sorts_by_what_is_known(tmp_path):
+def test_a_plan_sorts_tasks_by_their_states(tmp_path):
     study = tmp_path / "s"
     submission = submitted(study, count=5)
     tasks = tasks_of(config(study), range(6))
@@ -135,7 +135,7 @@ def test_each_part_is_noted_as_soon_as_sbatch_has_it(tmp_path, sent):
     assert all("--dependency=afterok:11\n" in text for text in sent[1:])
 
 
-def test_where_sbatch_takes_nothing_nothing_is_left(tmp_path, sent, monkeypatch):
+def test_a_rejected_submission_leaves_nothing(tmp_path, sent, monkeypatch):
     cancelled = []
     monkeypatch.setattr(slurm, "cancel_jobs", cancelled.extend)
 
@@ -152,7 +152,7 @@ def test_where_sbatch_takes_nothing_nothing_is_left(tmp_path, sent, monkeypatch)
     assert cancelled == ["11"]  # the preparation of nothing
 
 
-def test_where_sbatch_takes_some_the_message_says_how_many(tmp_path, sent, monkeypatch):
+def test_a_partly_accepted_submission_counts_its_points(tmp_path, sent, monkeypatch):
     def take_one(folder, text):
         sent.append(text)
         if len(sent) > 2:

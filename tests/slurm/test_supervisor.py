@@ -99,8 +99,8 @@ def killed(folder: Path, log: Path) -> int:
 
 def out_of_memory(folder: Path, log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
-    said = "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=8.0\n"
-    Path(str(log).replace("%t", "0")).write_text(said)
+    message = "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=8.0\n"
+    Path(str(log).replace("%t", "0")).write_text(message)
     return 128 + signal.SIGKILL
 
 
@@ -348,7 +348,7 @@ def test_out_of_memory_that_took_the_supervisor_too_is_not_tried_again(submissio
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("message", "found"),
     [
         ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=8.0. Some of your processes may", True),
         ("slurmstepd-n1: error: Exceeded job memory limit", True),
@@ -358,22 +358,22 @@ def test_out_of_memory_that_took_the_supervisor_too_is_not_tried_again(submissio
         ("the room of the zoom killed the mood", False),
     ],
 )
-def test_out_of_memory_is_recognized_by_its_messages(said, found):
-    assert bool(supervisor.OUT_OF_MEMORY.search(said)) is found
+def test_out_of_memory_is_recognized_by_its_messages(message, found):
+    assert bool(supervisor.OUT_OF_MEMORY.search(message)) is found
 
 
 def test_srun_starts_a_process_per_gpu_with_its_own_log(submission, tmp_path, monkeypatch, capfd):
     """The command that a stand-in for srun receives."""
     fake = tmp_path / "bin" / "srun"
     fake.parent.mkdir()
-    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$SAID"\nexit 75\n')
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$OUTPUT"\nexit 75\n')
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
-    monkeypatch.setenv("SAID", str(tmp_path / "said"))
+    monkeypatch.setenv("OUTPUT", str(tmp_path / "output"))
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "8")
     log = tmp_path / "logs" / "attempt-1-rank-%t.log"
     assert supervisor.run_srun(submission, submission.parts[0], 0, log) == EXIT_INTERRUPTED
-    words = (tmp_path / "said").read_text().splitlines()
+    words = (tmp_path / "output").read_text().splitlines()
     assert f"--output={log}" in words
     assert {"--kill-on-bad-exit=1", "--wait=0", "--cpus-per-task=8"} <= set(words)
     assert words[-5:] == ["mmdpo.slurm.worker", str(submission.folder), "tasks", "0", "0"]

@@ -21,7 +21,7 @@ OWN = Status(State.running, attempts=1, host="n1", job_id=ID)
 EARLIER = Status(State.failed, attempts=1, job_id="5_0", error="the loss is nan")
 
 
-def told(known=None, /, *, status=None, finished=False, job_id=ID, log=__file__, asked=True):
+def state_of(known=None, /, *, status=None, finished=False, job_id=ID, log=__file__, asked=True):
     """State and detail of a task; `known` is its job as SLURM reports it."""
     jobs = ({known.id: known} if known else {}) if asked else None
     return combine_state(status or Status(), finished, job_id, jobs, Path(log))
@@ -43,12 +43,12 @@ def told(known=None, /, *, status=None, finished=False, job_id=ID, log=__file__,
     ],
 )
 def test_a_live_job_is_pending_or_running(state, reason, expected):
-    assert told(Job(ID, state, reason, "n1")) == expected
+    assert state_of(Job(ID, state, reason, "n1")) == expected
 
 
 def test_a_requeued_job_shows_its_last_interruption():
     interrupted = Status(State.interrupted, interruptions=[{"cause": "preempted"}])
-    assert told(Job(ID, "PENDING", "Resources"), status=interrupted) == (
+    assert state_of(Job(ID, "PENDING", "Resources"), status=interrupted) == (
         "pending",
         "Resources, continues after preempted",
     )
@@ -57,14 +57,14 @@ def test_a_requeued_job_shows_its_last_interruption():
 def test_the_files_take_precedence_on_failures():
     own = Status(State.failed, job_id=ID, error="the loss is nan")
     for state in ("FAILED", "COMPLETING", "CANCELLED"):
-        assert told(Job(ID, state), status=own) == ("failed", "the loss is nan")
+        assert state_of(Job(ID, state), status=own) == ("failed", "the loss is nan")
     local = Status(State.failed, error="the loss is nan")  # by cluster=local after the job
-    assert told(Job(ID, "CANCELLED"), status=local) == ("failed", "the loss is nan")
+    assert state_of(Job(ID, "CANCELLED"), status=local) == ("failed", "the loss is nan")
 
 
 def test_an_earlier_jobs_failure_is_not_this_jobs():
-    assert told(Job(ID, "RUNNING", node="n2"), status=EARLIER) == ("running", "n2")
-    assert told(Job(ID, "NODE_FAIL", node="n2"), status=EARLIER) == ("failed", "its node failed (n2)")
+    assert state_of(Job(ID, "RUNNING", node="n2"), status=EARLIER) == ("running", "n2")
+    assert state_of(Job(ID, "NODE_FAIL", node="n2"), status=EARLIER) == ("failed", "its node failed (n2)")
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,18 @@ def test_an_earlier_jobs_failure_is_not_this_jobs():
     ],
 )
 def test_a_job_that_died_without_a_status_has_slurms_reason(state, expected, words):
-    found, detail = told(Job(ID, state, "None", "n1"), status=OWN)
+    found, detail = state_of(Job(ID, state, "None", "n1"), status=OWN)
     assert found == expected
     assert words in detail
 
 
 def test_a_job_without_a_node_names_none():
-    assert told(Job(ID, "CANCELLED", "None", "None assigned")) == ("cancelled", "cancelled")
-    assert told(Job(ID, "CANCELLED", "None", "")) == ("cancelled", "cancelled")
+    assert state_of(Job(ID, "CANCELLED", "None", "None assigned")) == ("cancelled", "cancelled")
+    assert state_of(Job(ID, "CANCELLED", "None", "")) == ("cancelled", "cancelled")
 
 
 def test_a_folder_missing_on_the_node_is_named(tmp_path):
-    state, detail = told(Job(ID, "FAILED", "NonZeroExitCode", "n1"), log=tmp_path / "8_0.log")
+    state, detail = state_of(Job(ID, "FAILED", "NonZeroExitCode", "n1"), log=tmp_path / "8_0.log")
     assert state == "failed"
     assert f"could not write {tmp_path}/8_0.log (n1)" in detail
     assert "out=FOLDER" in detail
@@ -101,36 +101,36 @@ def test_a_folder_missing_on_the_node_is_named(tmp_path):
 
 def test_points_of_a_failed_preparation_name_it():
     for state in ("CANCELLED", "FAILED"):
-        _, detail = told(Job(ID, state, "DependencyNeverSatisfied"))
+        _, detail = state_of(Job(ID, state, "DependencyNeverSatisfied"))
         assert detail == "the preparation that it waited for failed"
 
 
-def test_a_result_counts_whatever_the_job():
+def test_a_result_counts_for_any_state_of_the_job():
     for known in (Job(ID, "FAILED"), Job(ID, "RUNNING"), None):
-        assert told(known, finished=True) == ("done", "")
-    assert told(finished=True, asked=False) == ("done", "")
+        assert state_of(known, finished=True) == ("done", "")
+    assert state_of(finished=True, asked=False) == ("done", "")
 
 
 def test_a_job_that_ended_well_without_a_result_has_failed():
-    assert told(Job(ID, "COMPLETED"), status=OWN) == ("failed", "job 8_0 ended without a result")
+    assert state_of(Job(ID, "COMPLETED"), status=OWN) == ("failed", "job 8_0 ended without a result")
 
 
 def test_a_job_without_a_record_in_slurm():
-    state, detail = told(status=OWN)
+    state, detail = state_of(status=OWN)
     assert state == "failed"
     assert "job 8_0 is gone" in detail
-    assert told(status=EARLIER) == ("failed", "the loss is nan")
+    assert state_of(status=EARLIER) == ("failed", "the loss is nan")
 
 
 def test_a_point_that_sbatch_did_not_accept_is_planned():
-    assert told(job_id=None) == ("planned", "not submitted")
+    assert state_of(job_id=None) == ("planned", "not submitted")
 
 
 def test_the_files_decide_if_slurm_cannot_be_asked():
-    assert told(status=OWN, asked=False) == ("running", "on n1, according to its files; SLURM cannot be asked here")
-    assert told(asked=False) == ("pending", "according to its files; SLURM cannot be asked here")
-    assert told(status=EARLIER, asked=False) == ("failed", "the loss is nan")
-    assert told(job_id=None, asked=False) == ("planned", "not submitted")
+    assert state_of(status=OWN, asked=False) == ("running", "on n1, according to its files; SLURM cannot be asked here")
+    assert state_of(asked=False) == ("pending", "according to its files; SLURM cannot be asked here")
+    assert state_of(status=EARLIER, asked=False) == ("failed", "the loss is nan")
+    assert state_of(job_id=None, asked=False) == ("planned", "not submitted")
 
 
 def seen_states(study, jobs):
@@ -192,11 +192,11 @@ def test_a_machine_without_slurm_reads_the_files(tmp_path, monkeypatch):
 
 
 def test_a_controller_that_does_not_answer_leaves_the_files(tmp_path, monkeypatch):
-    def silent(*_):
+    def unreachable(*_):
         raise slurm.Unreachable("squeue has not answered for 60 s")
 
     monkeypatch.setattr(slurm, "is_installed", lambda command: True)
-    monkeypatch.setattr(slurm, "list_jobs", silent)
+    monkeypatch.setattr(slurm, "list_jobs", unreachable)
     submission = submitted(tmp_path / "s")
     assert {one.state for one in read_task_states(submission.study).values()} == {"pending"}
 

@@ -127,7 +127,7 @@ def test_without_a_terminal_each_end_is_a_line(tmp_path, monkeypatch, capsys):
     def waiting():
         return {f"8_{index}": Job(f"8_{index}", "PENDING") for index in range(2)}
 
-    def silent():
+    def unreachable():
         raise slurm.Unreachable("squeue has not answered for 60 s")
 
     def ending():
@@ -137,7 +137,7 @@ def test_without_a_terminal_each_end_is_a_line(tmp_path, monkeypatch, capsys):
         (folder / "result.json").write_text("{}")
         return {**waiting(), "8_1": Job("8_1", "OUT_OF_MEMORY", node="n2")}
 
-    states(monkeypatch, submission, waiting, silent, ending)
+    states(monkeypatch, submission, waiting, unreachable, ending)
     seen = watch.watch(submission.study, [one.name, other.name])
     assert {name: found.state for name, found in seen.items()} == {one.name: "done", other.name: "failed"}
     lines = capsys.readouterr().out.splitlines()
