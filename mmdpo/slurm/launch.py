@@ -101,10 +101,11 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
     study = study.absolute()
     last = found[-1]
     if last.format != FORMAT:
+        launched = [one.command for one in found if Path(one.command[0]).name == "launch.py"]  # not by retry
         raise UserError(
             f"{study} was submitted by another version of mmdpo, with other settings and code, so its points cannot "
             "be submitted again. Rerun its launch command with study=NEW_NAME, or with resume=force to continue it: "
-            f"{shlex.join(['python', *last.command])}"
+            f"{shlex.join(['python', *(launched or [last.command])[-1]])}"
         )
     submitted = [submission for submission in found if submission.format == FORMAT]
     tasks = list({task.name: task for submission in submitted for task in submission.tasks()}.values())

@@ -1,5 +1,6 @@
 """A study on SLURM that the previous version submitted; `previous_version/` holds the files it wrote."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -57,7 +58,11 @@ def test_status_logs_and_cancel_read_it(study, cancelled, capsys):
     assert cancelled == ["8"]
 
 
-def test_retry_names_the_command_to_rerun(study, capsys):
+def test_retry_names_the_launch_command_to_rerun(study, capsys):
+    (first,) = read_submissions(study)
+    second = dataclasses.replace(first, folder=first.folder.with_name("20260102-120000-0000"))
+    second.command = ["/home/me/mmdpo/mmdpo/__main__.py", "retry", "s"]
+    second.save()
     assert main(["retry", str(study)]) == 2
     message = capsys.readouterr().err
     for words in ("study=NEW_NAME", "resume=force", "python launch.py -m method=dpo cluster=slurm seed=0,1"):
