@@ -1,4 +1,4 @@
-"""The terminal: one progress bar style and one way to say a line."""
+"""Output to the terminal: lines and progress bars."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from rich.progress import (
 
 
 def print_line(text: str) -> None:
-    """One line to the terminal, as it is; of several processes that work together the first one speaks."""
+    """Print one line without markup or wrapping; of several processes that work together, only rank 0 prints."""
     if os.environ.get("RANK", "0") == "0":
         Console(highlight=False, soft_wrap=True).print(text, markup=False)
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar of `total` steps (None: unknown), drawn on a terminal only; yields what advances it."""
+def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar on a terminal, and yield a function that advances it by a count of steps.
+
+    `total` is the number of steps; None if it is unknown.
+    """
     columns = (
         TextColumn("  {task.description:<12}"),
         BarColumn(24),
@@ -34,7 +37,7 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     console = Console()
-    drawn = console.is_terminal and os.environ.get("RANK", "0") == "0"
-    with Progress(*columns, console=console, transient=True, disable=not drawn) as bar:
-        task = bar.add_task(what, total=total)
+    visible = console.is_terminal and os.environ.get("RANK", "0") == "0"
+    with Progress(*columns, console=console, transient=True, disable=not visible) as bar:
+        task = bar.add_task(description, total=total)
         yield lambda count: bar.advance(task, count)

@@ -1,11 +1,11 @@
-"""What a user's input can cause, and what a service's limits can."""
+"""Errors that a user's input or the limits of a service can cause."""
 
 
 class UserError(ValueError):
-    """Something the user can mend. The message says what was seen, what is allowed, what to type."""
+    """An error that the user can fix. The message names the value, the allowed values and the override to type."""
 
 
 class Stopped(UserError):
-    """A limit ends the run for now: what is done is kept, and the same line goes on from there."""
+    """A limit ended the run for now. Finished work is kept; rerun the same command to continue."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later

@@ -1,4 +1,7 @@
-"""Files that a kill at any moment leaves whole or absent."""
+"""Atomic writing and reading of files, and fingerprints of their content.
+
+A kill at any moment leaves a file either complete or as it was before.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from typing import Any
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; it replaces `path` when the block ends without error."""
+    """Yield a temporary path beside `path`, which replaces `path` when the block ends without an error.
+
+    The block may create a file or a folder there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -30,23 +36,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write readable JSON, whole or not at all."""
+    """Write indented JSON atomically."""
     with atomic_write(path) as aside:
         aside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
+    """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def fingerprint(data: Any, length: int = 16) -> str:
-    """Hexadecimal SHA-256 of JSON-able data, cut to `length` characters; key order does not matter."""
+    """Return the SHA-256 of JSON-able data in hexadecimal, cut to `length` digits; key order does not matter."""
     text = json.dumps(data, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def file_fingerprint(path: Path, length: int = 16) -> str:
-    """Hexadecimal SHA-256 of a file's content, cut to `length` characters."""
+    """Return the SHA-256 of a file's content in hexadecimal, cut to `length` digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:length]

@@ -1,4 +1,4 @@
-"""Seeds that belong to one thing, whatever is made before or beside it."""
+"""Seeds that belong to single items and do not depend on the order of work."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import hashlib
 
 
 def answer_seed(seed: int, prompt_id: str, index: int) -> int:
-    """The seed of one answer to a prompt, of 63 bits, as torch takes them."""
+    """Derive the seed of one answer from the seed of the run.
+
+    Args:
+        seed: The seed of the run.
+        prompt_id: The id of the prompt.
+        index: The number of the answer to this prompt, from 0.
+
+    Returns:
+        A seed of 63 bits, the size that torch accepts.
+    """
     digest = hashlib.sha256(f"{seed} {prompt_id} {index}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,8 +1,9 @@
-"""How a cluster's "stop" reaches a training: SIGUSR2 before a time limit, SIGTERM at preemption or scancel.
+"""Signals by which a cluster stops a training: SIGUSR2 before a time limit, SIGTERM at preemption or scancel.
 
-Outside of the training loop the signal ends the work at once, since every file is written aside. Inside, it
-is noted, and the loop saves a checkpoint at the end of the step. A process that waits for others inside a
-collective operation hears of it only when that returns; SLURM's SIGKILL ends one that never does.
+Outside of the training loop a signal ends the work at once, because every file is written atomically. Inside the
+loop the signal is recorded, and the loop saves a checkpoint at the end of the step. A process that waits for
+others in a collective operation handles the signal when the operation returns. If it never returns, SLURM sends
+SIGKILL.
 """
 
 from __future__ import annotations
@@ -18,46 +19,47 @@ CAUSES = {signal.SIGUSR2: "time_limit", signal.SIGTERM: "terminated"}
 class Interrupted(BaseException):
     """The cluster asked this process to stop; `cause` is time_limit or terminated.
 
-    No Exception, as KeyboardInterrupt is none: who makes up for errors must not make up for this.
+    A BaseException, so that `except Exception` does not swallow it.
     """
 
     def __init__(self, cause: str) -> None:
+        """Record the cause, one of the values of CAUSES."""
         super().__init__(f"interrupted: {cause}")
         self.cause = cause
 
 
 _listening = False
-_asked: str | None = None  # the first signal's cause
+_asked: str | None = None  # the cause of the first signal
 _in_loop = False
 
 
 def listen() -> None:
-    """Answer the signals from now on; for the main thread of a job's process."""
+    """Handle the signals from now on; call it in the main thread of a job's process."""
     global _listening
     for number in CAUSES:
-        signal.signal(number, _note)
+        signal.signal(number, _handle)
     _listening = True
 
 
 def is_listening() -> bool:
-    """Whether this process was told to answer the signals."""
+    """Return whether this process handles the signals."""
     return _listening
 
 
 def asked() -> str | None:
-    """The cause of the first signal; None while there was none."""
+    """Return the cause of the first signal; None if there was none."""
     return _asked
 
 
 def raise_if_asked() -> None:
-    """Raise Interrupted where a signal was noted; for the first place after a loop."""
+    """Raise Interrupted if a signal was recorded; call it right after a training loop."""
     if _asked is not None:
         raise Interrupted(_asked)
 
 
 @contextmanager
 def training_loop() -> Iterator[None]:
-    """Around a loop that looks at `asked` itself, at places where it can save."""
+    """Record signals instead of raising; for a loop that checks `asked` whenever it can save."""
     global _in_loop
     _in_loop = True
     try:
@@ -66,8 +68,8 @@ def training_loop() -> Iterator[None]:
         _in_loop = False
 
 
-def _note(number: int, frame: FrameType | None) -> None:
-    """SLURM sends several signals; the first one counts."""
+def _handle(number: int, frame: FrameType | None) -> None:
+    """Handle the first signal and ignore the others, because SLURM sends several."""
     global _asked
     if _asked is not None:
         return
@@ -77,7 +79,7 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 
 def forget() -> None:
-    """Go back to the state before `listen`."""
+    """Restore the state before `listen`."""
     global _listening, _asked
     for number in CAUSES:
         signal.signal(number, signal.SIG_DFL)

@@ -1,7 +1,7 @@
-"""What a run measures: `metrics.jsonl`, which is the truth, and Weights & Biases, its mirror.
+"""Metrics of a run: `metrics.jsonl`, which is the truth, and Weights & Biases, its mirror.
 
-A line reaches the disk before W&B hears of it, and nothing that W&B does wrong stops a run: the first
-failure is one warning, and the files go on alone.
+A line is on disk before W&B gets it. An error of W&B never stops a run: the first one is a warning, and after it
+only the files are written.
 """
 
 from __future__ import annotations
@@ -17,33 +17,45 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from mmdpo.config.choices import WandbMode
-from mmdpo.config.schema import TrackingConfig
 from mmdpo.files import atomic_write
 from mmdpo.signals import Interrupted
 
 log = logging.getLogger("mmdpo.tracking")
 
 METRICS = "metrics.jsonl"
-SERVER_SECONDS = 20.0  # until a server that does not answer is given up
-FINISH_SECONDS = 60.0  # for the last uploads of a run; the rest stays on disk for `wandb sync`
+SERVER_SECONDS = 20.0  # timeout of a server that does not answer
+FINISH_SECONDS = 60.0  # timeout of a run's last uploads; `wandb sync` uploads the rest
 
-_online_failed = False  # in this process: the points after the first do not wait for the server again
+Mode = Literal["auto", "online", "offline", "none"]
+"""The modes of `tracking.mode`; `auto` is online if a key is found, otherwise offline."""
+
+ENVIRONMENT_MODES: dict[str, Mode] = {
+    "online": "online",
+    "run": "online",
+    "shared": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "none",
+}
+"""The values of WANDB_MODE."""
+
+_online_failed = False  # in this process: later points do not wait for the server again
 
 
 class Tracker:
-    """One run's metrics; a context manager that closes the run as good or as failed.
+    """The metrics of one run; a context manager that marks the W&B run as finished or failed.
 
-    `folder` gets `metrics.jsonl` and W&B's `wandb/offline-run-*` or `wandb/run-*`. `run_id` names the
-    W&B run, so that a run that was interrupted goes on in the same one. On a node of several processes
-    only the first makes a tracker.
+    `folder` gets `metrics.jsonl` and W&B's `wandb/offline-run-*` or `wandb/run-*`. Of several processes that
+    train together, only rank 0 makes a tracker.
     """
 
     def __init__(
         self,
         folder: Path,
-        tracking: TrackingConfig,
         *,
+        mode: Mode,
+        project: str,
+        entity: str | None,
         run_id: str,
         name: str,
         study: str,
@@ -51,28 +63,42 @@ class Tracker:
         tags: Sequence[str],
         config: dict[str, Any],
     ) -> None:
+        """Start the W&B run, if there is one.
+
+        Args:
+            folder: The folder of the point.
+            mode: The mode of W&B; the user's WANDB_MODE takes precedence, except over `none`.
+            project: The W&B project.
+            entity: The W&B user or team; None for the user's default.
+            run_id: The id of the W&B run, by which an interrupted run is continued.
+            name: The name of the run.
+            study: The group of the run.
+            job_type: The job type of the run.
+            tags: The tags of the run.
+            config: The values for the run's config; secrets of the environment are removed from them.
+        """
         self.path = folder / METRICS
         folder.mkdir(parents=True, exist_ok=True)
         self.resumed(math.inf)
-        about = {
+        settings = {
             "dir": str(folder),
-            "project": tracking.project,
-            "entity": tracking.entity,
+            "project": project,
+            "entity": entity,
             "id": run_id,
             "name": name,
             "group": study,
             "job_type": job_type,
-            "tags": [*tags, *tracking.tags],
+            "tags": [*tags],
             "config": _redacted(config),
         }
         self._run: Any = None
         try:
-            self._run = _start(_mode(tracking.mode), about)
+            self._run = _start(_effective_mode(mode), settings)
         except Exception as error:
             self._warn(error)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Append one line of metrics; what is not a finite number becomes null there."""
+        """Append one line of metrics; values that are not finite become null in the file."""
         numbers = {key: float(value) for key, value in metrics.items()}
         line = {key: value if math.isfinite(value) else None for key, value in numbers.items()}
         with self.path.open("a", encoding="utf-8") as file:
@@ -80,7 +106,7 @@ class Tracker:
         self._mirror(lambda run: run.log(numbers, step=int(step)))
 
     def resumed(self, step: float) -> None:
-        """Go on after `step`: later lines, and one that a kill tore, are dropped; -1 drops all."""
+        """Continue after `step`: drop the lines of later steps, and an incomplete line; -1 drops all lines."""
         if not self.path.exists():
             return
         lines = self.path.read_bytes().splitlines(keepends=True)
@@ -90,20 +116,22 @@ class Tracker:
                 aside.write_bytes(b"".join(kept))
 
     def summary(self, values: Mapping[str, Any]) -> None:
-        """Put the final values on the W&B run; the file that holds them is the run's `result.json`."""
+        """Set the summary of the W&B run; on disk these values are in the run's `result.json`."""
         self._mirror(lambda run: run.summary.update(_redacted(dict(values))))
 
     def finish(self, ok: bool) -> None:
-        """Close the run; a second call does nothing."""
+        """Close the W&B run as finished or failed; a second call does nothing."""
         self._mirror(lambda run: run.finish(exit_code=0 if ok else 1))
         self._run = None
 
     def __enter__(self) -> Tracker:
+        """Return the tracker."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """Close the run; after Interrupted, mark it as preempting."""
         if kind is not None and issubclass(kind, Interrupted):
             self._mirror(lambda run: run.mark_preempting())
         self.finish(ok=kind is None)
@@ -118,53 +146,44 @@ class Tracker:
             self._warn(error)
 
     def _warn(self, error: Exception) -> None:
-        log.warning("W&B: %s; this run goes on without it, everything is in %s", _line(error), self.path)
+        log.warning("W&B: %s; this run continues without it, all metrics are in %s", _line(error), self.path)
 
 
-def _mode(wanted: WandbMode) -> WandbMode:
-    """The mode that W&B's own WANDB_MODE asks for where the user set it, else the configured one."""
-    if wanted is WandbMode.none:
-        return wanted
-    return {
-        "online": WandbMode.online,
-        "run": WandbMode.online,
-        "shared": WandbMode.online,
-        "offline": WandbMode.offline,
-        "dryrun": WandbMode.offline,
-        "disabled": WandbMode.none,
-    }.get(os.environ.get("WANDB_MODE", "").lower(), wanted)
+def _effective_mode(mode: Mode) -> Mode:
+    """Return the mode of the user's WANDB_MODE if it is set, otherwise the configured one."""
+    return mode if mode == "none" else ENVIRONMENT_MODES.get(os.environ.get("WANDB_MODE", "").lower(), mode)
 
 
-def _start(mode: WandbMode, about: dict[str, Any]) -> Any:
-    """A W&B run, or None; falls back to offline where there is no key or no server."""
+def _start(mode: Mode, settings: dict[str, Any]) -> Any:
+    """Start a W&B run, offline if there is no key or no server; None if the mode is `none`."""
     global _online_failed
-    if mode is WandbMode.none:
+    if mode == "none":
         return None
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B's own telemetry; read at import
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # disable W&B's telemetry, before the import reads it
     import wandb
 
     wandb.setup(wandb.Settings(silent=True))
-    if mode is not WandbMode.offline and not _online_failed:
+    if mode != "offline" and not _online_failed:
         try:
             if wandb.login(prompt=False, verify=False):
-                run = _init(about, "online")
+                run = _init(settings, "online")
                 log.info("W&B: %s", run.url)
                 return run
-            if mode is WandbMode.online:
-                log.warning("W&B: no key was found (WANDB_API_KEY or `wandb login`); the run is kept offline")
+            if mode == "online":
+                log.warning("W&B: no key was found (set WANDB_API_KEY or run `wandb login`); the run is kept offline")
         except Exception as error:
             _online_failed = True
             log.warning("W&B: %s; runs are kept offline, `wandb sync` uploads them later", _line(error))
-            _restart()  # the service holds the run's id as in use
+            _restart()  # the service still counts the run's id as used
     try:
-        return _init(about, "offline")
+        return _init(settings, "offline")
     except Exception:  # the service may have died under an earlier run of this process
         _restart()
-        return _init(about, "offline")
+        return _init(settings, "offline")
 
 
 def _restart() -> None:
-    """End W&B's service, whatever state it is in, and start anew."""
+    """End W&B's service, whatever its state, and start it again."""
     import wandb
 
     with contextlib.suppress(Exception):
@@ -172,11 +191,11 @@ def _restart() -> None:
     wandb.setup(wandb.Settings(silent=True))
 
 
-def _init(about: dict[str, Any], mode: Literal["online", "offline"]) -> Any:
-    """Start the run without a question, a word on the console, a copy of the code or of the machine."""
+def _init(settings: dict[str, Any], mode: Literal["online", "offline"]) -> Any:
+    """Start the run without prompts, console output, or records of the code and the machine."""
     import wandb
 
-    settings = wandb.Settings(
+    options = wandb.Settings(
         console="off",
         silent=True,
         symlink=False,
@@ -187,16 +206,16 @@ def _init(about: dict[str, Any], mode: Literal["online", "offline"]) -> Any:
         disable_job_creation=True,
         x_disable_meta=True,
         x_save_requirements=False,
-        x_disable_stats=mode == "offline",  # GPU and memory curves are worth it only where they are seen
+        x_disable_stats=mode == "offline",  # system metrics only where they are shown
         init_timeout=SERVER_SECONDS,
         finish_timeout=FINISH_SECONDS,
         finish_timeout_raises=True,
     )
-    return wandb.init(mode=mode, resume="allow", reinit="create_new", settings=settings, **about)
+    return wandb.init(mode=mode, resume="allow", reinit="create_new", settings=options, **settings)
 
 
 def _step(line: bytes) -> float:
-    """The step of a line of metrics; not a number where the line is damaged: no comparison keeps it."""
+    """Return the step of a line of metrics; NaN for a damaged line, so that every comparison drops it."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):
@@ -204,13 +223,13 @@ def _step(line: bytes) -> float:
 
 
 def _line(error: Exception) -> str:
-    """An error in one line, without secrets."""
+    """Format an error as one line, without secrets."""
     text = str(error).strip().splitlines()
     return str(_redacted(f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__))
 
 
 def _redacted(value: Any) -> Any:
-    """The value with every secret of the environment replaced by its variable's name."""
+    """Replace every secret of the environment in a value by the name of its variable."""
     if isinstance(value, str):
         for name, secret in os.environ.items():
             if re.search("KEY|TOKEN|SECRET|PASSW", name.upper()) and len(secret) >= 8:

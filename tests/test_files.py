@@ -1,4 +1,4 @@
-"""A kill at any moment leaves a file whole or absent."""
+"""Atomic writing, also when the writer is killed, and fingerprints."""
 
 import json
 import math

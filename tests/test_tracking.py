@@ -1,4 +1,4 @@
-"""The files are the truth, W&B is the mirror: what both hold, and what no illness of W&B may do."""
+"""The metrics in files and in W&B, and errors of W&B that must not stop a run."""
 
 import json
 import math
@@ -10,14 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from mmdpo import tracking
 from mmdpo.config.choices import WandbMode
-from mmdpo.config.schema import TrackingConfig
-from mmdpo.tracking import Tracker
+from mmdpo.tracking import Mode, Tracker
 from tests.support.wandb_server import wandb_server
 
 KEY = "0123456789abcdef" * 3
@@ -30,22 +29,24 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _service() -> Iterator[None]:
-    """Ends W&B's service, which the programs that other tests start would find and share."""
+    """End W&B's service, which programs started by other tests would find and share."""
     yield
     import wandb
 
     wandb.teardown()
 
 
-def tracker(folder: Path, mode: WandbMode = WandbMode.none, **config: Any) -> Tracker:
+def tracker(folder: Path, mode: Mode = "none", **config: Any) -> Tracker:
     return Tracker(
         folder,
-        TrackingConfig(name="wandb", mode=mode, project="test", tags=["mine"]),
+        mode=mode,
+        project="test",
+        entity=None,
         run_id="abc123",
         name="dpo-beta0.1",
         study="beta_lr_grid",
         job_type="train",
-        tags=["dpo"],
+        tags=["dpo", "mine"],
         config={"beta": 0.1, **config},
     )
 
@@ -59,24 +60,23 @@ def transaction_log(folder: Path) -> Path:
     return path
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the tracker itself logged."""
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The messages that the tracker itself logged."""
     return [record.getMessage() for record in caplog.records if record.name == "mmdpo.tracking"]
 
 
 def inspect(path: Path, *options: str) -> str:
-    """What W&B's own reader finds in an offline file."""
+    """The content of an offline file, read by W&B's own reader."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(path)]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def run_alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The code in a process of its own, without a terminal and with nothing to read from."""
+    """Run the code in a separate process, without a terminal and with an empty standard input."""
     prelude = (
         "import sys; from pathlib import Path; from mmdpo.tracking import Tracker\n"
-        "from mmdpo.config.schema import TrackingConfig, WandbMode\n"
         "def start(folder, mode):\n"
-        "    return Tracker(Path(folder), TrackingConfig(mode=WandbMode(mode)), run_id='abc', name='n',\n"
+        "    return Tracker(Path(folder), mode=mode, project='mmdpo', entity=None, run_id='abc', name='n',\n"
         "        study='s', job_type='train', tags=[], config={})\n"
     )
     return subprocess.run(
@@ -90,7 +90,7 @@ def run_alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_lines_are_json_whatever_the_number(tmp_path: Path) -> None:
+def test_lines_are_json_for_all_numbers(tmp_path: Path) -> None:
     with tracker(tmp_path) as run:
         run.log({"loss": 0.5, "rewards/margins": 1}, 1)
         run.log({"loss": math.nan, "grad_norm": math.inf}, 2)
@@ -114,7 +114,7 @@ def test_a_resumed_run_holds_each_step_once(tmp_path: Path) -> None:
     for step in range(1, 6):
         first.log({"loss": step}, step)
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 6, "lo')  # killed here
+        file.write('{"step": 6, "lo')  # the process was killed here
     second = tracker(tmp_path)
     assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4, 5]
     second.resumed(3)
@@ -127,11 +127,11 @@ def test_a_resumed_run_holds_each_step_once(tmp_path: Path) -> None:
 
 
 def test_the_offline_file_holds_the_metrics(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with tracker(tmp_path, WandbMode.offline) as run:
+    with tracker(tmp_path, "offline") as run:
         for step in range(1, 21):
             run.log({"loss": 1 / step}, step)
         run.summary({"text": 6.5, "visual": 7.0})
-    capfd.readouterr()  # whatever W&B says
+    capfd.readouterr()  # drop the output of W&B
     seen = json.loads(inspect(transaction_log(tmp_path), "--summary"))
     assert (seen["run_id"], seen["name"], seen["project"]) == ("abc123", "dpo-beta0.1", "test")
     assert seen["tags"] == ["dpo", "mine"] and seen["config"]["beta"] == 0.1
@@ -149,7 +149,7 @@ def test_the_offline_file_holds_the_metrics(tmp_path: Path, capfd: pytest.Captur
 def test_nothing_but_the_run_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("MY_TOKEN", "very-secret-value")
-    with tracker(tmp_path, WandbMode.offline, url="http://x/?t=very-secret-value") as run:
+    with tracker(tmp_path, "offline", url="http://x/?t=very-secret-value") as run:
         run.log({"loss": 1}, 1)
     kept = [path for path in (tmp_path / "wandb").rglob("*") if path.is_file()]
     assert {path.suffix for path in kept} <= {".wandb", ".log"}  # no code, patch, requirements, metadata
@@ -160,23 +160,23 @@ def test_nothing_but_the_run_is_recorded(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_failed_run_is_marked(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), tracker(tmp_path, WandbMode.offline):
+    with pytest.raises(RuntimeError), tracker(tmp_path, "offline"):
         raise RuntimeError("out of memory")
     assert json.loads(inspect(transaction_log(tmp_path), "--summary"))["exit_code"] == 1
 
 
 def test_several_runs_in_one_process_cost_little(tmp_path: Path) -> None:
-    tracker(tmp_path / "first", WandbMode.offline).finish(ok=True)
+    tracker(tmp_path / "first", "offline").finish(ok=True)
     started = time.monotonic()
     for point in range(5):
-        with tracker(tmp_path / str(point), WandbMode.offline) as run:
+        with tracker(tmp_path / str(point), "offline") as run:
             run.log({"loss": 1}, 1)
     assert time.monotonic() - started < 5  # measured: 0.1 s
     assert len(list(tmp_path.glob("*/wandb/offline-run-*/*.wandb"))) == 6
 
 
-class Ill:
-    """A W&B run of which everything fails."""
+class BrokenRun:
+    """A W&B run whose every call fails."""
 
     url = "x"
 
@@ -192,11 +192,11 @@ def test_broken_at_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog:
 
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setattr(wandb, "init", init)
-    with tracker(tmp_path, WandbMode.offline) as run:
+    with tracker(tmp_path, "offline") as run:
         run.log({"loss": 1}, 1)
         run.summary({"text": 1})
     assert lines(tmp_path) == [{"step": 1, "loss": 1.0}]
-    (line,) = said(caplog)
+    (line,) = messages(caplog)
     assert "ConnectionError: ill $WANDB_API_KEY" in line and "\n" not in line
 
 
@@ -208,14 +208,14 @@ def test_broken_later(
     calls: tuple[str, ...],
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setattr(tracking, "_start", lambda *_: Ill())
-    with tracker(tmp_path, WandbMode.offline) as run:
+    monkeypatch.setattr(tracking, "_start", lambda *_: BrokenRun())
+    with tracker(tmp_path, "offline") as run:
         for step in range(3):
             if "log" in calls:
                 run.log({"loss": 1}, step)
         if "summary" in calls:
             run.summary({"text": 1})
-    assert len(said(caplog)) == 1 and KEY not in caplog.text
+    assert len(messages(caplog)) == 1 and KEY not in caplog.text
     assert (tmp_path / "metrics.jsonl").exists() == ("log" in calls)
     if "log" in calls:
         assert [line["step"] for line in lines(tmp_path)] == [0, 1, 2]
@@ -240,10 +240,10 @@ def test_a_server_that_cannot_be_reached(
             caplog.clear()
             started = time.monotonic()
             for point in range(3):
-                with tracker(tmp_path / name / str(point), WandbMode.auto) as run:
+                with tracker(tmp_path / name / str(point), "auto") as run:
                     run.log({"loss": point}, 1)
             assert time.monotonic() - started < 20
-            assert len([line for line in said(caplog) if "kept offline" in line]) == 1
+            assert len([line for line in messages(caplog) if "kept offline" in line]) == 1
             for point in range(3):
                 assert transaction_log(tmp_path / name / str(point)).stat().st_size > 0
                 assert lines(tmp_path / name / str(point)) == [{"step": 1, "loss": float(point)}]
@@ -251,7 +251,7 @@ def test_a_server_that_cannot_be_reached(
 
 
 def test_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """A run reaches the server; a server that falls silent holds the end up for a while only."""
+    """A run reaches the server; a server that stops answering delays the end only until its timeout."""
     import wandb
 
     monkeypatch.setattr(tracking, "FINISH_SECONDS", 2.0)
@@ -259,18 +259,18 @@ def test_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.
     with wandb_server() as server:
         wandb.teardown()  # W&B reads its environment once
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
-        with tracker(tmp_path / "good", WandbMode.auto) as run:
+        with tracker(tmp_path / "good", "auto") as run:
             run.log({"loss": 0.5}, 1)
             run.log({"loss": 0.25}, 2)
         assert [(line["_step"], line["loss"]) for line in server.history] == [(1, 0.5), (2, 0.25)]
-        assert server.exit_codes == [0] and said(caplog) == []
-        run = tracker(tmp_path / "silent", WandbMode.auto)
+        assert server.exit_codes == [0] and messages(caplog) == []
+        run = tracker(tmp_path / "silent", "auto")
         server.deaf.set()
         run.log({"loss": 0.5}, 1)
         started = time.monotonic()
         run.finish(ok=True)
         assert time.monotonic() - started < 10
-        assert len(said(caplog)) == 1 and len(lines(tmp_path / "silent")) == 1
+        assert len(messages(caplog)) == 1 and len(lines(tmp_path / "silent")) == 1
         assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         wandb.teardown()
 
@@ -313,6 +313,10 @@ def test_the_death_of_its_service_does_not_stop_a_run(tmp_path: Path) -> None:
     )
     done = run_alone(code)
     assert done.returncode == 0 and done.stdout == "through\n", done.stderr
-    assert len(lines(tmp_path / "first")) == 50 and done.stderr.count("goes on without it") == 1
+    assert len(lines(tmp_path / "first")) == 50 and done.stderr.count("continues without it") == 1
     logs = (tmp_path / "next").glob("wandb/offline-run-*/*.wandb")  # the next run of the process has W&B again
     assert any('"history"' in inspect(path) for path in logs)
+
+
+def test_the_modes_are_those_of_the_schema() -> None:
+    assert set(get_args(Mode)) == {mode.value for mode in WandbMode}

@@ -63,14 +63,17 @@ def train(p: Point) -> None:
 
 
 def _tracker(p: Point) -> Tracker:
+    tracking = p.config.tracking
     return Tracker(
         p.folder,
-        p.config.tracking,
+        mode=tracking.mode.value,
+        project=tracking.project,
+        entity=tracking.entity,
         run_id=fingerprint([p.config.study, p.name]),
         name=p.name,
         study=p.config.study,
         job_type="train" if p.role is Role.trained else "evaluate",
-        tags=[p.role.value, p.config.method.name, p.config.model.name, p.config.data.name],
+        tags=[p.role.value, p.config.method.name, p.config.model.name, p.config.data.name, *tracking.tags],
         config=flatten(p.config),
     )
 

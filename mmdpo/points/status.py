@@ -14,13 +14,20 @@ from mmdpo.files import read_json, write_json
 
 
 class State(StrEnum):
-    """Where a point stands."""
+    """The states of a point, in tables as well as in status.json.
+
+    `pending` and `cancelled` are states of its job on SLURM, `unreadable` is the state of a point whose files
+    are damaged; status.json never holds these three.
+    """
 
     planned = "planned"
+    pending = "pending"
     running = "running"
     interrupted = "interrupted"
     done = "done"
     failed = "failed"
+    cancelled = "cancelled"
+    unreadable = "unreadable"
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""SLURM: submissions of a study, their jobs, and what became of them. Only rank.py imports torch."""
+"""SLURM: submissions of a study, their jobs, and the states of their tasks. Only worker.py imports torch."""

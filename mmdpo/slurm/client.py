@@ -1,4 +1,4 @@
-"""What SLURM knows and does, through its own commands."""
+"""SLURM's command-line tools: sbatch, squeue, sacct, scontrol and scancel."""
 
 from __future__ import annotations
 
@@ -14,62 +14,73 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_expo
 
 from mmdpo.errors import UserError
 
-LIVE = frozenset(
+LIVE_STATES = frozenset(
     "PENDING CONFIGURING RUNNING COMPLETING REQUEUED REQUEUE_FED REQUEUE_HOLD RESIZING SUSPENDED "
     "SIGNALING STAGE_OUT STOPPED".split()
 )
-"""The states of a job that has not ended: it runs, or will."""
+"""SLURM's states of a job that has not ended."""
 
 UNREACHABLE = re.compile("unable to contact|connection refused|socket timed out|zero bytes|not responding", re.I)
+"""Error messages of a controller that does not answer."""
+
+CANCEL_CHUNK = 500  # job ids per scancel command, because the length of a command line is limited
 
 
 class Unreachable(UserError):
-    """SLURM's controller does not answer now."""
+    """SLURM's controller does not answer at the moment."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job, or a task of an array, as SLURM sees it."""
+    """A job, or one task of an array, as SLURM reports it."""
 
-    id: str  # 12, or 12_3 of an array
-    state: str  # SLURM's own word, as in PENDING
+    id: str  # 12, or 12_3 for a task of an array
+    state: str  # SLURM's name of the state, such as PENDING
     reason: str = ""
     node: str = ""
     comment: str = ""
-    exit_code: str = ""  # of sacct: EXIT:SIGNAL
+    exit_code: str = ""  # from sacct: EXIT:SIGNAL
 
     @property
     def live(self) -> bool:
-        """Whether it has not ended."""
-        return self.state in LIVE
+        """True if the job has not ended."""
+        return self.state in LIVE_STATES
 
 
-def is_here(command: str = "sbatch") -> bool:
-    """Whether this machine has SLURM's commands."""
+def is_installed(command: str = "sbatch") -> bool:
+    """Return whether this machine has one of SLURM's commands."""
     return shutil.which(command) is not None
 
 
-def require() -> None:
+def require_installed() -> None:
     """Raise UserError on a machine without SLURM."""
-    if not is_here():
+    if not is_installed():
         raise UserError(
-            "there is no sbatch on this machine: type the line on a login node of the cluster, or run here "
-            "with cluster=local or cluster=local_parallel"
+            "there is no sbatch on this machine: run the command on a login node of the cluster, or run the points "
+            "here with cluster=local or cluster=local_parallel"
         )
 
 
-def run(*command: str, given: str | None = None, timeout: float = 60.0, **environment: str | None) -> str:
-    """The output of one of SLURM's commands, which is `given` a text to read.
+def run_command(*command: str, stdin_text: str | None = None, timeout: float = 60.0, **environment: str | None) -> str:
+    """Run one of SLURM's commands and return its output.
 
-    `environment` is added to this process's; a variable that is None there is left out.
+    Args:
+        *command: The program and its arguments.
+        stdin_text: Text for the command's standard input.
+        timeout: Seconds to wait for the command to end.
+        **environment: Variables to add to this process's environment; a variable that is None is removed.
 
-    Raises Unreachable where its controller does not answer, UserError with SLURM's own words for any other
-    failure.
+    Returns:
+        The command's standard output.
+
+    Raises:
+        Unreachable: The controller does not answer.
+        UserError: The command fails for any other reason; the message is SLURM's own.
     """
     try:
         done = subprocess.run(
             command,
-            input=given,
+            input=stdin_text,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -81,70 +92,74 @@ def run(*command: str, given: str | None = None, timeout: float = 60.0, **enviro
         raise UserError(f"{command[0]} cannot be run: {error}") from error
     if done.returncode == 0:
         return done.stdout
-    words = " ".join(done.stderr.split()) or f"{command[0]} failed with exit code {done.returncode}"
-    raise Unreachable(words) if UNREACHABLE.search(words) else UserError(words)
+    message = " ".join(done.stderr.split()) or f"{command[0]} failed with exit code {done.returncode}"
+    raise Unreachable(message) if UNREACHABLE.search(message) else UserError(message)
 
 
-patiently = retry(
+retry_while_unreachable = retry(
     retry=retry_if_exception_type(Unreachable),
     wait=wait_exponential(max=10),
     stop=stop_after_delay(120),
     reraise=True,
 )
-"""Tries again for two minutes while the controller does not answer; what it wraps may be done twice."""
+"""Decorator that retries for two minutes while the controller is unreachable.
+
+Decorate only functions that may run twice.
+"""
 
 
-def complaint() -> str:
-    """Why SLURM cannot be asked now; empty where it answers."""
-    if not is_here():
+def unavailable_reason() -> str:
+    """Return why SLURM cannot be used at the moment; empty if it answers."""
+    if not is_installed():
         return "there is no sbatch on this machine"
     try:
-        run("sinfo", "--noheader", "--format=%P", timeout=20)
+        run_command("sinfo", "--noheader", "--format=%P", timeout=20)
     except UserError as error:
         return str(error)
     return ""
 
 
-def jobs(user: str, ids: Iterable[str] = ()) -> dict[str, Job]:
-    """A user's jobs by id: all that squeue still shows, and those of `ids` that accounting remembers.
+def list_jobs(user: str, ids: Iterable[str] = ()) -> dict[str, Job]:
+    """Return a user's jobs by id: all in squeue, and those of `ids` that accounting remembers.
 
-    Array tasks have their own entries. Without accounting, what ended some minutes ago is absent.
+    Array tasks have entries of their own. Without accounting, jobs that ended some minutes ago are absent.
     """
-    found = {job.id: job for job in _queued(user)}
+    found = {job.id: job for job in _squeue(user)}
     forgotten = sorted({job_id.partition("_")[0] for job_id in ids if job_id not in found})
-    if forgotten and is_here("sacct"):
-        found = {**{job.id: job for job in _accounted(forgotten)}, **found}
+    if forgotten and is_installed("sacct"):
+        found = {**{job.id: job for job in _sacct(forgotten)}, **found}
     return found
 
 
-def _queued(user: str) -> list[Job]:
-    lines = run("squeue", "--noheader", "--array", "--states=all", f"--user={user}", "--format=%i|%T|%N|%r|%k")
+def _squeue(user: str) -> list[Job]:
+    fields = "--format=%i|%T|%N|%r|%k"
+    lines = run_command("squeue", "--noheader", "--array", "--states=all", f"--user={user}", fields)
     found = []
     for line in lines.splitlines():
         job_id, state, node, reason, comment = line.strip().split("|", 4)
-        found += [Job(one, state, reason, node, comment) for one in _each(job_id)]
+        found += [Job(one, state, reason, node, comment) for one in _expand_ids(job_id)]
     return found
 
 
-def _accounted(ids: Sequence[str]) -> list[Job]:
+def _sacct(ids: Sequence[str]) -> list[Job]:
     fields = "JobID,State,ExitCode,NodeList,Reason"
     command = ("sacct", "-X", "--noheader", "--parsable2", f"--format={fields}", "-j", ",".join(ids))
     try:
-        lines = run(*command, SLURM_BITSTR_LEN="0")  # ids of arrays in full
+        lines = run_command(*command, SLURM_BITSTR_LEN="0")  # do not shorten the ids of arrays
     except Unreachable:
         raise
-    except UserError:  # no accounting on this cluster
+    except UserError:  # this cluster has no accounting
         return []
     found = []
     for line in lines.splitlines():
         job_id, state, code, node, reason = line.strip().split("|", 4)
-        for one in _each(job_id):
+        for one in _expand_ids(job_id):
             found.append(Job(one, state.split()[0], reason, node, exit_code=code))  # "CANCELLED by 0"
     return found
 
 
-def _each(job_id: str) -> list[str]:
-    """The single ids of what may be a range of array tasks that never started: 12_[0-3,7%2]."""
+def _expand_ids(job_id: str) -> list[str]:
+    """Expand the range of array tasks that never started, such as 12_[0-3,7%2], into single ids."""
     if "[" not in job_id:
         return [job_id]
     from submitit.slurm.slurm import read_job_id
@@ -154,36 +169,36 @@ def _each(job_id: str) -> list[str]:
 
 
 @functools.cache
-def settings() -> dict[str, str]:
-    """What `scontrol show config` says, by key; asked once a process."""
-    return dict(re.findall(r"^(\w+)\s*= (.*?)\s*$", run("scontrol", "show", "config"), re.MULTILINE))
+def controller_config() -> dict[str, str]:
+    """Return the output of `scontrol show config` by key; it is read once per process."""
+    return dict(re.findall(r"^(\w+)\s*= (.*?)\s*$", run_command("scontrol", "show", "config"), re.MULTILINE))
 
 
-@patiently
-def largest_array() -> int:
-    """How many tasks an array may have: MaxArraySize, which its largest index must stay below."""
-    return int(settings().get("MaxArraySize", 1001))
+@retry_while_unreachable
+def max_array_size() -> int:
+    """Return the largest number of tasks in an array (MaxArraySize, which is above every index)."""
+    return int(controller_config().get("MaxArraySize", 1001))
 
 
-@patiently
-def shown(job_id: str) -> dict[str, str]:
-    """What `scontrol show job` says of a job, by field."""
-    return dict(re.findall(r"(\w[\w:/]*)=(\S*)", run("scontrol", "show", "job", "--oneliner", job_id)))
+@retry_while_unreachable
+def show_job(job_id: str) -> dict[str, str]:
+    """Return the output of `scontrol show job` by field."""
+    return dict(re.findall(r"(\w[\w:/]*)=(\S*)", run_command("scontrol", "show", "job", "--oneliner", job_id)))
 
 
-@patiently
-def requeue(job_id: str) -> None:
+@retry_while_unreachable
+def requeue_job(job_id: str) -> None:
     """End a running job and put it back into the queue."""
-    run("scontrol", "requeue", job_id)
+    run_command("scontrol", "requeue", job_id)
 
 
-def rename(job_id: str, name: str) -> None:
-    """Give a job a name of its own."""
-    run("scontrol", "update", f"JobId={job_id}", f"Name={name}")
+def rename_job(job_id: str, name: str) -> None:
+    """Change the name of a job in the queue."""
+    run_command("scontrol", "update", f"JobId={job_id}", f"Name={name}")
 
 
-@patiently
-def cancel(ids: Sequence[str]) -> None:
-    """End jobs, or take them out of the queue; those that have ended already are passed over."""
-    for start in range(0, len(ids), 500):  # a command line has its limits
-        run("scancel", "--quiet", *ids[start : start + 500])
+@retry_while_unreachable
+def cancel_jobs(ids: Sequence[str]) -> None:
+    """Cancel running and waiting jobs; jobs that have already ended are ignored."""
+    for start in range(0, len(ids), CANCEL_CHUNK):
+        run_command("scancel", "--quiet", *ids[start : start + CANCEL_CHUNK])

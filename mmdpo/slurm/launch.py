@@ -1,13 +1,14 @@
-"""A launch line with cluster=slurm: check, plan, submit, and watch until the jobs end or the user leaves.
+"""A command with cluster=slurm: check, plan, submit, and watch until the jobs end or the user leaves.
 
-Hydra's launchers wait for their jobs, and its maintainers want it so. This one hands Hydra results only
-where it waited: with `cluster.wait=false`, or after Ctrl-C, the line ends, and what it submitted goes on.
+Hydra's launchers wait for their jobs, as its maintainers intend. This one returns results to Hydra only if it
+waited. With `cluster.wait=false`, or after Ctrl-C, the command ends and its jobs continue.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,165 +20,195 @@ from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.points.identity import Point, Role, baselines, point, require_stage, unique_up_to_axes
 from mmdpo.points.outcome import Outcome, outcome
+from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
 from mmdpo.slurm.resources import check_fits
-from mmdpo.slurm.snapshot import snapshot
+from mmdpo.slurm.snapshot import take_snapshot
 from mmdpo.slurm.submission import (
+    FORMAT,
     JOBS,
-    OF_POINTS,
     PREPARE,
     TASKS,
     Submission,
     Task,
     changed_cluster,
-    submissions,
+    is_point_stage,
+    read_submissions,
 )
 from mmdpo.slurm.submit import (
-    Plan,
+    SubmissionPlan,
     check_unchanged,
-    locked,
+    lock_submissions,
     new_submission,
-    plan,
-    reconcile,
-    send,
-    shared_tasks,
+    plan_submission,
+    preparation_tasks,
+    recover_job_ids,
+    send_parts,
+    split_into_parts,
 )
-from mmdpo.slurm.task_states import Seen, seen, view
+from mmdpo.slurm.task_states import TaskState, combine_states, query_task_states
 from mmdpo.slurm.watch import watch
 
 
 def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
-    """Submit what is missing of these points, and of their baselines where they are measured.
+    """Submit what is missing of these points, and of the baselines they are compared with.
 
-    Returns an outcome for each config once its job has ended, then those of baselines that failed; None
-    where this process does not wait.
+    Returns an outcome for each config when its job has ended, then those of baselines that failed; None if this
+    process does not wait.
     """
-    slurm.require()
+    slurm.require_installed()
     check_fits(configs[0].cluster)
-    studies = _by_study(configs)
-    tasks = {study: wanted(points, stage) for study, points in studies.items()}
+    studies = _points_by_study(configs)
+    tasks = {study: tasks_of_points(points, stage) for study, points in studies.items()}
     for study, points in studies.items():
-        submit(study, tasks[study], [p.config for p in points], configs[0].cluster)
+        submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
     if not configs[0].cluster.wait:
         for study in studies:
-            print_line(come_back(study))
+            print_line(next_hint(study))
         return None
     ended: dict[Path, Outcome] = {}
-    for study, asked_for in tasks.items():
-        ends = watch(study, [task.name for task in asked_for])
-        if ends is None:
-            print_line(f"left alone; the jobs go on. {come_back(study)}")
+    for study, requested in tasks.items():
+        states = watch(study, [task.name for task in requested])
+        if states is None:
+            print_line(f"left; the jobs continue. {next_hint(study)}")
             return None
-        if stage in OF_POINTS:
-            _report(study)
-        ended |= {task.point.folder: _outcome(task, stage, ends.get(task.name)) for task in asked_for}
+        if is_point_stage(stage):
+            _write_report(study)
+        ended |= {task.point.folder: _outcome(task, states.get(task.name)) for task in requested}
     asked = [point(config).folder for config in configs]
     failed = [one for folder, one in ended.items() if one.error and folder not in set(asked)]
     return [*(ended[folder] for folder in asked), *failed]
 
 
 def resubmit(study: Path, overrides: Sequence[str]) -> int:
-    """Submit again what failed or never ran of a study, with its code as it was; returns how many.
+    """Submit again what failed or never ran of a study, with the code of its last submission.
 
-    Raises UserError for a study without jobs, and for overrides of anything but the cluster.
+    Args:
+        study: The folder of the study.
+        overrides: Changes to settings of the cluster, such as cluster.mem=64G.
+
+    Returns:
+        The number of submitted points.
+
+    Raises:
+        UserError: The study has no jobs, was submitted by an older version, or has lost its code or working
+            directory; or the overrides change more than the cluster.
     """
-    found = submissions(study)
+    found = read_submissions(study)
     if not found:
-        raise UserError(f"{study} has no jobs on SLURM; type its launch line again, which runs what is missing")
+        raise UserError(f"{study} has no jobs on SLURM; rerun its launch command, which runs what is missing")
     study = study.absolute()
-    tasks = list({task.name: task for submission in found for task in submission.tasks()}.values())
     last = found[-1]
+    if last.format != FORMAT:
+        launched = [one.command for one in found if Path(one.command[0]).name == "launch.py"]  # not by retry
+        raise UserError(
+            f"{study} was submitted by another version of mmdpo, with other settings and code, so its points cannot "
+            "be submitted again. Rerun its launch command with study=NEW_NAME, or with resume=force to continue it: "
+            f"{shlex.join(['python', *(launched or [last.command])[-1]])}"
+        )
+    submitted = [submission for submission in found if submission.format == FORMAT]
+    tasks = list({task.name: task for submission in submitted for task in submission.tasks()}.values())
     if not (study / JOBS / last.code).is_dir():
         raise UserError(
-            f"the code that {study} was submitted with is gone: {study / JOBS / last.code}. Type its launch "
-            "line again with resume=force, which goes on with the code of now"
+            f"the code that {study} was submitted with is gone: {study / JOBS / last.code}. Rerun its launch "
+            "command with resume=force, which continues with the present code"
         )
     before, cluster = changed_cluster(last.cluster, []), changed_cluster(last.cluster, overrides)
     if cluster.processes != before.processes and any(task.role == Role.trained.value for task in tasks):
         raise UserError(
-            f"{cluster.processes} processes a point instead of {before.processes} train on other batches: "
-            "those are other points. Type the launch line again with these settings"
+            f"{cluster.processes} processes per point instead of {before.processes} change the batches of a training, "
+            "so these are other points. Rerun the launch command with these settings"
         )
     check_fits(cluster)
     reading = {json.dumps([task.config["data"], task.config["model"]]): task for task in tasks}
     configs = [task.point.config for task in reading.values()]
     if not Path(last.cwd).is_dir():
         raise UserError(
-            f"{study} was submitted from {last.cwd}, which is gone, and its paths may lie there. Type its "
-            "launch line again"
+            f"{study} was submitted from {last.cwd}, which is gone, and its relative paths start there. Rerun its "
+            "launch command"
         )
     with contextlib.chdir(last.cwd):
-        return len(submit(study, tasks, configs, cluster, last.code).missing)
+        return len(submit_missing(study, tasks, configs, cluster, last.code).missing)
 
 
-def submit(
+def submit_missing(
     study: Path,
     tasks: Sequence[Task],
     configs: Sequence[Config],
     cluster: ClusterConfig,
     code: str | None = None,
-) -> Plan:
-    """Say where the tasks stand, and give SLURM those that are neither done nor on their way.
+) -> SubmissionPlan:
+    """Print the plan of a study, and submit the tasks that have neither their result nor a live job.
 
-    The jobs run the code as it is now, or a snapshot of it that was made before.
+    Args:
+        study: The folder of the study.
+        tasks: The requested tasks.
+        configs: Configs that name all data and models of the tasks.
+        cluster: The settings of `cluster=`.
+        code: The name of an existing snapshot for the jobs to run; None takes a snapshot of the present code.
+
+    Returns:
+        The plan that was carried out.
     """
-    with locked(study):
-        found = reconcile(study)
+    with lock_submissions(study):
+        found = recover_job_ids(study)
         check_unchanged(found, configs, code)
-        planned = plan(study, tasks, slurm.patiently(seen)(found))
-        print_line(planned.line())
-        if not planned.missing:
-            return planned
-        print_line(hours(planned, cluster))
-        shared = shared_tasks(planned.missing, found)
-        code = code or snapshot(study / JOBS)
-        count, largest = len(planned.missing), slurm.largest_array()
-        submission = new_submission(study, cluster, configs, code, count, bool(shared), largest)
-        submission.cluster_name = slurm.patiently(slurm.settings)().get("ClusterName", "")
-        submission.write_tasks(TASKS, planned.missing)
+        plan = plan_submission(study, tasks, slurm.retry_while_unreachable(query_task_states)(found))
+        print_line(plan.line())
+        if not plan.missing:
+            return plan
+        print_line(estimate(plan, cluster))
+        shared = preparation_tasks(plan.missing, found)
+        code = code or take_snapshot(study / JOBS)
+        parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size())
+        submission = new_submission(study, cluster, configs, code, parts)
+        controller_config = slurm.retry_while_unreachable(slurm.controller_config)()
+        submission.cluster_name = controller_config.get("ClusterName", "")
+        submission.write_tasks(TASKS, plan.missing)
         submission.write_tasks(PREPARE, shared)
         submission.save()
-        send(submission, cluster)
+        send_parts(submission, cluster)
         ids = ", ".join(f"{part.job} ({part.kind}, {part.count})" for part in submission.parts)
         print_line(f"submitted: {ids}; manifest: {submission.folder}")
-    return planned
+    return plan
 
 
 def preview(configs: Sequence[Config], stage: Stage) -> None:
-    """Say what `launch` would submit, with the text that sbatch would get."""
-    cluster, complaint = configs[0].cluster, slurm.complaint()
-    if not complaint:
+    """Print what `launch` would submit, with the scripts for sbatch."""
+    cluster, unavailable = configs[0].cluster, slurm.unavailable_reason()
+    if not unavailable:
         check_fits(cluster)
-    for study, points in _by_study(configs).items():
-        found = submissions(study)
-        planned = plan(study, wanted(points, stage), view(found, None) if complaint else seen(found))
-        print_line(planned.line())
-        if not planned.missing:
+    for study, points in _points_by_study(configs).items():
+        found = read_submissions(study)
+        states = combine_states(found, None) if unavailable else query_task_states(found)
+        plan = plan_submission(study, tasks_of_points(points, stage), states)
+        print_line(plan.line())
+        if not plan.missing:
             continue
-        print_line(hours(planned, cluster))
-        shared = shared_tasks(planned.missing, found)
-        count = len(planned.missing)
-        largest = count if complaint else slurm.largest_array()
-        submission = new_submission(study, cluster, configs, "code-...", count, bool(shared), largest)
+        print_line(estimate(plan, cluster))
+        count = len(plan.missing)
+        shared = preparation_tasks(plan.missing, found)
+        parts = split_into_parts(count, bool(shared), count if unavailable else slurm.max_array_size())
+        submission = new_submission(study, cluster, configs, "code-...", parts)
         for text in distinct_scripts(submission, cluster):
             print_line(text)
-            if not complaint and (words := sbatch.refused(text)):
-                print_line(f"SLURM would not take this now: {words}")
-        if complaint:
-            print_line(f"SLURM has not checked this: {complaint}")
+            if not unavailable and (reason := sbatch.rejection_reason(text)):
+                print_line(f"SLURM would reject this at the moment: {reason}")
+        if unavailable:
+            print_line(f"SLURM has not checked this: {unavailable}")
 
 
 def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str]:
-    """The script of each kind of part."""
+    """Return one script for each kind of part."""
     kinds = {part.kind: part for part in reversed(submission.parts)}
-    return [sbatch.script(submission, part, cluster) for part in reversed(kinds.values())]
+    return [sbatch.script_text(submission, part, cluster) for part in reversed(kinds.values())]
 
 
-def wanted(points: Sequence[Point], stage: Stage) -> list[Task]:
-    """The tasks of a line, each once: the baselines of points that are measured come first.
+def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[Task]:
+    """Return the tasks of a command, each once; for `experiment`, those of the baselines first.
 
-    Raises UserError for points that have no such stage, or not yet.
+    Raises UserError for points that do not have the stage, or not yet.
     """
     if stage is Stage.export:
         raise UserError("stage=export needs no cluster: type cluster=local")
@@ -189,43 +220,46 @@ def wanted(points: Sequence[Point], stage: Stage) -> list[Task]:
     return [Task.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
 
 
-def hours(planned: Plan, cluster: ClusterConfig) -> str:
-    """What the missing tasks will take, by the user's word or by what the study's points have taken."""
-    jobs, gpus = len(planned.missing), cluster.nodes * cluster.gpus_per_node
+def estimate(plan: SubmissionPlan, cluster: ClusterConfig) -> str:
+    """Estimate the hours of the missing tasks, from cluster.minutes_per_point or from the study's finished points."""
+    jobs, gpus = len(plan.missing), cluster.nodes * cluster.gpus_per_node
+    kind = "GPU-hours" if gpus else "hours"
     unit = f"{jobs} jobs x {gpus} GPUs" if gpus else f"{jobs} jobs without GPUs"
-    each, source = cluster.minutes_per_point, "cluster.minutes_per_point"
-    if each is None:
-        results = [planned.study / name / "result.json" for name in planned.done]
+    minutes, source = cluster.minutes_per_point, "cluster.minutes_per_point"
+    if minutes is None:
+        results = [plan.study / name / "result.json" for name in plan.done]
         seconds = [read_json(path)["seconds"] for path in results if path.exists()]
         if not seconds:
-            most = jobs * max(gpus, 1) * cluster.timeout_min / 60
-            kind = "GPU-hours" if gpus else "hours"
-            return f"{unit}: at most {most:.0f} {kind} by the time limit; cluster.minutes_per_point= estimates"
-        each, source = statistics.median(seconds) / 60, f"median of {len(seconds)} points"
-    total = jobs * max(gpus, 1) * each / 60
-    return f"{unit} x {each:.1f} min ({source}): {total:.1f} {'GPU-hours' if gpus else 'hours'}"
+            limit = jobs * max(gpus, 1) * cluster.timeout_min / 60
+            return (
+                f"{unit}: at most {limit:.0f} {kind} by the time limit; set cluster.minutes_per_point= for an estimate"
+            )
+        minutes, source = statistics.median(seconds) / 60, f"median of {len(seconds)} points"
+    total = jobs * max(gpus, 1) * minutes / 60
+    return f"{unit} x {minutes:.1f} min ({source}): {total:.1f} {kind}"
 
 
-def come_back(study: Path) -> str:
-    """How to look at a study's jobs later."""
-    return f"next: python -m mmdpo status {study}  (logs, retry and cancel take the same word)"
+def next_hint(study: Path) -> str:
+    """Return the command that shows a study's jobs later."""
+    return f"next: python -m mmdpo status {study}  (logs, retry and cancel take the same name)"
 
 
-def _by_study(configs: Sequence[Config]) -> dict[Path, list[Point]]:
+def _points_by_study(configs: Sequence[Config]) -> dict[Path, list[Point]]:
     studies: dict[Path, list[Point]] = {}
     for p in map(point, configs):
         studies.setdefault(p.study, []).append(p)
     return studies
 
 
-def _report(study: Path) -> None:
+def _write_report(study: Path) -> None:
     from mmdpo.analysis.study import finish
 
     finish(study)
 
 
-def _outcome(task: Task, stage: Stage, seen: Seen | None) -> Outcome:
-    """How a task ended; one that no job has seen was done before, on one machine."""
-    if seen is not None and seen.state != "done":
-        return Outcome(task.point, error=f"{task.name}: {seen.state}: {seen.detail}")
-    return outcome(task.point) if stage in (Stage.experiment, Stage.evaluate) else Outcome(task.point)
+def _outcome(task: Task, state: TaskState | None) -> Outcome:
+    """Return the outcome of a task; one without a state was finished on one machine, without a job."""
+    if state is not None and state.state is not State.done:
+        return Outcome(task.point, error=f"{task.name}: {state.state}: {state.detail}")
+    has_scores = task.role is not None and (task.point.folder / "result.json").exists()
+    return outcome(task.point) if has_scores and task.stage is not Stage.train else Outcome(task.point)

@@ -1,4 +1,4 @@
-"""A part of a submission as an sbatch script, through submitit."""
+"""The sbatch script of one part of a submission, written and submitted through submitit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from submitit.slurm.slurm import _make_sbatch_string
 from mmdpo.config.schema import ClusterConfig
 from mmdpo.errors import UserError
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm.submission import PREPARE, TASKS, Part, Submission, comment
+from mmdpo.slurm.submission import PREPARE, TASKS, Part, Submission, job_comment
 
-OF_THE_SITE = ("SLURM_CONF", "SLURM_CLUSTERS")
-"""Variables that say which SLURM is asked."""
+SITE_VARIABLES = ("SLURM_CONF", "SLURM_CLUSTERS")
+"""Variables that select the SLURM to use."""
 
-DEFAULTS = {
+SBATCH_DEFAULTS = {
     "SBATCH_PARTITION": "partition",
     "SBATCH_ACCOUNT": "account",
     "SBATCH_QOS": "qos",
@@ -28,20 +28,21 @@ DEFAULTS = {
     "SBATCH_RESERVATION": "reservation",
     "SBATCH_EXPORT": "export",
 }
-"""Defaults that sites and users export, and the options that they stand for."""
+"""Default options that sites and users export, with the options they set."""
 
 GPUS_OF_GRES = re.compile(r"(?<![\w-])(gpu(?::[^:,]*[^:,\d][^:,]*)?):\d+")
-"""GPUs and their number in a list of generic resources, as in gpu:4 or gpu:a100:4."""
+"""The GPUs in a list of generic resources, such as gpu:4 or gpu:a100:4."""
 
 
-class Executor(submitit.SlurmExecutor):
-    """submitit's submission with a job of ours in place of its pickle.
+class ScriptExecutor(submitit.SlurmExecutor):
+    """A submitit executor that submits a given script instead of a pickled function.
 
-    submitit's own job calls a failed point COMPLETED, keeps results in pickles that appear only after
-    sbatch has answered, and lets only the first of several processes save when a time limit comes.
+    submitit's own job reports a failed point as COMPLETED, keeps results in pickles that appear only after sbatch
+    has answered, and lets only the first of several processes save at a time limit.
     """
 
     def __init__(self, folder: Path, text: str) -> None:
+        """Prepare the submission of the script `text` from `folder`."""
         super().__init__(folder=folder)
         self.text = text
 
@@ -49,47 +50,69 @@ class Executor(submitit.SlurmExecutor):
         return self.text
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        without = (word for name in foreign(self.text) for word in ("-u", name))
-        return ["env", *without, *super()._make_submission_command(submission_file_path)]
+        unset = (argument for name in conflicting_variables(self.text) for argument in ("-u", name))
+        return ["env", *unset, *super()._make_submission_command(submission_file_path)]
 
 
-def submit(folder: Path, text: str) -> str:
-    """Give a script to sbatch; returns SLURM's id of the job or array.
+def submit_script(folder: Path, text: str) -> str:
+    """Submit a script with sbatch and return SLURM's id of the job or array.
 
-    Raises UserError with SLURM's own words, and slurm.Unreachable where its controller does not answer.
+    Raises UserError with SLURM's own message, and slurm.Unreachable if the controller does not answer.
     """
     try:
-        job_id: str = Executor(folder, text)._submit_command("").job_id
+        job_id: str = ScriptExecutor(folder, text)._submit_command("").job_id
     except FailedJobError as error:
-        words = " ".join(str(error).split())
-        raise (slurm.Unreachable if slurm.UNREACHABLE.search(words) else UserError)(words) from error
+        message = " ".join(str(error).split())
+        raise (slurm.Unreachable if slurm.UNREACHABLE.search(message) else UserError)(message) from error
     return job_id
 
 
-def script(submission: Submission, part: Part, cluster: ClusterConfig, dependency: str | None = None) -> str:
-    """The script of a part: what is asked of SLURM, the user's set-up, and the supervisor of job.py."""
-    words = [submission.python, "-u", "-P", "-m", "mmdpo.slurm.supervisor"]
-    # exec: were it a child of the script's shell, SLURM would end the shell and might leave it behind
-    command = "exec " + shlex.join([*words, str(submission.folder.absolute()), part.kind, str(part.first)])
-    return _make_sbatch_string(
-        command=command, folder=submission.folder, **parameters(submission, part, cluster, dependency)
-    )
+def script_text(submission: Submission, part: Part, cluster: ClusterConfig, dependency: str | None = None) -> str:
+    """Compose the sbatch script of a part: options, the user's setup lines, and the supervisor's command.
+
+    Args:
+        submission: The submission, whose folder gets the logs and whose code snapshot the job runs.
+        part: The job or array to submit.
+        cluster: The settings of `cluster=`.
+        dependency: A value for --dependency, such as afterok:12.
+
+    Returns:
+        The text of the script.
+    """
+    python = [submission.python, "-u", "-P", "-m", "mmdpo.slurm.supervisor"]
+    # exec: as a child of the script's shell, the supervisor could outlive the shell, which SLURM ends
+    command = "exec " + shlex.join([*python, str(submission.folder.absolute()), part.kind, str(part.first)])
+    parameters = submitit_parameters(submission, part, cluster, dependency)
+    return _make_sbatch_string(command=command, folder=submission.folder, **parameters)
 
 
-def parameters(submission: Submission, part: Part, cluster: ClusterConfig, dependency: str | None) -> dict[str, Any]:
-    """What a job is given, by submitit's names."""
-    alone = part.kind == PREPARE  # one process makes what all points share
-    gpus = min(cluster.gpus_per_node, 1) if alone else cluster.gpus_per_node
+def submitit_parameters(
+    submission: Submission, part: Part, cluster: ClusterConfig, dependency: str | None
+) -> dict[str, Any]:
+    """Return the parameters of a part's job by submitit's names.
+
+    Args:
+        submission: The submission that the part belongs to.
+        part: The job or array to submit. The preparation gets one process and at most one GPU.
+        cluster: The settings of `cluster=`.
+        dependency: A value for --dependency; None for a job that waits for no other.
+
+    Returns:
+        Keyword arguments for submitit's function that writes the script.
+    """
+    is_preparation = part.kind == PREPARE
+    gpus = min(cluster.gpus_per_node, 1) if is_preparation else cluster.gpus_per_node
+    gres = GPUS_OF_GRES.sub(r"\g<1>:1", cluster.gres) if cluster.gres and is_preparation else cluster.gres
     code = submission.folder.absolute().parent / submission.code
     log = "%A_%a" if part.kind == TASKS else "%j"
     return {
-        "job_name": f"mmdpo:{submission.study.name}" + (":prepare" if alone else ""),
+        "job_name": f"mmdpo:{submission.study.name}" + (":prepare" if is_preparation else ""),
         "time": cluster.timeout_min,
-        "nodes": 1 if alone else cluster.nodes,
-        "ntasks_per_node": 1 if alone else cluster.processes_per_node,
+        "nodes": 1 if is_preparation else cluster.nodes,
+        "ntasks_per_node": 1 if is_preparation else cluster.processes_per_node,
         "cpus_per_task": cluster.cpus_per_task,
         "gpus_per_node": gpus if gpus and not cluster.gres else None,
-        "gres": GPUS_OF_GRES.sub(r"\g<1>:1", cluster.gres) if cluster.gres and alone else cluster.gres,
+        "gres": gres,
         "mem": cluster.mem,
         "partition": cluster.partition,
         "account": cluster.account,
@@ -99,13 +122,13 @@ def parameters(submission: Submission, part: Part, cluster: ClusterConfig, depen
         "mail_type": cluster.mail_type,
         "mail_user": cluster.mail_user,
         "dependency": dependency,
-        "comment": comment(submission, part),
+        "comment": job_comment(submission, part),
         "signal_delay_s": cluster.signal_delay_s,
         "setup": [*cluster.setup, f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}"],
         "wckey": None,
         "stderr_to_stdout": True,
         "use_srun": False,  # the supervisor calls srun
-        "map_count": None if alone else part.count,
+        "map_count": None if is_preparation else part.count,
         "array_parallelism": cluster.array_parallelism or part.count,
         "additional_parameters": {
             "requeue": True,
@@ -120,22 +143,22 @@ def parameters(submission: Submission, part: Part, cluster: ClusterConfig, depen
     }
 
 
-def foreign(text: str) -> list[str]:
-    """The variables of this shell that must not reach a job.
+def conflicting_variables(text: str) -> list[str]:
+    """Return the variables of this shell that must not reach a new job.
 
-    Those of a job that this shell itself runs in: the new one would take them for its own. And sbatch's
-    defaults that are stronger than what its script says, but for those on which the script is silent.
+    These are the variables of a job in which this shell itself runs, and the defaults of sbatch that would
+    override options of the script `text`. Defaults for options that the script does not set are kept.
     """
-    silent = {name for name, option in DEFAULTS.items() if f"#SBATCH --{option}=" not in text}
-    ours = [name for name in os.environ if name.startswith("SLURM_") and name not in OF_THE_SITE]
-    return ours + [name for name in os.environ if name.startswith("SBATCH_") and name not in silent]
+    kept = {name for name, option in SBATCH_DEFAULTS.items() if f"#SBATCH --{option}=" not in text}
+    of_job = [name for name in os.environ if name.startswith("SLURM_") and name not in SITE_VARIABLES]
+    return of_job + [name for name in os.environ if name.startswith("SBATCH_") and name not in kept]
 
 
-def refused(text: str) -> str:
-    """Why SLURM would not take a script as things are now; empty where it would."""
-    unset: dict[str, Any] = dict.fromkeys(foreign(text))
+def rejection_reason(text: str) -> str:
+    """Return why SLURM would reject a script at the moment (sbatch --test-only); empty if it would accept it."""
+    unset: dict[str, Any] = dict.fromkeys(conflicting_variables(text))
     try:
-        slurm.run("sbatch", "--test-only", given=text, **unset)
+        slurm.run_command("sbatch", "--test-only", stdin_text=text, **unset)
     except UserError as error:
         return str(error)
     return ""

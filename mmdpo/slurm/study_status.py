@@ -1,4 +1,4 @@
-"""A study's table with what SLURM says of its points."""
+"""A study's table of results, completed by the states of its jobs on SLURM."""
 
 from __future__ import annotations
 
@@ -7,39 +7,40 @@ from typing import Any
 
 from mmdpo.analysis.points import Row, Study, read_study, study_of
 from mmdpo.config.schema import AXES
-from mmdpo.slurm.submission import JOBS, OF_POINTS
-from mmdpo.slurm.task_states import Seen, look
+from mmdpo.points.status import State
+from mmdpo.slurm.submission import JOBS, is_point_stage
+from mmdpo.slurm.task_states import TaskState, read_task_states
 
 
 def read(folder: Path) -> Study:
-    """The study as its files tell it; points with jobs also as SLURM does.
+    """Read a study from its files, and the points with jobs also from SLURM.
 
-    Raises UserError where there is neither.
+    Raises UserError for a folder with neither points nor jobs.
     """
-    seen = look(folder) if (folder / JOBS).is_dir() else {}
-    seen = {name: one for name, one in seen.items() if one.task.stage in OF_POINTS}
-    if not seen:
+    states = read_task_states(folder) if (folder / JOBS).is_dir() else {}
+    states = {name: one for name, one in states.items() if is_point_stage(one.task.stage)}
+    if not states:
         return read_study(folder)
     rows = read_study(folder, may_be_empty=True).rows
     for row in rows:
-        if row.point in seen:
-            _tell(row, seen.pop(row.point))
-    return study_of(folder, [*rows, *map(_row, seen.values())])
+        if row.point in states:
+            _update(row, states.pop(row.point))
+    return study_of(folder, [*rows, *map(_row, states.values())])
 
 
-def _tell(row: Row, one: Seen) -> None:
-    if row.state == "done" and one.state == "done":
+def _update(row: Row, one: TaskState) -> None:
+    if row.state == State.done and one.state is State.done:
         return
-    row.state = one.state if one.state != "absent" else "planned"
-    row.error = one.detail or row.error if one.state in ("failed", "cancelled") else None
+    row.state = one.state
+    row.error = one.detail or row.error if one.state in (State.failed, State.cancelled) else None
     row.job = one.detail if one.live else ""
     row.attempts = one.status.attempts
 
 
-def _row(one: Seen) -> Row:
-    """A point whose job has written nothing yet."""
+def _row(one: TaskState) -> Row:
+    """Return the row of a point whose job has not written any file yet."""
     config: dict[str, Any] = one.task.config
-    axes = {"method": config["method"]["name"], **{axis: config[axis] for axis in AXES}}
+    axes = {"method": config["method"]["name"], **{axis: config.get(axis) for axis in AXES}}
     row = Row(one.task.name, one.folder, role=one.task.role or "", config=config, axes=axes)
-    _tell(row, one)
+    _update(row, one)
     return row

@@ -1,4 +1,4 @@
-"""From points to jobs: what is missing of a study goes to SLURM as one array, after what its points share."""
+"""Planning and submitting: a study's missing tasks go to SLURM as one array, after the data they share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from mmdpo.config.choices import Resume, Stage
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json
-from mmdpo.points import status
-from mmdpo.points.identity import Role, unique_up_to_axes
+from mmdpo.points.identity import Role
+from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
-from mmdpo.slurm.snapshot import UNKNOWN, changed_code, code_files, inputs
+from mmdpo.slurm.inputs import changed_inputs, input_fingerprints
+from mmdpo.slurm.snapshot import changed_code, code_files
 from mmdpo.slurm.submission import (
     JOBS,
     PREPARE,
@@ -28,49 +29,60 @@ from mmdpo.slurm.submission import (
     Part,
     Submission,
     Task,
-    comment,
-    new_folder,
-    own_name,
-    plain,
-    submissions,
+    config_to_dict,
+    is_point_stage,
+    job_comment,
+    new_submission_folder,
+    read_submissions,
+    user_name,
 )
-from mmdpo.slurm.task_states import Seen
+from mmdpo.slurm.task_states import TaskState, is_finished
 
 LOCK_SECONDS = 60.0
+LISTED = 5  # changed files in a message
 
 
 @dataclass
-class Plan:
-    """What is asked of a study and where it stands: what is done, on its way, and to be submitted."""
+class SubmissionPlan:
+    """The requested tasks of a study: done, with a live job, and to be submitted."""
 
     study: Path
     tasks: list[Task]
     done: list[str]
-    live: dict[str, Seen]
-    failed: list[str]  # of those to be submitted, the ones that were tried before
-    missing: list[Task]
+    live: dict[str, TaskState]
+    failed: list[str]  # those to be submitted that were tried before
+    missing: list[Task]  # those to be submitted
 
     def line(self) -> str:
-        """In one line."""
+        """Return the counts as one line for the terminal."""
         return (
             f"{self.study}: {len(self.tasks)} points: {len(self.done)} done, {len(self.live)} on their way, "
             f"{len(self.missing)} to submit" + (f" ({len(self.failed)} failed before)" if self.failed else "")
         )
 
 
-def plan(study: Path, tasks: Sequence[Task], seen: dict[str, Seen]) -> Plan:
-    """Sort tasks by what the study's files and jobs say of them.
+def plan_submission(study: Path, tasks: Sequence[Task], states: Mapping[str, TaskState]) -> SubmissionPlan:
+    """Sort tasks by their states.
 
-    Raises UserError where a job is at another stage of one.
+    Args:
+        study: The folder of the study.
+        tasks: The requested tasks.
+        states: The states of all tasks that were submitted before, by name.
+
+    Returns:
+        The plan; tasks that neither have their result nor a live job are to be submitted.
+
+    Raises:
+        UserError: A live job runs another stage of one of the points.
     """
     done, live, failed, missing = [], {}, [], []
     for task in tasks:
-        known = seen.get(task.name)
+        known = states.get(task.name)
         if known is not None and known.live:
             if known.task.stage not in (task.stage, Stage.experiment):
                 raise UserError(
-                    f"{task.name}: job {known.job} is at its stage={known.task.stage.value}; type the line "
-                    "again when that has ended"
+                    f"{task.name}: job {known.job} runs its stage={known.task.stage.value}; rerun the same command "
+                    "when that job has ended"
                 )
             live[task.name] = known
         elif _is_done(study, task, known):
@@ -79,25 +91,24 @@ def plan(study: Path, tasks: Sequence[Task], seen: dict[str, Seen]) -> Plan:
             missing.append(task)
             if known is not None:
                 failed.append(task.name)
-    return Plan(study, list(tasks), done, live, failed, missing)
+    return SubmissionPlan(study, list(tasks), done, live, failed, missing)
 
 
-def _is_done(study: Path, task: Task, known: Seen | None) -> bool:
-    if task.stage in (Stage.experiment, Stage.evaluate):
-        return status.is_done(study / task.name)
-    if task.stage is Stage.train:
-        return (study / task.name / "training.json").exists()
-    return known is not None and known.state == "done"
+def _is_done(study: Path, task: Task, known: TaskState | None) -> bool:
+    if is_point_stage(task.stage):
+        return is_finished(task.stage, study / task.name)
+    return known is not None and known.state is State.done
 
 
 @contextmanager
-def locked(study: Path) -> Iterator[None]:
-    """Alone with a study's submissions, on any shared file system.
+def lock_submissions(study: Path) -> Iterator[None]:
+    """Hold the study's submission lock, on any shared file system.
 
-    Raises UserError naming the holder where it does not let go, and for a folder that cannot be written.
+    Raises UserError that names the holder if the lock is not released in time, and for a folder that cannot be
+    written.
     """
     path = study / JOBS / ".lock"
-    lock = SoftFileLock(path, timeout=LOCK_SECONDS)  # the lock of a dead process of this machine is broken
+    lock = SoftFileLock(path, timeout=LOCK_SECONDS)  # breaks the lock of a dead process of this machine
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -105,12 +116,12 @@ def locked(study: Path) -> Iterator[None]:
         pid, host = [*path.read_text(encoding="utf-8").split(), "?", "?"][:2]
         raise UserError(
             f"process {pid} on {host} has been submitting jobs of {study} for {LOCK_SECONDS:.0f} s. If that "
-            f"machine or process is gone, delete {path} and type the line again"
+            f"machine or process is gone, delete {path} and rerun the same command"
         ) from error
     except OSError as error:
         raise UserError(
-            f"{error.filename or study} cannot be written ({error.strerror}); type out=FOLDER on a disk that "
-            "the nodes share"
+            f"{error.filename or study} cannot be written ({error.strerror}); type out=FOLDER with a folder on a "
+            "disk that the nodes share"
         ) from error
     try:
         yield
@@ -118,34 +129,49 @@ def locked(study: Path) -> Iterator[None]:
         lock.release()
 
 
-def reconcile(study: Path) -> list[Submission]:
-    """A study's submissions, with the job ids that a launcher was killed before noting.
+def recover_job_ids(study: Path) -> list[Submission]:
+    """Read a study's submissions and recover the job ids of interrupted commands.
 
-    A part that sbatch never got stays without an id, and its points count as not submitted.
+    A part that sbatch did not accept stays without an id, and its points count as not submitted.
     """
-    found = submissions(study)
+    found = read_submissions(study)
     for submission in found:
         parts = [part for part in submission.parts if part.job is None]
         if parts:
-            jobs = slurm.patiently(slurm.jobs)(submission.user)
+            jobs = slurm.retry_while_unreachable(slurm.list_jobs)(submission.user)
             for part in parts:
-                part.job = unnoted(submission, part, jobs)
+                part.job = find_job_id(submission, part, jobs)
             submission.save()
     return found
 
 
-def unnoted(submission: Submission, part: Part, jobs: Mapping[str, slurm.Job]) -> str | None:
-    """SLURM's id of a part that sbatch got: by the comment in the queue, or by what the job itself wrote."""
-    own = comment(submission, part)
+def find_job_id(submission: Submission, part: Part, jobs: Mapping[str, slurm.Job]) -> str | None:
+    """Find SLURM's id of a part, by the comment in the queue or by the file that the job itself wrote.
+
+    Args:
+        submission: The submission that the part belongs to.
+        part: The part whose id was not recorded.
+        jobs: The user's jobs by id.
+
+    Returns:
+        The id of the job or array; None if sbatch did not accept the part.
+    """
+    own = job_comment(submission, part)
     queued = (job.id.partition("_")[0] for job in jobs.values() if job.comment == own)
-    note = submission.folder / f"{part.kind}-{part.first}.job"
-    return next(queued, None) or (note.read_text(encoding="utf-8").strip() if note.exists() else None)
+    file = submission.folder / f"{part.kind}-{part.first}.job"
+    return next(queued, None) or (file.read_text(encoding="utf-8").strip() if file.exists() else None)
 
 
 def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code: str | None) -> None:
-    """Raise UserError where a study's earlier points were made with other data, or with other code than now.
+    """Compare data, models and code with those of a study's last submission.
 
-    `code` is a snapshot that the jobs will run instead of the code of now.
+    Args:
+        found: The submissions of the study, oldest first.
+        configs: The configs of the requested points.
+        code: The snapshot that the jobs will run; None for the code of this process.
+
+    Raises:
+        UserError: Something has changed, and the configs do not have resume=force.
     """
     if not found or any(config.resume is Resume.force for config in configs):
         return
@@ -154,49 +180,47 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code
     if code is None:
         files = last.folder.parent / last.code / "files.json"
         changed = changed_code(read_json(files) if files.exists() else {}, code_files())
-    now = all_inputs(configs)
-    changed += [
-        f"{name} (its content)"
-        for name, value in last.inputs.items()
-        if UNKNOWN not in (value, now.get(name)) and now.get(name, value) != value
-    ]
+    changed += [f"{name} (its content)" for name in changed_inputs(last.inputs, configs)]
     if changed:
-        more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+        more = f" and {len(changed) - LISTED} more" if len(changed) > LISTED else ""
         raise UserError(
-            f"{last.study} was begun with other code or data; changed since {last.created}: "
-            f"{', '.join(changed[:5])}{more}. Type study=NEW_NAME for a study of its own, or its line "
-            "with resume=force to go on here"
+            f"{last.study} was begun with other code or data. Changed since {last.created}: "
+            f"{', '.join(changed[:LISTED])}{more}. Type study=NEW_NAME for a new study, or resume=force to continue "
+            "this one"
         )
 
 
-def all_inputs(configs: Sequence[Config]) -> dict[str, str]:
-    """Fingerprints of what all configs read."""
-    return {key: value for config in unique_up_to_axes(configs) for key, value in inputs(config).items()}
+def preparation_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Task]:
+    """Return the tasks that make what points share: training sets and reference log-probs.
 
+    Args:
+        tasks: The tasks to be submitted.
+        found: The earlier submissions of the study.
 
-def shared_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Task]:
-    """What points share and no earlier submission has made: training sets and reference log-probs."""
+    Returns:
+        One task per set of shared data that none of the earlier submissions has made.
+    """
     shared = {}
     for task in tasks:
         if task.stage in (Stage.experiment, Stage.train) and task.role == Role.trained.value:
-            name = f"shared-{fingerprint(_shared(task.config), length=6)}"
+            name = f"shared-{fingerprint(_shared_settings(task.config), length=6)}"
             shared[name] = Task(name, Stage.reference, task.config)
     made = {
         task.name
         for submission in found
-        if submission.user == own_name()  # each user has a cache
-        and status.read_status(submission.folder / PREPARE).state is status.State.done
+        if submission.user == user_name()  # each user has their own cache
+        and read_status(submission.folder / PREPARE).state is State.done
         for task in submission.tasks(PREPARE)
     }
     return [task for name, task in shared.items() if name not in made]
 
 
-def _shared(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings that what points share depends on; perhaps a few more."""
-    kept = ("data", "data_limit", "generator", "judge", "pairs", "model")
+def _shared_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings on which the shared data depend, and possibly a few more."""
+    groups = ("data", "data_limit", "generator", "judge", "pairs", "model")
     length = [values["train"][name] for name in ("max_text_tokens", "too_long", "prefix_sharing")]
     return {
-        **{name: values[name] for name in kept},
+        **{name: values[name] for name in groups},
         "train_on": values["method"]["train_on"],
         "length": length,
     }
@@ -207,65 +231,95 @@ def new_submission(
     cluster: ClusterConfig,
     configs: Sequence[Config],
     code: str,
-    tasks: int,
-    prepare: bool,
-    largest: int,
+    parts: Sequence[Part],
 ) -> Submission:
-    """A submission of so many tasks, in arrays of at most `largest`, not on disk yet."""
+    """Make a submission that is not on disk yet.
+
+    Args:
+        study: The folder of the study.
+        cluster: The settings of `cluster=`.
+        configs: The configs of the points; fingerprints of their data and models are recorded.
+        code: The name of the snapshot that the jobs run.
+        parts: The jobs, from `split_into_parts`.
+
+    Returns:
+        The submission.
+    """
     return Submission(
-        new_folder(study),
+        new_submission_folder(study),
         code=code,
-        cluster=plain(cluster),
-        inputs=all_inputs(configs),
-        parts=parts(tasks, prepare, largest),
+        cluster=config_to_dict(cluster),
+        inputs=input_fingerprints(configs),
+        parts=list(parts),
     )
 
 
-def parts(tasks: int, prepare: bool, largest: int) -> list[Part]:
-    """The jobs of so many tasks: the preparation, then arrays of at most `largest`."""
-    arrays = [Part(TASKS, first, min(largest, tasks - first)) for first in range(0, tasks, largest)]
+def split_into_parts(tasks: int, prepare: bool, max_array_size: int) -> list[Part]:
+    """Split tasks into jobs.
+
+    Args:
+        tasks: The number of tasks.
+        prepare: Whether a job makes shared data first.
+        max_array_size: The largest number of tasks in an array.
+
+    Returns:
+        The preparation, then the arrays.
+    """
+    arrays = [Part(TASKS, first, min(max_array_size, tasks - first)) for first in range(0, tasks, max_array_size)]
     return [*([Part(PREPARE)] if prepare else []), *arrays]
 
 
-def send(submission: Submission, cluster: ClusterConfig) -> None:
-    """Give the parts of a submission to SLURM, noting each id as it comes.
+def send_parts(submission: Submission, cluster: ClusterConfig) -> None:
+    """Submit the parts of a submission, and record each job id at once.
 
-    Raises UserError with SLURM's own words. Where no point was taken, nothing of the submission is left.
+    Raises UserError with SLURM's own message. If SLURM accepted no points, nothing of the submission is left.
     """
     for part in submission.parts:
         try:
-            part.job = _sent(submission, part, cluster)
+            part.job = _send_once(submission, part, cluster)
         except UserError as error:
-            taken = sum(one.count for one in submission.parts if one.kind == TASKS and one.job)
-            if taken:
-                missing = sum(one.count for one in submission.parts if one.kind == TASKS) - taken
-                more = f"{taken} points were submitted before; the same line submits the other {missing}"
-                raise UserError(f"{error}. {more}") from error
-            slurm.cancel([one.job for one in submission.parts if one.job])
+            accepted = sum(one.count for one in submission.parts if one.kind == TASKS and one.job)
+            if accepted:
+                missing = sum(one.count for one in submission.parts if one.kind == TASKS) - accepted
+                raise UserError(
+                    f"{error}. {accepted} points were submitted before; rerun the same command to submit the other "
+                    f"{missing}"
+                ) from error
+            slurm.cancel_jobs([one.job for one in submission.parts if one.job])
             shutil.rmtree(submission.folder)
             raise
         submission.save()
 
 
-def _sent(submission: Submission, part: Part, cluster: ClusterConfig) -> str:
-    """SLURM's id of a part, which is submitted once although sbatch's answer may get lost."""
-    text = sbatch.script(submission, part, cluster, dependency(submission, part, cluster))
+def _send_once(submission: Submission, part: Part, cluster: ClusterConfig) -> str:
+    """Submit a part once, even if sbatch's answer is lost, and return its job id."""
+    text = sbatch.script_text(submission, part, cluster, dependency_of(submission, part, cluster))
     tries = itertools.count()
 
-    @slurm.patiently
-    def sent() -> str:
-        known = unnoted(submission, part, slurm.jobs(submission.user)) if next(tries) else None
-        return known or sbatch.submit(submission.folder, text)
+    @slurm.retry_while_unreachable
+    def send() -> str:
+        known = find_job_id(submission, part, slurm.list_jobs(submission.user)) if next(tries) else None
+        return known or sbatch.submit_script(submission.folder, text)
 
-    return sent()
+    return send()
 
 
-def dependency(submission: Submission, part: Part, cluster: ClusterConfig) -> str | None:
-    """What a part waits for: the preparation and, where `parallel` limits all, the array before it."""
+def dependency_of(submission: Submission, part: Part, cluster: ClusterConfig) -> str | None:
+    """Return the --dependency of a part.
+
+    Args:
+        submission: The submission that the part belongs to.
+        part: The job or array to submit.
+        cluster: The settings of `cluster=`. With array_parallelism, arrays run one after another, so that the
+            limit holds for all of them.
+
+    Returns:
+        A value such as afterok:12,afterany:13; None for a part that waits for no other.
+    """
     if part.kind == PREPARE:
         return None
-    place = submission.parts.index(part)
-    prepared = [f"afterok:{one.job}" for one in submission.parts[:place] if one.kind == PREPARE]
-    before = submission.parts[place - 1] if place else None
+    index = submission.parts.index(part)
+    prepared = [f"afterok:{one.job}" for one in submission.parts[:index] if one.kind == PREPARE]
+    before = submission.parts[index - 1] if index else None
     in_turn = [f"afterany:{before.job}"] if before and before.kind == TASKS and cluster.array_parallelism else []
     return ",".join([*prepared, *in_turn]) or None

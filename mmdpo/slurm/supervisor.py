@@ -1,11 +1,11 @@
-"""The supervisor of a job: the sbatch script's own process, which starts the task's processes through srun,
-outlives them, and says how they ended. Imports no torch.
+"""The supervisor of a job: starts the task's processes through srun and handles their end. Imports no torch.
 
     python -m mmdpo.slurm.supervisor SUBMISSION KIND FIRST
 
-SLURM warns the processes (SIGUSR2) before a time limit and ends them (SIGTERM) at preemption. They save
-and leave with INTERRUPTED; the job then goes back into the queue, by SLURM's hand or by this one's.
-Processes that were killed go on from their last checkpoint, as often as `cluster.max_attempts` allows it.
+It is the sbatch script's own process and outlives the processes of the task. SLURM warns those (SIGUSR2) before
+a time limit and ends them (SIGTERM) at preemption. They save a checkpoint and exit with EXIT_INTERRUPTED. Then
+SLURM or the supervisor puts the job back into the queue. Processes that were killed continue from their last
+checkpoint. `cluster.max_attempts` limits restarts per cause.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm.submission import PREPARE, Part, Submission, Task, read
+from mmdpo.slurm.submission import PREPARE, Part, Submission, Task, read_submission
 
-INTERRUPTED = 75  # EX_TEMPFAIL: saved, to go on
-BUSY = 3  # another run is at the point
-BUSY_SECONDS, BUSY_TRIES = 60.0, 10  # until the file system lets go of what a failed node had locked
-REQUEUE_SECONDS = 600.0  # until a job that SLURM should have ended is put back into the queue from here
+EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: saved, to be continued
+EXIT_BUSY = 3  # another run holds the point
+BUSY_SECONDS, BUSY_TRIES = 60.0, 10  # wait for the file system to release the locks of a failed node
+REQUEUE_SECONDS = 600.0  # wait for SLURM to end or requeue the job before the supervisor requeues it
 OUT_OF_MEMORY = re.compile(r"\boom[-_ ]kill|out of memory|exceeded (\w+ )?memory limit", re.IGNORECASE)
-"""What the kernel, slurmstepd with cgroups, and slurmstepd without them say."""
+"""Messages of the kernel, of slurmstepd with cgroups, and of slurmstepd without them."""
 
-SLURM_STATES = {
+CAUSES_BY_SLURM_STATE = {
     "PREEMPTED": "preempted",
     "NODE_FAIL": "node_failure",
     "REQUEUED": "requeued",
@@ -41,160 +41,216 @@ SLURM_STATES = {
     "TIMEOUT": "time_limit",
 }
 ADVICE = {
-    "time_limit": "raise cluster.timeout_min=, or max_attempts if it moves on each time",
+    "time_limit": "raise cluster.timeout_min=, or cluster.max_attempts.time_limit= if it advances each time",
     "out_of_memory": "raise cluster.mem=",
-    "killed": "the log's last lines may say by what",
+    "killed": "see the last lines of its log for the reason",
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Run one job; returns its exit code, non-zero where its task failed."""
+    """Run one job and return its exit code, which is not zero if its task failed."""
     folder, kind, first = arguments
-    for number in (signal.SIGTERM, signal.SIGUSR2):  # the processes below answer them; this one stays
+    for number in (signal.SIGTERM, signal.SIGUSR2):  # the processes of the task handle them
         signal.signal(number, lambda *_: None)
-    submission = read(Path(folder))
+    submission = read_submission(Path(folder))
     part = next(part for part in submission.parts if (part.kind, part.first) == (kind, int(first)))
     job = status.job_id() or ""
-    note = submission.folder / f"{kind}-{first}.job"
-    if not note.exists():
-        note.write_text(job.partition("_")[0], encoding="utf-8")
+    id_file = submission.folder / f"{kind}-{first}.job"
+    if not id_file.exists():
+        id_file.write_text(job.partition("_")[0], encoding="utf-8")
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", 0))
     task = None if kind == PREPARE else submission.task(part, index)
-    home = submission.folder / PREPARE if task is None else submission.folder_of(task)
-    home.mkdir(parents=True, exist_ok=True)
-    name(job, submission, task)
-    return supervise(submission, part, index, home, job)
+    folder_of_task = submission.folder / PREPARE if task is None else submission.folder_of(task)
+    folder_of_task.mkdir(parents=True, exist_ok=True)
+    rename_job_after_task(job, submission, task)
+    return supervise(submission, part, index, folder_of_task, job)
 
 
-def name(job: str, submission: Submission, task: Task | None) -> None:
-    """Let squeue show what the job is at."""
+def rename_job_after_task(job: str, submission: Submission, task: Task | None) -> None:
+    """Name the job after its task in squeue.
+
+    Args:
+        job: SLURM's id of the job.
+        submission: The submission that the job belongs to.
+        task: The task of the job; None for the preparation.
+    """
     try:
-        slurm.rename(job, f"mmdpo:{submission.study.name}:{task.name if task else PREPARE}")
+        slurm.rename_job(job, f"mmdpo:{submission.study.name}:{task.name if task else PREPARE}")
     except UserError as error:
-        print_line(f"the job keeps its first name: {error}")
+        print_line(f"the job could not be renamed: {error}")
 
 
-def supervise(submission: Submission, part: Part, index: int, home: Path, job: str) -> int:
-    """Start the processes and see to what ended them."""
+def supervise(submission: Submission, part: Part, index: int, folder: Path, job: str) -> int:
+    """Start the processes of a task and handle their end.
+
+    Args:
+        submission: The submission that the job belongs to.
+        part: The part of the submission that is this job's array.
+        index: The job's index in the array.
+        folder: The folder of the task's status and logs.
+        job: SLURM's id of the job.
+
+    Returns:
+        The exit code of the job: 0 if the task is done.
+    """
     limits = submission.cluster["max_attempts"]
-    before = status.read_status(home)
-    if before.job_id == job:  # it was put back into the queue
-        if before.state is State.running:  # ended together with its supervisor
-            status.interrupt(home, ended_by(job, "killed"))
+    before = status.read_status(folder)
+    if before.job_id == job:  # the job was put back into the queue
+        if before.state is State.running:  # the processes ended together with their supervisor
+            status.interrupt(folder, last_end_reason(job, "killed"))
         elif before.state is State.interrupted and before.interruptions[-1]["cause"] == "terminated":
-            status.relabel(home, ended_by(job, "requeued"))
-    if reason := too_often(home, job, limits):
-        status.finish(home, reason)
-        print_line(reason)
-        return 1
-    log = home / "logs" / f"attempt-{before.attempts + 1}-rank-%t.log"
-    code = srun(submission, part, index, log)
+            status.relabel(folder, last_end_reason(job, "requeued"))
+    if reason := attempts_exhausted(folder, job, limits):
+        return _fail(folder, reason)
+    log = folder / "logs" / f"attempt-{before.attempts + 1}-rank-%t.log"
+    code = run_srun(submission, part, index, log)
     for _ in range(BUSY_TRIES if before.job_id == job else 0):
-        if code != BUSY:
+        if code != EXIT_BUSY:
             break
-        print_line(f"{home.name} is still held, perhaps by this job's last run on a node that failed; waiting")
+        print_line(f"{folder.name} is still locked, perhaps by this job's last run on a node that failed; waiting")
         time.sleep(BUSY_SECONDS)
-        code = srun(submission, part, index, log)
-    after = status.read_status(home)
-    print_line(f"{home.name}: exit code {code}, {after.state.value}{f': {after.error}' if after.error else ''}")
-    if code == BUSY:
-        return 1  # its status is the other run's
+        code = run_srun(submission, part, index, log)
+    after = status.read_status(folder)
+    print_line(f"{folder.name}: exit code {code}, {after.state.value}{f': {after.error}' if after.error else ''}")
+    if code == EXIT_BUSY:
+        return 1  # the status belongs to the other run
     begun = after.attempts > before.attempts
     if begun and after.state is State.failed:
         return 1
     if after.state is State.done or (code == 0 and after.state is not State.running):
         return 0
-    if not begun or after.state is not State.interrupted:  # the processes could not say what it was
-        if not is_current(job):
-            return 1  # the next run of the job asks SLURM
+    if not begun or after.state is not State.interrupted:  # the processes ended without a status
+        if not is_current_run(job):
+            return 1  # the next run of the job asks SLURM for the cause
         if not begun:
-            status.start(home)
-        if 0 < code < 128 and code != INTERRUPTED:
-            status.finish(home, f"a process failed before it could say why: {tail(log)}")
+            status.start(folder)
+        if 0 < code < 128 and code != EXIT_INTERRUPTED:
+            status.finish(folder, f"a process ended without a status; the last line of its log: {last_log_lines(log)}")
             return 1
-        status.interrupt(home, cause_of(code, log, job))
-    return again(home, job, limits)
+        status.interrupt(folder, interruption_cause(code, log, job))
+    return requeue_or_fail(folder, job, limits)
 
 
-def cause_of(code: int, log: Path, job: str) -> str:
-    """What ended processes that could not say so; `code` is the highest of theirs."""
-    if OUT_OF_MEMORY.search(tail(log, 50)):
+def _fail(folder: Path, reason: str) -> int:
+    status.finish(folder, reason)
+    print_line(reason)
+    return 1
+
+
+def interruption_cause(code: int, log: Path, job: str) -> str:
+    """Determine what ended processes that left no status.
+
+    Args:
+        code: The highest of their exit codes.
+        log: The path of their logs, with %t for the rank.
+        job: SLURM's id of the job.
+
+    Returns:
+        One of the keys of `cluster.max_attempts`.
+    """
+    if OUT_OF_MEMORY.search(last_log_lines(log, 50)):
         return "out_of_memory"
-    if preempted(job):
+    if is_preempted(job):
         return "preempted"
-    return "time_limit" if code in (INTERRUPTED, 128 + signal.SIGUSR2) else "killed"
+    return "time_limit" if code in (EXIT_INTERRUPTED, 128 + signal.SIGUSR2) else "killed"
 
 
-def srun(submission: Submission, part: Part, index: int, log: Path) -> int:
-    """Run the processes of the task, one a GPU; returns the exit code, 128 + N after signal N."""
+def run_srun(submission: Submission, part: Part, index: int, log: Path) -> int:
+    """Run the processes of the task, one per GPU.
+
+    Args:
+        submission: The submission that the job belongs to.
+        part: The part of the submission that is this job's array.
+        index: The job's index in the array.
+        log: The path of their logs, with %t for the rank.
+
+    Returns:
+        The exit code; 128 + N after signal N.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    rank = [submission.python, "-u", "-P", "-m", "mmdpo.slurm.worker"]
-    place = [str(submission.folder), part.kind, str(part.first), str(index)]
+    worker = [submission.python, "-u", "-P", "-m", "mmdpo.slurm.worker"]
+    arguments = [str(submission.folder), part.kind, str(part.first), str(index)]
     options = [f"--output={log}", "--unbuffered", "--kill-on-bad-exit=1", "--export=ALL"]
-    options.append("--wait=0")  # for ever: the first process measures after the others have left
-    if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not take it from sbatch
+    options.append("--wait=0")  # no limit: the first process evaluates after the others have ended
+    if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not inherit it from sbatch
         options.append(f"--cpus-per-task={cpus}")
-    command = ["srun", *options, *rank, *place]
+    command = ["srun", *options, *worker, *arguments]
     print_line(shlex.join(command))
     code = subprocess.run(command, env={**os.environ, "OMP_WAIT_POLICY": "passive"}).returncode
     return code if code >= 0 else 128 - code
 
 
-def again(home: Path, job: str, limits: dict[str, int]) -> int:
-    """Go back into the queue after an interruption, or fail where it has been often enough."""
-    cause = status.read_status(home).interruptions[-1]["cause"]
-    if cause == "terminated" and preempted(job):
+def requeue_or_fail(folder: Path, job: str, limits: dict[str, int]) -> int:
+    """Put an interrupted job back into the queue, or fail it if its attempts are exhausted.
+
+    Args:
+        folder: The folder of the task's status.
+        job: SLURM's id of the job.
+        limits: `cluster.max_attempts`, by cause.
+
+    Returns:
+        The exit code of the job: 1.
+    """
+    cause = status.read_status(folder).interruptions[-1]["cause"]
+    if cause == "terminated" and is_preempted(job):
         cause = "preempted"
-        status.relabel(home, cause)
-    if reason := too_often(home, job, limits):
-        status.finish(home, reason)
-        print_line(reason)
-        return 1
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to outlive
-    if cause in ("terminated", "preempted"):  # by scancel, or to be put back into the queue: SLURM knows
+        status.relabel(folder, cause)
+    if reason := attempts_exhausted(folder, job, limits):
+        return _fail(folder, reason)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # no process is left to wait for
+    if cause in ("terminated", "preempted"):  # SLURM ends the job after scancel and requeues it otherwise
         time.sleep(REQUEUE_SECONDS)
-    if not is_current(job):
+    if not is_current_run(job):
         return 1
     print_line(f"{job}: {cause}; back into the queue")
     try:
-        slurm.requeue(job)
+        slurm.requeue_job(job)
     except UserError as error:
-        status.finish(home, f"ended by {cause}, and SLURM does not take it back into the queue: {error}")
+        status.finish(folder, f"ended by {cause}, and SLURM does not put it back into the queue: {error}")
         return 1
     time.sleep(REQUEUE_SECONDS)
     return 1
 
 
-def preempted(job: str) -> bool:
-    """Whether SLURM wants the node of the job's present run for another job."""
-    shown = slurm.shown(job)
-    since = shown.get("PreemptTime", "None")
-    return since[:1].isdigit() and since >= shown.get("StartTime", "")
+def is_preempted(job: str) -> bool:
+    """Return whether SLURM preempts the present run of a job."""
+    fields = slurm.show_job(job)
+    since = fields.get("PreemptTime", "None")
+    return since[:1].isdigit() and since >= fields.get("StartTime", "")
 
 
-def is_current(job: str) -> bool:
-    """Whether this is still the job's run: some clusters leave processes of an earlier one behind."""
+def is_current_run(job: str) -> bool:
+    """Return whether this process belongs to the job's present run; some clusters leave earlier ones alive."""
     try:
-        shown = slurm.shown(job)
-    except UserError:  # ended, and forgotten
+        fields = slurm.show_job(job)
+    except UserError:  # the job has ended, and SLURM has no record of it
         return False
     restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
-    return shown.get("JobState") == "RUNNING" and shown.get("Restarts", "0") == restarts
+    return fields.get("JobState") == "RUNNING" and fields.get("Restarts", "0") == restarts
 
 
-def ended_by(job: str, otherwise: str) -> str:
-    """What ended the job's last run, as accounting remembers it; `otherwise` where it does not."""
+def last_end_reason(job: str, otherwise: str) -> str:
+    """Return the cause of the last end of a job from accounting; `otherwise` if it has none."""
     try:
-        lines = slurm.run("sacct", "-X", "-D", "--noheader", "--parsable2", "--format=State", "-j", job)
+        lines = slurm.run_command("sacct", "-X", "-D", "--noheader", "--parsable2", "--format=State", "-j", job)
     except UserError:
         return otherwise
-    past = [SLURM_STATES[state] for state in lines.split() if state in SLURM_STATES]
+    past = [CAUSES_BY_SLURM_STATE[state] for state in lines.split() if state in CAUSES_BY_SLURM_STATE]
     return past[-1] if past else otherwise
 
 
-def too_often(home: Path, job: str, limits: dict[str, int]) -> str | None:
-    """Why the task must not start again; None where it may. What an earlier submission saw does not count."""
-    entries = status.read_status(home).interruptions
+def attempts_exhausted(folder: Path, job: str, limits: dict[str, int]) -> str | None:
+    """Return why a task must not start again.
+
+    Args:
+        folder: The folder of the task's status.
+        job: SLURM's id of the job; interruptions of earlier submissions do not count.
+        limits: `cluster.max_attempts`, by cause.
+
+    Returns:
+        A message that names the setting; None if the task may start again.
+    """
+    entries = status.read_status(folder).interruptions
     causes = [entry["cause"] for entry in entries if entry["job_id"] == job]
     for cause in dict.fromkeys(causes):
         limit = limits.get(cause)
@@ -204,12 +260,12 @@ def too_often(home: Path, job: str, limits: dict[str, int]) -> str | None:
     return None
 
 
-def tail(log: Path, lines: int = 1) -> str:
-    """The last lines of the processes' logs, of the one that wrote last."""
+def last_log_lines(log: Path, count: int = 1) -> str:
+    """Return the last lines of the log that was written last, of all ranks."""
     files = sorted(log.parent.glob(log.name.replace("%t", "*")), key=lambda file: file.stat().st_mtime)
     if not files:
         return "no log"
-    return "\n".join(files[-1].read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    return "\n".join(files[-1].read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What became of submitted tasks: SLURM's word and the files', as one state a task."""
+"""The state of each submitted task, combined from SLURM and from the task's own files."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mmdpo.errors import UserError
 from mmdpo.points.status import State, Status, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.submission import (
-    OF_POINTS,
     PREPARE,
     TASKS,
     Submission,
     Task,
-    own_name,
-    submissions,
+    is_point_stage,
+    read_submissions,
+    user_name,
 )
 
-ENDED_BADLY = {
+JOB_FAILURES = {
     "OUT_OF_MEMORY": "out of memory on its node; raise cluster.mem=, or lower train.per_device_train_batch_size=",
     "TIMEOUT": "ended at its time limit; raise cluster.timeout_min= or cluster.signal_delay_s=",
     "DEADLINE": "ended at its deadline",
@@ -32,166 +32,205 @@ ENDED_BADLY = {
     "CANCELLED": "cancelled",
     "FAILED": "its processes were ended from outside",
 }
-"""SLURM's words for jobs that left no word of their own."""
+"""Messages for jobs that ended without a status, by SLURM's state."""
+
+WAITING_STATES = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "CONFIGURING")
+"""SLURM's states of a job that has not ended and does not run."""
+
+StateAndDetail = tuple[State, str]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One task as it stands: `pending`, `running`, `done`, `failed`, `cancelled` or `absent`, and why."""
+class TaskState:
+    """The state of one task, with a detail such as the reason of a failure; `planned` if it was not submitted."""
 
     task: Task
     folder: Path
     submission: Submission
     job: str | None
-    state: str
+    state: State
     detail: str
     status: Status
 
     @property
     def live(self) -> bool:
-        """Whether its job waits or runs."""
-        return self.state in ("pending", "running")
+        """True if its job waits or runs."""
+        return self.state in (State.pending, State.running)
 
 
-def view(
-    found: Sequence[Submission], known: Mapping[str, slurm.Job] | None, hidden: Collection[str] = ()
-) -> dict[str, Seen]:
-    """The tasks of a study's submissions by name, each as of its last one.
+def read_task_states(study: Path) -> dict[str, TaskState]:
+    """Read the states of a study's tasks, from any machine that can read its folder.
 
-    `known` are the jobs that SLURM knows; None where it could not be asked: then, as for the submissions
-    whose jobs are `hidden`, the files alone are believed.
+    Args:
+        study: The folder of the study.
+
+    Returns:
+        The tasks by name. Without a SLURM that answers, their files alone decide.
     """
-    tasks: dict[str, Seen] = {}
+    found = read_submissions(study)
+    try:
+        return query_task_states(found) if slurm.is_installed("squeue") else combine_states(found, None)
+    except UserError:  # SLURM's commands are installed, but fail
+        return combine_states(found, None)
+
+
+def query_task_states(found: Sequence[Submission]) -> dict[str, TaskState]:
+    """Return the states of the submissions' tasks by name. Raises UserError if SLURM cannot be asked."""
+    return combine_states(found, query_jobs(found), invisible_submissions(found))
+
+
+def query_jobs(found: Sequence[Submission]) -> dict[str, slurm.Job]:
+    """Return SLURM's jobs of these submissions by id. Raises UserError if SLURM cannot be asked."""
+    jobs: dict[str, slurm.Job] = {}
+    for user in {submission.user for submission in found}:
+        parts = [part for submission in found if submission.user == user for part in submission.parts]
+        jobs |= slurm.list_jobs(user, [job for part in parts for job in part.ids() if job])
+    return jobs
+
+
+def invisible_submissions(found: Sequence[Submission]) -> set[str]:
+    """Return the names of submissions to another cluster, or by a user whose jobs SLURM keeps private."""
+    if not found:
+        return set()
+    config = slurm.controller_config()
+    private = "jobs" in config.get("PrivateData", "") and os.getuid() != 0
+    return {
+        one.name
+        for one in found
+        if (private and one.user != user_name()) or (one.cluster_name and one.cluster_name != config.get("ClusterName"))
+    }
+
+
+def combine_states(
+    found: Sequence[Submission], jobs: Mapping[str, slurm.Job] | None, invisible: Collection[str] = ()
+) -> dict[str, TaskState]:
+    """Combine SLURM's jobs with the tasks' files.
+
+    Args:
+        found: The submissions of a study, oldest first.
+        jobs: SLURM's jobs by id; None if SLURM could not be asked.
+        invisible: Names of submissions whose jobs SLURM does not show; the files alone decide for them.
+
+    Returns:
+        The tasks by name. A task of several submissions has the state of the last one, unless its job of an
+        earlier one has not ended.
+    """
+    states: dict[str, TaskState] = {}
     for submission in found:
-        jobs = None if submission.name in hidden else known
-        reason = _failed_preparation(submission, jobs)
+        visible_jobs = None if submission.name in invisible else jobs
+        reason = _preparation_failure(submission, visible_jobs)
         ids = [job for part in submission.parts if part.kind == TASKS for job in part.ids()]
         for task, job_id in zip(submission.tasks(), ids, strict=False):
             folder = submission.folder_of(task)
             status = read_status(folder)
-            before = tasks.get(task.name)
+            before = states.get(task.name)
             if before is not None and (before.live or job_id is None):
-                continue  # its job of an earlier submission is at it still, or was the last that sbatch got
+                continue  # its earlier job has not ended, or is the last that sbatch accepted
+            finished = is_finished(task.stage, folder, status)
             log = submission.folder / f"{job_id}.log"
-            state, detail = merged(status, _finished(task, folder, status), job_id, jobs, log)
-            if state == "cancelled" and reason:
+            state, detail = combine_state(status, finished, job_id, visible_jobs, log)
+            if state is State.cancelled and reason:
                 detail = reason
-            if state == "running" and jobs is None:
+            if state is State.running and visible_jobs is None:
                 detail += f"; it last wrote {minutes_since_written(folder):.0f} min ago"
-            tasks[task.name] = Seen(task, folder, submission, job_id, state, detail, status)
-    return tasks
+            states[task.name] = TaskState(task, folder, submission, job_id, state, detail, status)
+    return states
 
 
-def merged(
+def combine_state(
     status: Status, finished: bool, job_id: str | None, jobs: Mapping[str, slurm.Job] | None, log: Path
-) -> tuple[str, str]:
-    """State and detail of one task from its status.json, whether its result is there, its job and its log."""
+) -> StateAndDetail:
+    """Combine the sources on one task.
+
+    Args:
+        status: The content of its status.json.
+        finished: Whether its result exists.
+        job_id: The id of its job; None if sbatch did not accept it.
+        jobs: SLURM's jobs by id; None if SLURM could not be asked.
+        log: The file in which SLURM writes the job's output.
+
+    Returns:
+        The state of the task, and its detail.
+    """
     if finished:
-        return "done", ""
+        return State.done, ""
     job = jobs.get(job_id) if jobs is not None and job_id is not None else None
     if job is not None and job.live:
-        return _of_live(status, job)
+        return _state_of_live(status, job)
     earlier = job is not None and status.job_id not in (None, job.id)
     if status.state is State.failed and not earlier:
-        return "failed", status.error or ""
+        return State.failed, status.error or ""
     if job is not None and job.state != "COMPLETED":
-        return "cancelled" if job.state == "CANCELLED" else "failed", _why(job, log)
+        return State.cancelled if job.state == "CANCELLED" else State.failed, _failure(job, log)
     if job_id is None:
-        return "absent", "not submitted"
+        return State.planned, "not submitted"
     if jobs is None:
-        return _of_files(status)
+        return _state_from_files(status)
     if job is not None:
-        return "failed", f"job {job_id} ended without a result"
-    return "failed", f"job {job_id} is gone: SLURM knows it no more, and it left no result"
+        return State.failed, f"job {job_id} ended without a result"
+    return State.failed, f"job {job_id} is gone: SLURM has no record of it, and it left no result"
 
 
-def _why(job: slurm.Job, log: Path) -> str:
-    """Why a job ended that left no word of its own."""
+def is_finished(stage: Stage, folder: Path, status: Status | None = None) -> bool:
+    """Return whether a stage's result exists.
+
+    Args:
+        stage: The stage of the task.
+        folder: The folder of its status and results.
+        status: The content of its status.json, if it has been read already.
+
+    Returns:
+        For `train`, whether the training has ended; for other stages of a point, whether it has its scores; for
+        stages that make data, whether the status is `done`.
+    """
+    if stage is Stage.train:
+        return (folder / "training.json").exists()
+    status = status or read_status(folder)
+    return status.state is State.done and (not is_point_stage(stage) or (folder / "result.json").exists())
+
+
+def _failure(job: slurm.Job, log: Path) -> str:
+    """Return a message for a job that ended without a status."""
     if job.reason == "DependencyNeverSatisfied":
         return "the preparation that it waited for failed"
-    where = f" ({job.node})" if job.node not in ("", "None assigned") else ""
+    node = f" ({job.node})" if job.node not in ("", "None assigned") else ""
     if job.state == "FAILED" and not log.exists():
         return (
-            f"it could not write {log}{where}: that folder may not be on a disk which the nodes share; type "
-            "out=FOLDER on one that is"
+            f"it could not write {log}{node}: that folder may not be on a disk which the nodes share; type "
+            "out=FOLDER with a folder on such a disk"
         )
-    return ENDED_BADLY.get(job.state, job.state) + where
+    return JOB_FAILURES.get(job.state, job.state) + node
 
 
-def _of_live(status: Status, job: slurm.Job) -> tuple[str, str]:
+def _state_of_live(status: Status, job: slurm.Job) -> StateAndDetail:
     causes = [entry["cause"] for entry in status.interruptions]
-    again = f"goes on after {causes[-1]}" if causes else ""
-    if job.state in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "CONFIGURING"):
-        return "pending", ", ".join(filter(None, [job.reason if job.reason != "None" else "", again]))
+    if job.state in WAITING_STATES:
+        reason = job.reason if job.reason != "None" else ""
+        return State.pending, ", ".join(filter(None, [reason, f"continues after {causes[-1]}" if causes else ""]))
     if status.state is State.failed and status.job_id == job.id:
-        return "failed", status.error or ""
-    return "running", job.node
+        return State.failed, status.error or ""
+    return State.running, job.node
 
 
-def _of_files(status: Status) -> tuple[str, str]:
-    """Where SLURM cannot be asked."""
+def _state_from_files(status: Status) -> StateAndDetail:
+    """Return the state of a task if SLURM cannot be asked."""
     if status.state is State.running:
-        return "running", f"on {status.host}, by its files; SLURM cannot be asked here"
-    return "pending", "by its files; SLURM cannot be asked here"
+        return State.running, f"on {status.host}, according to its files; SLURM cannot be asked here"
+    return State.pending, "according to its files; SLURM cannot be asked here"
 
 
-def _finished(task: Task, folder: Path, status: Status) -> bool:
-    if task.stage is Stage.train:
-        return (folder / "training.json").exists()
-    if task.stage in OF_POINTS:
-        return status.state is State.done and (folder / "result.json").exists()
-    return status.state is State.done
-
-
-def _failed_preparation(submission: Submission, jobs: Mapping[str, slurm.Job] | None) -> str:
-    """Why a submission's preparation failed; empty where it did not."""
+def _preparation_failure(submission: Submission, jobs: Mapping[str, slurm.Job] | None) -> str:
+    """Return why a submission's preparation failed; empty if it did not."""
     part = next((part for part in submission.parts if part.kind == PREPARE), None)
     if part is None:
         return ""
     status = read_status(submission.folder / PREPARE)
     log = submission.folder / f"{part.job}.log"
-    state, detail = merged(status, status.state is State.done, part.job, jobs, log)
-    return f"the preparation failed: {detail}" if state in ("failed", "cancelled") else ""
-
-
-def known_jobs(found: Sequence[Submission]) -> dict[str, slurm.Job]:
-    """What SLURM knows of these submissions' jobs. Raises UserError where it cannot be asked."""
-    jobs: dict[str, slurm.Job] = {}
-    for user in {submission.user for submission in found}:
-        parts = [part for submission in found if submission.user == user for part in submission.parts]
-        jobs |= slurm.jobs(user, [job for part in parts for job in part.ids() if job])
-    return jobs
-
-
-def hidden(found: Sequence[Submission]) -> set[str]:
-    """The submissions whose jobs SLURM does not show here: another cluster's, or kept private from us."""
-    if not found:
-        return set()
-    settings = slurm.settings()
-    private = "jobs" in settings.get("PrivateData", "") and os.getuid() != 0
-    return {
-        one.name
-        for one in found
-        if (private and one.user != own_name())
-        or (one.cluster_name and one.cluster_name != settings.get("ClusterName"))
-    }
-
-
-def seen(found: Sequence[Submission]) -> dict[str, Seen]:
-    """The tasks of a study's submissions by SLURM and files. Raises UserError where SLURM cannot be asked."""
-    return view(found, known_jobs(found), hidden(found))
-
-
-def look(study: Path) -> dict[str, Seen]:
-    """The tasks of a study as they stand, from any machine that sees its folder."""
-    found = submissions(study)
-    try:
-        return seen(found) if slurm.is_here("squeue") else view(found, None)
-    except UserError:  # whatever keeps its commands from answering here
-        return view(found, None)
+    state, detail = combine_state(status, status.state is State.done, part.job, jobs, log)
+    return f"the preparation failed: {detail}" if state in (State.failed, State.cancelled) else ""
 
 
 def minutes_since_written(folder: Path) -> float:
-    """Since a running task's processes last wrote something: whether it lives, where SLURM cannot say so."""
+    """Return the minutes since a running task last wrote a file, as a sign of life if SLURM cannot be asked."""
     files = [folder / "status.json", folder / "metrics.jsonl", *(folder / "logs").glob("*")]
     return (time.time() - max(file.stat().st_mtime for file in files if file.exists())) / 60

@@ -1,4 +1,4 @@
-"""A study's jobs while they run: a table on a terminal, else a line for each that ends."""
+"""Watching a study's jobs: a live table on a terminal, otherwise one line for each job that ends."""
 
 from __future__ import annotations
 
@@ -6,123 +6,134 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.console import print_line
+from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm.submission import submissions
-from mmdpo.slurm.task_states import Seen, hidden, known_jobs, view
+from mmdpo.slurm.submission import read_submissions
+from mmdpo.slurm.task_states import TaskState, combine_states, invisible_submissions, query_jobs
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 FILES_SECONDS = 2.0
-SLURM_SECONDS = 15.0  # a site's controller serves many
+SLURM_SECONDS = 15.0  # a controller serves the whole site
 LINES = 3  # of a row at most: a folded name and a detail
 DETAIL = 72  # characters
-COLOURS = {"running": "cyan", "failed": "red", "cancelled": "yellow", "done": "green"}
+ORDER = (State.running, State.failed, State.cancelled, State.pending, State.planned, State.done)
+COLOURS = {State.running: "cyan", State.failed: "red", State.cancelled: "yellow", State.done: "green"}
 
 
 @dataclass
-class Progress:
-    """How fast points train, from what was seen of them."""
+class TrainingProgress:
+    """The speed at which points train, measured while they are watched."""
 
-    first: dict[str, tuple[float, int]] = field(default_factory=dict)  # time and step
+    first: dict[str, tuple[float, int]] = field(default_factory=dict)  # time and step at the first look
 
-    def cells(self, seen: Seen) -> list[str]:
-        """Step, loss, margin and time left of a running point, as far as they are known."""
-        line = last_metrics(seen.folder / "metrics.jsonl")
-        if seen.state != "running" or "step" not in line:
+    def cells(self, one: TaskState) -> list[str]:
+        """Return step, loss, margin and time left of a running point; empty if they are unknown."""
+        metrics = last_metrics(one.folder / "metrics.jsonl")
+        if one.state is not State.running or "step" not in metrics:
             return ["", "", "", ""]
-        step, epoch = int(line["step"]), float(line.get("epoch") or 0)
-        total = round(step * float(seen.task.config["train"]["num_train_epochs"]) / epoch) if epoch else 0
-        since, start = self.first.setdefault(seen.task.name, (time.monotonic(), step))
+        step, epoch = int(metrics["step"]), float(metrics.get("epoch") or 0)
+        epochs = one.task.config["train"].get("num_train_epochs")
+        total = round(step * float(epochs) / epoch) if epochs and epoch else 0
+        since, start = self.first.setdefault(one.task.name, (time.monotonic(), step))
         rate = (step - start) / max(time.monotonic() - since, 1e-9)
-        left = duration((total - step) / rate) if rate and total else ""
-        return [
-            f"{step}/{total or '?'}",
-            _number(line.get("loss")),
-            _number(line.get("rewards/margins")),
-            left,
-        ]
+        left = format_duration((total - step) / rate) if rate and total else ""
+        loss, margin = _number(metrics.get("loss")), _number(metrics.get("rewards/margins"))
+        return [f"{step}/{total or '?'}", loss, margin, left]
 
 
-def watch(study: Path, names: Sequence[str]) -> dict[str, Seen] | None:
-    """Wait until these tasks have ended; returns how, or None where Ctrl-C came first."""
+def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
+    """Wait until the named tasks have ended, and return their states; None after Ctrl-C."""
     from rich.console import Console
     from rich.live import Live
 
-    console, progress = Console(highlight=False), Progress()
-    found = submissions(study)
-    asked, silent, jobs = -SLURM_SECONDS, False, None
-    unseen: set[str] = set()
-    before: dict[str, str] = {}
+    console, progress = Console(highlight=False), TrainingProgress()
+    found = read_submissions(study)
+    asked, unreachable, jobs = -SLURM_SECONDS, False, None
+    invisible: set[str] = set()
+    before: dict[str, State] = {}
     try:
         with Live(console=console, auto_refresh=False, transient=True) as live:
             while True:
                 if time.monotonic() - asked >= SLURM_SECONDS:
                     asked = time.monotonic()
                     try:
-                        jobs, unseen, silent = known_jobs(found), hidden(found), False
+                        jobs, invisible, unreachable = query_jobs(found), invisible_submissions(found), False
                     except slurm.Unreachable as error:
-                        if not silent:
+                        if not unreachable:
                             console.print(f"SLURM does not answer: {error}; trying again", markup=False)
-                        silent = True
-                seen = {name: one for name, one in view(found, jobs, unseen).items() if name in set(names)}
+                        unreachable = True
+                states = combine_states(found, jobs, invisible)
+                states = {name: one for name, one in states.items() if name in set(names)}
                 if console.is_terminal:
-                    shown = max(LINES, (console.height - 6) // LINES)
-                    live.update(table(study.name, seen, progress, shown), refresh=True)
+                    rows = max(LINES, (console.height - 6) // LINES)
+                    live.update(states_table(study.name, states, progress, rows), refresh=True)
                 else:
-                    _say_changes(seen, before)
-                before = {name: one.state for name, one in seen.items()}
-                if not any(one.live for one in seen.values()):
-                    return seen
+                    _print_changes(states, before)
+                before = {name: one.state for name, one in states.items()}
+                if not any(one.live for one in states.values()):
+                    return states
                 time.sleep(FILES_SECONDS)
     except KeyboardInterrupt:
         return None
 
 
-def table(name: str, seen: dict[str, Seen], progress: Progress, shown: int) -> Table:
-    """Counts, then the tasks that run or failed, then those that wait, as many as fit."""
+def states_table(title: str, states: Mapping[str, TaskState], progress: TrainingProgress, rows: int) -> Table:
+    """Compose the live table: counts, then running and failed tasks, then the others as far as they fit.
+
+    Args:
+        title: The name of the study.
+        states: The tasks by name.
+        progress: The measured speed of the points.
+        rows: The largest number of rows.
+
+    Returns:
+        The table for rich.
+    """
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    counts = Counter(one.state for one in seen.values())
-    title = f"{name}: " + ", ".join(f"{count} {state}" for state, count in counts.items())
+    title = f"{title}: " + _counts(states)
     result = Table(title=escape(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     result.add_column("point", overflow="fold", ratio=1)
     for column in ("state", "step", "loss", "margin", "left"):
         result.add_column(column, justify="left" if column == "state" else "right", no_wrap=True)
-    order = ("running", "failed", "cancelled", "pending", "absent", "done")
-    rows = sorted(seen.values(), key=lambda one: order.index(one.state))
-    for one in rows[:shown]:
+    ordered = sorted(states.values(), key=lambda one: ORDER.index(one.state))
+    for one in ordered[:rows]:
         colour = COLOURS.get(one.state)
-        state = f"[{colour}]{one.state}[/]" if colour else one.state
+        state = f"[{colour}]{one.state}[/]" if colour else str(one.state)
         detail = shorten(one.detail, DETAIL) if one.detail != one.state else ""
         below = f"\n[dim]{escape(detail)}[/]" if detail else ""
         result.add_row(escape(one.task.name) + below, state, *progress.cells(one))
-    if len(rows) > shown:
-        result.caption = f"and {len(rows) - shown} more"
+    if len(ordered) > rows:
+        result.caption = f"and {len(ordered) - rows} more"
     return result
 
 
-def _say_changes(seen: dict[str, Seen], before: dict[str, str]) -> None:
-    counts = Counter(one.state for one in seen.values())
-    changed = [one for name, one in seen.items() if before.get(name) != one.state]
+def _counts(states: Mapping[str, TaskState]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in Counter(one.state for one in states.values()).items())
+
+
+def _print_changes(states: Mapping[str, TaskState], before: Mapping[str, State]) -> None:
+    changed = [one for name, one in states.items() if before.get(name) is not one.state]
     for one in changed:
-        if one.state in ("done", "failed", "cancelled") and before:
+        if one.state in (State.done, State.failed, State.cancelled) and before:
             print_line(f"{one.state}  {one.task.name}{f': {one.detail}' if one.detail else ''}")
     if changed:
-        print_line(", ".join(f"{count} {state}" for state, count in counts.items()))
+        print_line(_counts(states))
 
 
 def last_metrics(path: Path) -> dict[str, Any]:
-    """The last whole line of metrics.jsonl; empty where there is none."""
+    """Return the last complete line of metrics.jsonl; empty if there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
@@ -139,8 +150,8 @@ def last_metrics(path: Path) -> dict[str, Any]:
     return {}
 
 
-def duration(seconds: float) -> str:
-    """As in 2:05:00."""
+def format_duration(seconds: float) -> str:
+    """Format seconds as 2:05, or 2:05:00 from an hour."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 

@@ -1,4 +1,4 @@
-"""launch.py and python -m mmdpo on the tests' SLURM, with the miniature made as small as it gets."""
+"""launch.py and python -m mmdpo on the tests' SLURM, with the smallest settings of the miniature."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SMALL = (
     "bench.tasks=[text]",
 )
 LONG = (*SMALL, "train.num_train_epochs=40", "train.save_steps=1000", "beta=0.1", "stage=train")
-"""A training that lasts long enough to be disturbed, and saves only when it is told to."""
+"""A training that is long enough to be interrupted, and saves only when it is asked to."""
 
 
 @dataclass
 class Lines:
-    """Command lines of one user in front of one cluster; studies lie in `out`."""
+    """Commands of one user on one cluster; studies are in `out`."""
 
     cluster: Cluster
     out: Path
@@ -38,7 +38,7 @@ class Lines:
 
     @property
     def folder(self) -> Path:
-        """The study's."""
+        """The folder of the study."""
         return self.out / self.study
 
     def launch(self, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -66,7 +66,7 @@ class Lines:
         return sorted(file.parent for file in self.folder.glob("*/status.json"))
 
     def status(self, piece: str = "") -> dict[str, Any]:
-        """The status.json of the one point with this piece in its name; empty where there is none."""
+        """The status.json of the only point with this piece in its name; empty if there is none."""
         found = [point for point in self.points() if piece in point.name]
         assert len(found) < 2, found
         return json.loads((found[0] / "status.json").read_text()) if found else {}
@@ -83,24 +83,24 @@ class Lines:
         return [part["job"] for file in files for part in json.loads(file.read_text())["parts"]]
 
     def accounted(self) -> dict[str, str]:
-        """What sacct says of the study's jobs."""
+        """The states of the study's jobs in sacct."""
         jobs = [job for job in self.jobs() if job]
         return self.cluster.accounted(",".join(jobs)) if jobs else {}
 
     def wait_for_steps(self, count: int, seconds: float = 120) -> None:
-        """Until the study's one point has logged so many steps."""
+        """Wait until the study's only point has logged `count` steps."""
         self.cluster.wait_for(lambda: len(self.losses()) >= count, seconds, f"{count} steps")
 
     def wait_for_attempt(self, number: int) -> None:
-        """Until the study's one point is started for the so-manieth time."""
+        """Wait until the study's only point has started attempt `number`."""
         self.cluster.wait_for(lambda: self.status().get("attempts") == number, 120, f"attempt {number}")
 
     def wait_for_interruptions(self, count: int) -> None:
-        """Until so many attempts of the study's one point have ended early."""
+        """Wait until `count` attempts of the study's only point were interrupted."""
         self.cluster.wait_for(lambda: len(self.status()["interruptions"]) == count, 90, f"interruption {count}")
 
     def wait_for_end(self, seconds: float = 240) -> dict[str, str]:
-        """Until no job of the study waits or runs; returns SLURM's word on each."""
+        """Wait until no job of the study waits or runs, and return their states in SLURM."""
 
         def ended() -> dict[str, str]:
             states = self.cluster.run("squeue", "-h", "-r", "-t", "all", "-o", "%i %T", "-j", ",".join(self.jobs()))

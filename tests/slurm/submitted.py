@@ -1,4 +1,4 @@
-"""Submissions on disk, as a launch line leaves them, without SLURM."""
+"""Submissions on disk, as a command with cluster=slurm leaves them, without SLURM."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from mmdpo.config.choices import Stage
 from mmdpo.config.schema import Config
 from mmdpo.entry.compose import compose_config
 from mmdpo.points.identity import point
-from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Submission, Task, plain
-from mmdpo.slurm.submit import parts, shared_tasks
+from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Submission, Task, config_to_dict
+from mmdpo.slurm.submit import preparation_tasks, split_into_parts
 
 BEGUN = "20260101-120000-0000"
 
 
 def config(study: Path, *overrides: str) -> Config:
-    """The config of a line for a study on SLURM."""
+    """The config of a point on SLURM."""
     return dataclasses.replace(_composed(*overrides), out=str(study.parent), study=study.name)
 
 
@@ -42,16 +42,16 @@ def submitted(
     name: str = BEGUN,
     largest: int = 1000,
 ) -> Submission:
-    """A submission of `count` points that differ in their seeds, from the first one on.
+    """Write a submission of `count` points that differ in their seeds, starting at `first`.
 
-    `job` and `prepare` are SLURM's ids; without the latter, nothing that the points share had to be made.
+    `job` and `prepare` are SLURM's ids; without the latter, there is no preparation.
     """
     one = config(study, *overrides)
-    found = parts(count, prepare is not None, largest)
+    found = split_into_parts(count, prepare is not None, largest)
     submission = Submission(
         study / JOBS / name,
         code="code-0",
-        cluster=plain(one.cluster),
+        cluster=config_to_dict(one.cluster),
         inputs={},
         parts=found,
         cwd=str(study.parent),
@@ -63,6 +63,6 @@ def submitted(
     tasks = tasks_of(one, range(first, first + count), stage)
     submission.write_tasks(TASKS, tasks)
     if prepare is not None:
-        submission.write_tasks(PREPARE, shared_tasks(tasks, []))
+        submission.write_tasks(PREPARE, preparation_tasks(tasks, []))
     submission.save()
     return submission

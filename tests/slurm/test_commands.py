@@ -1,4 +1,4 @@
-"""`python -m mmdpo retry | cancel | logs` on made-up submissions, with a stand-in for SLURM."""
+"""`python -m mmdpo retry | cancel | logs` on submissions without SLURM."""
 
 import os
 from pathlib import Path
@@ -11,27 +11,27 @@ from mmdpo.points import status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import commands, sbatch
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.commands import last_logs
-from mmdpo.slurm.submission import JOBS, PREPARE, submissions
+from mmdpo.slurm.commands import last_attempt_logs
+from mmdpo.slurm.submission import JOBS, PREPARE, read_submissions
 from tests.slurm.submitted import submitted
 
 
 @pytest.fixture
 def world(monkeypatch):
-    """What SLURM knows; `cancelled` and `submitted` are what it was told."""
+    """A stand-in for SLURM that records cancelled jobs and submitted scripts."""
     world = SimpleNamespace(jobs={}, cancelled=[], submitted=[])
 
     def take(folder, text):
         world.submitted.append(text)
         return "99"
 
-    monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
-    monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): world.jobs)
-    monkeypatch.setattr(slurm, "cancel", lambda ids: world.cancelled.extend(ids))
-    monkeypatch.setattr(slurm, "largest_array", lambda: 1001)
-    monkeypatch.setattr(slurm, "settings", lambda: {"ClusterName": "here"})
-    monkeypatch.setattr("mmdpo.slurm.resources.known_nodes", lambda: [])
-    monkeypatch.setattr(sbatch, "submit", take)
+    monkeypatch.setattr(slurm, "is_installed", lambda command="sbatch": True)
+    monkeypatch.setattr(slurm, "list_jobs", lambda user, ids=(): world.jobs)
+    monkeypatch.setattr(slurm, "cancel_jobs", lambda ids: world.cancelled.extend(ids))
+    monkeypatch.setattr(slurm, "max_array_size", lambda: 1001)
+    monkeypatch.setattr(slurm, "controller_config", lambda: {"ClusterName": "here"})
+    monkeypatch.setattr("mmdpo.slurm.resources.read_node_groups", lambda: [])
+    monkeypatch.setattr(sbatch, "submit_script", take)
     return world
 
 
@@ -66,9 +66,9 @@ def test_logs_are_those_of_the_last_attempt_in_the_order_of_ranks(tmp_path):
     logs(tmp_path, 9, 1)
     logs(tmp_path, 10, 11)
     (tmp_path / "logs" / "notes.txt").write_text("")
-    assert [file.name for file in last_logs(tmp_path)] == [f"attempt-10-rank-{rank}.log" for rank in range(11)]
-    assert [file.name for file in last_logs(tmp_path, rank=3)] == ["attempt-10-rank-3.log"]
-    assert last_logs(tmp_path / "nowhere") == []
+    assert [file.name for file in last_attempt_logs(tmp_path)] == [f"attempt-10-rank-{rank}.log" for rank in range(11)]
+    assert [file.name for file in last_attempt_logs(tmp_path, rank=3)] == ["attempt-10-rank-3.log"]
+    assert last_attempt_logs(tmp_path / "nowhere") == []
 
 
 def test_logs_without_a_point_are_those_of_what_failed(study, world, capsys):
@@ -91,20 +91,17 @@ def test_logs_of_a_preparation_where_nothing_else_has_any(tmp_path, world, capsy
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
-        (
-            ["logs", "seed2"],
-            "has no log: its job has not started, or it ran in a terminal. What SLURM printed for",
-        ),
+        (["logs", "seed2"], "has no log: its job has not started, or it ran in a terminal"),
         (["logs", "seed7"], "no point has 'seed7' in its name; there are dpo-"),
         (["cancel", "seed7"], "no point has 'seed7' in its name"),
-        (["retry", "seed0"], "seed0: only settings of the cluster can change here, as in cluster.mem=64G"),
+        (["retry", "seed0"], "seed0: only settings of the cluster can be changed here, such as cluster.mem=64G"),
     ],
 )
-def test_mistakes_are_messages(words, message, study, world, capsys):
+def test_mistakes_are_messages(arguments, message, study, world, capsys):
     world.jobs = jobs(*STATES)
-    assert main([words[0], str(study.study), *words[1:]]) == 2
+    assert main([arguments[0], str(study.study), *arguments[1:]]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -127,7 +124,7 @@ def test_following_prints_what_is_added(study, world, capsys, monkeypatch):
 
 
 def test_cancel_ends_whole_arrays_and_their_preparation(study, world, capsys):
-    world.jobs = {**jobs(*STATES), "7": Job("7", "COMPLETED")}  # SLURM may refuse one that has ended
+    world.jobs = {**jobs(*STATES), "7": Job("7", "COMPLETED")}  # SLURM may reject one that has ended
     assert main(["cancel", str(study.study)]) == 0
     assert world.cancelled == ["8"]
     world.jobs["7"] = Job("7", "RUNNING")
@@ -136,7 +133,7 @@ def test_cancel_ends_whole_arrays_and_their_preparation(study, world, capsys):
     assert main(["cancel", str(study.study)]) == 0
     assert world.cancelled == ["7", "8"]
     printed = capsys.readouterr().out
-    assert "2 cancelled" in printed
+    assert "2 cancelled; what is saved stays" in printed
     assert f"python -m mmdpo retry {study.study}" in printed  # it may not be the newest
 
 
@@ -155,13 +152,13 @@ def test_retry_submits_what_failed_or_never_ran_with_the_code_as_it_was(study, w
     (text,) = world.submitted  # nothing is prepared again
     for words in ("--array=0-1%2", "--mem=96G", "--time=60", f"PYTHONPATH={study.study / JOBS}/code-0"):
         assert words in text
-    first, second = submissions(study.study)
+    first, second = read_submissions(study.study)
     assert [task.name for task in second.tasks()] == [[*first.tasks()][index].name for index in (0, 3)]
     assert second.code == first.code
     world.jobs = {**jobs(*STATES), "99_0": Job("99_0", "PENDING"), "99_1": Job("99_1", "PENDING")}
     assert main(["retry", str(study.study)]) == 0
     assert "0 submitted" in capsys.readouterr().out
-    assert len(submissions(study.study)) == 2
+    assert len(read_submissions(study.study)) == 2
 
 
 def test_retry_is_the_submissions_work_wherever_it_is_typed(tmp_path, world, capsys, monkeypatch):
@@ -177,7 +174,7 @@ def test_retry_is_the_submissions_work_wherever_it_is_typed(tmp_path, world, cap
     (home / "outputs" / "s").rename(home / "outputs" / "t")  # and it was moved
     assert main(["retry", str(Path("home", "outputs", "t"))]) == 0
     assert "1 submitted" in capsys.readouterr().out
-    second = submissions(home / "outputs" / "t")[-1]
+    second = read_submissions(home / "outputs" / "t")[-1]
     (task,) = second.tasks()
     assert second.cwd == str(home) and f"#SBATCH --chdir={home}\n" in world.submitted[-1]
     assert task.point.folder == second.folder_of(task) == home / "outputs" / "t" / task.name
@@ -194,7 +191,7 @@ def test_retry_is_the_submissions_work_wherever_it_is_typed(tmp_path, world, cap
 def test_retry_trains_no_point_with_another_number_of_processes(study, world, capsys):
     world.jobs = jobs(*STATES)
     assert main(["retry", str(study.study), "cluster.gpus_per_node=4"]) == 2
-    assert "4 processes a point instead of 1 train on other batches" in capsys.readouterr().err
+    assert "4 processes per point instead of 1" in capsys.readouterr().err
     assert not world.submitted
 
 
@@ -221,7 +218,7 @@ def test_a_study_of_one_machine_has_logs_and_no_jobs(tmp_path, world, capsys):
     assert main(["logs", str(tmp_path / "s")]) == 0
     assert "dpo-seed1/logs/attempt-1-rank-0.log" in capsys.readouterr().out.replace("\n", "")
     assert main(["logs", str(tmp_path / "s"), "seed0"]) == 0
-    for command, words in (("cancel", "Ctrl-C"), ("retry", "type its launch line again")):
+    for command, words in (("cancel", "Ctrl-C"), ("retry", "rerun its launch command")):
         assert main([command, str(tmp_path / "s")]) == 2
         assert words in capsys.readouterr().err
 

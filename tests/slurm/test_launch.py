@@ -1,4 +1,4 @@
-"""A launch line from its plan to its outcomes; sbatch, squeue and the wait are stand-ins."""
+"""A command with cluster=slurm from its plan to its outcomes; sbatch, squeue and the wait are stand-ins."""
 
 import dataclasses
 
@@ -12,14 +12,14 @@ from mmdpo.points.identity import baselines, point
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import launch, sbatch
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.submission import own_name, submissions
-from mmdpo.slurm.task_states import view
+from mmdpo.slurm.submission import read_submissions, user_name
+from mmdpo.slurm.task_states import combine_states
 from tests.slurm.submitted import config
 
 
 @pytest.fixture
 def world(monkeypatch):
-    """A SLURM that takes everything; the names of points that fail, and how the wait ends."""
+    """A SLURM that accepts everything, with the names of points that fail and the end of the wait."""
 
     class World:
         submitted: list[str] = []
@@ -36,7 +36,7 @@ def world(monkeypatch):
     def watch(study, names):
         if world.ctrl_c:
             return None
-        found = submissions(study)
+        found = read_submissions(study)
         jobs = {}
         for submission in found:
             for job, task in zip(submission.parts[-1].ids(), submission.tasks(), strict=True):
@@ -44,17 +44,17 @@ def world(monkeypatch):
                 jobs[job] = Job(job, "NODE_FAIL" if failing else "COMPLETED", node="n1")
                 if not failing:
                     finish(submission.folder_of(task), task.point.config.seed)
-        return {name: one for name, one in view(found, jobs).items() if name in names}
+        return {name: one for name, one in combine_states(found, jobs).items() if name in names}
 
-    monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
-    monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): {})
-    monkeypatch.setattr(slurm, "largest_array", lambda: 1001)
-    monkeypatch.setattr(slurm, "settings", lambda: {"ClusterName": "here"})
+    monkeypatch.setattr(slurm, "is_installed", lambda command="sbatch": True)
+    monkeypatch.setattr(slurm, "list_jobs", lambda user, ids=(): {})
+    monkeypatch.setattr(slurm, "max_array_size", lambda: 1001)
+    monkeypatch.setattr(slurm, "controller_config", lambda: {"ClusterName": "here"})
     monkeypatch.setattr(launch, "check_fits", lambda cluster: None)
-    monkeypatch.setattr(launch, "_report", lambda study: None)
-    monkeypatch.setattr(launch, "snapshot", lambda jobs: "code-0")
+    monkeypatch.setattr(launch, "_write_report", lambda study: None)
+    monkeypatch.setattr(launch, "take_snapshot", lambda jobs: "code-0")
     monkeypatch.setattr(launch, "watch", watch)
-    monkeypatch.setattr(sbatch, "submit", take)
+    monkeypatch.setattr(sbatch, "submit_script", take)
     return world
 
 
@@ -92,7 +92,7 @@ def test_a_study_that_is_done_submits_nothing(tmp_path, world):
     assert world.submitted == []
 
 
-def test_failed_points_and_baselines_are_told(tmp_path, world):
+def test_failed_points_and_baselines_are_outcomes(tmp_path, world):
     world.failing = ("seed2", "base-")
     outcomes = launch.launch(seeds(tmp_path / "s", 1, 2), Stage.experiment)
     assert [bool(one.error) for one in outcomes] == [False, True, True]
@@ -103,7 +103,7 @@ def test_failed_points_and_baselines_are_told(tmp_path, world):
 def test_ctrl_c_and_wait_false_say_how_to_come_back(tmp_path, world, capsys):
     world.ctrl_c = True
     assert launch.launch(seeds(tmp_path / "s", 1), Stage.train) is None
-    assert "left alone; the jobs go on. next: python -m mmdpo status" in capsys.readouterr().out
+    assert "the jobs continue. next: python -m mmdpo status" in capsys.readouterr().out
     assert launch.launch(seeds(tmp_path / "t", 1, overrides=("cluster.wait=false",)), Stage.train) is None
     assert f"next: python -m mmdpo status {tmp_path / 't'}" in capsys.readouterr().out
 
@@ -113,7 +113,7 @@ def test_export_is_for_one_machine(tmp_path, world):
         launch.launch(seeds(tmp_path / "s", 1), Stage.export)
 
 
-def test_a_machine_without_sbatch_is_told_what_else_there_is(tmp_path, monkeypatch):
+def test_a_machine_without_sbatch_names_the_other_clusters(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="no sbatch on this machine.*cluster=local or cluster=local_parallel"):
         launch.launch(seeds(tmp_path / "s", 1), Stage.train)
@@ -122,7 +122,7 @@ def test_a_machine_without_sbatch_is_told_what_else_there_is(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("overrides", "seconds", "expected"),
     [
-        ([], [], "2 jobs x 1 GPUs: at most 48 GPU-hours by the time limit; cluster.minutes_per_point= estim"),
+        ([], [], "2 jobs x 1 GPUs: at most 48 GPU-hours by the time limit; set cluster.minutes_per_point="),
         (["cluster.minutes_per_point=30"], [], "2 jobs x 1 GPUs x 30.0 min (cluster.minutes_per_point): 1.0"),
         ([], [600, 1200, 9000], "2 jobs x 1 GPUs x 20.0 min (median of 3 points): 0.7 GPU-hours"),
         (
@@ -133,7 +133,7 @@ def test_a_machine_without_sbatch_is_told_what_else_there_is(tmp_path, monkeypat
         (["cluster.gpus_per_node=0", "cluster.timeout_min=60"], [], "2 jobs without GPUs: at most 2 hours"),
     ],
 )
-def test_a_plan_says_what_it_costs(overrides, seconds, expected, tmp_path, world, capsys):
+def test_a_plan_estimates_its_hours(overrides, seconds, expected, tmp_path, world, capsys):
     study = tmp_path / "s"
     done = seeds(study, *range(len(seconds)), overrides=tuple(overrides))
     for one, value in zip(done, seconds, strict=True):
@@ -149,17 +149,17 @@ def test_a_plan_says_what_it_costs(overrides, seconds, expected, tmp_path, world
 
 
 def test_what_is_not_trained_yet_is_not_sent_to_be_measured(tmp_path, world):
-    with pytest.raises(UserError, match="is not trained yet: run the same line with stage=train"):
+    with pytest.raises(UserError, match="stage=train"):
         launch.launch(seeds(tmp_path / "s", 1), Stage.evaluate)
     with pytest.raises(UserError, match="there is nothing to train"):
         launch.launch([config(tmp_path / "s", "data_scale=0")], Stage.train)
-    assert not world.submitted and not submissions(tmp_path / "s")
+    assert not world.submitted and not read_submissions(tmp_path / "s")
 
 
 def test_a_submission_names_its_cluster(tmp_path, world):
     launch.launch(seeds(tmp_path / "s", 1), Stage.train)
-    (found,) = submissions(tmp_path / "s")
-    assert (found.cluster_name, found.user) == ("here", own_name())
+    (found,) = read_submissions(tmp_path / "s")
+    assert (found.cluster_name, found.user) == ("here", user_name())
 
 
 def test_a_dry_run_shows_the_scripts_also_where_there_is_no_slurm(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""A study's jobs on a real SLURM: submitted once, truthful about how they end, found again."""
+"""A study's jobs on a real SLURM: submitted once, with true states, found again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import re
 import signal
 import stat
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from tests.support.slurm.fixtures import require
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 MEASURED = (*SMALL, "stage=evaluate", "data_scale=0")
-"""Points without training: the untouched model, by different questions."""
+"""Points without training: the untouched model on different questions."""
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def lines(slurm: Cluster, tmp_path: Path) -> Lines:
     return Lines(slurm, tmp_path)
 
 
-def test_a_sweep_is_one_array_and_the_same_line_again_does_nothing(lines: Lines):
+def test_a_sweep_is_one_array_and_rerunning_it_does_nothing(lines: Lines):
     line = (*SMALL, "cluster.gpus_per_node=1", "beta=0.1,0.2,0.3,0.4")
     done = lines.launch(*line)
     assert "6 points: 0 done, 0 on their way, 6 to submit" in done.stdout
@@ -60,18 +59,18 @@ def test_a_failed_point_is_failed_everywhere_and_retry_runs_it_alone(lines: Line
     assert "failed" in shown.stdout
     log = lines.mmdpo("logs", str(lines.folder)).stdout
     assert "Traceback" in log
-    assert f"{lines.folder}/jobs/code-" in log  # of the snapshot, whatever is edited here meanwhile
+    assert f"{lines.folder}/jobs/code-" in log  # from the snapshot, not from the checkout
     assert "the loss is nan" in log or "gradient norm is" in log
     retried = lines.mmdpo("retry", str(lines.folder), "cluster.timeout_min=30")
     assert "1 submitted" in retried.stdout
-    assert len(lines.jobs()) == 3  # what the points share was made once
+    assert len(lines.jobs()) == 3  # the shared data were made once
     states = lines.wait_for_end()
     assert states[f"{lines.jobs()[-1]}_0"] == "FAILED"
     assert lines.status("lr1e+30")["attempts"] == 2
     assert lines.status("lr0.0002")["attempts"] == 1
 
 
-def test_a_failed_preparation_cancels_the_points_and_says_why(lines: Lines):
+def test_a_failed_preparation_cancels_the_points_with_its_reason(lines: Lines):
     done = lines.launch(*SMALL, "beta=0.1,0.2", "train.max_text_tokens=5", "train.too_long=error", check=False)
     assert done.returncode != 0
     prepare, array = lines.jobs()
@@ -95,36 +94,36 @@ def test_cancel_ends_what_waits_and_what_runs(lines: Lines):
     lines.wait_for_end()
 
 
-def test_two_people_who_type_the_line_at_once_submit_it_once(lines: Lines):
+def test_the_same_command_run_twice_at_once_is_submitted_once(lines: Lines):
     line = (*MEASURED, "bench.seed=0,1")
     both = [lines.launching(*line) for _ in range(2)]
-    said = [process.communicate(timeout=200)[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    assert sorted(re.findall(r"(\d) to submit", "".join(said))) == ["0", "2"]
+    output = [process.communicate(timeout=200)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], output
+    assert sorted(re.findall(r"(\d) to submit", "".join(output))) == ["0", "2"]
     assert len(lines.jobs()) == 1
     assert [lines.status(point.name)["attempts"] for point in lines.points()] == [1, 1]
 
 
-def test_ctrl_c_leaves_the_jobs_alone(lines: Lines):
+def test_jobs_continue_after_ctrl_c(lines: Lines):
     process = lines.launching(*MEASURED, "bench.seed=0")
     lines.cluster.wait_for(lines.jobs, 60, "a submission")
     lines.cluster.wait_for(lambda: lines.jobs()[-1], 30, "its id")
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=30)
-    assert "the jobs go on" in said
-    assert "python -m mmdpo status" in said
+    output, _ = process.communicate(timeout=30)
+    assert "the jobs continue" in output
+    assert "python -m mmdpo status" in output
     assert process.returncode == 0
     assert set(lines.wait_for_end().values()) == {"COMPLETED"}
     assert lines.status()["state"] == "done"
 
 
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
-def test_a_launcher_killed_around_sbatch_loses_and_doubles_nothing(moment: str, lines: Lines, tmp_path: Path):
+def test_a_command_killed_around_sbatch_loses_and_doubles_nothing(moment: str, lines: Lines, tmp_path: Path):
     real = lines.cluster.run("which", "sbatch").stdout.strip()
-    kill, call = "kill -9 $PPID; sleep 1", f'{real} "$@" > {tmp_path}/said; cat {tmp_path}/said'
+    kill, call = "kill -9 $PPID; sleep 1", f'{real} "$@" > {tmp_path}/output; cat {tmp_path}/output'
     steps = {
         "before": f"{kill}; exit 1",
-        "during": f'{real} "$@" > {tmp_path}/said; {kill}; exit 1',
+        "during": f'{real} "$@" > {tmp_path}/output; {kill}; exit 1',
         "after": f"{call}; sleep 3; {kill}",
     }[moment]
     fake = tmp_path / "bin" / "sbatch"
@@ -149,8 +148,8 @@ def test_the_controller_restarts_while_a_sweep_runs(lines: Lines):
     process = lines.launching(*MEASURED, "bench.seed=0,1")
     lines.cluster.wait_for(lines.points, 90, "a point that runs")
     lines.cluster.restart_controller()
-    said, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, said
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
     assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
 
 
@@ -166,19 +165,19 @@ def test_a_sweep_larger_than_an_array_may_be_is_split(lines: Lines):
     assert {lines.status(point.name)["state"] for point in lines.points()} == {"done"}
 
 
-def test_without_accounting_a_killed_job_is_seen_to_have_ended(slurm_without_accounting: Cluster, tmp_path: Path):
+def test_without_accounting_a_cancelled_job_has_ended(slurm_without_accounting: Cluster, tmp_path: Path):
     lines = Lines(slurm_without_accounting, tmp_path)
     process = lines.launching(*MEASURED, "bench.seed=0,1", "bench.items=240", "cluster.array_parallelism=1")
     lines.wait_for_attempt(1)
     lines.cluster.run("scancel", lines.status()["job_id"])
-    said, _ = process.communicate(timeout=200)
+    output, _ = process.communicate(timeout=200)
     assert process.returncode != 0
-    assert "cancelled" in said
+    assert "cancelled" in output
     states = sorted(lines.status(point.name)["state"] for point in lines.points())
     assert states == ["done", "interrupted"]
 
 
-def test_out_of_memory_is_named_and_tried_again_only_with_more(tmp_path: Path):
+def test_out_of_memory_is_named_and_retried_only_with_more(tmp_path: Path):
     require()
     watching = "JobAcctGatherType=jobacct_gather/linux\nJobAcctGatherFrequency=2"
     with cluster(accounting="none", extra=f"{watching}\nJobAcctGatherParams=OverMemoryKill") as slurm:
@@ -193,7 +192,7 @@ def test_out_of_memory_is_named_and_tried_again_only_with_more(tmp_path: Path):
         assert (lines.status()["state"], lines.status()["attempts"]) == ("done", 2)
 
 
-def test_a_folder_that_the_nodes_do_not_see_is_suspected(lines: Lines):
+def test_a_folder_missing_on_the_nodes_is_named(lines: Lines):
     line = (*MEASURED, "bench.seed=0", "cluster.wait=false")
     lines.launch(*line, "+cluster.additional_parameters.hold=true")
     (job,) = lines.jobs()
@@ -209,7 +208,7 @@ def test_a_folder_that_the_nodes_do_not_see_is_suspected(lines: Lines):
     assert lines.status()["state"] == "done"
 
 
-def test_a_line_typed_in_the_shell_of_another_job_is_a_sweep_of_its_own(slurm: Cluster, tmp_path: Path):
+def test_a_command_in_the_shell_of_another_job_is_a_sweep_of_its_own(slurm: Cluster, tmp_path: Path):
     shell = {"SLURM_JOB_ID": "1", "SLURM_ARRAY_JOB_ID": "1", "SLURM_ARRAY_TASK_ID": "2", "SLURM_NTASKS": "1"}
     asked = {"SLURM_MEM_PER_CPU": "100", "SLURM_GPUS_PER_TASK": "1", "SBATCH_PARTITION": "nowhere"}
     lines = Lines(slurm, tmp_path, {**shell, **asked, "SBATCH_TIMELIMIT": "1"})
@@ -236,23 +235,23 @@ def test_optuna_searches_with_jobs(lines: Lines):
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "message"),
     [
         ("cluster.partition=nowhere", "invalid partition"),
-        ("cluster.gpus_per_node=64", "the largest of partition main has 4"),
+        ("cluster.gpus_per_node=64", "the largest node of partition main has 4"),
         ("cluster.timeout_min=9999", "type cluster.timeout_min=1440"),
         ("+cluster.additional_parameters.nodelist=nobody", "nvalid node name"),
     ],
 )
-def test_what_slurm_refuses_is_said_in_its_words_before_anything_is_left(override: str, words: str, lines: Lines):
+def test_a_rejection_is_shown_in_slurms_words_and_leaves_nothing(override: str, message: str, lines: Lines):
     done = lines.launch(*MEASURED, override, check=False)
     assert done.returncode != 0
-    assert words in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(lines.folder.glob("jobs/*/submission.json"))
 
 
-def test_an_account_that_is_not_the_users_is_refused_in_slurms_words(tmp_path: Path):
+def test_an_account_of_others_is_rejected_in_slurms_words(tmp_path: Path):
     require()
     with cluster(extra="AccountingStorageEnforce=associations") as slurm:
         slurm.run("sacctmgr", "-i", "add", "account", "lab")
@@ -260,7 +259,7 @@ def test_an_account_that_is_not_the_users_is_refused_in_slurms_words(tmp_path: P
         lines = Lines(slurm, tmp_path)
         line = (*MEASURED, "bench.seed=0", "cluster.wait=false")
         shown = lines.launch(*line, "cluster.account=nobody", "dry_run=true")
-        assert "SLURM would not take this now" in shown.stdout and "nvalid account" in shown.stdout
+        assert "SLURM would reject this" in shown.stdout and "nvalid account" in shown.stdout
         done = lines.launch(*line, "cluster.account=nobody", check=False)
         assert done.returncode != 0
         assert "Invalid account or account/partition combination" in done.stderr
@@ -279,10 +278,9 @@ def test_a_dry_run_shows_the_scripts_and_submits_nothing(lines: Lines):
     assert not lines.folder.exists() or not list(lines.folder.glob("jobs/*"))
 
 
-def test_a_machine_without_sbatch_is_told_of_cluster_local(lines: Lines, tmp_path: Path):
+def test_a_machine_without_sbatch_names_cluster_local(lines: Lines, tmp_path: Path):
     empty = tmp_path / "empty"
     empty.mkdir()
     done = Lines(lines.cluster, lines.out, {"PATH": str(empty)}).launch(*MEASURED, check=False)
     assert done.returncode != 0
     assert "cluster=local" in done.stderr
-    assert sys.executable  # the program itself was found by its path

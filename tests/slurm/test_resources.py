@@ -1,4 +1,4 @@
-"""What a job asks of a node, against nodes that a stand-in for sinfo names."""
+"""Resources of a job, compared with the nodes of a stand-in for sinfo."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ import pytest
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm.resources import check_fits, known_nodes, megabytes, minutes
+from mmdpo.slurm.resources import check_fits, parse_memory, parse_time_limit, read_node_groups
 
 SINFO = """\
 main*|64|512000|gpu:a100:4(S:0-1)|1-00:00:00|10
@@ -25,11 +25,11 @@ def _nodes(monkeypatch):
         assert "--exact" in command  # or nodes of several kinds are one line, with the least of each
         return SINFO
 
-    monkeypatch.setattr(slurm, "run", run)
+    monkeypatch.setattr(slurm, "run_command", run)
 
 
 def test_sinfo_is_understood():
-    main, other, short, always = known_nodes()
+    main, other, short, always = read_node_groups()
     assert (main.partition, main.default, main.gpus, main.minutes, main.count) == ("main", True, 4, 1440, 10)
     assert (other.cpus, other.memory, other.gpus) == (32, 256000, 0)
     assert (short.default, short.gpus, short.minutes) == (False, 2, 30)
@@ -41,26 +41,26 @@ def test_sinfo_is_understood():
     [
         (
             {"gpus_per_node": 8},
-            "cluster.gpus_per_node: 8 GPUs a node, and the largest of partition main has 4; type less",
+            "cluster.gpus_per_node: the job needs 8 GPUs per node, and the largest node of partition main has 4",
         ),
         (
             {"cpus_per_task": 17, "gpus_per_node": 4},
-            "cluster.cpus_per_task: 68 CPUs a node, and the largest of partition main has 64",
+            "cluster.cpus_per_task: the job needs 68 CPUs per node, and the largest node of partition main has 64",
         ),
         (
             {"mem": "600G"},
-            "cluster.mem: 614400 MB a node, and the largest of partition main has 512000",
+            "cluster.mem: the job needs 614400 MB per node, and the largest node of partition main has 512000",
         ),
         ({"nodes": 15}, "cluster.nodes=15: partition main has 14"),
         (
             {"timeout_min": 1441},
-            "cluster.timeout_min=1441: partition main allows less; type cluster.timeout_min=1440",
+            "type cluster.timeout_min=1440",
         ),
         (
             {"partition": "short"},
-            "cluster.timeout_min=1440: partition short allows less; type cluster.timeout_min=30",
+            "type cluster.timeout_min=30",
         ),
-        ({"partition": "short", "timeout_min": 30, "gpus_per_node": 3}, "the largest of partition short has 2"),
+        ({"partition": "short", "timeout_min": 30, "gpus_per_node": 3}, "the largest node of partition short has 2"),
     ],
 )
 def test_what_can_never_start_is_refused(changes, words):
@@ -75,8 +75,8 @@ def test_what_can_never_start_is_refused(changes, words):
         {},
         {"gpus_per_node": 4, "cpus_per_task": 16, "mem": "500G", "nodes": 14},
         {"partition": "always", "gpus_per_node": 8, "timeout_min": 99999},
-        {"partition": "short,always", "gpus_per_node": 8, "timeout_min": 1440},  # SLURM takes the one that fits
-        {"partition": "nowhere", "gpus_per_node": 99},  # sbatch says so itself
+        {"partition": "short,always", "gpus_per_node": 8, "timeout_min": 1440},  # SLURM chooses the one that fits
+        {"partition": "nowhere", "gpus_per_node": 99},  # sbatch rejects it itself
     ],
 )
 def test_what_can_start_is_left_to_sbatch(changes):
@@ -94,11 +94,11 @@ def test_all_that_does_not_fit_is_named_at_once():
     [("1-12:30:00", 2190), ("2:00:00", 120), ("30:00", 30), ("0:30", 0.5), ("infinite", math.inf)],
 )
 def test_slurms_times(text, expected):
-    assert minutes(text) == expected
+    assert parse_time_limit(text) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("64G", 65536), ("500m", 500), ("64000", 64000), ("1T", 1048576), ("512K", 0.5)]
 )
 def test_slurms_sizes(text, expected):
-    assert megabytes(text) == expected
+    assert parse_memory(text) == expected

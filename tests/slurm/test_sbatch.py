@@ -1,4 +1,4 @@
-"""What sbatch is given, as text; no SLURM is asked."""
+"""The scripts for sbatch, without SLURM."""
 
 import os
 import shlex
@@ -9,7 +9,7 @@ import pytest
 from mmdpo.errors import UserError
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
-from mmdpo.slurm.submit import dependency
+from mmdpo.slurm.submit import dependency_of
 from tests.slurm.submitted import BEGUN, config, submitted
 
 
@@ -18,22 +18,23 @@ def scripts(study, *overrides, **how):
     submission = submitted(study, *overrides, **how)
     cluster = config(study, *overrides).cluster
     return [
-        sbatch.script(submission, part, cluster, dependency(submission, part, cluster)) for part in submission.parts
+        sbatch.script_text(submission, part, cluster, dependency_of(submission, part, cluster))
+        for part in submission.parts
     ]
 
 
 def asked(text):
-    """The options of a script: what is on its #SBATCH lines."""
+    """The options on the #SBATCH lines of a script."""
     lines = [line.removeprefix("#SBATCH --") for line in text.splitlines() if line.startswith("#SBATCH")]
     found = {}
     for line in lines:
         key, _, value = line.partition("=")
         found[key] = "".join(shlex.split(value))
-    assert len(found) == len(lines), lines  # nothing is said twice
+    assert len(found) == len(lines), lines  # no option is given twice
     return found
 
 
-def test_one_gpu_a_point_after_what_the_points_share(tmp_path):
+def test_one_gpu_per_point_after_the_shared_data(tmp_path):
     prepare, array = scripts(tmp_path / "s", prepare="7")
     jobs = tmp_path / "s" / "jobs"
     assert (
@@ -92,7 +93,7 @@ def test_several_nodes_a_point(tmp_path):
     ]
     prepare, array = map(asked, scripts(tmp_path / "s", *overrides, prepare="7"))
     assert [array[key] for key in ("nodes", "gpus-per-node", "ntasks-per-node")] == ["2", "8", "8"]
-    assert array["cpus-per-task"] == "12"  # of a process
+    assert array["cpus-per-task"] == "12"  # per process
     assert [prepare[key] for key in ("nodes", "gpus-per-node", "ntasks-per-node")] == ["1", "1", "1"]
 
 
@@ -125,7 +126,7 @@ def test_a_setting_is_a_line(override, line, tmp_path):
     assert asked(scripts(tmp_path / "t")[0]).get(key) != value
 
 
-def test_an_option_without_a_value_is_one_that_is_true(tmp_path):
+def test_an_option_that_is_true_has_no_value(tmp_path):
     (text,) = scripts(tmp_path / "s", "+cluster.additional_parameters.exclusive=true")
     assert "#SBATCH --exclusive\n" in text
 
@@ -156,7 +157,7 @@ def test_the_preparation_takes_one_gpu_of_the_gres(gres, alone, tmp_path):
     assert (prepare["gres"], array["gres"]) == (alone, gres)
 
 
-def test_what_a_shell_inside_a_job_would_say_does_not_reach_another(tmp_path, monkeypatch):
+def test_variables_of_a_shell_inside_a_job_do_not_reach_another_job(tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_"))]:
         monkeypatch.delenv(name)
     for name in ("SLURM_CONF", "SLURM_ARRAY_TASK_ID", "SLURM_MEM_PER_CPU", "SBATCH_TIMELIMIT"):
@@ -164,7 +165,7 @@ def test_what_a_shell_inside_a_job_would_say_does_not_reach_another(tmp_path, mo
     for name in ("SBATCH_ACCOUNT", "SBATCH_PARTITION"):
         monkeypatch.setenv(name, "default")
     (text,) = scripts(tmp_path / "s", "cluster.partition=mine")
-    assert sorted(sbatch.foreign(text)) == [
+    assert sorted(sbatch.conflicting_variables(text)) == [
         "SBATCH_PARTITION",
         "SBATCH_TIMELIMIT",
         "SLURM_ARRAY_TASK_ID",
@@ -172,19 +173,19 @@ def test_what_a_shell_inside_a_job_would_say_does_not_reach_another(tmp_path, mo
     ]
     fake = tmp_path / "bin" / "sbatch"
     fake.parent.mkdir()
-    fake.write_text('#!/bin/sh\nenv > "$SAID"\necho Submitted batch job 12\n')
+    fake.write_text('#!/bin/sh\nenv > "$OUTPUT"\necho Submitted batch job 12\n')
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
-    monkeypatch.setenv("SAID", str(tmp_path / "said"))
-    assert sbatch.submit(tmp_path / "s", text) == "12"
-    given = dict(line.split("=", 1) for line in (tmp_path / "said").read_text().splitlines() if "=" in line)
+    monkeypatch.setenv("OUTPUT", str(tmp_path / "output"))
+    assert sbatch.submit_script(tmp_path / "s", text) == "12"
+    given = dict(line.split("=", 1) for line in (tmp_path / "output").read_text().splitlines() if "=" in line)
     assert {key for key in given if key.startswith(("SLURM_", "SBATCH_"))} == {"SLURM_CONF", "SBATCH_ACCOUNT"}
-    (tmp_path / "said").unlink()
-    assert sbatch.refused(text) == ""
-    assert "SLURM_MEM_PER_CPU" not in (tmp_path / "said").read_text()
+    (tmp_path / "output").unlink()
+    assert sbatch.rejection_reason(text) == ""
+    assert "SLURM_MEM_PER_CPU" not in (tmp_path / "output").read_text()
 
 
-def test_without_gpus_none_is_asked_for(tmp_path):
+def test_without_gpus_none_is_requested(tmp_path):
     (text,) = scripts(tmp_path / "s", "cluster.gpus_per_node=0")
     assert not {"gpus-per-node", "gres"} & set(asked(text))
     assert asked(text)["ntasks-per-node"] == "1"
@@ -226,27 +227,27 @@ def test_arrays_of_one_throttled_sweep_come_one_after_the_other(tmp_path):
 
 
 @pytest.fixture
-def slurms_words(monkeypatch):
-    """sbatch as submitit calls it, which fails with these words."""
+def failing_sbatch(monkeypatch):
+    """Let sbatch, as submitit calls it, fail with a message."""
     from submitit.core.utils import FailedJobError
 
-    def said(words):
+    def fail_with(message):
         def fail(*_, **__):
-            raise FailedJobError(words)
+            raise FailedJobError(message)
 
         monkeypatch.setattr("submitit.core.utils.CommandFunction.__call__", fail)
 
-    return said
+    return fail_with
 
 
-def test_sbatchs_own_words_come_through(tmp_path, slurms_words):
-    slurms_words("sbatch: error: Batch job submission failed: Invalid account\nor account/partition")
+def test_sbatchs_own_message_is_raised(tmp_path, failing_sbatch):
+    failing_sbatch("sbatch: error: Batch job submission failed: Invalid account\nor account/partition")
     with pytest.raises(UserError, match="submission failed: Invalid account or account/partition") as caught:
-        sbatch.submit(tmp_path, "#!/bin/bash\n")
+        sbatch.submit_script(tmp_path, "#!/bin/bash\n")
     assert not isinstance(caught.value, slurm.Unreachable)
 
 
-def test_a_controller_that_does_not_answer_is_told_from_a_refusal(tmp_path, slurms_words):
-    slurms_words("sbatch: error: Unable to contact slurm controller (connect failure)")
+def test_an_unreachable_controller_is_another_error_than_a_rejection(tmp_path, failing_sbatch):
+    failing_sbatch("sbatch: error: Unable to contact slurm controller (connect failure)")
     with pytest.raises(slurm.Unreachable):
-        sbatch.submit(tmp_path, "#!/bin/bash\n")
+        sbatch.submit_script(tmp_path, "#!/bin/bash\n")

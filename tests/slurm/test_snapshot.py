@@ -1,4 +1,4 @@
-"""The copy of the code that jobs run from, and what a study's data and model are known by."""
+"""The copy of the code that jobs run."""
 
 import subprocess
 import sys
@@ -6,15 +6,14 @@ import sys
 import pytest
 
 from mmdpo.config.schema import CONF
-from mmdpo.entry.compose import compose_config
 from mmdpo.files import read_json
 from mmdpo.slurm import snapshot as module
-from mmdpo.slurm.snapshot import changed_code, code_files, inputs, snapshot
+from mmdpo.slurm.snapshot import changed_code, code_files, take_snapshot
 
 
 def test_jobs_run_the_copy_and_not_the_checkout(tmp_path):
-    """Edits after submission change nothing: neither code nor conf/ is read where it was."""
-    copy = tmp_path / snapshot(tmp_path)
+    """Edits after submission have no effect: neither code nor conf/ is read from the checkout."""
+    copy = tmp_path / take_snapshot(tmp_path)
     edited = copy / "mmdpo" / "errors.py"
     edited.write_text(edited.read_text() + "\nMARK = 'of the copy'\n")
     code = (
@@ -43,12 +42,12 @@ def test_a_snapshot_is_named_by_its_content_and_made_once(tmp_path, monkeypatch)
         (root / name).write_text("1")
     monkeypatch.setattr(module, "ROOT", root)
     jobs = tmp_path / "jobs"
-    first = snapshot(jobs)
+    first = take_snapshot(jobs)
     assert read_json(jobs / first / "files.json") == code_files()
     assert sorted(code_files()) == ["conf/config.yaml", "launch.py", "mmdpo/training/loss.py"]
-    assert snapshot(jobs) == first
+    assert take_snapshot(jobs) == first
     (root / "conf/config.yaml").write_text("2")
-    second = snapshot(jobs)
+    second = take_snapshot(jobs)
     assert second != first
     assert [(jobs / name / "conf/config.yaml").read_text() for name in (first, second)] == ["1", "2"]
     assert sorted(path.name for path in jobs.iterdir()) == sorted([first, second])
@@ -63,7 +62,7 @@ def test_a_snapshot_notes_commit_and_diff(tmp_path, monkeypatch):
         subprocess.run([*git, *words], check=True)
     (root / "launch.py").write_text("2\n")
     monkeypatch.setattr(module, "ROOT", root)
-    copy = tmp_path / "jobs" / snapshot(tmp_path / "jobs")
+    copy = tmp_path / "jobs" / take_snapshot(tmp_path / "jobs")
     assert len((copy / "git.txt").read_text().strip()) == 40
     assert "-1\n+2\n" in (copy / "git.diff").read_text()
 
@@ -76,7 +75,7 @@ def test_a_snapshot_notes_commit_and_diff(tmp_path, monkeypatch):
         ("mmdpo/nano/weights/llava/model.safetensors", True),
         ("mmdpo/analysis/table.py", False),
         ("mmdpo/slurm/task_states.py", False),
-        ("conf/cluster/slurm.yaml", False),  # what it says is in every point's config
+        ("conf/cluster/slurm.yaml", False),  # its values are in every point's config
         ("launch.py", False),
     ],
 )
@@ -87,34 +86,4 @@ def test_only_code_that_numbers_depend_on_counts_as_changed(name, counts):
 
 
 def test_the_list_of_what_does_not_count_names_what_there_is():
-    assert [name for name in module.LOOKS if not (module.ROOT / "mmdpo" / name).exists()] == []
-
-
-def test_data_and_models_are_known_by_their_content(tmp_path, monkeypatch):
-    data, model = tmp_path / "pairs.jsonl", tmp_path / "model"
-    data.write_text("{}\n")
-    model.mkdir()
-    (model / "model.safetensors").write_text("1")
-    line = ["data=pairs", f"data.path={data}", f"model.path={model}", "model.before_visual_tuning=null"]
-    before = inputs(compose_config(line))
-    assert [*before] == [f"data.path={data}", f"model.path={model}"]
-    assert inputs(compose_config(line)) == before
-    data.write_text("{} \n")
-    (model / "model.safetensors").write_text("2")
-    after = inputs(compose_config(line))
-    assert all(before[key] != after[key] for key in before)
-
-
-def test_of_large_files_size_and_time_stand_for_the_content(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "LARGE", 3)
-    monkeypatch.setattr(module, "file_fingerprint", lambda file: pytest.fail("read"))
-    data = tmp_path / "pairs.jsonl"
-    data.write_text("{}\n")
-    line = ["data=pairs", f"data.path={data}"]
-    before = inputs(compose_config(line))
-    data.write_text("{} \n")
-    assert inputs(compose_config(line)) != before
-
-
-def test_the_shipped_model_and_data_need_no_fingerprint():
-    assert inputs(compose_config()) == {}  # the code's snapshot holds them
+    assert [name for name in module.NO_EFFECT_ON_RESULTS if not (module.ROOT / "mmdpo" / name).exists()] == []

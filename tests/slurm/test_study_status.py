@@ -1,4 +1,4 @@
-"""A study's table with SLURM's word on its points; SLURM itself is not asked."""
+"""A study's table with the states of its jobs, with a stand-in for SLURM."""
 
 import pytest
 
@@ -8,18 +8,18 @@ from mmdpo.config.choices import Stage
 from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm import study_status as overlay
+from mmdpo.slurm import study_status
 from mmdpo.slurm.client import Job
 from tests.slurm.submitted import submitted
 
 
 @pytest.fixture
 def known(monkeypatch):
-    """The jobs that SLURM knows."""
+    """The jobs that the stand-in for SLURM lists."""
     found: dict[str, Job] = {}
-    monkeypatch.setattr(slurm, "is_here", lambda command="sbatch": True)
-    monkeypatch.setattr(slurm, "jobs", lambda user, ids=(): found)
-    monkeypatch.setattr(slurm, "settings", dict)
+    monkeypatch.setattr(slurm, "is_installed", lambda command="sbatch": True)
+    monkeypatch.setattr(slurm, "list_jobs", lambda user, ids=(): found)
+    monkeypatch.setattr(slurm, "controller_config", dict)
     return found
 
 
@@ -27,10 +27,10 @@ def states(*given):
     return {f"8_{index}": Job(f"8_{index}", *words) for index, words in enumerate(given)}
 
 
-def test_points_without_files_are_there_as_slurm_sees_them(tmp_path, known):
+def test_points_without_files_have_the_states_of_their_jobs(tmp_path, known):
     submitted(tmp_path / "s", count=4)
     known |= states(("PENDING", "Priority"), ("PENDING", "Priority"), ("RUNNING", "None", "n7"), ("CANCELLED", "None"))
-    study = overlay.read(tmp_path / "s")
+    study = study_status.read(tmp_path / "s")
     assert [row.state for row in study.rows] == ["pending", "pending", "running", "cancelled"]
     assert [row.axes["seed"] for row in study.rows] == [0, 1, 2, 3]
     assert jobs(study) == [
@@ -40,7 +40,7 @@ def test_points_without_files_are_there_as_slurm_sees_them(tmp_path, known):
     assert failures(study) == [f"cancelled  {study.rows[3].point}: cancelled"]
 
 
-def test_a_job_that_died_outside_python_is_failed_and_status_says_so(tmp_path, known, capsys):
+def test_a_job_that_died_outside_python_has_failed(tmp_path, known, capsys):
     submission = submitted(tmp_path / "s", count=1)
     (task,) = submission.tasks()
     status.start(submission.folder_of(task))  # and nothing after it
@@ -49,26 +49,26 @@ def test_a_job_that_died_outside_python_is_failed_and_status_says_so(tmp_path, k
     assert "its node failed (n7)" in capsys.readouterr().out.replace("\n", "")
 
 
-def test_a_retried_point_is_no_failure_any_more(tmp_path, known):
+def test_a_retried_point_is_not_a_failure(tmp_path, known):
     submission = submitted(tmp_path / "s", count=1)
     (task,) = submission.tasks()
     status.start(submission.folder_of(task))
     status.finish(submission.folder_of(task), "the loss is nan")
     known |= states(("FAILED", "None"))
-    assert len(overlay.read(tmp_path / "s").failed) == 1
+    assert len(study_status.read(tmp_path / "s").failed) == 1
     submitted(tmp_path / "s", count=1, job="9", name="20260102-120000-0000")
     known["9_0"] = Job("9_0", "PENDING", "Resources")
-    study = overlay.read(tmp_path / "s")
+    study = study_status.read(tmp_path / "s")
     assert (study.failed, failures(study)) == ([], [])
     assert jobs(study) == [f"pending  {task.name}: Resources"]
 
 
 def test_a_study_without_jobs_is_read_from_its_files(tmp_path):
     with pytest.raises(UserError):
-        overlay.read(tmp_path)
+        study_status.read(tmp_path)
 
 
-def test_tasks_that_make_data_are_no_points(tmp_path, known):
+def test_tasks_that_make_data_are_not_points(tmp_path, known):
     submitted(tmp_path / "s", count=1, stage=Stage.sample)
     with pytest.raises(UserError):
-        overlay.read(tmp_path / "s")
+        study_status.read(tmp_path / "s")

@@ -1,28 +1,31 @@
-"""A submission on disk: what is written is read, whole or with a clear word."""
+"""A submission on disk: written and read, or refused with a clear message."""
 
 import json
 
 import pytest
 
+from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
+from mmdpo.points.identity import point
 from mmdpo.slurm.submission import (
-    FILE,
     PREPARE,
+    SUBMISSION_FILE,
     Part,
+    Task,
     changed_cluster,
-    comment,
-    plain,
-    read,
-    submissions,
-    typed,
+    config_from_dict,
+    config_to_dict,
+    job_comment,
+    read_submission,
+    read_submissions,
 )
 from tests.slurm.submitted import BEGUN, config, submitted
 
 
 def test_a_submission_is_read_as_it_was_written(tmp_path):
     written = submitted(tmp_path / "s", prepare="7", count=3)
-    found = read(written.folder)
+    found = read_submission(written.folder)
     assert found == written
     assert [*found.tasks()] == [*written.tasks()] and len([*found.tasks()]) == 3
     assert [task.stage.value for task in found.tasks(PREPARE)] == ["reference"]
@@ -33,7 +36,7 @@ def test_a_submission_is_read_as_it_was_written(tmp_path):
         assert task.point.config.seed == index
         assert task.point.name == task.name
         assert found.folder_of(task) == tmp_path / "s" / task.name
-    assert comment(found, array) == f"mmdpo:{BEGUN}:tasks:0"
+    assert job_comment(found, array) == f"mmdpo:{BEGUN}:tasks:0"
 
 
 def test_an_index_counts_from_its_parts_first_task(tmp_path):
@@ -51,37 +54,37 @@ def test_ids_are_unknown_until_sbatch_has_answered():
 def test_a_study_that_was_moved_is_read_where_it_lies(tmp_path):
     submitted(tmp_path / "s")
     (tmp_path / "s").rename(tmp_path / "t")
-    (found,) = submissions(tmp_path / "t")
+    (found,) = read_submissions(tmp_path / "t")
     assert found.study == tmp_path / "t"
 
 
 def test_submissions_come_in_the_order_of_their_times(tmp_path):
     for name in ("20260103-000000-aaaa", "20260101-000000-ffff"):
         submitted(tmp_path / "s", name=name)
-    (tmp_path / "s" / "jobs" / "20260104-000000-0000").mkdir()  # left before anything was submitted
-    assert [one.name for one in submissions(tmp_path / "s")] == [
+    (tmp_path / "s" / "jobs" / "20260104-000000-0000").mkdir()  # of a command that ended before it submitted
+    assert [one.name for one in read_submissions(tmp_path / "s")] == [
         "20260101-000000-ffff",
         "20260103-000000-aaaa",
     ]
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"code": "c"}', "[]", "null", '{"parts": [1]}'])
-def test_a_torn_manifest_is_named_with_what_to_do(text, tmp_path):
+def test_a_damaged_submission_is_named_with_what_to_do(text, tmp_path):
     folder = submitted(tmp_path / "s").folder
-    (folder / FILE).write_text(text)
+    (folder / SUBMISSION_FILE).write_text(text)
     with pytest.raises(UserError) as caught:
-        submissions(tmp_path / "s")
-    for words in (f"{folder / FILE} is torn", "squeue --me", f"delete {folder}"):
+        read_submissions(tmp_path / "s")
+    for words in (f"{folder / SUBMISSION_FILE} is damaged", "squeue --me", f"delete {folder}"):
         assert words in str(caught.value)
 
 
-def test_fields_of_another_version_are_passed_over(tmp_path):
+def test_fields_of_another_version_are_ignored(tmp_path):
     written = submitted(tmp_path / "s")
-    content = json.loads((written.folder / FILE).read_text())
+    content = json.loads((written.folder / SUBMISSION_FILE).read_text())
     content["colour"] = "red"
     content["parts"][0]["shape"] = "round"
-    (written.folder / FILE).write_text(json.dumps(content))
-    assert read(written.folder) == written
+    (written.folder / SUBMISSION_FILE).write_text(json.dumps(content))
+    assert read_submission(written.folder) == written
 
 
 @pytest.mark.parametrize(
@@ -98,25 +101,38 @@ def test_fields_of_another_version_are_passed_over(tmp_path):
 )
 def test_a_config_survives_its_file(overrides):
     one = compose_config(overrides)
-    assert typed(json.loads(json.dumps(plain(one)))) == one
+    assert config_from_dict(json.loads(json.dumps(config_to_dict(one)))) == one
 
 
 def test_a_config_of_another_versions_schema_is_a_message(tmp_path):
-    values = plain(config(tmp_path / "s"))
+    values = config_to_dict(config(tmp_path / "s"))
     values["train"]["colour"] = "red"
     with pytest.raises(UserError, match=r"another version of mmdpo: Key 'colour' not in 'TrainConfig'"):
-        typed(values)
+        config_from_dict(values)
 
 
 def test_settings_of_the_cluster_change_and_nothing_else(tmp_path):
-    before = plain(config(tmp_path / "s", "cluster.partition=a100").cluster)
+    before = config_to_dict(config(tmp_path / "s", "cluster.partition=a100").cluster)
     changed = changed_cluster(before, ["cluster.mem=64G", "cluster.max_attempts.killed=5"])
     assert (changed.mem, changed.max_attempts.killed, changed.partition) == ("64G", 5, "a100")
     for words, message in (
-        (["method=sft"], "method=sft: only settings of the cluster can change here"),
+        (["method=sft"], "method=sft: only settings of the cluster can be changed"),
         (["cluster.mem"], "cluster.mem: only settings"),
         (["cluster.memroy=1G"], "memroy"),
         (["cluster.gpus_per_node=many"], "could not be converted to Integer"),
     ):
         with pytest.raises(UserError, match=message):
             changed_cluster(before, words)
+
+
+@pytest.mark.parametrize("stage", ["prompts", "sample", "annotate", "teacher", "build", "reference"])
+def test_stages_that_make_data_do_not_work_in_a_points_folder(stage, tmp_path):
+    task = Task.of(point(config(tmp_path / "s")), Stage(stage))
+    assert task.role is None and task.name.startswith(f"{stage}-")
+
+
+@pytest.mark.parametrize("stage", [Stage.experiment, Stage.train, Stage.evaluate])
+def test_stages_of_a_point_work_in_its_folder(stage, tmp_path):
+    one = point(config(tmp_path / "s"))
+    task = Task.of(one, stage)
+    assert (task.role, task.name) == ("trained", one.name)

@@ -1,4 +1,4 @@
-"""The supervisor of a job: what it makes of its processes' end. srun and SLURM are stand-ins."""
+"""The supervisor of a job after the end of its processes, with stand-ins for srun and SLURM."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm import supervisor as job
+from mmdpo.slurm import supervisor
 from mmdpo.slurm.submission import Submission
-from mmdpo.slurm.supervisor import BUSY, INTERRUPTED, supervise
+from mmdpo.slurm.supervisor import EXIT_BUSY, EXIT_INTERRUPTED, supervise
 from tests.slurm.submitted import submitted
 
 JOB = "8_0"
 
 
 class Slurm:
-    """What SLURM would show of the job, and what was asked of it."""
+    """The fields that SLURM would show of the job, and the requests it received."""
 
     def __init__(self):
         self.requeued: list[str] = []
         self.waited = 0.0
-        self.shown = {"JobState": "RUNNING", "Restarts": "0", "PreemptTime": "None"}
+        self.fields = {"JobState": "RUNNING", "Restarts": "0", "PreemptTime": "None"}
         self.past = ""  # of accounting
 
     def requeue(self, job_id: str) -> None:
         self.requeued.append(job_id)
 
-    def run(self, *command: str) -> str:
+    def run_command(self, *command: str) -> str:
         assert command[0] == "sacct"
         if not self.past:
             raise UserError("Slurm accounting storage is disabled")
@@ -44,12 +44,12 @@ class Slurm:
 
 @pytest.fixture
 def world(monkeypatch):
-    """A SLURM that does as it is told, in no time, with this process in one of its jobs."""
+    """A SLURM that carries out every request at once, with this process in one of its jobs."""
     world = Slurm()
-    monkeypatch.setattr(slurm, "shown", lambda job_id: world.shown)
-    monkeypatch.setattr(slurm, "requeue", lambda job_id: world.requeue(job_id))
-    monkeypatch.setattr(slurm, "run", world.run)
-    monkeypatch.setattr(job.time, "sleep", world.sleep)
+    monkeypatch.setattr(slurm, "show_job", lambda job_id: world.fields)
+    monkeypatch.setattr(slurm, "requeue_job", lambda job_id: world.requeue(job_id))
+    monkeypatch.setattr(slurm, "run_command", world.run_command)
+    monkeypatch.setattr(supervisor.time, "sleep", world.sleep)
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "8")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
@@ -65,17 +65,17 @@ def submission(tmp_path) -> Submission:
 
 
 def run(submission: Submission, monkeypatch, *ends, begin=status.start) -> list[int]:
-    """The exit codes of the job's runs, of which each begins and ends as it is told."""
+    """The exit codes of the job's runs, each of which ends by one of `ends`."""
     (task,) = submission.tasks()
-    home = submission.folder_of(task)
+    folder = submission.folder_of(task)
     left = iter(ends)
 
     def srun(submission, part, index, log):
-        begin(home)
-        return next(left)(home, log)
+        begin(folder)
+        return next(left)(folder, log)
 
-    monkeypatch.setattr(job, "srun", srun)
-    return [supervise(submission, submission.parts[0], 0, home, JOB) for _ in ends]
+    monkeypatch.setattr(supervisor, "run_srun", srun)
+    return [supervise(submission, submission.parts[0], 0, folder, JOB) for _ in ends]
 
 
 def of(submission: Submission) -> status.Status:
@@ -83,37 +83,37 @@ def of(submission: Submission) -> status.Status:
     return status.read_status(submission.folder_of(task))
 
 
-def done(home: Path, log: Path) -> int:
-    status.finish(home)
+def done(folder: Path, log: Path) -> int:
+    status.finish(folder)
     return 0
 
 
-def failed(home: Path, log: Path) -> int:
-    status.finish(home, "the loss is nan")
+def failed(folder: Path, log: Path) -> int:
+    status.finish(folder, "the loss is nan")
     return 1
 
 
-def killed(home: Path, log: Path) -> int:
+def killed(folder: Path, log: Path) -> int:
     return 128 + signal.SIGKILL
 
 
-def out_of_memory(home: Path, log: Path) -> int:
+def out_of_memory(folder: Path, log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
-    said = "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=8.0\n"
-    Path(str(log).replace("%t", "0")).write_text(said)
+    message = "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=8.0\n"
+    Path(str(log).replace("%t", "0")).write_text(message)
     return 128 + signal.SIGKILL
 
 
-def died(home: Path, log: Path) -> int:
+def died(folder: Path, log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     Path(str(log).replace("%t", "1")).write_text("ImportError: libcudart.so\n")
     return 1
 
 
 def saved(cause: str):
-    def end(home: Path, log: Path) -> int:
-        status.interrupt(home, cause)
-        return INTERRUPTED
+    def end(folder: Path, log: Path) -> int:
+        status.interrupt(folder, cause)
+        return EXIT_INTERRUPTED
 
     return end
 
@@ -130,87 +130,87 @@ def test_a_failed_point_fails_its_job_and_is_not_tried_again(submission, world, 
     assert world.requeued == []
 
 
-def test_processes_that_could_not_say_why_are_quoted(submission, world, monkeypatch):
+def test_processes_without_a_status_are_quoted_from_their_log(submission, world, monkeypatch):
     assert run(submission, monkeypatch, died) == [1]
-    assert of(submission).error == "a process failed before it could say why: ImportError: libcudart.so"
+    assert of(submission).error.endswith("the last line of its log: ImportError: libcudart.so")
 
 
-def test_a_point_that_another_run_is_at_is_left_alone(submission, world, monkeypatch):
+def test_a_point_that_another_run_holds_keeps_its_status(submission, world, monkeypatch):
     (task,) = submission.tasks()
     status.finish(submission.folder_of(task), None)
-    assert run(submission, monkeypatch, lambda home, log: BUSY) == [1]
+    assert run(submission, monkeypatch, lambda folder, log: EXIT_BUSY) == [1]
     assert world.requeued == []
 
 
-def test_a_point_that_its_own_jobs_last_run_still_holds_is_waited_for(submission, world, monkeypatch):
+def test_a_lock_of_the_jobs_own_last_run_is_waited_for(submission, world, monkeypatch):
     (task,) = submission.tasks()
     status.start(submission.folder_of(task))  # on a node that failed, in this job
-    left = iter([BUSY, BUSY, 0])
+    left = iter([EXIT_BUSY, EXIT_BUSY, 0])
 
     def srun(submission, part, index, log):
         code = next(left)
         return done(submission.folder_of(task), log) if code == 0 else code
 
-    monkeypatch.setattr(job, "srun", srun)
-    home = submission.folder_of(task)
-    assert supervise(submission, submission.parts[0], 0, home, JOB) == 0
-    assert world.waited == 2 * job.BUSY_SECONDS
+    monkeypatch.setattr(supervisor, "run_srun", srun)
+    folder = submission.folder_of(task)
+    assert supervise(submission, submission.parts[0], 0, folder, JOB) == 0
+    assert world.waited == 2 * supervisor.BUSY_SECONDS
     submission.cluster["max_attempts"]["killed"] = 9
-    status.start(home)
-    monkeypatch.setattr(job, "srun", lambda *given: BUSY)
-    assert supervise(submission, submission.parts[0], 0, home, JOB) == 1
-    assert world.waited == (2 + job.BUSY_TRIES) * job.BUSY_SECONDS
+    status.start(folder)
+    monkeypatch.setattr(supervisor, "run_srun", lambda *given: EXIT_BUSY)
+    assert supervise(submission, submission.parts[0], 0, folder, JOB) == 1
+    assert world.waited == (2 + supervisor.BUSY_TRIES) * supervisor.BUSY_SECONDS
 
 
-def test_what_was_saved_before_a_time_limit_goes_on_in_the_same_job(submission, world, monkeypatch):
+def test_work_saved_before_a_time_limit_continues_in_the_same_job(submission, world, monkeypatch):
     assert run(submission, monkeypatch, saved("time_limit"), saved("time_limit"), done) == [1, 1, 0]
     assert world.requeued == [JOB, JOB]
     assert (of(submission).attempts, of(submission).state) == (3, State.done)
 
 
-def test_what_saved_and_was_killed_on_its_way_out_has_saved(submission, world, monkeypatch):
+def test_processes_killed_after_saving_have_saved(submission, world, monkeypatch):
     """The first of several processes to leave with 75 makes srun end the others."""
 
-    def end(home, log):
-        status.interrupt(home, "time_limit")
+    def end(folder, log):
+        status.interrupt(folder, "time_limit")
         return 128 + signal.SIGTERM
 
     assert run(submission, monkeypatch, end, done) == [1, 0]
     assert [entry["cause"] for entry in of(submission).interruptions] == ["time_limit"]
 
 
-def test_a_result_counts_however_its_processes_left(submission, world, monkeypatch):
-    def end(home, log):
-        status.finish(home)
+def test_a_result_counts_whatever_the_exit_code(submission, world, monkeypatch):
+    def end(folder, log):
+        status.finish(folder)
         return 128 + signal.SIGABRT
 
     assert run(submission, monkeypatch, end) == [0]
 
 
 def test_processes_that_vanished_with_exit_code_0_were_killed(submission, world, monkeypatch):
-    """srun says so where a node has failed."""
-    assert run(submission, monkeypatch, lambda home, log: 0, done) == [1, 0]
+    """srun exits with 0 when a node has failed."""
+    assert run(submission, monkeypatch, lambda folder, log: 0, done) == [1, 0]
     assert [entry["cause"] for entry in of(submission).interruptions] == ["killed"]
     assert world.requeued == [JOB]
 
 
-NEVER_BEGAN = {"begin": lambda home: None}
+NEVER_BEGAN = {"begin": lambda folder: None}
 
 
 @pytest.mark.parametrize("code", [1, 2, 127])
-def test_processes_that_never_began_have_failed_with_their_last_words(code, submission, world, monkeypatch):
-    """No python on the node, say; what an earlier attempt left in the folder is not theirs."""
+def test_processes_that_never_began_fail_with_the_last_line_of_their_log(code, submission, world, monkeypatch):
+    """For example without python on the node; the status of an earlier attempt is not theirs."""
     (task,) = submission.tasks()
     status.finish(submission.folder_of(task), "the loss is nan")
 
-    def end(home, log):
-        died(home, log)
+    def end(folder, log):
+        died(folder, log)
         return code
 
     assert run(submission, monkeypatch, end, **NEVER_BEGAN) == [1]
     seen = of(submission)
     assert (seen.attempts, seen.job_id) == (1, JOB)
-    assert seen.error == "a process failed before it could say why: ImportError: libcudart.so"
+    assert seen.error.endswith("the last line of its log: ImportError: libcudart.so")
     assert world.requeued == []
 
 
@@ -221,23 +221,23 @@ def test_processes_that_never_began_have_failed_with_their_last_words(code, subm
         (128 + signal.SIGTERM, {"PreemptTime": "2026-01-01", "StartTime": "2026-01-02"}, "killed"),
         (128 + signal.SIGTERM, {}, "killed"),  # by srun, after another process was
         (128 + signal.SIGUSR2, {}, "time_limit"),
-        (INTERRUPTED, {}, "time_limit"),
+        (EXIT_INTERRUPTED, {}, "time_limit"),
         (128 + signal.SIGSEGV, {}, "killed"),
     ],
 )
 def test_processes_that_were_ended_while_they_loaded(code, shown, cause, submission, world, monkeypatch):
-    world.shown |= shown
-    assert run(submission, monkeypatch, lambda home, log: code, **NEVER_BEGAN) == [1]
+    world.fields |= shown
+    assert run(submission, monkeypatch, lambda folder, log: code, **NEVER_BEGAN) == [1]
     (entry,) = of(submission).interruptions
     assert (entry["attempt"], entry["cause"], entry["job_id"]) == (1, cause, JOB)
     assert world.requeued == [JOB]
 
 
 @pytest.mark.parametrize("shown", [{"JobState": "PENDING"}, {"Restarts": "1"}, {"JobState": "NODE_FAIL"}])
-def test_a_supervisor_that_outlives_its_run_says_nothing(shown, submission, world, monkeypatch):
-    """The node was given up and still lives; the job may run elsewhere already."""
-    world.shown |= shown
-    assert run(submission, monkeypatch, lambda home, log: 0) == [1]
+def test_a_supervisor_that_outlives_its_run_writes_nothing(shown, submission, world, monkeypatch):
+    """A node that SLURM takes for dead may be alive while the job already runs elsewhere."""
+    world.fields |= shown
+    assert run(submission, monkeypatch, lambda folder, log: 0) == [1]
     assert (of(submission).state, of(submission).interruptions) == (State.running, [])
     assert world.requeued == []
 
@@ -249,7 +249,7 @@ def test_a_supervisor_that_outlives_its_run_says_nothing(shown, submission, worl
             killed,
             "killed",
             2,
-            "ended 2 times by killed (cluster.max_attempts.killed=2); the log's last lines",
+            "ended 2 times by killed (cluster.max_attempts.killed=2); see the last lines of its log",
         ),
         (
             out_of_memory,
@@ -275,46 +275,46 @@ def test_each_cause_has_its_limit(end, cause, limit, words, submission, world, m
     assert seen.error and seen.error.startswith(words)
 
 
-def test_what_an_earlier_submission_saw_does_not_count(submission, world, monkeypatch):
+def test_interruptions_of_an_earlier_submission_do_not_count(submission, world, monkeypatch):
     (task,) = submission.tasks()
-    home = submission.folder_of(task)
+    folder = submission.folder_of(task)
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
     for _ in range(5):
-        status.start(home)
-        status.interrupt(home, "killed")
+        status.start(folder)
+        status.interrupt(folder, "killed")
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "8")
     assert run(submission, monkeypatch, killed, done) == [1, 0]
     assert world.requeued == [JOB]
 
 
 def test_a_preempted_job_waits_for_slurm_to_put_it_back(submission, world, monkeypatch):
-    world.shown["PreemptTime"] = "2026-01-01T12:00:00"
-    monkeypatch.setattr(job.time, "sleep", lambda seconds: world.shown.update(Restarts="1"))
+    world.fields["PreemptTime"] = "2026-01-01T12:00:00"
+    monkeypatch.setattr(supervisor.time, "sleep", lambda seconds: world.fields.update(Restarts="1"))
     assert run(submission, monkeypatch, saved("terminated")) == [1]
     assert of(submission).interruptions[-1]["cause"] == "preempted"
-    assert world.requeued == []  # SLURM has done it: a second time would end the run that goes on
+    assert world.requeued == []  # SLURM has done it; doing it again would end the new run
 
 
 @pytest.mark.parametrize("state", ["COMPLETING", "CANCELLED", "COMPLETED", "PENDING"])
 def test_a_job_that_has_ended_is_never_put_back(state, submission, world, monkeypatch):
-    world.shown["JobState"] = state
+    world.fields["JobState"] = state
     assert run(submission, monkeypatch, saved("terminated")) == [1]
     assert of(submission).interruptions[-1]["cause"] == "terminated"
     assert world.requeued == []
 
 
-def test_a_job_that_slurm_forgot_to_put_back_is_put_back(submission, world, monkeypatch):
-    world.shown["PreemptTime"] = "2026-01-01T12:00:00"
+def test_a_job_that_slurm_does_not_requeue_is_requeued(submission, world, monkeypatch):
+    world.fields["PreemptTime"] = "2026-01-01T12:00:00"
     assert run(submission, monkeypatch, saved("terminated")) == [1]
-    assert world.waited >= job.REQUEUE_SECONDS
+    assert world.waited >= supervisor.REQUEUE_SECONDS
     assert world.requeued == [JOB]
 
 
-def test_a_cluster_that_takes_nothing_back_is_quoted(submission, world, monkeypatch):
+def test_a_cluster_that_refuses_to_requeue_is_quoted(submission, world, monkeypatch):
     def refuse(job_id):
         raise UserError("Requested operation is presently disabled")
 
-    monkeypatch.setattr(slurm, "requeue", refuse)
+    monkeypatch.setattr(slurm, "requeue_job", refuse)
     assert run(submission, monkeypatch, saved("time_limit")) == [1]
     assert of(submission).state is State.failed
     assert "ended by time_limit" in of(submission).error
@@ -331,7 +331,7 @@ def test_a_cluster_that_takes_nothing_back_is_quoted(submission, world, monkeypa
         ("", "killed"),  # no accounting
     ],
 )
-def test_a_run_that_ended_with_its_supervisor_is_told_by_accounting(past, cause, submission, world, monkeypatch):
+def test_accounting_names_the_end_of_a_run_that_ended_with_its_supervisor(past, cause, submission, world, monkeypatch):
     (task,) = submission.tasks()
     status.start(submission.folder_of(task))
     world.past = past
@@ -348,7 +348,7 @@ def test_out_of_memory_that_took_the_supervisor_too_is_not_tried_again(submissio
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
+    ("message", "found"),
     [
         ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=8.0. Some of your processes may", True),
         ("slurmstepd-n1: error: Exceeded job memory limit", True),
@@ -358,24 +358,24 @@ def test_out_of_memory_that_took_the_supervisor_too_is_not_tried_again(submissio
         ("the room of the zoom killed the mood", False),
     ],
 )
-def test_out_of_memory_is_known_by_what_is_said(said, found):
-    assert bool(job.OUT_OF_MEMORY.search(said)) is found
+def test_out_of_memory_is_recognized_by_its_messages(message, found):
+    assert bool(supervisor.OUT_OF_MEMORY.search(message)) is found
 
 
-def test_srun_starts_a_process_a_gpu_with_a_log_each(submission, tmp_path, monkeypatch, capfd):
-    """The command, as a stand-in for srun gets it."""
+def test_srun_starts_a_process_per_gpu_with_its_own_log(submission, tmp_path, monkeypatch, capfd):
+    """The command that a stand-in for srun receives."""
     fake = tmp_path / "bin" / "srun"
     fake.parent.mkdir()
-    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$SAID"\nexit 75\n')
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$OUTPUT"\nexit 75\n')
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
-    monkeypatch.setenv("SAID", str(tmp_path / "said"))
+    monkeypatch.setenv("OUTPUT", str(tmp_path / "output"))
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "8")
     log = tmp_path / "logs" / "attempt-1-rank-%t.log"
-    assert job.srun(submission, submission.parts[0], 0, log) == INTERRUPTED
-    words = (tmp_path / "said").read_text().splitlines()
+    assert supervisor.run_srun(submission, submission.parts[0], 0, log) == EXIT_INTERRUPTED
+    words = (tmp_path / "output").read_text().splitlines()
     assert f"--output={log}" in words
     assert {"--kill-on-bad-exit=1", "--wait=0", "--cpus-per-task=8"} <= set(words)
     assert words[-5:] == ["mmdpo.slurm.worker", str(submission.folder), "tasks", "0", "0"]
     fake.write_text("#!/bin/sh\nkill -9 $$\n")
-    assert job.srun(submission, submission.parts[0], 0, log) == 128 + signal.SIGKILL
+    assert supervisor.run_srun(submission, submission.parts[0], 0, log) == 128 + signal.SIGKILL

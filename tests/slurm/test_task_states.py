@@ -1,4 +1,4 @@
-"""SLURM's word on a job and its files', as one state. SLURM itself is not asked."""
+"""The states of tasks from SLURM's jobs and from files, with a stand-in for SLURM."""
 
 import os
 import time
@@ -10,10 +10,10 @@ from mmdpo.config.choices import Stage
 from mmdpo.points import status
 from mmdpo.points.status import State, Status
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm import task_states as view
+from mmdpo.slurm import task_states
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.submission import PREPARE, submissions
-from mmdpo.slurm.task_states import look, merged
+from mmdpo.slurm.submission import PREPARE, read_submissions
+from mmdpo.slurm.task_states import combine_state, combine_states, read_task_states
 from tests.slurm.submitted import submitted
 
 ID = "8_0"
@@ -21,10 +21,10 @@ OWN = Status(State.running, attempts=1, host="n1", job_id=ID)
 EARLIER = Status(State.failed, attempts=1, job_id="5_0", error="the loss is nan")
 
 
-def told(known=None, /, *, status=None, finished=False, job_id=ID, log=__file__, asked=True):
-    """State and detail of a task; `known` is SLURM's word on its job."""
+def state_of(known=None, /, *, status=None, finished=False, job_id=ID, log=__file__, asked=True):
+    """State and detail of a task; `known` is its job as SLURM reports it."""
     jobs = ({known.id: known} if known else {}) if asked else None
-    return merged(status or Status(), finished, job_id, jobs, Path(log))
+    return combine_state(status or Status(), finished, job_id, jobs, Path(log))
 
 
 @pytest.mark.parametrize(
@@ -42,29 +42,29 @@ def told(known=None, /, *, status=None, finished=False, job_id=ID, log=__file__,
         ("SIGNALING", "None", ("running", "n1")),
     ],
 )
-def test_a_job_that_lives_is_pending_or_running(state, reason, expected):
-    assert told(Job(ID, state, reason, "n1")) == expected
+def test_a_live_job_is_pending_or_running(state, reason, expected):
+    assert state_of(Job(ID, state, reason, "n1")) == expected
 
 
-def test_a_job_that_waits_to_go_on_says_after_what():
+def test_a_requeued_job_shows_its_last_interruption():
     interrupted = Status(State.interrupted, interruptions=[{"cause": "preempted"}])
-    assert told(Job(ID, "PENDING", "Resources"), status=interrupted) == (
+    assert state_of(Job(ID, "PENDING", "Resources"), status=interrupted) == (
         "pending",
-        "Resources, goes on after preempted",
+        "Resources, continues after preempted",
     )
 
 
-def test_the_files_word_on_a_failure_comes_before_slurms():
+def test_the_files_take_precedence_on_failures():
     own = Status(State.failed, job_id=ID, error="the loss is nan")
     for state in ("FAILED", "COMPLETING", "CANCELLED"):
-        assert told(Job(ID, state), status=own) == ("failed", "the loss is nan")
-    local = Status(State.failed, error="the loss is nan")  # by cluster=local, after the job
-    assert told(Job(ID, "CANCELLED"), status=local) == ("failed", "the loss is nan")
+        assert state_of(Job(ID, state), status=own) == ("failed", "the loss is nan")
+    local = Status(State.failed, error="the loss is nan")  # by cluster=local after the job
+    assert state_of(Job(ID, "CANCELLED"), status=local) == ("failed", "the loss is nan")
 
 
 def test_an_earlier_jobs_failure_is_not_this_jobs():
-    assert told(Job(ID, "RUNNING", node="n2"), status=EARLIER) == ("running", "n2")
-    assert told(Job(ID, "NODE_FAIL", node="n2"), status=EARLIER) == ("failed", "its node failed (n2)")
+    assert state_of(Job(ID, "RUNNING", node="n2"), status=EARLIER) == ("running", "n2")
+    assert state_of(Job(ID, "NODE_FAIL", node="n2"), status=EARLIER) == ("failed", "its node failed (n2)")
 
 
 @pytest.mark.parametrize(
@@ -81,63 +81,63 @@ def test_an_earlier_jobs_failure_is_not_this_jobs():
         ("REVOKED", "failed", "REVOKED (n1)"),
     ],
 )
-def test_a_job_that_died_without_a_word_is_told_by_slurm(state, expected, words):
-    found, detail = told(Job(ID, state, "None", "n1"), status=OWN)
+def test_a_job_that_died_without_a_status_has_slurms_reason(state, expected, words):
+    found, detail = state_of(Job(ID, state, "None", "n1"), status=OWN)
     assert found == expected
     assert words in detail
 
 
-def test_a_job_that_never_had_a_node_names_none():
-    assert told(Job(ID, "CANCELLED", "None", "None assigned")) == ("cancelled", "cancelled")
-    assert told(Job(ID, "CANCELLED", "None", "")) == ("cancelled", "cancelled")
+def test_a_job_without_a_node_names_none():
+    assert state_of(Job(ID, "CANCELLED", "None", "None assigned")) == ("cancelled", "cancelled")
+    assert state_of(Job(ID, "CANCELLED", "None", "")) == ("cancelled", "cancelled")
 
 
-def test_a_folder_that_the_node_does_not_see_is_suspected(tmp_path):
-    state, detail = told(Job(ID, "FAILED", "NonZeroExitCode", "n1"), log=tmp_path / "8_0.log")
+def test_a_folder_missing_on_the_node_is_named(tmp_path):
+    state, detail = state_of(Job(ID, "FAILED", "NonZeroExitCode", "n1"), log=tmp_path / "8_0.log")
     assert state == "failed"
     assert f"could not write {tmp_path}/8_0.log (n1)" in detail
     assert "out=FOLDER" in detail
 
 
-def test_points_of_a_failed_preparation_say_so():
+def test_points_of_a_failed_preparation_name_it():
     for state in ("CANCELLED", "FAILED"):
-        _, detail = told(Job(ID, state, "DependencyNeverSatisfied"))
+        _, detail = state_of(Job(ID, state, "DependencyNeverSatisfied"))
         assert detail == "the preparation that it waited for failed"
 
 
-def test_a_result_counts_whatever_slurm_says():
+def test_a_result_counts_for_any_state_of_the_job():
     for known in (Job(ID, "FAILED"), Job(ID, "RUNNING"), None):
-        assert told(known, finished=True) == ("done", "")
-    assert told(finished=True, asked=False) == ("done", "")
+        assert state_of(known, finished=True) == ("done", "")
+    assert state_of(finished=True, asked=False) == ("done", "")
 
 
 def test_a_job_that_ended_well_without_a_result_has_failed():
-    assert told(Job(ID, "COMPLETED"), status=OWN) == ("failed", "job 8_0 ended without a result")
+    assert state_of(Job(ID, "COMPLETED"), status=OWN) == ("failed", "job 8_0 ended without a result")
 
 
-def test_a_job_that_slurm_has_forgotten():
-    state, detail = told(status=OWN)
+def test_a_job_without_a_record_in_slurm():
+    state, detail = state_of(status=OWN)
     assert state == "failed"
     assert "job 8_0 is gone" in detail
-    assert told(status=EARLIER) == ("failed", "the loss is nan")
+    assert state_of(status=EARLIER) == ("failed", "the loss is nan")
 
 
-def test_a_point_that_sbatch_never_got_is_absent():
-    assert told(job_id=None) == ("absent", "not submitted")
+def test_a_point_that_sbatch_did_not_accept_is_planned():
+    assert state_of(job_id=None) == ("planned", "not submitted")
 
 
-def test_where_slurm_cannot_be_asked_the_files_are_believed():
-    assert told(status=OWN, asked=False) == ("running", "on n1, by its files; SLURM cannot be asked here")
-    assert told(asked=False) == ("pending", "by its files; SLURM cannot be asked here")
-    assert told(status=EARLIER, asked=False) == ("failed", "the loss is nan")
-    assert told(job_id=None, asked=False) == ("absent", "not submitted")
+def test_the_files_decide_if_slurm_cannot_be_asked():
+    assert state_of(status=OWN, asked=False) == ("running", "on n1, according to its files; SLURM cannot be asked here")
+    assert state_of(asked=False) == ("pending", "according to its files; SLURM cannot be asked here")
+    assert state_of(status=EARLIER, asked=False) == ("failed", "the loss is nan")
+    assert state_of(job_id=None, asked=False) == ("planned", "not submitted")
 
 
 def seen_states(study, jobs):
-    return {name[-13:-7]: one.state for name, one in view.view(submissions(study), jobs).items()}
+    return {name[-13:-7]: one.state for name, one in combine_states(read_submissions(study), jobs).items()}
 
 
-def test_a_point_is_seen_as_of_its_last_submission(tmp_path):
+def test_a_point_has_the_state_of_its_last_submission(tmp_path):
     study = tmp_path / "s"
     submitted(study, job="8", count=3)
     submitted(study, job="9", count=2, name="20260102-120000-0000")
@@ -151,54 +151,54 @@ def test_a_job_of_an_earlier_submission_that_still_runs_is_not_hidden(tmp_path):
     submitted(study, job="8", count=1)
     submitted(study, job="9", count=1, name="20260102-120000-0000")
     jobs = {"8_0": Job("8_0", "RUNNING", node="n1"), "9_0": Job("9_0", "FAILED")}
-    (one,) = view.view(submissions(study), jobs).values()
+    (one,) = combine_states(read_submissions(study), jobs).values()
     assert (one.job, one.live) == ("8_0", True)
 
 
-def test_a_failed_preparation_is_the_reason_of_what_it_cancelled(tmp_path, monkeypatch):
+def test_a_failed_preparation_is_the_reason_of_the_points_it_cancelled(tmp_path, monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     submission = submitted(tmp_path / "s", prepare="7")
     status.start(submission.folder / PREPARE)
     status.finish(submission.folder / PREPARE, "data.path: row 7 has no answer")
     jobs = {"7": Job("7", "FAILED"), "8_0": Job("8_0", "CANCELLED"), "8_1": Job("8_1", "CANCELLED")}
-    for one in view.view([submission], jobs).values():
+    for one in combine_states([submission], jobs).values():
         assert (one.state, one.detail) == (
             "cancelled",
             "the preparation failed: data.path: row 7 has no answer",
         )
 
 
-def test_each_stage_knows_what_done_is(tmp_path):
+def test_each_stage_has_its_own_sign_of_being_done(tmp_path):
     for stage, file in ((Stage.train, "training.json"), (Stage.evaluate, "result.json")):
         submission = submitted(tmp_path / stage.value, stage=stage, count=1)
         (task,) = submission.tasks()
         folder = submission.folder_of(task)
         status.start(folder)
         status.finish(folder)
-        assert [one.state for one in view.view([submission], {}).values()] == ["failed"]
+        assert [one.state for one in combine_states([submission], {}).values()] == ["failed"]
         (folder / file).write_text("{}")
-        assert [one.state for one in view.view([submission], {}).values()] == ["done"]
+        assert [one.state for one in combine_states([submission], {}).values()] == ["done"]
     sampled = submitted(tmp_path / "sample", stage=Stage.sample, count=1)
     (task,) = sampled.tasks()
-    assert sampled.folder_of(task).parent == sampled.folder  # no point: its status lies beside its job's
+    assert sampled.folder_of(task).parent == sampled.folder  # not a point: its status is beside its submission
     status.finish(sampled.folder_of(task))
-    assert [one.state for one in view.view([sampled], {}).values()] == ["done"]
+    assert [one.state for one in combine_states([sampled], {}).values()] == ["done"]
 
 
-def test_a_machine_without_slurm_looks_at_the_files(tmp_path, monkeypatch):
+def test_a_machine_without_slurm_reads_the_files(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     submission = submitted(tmp_path / "s")
-    assert {one.state for one in look(submission.study).values()} == {"pending"}
+    assert {one.state for one in read_task_states(submission.study).values()} == {"pending"}
 
 
 def test_a_controller_that_does_not_answer_leaves_the_files(tmp_path, monkeypatch):
-    def silent(*_):
+    def unreachable(*_):
         raise slurm.Unreachable("squeue has not answered for 60 s")
 
-    monkeypatch.setattr(slurm, "is_here", lambda command: True)
-    monkeypatch.setattr(slurm, "jobs", silent)
+    monkeypatch.setattr(slurm, "is_installed", lambda command: True)
+    monkeypatch.setattr(slurm, "list_jobs", unreachable)
     submission = submitted(tmp_path / "s")
-    assert {one.state for one in look(submission.study).values()} == {"pending"}
+    assert {one.state for one in read_task_states(submission.study).values()} == {"pending"}
 
 
 @pytest.mark.parametrize(
@@ -206,27 +206,27 @@ def test_a_controller_that_does_not_answer_leaves_the_files(tmp_path, monkeypatc
     [
         ({"ClusterName": "here"}, {"cluster_name": "here"}, False),
         ({"ClusterName": "here"}, {"cluster_name": "there"}, True),
-        ({"ClusterName": "here"}, {}, False),  # a manifest of an earlier version
+        ({"ClusterName": "here"}, {}, False),  # a submission of an earlier version
         ({"PrivateData": "accounts,jobs"}, {"user": "another"}, True),
         ({"PrivateData": "accounts,jobs"}, {}, False),
         ({"PrivateData": "none"}, {"user": "another"}, False),
     ],
 )
 def test_jobs_that_slurm_does_not_show_here_have_not_ended(settings, changes, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(slurm, "is_here", lambda command: True)
-    monkeypatch.setattr(slurm, "jobs", lambda user, ids: {})
-    monkeypatch.setattr(slurm, "settings", lambda: settings)
+    monkeypatch.setattr(slurm, "is_installed", lambda command: True)
+    monkeypatch.setattr(slurm, "list_jobs", lambda user, ids: {})
+    monkeypatch.setattr(slurm, "controller_config", lambda: settings)
     submission = submitted(tmp_path / "s", count=1)
-    monkeypatch.setattr(view.os, "getuid", lambda: 1000)
-    monkeypatch.setattr(view, "own_name", lambda user=submission.user: user)
+    monkeypatch.setattr(task_states.os, "getuid", lambda: 1000)
+    monkeypatch.setattr(task_states, "user_name", lambda user=submission.user: user)
     for name, value in changes.items():
         setattr(submission, name, value)
     submission.save()
-    (one,) = look(submission.study).values()
+    (one,) = read_task_states(submission.study).values()
     assert one.live is expected
 
 
-def test_where_slurm_cannot_be_asked_a_running_point_shows_when_it_last_wrote(tmp_path):
+def test_a_running_point_shows_when_it_last_wrote_if_slurm_cannot_be_asked(tmp_path):
     submission = submitted(tmp_path / "s", count=1)
     (task,) = submission.tasks()
     folder = submission.folder_of(task)
@@ -236,5 +236,5 @@ def test_where_slurm_cannot_be_asked_a_running_point_shows_when_it_last_wrote(tm
         file.parent.mkdir(exist_ok=True)
         file.touch()
         os.utime(file, (time.time() - 60 * minutes,) * 2)
-    (one,) = view.view([submission], None).values()
+    (one,) = combine_states([submission], None).values()
     assert (one.state, one.detail.rpartition("; ")[2]) == ("running", "it last wrote 30 min ago")

@@ -1,4 +1,4 @@
-"""The live table of a study's jobs, and what is said where there is no terminal."""
+"""The live table of a study's jobs, and the lines printed without a terminal."""
 
 import dataclasses
 import io
@@ -12,21 +12,21 @@ from mmdpo.points import status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import watch
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.task_states import view
-from mmdpo.slurm.watch import Progress, duration, last_metrics, table
+from mmdpo.slurm.task_states import combine_states
+from mmdpo.slurm.watch import TrainingProgress, format_duration, last_metrics, states_table
 from tests.slurm.submitted import submitted
 
 
 def written(seen, shown=20):
-    """The table as a terminal of 80 columns shows it."""
+    """The table on a terminal of 80 columns."""
     console = Console(width=80, file=io.StringIO())
-    console.print(table("study", seen, Progress(), shown))
+    console.print(states_table("study", seen, TrainingProgress(), shown))
     return console.file.getvalue()
 
 
 @pytest.fixture
 def study(tmp_path):
-    """Points that run, have failed, wait and are done, as SLURM and their files tell it."""
+    """Points that run, have failed, wait and are done, according to SLURM and their files."""
     submission = submitted(tmp_path / "s", count=5)
     folders = [submission.folder_of(task) for task in submission.tasks()]
     for folder in folders[:2]:
@@ -46,7 +46,7 @@ def study(tmp_path):
         "8_3": Job("8_3", "CANCELLED"),
         "8_4": Job("8_4", "COMPLETED"),
     }
-    return submission, view([submission], jobs)
+    return submission, combine_states([submission], jobs)
 
 
 def test_the_table_fits_into_80_columns_and_shows_what_matters_first(study):
@@ -57,7 +57,7 @@ def test_the_table_fits_into_80_columns_and_shows_what_matters_first(study):
     order = [text.rindex(f" {word} ") for word in ("running", "failed", "cancelled", "pending", "done")]
     assert order == sorted(order)
     folded = "".join(line[:42].strip() for line in text.splitlines())
-    assert all(name in folded for name in seen)  # whole: it is what logs and cancel take
+    assert all(name in folded for name in seen)  # in full, because logs and cancel take it
     for words in ("7/", "0.623", "0.700", "the loss is nan at step 3", "Priority"):
         assert words in text
 
@@ -65,11 +65,11 @@ def test_the_table_fits_into_80_columns_and_shows_what_matters_first(study):
 def test_a_running_point_shows_step_loss_and_margin(study, tmp_path):
     submission, seen = study
     one = next(iter(seen.values()))
-    progress = Progress()
+    progress = TrainingProgress()
     epochs = one.task.config["train"]["num_train_epochs"]
     assert progress.cells(one) == [f"7/{round(10 * epochs)}", "0.623", "0.700", ""]
-    progress.first[one.task.name] = (time.monotonic() - 60, 1)  # six steps in a minute
-    left = duration((round(10 * epochs) - 7) * 10)
+    progress.first[one.task.name] = (time.monotonic() - 60, 1)  # six steps per minute
+    left = format_duration((round(10 * epochs) - 7) * 10)
     assert progress.cells(one)[3] == left
     assert progress.cells(dataclasses.replace(one, state="pending")) == [""] * 4
 
@@ -77,7 +77,7 @@ def test_a_running_point_shows_step_loss_and_margin(study, tmp_path):
 def test_of_a_thousand_points_those_that_run_or_failed_are_shown(tmp_path):
     submission = submitted(tmp_path / "s", count=100)
     jobs = {f"8_{index}": Job(f"8_{index}", "RUNNING" if index == 37 else "PENDING") for index in range(100)}
-    text = written(view([submission], jobs), shown=20)
+    text = written(combine_states([submission], jobs), shown=20)
     assert "1 running" in text and "99 pending" in text
     assert "and 80 more" in text
     assert text.index("seed37") < text.index("seed0-")
@@ -108,7 +108,7 @@ def test_no_metrics_are_none(tmp_path):
     [(0, "0:00"), (59.6, "1:00"), (125, "2:05"), (7500, "2:05:00"), (90000, "25:00:00")],
 )
 def test_durations(seconds, expected):
-    assert duration(seconds) == expected
+    assert format_duration(seconds) == expected
 
 
 def states(monkeypatch, submission, *looks):
@@ -116,8 +116,8 @@ def states(monkeypatch, submission, *looks):
     left = iter(looks)
     monkeypatch.setattr(watch, "FILES_SECONDS", 0)
     monkeypatch.setattr(watch, "SLURM_SECONDS", -1)
-    monkeypatch.setattr(watch, "known_jobs", lambda found: next(left)())
-    monkeypatch.setattr(watch, "hidden", lambda found: set())
+    monkeypatch.setattr(watch, "query_jobs", lambda found: next(left)())
+    monkeypatch.setattr(watch, "invisible_submissions", lambda found: set())
 
 
 def test_without_a_terminal_each_end_is_a_line(tmp_path, monkeypatch, capsys):
@@ -127,7 +127,7 @@ def test_without_a_terminal_each_end_is_a_line(tmp_path, monkeypatch, capsys):
     def waiting():
         return {f"8_{index}": Job(f"8_{index}", "PENDING") for index in range(2)}
 
-    def silent():
+    def unreachable():
         raise slurm.Unreachable("squeue has not answered for 60 s")
 
     def ending():
@@ -137,7 +137,7 @@ def test_without_a_terminal_each_end_is_a_line(tmp_path, monkeypatch, capsys):
         (folder / "result.json").write_text("{}")
         return {**waiting(), "8_1": Job("8_1", "OUT_OF_MEMORY", node="n2")}
 
-    states(monkeypatch, submission, waiting, silent, ending)
+    states(monkeypatch, submission, waiting, unreachable, ending)
     seen = watch.watch(submission.study, [one.name, other.name])
     assert {name: found.state for name, found in seen.items()} == {one.name: "done", other.name: "failed"}
     lines = capsys.readouterr().out.splitlines()

@@ -1,4 +1,4 @@
-"""A process of a task: what it does, its exit code, and what it leaves in status.json."""
+"""A process of a task: its work, its exit code and its status.json."""
 
 import pytest
 
@@ -7,27 +7,28 @@ from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.status import State
 from mmdpo.signals import Interrupted
-from mmdpo.slurm import worker as rank
+from mmdpo.slurm import worker
+from mmdpo.slurm.inputs import input_fingerprints
 from mmdpo.slurm.submission import PREPARE
-from mmdpo.slurm.supervisor import BUSY, INTERRUPTED
+from mmdpo.slurm.supervisor import EXIT_BUSY, EXIT_INTERRUPTED
 from mmdpo.sweep import local
-from tests.slurm.submitted import submitted
+from tests.slurm.submitted import config, submitted
 
 
 @pytest.fixture(autouse=True)
 def _not_in_a_job(monkeypatch):
-    """The test's process stays as it is."""
-    monkeypatch.setattr(rank, "from_slurm", lambda: None)
-    monkeypatch.setattr(rank, "listen", lambda: None)
+    """Leave the environment and signals of the test's process unchanged."""
+    monkeypatch.setattr(worker, "from_slurm", lambda: None)
+    monkeypatch.setattr(worker, "listen", lambda: None)
 
 
 def call(submission, kind="tasks", index=0):
-    return rank.main([str(submission.folder), kind, "0", str(index)])
+    return worker.main([str(submission.folder), kind, "0", str(index)])
 
 
 @pytest.mark.parametrize(
     ("answer", "code", "printed"),
-    [(None, 0, ""), ("the loss is nan", 1, "the loss is nan"), (local.BUSY, BUSY, local.BUSY)],
+    [(None, 0, ""), ("the loss is nan", 1, "the loss is nan"), (local.BUSY, EXIT_BUSY, local.BUSY)],
 )
 def test_a_points_end_is_its_exit_code(answer, code, printed, tmp_path, monkeypatch, capsys):
     submission = submitted(tmp_path / "s", count=3, stage=Stage.train)
@@ -37,7 +38,7 @@ def test_a_points_end_is_its_exit_code(answer, code, printed, tmp_path, monkeypa
         asked.append((p.config.seed, stage))
         return answer
 
-    monkeypatch.setattr(rank, "run_point", run_point)
+    monkeypatch.setattr(worker, "run_point", run_point)
     assert call(submission, index=2) == code
     assert asked == [(2, Stage.train)]
     assert printed in capsys.readouterr().err
@@ -51,18 +52,18 @@ def test_the_traceback_of_a_failed_point_is_in_its_log(tmp_path, monkeypatch, ca
 
     monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", fail)
     assert call(submission) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("Traceback") and "ValueError: a shape is wrong" in said
+    log = capsys.readouterr().err
+    assert log.startswith("Traceback") and "ValueError: a shape is wrong" in log
 
 
-def test_an_interrupted_point_goes_on_later(tmp_path, monkeypatch):
+def test_an_interrupted_point_is_to_be_continued(tmp_path, monkeypatch):
     submission = submitted(tmp_path / "s", count=1)
 
     def stop(p):
         raise Interrupted("time_limit")
 
     monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", stop)
-    assert call(submission) == INTERRUPTED
+    assert call(submission) == EXIT_INTERRUPTED
     (task,) = submission.tasks()
     seen = status.read_status(submission.folder_of(task))
     assert (seen.state, seen.interruptions[-1]["cause"]) == (State.interrupted, "time_limit")
@@ -72,12 +73,12 @@ def test_an_interrupted_point_goes_on_later(tmp_path, monkeypatch):
     ("answers", "code", "state", "error"),
     [
         ([None, None], 0, State.done, None),
-        ([UserError("row 7 has no answer"), None], 0, State.done, None),  # its points say so themselves
+        ([UserError("row 7 has no answer"), None], 0, State.done, None),  # the points that need them report it
         ([UserError("no data"), ValueError("x")], 1, State.failed, "no data; ValueError: x"),
         ([UserError("no data"), UserError("no data")], 1, State.failed, "no data"),
     ],
 )
-def test_a_preparation_fails_where_it_has_made_nothing(answers, code, state, error, tmp_path, monkeypatch):
+def test_a_preparation_fails_if_it_made_nothing(answers, code, state, error, tmp_path, monkeypatch):
     submission = submitted(tmp_path / "s", prepare="7")
     (one,) = submission.tasks(PREPARE)
     submission.write_tasks(PREPARE, [one, one])
@@ -106,5 +107,50 @@ def test_a_stage_that_makes_data_has_its_status_beside_the_submission(tmp_path, 
 def test_only_the_first_process_makes_data(tmp_path, monkeypatch):
     submission = submitted(tmp_path / "s", count=1, stage=Stage.sample)
     monkeypatch.setattr("mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: pytest.fail("made twice"))
-    monkeypatch.setattr(rank, "rank", lambda: 1)
+    monkeypatch.setattr(worker, "rank", lambda: 1)
     assert call(submission) == 0
+
+
+@pytest.fixture
+def changed(tmp_path, monkeypatch):
+    """A config whose data file has changed since its submission, and the submission's inputs."""
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", lambda p: pytest.fail("experiment ran"))
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.prepare", lambda config: pytest.fail("prepare ran"))
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: pytest.fail("stage ran"))
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("{}\n")
+    overrides = ("data=pairs", f"data.path={data}")
+    inputs = input_fingerprints([config(tmp_path / "s", *overrides)])
+    data.write_text("{} \n")
+    return data, overrides, inputs
+
+
+@pytest.mark.parametrize(
+    ("stage", "kind"), [(Stage.experiment, "tasks"), (Stage.annotate, "tasks"), (Stage.experiment, PREPARE)]
+)
+def test_a_job_whose_data_changed_since_its_submission_fails_before_it_works(stage, kind, changed, tmp_path, capsys):
+    data, overrides, inputs = changed
+    submission = submitted(tmp_path / "s", *overrides, count=1, stage=stage, prepare="7" if kind == PREPARE else None)
+    submission.inputs = inputs
+    submission.save()
+    assert call(submission, kind) == 1
+    (task,) = submission.tasks()
+    found = status.read_status(submission.folder / PREPARE if kind == PREPARE else submission.folder_of(task))
+    assert found.state is State.failed
+    for words in (f"data.path={data}", "study=NEW_NAME", "resume=force"):
+        assert words in found.error
+    assert found.error in capsys.readouterr().err
+
+
+def test_a_finished_point_stays_done_although_its_data_changed(changed, tmp_path):
+    _, overrides, inputs = changed
+    submission = submitted(tmp_path / "s", *overrides, count=1)
+    submission.inputs = inputs
+    submission.save()
+    (task,) = submission.tasks()
+    folder = submission.folder_of(task)
+    status.start(folder)
+    status.finish(folder)
+    (folder / "result.json").write_text("{}")
+    assert call(submission) == 0
+    assert status.read_status(folder).state is State.done

@@ -1,4 +1,4 @@
-"""A real SLURM of this machine's own: two pretended nodes, private daemons, gone at the end."""
+"""A real SLURM on this machine for the tests, with two simulated nodes and daemons of its own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TABLES = Path("/usr/share/mysql")
 
 
 def missing(accounting: Literal["dbd", "none"] = "dbd") -> str:
-    """Why no cluster can be started here; empty if one can."""
+    """Return why no cluster can be started here; empty if one can."""
     if os.geteuid() != 0:
         return "SLURM's daemons need root here"
     absent = [name for name in (PROGRAMS + " " + ACCOUNTING).split() if not found(name)]
@@ -47,7 +47,7 @@ def missing(accounting: Literal["dbd", "none"] = "dbd") -> str:
 
 @contextlib.contextmanager
 def cluster(settings: Settings | None = None, **changes: Any) -> Iterator[Cluster]:
-    """A running cluster; at the end, or when it does not start, none of its processes is left.
+    """Start a cluster; at the end, or if it does not start, end all of its processes.
 
     Keywords are fields of Settings: `cluster(accounting="none", max_array_size=10)`.
     """
@@ -62,7 +62,7 @@ def cluster(settings: Settings | None = None, **changes: Any) -> Iterator[Cluste
 
 
 class Cluster:
-    """What a test wants of it. `folder` is its own, never a job's."""
+    """A running cluster. Its folder is separate from the folders of jobs."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
@@ -87,7 +87,7 @@ class Cluster:
         environment: Mapping[str, str] | None = None,
         **options: Any,
     ) -> subprocess.CompletedProcess[str]:
-        """A finished command. Raises AssertionError with what it said if it fails, unless `check` is off."""
+        """Run a command to its end. Raises AssertionError with its output if it fails, unless `check` is False."""
         done = subprocess.run(
             [str(word) for word in words],
             env={**self.environment, **(environment or {})},
@@ -101,27 +101,27 @@ class Cluster:
         return done
 
     def submit(self, script: str, *options: str | Path, folder: Path) -> str:
-        """The id of a job, or array, of a shell script; it runs in the folder, where its output goes too."""
+        """Submit a shell script that runs and writes its output in `folder`; returns the id of the job or array."""
         text = script if script.startswith("#!") else "#!/bin/bash\n" + script
         return self.run("sbatch", "--parsable", *options, input=text, cwd=folder).stdout.strip()
 
     def job_states(self, job_id: str | int) -> dict[str, str]:
-        """What the controller says of a job, accounting or not: {"7": ...} or {"7_0": ..., "7_1": ...}."""
+        """Return the states of a job in the controller, without accounting: {"7": ...} or {"7_0": ..., "7_1": ...}."""
         lines = self.run("squeue", "-h", "-r", "-t", "all", "-o", "%i %T", "-j", str(job_id)).stdout
         return dict(line.split() for line in lines.splitlines())
 
     def job(self, job_id: str | int) -> dict[str, str]:
-        """The fields `scontrol show job` has for a job or for one task of an array."""
+        """Return the fields of `scontrol show job` for a job or for one task of an array."""
         line = self.run("scontrol", "show", "job", "-o", str(job_id)).stdout
         return dict(word.split("=", 1) for word in line.split() if "=" in word)
 
     def accounted(self, job_id: str | int, *options: str) -> dict[str, str]:
-        """What sacct says of a job, without its steps: {"7_0": "COMPLETED", ...}. Needs accounting `dbd`."""
+        """Return the states of a job in sacct, without its steps: {"7_0": "COMPLETED", ...}. Needs accounting `dbd`."""
         lines = self.run("sacct", "-X", "-n", "-P", "-o", "JobID,State", "-j", str(job_id), *options).stdout
         return dict(line.split("|") for line in lines.splitlines())
 
     def wait_for(self, predicate: Callable[[], Any], seconds: float, what: str) -> Any:
-        """The predicate's value as soon as it is true. Raises AssertionError with the queue when late."""
+        """Return the predicate's value when it becomes true. Raises AssertionError with the queue after `seconds`."""
         limit = time.monotonic() + seconds
         while not (value := predicate()):
             if time.monotonic() > limit:
@@ -131,7 +131,7 @@ class Cluster:
         return value
 
     def wait_for_state(self, job_id: str | int, state: str, seconds: float = 30) -> None:
-        """Until a job, or every task of an array, is in a state."""
+        """Wait until a job, or every task of an array, is in a state."""
         self.wait_for(lambda: set(self.job_states(job_id).values()) == {state}, seconds, f"{job_id} {state}")
 
     def time_out(self, job_id: str | int, warned: bool = True) -> None:
@@ -190,7 +190,7 @@ class Cluster:
         self.start_controller()
 
     def _complaint(self, *words: str) -> str:
-        """What a command says when it fails."""
+        """Return the error message of a command; empty if it succeeds."""
         try:
             done = self.run(*words, check=False, seconds=20)
         except subprocess.TimeoutExpired:
@@ -208,12 +208,12 @@ class Cluster:
         own = {"key-file": key.name, "socket": "munge.socket", "pid-file": "munged.pid"}
         own |= {"log-file": "munged.log", "seed-file": "munge.seed"}
         options = [f"--{name}={self.folder / file}" for name, file in own.items()]
-        options += ["--force", "--num-threads=2"]  # force: also below a folder that only root can enter
+        options += ["--force", "--num-threads=2"]  # force: also in a folder that only root can enter
         self._daemons.start("munged", "munged", "--foreground", *options)
         self._daemons.wait("munged", lambda: self._complaint("munge", "-n", f"-S{self.folder}/munge.socket"))
 
     def _start_database(self) -> None:
-        """mariadbd on a socket alone, made for speed: the data are gone with the cluster."""
+        """Start mariadbd on a socket, without durability, because its data are deleted with the cluster."""
         data, unix_socket = self.folder / "database", self.folder / "mariadb.socket"
         data.mkdir(mode=0o700)
         words = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", "--skip-log-bin"]

@@ -1,4 +1,4 @@
-"""What SLURM does with jobs, as far as the launcher relies on it."""
+"""SLURM's handling of jobs, as far as mmdpo relies on it."""
 
 from __future__ import annotations
 
