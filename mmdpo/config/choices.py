@@ -2,6 +2,8 @@
 
 from enum import Enum
 
+from mmdpo.registry import Kind
+
 LOSSES = (
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
     "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
@@ -11,14 +13,40 @@ LOSSES = (
 SMOOTHED = ("exo_pair", "robust", "aot", "aot_unpaired")
 """The losses that use `method.label_smoothing`."""
 
-ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
-"""What completions are rated by (HelpSteer's), 0..4 each."""
+RUBRICS = Kind("mmdpo.judge.rubrics", "RUBRIC", "judge.rubric")
+"""What completions are rated by."""
 
-TEACHERS = ("oracle", "gemini", "gemini_legacy", "openai")
-"""The judges with answers of their own, which `method=sft` learns."""
+CLIENTS = Kind("mmdpo.clients", "make_client", "judge.client")
+"""Clients of paid services."""
 
-RULE_JUDGES = ("oracle", "longer")
-"""The judges of fixed rules: no service, no cost. Benchmarks are scored by these."""
+BATCH_CLIENTS = Kind("mmdpo.clients", "SUPPORTS_BATCHES", "judge.client")
+"""Clients that `judge.batch=true` works with."""
+
+RULES = Kind("mmdpo.judge.rules", "rate", "judge.client")
+"""Judges of fixed rules, without a service and without cost."""
+
+RULE_RUBRICS = Kind("mmdpo.judge.rules", "RATES_BY", "judge.client")
+"""The rubric that each judge of fixed rules rates by."""
+
+TEACHER_RULES = Kind("mmdpo.judge.rules", "reference_answer", "judge.client")
+"""Judges of fixed rules that know the right answers."""
+
+NANO_RULES = Kind("mmdpo.judge.rules", "NEEDS_FACTS", "judge.client")
+"""Judges of fixed rules that can rate the miniature's prompts only."""
+
+BENCH_RULES = Kind("mmdpo.judge.rules", "rate", "bench.judge")
+"""Judges that score the benchmarks' answers."""
+
+
+def judge_clients() -> tuple[str, ...]:
+    """Return the values of `judge.client`: services and fixed rules."""
+    return (*CLIENTS.names(), *RULES.names())
+
+
+def teachers() -> tuple[str, ...]:
+    """Return the values of `judge.client` that can answer prompts, for method=sft."""
+    return (*CLIENTS.names(), *TEACHER_RULES.names())
+
 
 READERS = ("scigraphqa", "lrv", "llava_sft")
 """What `data.sources.NAME.reader` takes: a file of mmdpo/sources each, rows to prompts."""

@@ -12,8 +12,10 @@ from annotated_types import Ge, Interval
 from omegaconf import MISSING
 
 from mmdpo.config.choices import (
+    BENCH_RULES,
     DTYPES,
     LOSSES,
+    RUBRICS,
     SCHEDULERS,
     ZERO_STAGES,
     OnBadRow,
@@ -25,6 +27,7 @@ from mmdpo.config.choices import (
     TooLong,
     TrainOn,
     WandbMode,
+    judge_clients,
 )
 from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, OneOf
 
@@ -51,7 +54,7 @@ class MethodConfig:
     )
     fine_grained: bool = False  # weigh the tokens in which the two answers differ (RLHF-V, eq. 4)
     fine_grained_weight: Annotated[float, POSITIVE] = 5.0  # of such a token; the others weigh 1 (RLHF-V's gamma)
-    attributes: dict[str, int] = field(default_factory=dict)  # steerlm: the ratings to ask for, 0..4 each
+    attributes: dict[str, int] = field(default_factory=dict)  # steerlm: the ratings to ask for, on the rubric's scale
     per_device_train_batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = (
         MISSING  # rows a device and step, in train=paper
     )
@@ -63,7 +66,7 @@ class MethodConfig:
 class PairsConfig:
     """How pairs are made of rated completions (paper, 3.2)."""
 
-    aggregate: list[str] = field(default_factory=lambda: ["helpfulness", "correctness", "coherence"])
+    aggregate: list[str] | None = None  # attributes whose sum ranks the completions; null: those of the rubric
     margin: Annotated[int, AT_LEAST_ONE] = 2  # points of the aggregate between chosen and rejected
     rule: PairRule = PairRule.random_worse
 
@@ -184,26 +187,25 @@ class PriceConfig:
 class JudgeConfig:
     """Who rates the completions that training pairs are made of."""
 
-    name: Annotated[str, NO_RESULT] = MISSING
-    model: str | None = None  # of the service
-    base_url: str | None = None  # another endpoint: a proxy, a local server, a rehearsal
+    name: Annotated[str, NO_RESULT] = MISSING  # a label
+    client: Annotated[str, OneOf(judge_clients)] = MISSING  # a file of mmdpo/clients or mmdpo/judge/rules
+    model: str | None = None  # the service's name of the model
+    base_url: str | None = None  # another endpoint: a proxy, a local server, a rehearsal server
     api_key: Annotated[list[str], NO_RESULT] = field(
         default_factory=list
     )  # environment variables that may hold the key
-    rubric: str = "helpsteer_1"  # a file of mmdpo/judge/rubrics
+    rubric: Annotated[str, OneOf(RUBRICS.names)] = "helpsteer_1"  # a file of mmdpo/judge/rubrics
     temperature: Annotated[float, Interval(ge=0, le=2)] = 0.0
     max_output_tokens: Annotated[int, AT_LEAST_ONE] = 4096
     structured: bool = True  # ask for JSON by schema, where the service can
-    image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; a larger image is made smaller before it is sent
-    seed: Annotated[int, SEED] = 0  # of the order in which completions are shown
+    image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; larger images are scaled down before they are sent
+    seed: Annotated[int, SEED] = 0  # of the order in which completions are presented
     repeat: Annotated[float, SHARE] = 0.0  # share of the prompts that is rated twice, to measure agreement
-    retry_unscored: Annotated[bool, NO_RESULT] = False  # ask again what was read as no rating
-    batch: Annotated[bool, NO_RESULT] = (
-        False  # submit jobs, leave, and collect them by the same line later; judge=gemini has it
-    )
-    batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 500  # requests a job
-    journal: Annotated[str | None, NO_RESULT] = None  # a file; null: one a judge in the cache
-    timeout: Annotated[float, POSITIVE, NO_RESULT] = 120.0  # seconds a call
+    retry_unscored: Annotated[bool, NO_RESULT] = False  # ask again for prompts without a rating
+    batch: Annotated[bool, NO_RESULT] = False  # submit jobs; the same command collects them later
+    batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 500  # requests per job
+    journal: Annotated[str | None, NO_RESULT] = None  # a file; null: one per client in the cache
+    timeout: Annotated[float, POSITIVE, NO_RESULT] = 120.0  # seconds per call
     limits: Annotated[LimitsConfig, NO_RESULT] = field(default_factory=LimitsConfig)
     price: Annotated[PriceConfig, NO_RESULT] = field(default_factory=PriceConfig)
 
@@ -214,7 +216,7 @@ class BenchConfig:
 
     name: Annotated[str, NO_RESULT] = MISSING
     tasks: list[str] = MISSING
-    judge: str = "oracle"  # who scores the answers; the pairs' judge may be another
+    judge: Annotated[str, OneOf(BENCH_RULES.names)] = "oracle"  # who scores the answers, apart from the pairs' judge
     items: Annotated[int, AT_LEAST_ONE] = 240  # a benchmark
     split: Split = Split.test
     seed: Annotated[int, SEED] = 0  # of the items and of the bootstrap

@@ -7,23 +7,29 @@ from pathlib import Path
 from string import Formatter
 
 from mmdpo.config.choices import (
-    ATTRIBUTES,
+    BATCH_CLIENTS,
     BENCHMARKS,
+    CLIENTS,
     DTYPES,
     FORMATS,
     LOSSES,
+    NANO_RULES,
     READERS,
-    RULE_JUDGES,
+    RUBRICS,
+    RULE_RUBRICS,
+    RULES,
     SMOOTHED,
-    TEACHERS,
     ZERO_STAGES,
     Stage,
     TrainOn,
+    judge_clients,
+    teachers,
 )
 from mmdpo.config.cluster_checks import problems as cluster_problems
 from mmdpo.config.schema import AXES, Config, DataConfig, SourceConfig, methods_using, options
 from mmdpo.errors import UserError
-from mmdpo.judge.request import LABELS, rubrics
+from mmdpo.judge.parsing import LABELS
+from mmdpo.judge.rubric import Rubric, load_rubric
 from mmdpo.models.paths import resolve_path, templates
 
 
@@ -158,10 +164,10 @@ def _method(config: Config) -> Iterator[str]:
             f"method={method.name}: data={config.data.name} has no ratings; choose method=dpo, or method=sft "
             "for the chosen answers"
         )
-    if not own_pairs and method.train_on is TrainOn.teacher and config.judge.name not in TEACHERS:
+    if not own_pairs and method.train_on is TrainOn.teacher and config.judge.client not in teachers():
         yield (
             f"judge={config.judge.name}: has no answers of its own for method={method.name} to learn; choose "
-            f"judge={'|'.join(TEACHERS)}"
+            f"judge={'|'.join(teachers())}"
         )
 
 
@@ -171,14 +177,21 @@ def _attributes(config: Config) -> Iterator[str]:
         if method.attributes:
             yield f"method.attributes: method={method.name} asks for no ratings; choose method=steerlm"
         return
-    if set(method.attributes) != set(ATTRIBUTES):
-        yield f"method.attributes={method.attributes}: needs exactly {', '.join(ATTRIBUTES)}"
+    rubric = _rubric(config)
+    if rubric is None:
+        return
+    if set(method.attributes) != set(rubric.attributes):
+        yield (
+            f"method.attributes={method.attributes}: judge.rubric={rubric.name} needs exactly "
+            f"{', '.join(rubric.attributes)}"
+        )
+    low, high = rubric.scale
     for name, value in method.attributes.items():
-        if not 0 <= value <= 4:
-            yield f"method.attributes.{name}={value}: must lie between 0 and 4"
-    allowed = ("question", "attributes", *ATTRIBUTES)
+        if not low <= value <= high:
+            yield f"method.attributes.{name}={value}: must lie between {low} and {high}"
+    allowed = ("question", "attributes", *rubric.attributes)
     try:
-        template.format(question="", attributes="", **dict.fromkeys(ATTRIBUTES, 0))
+        template.format(question="", attributes="", **dict.fromkeys(rubric.attributes, 0))
         names = {name for _, name, _, _ in Formatter().parse(template)}
     except (LookupError, ValueError, AttributeError) as error:
         yield (
@@ -188,8 +201,13 @@ def _attributes(config: Config) -> Iterator[str]:
         return
     if "question" not in names:
         yield f"model.attribute_template={template!r}: has no {{question}}"
-    if "attributes" not in names and not names >= set(ATTRIBUTES):
-        yield f"model.attribute_template={template!r}: names neither {{attributes}} nor all five of them"
+    if "attributes" not in names and not names >= set(rubric.attributes):
+        yield f"model.attribute_template={template!r}: names neither {{attributes}} nor {', '.join(rubric.attributes)}"
+
+
+def _rubric(config: Config) -> Rubric | None:
+    """Return the judge's rubric; None if there is no such file."""
+    return load_rubric(config.judge.rubric) if config.judge.rubric in RUBRICS.names() else None
 
 
 def _names(config: Config) -> Iterator[str]:
@@ -205,10 +223,10 @@ def _names(config: Config) -> Iterator[str]:
     for name in config.bench.tasks:
         if name not in BENCHMARKS:
             yield f"bench.tasks: {name} is unknown; allowed are {', '.join(BENCHMARKS)}"
-    if config.judge.name not in options("judge"):
-        yield f"judge.name={config.judge.name}: unknown; allowed are {', '.join(options('judge'))}"
-    if config.bench.judge not in RULE_JUDGES:
-        yield f"bench.judge={config.bench.judge}: unknown; allowed are {', '.join(RULE_JUDGES)}"
+    if config.judge.client not in judge_clients():
+        yield f"judge.client={config.judge.client}: unknown; allowed are {', '.join(judge_clients())}"
+    if config.bench.judge not in RULES.names():
+        yield f"bench.judge={config.bench.judge}: unknown; allowed are {', '.join(RULES.names())}"
     if not config.bench.tasks:
         yield f"bench.tasks=[]: name at least one of {', '.join(BENCHMARKS)}"
     if config.objective.split("/")[0] not in config.bench.tasks:
@@ -289,11 +307,13 @@ def _pairs(config: Config) -> Iterator[str]:
     pairs = config.pairs
     if pairs.margin < 1:
         yield f"pairs.margin={pairs.margin}: must be at least 1"
+    if pairs.aggregate is None or (rubric := _rubric(config)) is None:
+        return
     if not pairs.aggregate or len(set(pairs.aggregate)) < len(pairs.aggregate):
-        yield f"pairs.aggregate={pairs.aggregate}: name each of its attributes once, one at least"
+        yield f"pairs.aggregate={pairs.aggregate}: name each of its attributes once, at least one; null: the rubric's"
     for name in pairs.aggregate:
-        if name not in ATTRIBUTES:
-            yield f"pairs.aggregate: {name} is unknown; allowed are {', '.join(ATTRIBUTES)}"
+        if name not in rubric.attributes:
+            yield (f"pairs.aggregate: {name} is unknown; judge.rubric={rubric.name} has {', '.join(rubric.attributes)}")
 
 
 def _judge(config: Config) -> Iterator[str]:
@@ -322,20 +342,23 @@ def _judge(config: Config) -> Iterator[str]:
     for key, value in {"input": price.input, "output": price.output, "batch": price.batch}.items():
         if not 0 <= value < float("inf"):
             yield f"judge.price.{key}={value}: must not be negative"
-    if judge.batch and judge.name != "gemini":
-        yield f"judge.batch=true: judge={judge.name} has no batches; drop it, or choose judge=gemini"
+    if judge.batch and judge.client not in BATCH_CLIENTS.names():
+        choices = "|".join(BATCH_CLIENTS.names())
+        yield f"judge.batch=true: judge={judge.name} has no batches; drop it, or choose judge={choices}"
     if limits.budget is not None and price.input == price.output == 0:
         yield "judge.limits.budget: needs prices; add judge.price.input= and judge.price.output="
-    if config.data.sources and judge.name == "oracle":
-        services = [name for name in options("judge") if name not in RULE_JUDGES]
+    if config.data.sources and judge.client in NANO_RULES.names():
         yield (
-            f"judge=oracle: knows the miniature only, not data={config.data.name}; choose judge={'|'.join(services)}"
+            f"judge={judge.name}: knows the miniature only, not data={config.data.name}; choose "
+            f"judge={'|'.join(CLIENTS.names())}"
         )
     if judge.retry_unscored and config.stage not in (Stage.annotate, Stage.teacher):
         yield "judge.retry_unscored=true: goes with stage=annotate or stage=teacher"
-    if judge.name not in RULE_JUDGES and not judge.model:
+    if judge.client in CLIENTS.names() and not judge.model:
         yield f"judge.model is missing: judge={judge.name} needs one; add judge.model=..."
-    if judge.rubric not in rubrics():
-        yield f"judge.rubric={judge.rubric}: unknown; allowed are {', '.join(rubrics())}"
+    if judge.rubric not in RUBRICS.names():
+        yield f"judge.rubric={judge.rubric}: unknown; allowed are {', '.join(RUBRICS.names())}"
+    elif judge.client in RULES.names() and judge.rubric != (rubric := RULE_RUBRICS.load(judge.client)):
+        yield f"judge.rubric={judge.rubric}: judge={judge.name} rates by {rubric} only; drop it"
     if (count := config.data.sampling.completions) > len(LABELS):
         yield f"data.sampling.completions={count}: a judge is shown at most {len(LABELS)}"

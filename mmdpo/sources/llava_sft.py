@@ -5,7 +5,6 @@ Read as prompts (the first question) or as examples to learn (the last answer), 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from mmdpo.sources.rows import TEXT, BadRow, fields, named, text
 
 COLUMNS = frozenset({"id", "image", "conversations", "rating"})
 NAME = "conversations"
-ATTRIBUTES = tuple(field.name for field in dataclasses.fields(Rating))
 
 
 def prompt(row: Any) -> Prompt:
@@ -58,7 +56,7 @@ def _rows(examples: Iterable[SftExample]) -> Iterator[dict[str, Any]]:
             row["image"] = one.image
         row[NAME] = said
         if one.rating is not None:
-            row["rating"] = dataclasses.asdict(one.rating)
+            row["rating"] = dict(one.rating)
         yield row
 
 
@@ -70,6 +68,6 @@ def _content(row: dict[str, Any]) -> tuple[str | None, list[str]]:
 def _rating(value: Any) -> Rating | None:
     if value is None:
         return None
-    if not isinstance(value, dict) or any(type(value.get(name)) is not int for name in ATTRIBUTES):
-        raise BadRow("field 'rating': wrong type", f"allowed: integers {', '.join(ATTRIBUTES)}")
-    return Rating(**{name: value[name] for name in ATTRIBUTES})
+    if not isinstance(value, dict) or not value or any(type(number) is not int for number in value.values()):
+        raise BadRow("field 'rating': wrong type", "allowed: an integer per attribute")
+    return dict(value)
