@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmdpo.errors import UserError
-from mmdpo.records import Prompt, Rating, SftExample, Turn
+from mmdpo.records import Prompt, SftExample, Turn
 from mmdpo.sources import llava_sft, tables
 from mmdpo.sources.conversations import MARKER
 from mmdpo.sources.rows import BadRow
@@ -26,7 +26,7 @@ ROW = {
     "conversations": said("<image>\nWhat colours?", "White and red.", "Why?", "Paint."),
 }
 TEXT = st.text(min_size=1, max_size=20).filter(lambda words: words.strip() and MARKER not in words)
-RATINGS = st.none() | st.builds(Rating, *[st.integers(0, 4)] * 5)
+RATINGS = st.none() | st.dictionaries(st.text(min_size=1), st.integers(0, 4), min_size=1, max_size=5)
 EXAMPLES = st.builds(
     SftExample,
     id=TEXT,
@@ -92,7 +92,7 @@ def test_wrong_examples() -> None:
     for change, reason in [
         ({"conversations": said("a", "")}, "field 'conversations': empty"),
         ({"conversations": said("a", "b", "c")}, "field 'conversations': wrong turns"),
-        ({"rating": {"helpfulness": 3}}, "field 'rating': wrong type"),
+        ({"rating": {"helpfulness": "3"}}, "field 'rating': wrong type"),
     ]:
         with pytest.raises(BadRow) as error:
             llava_sft.example(ROW | change)
