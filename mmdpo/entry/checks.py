@@ -202,7 +202,7 @@ def _attributes(config: Config) -> Iterator[str]:
     if "question" not in names:
         yield f"model.attribute_template={template!r}: has no {{question}}"
     if "attributes" not in names and not names >= set(rubric.attributes):
-        yield f"model.attribute_template={template!r}: names neither {{attributes}} nor {', '.join(rubric.attributes)}"
+        yield f"model.attribute_template={template!r}: names neither {{attributes}} nor all of {', '.join(rubric.attributes)}"
 
 
 def _rubric(config: Config) -> Rubric | None:
@@ -313,7 +313,10 @@ def _pairs(config: Config) -> Iterator[str]:
         yield f"pairs.aggregate={pairs.aggregate}: name each of its attributes once, at least one; null: the rubric's"
     for name in pairs.aggregate:
         if name not in rubric.attributes:
-            yield (f"pairs.aggregate: {name} is unknown; judge.rubric={rubric.name} has {', '.join(rubric.attributes)}")
+            yield (
+                f"pairs.aggregate: {name} is unknown; allowed are {', '.join(rubric.attributes)} "
+                f"(judge.rubric={rubric.name})"
+            )
 
 
 def _judge(config: Config) -> Iterator[str]:

@@ -96,7 +96,9 @@ def test_the_config_takes_them_and_asks_the_rubric_for_its_attributes(folder: Pa
         check(compose_config([*judge, "pairs.aggregate=[helpfulness]"]))
     with pytest.raises(UserError, match="method.attributes.*judge.rubric=clear needs exactly clarity, length"):
         check(compose_config([*judge, "method=steerlm"]))
-    config = compose_config([*judge, "method=steerlm", "model.attribute_template='{question} {attributes}'"])
+    config = compose_config([*judge, "model.attribute_template='{question} {attributes}'"])
+    steerlm = compose_config(["method=steerlm"])
+    config.method, config.lr, config.beta, config.logprob_avg = steerlm.method, steerlm.lr, None, None
     config.method.attributes = {"clarity": 10, "length": 1}
     check(config)
     config.method.attributes["clarity"] = 11
