@@ -202,7 +202,10 @@ def _attributes(config: Config) -> Iterator[str]:
     if "question" not in names:
         yield f"model.attribute_template={template!r}: has no {{question}}"
     if "attributes" not in names and not names >= set(rubric.attributes):
-        yield f"model.attribute_template={template!r}: names neither {{attributes}} nor all of {', '.join(rubric.attributes)}"
+        yield (
+            f"model.attribute_template={template!r}: names neither {{attributes}} nor all of "
+            f"{', '.join(rubric.attributes)}"
+        )
 
 
 def _rubric(config: Config) -> Rubric | None:

@@ -7,6 +7,7 @@ the same is not made anew.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def _judge_settings(config: Config) -> dict[str, Any]:
 
     code = [source_fingerprint("mmdpo.judge"), RUBRICS.fingerprint(config.judge.rubric)]
     if config.judge.client in RULES.names():
-        code.append(RULES.fingerprint(config.judge.client))
+        code.append(file_fingerprint(Path(inspect.getfile(RULES.load(config.judge.client)))))
     return {**judge_identity(config.judge), "code": code}
 
 

@@ -268,3 +268,19 @@ def test_another_rubric_asks_anew_and_the_old_ratings_stay(tmp_path, monkeypatch
         assert before != after and server.answered.total() == 48
     with journal(journal_of(config.judge)) as kept:
         assert kept.asked_since(account_of(config.judge), datetime(2000, 1, 1, tzinfo=UTC)) == 48
+
+
+def test_a_changed_rule_rates_again_and_a_label_does_not(tmp_path, monkeypatch):
+    from dataclasses import replace as changed
+
+    import mmdpo.judge.rules
+    from mmdpo.pipeline.data_stages import DATA_STAGES
+
+    (tmp_path / "mine.py").write_text("RATES_BY = 'helpsteer_1'\n\n\ndef rate(prompt, text):\n    return {}\n")
+    monkeypatch.setattr(mmdpo.judge.rules, "__path__", [*mmdpo.judge.rules.__path__, str(tmp_path)])
+    settings = DATA_STAGES[Stage.annotate].settings
+    config = compose_config([*SMALL, "judge.client=mine"])
+    before = settings(config)
+    assert settings(changed(config, judge=changed(config.judge, name="another label"))) == before
+    (tmp_path / "mine.py").write_text("RATES_BY = 'helpsteer_1'\n\n\ndef rate(prompt, text):\n    return {1: 2}\n")
+    assert settings(config) != before
