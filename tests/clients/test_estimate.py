@@ -1,4 +1,4 @@
-"""What a dry run says an annotation would take."""
+"""Estimates of a dry run: calls, tokens, money, time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Items become annotations: orders undone, faults met, limits kept, nothing asked twice."""
+"""Annotation: presentation order, faults, limits, and nothing asked twice."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_what_the_journal_knows_is_not_asked_again(tmp_path: Path) -> None:
         {"structured": False},
     ],
 )
-def test_another_judge_is_asked_anew(change: dict[str, Any]) -> None:
+def test_another_judge_is_asked_again(change: dict[str, Any]) -> None:
     journal, client, judge = Journal(None), Scripted(), judge_config()
     run(client, items(1), journal)
     for name, value in change.items():
@@ -282,7 +282,7 @@ def test_what_was_paid_for_stands_in_the_journal(tmp_path: Path) -> None:
     ]
 
 
-def test_a_changed_image_is_asked_anew(tmp_path: Path) -> None:
+def test_a_changed_image_is_asked_again(tmp_path: Path) -> None:
     prompt = Prompt("p", "What?", image="a.png")
     item = (prompt, [Completion("p", 0, "a"), Completion("p", 1, "b")])
     (tmp_path / "a.png").write_bytes(b"one")

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("batching")
 
 
 def typed(server: FakeGemini, folder: Path, *more: str) -> Any:
-    """The line by launch.py, with a small data set."""
+    """Run the command by launch.py, with a small data set."""
     words = [*LINE.format(url=server.url).split()[2:], "judge.batch=true", "data.prompts=6", f"out={folder}"]
     return launch(*words, *more, GEMINI_API_KEY=KEY, MMDPO_CACHE=str(folder / "cache"))
 
@@ -122,7 +122,7 @@ def test_both_ratings_of_a_prompt_are_submitted_at_once(server: FakeGemini, tmp_
     assert len(server.batches) == 1
 
 
-def test_what_stays_unscored_is_asked_anew_once_a_run_of_the_stage(tmp_path: Path) -> None:
+def test_what_stays_unscored_is_asked_again_once_a_run_of_the_stage(tmp_path: Path) -> None:
     with fake_gemini("recitation:2,good:6,recitation:2") as server:
         changes = {"repeat": 1.0, "retry_unscored": True}
         with pytest.raises(Stopped):

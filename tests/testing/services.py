@@ -61,6 +61,6 @@ def ask(server: FakeServer, name: str, folder: Path, **changes: Any) -> Answer:
 def annotated(
     server: FakeServer, name: str, folder: Path, count: int, journal: Journal | None = None, **changes: Any
 ) -> list[Any]:
-    """What `annotate` makes of items."""
+    """Annotate some items."""
     judge, asked = judge_at(server, name, **changes), items(folder, count)
     return list(annotate(lambda: asked, count, folder, judge, client_of(judge), journal or Journal(None)))

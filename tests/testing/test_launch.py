@@ -1,4 +1,4 @@
-"""What a rehearsal tells its user to type, typed: a whole stage by launch.py, with faults on the way."""
+"""The command that a rehearsal server prints: a whole stage by launch.py, with faults on the way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNT = 24
 
 
 def typed(server: FakeServer, out: Path, *more: str, **environment: str) -> Any:
-    """The line, with a small data set and limits that let a test go on."""
+    """Run the command with a small data set and no waiting."""
     words = LINE.format(url=server.url).split()[2:]
     return launch(*words, f"data.prompts={COUNT}", f"out={out}", *more, GEMINI_API_KEY=KEY, **environment)
 
