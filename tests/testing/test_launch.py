@@ -33,7 +33,7 @@ def test_the_line_annotates(tmp_path: Path) -> None:
             assert made.returncode == 0, made.stderr
         stopped = typed(server, tmp_path, *freely, **cache)
         assert stopped.returncode == 75
-        assert "quota of this day is used up" in stopped.stdout + stopped.stderr
+        assert "daily quota is used up" in stopped.stdout + stopped.stderr
         server.new_day()
         finished = typed(server, tmp_path, *freely, **cache)
         assert finished.returncode == 0, finished.stderr
