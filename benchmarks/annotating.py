@@ -18,9 +18,10 @@ from pathlib import Path
 
 from mmdpo.clients.journal import journal
 from mmdpo.config.schema import JudgeConfig, LimitsConfig
-from mmdpo.judge.annotate import Item, annotate
-from mmdpo.judge.local import LocalJudge
-from mmdpo.judge.longer import rate
+from mmdpo.judge.annotate import annotate
+from mmdpo.judge.items import Item
+from mmdpo.judge.rule_client import RuleClient
+from mmdpo.judge.rules.longer import rate
 from mmdpo.records import Completion, Prompt
 
 RECORDS = 1_000_000
@@ -57,10 +58,10 @@ def overhead(folder: Path, count: int) -> dict[str, float]:
         if asked == WARM or asked % 100_000 == 0:
             seen.append(memory())
 
-    judge = JudgeConfig("longer", limits=LimitsConfig(concurrency=1))
+    judge = JudgeConfig("longer", "longer", limits=LimitsConfig(concurrency=1))
     began = time.perf_counter()
     with journal(folder / "journal.sqlite") as opened:
-        made = annotate(lambda: items(count), count, folder, judge, LocalJudge(rate), opened, advance)
+        made = annotate(lambda: items(count), count, folder, judge, RuleClient(rate), opened, advance)
         scored = sum(1 for _ in made)
     seconds = time.perf_counter() - began
     assert scored == count
@@ -76,11 +77,11 @@ def overhead(folder: Path, count: int) -> dict[str, float]:
 
 def quota(folder: Path) -> dict[str, float]:
     """The share of a quota a minute that is used while there is work."""
-    judge = JudgeConfig("longer", limits=LimitsConfig(requests_per_minute=A_MINUTE, concurrency=8))
+    judge = JudgeConfig("longer", "longer", limits=LimitsConfig(requests_per_minute=A_MINUTE, concurrency=8))
     count = A_MINUTE * SECONDS // 60
     began = time.perf_counter()
     with journal(folder / "quota.sqlite") as opened:
-        list(annotate(lambda: items(count), count, folder, judge, LocalJudge(rate), opened))
+        list(annotate(lambda: items(count), count, folder, judge, RuleClient(rate), opened))
     seconds = time.perf_counter() - began
     return {"quota_used": (count - 1) / (A_MINUTE / 60) / seconds}
 

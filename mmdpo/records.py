@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 from mmdpo.files import atomic_write
 
 Record = TypeVar("Record")
+
+RENAMED_FIELDS: Mapping[str, Mapping[str, str]] = {"Annotation": {"shown": "presentation_order", "step": "parser"}}
+"""Old names of fields by record, which files of earlier versions have."""
 
 
 @dataclass(frozen=True)
@@ -58,39 +61,37 @@ class Completion:
     text: str
 
 
-@dataclass(frozen=True)
-class Rating:
-    """HelpSteer's five attributes, integers 0..4. Complexity and verbosity are styles, not merits."""
+Rating = dict[str, int]
+"""The ratings of one completion by attribute; the judge's rubric defines attributes and scale."""
 
-    helpfulness: int
-    correctness: int
-    coherence: int
-    complexity: int
-    verbosity: int
 
-    @property
-    def merit(self) -> int:
-        """Helpfulness + correctness + coherence, 0..12: what pairs are ranked by (paper, 3.2)."""
-        return self.helpfulness + self.correctness + self.coherence
+def quality(rating: Rating, aggregate: Sequence[str]) -> int:
+    """Return the sum of those attributes of which more is better; completions are ranked by it."""
+    return sum(rating[name] for name in aggregate)
 
 
 @dataclass(frozen=True)
 class Annotation:
     """A judge's ratings of one prompt's completions, in the order of their `index`.
 
-    `shown` says at which place the judge saw each of them, `step` how its reply was read.
+    Args:
+        prompt_id: the prompt.
+        ratings: one per completion.
+        judge: the judge's client.
+        presentation_order: the position at which each completion was presented to the judge, from 0.
+        parser: the parser that read the reply.
     """
 
     prompt_id: str
     ratings: tuple[Rating, ...]
     judge: str
-    shown: tuple[int, ...] = ()
-    step: str = ""
+    presentation_order: tuple[int, ...] = ()
+    parser: str = ""
 
 
 @dataclass(frozen=True)
 class Unscored:
-    """A prompt whose completions have no rating, and why: never a number in its place."""
+    """A prompt without ratings, and the reason. Unscored prompts are counted; they never get a made-up rating."""
 
     prompt_id: str
     reason: str
@@ -126,9 +127,11 @@ def to_json(record: Any) -> str:
 
 
 def from_dict(kind: type[Record], data: dict[str, Any]) -> Record:
-    """The record of `kind` that `to_json` wrote; nested records and tuples are restored."""
+    """Restore a record of `kind` that `to_json` wrote, with nested records, tuples and renamed fields."""
     hints = typing.get_type_hints(kind)
-    return kind(**{name: _restore(hints[name], value) for name, value in data.items()})
+    renamed = RENAMED_FIELDS.get(kind.__name__, {})
+    named = {renamed.get(name, name): value for name, value in data.items()}
+    return kind(**{name: _restore(hints[name], value) for name, value in named.items()})
 
 
 def _restore(hint: Any, value: Any) -> Any:

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from mmdpo.errors import UserError
+from mmdpo.files import file_fingerprint
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class Kind:
         if name not in self.names():
             raise UserError(f"{self.key}={name}: unknown; allowed are {', '.join(self.names())}")
         return getattr(self._module(name), self.attribute)
+
+    def fingerprint(self, name: str) -> str:
+        """Return the digest of the file `name`, for caches of what it makes. Raises UserError as `load` does."""
+        if name not in self.names():
+            self.load(name)
+        files = (Path(folder) / f"{name}.py" for folder in _folders(self.package))
+        return file_fingerprint(next(file for file in files if file.is_file()))
 
     def _module(self, name: str) -> ModuleType:
         return importlib.import_module(f"{self.package}.{name}")

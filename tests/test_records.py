@@ -13,10 +13,10 @@ from mmdpo.records import (
     Completion,
     PreferencePair,
     Prompt,
-    Rating,
     SftExample,
     Turn,
     from_dict,
+    quality,
     read_records,
     to_json,
     write_records,
@@ -26,7 +26,7 @@ TEXT = st.text(st.characters(codec="utf-8"))
 HISTORY = st.lists(st.builds(Turn, TEXT, TEXT), max_size=3).map(tuple)
 SCORE = st.integers(0, 4)
 FACTS = st.dictionaries(TEXT, st.none() | st.booleans() | st.integers() | TEXT | st.lists(TEXT), max_size=3)
-RATING = st.builds(Rating, SCORE, SCORE, SCORE, SCORE, SCORE)
+RATING = st.dictionaries(TEXT, SCORE, max_size=5)
 RECORDS = st.one_of(
     st.builds(Prompt, TEXT, TEXT, st.none() | TEXT, HISTORY, TEXT, FACTS),
     st.builds(Completion, TEXT, st.integers(0), TEXT),
@@ -68,6 +68,11 @@ def test_a_failed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_merit_leaves_style_out() -> None:
-    assert Rating(4, 3, 2, 1, 1).merit == 9
-    assert Rating(0, 0, 0, 4, 4).merit == 0
+def test_quality_sums_the_named_attributes() -> None:
+    assert quality({"good": 4, "right": 3, "long": 1}, ["good", "right"]) == 7
+    assert quality({"good": 4, "right": 3, "long": 1}, []) == 0
+
+
+def test_annotations_of_earlier_versions_are_read() -> None:
+    old = {"prompt_id": "p", "ratings": [{"good": 1}, {"good": 4}], "judge": "gemini", "shown": [1, 0], "step": "text"}
+    assert from_dict(Annotation, old) == Annotation("p", ({"good": 1}, {"good": 4}), "gemini", (1, 0), "text")

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmdpo.config.choices import ATTRIBUTES
+from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import read_json, write_json
-from mmdpo.records import Annotation, Unscored, read_records
+from mmdpo.judge.rubric import load_rubric
+from mmdpo.records import Annotation, Unscored, quality, read_records
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console
 
-MARKS = range(5)
 FEWEST = 10  # prompts, below which nothing is tested
 
 
@@ -38,22 +38,25 @@ def report(folder: Path, console: Console | None = None) -> dict[str, Any]:
 
 def summarize(folder: Path) -> dict[str, Any]:
     """The numbers of the report, out of the records of the folder."""
-    marks = np.zeros((len(ATTRIBUTES), len(MARKS)), dtype=int)
-    by_place: dict[int, list[list[int]]] = {}  # by how many were shown, the merits of each prompt by place
+    summary = read_json(folder / "summary.json")
+    rubric = load_rubric(summary.pop("rubric", JudgeConfig.rubric))
+    low, high = rubric.scale
+    marks = np.zeros((len(rubric.attributes), high - low + 1), dtype=int)
+    by_place: dict[int, list[list[int]]] = {}  # by how many were shown, the qualities of each prompt by place
     steps: Counter[str] = Counter()
     first: dict[str, Annotation] = {}
     again = {one.prompt_id: one for one in _annotations(folder / "repeated.jsonl")}
     count = 0
     for annotation in _annotations(folder / "annotations.jsonl"):
         count += 1
-        steps[annotation.step] += 1
+        steps[annotation.parser] += 1
         for rating in annotation.ratings:
-            for row, name in enumerate(ATTRIBUTES):
-                marks[row, getattr(rating, name)] += 1
-        shown = sorted(set(annotation.shown))
-        if len(shown) > 1 and len(shown) == len(annotation.shown):  # no two were equal
-            merits = [annotation.ratings[annotation.shown.index(place)].merit for place in shown]
-            by_place.setdefault(len(shown), []).append(merits)
+            for row, name in enumerate(rubric.attributes):
+                marks[row, rating[name] - low] += 1
+        order = annotation.presentation_order
+        if len(order) > 1 and len(order) == len(set(order)):  # no two completions were equal
+            qualities = [quality(annotation.ratings[order.index(place)], rubric.aggregate) for place in sorted(order)]
+            by_place.setdefault(len(order), []).append(qualities)
         if annotation.prompt_id in again:
             first[annotation.prompt_id] = annotation
     reasons = Counter(one.reason for one in read_records(folder / "unscored.jsonl", Unscored))
@@ -61,11 +64,13 @@ def summarize(folder: Path) -> dict[str, Any]:
         "scored": count,
         "unscored": dict(reasons.most_common()),
         "read_by": dict(steps.most_common()),
-        "ratings": {name: marks[row].tolist() for row, name in enumerate(ATTRIBUTES)},
-        "agreement": _agreement([(first[name], again[name]) for name in first]),
+        "ratings": {name: marks[row].tolist() for row, name in enumerate(rubric.attributes)},
+        "agreement": _agreement([(first[name], again[name]) for name in first], rubric.attributes),
         "position": _position(max(by_place.values(), key=len, default=[])),
-        "people": _people(folder / "differences.csv"),
-        **read_json(folder / "summary.json"),
+        "people": _people(folder / "differences.csv", rubric.attributes),
+        "scale": [low, high],
+        "best": high * len(rubric.aggregate),
+        **summary,
     }
 
 
@@ -73,17 +78,15 @@ def _annotations(path: Path) -> Iterable[Annotation]:
     return read_records(path, Annotation) if path.exists() else ()
 
 
-def _agreement(twice: Sequence[tuple[Annotation, Annotation]]) -> dict[str, Any] | None:
+def _agreement(twice: Sequence[tuple[Annotation, Annotation]], attributes: Sequence[str]) -> dict[str, Any] | None:
     """How far two ratings of the same completions agree, by attribute; None where none was repeated."""
     from scipy.stats import spearmanr
 
     if not twice:
         return None
     result: dict[str, Any] = {"prompts": len(twice)}
-    for name in ATTRIBUTES:
-        one, other = (
-            np.array([getattr(rating, name) for pair in twice for rating in pair[side].ratings]) for side in (0, 1)
-        )
+    for name in attributes:
+        one, other = (np.array([rating[name] for pair in twice for rating in pair[side].ratings]) for side in (0, 1))
         varied = len(set(one)) > 1 and len(set(other)) > 1
         result[name] = {
             "equal": float(np.mean(one == other)),
@@ -94,7 +97,7 @@ def _agreement(twice: Sequence[tuple[Annotation, Annotation]]) -> dict[str, Any]
 
 
 def _position(rows: Sequence[Sequence[int]]) -> dict[str, Any] | None:
-    """Mean merit by the place at which a completion was shown; Friedman's test of whether places differ.
+    """Mean quality by the place at which a completion was shown; Friedman's test of whether places differ.
 
     The order is drawn anew for each prompt, so that without a bias all places have the same mean.
     """
@@ -108,20 +111,20 @@ def _position(rows: Sequence[Sequence[int]]) -> dict[str, Any] | None:
     tested = len(table[0]) > 2 and bool((table != table[:, :1]).any())
     return {
         "prompts": len(table),
-        "merit": table.mean(axis=0).round(4).tolist(),
+        "quality": table.mean(axis=0).round(4).tolist(),
         "half_width": (1.96 * error).round(4).tolist(),
         "p": float(friedmanchisquare(*table.T).pvalue) if tested else None,
     }
 
 
-def _people(table: Path) -> dict[str, Any] | None:
+def _people(table: Path, attributes: Sequence[str]) -> dict[str, Any] | None:
     """How often the judge rates the answer higher that people preferred, by attribute; ties apart."""
     if not table.exists():
         return None
     with table.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     result: dict[str, Any] = {"pairs": len(rows)}
-    for name in ATTRIBUTES:
+    for name in attributes:
         towards = [int(row[name]) * (1 if row["preference"] == "1" else -1) for row in rows]
         result[name] = {
             "with": sum(gap > 0 for gap in towards),
@@ -138,7 +141,8 @@ def _print(numbers: Mapping[str, Any], console: Console) -> None:
     agreement, people = numbers["agreement"], numbers["people"]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="ratings, share of the completions")
     table.add_column("")
-    for mark in MARKS:
+    marks = _marks(numbers)
+    for mark in marks:
         table.add_column(str(mark), justify="right")
     table.add_column("mean", justify="right")
     if agreement:
@@ -147,7 +151,7 @@ def _print(numbers: Mapping[str, Any], console: Console) -> None:
         table.add_column("with : against people", justify="right")
     for name, counts in numbers["ratings"].items():
         total = max(sum(counts), 1)
-        mean = sum(mark * count for mark, count in zip(MARKS, counts, strict=True)) / total
+        mean = sum(mark * count for mark, count in zip(marks, counts, strict=True)) / total
         twice = [f"{100 * agreement[name]['equal']:.0f} %"] if agreement else []
         sides = [f"{people[name]['with']} : {people[name]['against']}"] if people else []
         shares = (f"{100 * count / total:.0f} %" for count in counts)
@@ -169,13 +173,19 @@ def _lines(numbers: Mapping[str, Any]) -> list[str]:
     if position:
         means = "  ".join(
             f"{place}: {mean:.2f} ±{half:.2f}"
-            for place, (mean, half) in enumerate(zip(position["merit"], position["half_width"], strict=True), 1)
+            for place, (mean, half) in enumerate(zip(position["quality"], position["half_width"], strict=True), 1)
         )
         test = "" if position["p"] is None else f"  (Friedman p {position['p']:.2g})"
-        lines.append(f"merit by place shown: {means}{test}")
+        lines.append(f"quality by place shown: {means}{test}")
     if numbers["cost_so_far"]:
         lines.append(f"cost of this judge so far: {numbers['cost_so_far']:.2f} {numbers['currency']}")
     return lines
+
+
+def _marks(numbers: Mapping[str, Any]) -> range:
+    """Return the possible ratings, lowest first."""
+    low, high = numbers["scale"]
+    return range(low, high + 1)
 
 
 def _draw(numbers: Mapping[str, Any], path: Path) -> None:
@@ -186,20 +196,21 @@ def _draw(numbers: Mapping[str, Any], path: Path) -> None:
 
 
 def _figure(numbers: Mapping[str, Any]) -> Figure:
-    """Left: the share of each mark by attribute. Right: mean merit by the place shown."""
+    """Left: the share of each mark by attribute. Right: mean quality by the place shown."""
     from mmdpo.analysis.figures.style import GREY, PALETTE, light_grid, new_figure
 
     position = numbers["position"]
     figure = new_figure(7.0 if position else 4.6, 2.9)
     panels = figure.subplots(1, 2 if position else 1, squeeze=False)[0]
     left = panels[0]
-    begins = np.zeros(len(ATTRIBUTES))
+    attributes, marks = list(numbers["ratings"]), _marks(numbers)
+    begins = np.zeros(len(attributes))
     shares = np.array(list(numbers["ratings"].values()), dtype=float)
     shares = 100 * shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
-    for mark in MARKS:
-        grey = str(0.92 - 0.19 * mark)
-        left.barh(ATTRIBUTES, shares[:, mark], left=begins, color=grey, height=0.7)
-        for row, share in enumerate(shares[:, mark]):
+    for column, mark in enumerate(marks):
+        grey = str(0.92 - 0.76 * column / max(len(marks) - 1, 1))
+        left.barh(attributes, shares[:, column], left=begins, color=grey, height=0.7)
+        for row, share in enumerate(shares[:, column]):
             if share >= 8:
                 place = begins[row] + share / 2
                 left.text(
@@ -208,20 +219,20 @@ def _figure(numbers: Mapping[str, Any]) -> Figure:
                     str(mark),
                     ha="center",
                     va="center",
-                    color="w" if mark > 2 else "k",
+                    color="w" if 2 * column > len(marks) - 1 else "k",
                     fontsize=8,
                 )
-        begins += shares[:, mark]
+        begins += shares[:, column]
     left.invert_yaxis()
     left.set(xlim=(0, 100), xlabel="% of the completions, by rating", title="Ratings")
     if position:
         right = panels[1]
-        places = np.arange(1, len(position["merit"]) + 1)
-        right.errorbar(places, position["merit"], yerr=position["half_width"], fmt="o", color=PALETTE[0], capsize=3)
-        middle = float(np.mean(position["merit"]))
+        places = np.arange(1, len(position["quality"]) + 1)
+        right.errorbar(places, position["quality"], yerr=position["half_width"], fmt="o", color=PALETTE[0], capsize=3)
+        middle = float(np.mean(position["quality"]))
         right.axhline(middle, color=GREY, linewidth=0.8, linestyle="--")
-        right.set(xticks=places, xlabel="place at which it was shown", ylabel="mean merit, 0..12")
-        bars = zip(position["merit"], position["half_width"], strict=True)
+        right.set(xticks=places, xlabel="place at which it was shown", ylabel=f"mean quality, 0..{numbers['best']}")
+        bars = zip(position["quality"], position["half_width"], strict=True)
         reach = max(1.0, *(1.1 * (abs(mean - middle) + half) for mean, half in bars))
         right.set_ylim(middle - reach, middle + reach)
         right.set_title("Does the order matter?")

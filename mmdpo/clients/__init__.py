@@ -1,1 +1,1 @@
-"""What judges and generators on the network have in common."""
+"""Clients of paid models: requests, a journal of raw replies, limits, retries and batches."""

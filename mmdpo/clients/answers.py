@@ -1,4 +1,4 @@
-"""An answer of a service, and the ways in which there is none."""
+"""Replies of a service, failures to parse them, and the errors that stand for a missing reply."""
 
 from __future__ import annotations
 
@@ -7,38 +7,52 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply as it came, its tokens, and what was done to the image before it was sent.
+    """A reply as it came.
 
-    `cut` says that the service ran out of tokens in the midst of it.
+    Args:
+        text: the raw reply.
+        tokens_in: tokens of the request, with its images.
+        tokens_out: tokens of the reply.
+        note: how the image was changed before it was sent, if it was.
+        truncated: whether the service stopped at the token limit.
     """
 
     text: str
     tokens_in: int = 0
     tokens_out: int = 0
     note: str | None = None
-    cut: bool = False
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class ParseFailure:
+    """A reply that cannot be used; `reason` is a short name to count by."""
+
+    reason: str
 
 
 class NoAnswer(Exception):
-    """There is no reply to read; `tokens_in` may be paid for all the same."""
+    """There is no reply; `tokens_in` may have to be paid nevertheless."""
 
     def __init__(self, reason: str, tokens_in: int = 0) -> None:
+        """Take the reason and the tokens of the request."""
         super().__init__(reason)
         self.reason = reason
         self.tokens_in = tokens_in
 
 
 class Declined(NoAnswer):
-    """The service will not answer this (blocked, recited, refused): asking again is of no use now."""
+    """The service refuses to answer this request (blocked, recitation, refusal); a retry does not help."""
 
 
 class Temporary(NoAnswer):
-    """Busy, throttled or unreachable: worth another try, after `wait` seconds where the server says so."""
+    """The service is busy, throttled or unreachable; retry after `wait` seconds if the server names a time."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
+        """Take the reason and the seconds to wait, if the server names a time."""
         super().__init__(reason)
         self.wait = wait
 
 
 class DayIsOver(NoAnswer):
-    """The server's quota of the day is used up."""
+    """The daily quota of the account is used up."""

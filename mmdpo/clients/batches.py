@@ -1,6 +1,6 @@
-"""Asks a judge by batches, at a lower price: jobs are submitted, left alone, and collected by a later run.
+"""Sends requests as batch jobs, at a lower price: jobs are submitted, left alone, and collected by a later run.
 
-Each job is noted in the journal before it is created, so that a kill at any moment pays for nothing twice.
+Each job is noted in the journal before it is created, so that after a kill nothing is paid for twice.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 from uuid import uuid4
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-
 from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary
 from mmdpo.clients.client import Client
 from mmdpo.clients.estimate import tokens_of
-from mmdpo.clients.journal import Asked, Attempt, Job, Journal
+from mmdpo.clients.journal import FAILED, Attempt, Job, JobEntry, Journal, account_of
 from mmdpo.clients.limits import budget_is_spent
-from mmdpo.clients.retries import RetryAfterOrBackoff
-from mmdpo.clients.runner import TWICE, Read, RequestRunner, cost_of, reading, reminder_is_due
+from mmdpo.clients.replies import Found, Parser, find_reply
+from mmdpo.clients.request import Request
+from mmdpo.clients.retries import retry_while_unreachable
+from mmdpo.clients.runner import RequestRunner, attempt_of, cost_of, is_settled
+from mmdpo.config.choices import BATCH_CLIENTS
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
-from mmdpo.judge.request import Request, reminded
-from mmdpo.records import Prompt
 
 LARGEST = 18_000_000  # bytes of a job; Gemini takes 20 MB inline
 RUNNING, DONE = "running", "done"
@@ -34,8 +33,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Packed:
-    """A request as the service takes it within a job, its bytes, and what was done to its image."""
+class PackedRequest:
+    """A request in the form that a job takes, its size in bytes, and how its image was changed."""
 
     content: Any
     size: int
@@ -43,88 +42,111 @@ class Packed:
 
 
 @dataclass(frozen=True)
-class Look:
-    """A job as it stands: `running`, `done` or how else it ended, and its responses with their keys."""
+class BatchStatus:
+    """The state of a job (`running`, `done`, or how else it ended), and its responses with their keys."""
 
     state: str
     responses: Sequence[tuple[str | None, Answer | NoAnswer]] = ()
 
 
 @runtime_checkable
-class Service(Protocol):
-    """A judge's client that has batches. Its methods raise a NoAnswer, or UserError."""
+class BatchService(Protocol):
+    """A client that supports batches. Its methods raise a NoAnswer, or UserError."""
 
-    def packed(self, request: Request, text: str) -> Packed:
-        """The request, asked with `text`, as a part of a job."""
+    def pack_request(self, request: Request) -> PackedRequest:
+        """Return the request as a part of a job."""
         ...
 
-    def create(self, display_name: str, requests: Sequence[Packed]) -> str:
-        """Create a job; returns the service's name for it."""
+    def create_batch(self, display_name: str, requests: Sequence[PackedRequest]) -> str:
+        """Create a job and return the service's name for it."""
         ...
 
-    def named(self, display_names: Collection[str]) -> Mapping[str, str]:
-        """The service's names of those jobs that it has."""
+    def find_batches(self, display_names: Collection[str]) -> Mapping[str, str]:
+        """Return the service's names of those jobs that exist, by display name."""
         ...
 
-    def look(self, name: str) -> Look:
-        """How a job stands."""
+    def get_batch(self, name: str) -> BatchStatus:
+        """Return the state of a job."""
         ...
 
 
 class BatchRunner:
-    """Puts requests to one judge by jobs; `read` makes something of its replies."""
+    """Sends requests to one model by batch jobs."""
 
     def __init__(
         self,
         judge: JudgeConfig,
         client: Client,
         journal: Journal,
-        read: Read,
+        parser: Parser[Any],
+        purpose: str,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        if not isinstance(client, Service):
-            raise UserError(f"judge.batch=true: judge={judge.name} has no batches; choose judge=gemini")
-        self.judge, self.journal, self.read = judge, journal, read
-        self.service: Service = client
+        """Check that the client supports batches.
+
+        Args:
+            judge: the model's limits, prices and batch size.
+            client: a BatchService.
+            journal: stores jobs and replies.
+            parser: tells whether a reply can be used; if not, the reminder is sent once.
+            purpose: purpose of the requests; jobs of another purpose are left to the stage that owns them.
+            sleep: waits for some seconds.
+
+        Raises:
+            UserError: if the client has no batches.
+        """
+        if not isinstance(client, BatchService):
+            choices = "|".join(BATCH_CLIENTS.names())
+            raise UserError(f"judge.batch=true: judge={judge.name} has no batches; choose judge={choices}")
+        self.judge, self.journal, self.parser, self.purpose = judge, journal, parser, purpose
+        self.account = account_of(judge)
+        self.service: BatchService = client
         self._sleep = sleep
 
     def ask(self, requests: Iterable[Request], total: int, advance: Callable[[int], None] = lambda n: None) -> None:
-        """Collect what is finished, and submit what the journal does not answer and no job asks.
+        """Collect the finished jobs, and submit what the journal does not answer and no job asks.
 
-        Raises Stopped as long as there is something to wait for; UserError for what must be mended first.
+        Args:
+            requests: what to ask; consumed once.
+            total: number of requests, for messages.
+            advance: called with the number of requests that are answered.
+
+        Raises:
+            Stopped: while replies are outstanding.
+            UserError: for what must be fixed first.
         """
         try:
-            self._adopt()
-            for job in self._jobs(RUNNING):
-                if job.reads == self.read.__name__:  # others are left to the stage that can read them
+            self._recover_unnamed()
+            for job in self.jobs(RUNNING):
+                if job.purpose == self.purpose:
                     self._collect(job)
         except NoAnswer as failure:
             raise Stopped(
-                f"the judge does not answer ({failure.reason}): its jobs cannot be collected now. Run the "
-                "same line again later."
+                f"the judge does not answer ({failure.reason}): its jobs cannot be collected now. Rerun the "
+                "same command later."
             ) from failure
         submission = Submission(self, total)
-        asked_anew = {one.key for job in self._jobs("collected") for one in job.asked}
+        asked_again = {entry.key for job in self.jobs("collected") for entry in job.asked}
         for request in requests:
-            found = self.journal.find(request.key)
-            if found is None or reminder_is_due(found):
+            found = find_reply(self.journal, request, self.parser)
+            retry = self.judge.retry_unscored and request.key not in asked_again
+            if found is None or not is_settled(found, retry):
                 submission.add(request, found)
-            elif found.outcome == "unscored" and self.judge.retry_unscored and request.key not in asked_anew:
-                submission.add(request, None)
             else:
                 submission.done += 1
                 advance(1)
         submission.finish()
 
-    def _jobs(self, state: str) -> list[Job]:
-        return self.journal.jobs(self.judge.name, self.judge.base_url, state)
+    def jobs(self, state: str) -> list[Job]:
+        """Return this account's jobs in a state, of every purpose."""
+        return self.journal.jobs(self.account, state)
 
-    def _adopt(self) -> None:
-        """Find the jobs that a run created and did not live to name; forget those that it did not create."""
-        unnamed = [job for job in self._jobs(RUNNING) if job.name is None]
+    def _recover_unnamed(self) -> None:
+        """Recover jobs whose creation was interrupted; forget those that were not created."""
+        unnamed = [job for job in self.jobs(RUNNING) if job.name is None]
         if not unnamed:
             return
-        names = self._patiently(lambda: self.service.named({job.display_name for job in unnamed}))
+        names = self._retry(lambda: self.service.find_batches({job.display_name for job in unnamed}))
         for job in unnamed:
             if job.display_name in names:
                 self.journal.change_job(replace(job, name=names[job.display_name]))
@@ -132,75 +154,80 @@ class BatchRunner:
                 self.journal.forget_job(job)
 
     def _collect(self, job: Job) -> None:
-        """Read a job into the journal if it has ended: in one transaction, for its replies are paid."""
+        """Store a job's replies if it has ended: in one transaction, since they are paid for."""
         name = job.name or ""
-        look = self._patiently(lambda: self.service.look(name))
-        if look.state == RUNNING:
+        status = self._retry(lambda: self.service.get_batch(name))
+        if status.state == RUNNING:
             return
         failures: Counter[str] = Counter()
         answered = []
         with self.journal.transaction():
-            for asked, answer in _paired(job, look):
-                attempt = self._attempt(asked, answer)
-                self.journal.record(_request(asked), job.judge, job.rubric, attempt, 0.0, name)
-                if attempt.outcome == "failed":
+            for entry, answer in _paired(job, status):
+                attempt = self._attempt(entry, answer)
+                request = Request(entry.key, entry.record_id, job.purpose, ())
+                self.journal.record(request, self.account, self.judge.model, attempt, 0.0, name)
+                if attempt.outcome == FAILED:
                     failures[attempt.reason or ""] += 1
                 else:
-                    answered.append(asked)
-            state = "collected" if look.state == DONE or answered else look.state
+                    answered.append(entry)
+            state = "collected" if status.state == DONE or answered else status.state
             self.journal.change_job(replace(job, state=state, asked=tuple(answered)))
         if open_again := len(job.asked) - len(answered):
-            why = ", ".join(f"{count} {reason}" for reason, count in failures.items()) or look.state
+            why = ", ".join(f"{count} {reason}" for reason, count in failures.items()) or status.state
             print_line(f"job {name}: {why}; {open_again} of its {len(job.asked)} requests are open again")
 
-    def _attempt(self, asked: Asked, answer: Answer | NoAnswer) -> Attempt:
-        if isinstance(answer, Answer):
-            attempt = reading(self.read, replace(answer, note=asked.note), _request(asked), asked.mark)
-        elif isinstance(answer, Declined):
-            attempt = Attempt("unscored", reason=answer.reason, tokens_in=answer.tokens_in)
-        else:
-            return Attempt("failed", reason=answer.reason)
+    def _attempt(self, entry: JobEntry, answer: Answer | NoAnswer) -> Attempt:
+        if not isinstance(answer, Answer | Declined):
+            return Attempt(FAILED, reason=answer.reason, reminded=entry.reminded)
+        attempt = attempt_of(answer, entry.reminded)
         price = self.judge.price
-        return replace(attempt, cost=cost_of(attempt.tokens_in, attempt.tokens_out, price) * price.batch)
+        cost = cost_of(attempt.tokens_in, attempt.tokens_out, price) * price.batch
+        return replace(attempt, cost=cost, note=entry.note)
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """The result of a call that changes nothing, and may be made again."""
+    def _retry(self, call: Callable[[], T]) -> T:
+        """Return the result of a call that changes nothing and may be repeated."""
         limits = self.judge.limits
-        tries = Retrying(
-            stop=stop_after_attempt(limits.max_attempts),
-            wait=RetryAfterOrBackoff(limits.backoff_seconds, limits.backoff_longest),
-            retry=retry_if_exception_type(Temporary),
-            sleep=self._sleep,
-            reraise=True,
+        return retry_while_unreachable(
+            call, limits.max_attempts, limits.backoff_seconds, limits.backoff_longest, self._sleep
         )
-        return tries(call)
 
 
 class Submission:
-    """What one run submits: requests gathered into jobs, as far as the budget and the service allow."""
+    """The jobs that one run submits, as far as the budget and the service allow."""
 
-    def __init__(self, asker: BatchRunner, total: int) -> None:
-        self.judge, self.journal, self.service = asker.judge, asker.journal, asker.service
-        self.reads, self.total, self.done = asker.read.__name__, total, 0
-        running = asker._jobs(RUNNING)
-        self._under_way = {one.key: job.display_name for job in running for one in job.asked}
-        self._spent = self.journal.spent(self.judge.name)
-        self._due = sum(job.expected for job in running)  # of jobs that are not paid yet
-        self._mean = self.journal.mean_tokens_out(self.judge.name)
-        self._gathered: list[tuple[Asked, Packed]] = []
+    def __init__(self, runner: BatchRunner, total: int) -> None:
+        """Read what is running and spent from the journal.
+
+        Args:
+            runner: the runner that submits.
+            total: number of requests, for messages.
+        """
+        self.judge, self.journal, self.service = runner.judge, runner.journal, runner.service
+        self.account, self.purpose, self.total, self.done = runner.account, runner.purpose, total, 0
+        running = runner.jobs(RUNNING)
+        self._under_way = {entry.key: job.display_name for job in running for entry in job.asked}
+        self._spent = self.journal.spent(self.account)
+        self._due = sum(job.expected for job in running)  # of jobs that are not paid for yet
+        self._mean = self.journal.mean_tokens_out(self.account, self.purpose)
+        self._gathered: list[tuple[JobEntry, PackedRequest]] = []
         self._keys: set[str] = set()
         self._size, self._cost = 0, 0.0
-        self._waiting: dict[str, str] = {}  # of this run's requests: in which job each is
+        self._waiting: dict[str, str] = {}  # the job of each of this run's requests
         self._left = self._new = 0
-        self._closed = self._over_budget = False
+        self._over_budget = False
         self._refusal = ""
 
-    def add(self, request: Request, found: Attempt | None) -> None:
-        """Have a request asked unless a job asks it already; `found` is an unread reply to remind of."""
+    def add(self, request: Request, found: Found[Any] | None) -> None:
+        """Submit a request unless a job asks it already.
+
+        Args:
+            request: what to ask.
+            found: its unusable reply, if there is one; the reminder is sent if it is due.
+        """
         if request.key in self._under_way:
             self._waiting[request.key] = self._under_way[request.key]
             return
-        if request.key in self._keys:  # the same question of another prompt
+        if request.key in self._keys:  # another prompt asks the same question
             return
         if self._refusal or self._over_budget:
             self._left += 1
@@ -211,19 +238,18 @@ class Submission:
             self._over_budget = True
             self._left += 1
             return
-        text = request.text if found is None else reminded(request, found.reason or "")
-        packed = self.service.packed(request, text)
+        if found is not None and found.reminder_due:
+            request = request.with_reminder(found.reason)
+        packed = self.service.pack_request(request)
         full = len(self._gathered) >= self.judge.batch_size or self._size + packed.size > LARGEST
         if self._gathered and full:
             self._submit()
-        mark = "" if found is None else TWICE
-        asked = Asked(request.key, request.prompt.id, request.order, mark, packed.note)
-        self._gathered.append((asked, packed))
+        self._gathered.append((JobEntry(request.key, request.record_id, request.reminded, packed.note), packed))
         self._keys.add(request.key)
         self._size, self._cost = self._size + packed.size, self._cost + cost
 
     def finish(self) -> None:
-        """Submit the rest. Raises Stopped where anything is not answered yet."""
+        """Submit the rest. Raises Stopped if anything is not answered yet."""
         if self._gathered:
             self._submit()
         if not self._waiting and not self._left:
@@ -233,65 +259,70 @@ class Submission:
             raise budget_is_spent(self._spent, budget, self.done, self.total)
         jobs = len(set(self._waiting.values()))
         waiting, new = _many(len(self._waiting), "request"), self._new
-        words = [f"{waiting} submitted in {_many(jobs, 'job')} ({new} of them now)"]
+        parts = [f"{waiting} submitted in {_many(jobs, 'job')} ({new} of them now)"]
         if self._left:
-            why = self._refusal or f"judge.limits.budget={budget:g} would be passed"
-            words.append(f"{self._left} not submitted ({why})")
-        words.append(f"{self.done} of {self.total} are answered and kept")
-        raise Stopped(f"batch: {'; '.join(words)}. The same line collects them later.")
+            why = self._refusal or f"judge.limits.budget={budget:g} would be exceeded"
+            parts.append(f"{self._left} not submitted ({why})")
+        parts.append(f"{self.done} of {self.total} are answered and kept")
+        raise Stopped(f"batch: {'; '.join(parts)}. Rerun the same command later to collect them.")
 
     def _submit(self) -> None:
-        """Note a job, create it, note its name. Where that fails, the next run looks whether it is there."""
-        judge, asked = self.judge, tuple(one for one, _ in self._gathered)
-        job = Job(f"mmdpo-{uuid4().hex}", judge.name, judge.base_url, judge.rubric, self.reads, self._cost, asked)
+        """Note a job, create it, note its name; if that fails, the next run checks whether it exists."""
+        entries = tuple(entry for entry, _ in self._gathered)
+        job = Job(f"mmdpo-{uuid4().hex}", self.account, self.purpose, self._cost, entries)
         packed = [one for _, one in self._gathered]
         self._gathered, self._size, self._cost = [], 0, 0.0
         if self._refusal:
-            self._left += len(asked)
+            self._left += len(entries)
             return
         self.journal.add_job(job)
         try:
-            name = self.service.create(job.display_name, packed)
+            name = self.service.create_batch(job.display_name, packed)
         except NoAnswer as failure:
             self._refusal = f"the judge takes no job now: {failure.reason}"
-            self._left += len(asked)
+            self._left += len(entries)
             return
         self.journal.change_job(replace(job, name=name))
         self._new += 1
         self._due += job.expected
-        for one in asked:
-            self._under_way[one.key] = self._waiting[one.key] = job.display_name
+        for entry in entries:
+            self._under_way[entry.key] = self._waiting[entry.key] = job.display_name
 
 
-def make_runner(judge: JudgeConfig, client: Client, journal: Journal, read: Read) -> RequestRunner | BatchRunner:
-    """What asks a judge: one by one, or by batches where the config says so."""
+def make_runner(
+    judge: JudgeConfig, client: Client, journal: Journal, parser: Parser[Any], purpose: str
+) -> RequestRunner | BatchRunner:
+    """Return the runner that the config asks for: one request at a time, or batches.
+
+    Args:
+        judge: the model's settings; `judge.batch` chooses.
+        client: sends the requests.
+        journal: stores the replies.
+        parser: tells whether a reply can be used.
+        purpose: purpose of the requests.
+    """
     if judge.batch:
-        return BatchRunner(judge, client, journal, read)
-    if running := journal.jobs(judge.name, judge.base_url, RUNNING):
+        return BatchRunner(judge, client, journal, parser, purpose)
+    if running := journal.jobs(account_of(judge), RUNNING):
         print_line(
-            f"{sum(len(job.asked) for job in running)} requests are in batches of this judge; those asked "
-            "here one by one are paid twice. judge.batch=true collects them"
+            f"{sum(len(job.asked) for job in running)} requests are in batches of this judge; those that are asked "
+            "one by one now are paid for twice. judge.batch=true collects them"
         )
-    return RequestRunner(judge, client, journal, read)
+    return RequestRunner(judge, client, journal, parser)
 
 
-def _paired(job: Job, look: Look) -> Iterator[tuple[Asked, Answer | NoAnswer]]:
-    """Each request with its response; a job that broke off has none for some, and those are left out."""
-    by_key = {key: answer for key, answer in look.responses if key is not None}
-    if not by_key and len(look.responses) == len(job.asked):  # a service that keeps the order alone
-        by_key = {one.key: answer for one, (_, answer) in zip(job.asked, look.responses, strict=True)}
-    for asked in job.asked:
-        answer = by_key.get(asked.key)
+def _paired(job: Job, status: BatchStatus) -> Iterator[tuple[JobEntry, Answer | NoAnswer]]:
+    """Yield each request with its response; requests that a broken-off job has no response for are left out."""
+    by_key = {key: answer for key, answer in status.responses if key is not None}
+    if not by_key and len(status.responses) == len(job.asked):  # a service that returns no keys, but keeps the order
+        by_key = {entry.key: answer for entry, (_, answer) in zip(job.asked, status.responses, strict=True)}
+    for entry in job.asked:
+        answer = by_key.get(entry.key)
         if answer is not None:
-            yield asked, answer
-        elif look.state == DONE:
-            yield asked, Temporary("no response in its job")
+            yield entry, answer
+        elif status.state == DONE:
+            yield entry, Temporary("no response in its job")
 
 
 def _many(count: int, word: str) -> str:
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def _request(asked: Asked) -> Request:
-    """As much of a request as its reply is read and kept with."""
-    return Request(asked.key, Prompt(asked.prompt_id, ""), ("",) * len(asked.order), asked.order, "", None)

@@ -1,19 +1,25 @@
-"""What every judge's client does."""
+"""Interface of the clients.
+
+A client is a file of this package that defines `make_client(judge)`; `judge.client` names the file. A file that
+also sets `SUPPORTS_BATCHES = True` returns clients with the methods of `mmdpo.clients.batches.BatchService`.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from mmdpo.clients.answers import Answer
-from mmdpo.judge.request import Request
+from mmdpo.clients.request import Request
 
 
 class Client(Protocol):
-    """Asks a judge. `ask` may be called from several threads at once.
+    """Sends requests to a model. `ask` may be called from several threads at once."""
 
-    Raises a NoAnswer of mmdpo.clients.answers, or UserError for what the user must mend, such as a key.
-    """
+    def ask(self, request: Request) -> Answer:
+        """Return the reply to a request.
 
-    def ask(self, request: Request, text: str) -> Answer:
-        """The reply to `text`, which is the request's or a reminder of it, with the request's image."""
+        Raises:
+            NoAnswer: one of its subclasses in mmdpo.clients.answers, when there is no reply.
+            UserError: for what the user must fix, such as a key.
+        """
         ...

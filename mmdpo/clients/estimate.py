@@ -1,4 +1,4 @@
-"""What an annotation would take, before it is begun: calls, tokens, money, minutes, days."""
+"""Estimate of what open requests would take: calls, tokens, money, minutes, days."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mmdpo.clients.journal import Journal
+from mmdpo.clients.journal import Journal, account_of
+from mmdpo.clients.request import Request
 from mmdpo.clients.runner import cost_of
 from mmdpo.config.schema import JudgeConfig
-from mmdpo.judge.request import Request
 from mmdpo.records import Completion, Prompt
 
-LETTERS_A_TOKEN = 4
+LETTERS_PER_TOKEN = 4
 IMAGE_TOKENS = 258  # Gemini's, of an image of one tile
-REPLY_TOKENS, REPLY_TOKENS_EACH = 150, 150  # a calibration; a review and a rating
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Calls that are open and calls that the journal answers, and what the open ones take."""
+    """Numbers of open and of answered calls, and the tokens that the open ones would take."""
 
     calls: int
     answered: int
@@ -27,7 +26,7 @@ class Estimate:
     tokens_out: int
 
     def lines(self, judge: JudgeConfig) -> Iterator[str]:
-        """The estimate in words; times and money only where the config knows limits and prices."""
+        """Yield the estimate as text; time and money only if the config has limits and prices."""
         limits, price = judge.limits, judge.price
         yield (
             f"calls: {self.calls} ({self.answered} are answered already), about {self.tokens_in:,} tokens in "
@@ -37,7 +36,7 @@ class Estimate:
             money = cost_of(self.tokens_in, self.tokens_out, price) * (price.batch if judge.batch else 1)
             yield f"money: about {money:.2f} {price.currency} (prices of {price.of or 'the config'})"
         if judge.batch:
-            yield "time: that of the service's batches, a day at most; no other limit counts them"
+            yield "time: that of the service's batches, at most a day; no other limit counts them"
             return
         minutes = [
             amount / limit
@@ -48,37 +47,48 @@ class Estimate:
             if limit
         ]
         if minutes:
-            yield f"time: at least {math.ceil(max(minutes))} minutes at judge.limits.*_a_minute"
+            yield f"time: at least {math.ceil(max(minutes))} minutes at judge.limits.*_per_minute"
         if limits.requests_per_day:
             days = math.ceil(self.calls / limits.requests_per_day)
             yield f"days: {days} at judge.limits.requests_per_day={limits.requests_per_day}"
 
 
 def assumed(prompts: Iterable[Prompt], count: int, longest: int) -> Iterator[Completion]:
-    """Completions to count with while there are none: a quarter of the longest that are allowed."""
+    """Yield placeholder completions for an estimate before sampling.
+
+    Args:
+        prompts: the prompts.
+        count: completions per prompt.
+        longest: the most tokens of a completion; a quarter of them is assumed.
+    """
     for prompt in prompts:
         for index in range(count):
             yield Completion(prompt.id, index, f"{index}" + "abc " * (longest // 4))
 
 
 def estimate(requests: Iterable[Request], journal: Journal, judge: JudgeConfig) -> Estimate:
-    """What the requests would take that the journal does not answer.
+    """Estimate what the requests would take that the journal does not answer.
 
-    A reply's length is the mean of the journal's so far, else a guess.
+    Args:
+        requests: all requests of a stage.
+        journal: the journal; the mean length of its replies is used, if it has any.
+        judge: the model that would be asked.
     """
     calls = answered = tokens_in = tokens_out = 0
-    mean = journal.mean_tokens_out(judge.name)
+    means: dict[str, float | None] = {}
     for request in requests:
-        if journal.find(request.key) is not None:
+        if journal.attempts(request.key):
             answered += 1
             continue
         calls += 1
-        more_in, more_out = tokens_of(request, mean)
+        if request.purpose not in means:
+            means[request.purpose] = journal.mean_tokens_out(account_of(judge), request.purpose)
+        more_in, more_out = tokens_of(request, means[request.purpose])
         tokens_in, tokens_out = tokens_in + more_in, tokens_out + more_out
     return Estimate(calls, answered, tokens_in, tokens_out)
 
 
 def tokens_of(request: Request, mean: float | None) -> tuple[int, int]:
-    """What one request would take, about; `mean` is that of the replies so far."""
-    tokens_in = len(request.text) // LETTERS_A_TOKEN + (IMAGE_TOKENS if request.image else 0)
-    return tokens_in, round(mean or REPLY_TOKENS + REPLY_TOKENS_EACH * len(request.texts))
+    """Estimate the tokens of a request and of its reply; `mean` is the length of the replies so far."""
+    tokens_in = len(request.text) // LETTERS_PER_TOKEN + IMAGE_TOKENS * len(request.images)
+    return tokens_in, round(mean or request.expected_tokens)

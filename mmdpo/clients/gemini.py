@@ -1,9 +1,8 @@
-"""Gemini through google-genai: structured replies, images inline, and its errors in our terms."""
+"""Gemini through google-genai: structured replies, inline images, and batch jobs."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,21 +11,34 @@ import httpx2
 from google import genai
 from google.genai import errors, types
 
-from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
+from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary
+from mmdpo.clients.batches import DONE, RUNNING, BatchStatus, PackedRequest
+from mmdpo.clients.gemini_errors import no_answer
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key, without_key
+from mmdpo.clients.request import Request
 from mmdpo.config.schema import JudgeConfig
-from mmdpo.errors import UserError
-from mmdpo.judge.request import Request, schema
+
+SUPPORTS_BATCHES = True
 
 UNREACHABLE = (httpx.HTTPError, httpx2.HTTPError, ConnectionError, TimeoutError)
-GARBLED = (UnicodeDecodeError, ValueError)  # what the SDK lets through of a reply that is no JSON
+GARBLED = (UnicodeDecodeError, ValueError)  # raised by the SDK for a reply that is not JSON
+ROLES = {"user": "user", "assistant": "model"}
+ENDED = {
+    "JOB_STATE_SUCCEEDED": DONE,
+    "JOB_STATE_PARTIALLY_SUCCEEDED": DONE,
+    "JOB_STATE_FAILED": "failed",
+    "JOB_STATE_CANCELLED": "cancelled",
+    "JOB_STATE_EXPIRED": "expired",
+}
+INVALID_ARGUMENT = 3  # of google.rpc.Code
 
 
-class GeminiJudge:
-    """One client for all threads; it makes no retries of its own."""
+class GeminiClient:
+    """A client for all threads, and a mmdpo.clients.batches.BatchService; the SDK's own retries are off."""
 
     def __init__(self, judge: JudgeConfig) -> None:
+        """Read the key. Raises UserError if there is none."""
         self.judge = judge
         self.model = judge.model or ""
         options = types.HttpOptions(
@@ -37,35 +49,92 @@ class GeminiJudge:
         key = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
         self._client = genai.Client(api_key=key, http_options=options, vertexai=False)
 
-    def ask(self, request: Request, text: str) -> Answer:
-        """One call of generateContent. Raises as mmdpo.clients.client.Client says."""
-        content, settings, note = self.made(request, text)
-        with met(self.judge, request.image is not None):
-            reply = self._client.models.generate_content(model=self.model, contents=content, config=settings)
+    def ask(self, request: Request) -> Answer:
+        """Call generateContent. Raises as mmdpo.clients.client.Client documents."""
+        contents, config, note = self._encode(request)
+        with translate_errors(self.judge, bool(request.images)):
+            reply = self._client.models.generate_content(model=self.model, contents=contents, config=config)
         return answer_of(reply, note)
 
-    def made(self, request: Request, text: str) -> tuple[types.Content, types.GenerateContentConfig, str | None]:
-        """What is sent for a request, its settings, and what was done to its image."""
-        judge, parts, note = self.judge, [types.Part.from_text(text=text)], None
-        if request.image is not None:
-            image = encode_image(request.image, judge.image_side)
-            parts.insert(0, types.Part.from_bytes(data=image.content, mime_type=image.mime))
-            note = image.note
-        structured: dict[str, Any] = {}
-        if judge.structured and request.texts:
-            structured = {
-                "response_mime_type": "application/json",
-                "response_json_schema": schema(len(request.texts)),
-            }
-        settings = types.GenerateContentConfig(
-            temperature=judge.temperature, max_output_tokens=judge.max_output_tokens, **structured
+    def pack_request(self, request: Request) -> PackedRequest:
+        """Return an inlined request; its key comes back with its response."""
+        contents, config, note = self._encode(request)
+        inlined = types.InlinedRequest(contents=contents, config=config, metadata={"key": request.key})
+        return PackedRequest(inlined, len(inlined.model_dump_json(exclude_none=True)), note)
+
+    def create_batch(self, display_name: str, requests: Sequence[PackedRequest]) -> str:
+        """Create a job. This is not retried: after an error the job may exist nevertheless."""
+        with translate_errors(self.judge, has_image=False):
+            job = self._client.batches.create(
+                model=self.model,
+                src=[request.content for request in requests],
+                config=types.CreateBatchJobConfig(display_name=display_name),
+            )
+        if not job.name:
+            raise Temporary("a job without a name")
+        return str(job.name)
+
+    def find_batches(self, display_names: Collection[str]) -> dict[str, str]:
+        """Return the names of those jobs that the account has; the API lists them page by page."""
+        found: dict[str, str] = {}
+        with translate_errors(self.judge, has_image=False):
+            for job in self._client.batches.list():
+                if job.display_name in display_names:
+                    found[job.display_name] = job.name
+                if len(found) == len(display_names):
+                    break
+        return found
+
+    def get_batch(self, name: str) -> BatchStatus:
+        """Return the state of a job; one that the service does not know ends as `unknown to the service`."""
+        with translate_errors(self.judge, has_image=False):
+            try:
+                job = self._client.batches.get(name=name)
+            except errors.APIError as error:
+                if error.code == 404:
+                    return BatchStatus("unknown to the service")
+                raise
+        state = ENDED.get(job.state.value if job.state else "", RUNNING)
+        entries = (job.dest.inlined_responses if job.dest else None) or []
+        return BatchStatus(state, [((entry.metadata or {}).get("key"), self._response(entry)) for entry in entries])
+
+    def _encode(self, request: Request) -> tuple[list[types.Content], types.GenerateContentConfig, str | None]:
+        """Return the contents and settings of a request, and how its image was changed."""
+        contents = [
+            types.Content(role=ROLES[message.role], parts=[types.Part.from_text(text=message.text)])
+            for message in request.messages
+        ]
+        images = [encode_image(path, self.judge.image_side) for path in request.images]
+        contents[0].parts[:0] = [types.Part.from_bytes(data=image.content, mime_type=image.mime) for image in images]
+        settings, structured = request.settings, dict[str, Any]()
+        if settings.structured and request.schema is not None:
+            structured = {"response_mime_type": "application/json", "response_json_schema": dict(request.schema)}
+        config = types.GenerateContentConfig(
+            temperature=settings.temperature, max_output_tokens=settings.max_output_tokens, **structured
         )
-        return types.Content(role="user", parts=parts), settings, note
+        return contents, config, "; ".join(image.note for image in images if image.note) or None
+
+    def _response(self, entry: types.InlinedResponse) -> Answer | NoAnswer:
+        if entry.response is not None:
+            try:
+                return answer_of(entry.response, None)
+            except Declined as declined:
+                return declined
+        code = entry.error.code if entry.error else None
+        message = without_key(str(entry.error.message if entry.error else ""), self.judge.api_key)[:300]
+        if code == INVALID_ARGUMENT and "image" in message.lower():
+            return Declined("image_refused")
+        return Temporary(f"error {code} in a job ({message})")
+
+
+def make_client(judge: JudgeConfig) -> GeminiClient:
+    """Return the client of a judge with `client: gemini`. Raises UserError for a missing key."""
+    return GeminiClient(judge)
 
 
 @contextmanager
-def met(judge: JudgeConfig, has_image: bool) -> Iterator[None]:
-    """The errors of the SDK within the block, in our terms."""
+def translate_errors(judge: JudgeConfig, has_image: bool) -> Iterator[None]:
+    """Translate SDK errors."""
     try:
         yield
     except errors.APIError as error:
@@ -77,7 +146,7 @@ def met(judge: JudgeConfig, has_image: bool) -> Iterator[None]:
 
 
 def answer_of(reply: types.GenerateContentResponse, note: str | None) -> Answer:
-    """The answer in a reply. Raises Declined where it holds none."""
+    """Return the answer in a reply. Raises Declined if there is none."""
     usage = reply.usage_metadata
     tokens_in = (usage and usage.prompt_token_count) or 0
     tokens_out = ((usage and usage.candidates_token_count) or 0) + ((usage and usage.thoughts_token_count) or 0)
@@ -92,35 +161,4 @@ def answer_of(reply: types.GenerateContentResponse, note: str | None) -> Answer:
     text = "".join(part.text for part in parts if part.text and not part.thought)
     if finish not in ("STOP", "MAX_TOKENS") and not text:
         raise Declined("recitation" if finish == "RECITATION" else f"blocked_{finish.lower()}", tokens_in)
-    return Answer(text, tokens_in, tokens_out, note, cut=finish == "MAX_TOKENS")
-
-
-def no_answer(code: int, details: Any, judge: JudgeConfig, has_image: bool) -> NoAnswer | UserError:
-    """What an error of Google's API means; the same for both of its SDKs. `details` is the reply's JSON."""
-    error = details.get("error", details) if isinstance(details, dict) else {}
-    message = without_key(str(error.get("message", "")), judge.api_key)[:300]
-    listed = [entry for entry in error.get("details", []) if isinstance(entry, dict)]
-    reasons = {entry.get("reason") for entry in listed}
-    if code == 429:
-        quotas = [violation for entry in listed for violation in entry.get("violations", [])]
-        if any("PerDay" in str(quota.get("quotaId")) for quota in quotas):
-            return DayIsOver("quota_of_the_day")
-        return Temporary("throttled", _delay(listed))
-    if code in (401, 403) or "API_KEY_INVALID" in reasons:
-        return UserError(f"Gemini refuses the key: {message}. Set the environment variable of another.")
-    if code == 404:
-        return UserError(f"judge.model={judge.model}: Gemini knows no such model ({message}); type judge.model=NAME")
-    if code == 400 and has_image and "image" in message.lower():
-        return Declined("image_refused")
-    if code == 400:
-        return UserError(f"Gemini refuses the request: {message}. Look at judge.model={judge.model} and judge.*")
-    return Temporary(f"server error {code}", _delay(listed))
-
-
-def _delay(details: list[dict[str, Any]]) -> float | None:
-    """Seconds of a RetryInfo, such as "17.5s"."""
-    for entry in details:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)s", str(entry.get("retryDelay", "")))
-        if found:
-            return float(found[1])
-    return None
+    return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS")

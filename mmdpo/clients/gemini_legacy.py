@@ -1,4 +1,4 @@
-"""Gemini through google-generativeai, whose support has ended; an extra for those who still need it."""
+"""Gemini through google-generativeai, which Google no longer supports; an optional extra."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import json
 from typing import Any
 
 from mmdpo.clients.answers import Answer, Declined, Temporary
-from mmdpo.clients.gemini import no_answer
+from mmdpo.clients.gemini_errors import no_answer
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key
+from mmdpo.clients.request import Request
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.judge.request import Request
 
 BLOCKED = {"SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "OTHER", "LANGUAGE"}
+ROLES = {"user": "user", "assistant": "model"}
 
 
-class LegacyGeminiJudge:
-    """The old SDK over REST; it makes no retries of its own."""
+class LegacyGeminiClient:
+    """A client for all threads, through the old SDK over REST; the SDK's own retries are off."""
 
     def __init__(self, judge: JudgeConfig) -> None:
+        """Import the SDK and read the key. Raises UserError if either is missing."""
         try:
             import google.generativeai as legacy
         except ImportError as error:
@@ -28,46 +30,54 @@ class LegacyGeminiJudge:
                 "judge=gemini_legacy needs google-generativeai: pip install -e '.[gemini_legacy]' in an "
                 "environment of its own, or choose judge=gemini"
             ) from error
-        print_line("judge=gemini_legacy: Google has ended the support of google-generativeai; choose judge=gemini")
+        print_line("judge=gemini_legacy: Google no longer supports google-generativeai; choose judge=gemini")
         self.judge = judge
         options = {"api_endpoint": judge.base_url} if judge.base_url else None
         key = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
         legacy.configure(api_key=key, transport="rest", client_options=options)
         self._model = legacy.GenerativeModel(judge.model)
 
-    def ask(self, request: Request, text: str) -> Answer:
-        """One call. Raises as mmdpo.clients.client.Client says."""
+    def ask(self, request: Request) -> Answer:
+        """Call generateContent. Raises as mmdpo.clients.client.Client documents."""
         from google.api_core import exceptions
         from google.protobuf.json_format import ParseError
 
-        judge, note = self.judge, None
-        contents: list[Any] = [text]
-        if request.image is not None:
-            image = encode_image(request.image, judge.image_side)
-            contents.insert(0, {"mime_type": image.mime, "data": image.content})
-            note = image.note
+        judge = self.judge
+        contents: list[dict[str, Any]] = [
+            {"role": ROLES[message.role], "parts": [message.text]} for message in request.messages
+        ]
+        images = [encode_image(path, judge.image_side) for path in request.images]
+        contents[0]["parts"][:0] = [{"mime_type": image.mime, "data": image.content} for image in images]
         settings: dict[str, Any] = {
-            "temperature": judge.temperature,
-            "max_output_tokens": judge.max_output_tokens,
+            "temperature": request.settings.temperature,
+            "max_output_tokens": request.settings.max_output_tokens,
         }
-        if judge.structured and request.texts:
+        if request.settings.structured and request.schema is not None:
             settings["response_mime_type"] = "application/json"
         try:
-            # Without `retry: None` the SDK goes on for minutes by itself.
+            # Without `retry: None` the SDK retries for minutes on its own.
             reply = self._model.generate_content(
                 contents,
                 generation_config=settings,
                 request_options={"timeout": judge.timeout, "retry": None},
             )
         except exceptions.GoogleAPICallError as error:
-            raise no_answer(int(error.code or 500), _body(error), judge, bool(request.image)) from None
+            raise no_answer(int(error.code or 500), _body(error), judge, bool(images)) from None
         except (OSError, ValueError, ParseError) as error:
             raise Temporary(f"unreachable ({type(error).__name__})") from None
-        return _answer(reply, note)
+        return _answer(reply, "; ".join(image.note for image in images if image.note) or None)
+
+
+def make_client(judge: JudgeConfig) -> LegacyGeminiClient:
+    """Return the client of a judge with `client: gemini_legacy`.
+
+    Raises UserError for a missing key or library.
+    """
+    return LegacyGeminiClient(judge)
 
 
 def _body(error: Any) -> dict[str, Any]:
-    """The reply's JSON, in the form in which the newer SDK gives it."""
+    """Return the JSON of an error, in the form of the newer SDK."""
     try:
         return dict(json.loads(error.response.content))
     except (AttributeError, TypeError, ValueError):
@@ -86,4 +96,4 @@ def _answer(reply: Any, note: str | None) -> Answer:
     text = "".join(part.text for part in candidate.content.parts)
     if finish in BLOCKED and not text:
         raise Declined("recitation" if finish == "RECITATION" else f"blocked_{finish.lower()}", tokens_in)
-    return Answer(text, tokens_in, tokens_out, note, cut=finish == "MAX_TOKENS")
+    return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS")

@@ -1,4 +1,4 @@
-"""An image as a service takes it: in a format that it knows, no larger than it allows."""
+"""Encoding of images for a service: a format that it knows, no larger than it allows."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from PIL import ExifTags, Image
 
 from mmdpo.images import open_image
 
-LARGEST = 6 << 20  # bytes; base64 makes 8 MiB of them, and services refuse requests of 20 MB and more
+LARGEST = 6 << 20  # bytes; 8 MiB in base64, and services refuse requests of 20 MB and more
 
 
 @dataclass(frozen=True)
-class Photograph:
-    """Bytes to send, their type, and what was done to them, if anything."""
+class EncodedImage:
+    """The bytes to send, their MIME type, and how they differ from the file, if they do."""
 
     content: bytes
     mime: str
     note: str | None
 
 
-def encode_image(path: Path, side: int) -> Photograph:
-    """The file itself where that will do, else a copy with at most `side` pixels a side.
+def encode_image(path: Path, side: int) -> EncodedImage:
+    """Return the file itself if a service takes it, or else a copy of at most `side` x `side` pixels.
 
     Raises UserError for an image that cannot be read.
     """
     image = open_image(path)
     content = path.read_bytes()
-    mime = _type(content)
-    if mime and len(content) <= LARGEST and max(image.size) <= side and not _is_turned(content):
-        return Photograph(content, mime, None)
+    mime = _mime_type(content)
+    if mime and len(content) <= LARGEST and max(image.size) <= side and not _is_rotated(content):
+        return EncodedImage(content, mime, None)
     before = f"{image.width}x{image.height}, {len(content)} bytes"
     image.thumbnail((side, side))
     copy = io.BytesIO()
@@ -42,17 +42,17 @@ def encode_image(path: Path, side: int) -> Photograph:
         image.save(copy, "JPEG", quality=90)
         mime = "image/jpeg"
     note = f"image sent as {image.width}x{image.height} {mime} instead of {before}"
-    return Photograph(copy.getvalue(), mime, note)
+    return EncodedImage(copy.getvalue(), mime, note)
 
 
-def _is_turned(content: bytes) -> bool:
-    """Whether EXIF says that the pixels lie on their side; services differ in whether they look."""
+def _is_rotated(content: bytes) -> bool:
+    """Tell whether EXIF asks for a rotation; services differ in whether they apply it."""
     with Image.open(io.BytesIO(content)) as image:
         return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
 
 
-def _type(content: bytes) -> str | None:
-    """The type by the first bytes: embedded images have names without a suffix."""
+def _mime_type(content: bytes) -> str | None:
+    """Return the type by the first bytes: embedded images have names without a suffix."""
     if content.startswith(b"\x89PNG"):
         return "image/png"
     if content.startswith(b"\xff\xd8\xff"):

@@ -1,7 +1,7 @@
-"""The journal of a judge: a row an attempt, in SQLite. What is in it was paid for and is not asked again.
+"""The journal of requests to paid models: one row per attempt, in SQLite.
 
-A row is written in one transaction when its reply is there, so a kill leaves it whole or absent. Raw
-replies are kept. The same journal serves every data set and every study.
+Replies are stored raw, with tokens and cost, and parsed when they are read. A row is written in one transaction
+when its reply is there, so that a kill leaves it whole or absent. All data sets and studies share a journal.
 """
 
 from __future__ import annotations
@@ -15,129 +15,115 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mmdpo.clients.migrations import UNKNOWN_URL, VERSION, migrate
+from mmdpo.clients.request import Request
+from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import UserError
-from mmdpo.judge.request import Request
-from mmdpo.records import Rating
 
-TABLES = """
-CREATE TABLE attempts (
-    id INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,          -- of the request: all that a reply depends on
-    prompt_id TEXT NOT NULL,
-    judge TEXT NOT NULL,
-    rubric TEXT NOT NULL,
-    asked TEXT NOT NULL,        -- UTC, ISO 8601
-    seconds REAL NOT NULL,
-    outcome TEXT NOT NULL,      -- scored | unscored | failed
-    step TEXT,                  -- of mmdpo.judge.reply, which read it
-    reason TEXT,                -- why it is not scored
-    ratings TEXT,               -- JSON: five numbers a completion, as shown
-    shown TEXT NOT NULL,        -- JSON: which completion stood where
-    tokens_in INTEGER NOT NULL,
-    tokens_out INTEGER NOT NULL,
-    cost REAL NOT NULL,
-    note TEXT,                  -- what was done to the image
-    reply TEXT
-);
-CREATE INDEX attempts_key ON attempts (key, outcome);
-CREATE INDEX attempts_asked ON attempts (judge, asked);
-"""
-BATCHES = """
-ALTER TABLE attempts ADD COLUMN batch TEXT; -- the job that it came from, by its name
-CREATE TABLE batches (
-    id INTEGER PRIMARY KEY,
-    display_name TEXT NOT NULL UNIQUE, -- ours, written before the job is created
-    name TEXT,                  -- the service's, written when it is created
-    judge TEXT NOT NULL,
-    base_url TEXT,
-    rubric TEXT NOT NULL,
-    reads TEXT NOT NULL,        -- what makes something of its replies
-    submitted TEXT NOT NULL,    -- UTC, ISO 8601
-    state TEXT NOT NULL,        -- running | collected | closed | how else it ended
-    expected REAL NOT NULL,     -- its cost, guessed
-    asked TEXT NOT NULL         -- JSON: its requests, and with which text
-);
-"""
-MIGRATIONS = (TABLES, BATCHES)  # each makes the next version of the one before; no ";" within a statement
-VERSION = len(MIGRATIONS)
+ANSWERED, DECLINED, FAILED = "answered", "declined", "failed"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A client and its endpoint, whose money, quota and jobs are counted together; None is the service's own."""
+
+    client: str
+    base_url: str | None = None
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of one call. `outcome` is scored, unscored (asked, and no rating), or failed (no answer)."""
+    """The outcome of one call.
+
+    Args:
+        outcome: `answered`, `declined` (the service refuses the request) or `failed` (no answer; still open).
+        reply: the raw reply.
+        reason: why the call was declined or has failed.
+        reminded: whether the request was asked with its reminder.
+        truncated: whether the reply ended at the token limit.
+        tokens_in: tokens of the request.
+        tokens_out: tokens of the reply.
+        cost: price, in the currency of the price table.
+        note: how the image was changed before it was sent.
+    """
 
     outcome: str
-    ratings: tuple[Rating, ...] = ()  # as shown
-    step: str | None = None
+    reply: str | None = None
     reason: str | None = None
+    reminded: bool = False
+    truncated: bool = False
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0
     note: str | None = None
-    reply: str | None = None
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request within a job: what its reply is kept under, for the request itself may be gone by then."""
+class JobEntry:
+    """A request within a batch job: its key, its record, and how it was sent."""
 
     key: str
-    prompt_id: str
-    order: tuple[int, ...]
-    mark: str = ""  # of a reminder
-    note: str | None = None  # what was done to the image
+    record_id: str
+    reminded: bool = False
+    note: str | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """Requests that were submitted together. `state` is `running` until the service's word is read."""
+    """Requests that were submitted together; `state` is `running` until their replies are collected."""
 
     display_name: str
-    judge: str
-    base_url: str | None
-    rubric: str
-    reads: str
+    account: Account
+    purpose: str
     expected: float
-    asked: tuple[Asked, ...]
+    asked: tuple[JobEntry, ...]
     name: str | None = None
     state: str = "running"
 
 
 class Journal:
-    """An open journal, which threads may share; SQLite's own lock keeps processes apart."""
+    """An open journal, which threads may share; SQLite's own lock separates processes."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Open or make the file; None keeps the rows in memory. Raises UserError where it cannot be used."""
+    def __init__(self, path: Path | None, read_only: bool = False) -> None:
+        """Open or create the file.
+
+        Args:
+            path: the file, which is created if it is absent; None keeps the rows in memory.
+            read_only: leave the file as it is; one of an older version is migrated in memory.
+
+        Raises:
+            UserError: if the file cannot be used; names `judge.journal`.
+        """
         self.path = path
         try:
-            if path is not None:
+            if path is not None and not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._rows = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=60, check_same_thread=False)
-            self._open()
+            self._open(read_only and path is not None)
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from error
 
-    def _open(self) -> None:
+    def _open(self, read_only: bool) -> None:
         found = self._rows.execute("PRAGMA user_version").fetchone()[0]
         if found > VERSION:
             raise UserError(
                 f"{self.path}: a newer mmdpo wrote this journal (version {found}, this one reads {VERSION}). "
-                "Update mmdpo, or type judge.journal=FILE for another."
+                "Update mmdpo, or type judge.journal=FILE to use another."
             )
-        self._rows.execute("PRAGMA journal_mode=WAL")
-        self._rows.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing by it
-        if found == VERSION:
-            return
-        with self.transaction():
-            found = self._rows.execute("PRAGMA user_version").fetchone()[0]  # another process may be done
-            for version in range(found, VERSION):
-                for statement in MIGRATIONS[version].split(";"):
-                    self._rows.execute(statement)
-                self._rows.execute(f"PRAGMA user_version={version + 1}")
+        if read_only and found < VERSION:
+            file, self._rows = self._rows, sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            file.backup(self._rows)
+            file.close()
+        elif not read_only:
+            self._rows.execute("PRAGMA journal_mode=WAL")
+            self._rows.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing by it
+        if found < VERSION:
+            with self.transaction():  # another process may have migrated the file meanwhile
+                migrate(self._rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written within the block, or nothing of it."""
+        """Write all that is written within the block, or nothing of it."""
         try:
             self._rows.execute("BEGIN IMMEDIATE")
             try:
@@ -149,106 +135,114 @@ class Journal:
         except sqlite3.Error as error:
             raise self._unusable(error) from error
 
-    def find(self, key: str) -> Attempt | None:
-        """The answer to a request: its ratings, else that it stays unscored; None where it is open."""
-        found = self._rows.execute(
-            "SELECT outcome, ratings, step, reason, reply FROM attempts "
-            "WHERE key = ? AND outcome != 'failed' ORDER BY outcome = 'scored' DESC, id DESC LIMIT 1",
-            (key,),
-        ).fetchone()
-        if found is None:
-            return None
-        outcome, ratings, step, reason, reply = found
-        made = tuple(Rating(*row) for row in json.loads(ratings or "[]"))
-        return Attempt(outcome, made, step, reason, reply=reply)
+    def attempts(self, key: str) -> list[Attempt]:
+        """Return the answered and declined attempts at a request, oldest first; none if it is still open."""
+        rows = self._rows.execute(
+            "SELECT outcome, reply, reason, reminded, truncated, tokens_in, tokens_out, cost, note FROM attempts "
+            "WHERE key = ? AND outcome != ? ORDER BY id",
+            (key, FAILED),
+        )
+        return [
+            Attempt(outcome, reply, reason, bool(reminded), bool(truncated), *numbers)
+            for outcome, reply, reason, reminded, truncated, *numbers in rows
+        ]
 
     def record(
         self,
         request: Request,
-        judge: str,
-        rubric: str,
+        account: Account,
+        model: str | None,
         attempt: Attempt,
         seconds: float,
         batch: str | None = None,
     ) -> None:
-        """Add an attempt, durable when this returns. Raises UserError where the disk takes no more.
+        """Add an attempt, which is durable when this returns.
 
-        `batch` names the job that it came from.
+        Args:
+            request: what was asked.
+            account: the client and endpoint that were asked.
+            model: the service's name of the model.
+            attempt: the outcome.
+            seconds: duration of the call.
+            batch: the service's name of the job that the reply came from, if it did.
+
+        Raises:
+            UserError: if the disk takes no more.
         """
-        ratings = [list(vars(rating).values()) for rating in attempt.ratings] or None
-        try:
-            self._rows.execute(
-                "INSERT INTO attempts (key, prompt_id, judge, rubric, asked, seconds, outcome, step, reason, "
-                "ratings, shown, tokens_in, tokens_out, cost, note, reply, batch) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(request.key, request.prompt.id, judge, rubric),
-                    *(datetime.now(UTC).isoformat(timespec="seconds"), round(seconds, 3)),
-                    *(attempt.outcome, attempt.step, attempt.reason),
-                    *(ratings and json.dumps(ratings), json.dumps(request.order)),
-                    *(attempt.tokens_in, attempt.tokens_out, attempt.cost, attempt.note, attempt.reply),
-                    batch,
-                ),
-            )
-        except sqlite3.Error as error:
-            raise self._unusable(error) from error
+        row = {
+            "key": request.key,
+            "record_id": request.record_id,
+            "purpose": request.purpose,
+            **asdict(account),
+            "model": model,
+            "asked": _now(),
+            "seconds": round(seconds, 3),
+            **asdict(attempt),
+            "batch": batch,
+        }
+        self._insert("attempts", row)
 
-    def asked_since(self, judge: str, moment: datetime) -> int:
-        """How many calls were made since, of whatever outcome; batches have no such quota."""
-        row = self._rows.execute(
-            "SELECT count(*) FROM attempts WHERE judge = ? AND asked >= ? AND batch IS NULL",
-            (judge, moment.astimezone(UTC).isoformat(timespec="seconds")),
-        ).fetchone()
-        return int(row[0])
+    def asked_since(self, account: Account, moment: datetime) -> int:
+        """Count the calls since a moment, whatever their outcome; batches do not count for daily quotas."""
+        since = moment.astimezone(UTC).isoformat(timespec="seconds")
+        return int(self._total("count(*)", account, "asked >= ? AND batch IS NULL", since) or 0)
 
-    def spent(self, judge: str) -> float:
-        """Money so far, in the currency of the price table."""
-        row = self._rows.execute("SELECT sum(cost) FROM attempts WHERE judge = ?", (judge,)).fetchone()
-        return float(row[0] or 0.0)
+    def spent(self, account: Account) -> float:
+        """Return the money spent so far, in the currency of the price table."""
+        return float(self._total("sum(cost)", account, "1") or 0.0)
 
-    def mean_tokens_out(self, judge: str) -> float | None:
-        """Of the replies so far; None before the first."""
-        row = self._rows.execute(
-            "SELECT avg(tokens_out) FROM attempts WHERE judge = ? AND outcome = 'scored'", (judge,)
-        ).fetchone()
-        return None if row[0] is None else float(row[0])
+    def mean_tokens_out(self, account: Account, purpose: str) -> float | None:
+        """Return the mean length of the replies for a purpose, in tokens; None before the first."""
+        return self._total("avg(tokens_out)", account, "outcome = 'answered' AND purpose = ?", purpose)
+
+    def _total(self, value: str, account: Account, where: str, *parameters: Any) -> float | None:
+        found: float | None = self._rows.execute(
+            f"SELECT {value} FROM attempts WHERE client = ? AND (base_url IS ? OR base_url = ?) AND {where}",
+            (account.client, account.base_url, UNKNOWN_URL, *parameters),
+        ).fetchone()[0]
+        return found
 
     def add_job(self, job: Job) -> None:
-        """Note a job, durable when this returns."""
-        row = {**asdict(job), "asked": json.dumps([asdict(one) for one in job.asked])}
-        row["submitted"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self._change(f"INSERT INTO batches ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", row.values())
+        """Note a job, which is durable when this returns."""
+        row = {**asdict(job.account), **{name: value for name, value in asdict(job).items() if name != "account"}}
+        self._insert("batches", {**row, "asked": json.dumps(row["asked"]), "submitted": _now()})
 
     def change_job(self, job: Job) -> None:
-        """Write a job's name, state and requests anew."""
-        asked = json.dumps([asdict(one) for one in job.asked])
-        self._change(
+        """Overwrite a job's name, state and requests."""
+        asked = json.dumps([asdict(entry) for entry in job.asked])
+        self._write(
             "UPDATE batches SET name = ?, state = ?, asked = ? WHERE display_name = ?",
             (job.name, job.state, asked, job.display_name),
         )
 
     def forget_job(self, job: Job) -> None:
-        """Take back the note of a job that never was."""
-        self._change("DELETE FROM batches WHERE display_name = ?", (job.display_name,))
+        """Delete the note of a job that was never created."""
+        self._write("DELETE FROM batches WHERE display_name = ?", (job.display_name,))
 
-    def close_jobs(self, judge: str) -> None:
-        """Say that a stage has made use of what was collected."""
-        self._change("UPDATE batches SET state = 'closed' WHERE judge = ? AND state = 'collected'", (judge,))
+    def close_jobs(self, account: Account, purpose: str) -> None:
+        """Mark the collected jobs of a purpose as used by their stage."""
+        self._write(
+            "UPDATE batches SET state = 'closed' "
+            "WHERE client = ? AND base_url IS ? AND purpose = ? AND state = 'collected'",
+            (account.client, account.base_url, purpose),
+        )
 
-    def jobs(self, judge: str, base_url: str | None, state: str) -> list[Job]:
-        """The jobs that a judge has at an endpoint, in their order."""
+    def jobs(self, account: Account, state: str) -> list[Job]:
+        """Return the jobs of an account in a state, oldest first."""
         rows = self._rows.execute(
-            "SELECT display_name, judge, base_url, rubric, reads, expected, asked, name FROM batches "
-            "WHERE judge = ? AND base_url IS ? AND state = ? ORDER BY id",
-            (judge, base_url, state),
-        ).fetchall()
-        found = []
-        for display_name, judge_, url, rubric, reads, expected, entries, name in rows:
-            asked = tuple(_asked(entry) for entry in json.loads(entries))
-            found.append(Job(display_name, judge_, url, rubric, reads, expected, asked, name, state))
-        return found
+            "SELECT display_name, purpose, expected, asked, name FROM batches "
+            "WHERE client = ? AND base_url IS ? AND state = ? ORDER BY id",
+            (account.client, account.base_url, state),
+        )
+        return [
+            Job(display_name, account, purpose, expected, _entries(asked), name, state)
+            for display_name, purpose, expected, asked, name in rows.fetchall()
+        ]
 
-    def _change(self, statement: str, values: Iterable[Any]) -> None:
+    def _insert(self, table: str, row: dict[str, Any]) -> None:
+        self._write(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", row.values())
+
+    def _write(self, statement: str, values: Iterable[Any]) -> None:
         try:
             self._rows.execute(statement, tuple(values))
         except sqlite3.Error as error:
@@ -260,19 +254,28 @@ class Journal:
 
     def _unusable(self, error: Exception) -> UserError:
         return UserError(
-            f"{self.path}: the journal cannot be written ({error}). Make room or mend its rights, or type "
-            "judge.journal=FILE on another disk."
+            f"{self.path}: the journal cannot be written ({error}). Free disk space or fix its permissions, or type "
+            "judge.journal=FILE to use a file on another disk."
         )
 
 
-def _asked(entry: dict[str, Any]) -> Asked:
-    return Asked(**{**entry, "order": tuple(entry["order"])})
+def account_of(judge: JudgeConfig) -> Account:
+    """Return the account that a judge's calls are counted for; the judge's label does not matter."""
+    return Account(judge.client, judge.base_url)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _entries(asked: str) -> tuple[JobEntry, ...]:
+    return tuple(JobEntry(**entry) for entry in json.loads(asked))
 
 
 @contextmanager
-def journal(path: Path | None) -> Iterator[Journal]:
-    """An open journal for a while."""
-    opened = Journal(path)
+def journal(path: Path | None, read_only: bool = False) -> Iterator[Journal]:
+    """Open a journal for the length of a block; see Journal."""
+    opened = Journal(path, read_only)
     try:
         yield opened
     finally:

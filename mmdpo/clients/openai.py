@@ -1,8 +1,9 @@
-"""Chat with any OpenAI-compatible server: OpenAI's own, a proxy, a vLLM on the next node."""
+"""OpenAI-compatible servers: OpenAI's own, a proxy, or a vLLM of one's own."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,45 +12,88 @@ from openai.types.chat import ChatCompletion
 
 from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
 from mmdpo.clients.images import encode_image
+from mmdpo.clients.keys import api_key
+from mmdpo.clients.request import Request
+from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import UserError
 
 
-class Chat:
-    """One client for all threads; it makes no retries of its own.
+class OpenAIClient:
+    """A client for all threads that sends requests as chat completions."""
 
-    `key` is the config's node in errors: judge or generator.
-    """
+    def __init__(self, judge: JudgeConfig) -> None:
+        """Read the key. Raises UserError if there is none."""
+        self._image_side = judge.image_side
+        secret = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
+        self._chat = Chat("judge", judge.model or "", judge.base_url, secret, judge.timeout)
+
+    def ask(self, request: Request) -> Answer:
+        """Request one chat completion. Raises as mmdpo.clients.client.Client documents."""
+        settings, structured = request.settings, dict[str, Any]()
+        if settings.structured and request.schema is not None:
+            form = {"name": "reply", "schema": dict(request.schema), "strict": True}
+            structured = {"response_format": {"type": "json_schema", "json_schema": form}}
+        return self._chat.ask(
+            [(message.role, message.text) for message in request.messages],
+            request.images,
+            self._image_side,
+            temperature=settings.temperature,
+            max_completion_tokens=settings.max_output_tokens,
+            **structured,
+        )
+
+
+def make_client(judge: JudgeConfig) -> OpenAIClient:
+    """Return the client of a judge with `client: openai`. Raises UserError for a missing key."""
+    return OpenAIClient(judge)
+
+
+class Chat:
+    """Chat completions of one model, for all threads; the SDK's own retries are off."""
 
     def __init__(self, key: str, model: str, base_url: str | None, secret: str, timeout: float) -> None:
+        """Open the connection pool.
+
+        Args:
+            key: the config's node in messages, `judge` or `generator`.
+            model: the server's name of the model.
+            base_url: the endpoint; None is OpenAI's.
+            secret: the API key, which is removed from messages.
+            timeout: seconds per call.
+        """
         self._key, self._model, self._secret = key, model, secret
         self._client = openai.OpenAI(api_key=secret, base_url=base_url, timeout=timeout, max_retries=0)
 
-    def ask(self, turns: list[tuple[str, str]], image: Path | None, image_side: int, **settings: Any) -> Answer:
-        """The reply to the turns (role and text); the image goes with the first of them.
+    def ask(self, turns: list[tuple[str, str]], images: Sequence[Path], image_side: int, **settings: Any) -> Answer:
+        """Return the reply to a chat.
 
-        `settings` are those of chat.completions. Raises a NoAnswer, or UserError for what the user must mend.
+        Args:
+            turns: role and text of each turn, oldest first.
+            images: image files, sent with the first turn.
+            image_side: longest side of an image, in pixels.
+            **settings: arguments of chat.completions.
+
+        Raises:
+            NoAnswer: one of its subclasses, when there is no reply.
+            UserError: for what the user must fix.
         """
-        messages, note = [{"role": role, "content": text} for role, text in turns], None
-        if image is not None:
-            sent = encode_image(image, image_side)
-            url = f"data:{sent.mime};base64,{base64.b64encode(sent.content).decode()}"
-            parts: Any = [
-                {"type": "image_url", "image_url": {"url": url}},
-                {"type": "text", "text": turns[0][1]},
-            ]
-            messages[0] = {"role": turns[0][0], "content": parts}
-            note = sent.note
+        messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in turns]
+        encoded = [encode_image(path, image_side) for path in images]
+        if encoded:
+            urls = [f"data:{image.mime};base64,{base64.b64encode(image.content).decode()}" for image in encoded]
+            parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+            messages[0]["content"] = [*parts, {"type": "text", "text": turns[0][1]}]
         try:
             reply = self._client.chat.completions.create(model=self._model, messages=messages, **settings)
         except openai.APIStatusError as error:
-            raise self._no_answer(error, image is not None) from None
+            raise self._no_answer(error, bool(encoded)) from None
         except openai.APIConnectionError as error:
             raise Temporary(f"unreachable ({type(error).__name__})") from None
         except (openai.OpenAIError, UnicodeDecodeError, ValueError) as error:
             raise Temporary(f"garbled reply ({type(error).__name__})") from None
-        if not isinstance(reply, ChatCompletion):  # the SDK hands on what is no JSON, such as a proxy's page
+        if not isinstance(reply, ChatCompletion):  # the SDK returns what is not JSON, such as a proxy's page
             raise Temporary("garbled reply (no JSON)")
-        return _answer(reply, note)
+        return _answer(reply, "; ".join(image.note for image in encoded if image.note) or None)
 
     def _no_answer(self, error: openai.APIStatusError, has_image: bool) -> NoAnswer | UserError:
         body = error.body if isinstance(error.body, dict) else {}
@@ -61,16 +105,16 @@ class Chat:
         if status in (408, 409, 429):
             return Temporary("throttled", wait)
         if status in (401, 403):
-            return UserError(f"{host} refuses the key ({message}); set another in its variable")
+            return UserError(f"{host} refuses the key ({message}); set another in its environment variable")
         if status == 404:
-            return UserError(f"{self._key}.model={self._model}: {host} knows no such model ({message})")
+            return UserError(f"{self._key}.model={self._model}: {host} has no such model ({message})")
         if body.get("code") == "content_filter":
             return Declined("prompt_blocked_content_filter")
         if status in (400, 413, 422) and has_image and "image" in message.lower():
             return Declined("image_refused")
         if status < 500:
             return UserError(
-                f"{host} refuses the request: {message}. Look at {self._key}.model={self._model} and {self._key}.*"
+                f"{host} refuses the request: {message}. Check {self._key}.model={self._model} and {self._key}.*"
             )
         return Temporary(f"server error {status}", wait)
 
@@ -85,11 +129,11 @@ def _answer(reply: Any, note: str | None) -> Answer:
         raise Declined("blocked_content_filter", tokens_in)
     if getattr(choice.message, "refusal", None):
         raise Declined("refused", tokens_in)
-    return Answer(choice.message.content or "", tokens_in, tokens_out, note, cut=choice.finish_reason == "length")
+    return Answer(choice.message.content or "", tokens_in, tokens_out, note, truncated=choice.finish_reason == "length")
 
 
 def _seconds(value: str | None) -> float | None:
     try:
         return float(value) if value else None
     except ValueError:
-        return None  # a date; the backoff will do
+        return None  # a date; the backoff applies

@@ -1,4 +1,4 @@
-"""Asks a judge many things: several calls at a time, within its limits, every reply kept in a journal.
+"""Sends requests one by one: several calls at a time, within the limits, each reply stored in the journal.
 
 What the journal answers is not asked. A kill loses at most the calls in flight.
 """
@@ -11,70 +11,83 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-
-from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
+from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, ParseFailure, Temporary
 from mmdpo.clients.client import Client
-from mmdpo.clients.journal import Attempt, Journal
+from mmdpo.clients.journal import ANSWERED, DECLINED, FAILED, Attempt, Journal, account_of
 from mmdpo.clients.limits import Pace, budget_is_spent, day_began, day_is_over
-from mmdpo.clients.retries import RetryAfterOrBackoff
+from mmdpo.clients.replies import Found, Parser, find_reply, parse_attempt
+from mmdpo.clients.request import Request
+from mmdpo.clients.retries import retry_while_unreachable
 from mmdpo.config.schema import JudgeConfig, PriceConfig
 from mmdpo.errors import Stopped
-from mmdpo.judge.request import Request, reminded
 
-Read = Callable[[Answer, Request], Attempt]
-"""What a reply says: an attempt whose outcome is `scored`, or `unscored` with its reason."""
-
-GIVING_UP = 10  # requests in a row without an answer, after all their tries
-TWICE = "asked twice"
-AHEAD = 4  # requests in line for each call in flight
+GIVING_UP = 10  # requests in a row without an answer, each after all its attempts
+AHEAD = 4  # requests in the queue per call in flight
 
 
 class Ended(Exception):
-    """The run was ended while a call waited for its turn; nobody looks at it."""
+    """The run has ended while a call waited for its turn; nobody reads this error."""
 
 
 class RequestRunner:
-    """Puts requests to one judge; `read` makes something of its replies."""
+    """Sends requests to one model."""
 
     def __init__(
         self,
         judge: JudgeConfig,
         client: Client,
         journal: Journal,
-        read: Read,
+        parser: Parser[Any],
         sleep: Callable[[float], None] | None = None,
     ) -> None:
-        self.judge, self.client, self.journal, self.read = judge, client, journal, read
-        self._ended = threading.Event()  # of the whole run: nobody waits for a turn any more
+        """Read what was asked and spent before from the journal.
+
+        Args:
+            judge: the model's limits, prices and retries.
+            client: sends a request.
+            journal: stores the replies.
+            parser: tells whether a reply can be used; if not, the reminder is sent once.
+            sleep: waits for some seconds; by default a wait that ends with the run.
+        """
+        self.judge, self.client, self.journal, self.parser = judge, client, journal, parser
+        self._account = account_of(judge)
+        self._ended = threading.Event()  # of the whole run: no call waits for its turn any longer
         sleep = sleep or self._wait
         self._requests = Pace(judge.limits.requests_per_minute, sleep=sleep)
         self._tokens = Pace(judge.limits.tokens_per_minute, sleep=sleep)
         self._sleep = sleep
         self._lock = threading.Lock()
-        self._today = journal.asked_since(judge.name, day_began(now()))
-        self._spent = journal.spent(judge.name)
+        self._today = journal.asked_since(self._account, day_began(now()))
+        self._spent = journal.spent(self._account)
         self._mean = Mean()
         self._done = self._total = self._running_failures = self._in_flight = 0
         self._failures: dict[str, int] = {}
 
     def ask(self, requests: Iterable[Request], total: int, advance: Callable[[int], None] = lambda n: None) -> None:
-        """Get an answer to every request that the journal does not answer yet.
+        """Get a reply to every request that the journal does not answer yet.
 
-        Raises Stopped where the day's quota or the budget ends, and, after all others were asked, where
-        some got no answer; UserError for what must be mended first.
+        Args:
+            requests: what to ask; consumed once, a few at a time.
+            total: number of requests, for messages.
+            advance: called with the number of requests that were settled.
+
+        Raises:
+            Stopped: if the daily quota or the budget ends, or, after all others were asked, if some requests got
+                no answer.
+            UserError: for what must be fixed first.
         """
         self._total = total
         calls = self.judge.limits.concurrency
-        running: dict[Future[None], str] = {}  # the keys that are asked just now
+        running: dict[Future[None], str] = {}  # the keys of the requests in flight
         with ThreadPoolExecutor(calls, thread_name_prefix="judge") as pool:
             try:
                 for request in requests:
-                    while request.key in running.values():  # the same question of another prompt
+                    while request.key in running.values():  # another prompt asks the same question
                         running = self._collected(running, advance)
-                    found = self.journal.find(request.key)
-                    if found and self._is_answer(found):
+                    found = find_reply(self.journal, request, self.parser)
+                    if found and is_settled(found, self.judge.retry_unscored):
                         self._count()
                         advance(1)
                         continue
@@ -91,16 +104,11 @@ class RequestRunner:
             why = ", ".join(f"{count} {reason}" for reason, count in self._failures.items())
             raise Stopped(
                 f"{sum(self._failures.values())} of {total} prompts got no answer ({why}); the others are "
-                "answered and kept. Run the same line again."
+                "answered and kept. Rerun the same command."
             )
 
     def _wait(self, seconds: float) -> None:
         self._ended.wait(seconds)
-
-    def _is_answer(self, found: Attempt) -> bool:
-        if reminder_is_due(found):
-            return False
-        return not (found.outcome == "unscored" and self.judge.retry_unscored)
 
     def _count(self) -> None:
         with self._lock:
@@ -113,64 +121,64 @@ class RequestRunner:
             advance(1)
         return {future: running[future] for future in left}
 
-    def _settle(self, request: Request, found: Attempt | None) -> None:
-        """Ask until there is a reading, a refusal, or no more tries; one more time after an unread reply."""
+    def _settle(self, request: Request, found: Found[Any] | None) -> None:
+        """Ask, and ask once more with the reminder after a reply that cannot be parsed."""
         try:
-            attempt = found if found and reminder_is_due(found) else self._asked(request, request.text)
-            if attempt.outcome == "unscored" and attempt.reply is not None:  # it was answered, unreadably
-                attempt = self._asked(request, reminded(request, attempt.reason or ""), TWICE)
+            if found and found.reminder_due:
+                reason: str | None = found.reason
+            else:
+                reason = self._unusable(request, self._ask_retrying(request))
+            if reason is not None:
+                self._ask_retrying(request.with_reminder(reason))
         except NoAnswer as failure:
             self._failed(failure)
             return
         self._running_failures = 0
         self._count()
 
-    def _asked(self, request: Request, text: str, mark: str = "") -> Attempt:
+    def _unusable(self, request: Request, attempt: Attempt) -> str | None:
+        """Return why a reply cannot be parsed; None if it can, or if there is none since it was declined."""
+        if attempt.outcome != ANSWERED:
+            return None
+        parsed = parse_attempt(attempt, request, self.parser)
+        return parsed.reason if isinstance(parsed, ParseFailure) else None
+
+    def _ask_retrying(self, request: Request) -> Attempt:
         limits = self.judge.limits
-
-        def tried(state: RetryCallState) -> None:
-            assert state.outcome is not None
-            self._keep_failure(request, state.outcome.exception())
-
-        tries = Retrying(
-            stop=stop_after_attempt(limits.max_attempts),
-            wait=RetryAfterOrBackoff(limits.backoff_seconds, limits.backoff_longest),
-            retry=retry_if_exception_type(Temporary),
-            before_sleep=tried,
-            sleep=self._sleep,
-            reraise=True,
-        )
         try:
-            return tries(self._once, request, text, mark)
+            return retry_while_unreachable(
+                lambda: self._ask_once(request),
+                *(limits.max_attempts, limits.backoff_seconds, limits.backoff_longest),
+                sleep=self._sleep,
+                on_retry=lambda failure: self._keep_failure(request, failure),
+            )
         except NoAnswer as failure:
             self._keep_failure(request, failure)
             raise
 
-    def _once(self, request: Request, text: str, mark: str) -> Attempt:
-        """One call, journaled unless it raises; `mark` is added to the step that reads it."""
-        self._permit(text)
+    def _ask_once(self, request: Request) -> Attempt:
+        """Make one call, which is stored unless it raises."""
+        self._permit(request)
         try:
             if self._ended.is_set():
                 raise Ended
-            return self._called(request, text, mark)
+            return self._call(request)
         finally:
             with self._lock:
                 self._in_flight -= 1
 
-    def _called(self, request: Request, text: str, mark: str) -> Attempt:
+    def _call(self, request: Request) -> Attempt:
         began = time.monotonic()
         try:
-            answer = self.client.ask(request, text)
+            attempt = attempt_of(self.client.ask(request), request.reminded)
         except Declined as declined:
-            attempt = Attempt("unscored", reason=declined.reason, tokens_in=declined.tokens_in)
+            attempt = attempt_of(declined, request.reminded)
         except DayIsOver as over:
             raise day_is_over(now(), self._done, self._total) from over
         except Temporary as busy:
             if busy.wait:
                 self._requests.hold(busy.wait)
             raise
-        else:
-            attempt = reading(self.read, answer, request, mark)
         return self._keep(request, attempt, time.monotonic() - began)
 
     def _keep(self, request: Request, attempt: Attempt, seconds: float) -> Attempt:
@@ -179,16 +187,16 @@ class RequestRunner:
             self._spent += cost
             self._mean.add(cost, attempt.tokens_in + attempt.tokens_out)
         attempt = replace(attempt, cost=cost)
-        self.journal.record(request, self.judge.name, self.judge.rubric, attempt, seconds)
+        self.journal.record(request, self._account, self.judge.model, attempt, seconds)
         return attempt
 
     def _keep_failure(self, request: Request, failure: BaseException | None) -> None:
         reason = failure.reason if isinstance(failure, NoAnswer) else repr(failure)
-        attempt = Attempt("failed", reason=reason)
-        self.journal.record(request, self.judge.name, self.judge.rubric, attempt, seconds=0.0)
+        attempt = Attempt(FAILED, reason=reason, reminded=request.reminded)
+        self.journal.record(request, self._account, self.judge.model, attempt, seconds=0.0)
 
-    def _permit(self, text: str) -> None:
-        """Wait for the pace; Stopped where the day or the money has come to its end."""
+    def _permit(self, request: Request) -> None:
+        """Wait for the pace; raise Stopped at the end of the daily quota or of the budget."""
         limits = self.judge.limits
         with self._lock:
             if limits.requests_per_day is not None and self._today >= limits.requests_per_day:
@@ -199,58 +207,65 @@ class RequestRunner:
             self._today += 1
             self._in_flight += 1
         self._requests.wait()
-        self._tokens.wait(self._mean.tokens or len(text) / 4)  # four letters are about a token
+        self._tokens.wait(self._mean.tokens or len(request.text) / 4)  # about four letters per token
 
     def _failed(self, failure: NoAnswer) -> None:
-        """Count a request without an answer; where one after the other fails, stop."""
+        """Count a request without an answer; stop if many fail in a row."""
         with self._lock:
             self._failures[failure.reason] = self._failures.get(failure.reason, 0) + 1
             self._running_failures += 1
             if self._running_failures >= GIVING_UP:
                 raise Stopped(
                     f"the judge does not answer ({failure.reason}): {self._done} of {self._total} prompts "
-                    "are answered and kept. Run the same line again later."
+                    "are answered and kept. Rerun the same command later."
                 )
 
 
-def reading(read: Read, answer: Answer, request: Request, mark: str = "") -> Attempt:
-    """What `read` makes of an answer, with all that is kept of it; `mark` is added to the step."""
-    attempt = read(answer, request)
-    return replace(
-        attempt,
-        step=", ".join(filter(None, [attempt.step, mark])) or None,
+def is_settled(found: Found[Any], retry_unscored: bool) -> bool:
+    """Tell whether a request needs no call: its reply is usable, or is unusable for good.
+
+    Args:
+        found: what the journal holds.
+        retry_unscored: whether requests without a usable reply are asked again.
+    """
+    return found.value is not None or not (found.reminder_due or retry_unscored)
+
+
+def attempt_of(answer: Answer | Declined, reminded: bool) -> Attempt:
+    """Return what the journal stores of a reply or a refusal, without its cost."""
+    if isinstance(answer, Declined):
+        return Attempt(DECLINED, reason=answer.reason, reminded=reminded, tokens_in=answer.tokens_in)
+    return Attempt(
+        ANSWERED,
+        answer.text,
+        reminded=reminded,
+        truncated=answer.truncated,
         tokens_in=answer.tokens_in,
         tokens_out=answer.tokens_out,
         note=answer.note,
-        reply=answer.text,
     )
 
 
 def cost_of(tokens_in: float, tokens_out: float, price: PriceConfig) -> float:
-    """Money for tokens that are asked one by one."""
+    """Return the price of tokens that are asked one by one, in the currency of the price table."""
     return (tokens_in * price.input + tokens_out * price.output) / 1e6
-
-
-def reminder_is_due(found: Attempt) -> bool:
-    """Whether a reply could not be read and the reminder is still due: the run ended between the two."""
-    return found.outcome == "unscored" and found.reply is not None and found.step is None
 
 
 @dataclass
 class Mean:
-    """The mean cost and tokens of a call so far."""
+    """The mean cost and tokens of the calls so far."""
 
     calls: int = 0
     cost: float = 0.0
     tokens: float = 0.0
 
     def add(self, cost: float, tokens: int) -> None:
-        """One more call."""
+        """Add one call."""
         self.calls += 1
         self.cost += (cost - self.cost) / self.calls
         self.tokens += (tokens - self.tokens) / self.calls
 
 
 def now() -> datetime:
-    """This moment, in the machine's own zone."""
+    """Return the current time in the machine's own time zone."""
     return datetime.now().astimezone()

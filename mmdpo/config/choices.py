@@ -19,14 +19,40 @@ SMOOTHED = ("exo_pair", "robust", "aot", "aot_unpaired")
 SAMPLERS = ("model", "openai")
 """Choices of `generator.sampler`: the model in this process, or an OpenAI-compatible server."""
 
-ATTRIBUTES = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
-"""What completions are rated by (HelpSteer's), 0..4 each."""
+RUBRICS = Kind("mmdpo.judge.rubrics", "RUBRIC", "judge.rubric")
+"""What completions are rated by."""
 
-TEACHERS = ("oracle", "gemini", "gemini_legacy", "openai")
-"""The judges with answers of their own, which `method=sft` learns."""
+CLIENTS = Kind("mmdpo.clients", "make_client", "judge.client")
+"""Clients of paid services."""
 
-RULE_JUDGES = ("oracle", "longer")
-"""The judges of fixed rules: no service, no cost. Benchmarks are scored by these."""
+BATCH_CLIENTS = Kind("mmdpo.clients", "SUPPORTS_BATCHES", "judge.client")
+"""Clients that `judge.batch=true` works with."""
+
+RULES = Kind("mmdpo.judge.rules", "rate", "judge.client")
+"""Judges of fixed rules, without a service and without cost."""
+
+RULE_RUBRICS = Kind("mmdpo.judge.rules", "RATES_BY", "judge.client")
+"""The rubric that each judge of fixed rules rates by."""
+
+TEACHER_RULES = Kind("mmdpo.judge.rules", "reference_answer", "judge.client")
+"""Judges of fixed rules that know the right answers."""
+
+NANO_RULES = Kind("mmdpo.judge.rules", "NEEDS_FACTS", "judge.client")
+"""Judges of fixed rules that can rate the miniature's prompts only."""
+
+BENCH_RULES = Kind("mmdpo.judge.rules", "rate", "bench.judge")
+"""Judges that score the benchmarks' answers."""
+
+
+def judge_clients() -> tuple[str, ...]:
+    """Return the values of `judge.client`: services and fixed rules."""
+    return (*CLIENTS.names(), *RULES.names())
+
+
+def teachers() -> tuple[str, ...]:
+    """Return the values of `judge.client` that can answer prompts, for method=sft."""
+    return (*CLIENTS.names(), *TEACHER_RULES.names())
+
 
 PROMPT_FORMATS = Kind("mmdpo.sources", "PROMPTS", "data.sources.NAME.format")
 """Formats of prompts: files of mmdpo/sources that define `PROMPTS`."""

@@ -12,10 +12,11 @@ from annotated_types import Ge, Interval
 from omegaconf import MISSING
 
 from mmdpo.config.choices import (
+    BENCH_RULES,
     BENCHMARKS,
     DTYPES,
     PROMPT_FORMATS,
-    RULE_JUDGES,
+    RUBRICS,
     SAMPLERS,
     SCHEDULERS,
     ZERO_STAGES,
@@ -29,6 +30,7 @@ from mmdpo.config.choices import (
     TrainOn,
     WandbMode,
     data_formats,
+    judge_clients,
     loss_types,
 )
 from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, OneOf
@@ -54,7 +56,7 @@ class MethodConfig:
     label_smoothing: Annotated[float, Interval(ge=0, lt=0.5)] = 0.0  # robust, exo_pair, aot, aot_unpaired
     fine_grained: bool = False  # weight the tokens in which chosen and rejected differ (RLHF-V, eq. 4)
     fine_grained_weight: Annotated[float, POSITIVE] = 5.0  # of those tokens; all others have weight 1 (RLHF-V's gamma)
-    attributes: dict[str, int] = field(default_factory=dict)  # steerlm: the ratings to request, 0..4 each
+    attributes: dict[str, int] = field(default_factory=dict)  # steerlm: the ratings to request, on the rubric's scale
     # Used by train=paper, as ${method.per_device_train_batch_size} and so on:
     per_device_train_batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = MISSING  # rows per device and step
     gradient_accumulation_steps: Annotated[int, AT_LEAST_ONE, NO_RESULT] = MISSING
@@ -65,7 +67,7 @@ class MethodConfig:
 class PairsConfig:
     """Selection of preference pairs from rated completions (paper, 3.2)."""
 
-    aggregate: list[str] = field(default_factory=lambda: ["helpfulness", "correctness", "coherence"])
+    aggregate: list[str] | None = None  # attributes whose sum ranks the completions; null: those of the rubric
     margin: Annotated[int, AT_LEAST_ONE] = 2  # least difference of the aggregates of chosen and rejected
     rule: PairRule = PairRule.random_worse
 
@@ -181,26 +183,23 @@ class PriceConfig:
 class JudgeConfig:
     """Who rates the completions that training pairs are made of."""
 
-    name: Annotated[str, NO_RESULT] = MISSING
-    model: str | None = None  # of the service
-    base_url: str | None = None  # another endpoint: a proxy, a local server, a rehearsal
-    api_key: Annotated[list[str], NO_RESULT] = field(
-        default_factory=list
-    )  # environment variables that may hold the key
-    rubric: str = "helpsteer_1"  # a file of mmdpo/judge/rubrics
+    name: Annotated[str, NO_RESULT] = MISSING  # a label
+    client: Annotated[str, OneOf(judge_clients)] = MISSING  # a file of mmdpo/clients or mmdpo/judge/rules
+    model: str | None = None  # the service's name of the model
+    base_url: str | None = None  # another endpoint: a proxy, a local server, a rehearsal server
+    api_key: Annotated[list[str], NO_RESULT] = field(default_factory=list)  # variables that may hold the key
+    rubric: Annotated[str, OneOf(RUBRICS.names)] = "helpsteer_1"  # a file of mmdpo/judge/rubrics
     temperature: Annotated[float, Interval(ge=0, le=2)] = 0.0
     max_output_tokens: Annotated[int, AT_LEAST_ONE] = 4096
     structured: bool = True  # ask for JSON by schema, where the service can
-    image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; a larger image is made smaller before it is sent
-    seed: Annotated[int, SEED] = 0  # of the order in which completions are shown
+    image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; larger images are scaled down before they are sent
+    seed: Annotated[int, SEED] = 0  # of the order in which completions are presented
     repeat: Annotated[float, SHARE] = 0.0  # share of the prompts that is rated twice, to measure agreement
-    retry_unscored: Annotated[bool, NO_RESULT] = False  # ask again what was read as no rating
-    batch: Annotated[bool, NO_RESULT] = (
-        False  # submit jobs, leave, and collect them by the same line later; judge=gemini has it
-    )
-    batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 500  # requests a job
-    journal: Annotated[str | None, NO_RESULT] = None  # a file; null: one a judge in the cache
-    timeout: Annotated[float, POSITIVE, NO_RESULT] = 120.0  # seconds a call
+    retry_unscored: Annotated[bool, NO_RESULT] = False  # ask again for prompts without a rating
+    batch: Annotated[bool, NO_RESULT] = False  # submit jobs; the same command collects them later
+    batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 500  # requests per job
+    journal: Annotated[str | None, NO_RESULT] = None  # a file; null: one per client in the cache
+    timeout: Annotated[float, POSITIVE, NO_RESULT] = 120.0  # seconds per call
     limits: Annotated[LimitsConfig, NO_RESULT] = field(default_factory=LimitsConfig)
     price: Annotated[PriceConfig, NO_RESULT] = field(default_factory=PriceConfig)
 
@@ -211,7 +210,7 @@ class BenchConfig:
 
     name: Annotated[str, NO_RESULT] = MISSING
     tasks: Annotated[list[str], OneOf(BENCHMARKS)] = MISSING
-    judge: Annotated[str, OneOf(RULE_JUDGES)] = "oracle"  # of the answers; the judge of the pairs may be another
+    judge: Annotated[str, OneOf(BENCH_RULES.names)] = "oracle"  # of the answers; the judge of the pairs may be another
     items: Annotated[int, AT_LEAST_ONE] = 240  # a benchmark
     split: Split = Split.test
     seed: Annotated[int, SEED] = 0  # of the items and of the bootstrap

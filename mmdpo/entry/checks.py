@@ -31,7 +31,7 @@ def check(config: Config) -> None:
         *data_file_problems(config.data),
         *judge_problems(config),
         *generator_problems(config.generator),
-        *pairs_problems(config.pairs),
+        *pairs_problems(config.pairs, config.judge.rubric),
         *combination_problems(config.cluster),
     )
 

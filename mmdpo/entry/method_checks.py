@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Iterator
 from string import Formatter
 
-from mmdpo.config.choices import ATTRIBUTES, EXAMPLE_FORMATS, SMOOTHED, TEACHERS, TrainOn, loss_types
+from mmdpo.config.choices import EXAMPLE_FORMATS, RUBRICS, SMOOTHED, TrainOn, loss_types, teachers
 from mmdpo.config.schema import AXES, Config, MethodConfig, methods_using
+from mmdpo.judge.rubric import load_rubric
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(Config) if field.name in AXES}
 MAY_BE_NULL = ("data_limit",)
@@ -68,10 +69,10 @@ def _data(config: Config) -> Iterator[str]:
             f"method={method.name}: data={data.name} has no ratings; choose method=dpo, or method=sft for the "
             "chosen answers"
         )
-    if not own_pairs and method.train_on is TrainOn.teacher and judge.name not in TEACHERS:
+    if not own_pairs and method.train_on is TrainOn.teacher and judge.client not in teachers():
         yield (
             f"judge={judge.name}: cannot answer prompts itself, as method={method.name} needs; choose "
-            f"judge={'|'.join(TEACHERS)}"
+            f"judge={'|'.join(teachers())}"
         )
 
 
@@ -81,14 +82,19 @@ def _attributes(config: Config) -> Iterator[str]:
         if method.attributes:
             yield f"method.attributes: method={method.name} requests no ratings; choose method=steerlm"
         return
-    if set(method.attributes) != set(ATTRIBUTES):
-        yield f"method.attributes={method.attributes}: needs exactly {', '.join(ATTRIBUTES)}"
+    if config.judge.rubric not in RUBRICS.names():
+        return  # reported with the choices
+    rubric = load_rubric(config.judge.rubric)
+    low, high = rubric.scale
+    if set(method.attributes) != set(rubric.attributes):
+        needed = ", ".join(rubric.attributes)
+        yield f"method.attributes={method.attributes}: judge.rubric={rubric.name} needs exactly {needed}"
     for name, value in method.attributes.items():
-        if not 0 <= value <= 4:
-            yield f"method.attributes.{name}={value}: must be at least 0 and at most 4"
-    allowed = ("question", "attributes", *ATTRIBUTES)
+        if not low <= value <= high:
+            yield f"method.attributes.{name}={value}: must be at least {low} and at most {high}"
+    allowed = ("question", "attributes", *rubric.attributes)
     try:
-        template.format(question="", attributes="", **dict.fromkeys(ATTRIBUTES, 0))
+        template.format(question="", attributes="", **dict.fromkeys(rubric.attributes, 0))
         names = {name for _, name, _, _ in Formatter().parse(template)}
     except (LookupError, ValueError, AttributeError) as error:
         yield (
@@ -98,5 +104,6 @@ def _attributes(config: Config) -> Iterator[str]:
         return
     if "question" not in names:
         yield f"model.attribute_template={template!r}: has no {{question}}"
-    if "attributes" not in names and not names >= set(ATTRIBUTES):
-        yield f"model.attribute_template={template!r}: names neither {{attributes}} nor all five of them"
+    if "attributes" not in names and not names >= set(rubric.attributes):
+        needed = ", ".join(rubric.attributes)
+        yield f"model.attribute_template={template!r}: names neither {{attributes}} nor all of {needed}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmdpo.config.choices import ATTRIBUTES
+from mmdpo.config.choices import RUBRICS
 from mmdpo.config.schema import GeneratorConfig, PairsConfig
+from mmdpo.judge.rubric import load_rubric
 
 
 def generator_problems(generator: GeneratorConfig) -> Iterator[str]:
@@ -24,10 +25,14 @@ def generator_problems(generator: GeneratorConfig) -> Iterator[str]:
         )
 
 
-def pairs_problems(pairs: PairsConfig) -> Iterator[str]:
+def pairs_problems(pairs: PairsConfig, rubric_name: str) -> Iterator[str]:
     """Describe each problem of the aggregate by which pairs are selected."""
+    if pairs.aggregate is None or rubric_name not in RUBRICS.names():
+        return
+    rubric = load_rubric(rubric_name)
     if not pairs.aggregate or len(set(pairs.aggregate)) < len(pairs.aggregate):
-        yield f"pairs.aggregate={pairs.aggregate}: name each attribute once, and at least one"
+        yield f"pairs.aggregate={pairs.aggregate}: name each attribute once, and at least one; null: the rubric's"
     for name in pairs.aggregate:
-        if name not in ATTRIBUTES:
-            yield f"pairs.aggregate: {name} is unknown; allowed are {', '.join(ATTRIBUTES)}"
+        if name not in rubric.attributes:
+            allowed = ", ".join(rubric.attributes)
+            yield f"pairs.aggregate: {name} is unknown; allowed are {allowed} (judge.rubric={rubric.name})"

@@ -17,6 +17,7 @@ from mmdpo.evaluation.tasks import nano_text as text
 from mmdpo.evaluation.tasks import nano_text_noisy as text_noisy
 from mmdpo.evaluation.tasks import nano_visual as visual
 from mmdpo.judge.judges import rule_named
+from mmdpo.judge.rubric import load_rubric
 from mmdpo.models.generate import Decoding, generate
 from mmdpo.records import Prompt, Rating, read_records, write_records
 from mmdpo.training_data.steerlm import request
@@ -57,7 +58,8 @@ def evaluate(config: Config, model: Any, processor: Any, folder: Path) -> dict[s
     decoding = Decoding(bench.max_new_tokens, bench.batch_size)
     sets = {name: _items(name, bench) for name in bench.tasks}
     scores: dict[str, Score] = {}
-    attributes = {} if config.is_base else config.method.attributes
+    asked_for = {} if config.is_base else config.method.attributes
+    attributes = {name: asked_for[name] for name in load_rubric(config.judge.rubric).attributes if name in asked_for}
     total = sum(len(prompts) for prompts, _ in sets.values()) * (2 if attributes else 1)
 
     def measured(name: str, asked: list[Prompt], file: str) -> dict[str, Score]:

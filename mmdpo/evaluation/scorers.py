@@ -30,7 +30,7 @@ class Judged:
 def judged(prompt: Prompt, answer: str, rate: Callable[[Prompt, str], Rating]) -> Judged:
     """An answer on MT-Bench's scale, 1..10, and the parts of its merit, 0..4 each."""
     rating = rate(prompt, answer)
-    parts = {part: float(getattr(rating, part)) for part in PARTS}
+    parts = {part: float(rating[part]) for part in PARTS}
     return Judged(
         id=prompt.id,
         category=prompt.category,

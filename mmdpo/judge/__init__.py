@@ -1,1 +1,1 @@
-"""From completions to ratings."""
+"""Rubrics and ratings: what a judge is asked, and how its reply is parsed."""

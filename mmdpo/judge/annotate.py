@@ -1,27 +1,27 @@
-"""Completions -> Annotations: every completion of a prompt rated by the judge, in one call a prompt.
+"""Annotation: all completions of a prompt are rated by the judge, in one request per prompt.
 
-First everything that the journal lacks is asked; then the annotations are read from it, in the order of
-the prompts. Memory stays flat however many there are.
+First everything that the journal lacks is asked; then the annotations are read from it, in the order of the
+prompts. Memory use does not grow with the number of prompts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from hashlib import sha256
+from functools import partial
 from pathlib import Path
 
-from mmdpo.clients.answers import Answer
 from mmdpo.clients.batches import make_runner
 from mmdpo.clients.client import Client
-from mmdpo.clients.journal import Attempt, Journal
+from mmdpo.clients.journal import Journal
+from mmdpo.clients.replies import Found, Parser, find_reply
 from mmdpo.config.schema import JudgeConfig
-from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.images import inside
-from mmdpo.judge.reply import Reply, parse
-from mmdpo.judge.request import Request, make_request, rubric
+from mmdpo.judge.items import Item, repeated
+from mmdpo.judge.parsing import ParsedRatings
+from mmdpo.judge.rating_request import ANNOTATE, RatingRequest, rating_parser, rating_request
+from mmdpo.judge.rubric import load_rubric
 from mmdpo.records import Annotation, Completion, Prompt, Unscored
 
-Item = tuple[Prompt, Sequence[Completion]]
+ASKED_TWICE = "asked twice"
 
 
 def annotate(
@@ -32,98 +32,63 @@ def annotate(
     client: Client,
     journal: Journal,
     advance: Callable[[int], None] = lambda count: None,
-    round_: int = 0,
+    repetition: int = 0,
 ) -> Iterator[Annotation | Unscored]:
-    """An annotation an item, in their order, or the reason why there is none.
+    """Yield an annotation per item, in their order, or the reason why there is none.
 
-    `items` is called twice, to ask and to read. `round_` tells a repeated rating from the first.
-    Raises Stopped where a limit of the judge ends the run; the journal keeps what was answered.
+    Args:
+        items: returns the items; called twice, to ask and to read.
+        total: number of items, for messages.
+        image_root: folder of the prompts' images.
+        judge: the judge's settings.
+        client: asks the judge.
+        journal: stores the replies.
+        advance: called with the number of items that were answered.
+        repetition: 0 for the first rating of an item, 1 for the repeated one.
+
+    Raises:
+        Stopped: if a limit of the judge ends the run; the journal keeps what was answered.
     """
+    parser = parser_of(judge)
 
-    def requests() -> Iterator[tuple[Item, Request]]:
+    def requests() -> Iterator[tuple[Item, RatingRequest]]:
         for item in items():
-            yield item, request_of(item, image_root, judge, round_)
+            yield item, rating_request(item, image_root, judge, repetition)
 
-    make_runner(judge, client, journal, read_ratings).ask((request for _, request in requests()), total, advance)
+    runner = make_runner(judge, client, journal, parser, ANNOTATE)
+    runner.ask((request for _, request in requests()), total, advance)
     for (prompt, completions), request in requests():
-        yield _annotation(prompt, completions, request, judge.name, journal)
+        yield _annotation(prompt, completions, request, judge.client, find_reply(journal, request, parser))
 
 
-def request_of(item: Item, image_root: Path, judge: JudgeConfig, round_: int = 0) -> Request:
-    """What the judge is asked about an item; equal completions are shown once, and get one rating."""
-    prompt, completions = item
-    texts = list(dict.fromkeys(completion.text for completion in completions))
-    image = image_of(prompt, image_root)
-    return make_request(prompt, texts, image, identity(judge), judge.rubric, judge.seed, round_)
+def parser_of(judge: JudgeConfig) -> Parser[ParsedRatings]:
+    """Return the parser of replies by the judge's rubric."""
+    return partial(rating_parser, load_rubric(judge.rubric))
 
 
-def image_of(prompt: Prompt, image_root: Path) -> tuple[Path, str] | None:
-    """The prompt's image, if it has one, and the digest of its content."""
-    if prompt.image is None:
-        return None
-    path = inside(image_root, prompt.image)
-    return path, file_fingerprint(path, length=64)
-
-
-def with_repeated(items: Iterable[Item], image_root: Path, judge: JudgeConfig) -> Iterator[Request]:
-    """All that an annotation asks: each item, and the share of them that is rated twice once more."""
+def with_repeated(items: Iterable[Item], image_root: Path, judge: JudgeConfig) -> Iterator[RatingRequest]:
+    """Yield all requests of an annotation: one per item, and a second one for those that are rated twice."""
     for item in items:
-        yield request_of(item, image_root, judge)
-        for again in repeated([item], judge.repeat, judge.seed):
-            yield request_of(again, image_root, judge, round_=1)
-
-
-def identity(judge: JudgeConfig) -> dict[str, object]:
-    """What a judge's reply depends on beside the request; not its limits, prices and patience."""
-    return {
-        "judge": [judge.name, judge.model, judge.base_url],
-        "rubric": fingerprint([judge.rubric, rubric(judge.rubric)]),
-        "decoding": [judge.temperature, judge.max_output_tokens, judge.structured, judge.image_side],
-    }
-
-
-def read_ratings(answer: Answer, request: Request) -> Attempt:
-    """The ratings of a reply, or why there are none."""
-    read = parse(answer.text, len(request.texts))
-    if isinstance(read, Reply):
-        return Attempt("scored", read.ratings, read.step)
-    return Attempt("unscored", reason="truncated" if answer.cut else read.reason)
+        yield rating_request(item, image_root, judge)
+        for twice in repeated([item], judge.repeat, judge.seed):
+            yield rating_request(twice, image_root, judge, repetition=1)
 
 
 def _annotation(
-    prompt: Prompt, completions: Sequence[Completion], request: Request, judge: str, journal: Journal
+    prompt: Prompt,
+    completions: Sequence[Completion],
+    request: RatingRequest,
+    judge: str,
+    found: Found[ParsedRatings] | None,
 ) -> Annotation | Unscored:
-    found = journal.find(request.key)
-    if found is None or found.outcome != "scored":
-        return Unscored(prompt.id, found.reason or "unread" if found else "not_asked")
-    ratings = dict(zip(request.texts, found.ratings, strict=True))
-    places = {text: place for place, text in enumerate(request.texts)}
-    texts = [completion.text for completion in completions]
+    if found is None or found.value is None:
+        return Unscored(prompt.id, found.reason if found else "not_asked")
+    indices = {text: index for index, text in enumerate(request.texts)}
+    presentation_order = tuple(indices[completion.text] for completion in completions)
     return Annotation(
         prompt.id,
-        tuple(ratings[text] for text in texts),
+        tuple(found.value.ratings[index] for index in presentation_order),
         judge,
-        tuple(places[text] for text in texts),
-        found.step or "",
+        presentation_order,
+        f"{found.value.parser}, {ASKED_TWICE}" if found.reminded else found.value.parser,
     )
-
-
-def by_prompt(prompts: Iterable[Prompt], completions: Iterable[Completion]) -> Iterator[Item]:
-    """Each prompt with its completions; both come in the same order, as their stages wrote them."""
-    waiting = iter(completions)
-    following = next(waiting, None)
-    for prompt in prompts:
-        group = []
-        while following is not None and following.prompt_id == prompt.id:
-            group.append(following)
-            following = next(waiting, None)
-        if group:
-            yield prompt, group
-
-
-def repeated(items: Iterable[Item], share: float, seed: int) -> Iterator[Item]:
-    """The seeded share of the items that is rated twice, to see how far a judge agrees with itself."""
-    for prompt, completions in items:
-        digest = sha256(f"repeat {seed} {prompt.id}".encode()).digest()
-        if int.from_bytes(digest[:8], "big") < share * 2**64:
-            yield prompt, completions

@@ -1,17 +1,16 @@
 """The paper's side study (its figure 3): does a judge's rating follow people's preference?
 
-The two answers of a preference pair are rated like any completions. A row of the table has the preference,
-coded 1 or 2, and of each attribute the first answer's rating minus the second's.
+The two answers of a preference pair are rated like any completions. A row of the table has the preference, coded
+1 or 2, and per attribute the first answer's rating minus the second's.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from mmdpo.config.choices import ATTRIBUTES
 from mmdpo.files import atomic_write
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, read_records
 
@@ -19,9 +18,9 @@ TABLE = "differences.csv"
 
 
 def two_answers(pairs: Iterable[PreferencePair], seed: int) -> Iterator[tuple[Prompt, list[Completion]]]:
-    """Each pair as a prompt with two completions; a seeded coin says which of them is the first.
+    """Yield each pair as a prompt with two completions in a seeded random order.
 
-    Files differ in the order in which they keep the preferred answer; the coin makes them alike.
+    Files differ in the order in which they store the preferred answer; the random order removes the difference.
     """
     for pair in pairs:
         chosen_first = preferred(pair.id, seed) == 1
@@ -31,16 +30,22 @@ def two_answers(pairs: Iterable[PreferencePair], seed: int) -> Iterator[tuple[Pr
 
 
 def preferred(pair_id: str, seed: int) -> int:
-    """Which of `two_answers` people preferred, 1 or 2."""
+    """Return which of the `two_answers` people preferred, 1 or 2."""
     return 1 if sha256(f"coin {seed} {pair_id}".encode()).digest()[0] % 2 == 0 else 2
 
 
-def write_differences(folder: Path, seed: int) -> None:
-    """Write the table of the annotations in a folder, beside them."""
+def write_differences(folder: Path, seed: int, attributes: Sequence[str]) -> None:
+    """Write the table of a folder's annotations beside them.
+
+    Args:
+        folder: holds annotations.jsonl.
+        seed: the seed of `two_answers`.
+        attributes: the rubric's attributes, one column each.
+    """
     with atomic_write(folder / TABLE) as aside, aside.open("w", encoding="utf-8", newline="") as out:
         table = csv.writer(out)
-        table.writerow(["id", "preference", *ATTRIBUTES])
+        table.writerow(["id", "preference", *attributes])
         for annotation in read_records(folder / "annotations.jsonl", Annotation):
             first, second = annotation.ratings
-            gaps = [getattr(first, name) - getattr(second, name) for name in ATTRIBUTES]
+            gaps = [first[name] - second[name] for name in attributes]
             table.writerow([annotation.prompt_id, preferred(annotation.prompt_id, seed), *gaps])

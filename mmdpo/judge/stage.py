@@ -1,4 +1,4 @@
-"""What `stage=annotate` and `stage=teacher` leave: records, what has none and why, and a summary."""
+"""The stages `annotate` and `teacher`: they write records, the prompts without a usable reply, and a summary."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from mmdpo.clients.batches import make_runner
-from mmdpo.clients.journal import Journal
-from mmdpo.clients.journal import journal as opened
+from mmdpo.clients.journal import Journal, account_of
+from mmdpo.clients.journal import journal as open_journal
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.console import print_line, progress
 from mmdpo.files import write_json
-from mmdpo.judge.annotate import Item, annotate, read_ratings, repeated, with_repeated
+from mmdpo.judge.annotate import annotate, parser_of, with_repeated
+from mmdpo.judge.items import Item, repeated
 from mmdpo.judge.judges import client_of, journal_of
-from mmdpo.judge.teacher import answers
+from mmdpo.judge.rating_request import ANNOTATE
+from mmdpo.judge.teacher import TEACHER, answers
 from mmdpo.records import Annotation, Prompt, Unscored, write_records
 
 ANNOTATIONS, UNSCORED, REPEATED = "annotations.jsonl", "unscored.jsonl", "repeated.jsonl"
@@ -28,9 +30,17 @@ SUMMARY = "summary.json"
 def write_annotations(
     folder: Path, items: Callable[[], Iterable[Item]], total: int, image_root: Path, judge: JudgeConfig
 ) -> dict[str, Any]:
-    """Rate the items and write annotations, what stays unscored, and the repeated ratings.
+    """Rate the items; write annotations, unscored prompts, and the repeated ratings.
 
-    Returns what the card says: how many have ratings, and why the others have none.
+    Args:
+        folder: gets the files.
+        items: returns the items; called several times.
+        total: number of items.
+        image_root: folder of the prompts' images.
+        judge: the judge's settings.
+
+    Returns:
+        Numbers for the card: how many items have ratings, and why the others have none.
     """
     client = client_of(judge)
     with _journal(judge) as journal:
@@ -38,16 +48,16 @@ def write_annotations(
         def twice() -> Iterator[Item]:
             return repeated(items(), judge.repeat, judge.seed)
 
-        def rated(which: Callable[[], Iterable[Item]], count: int, round_: int) -> Iterator[Annotation | Unscored]:
+        def rated(which: Callable[[], Iterable[Item]], count: int, repetition: int) -> Iterator[Annotation | Unscored]:
             with progress("annotating", count) as advance:
-                yield from annotate(which, count, image_root, judge, client, journal, advance, round_)
+                yield from annotate(which, count, image_root, judge, client, journal, advance, repetition)
 
         more = sum(1 for _ in twice())
-        if judge.batch:  # both ratings in the same jobs, not the second after a wait for the first
-            asker = make_runner(judge, client, journal, read_ratings)
-            asker.ask(with_repeated(items(), image_root, judge), total + more)
+        if judge.batch:  # both ratings in the same jobs, so that the second needs no further wait
+            runner = make_runner(judge, client, journal, parser_of(judge), ANNOTATE)
+            runner.ask(with_repeated(items(), image_root, judge), total + more)
         reasons: Counter[str] = Counter()
-        steps: Counter[str] = Counter()
+        parsers: Counter[str] = Counter()
         missing: list[Unscored] = []
 
         def scored() -> Iterator[Annotation]:
@@ -56,7 +66,7 @@ def write_annotations(
                     reasons[found.reason] += 1
                     missing.append(found)
                 else:
-                    steps[found.step] += 1
+                    parsers[found.parser] += 1
                     yield found
 
         write_records(folder / ANNOTATIONS, scored())
@@ -65,23 +75,34 @@ def write_annotations(
             again = rated(twice, more, 1)
             write_records(folder / REPEATED, (found for found in again if isinstance(found, Annotation)))
         write_json(folder / SUMMARY, _summary(judge, journal))
-        journal.close_jobs(judge.name)
+        journal.close_jobs(account_of(judge), ANNOTATE)
     if reasons:
         why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         print_line(
             f"{reasons.total()} of {total} prompts are unscored ({why}): stage=annotate "
             "judge.retry_unscored=true asks again"
         )
-    return {"scored": steps.total(), "unscored": dict(reasons), "read_by": dict(steps)}
+    return {"scored": parsers.total(), "unscored": dict(reasons), "read_by": dict(parsers)}
 
 
 def write_teacher_answers(
     folder: Path, prompts: Callable[[], Iterable[Prompt]], total: int, image_root: Path, judge: JudgeConfig
 ) -> dict[str, Any]:
-    """Have the judge answer the prompts itself; returns what the card says."""
+    """Write the judge's own answers to the prompts.
+
+    Args:
+        folder: gets the files.
+        prompts: returns the prompts; called twice.
+        total: number of prompts.
+        image_root: folder of the prompts' images.
+        judge: the teacher's settings.
+
+    Returns:
+        Numbers for the card: how many prompts are answered, and why the others are not.
+    """
     with _journal(judge) as journal, progress("teacher", total) as advance:
         given = list(answers(prompts, total, image_root, judge, journal, advance))
-        journal.close_jobs(judge.name)
+        journal.close_jobs(account_of(judge), TEACHER)
     missing = [answer for answer in given if isinstance(answer, Unscored)]
     write_records(folder / "answers.jsonl", [answer for answer in given if not isinstance(answer, Unscored)])
     write_records(folder / UNSCORED, missing)
@@ -90,28 +111,34 @@ def write_teacher_answers(
 
 
 def _summary(judge: JudgeConfig, journal: Journal) -> dict[str, Any]:
-    """What has no place in a card, since it differs from run to run."""
-    return {"cost_so_far": round(journal.spent(judge.name), 4), "currency": judge.price.currency}
+    """Return what differs between runs with the same result, and so has no place in the card."""
+    spent = journal.spent(account_of(judge))
+    return {"rubric": judge.rubric, "cost_so_far": round(spent, 4), "currency": judge.price.currency}
 
 
 @contextmanager
 def _journal(judge: JudgeConfig) -> Iterator[Journal]:
-    """The judge's journal, for this process alone: limits and budget are those of one account."""
+    """Open the judge's journal for this process alone: limits and budget are those of one account."""
     path = journal_of(judge)
-    with opened(path) as journal, _alone(path):
+    with _locked(path), open_journal(path) as journal:
         yield journal
 
 
 @contextmanager
-def _alone(path: Path | None) -> Iterator[None]:
+def _locked(path: Path | None) -> Iterator[None]:
     if path is None:
+        yield
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:  # the journal itself reports it
         yield
         return
     lock = FileLock(f"{path}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print_line(f"another process asks this judge now ({path}); this one waits")
+        print_line(f"another process asks this judge ({path}); waiting for it to end")
         lock.acquire()
     try:
         yield

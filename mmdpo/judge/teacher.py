@@ -1,28 +1,25 @@
-"""Prompts -> Completions: the judge's own answers, for the SFT baseline (paper, 3.2)."""
+"""A judge's own answers to the prompts, for the SFT baseline (paper, 3.2)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from mmdpo.clients.answers import Answer
+from mmdpo.clients.answers import Answer, ParseFailure
 from mmdpo.clients.batches import make_runner
-from mmdpo.clients.journal import Attempt, Journal
+from mmdpo.clients.journal import Journal
+from mmdpo.clients.replies import find_reply
+from mmdpo.clients.request import Message, Request
+from mmdpo.config.choices import TEACHER_RULES
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import fingerprint
-from mmdpo.judge.annotate import image_of
+from mmdpo.judge.items import image_of
 from mmdpo.judge.judges import client_of
-from mmdpo.judge.request import Request
+from mmdpo.judge.rating_request import reply_settings
 from mmdpo.records import Completion, Prompt, Unscored
 
-
-def _reference_answer(prompt: Prompt) -> str:
-    """The miniature's right answer, as a whole sentence."""
-    return str(prompt.facts["full"])
-
-
-KNOWN: dict[str, Callable[[Prompt], str]] = {"oracle": _reference_answer}
-"""The judges that know an answer without asking a service."""
+TEACHER = "teacher"
+"""Purpose of the requests for answers."""
 
 
 def answers(
@@ -33,45 +30,68 @@ def answers(
     journal: Journal,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Iterator[Completion | Unscored]:
-    """One answer a prompt, in their order, or the reason why there is none.
+    """Yield one answer per prompt, in their order, or the reason why there is none.
 
-    `prompts` is called twice. Raises Stopped where a limit of the judge ends the run.
+    Args:
+        prompts: returns the prompts; called twice, to ask and to read.
+        total: number of prompts, for messages.
+        image_root: folder of the prompts' images.
+        judge: the teacher's settings.
+        journal: stores the replies.
+        advance: called with the number of prompts that were answered.
+
+    Raises:
+        Stopped: if a limit of the judge ends the run; the journal keeps what was answered.
     """
-    if judge.name in KNOWN:
+    if judge.client in TEACHER_RULES.names():
+        reference_answer: Callable[[Prompt], str] = TEACHER_RULES.load(judge.client)
         for prompt in prompts():
-            yield Completion(prompt.id, 0, KNOWN[judge.name](prompt))
+            yield Completion(prompt.id, 0, reference_answer(prompt))
         return
 
     def requests() -> Iterator[Request]:
         for prompt in prompts():
-            yield request_of(prompt, image_root, judge)
+            yield teacher_request(prompt, image_root, judge)
 
-    make_runner(judge, client_of(judge), journal, read_text).ask(requests(), total, advance)
+    make_runner(judge, client_of(judge), journal, text_parser, TEACHER).ask(requests(), total, advance)
     for request in requests():
-        found = journal.find(request.key)
-        if found is None or found.outcome != "scored":
-            yield Unscored(request.prompt.id, found.reason or "" if found else "not_asked")
+        found = find_reply(journal, request, text_parser)
+        if found is None or found.value is None:
+            yield Unscored(request.record_id, found.reason if found else "not_asked")
         else:
-            yield Completion(request.prompt.id, 0, found.reply or "")
+            yield Completion(request.record_id, 0, found.value)
 
 
-def request_of(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Request:
-    """What the judge is asked: the prompt as it is, the turns before it in front of it."""
+def teacher_request(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Request:
+    """Return the request for an answer: the prompt as it is, after the turns before it.
+
+    A reply that cannot be used is asked for once more without a reminder.
+
+    Args:
+        prompt: the question.
+        image_root: folder of the prompt's image.
+        judge: the teacher's settings.
+    """
     turns = [f"User: {turn.question}\nAssistant: {turn.answer}\n" for turn in prompt.history]
     text = "".join([*turns, "User: " if turns else "", prompt.question])
     image = image_of(prompt, image_root)
     key = {
-        "teacher": [judge.name, judge.model, judge.base_url, judge.temperature, judge.max_output_tokens],
+        "teacher": [judge.client, judge.model, judge.base_url, judge.temperature, judge.max_output_tokens],
         "text": text,
         "image": image and image[1],
     }
-    return Request(fingerprint(key, length=32), prompt, (), (), text, image and image[0])
+    return Request(
+        key=fingerprint(key, length=32),
+        record_id=prompt.id,
+        purpose=TEACHER,
+        messages=(Message("user", text),),
+        images=(image[0],) if image else (),
+        settings=reply_settings(judge),
+    )
 
 
-def read_text(answer: Answer, request: Request) -> Attempt:
-    """Any text is an answer, if it is whole."""
-    if answer.cut:
-        return Attempt("unscored", reason="truncated")
-    if not answer.text.strip():
-        return Attempt("unscored", reason="empty")
-    return Attempt("scored", step="text")
+def text_parser(request: Request, answer: Answer) -> str | ParseFailure:
+    """Return the text of a reply; it fails if it is empty or ended at the token limit."""
+    if answer.truncated:
+        return ParseFailure("truncated")
+    return answer.text if answer.text.strip() else ParseFailure("empty")

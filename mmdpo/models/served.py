@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-
 from mmdpo.clients.answers import DayIsOver, Declined, Temporary
 from mmdpo.clients.keys import api_key
 from mmdpo.clients.openai import Chat
-from mmdpo.clients.retries import RetryAfterOrBackoff
+from mmdpo.clients.retries import retry_while_unreachable
 from mmdpo.config.schema import GeneratorConfig, SamplingConfig
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped
@@ -57,23 +55,19 @@ class ServedModel:
             for exchange in prompt.history
             for turn in (("user", exchange.question), ("assistant", exchange.answer))
         ]
-        image = inside(self._images, prompt.image) if prompt.image else None
-        tries = Retrying(
-            stop=stop_after_attempt(TRIES),
-            wait=RetryAfterOrBackoff(FIRST, LONGEST),
-            retry=retry_if_exception_type(Temporary),
-            reraise=True,
-        )
+        images = [inside(self._images, prompt.image)] if prompt.image else []
         try:
-            answer = tries(
-                self._chat.ask,
-                [*turns, ("user", prompt.question)],
-                image,
-                SIDE,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                max_tokens=sampling.max_new_tokens,
-                seed=answer_seed(self._seed, prompt.id, place) % SEEDS,
+            answer = retry_while_unreachable(
+                lambda: self._chat.ask(
+                    [*turns, ("user", prompt.question)],
+                    images,
+                    SIDE,
+                    temperature=sampling.temperature,
+                    top_p=sampling.top_p,
+                    max_tokens=sampling.max_new_tokens,
+                    seed=answer_seed(self._seed, prompt.id, place) % SEEDS,
+                ),
+                *(TRIES, FIRST, LONGEST),
             )
         except Declined:
             return None

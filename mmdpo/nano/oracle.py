@@ -1,14 +1,14 @@
 """A judge of fixed rules for the miniature, whose right answers are known.
 
-It rates as HelpSteer does, five attributes from 0 to 4. The rules, all of them:
-  correctness   does the text say what is so? `Prompt.facts` holds the words of the right answer and
-                the words that could stand in their place; how they are compared is `facts["match"]`.
-  helpfulness   a full answer (a sentence around the bare words; with its reason where one was asked
-                for) earns 4, bare words 2. Where brevity was asked: few words earn 4, more 2. A text
-                that does not touch the question earns 0, and no text earns more than correctness + 1.
-  coherence     a sentence (capital, at least three words, full stop) earns 4, a fragment 2, unless
-                brevity was asked. A loop or a broken token costs 2 more.
-  verbosity, complexity   styles, not merits: steps of the number of words, and of different words.
+It rates by the attributes of the rubric helpsteer_1, from 0 to 4. The complete rules:
+  correctness   the right words are there. `Prompt.facts` holds the words of the right answer and the words
+                that could stand in their place; `facts["match"]` names the comparison.
+  helpfulness   a full answer (a sentence around the bare words, with its reason if one was asked for) gets 4,
+                bare words get 2. If brevity was asked for, few words get 4 and more words 2. A text that does
+                not address the question gets 0, and no text gets more than correctness + 1.
+  coherence     a sentence (capital letter, at least three words, full stop) gets 4, a fragment 2, unless
+                brevity was asked for. A loop or a broken token costs 2 more.
+  verbosity, complexity   styles: steps of the number of words, and of different words.
 """
 
 from __future__ import annotations
@@ -17,36 +17,40 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from mmdpo.records import Prompt, Rating
+from mmdpo.records import Prompt, Rating, quality
 
+QUALITY = ("helpfulness", "correctness", "coherence")
+"""The attributes of which more is better."""
+HIGHEST = 4
+"""The highest rating of an attribute."""
 NEGATIONS = frozenset(("no", "not", "none"))
 LENGTHS = (2, 5, 10, 20)
 """The most words of an answer whose verbosity is 0, 1, 2 and 3."""
-DISTINCT_WORDS_A_STEP = 4
-"""So many different words raise complexity by one."""
+DISTINCT_WORDS_PER_STEP = 4
+"""Number of different words that raises complexity by one."""
 
 
 def rate(prompt: Prompt, text: str) -> Rating:
-    """The rating of one answer; raises ValueError where the prompt has no known answer."""
+    """Rate one answer. Raises ValueError for a prompt without a known answer."""
     if "match" not in prompt.facts:
         raise ValueError(
-            f"prompt {prompt.id!r} has no facts to judge by; the oracle judges the miniature's questions, "
+            f"prompt {prompt.id!r} has no facts to judge by; the oracle judges the miniature's questions; "
             "for others use judge=gemini or judge=openai"
         )
     words = _words(text)
     correctness = _correctness(prompt.facts, words)
-    return Rating(
-        helpfulness=_helpfulness(prompt.facts, words, correctness),
-        correctness=correctness,
-        coherence=_coherence(text, words, brief=bool(prompt.facts.get("brief"))),
-        complexity=min(4, len(set(words)) // DISTINCT_WORDS_A_STEP),
-        verbosity=sum(len(words) > limit for limit in LENGTHS),
-    )
+    return {
+        "helpfulness": _helpfulness(prompt.facts, words, correctness),
+        "correctness": correctness,
+        "coherence": _coherence(text, words, brief=bool(prompt.facts.get("brief"))),
+        "complexity": min(HIGHEST, len(set(words)) // DISTINCT_WORDS_PER_STEP),
+        "verbosity": sum(len(words) > limit for limit in LENGTHS),
+    }
 
 
 def score(rating: Rating) -> float:
-    """A rating on MT-Bench's scale: 1 (merit 0) to 10 (merit 12)."""
-    return 1 + 9 * rating.merit / 12
+    """Return a rating on MT-Bench's scale: 1 (quality 0) to 10 (quality 12)."""
+    return 1 + 9 * quality(rating, QUALITY) / (HIGHEST * len(QUALITY))
 
 
 def _words(text: str) -> list[str]:
@@ -54,23 +58,23 @@ def _words(text: str) -> list[str]:
 
 
 def _found(words: Sequence[str], choices: Collection[str]) -> list[str]:
-    """The choices that occur, in order; a choice may be one word or two."""
+    """Return the choices that occur, in order; a choice is one word or two."""
     known = {choice.lower() for choice in choices}
-    found, place = [], 0
-    while place < len(words):
-        pair = " ".join(words[place : place + 2])
+    found, index = [], 0
+    while index < len(words):
+        pair = " ".join(words[index : index + 2])
         if pair in known:
             found.append(pair)
-            place += 2
+            index += 2
             continue
-        if words[place] in known:
-            found.append(words[place])
-        place += 1
+        if words[index] in known:
+            found.append(words[index])
+        index += 1
     return found
 
 
 def _overlap(found: Collection[str], answer: Collection[str]) -> float:
-    """Shared words over all words of both: 1 where nothing is missing and nothing is wrong."""
+    """Return the shared words over all words of both: 1 if nothing is missing and nothing is wrong."""
     return len(set(found) & set(answer)) / max(1, len(set(found) | set(answer)))
 
 
@@ -99,15 +103,15 @@ def _absent(words: list[str], answer: list[str], choices: list[str]) -> int:
 
 MATCHES: dict[str, Callable[[list[str], list[str], list[str]], int]] = {
     "set": _set,  # these words and no others, in any order
-    "covers": _covers,  # these words; others do no harm
+    "covers": _covers,  # these words; others may be there too
     "ordered": _ordered,  # these words and no others, in this order; half for the right words in another
     "final": _final,  # the last of the words that count is this one
-    "absent": _absent,  # what the question takes for granted is not so
+    "absent": _absent,  # the question's presupposition is false
 }
 
 
 def polarity(words: Sequence[str]) -> bool | None:
-    """Whether a text affirms (True) or denies (False); None where it does neither."""
+    """Return whether a text affirms (True) or denies (False); None if it does neither."""
     if not NEGATIONS.isdisjoint(words):
         return False
     if "yes" in words or list(words[:2]) in (["there", "is"], ["there", "are"]):
@@ -150,13 +154,13 @@ def _coherence(text: str, words: list[str], brief: bool) -> int:
     if not words:
         return 0
     sentence = text[0].isupper() and text.rstrip().endswith((".", "!", "?")) and len(words) >= 3
-    merit = 4 if sentence or brief else 2
+    form = 4 if sentence or brief else 2
     broken = re.search(r"<\w+>|</\w+>|\ufffd", text) is not None
-    return max(0, merit - 2 * _loops(text, words) - 2 * broken)
+    return max(0, form - 2 * _loops(text, words) - 2 * broken)
 
 
 def _loops(text: str, words: Sequence[str]) -> bool:
-    """Whether a word comes twice running, a run of words three times running, or a sentence twice."""
+    """Tell whether a word is repeated at once, several words twice at once, or a sentence anywhere."""
     sentences = [part for sentence in re.split(r"[.!?]", text.lower()) if (part := " ".join(sentence.split()))]
     if len(set(sentences)) < len(sentences):
         return True

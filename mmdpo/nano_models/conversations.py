@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
@@ -102,7 +102,7 @@ def answered(prompt: Prompt, diet: DataMix, rng: Random) -> list[Turn]:
     full, short = prompt.facts["full"], prompt.facts["short"]
     if rng.random() < diet.attributes:
         answer = rng.choice((full, full, short, corrupt_answer(prompt, rng)))
-        sentence = attribute_sentence(astuple(rate(prompt, answer)))
+        sentence = attribute_sentence(list(rate(prompt, answer).values()))
         return [*before, Turn(f"{prompt.question} {sentence}", answer)]
     if has_short and rng.random() < diet.brief:
         return [*before, Turn(visual.briefly(prompt).question, short)]

@@ -14,8 +14,8 @@ from mmdpo.evaluation.statistics import score as mean_score
 from mmdpo.evaluation.tasks.nano_presence import says_yes
 from mmdpo.models.generate import Decoding, generate_several
 from mmdpo.nano import items as heldout
-from mmdpo.nano.oracle import rate, score
-from mmdpo.records import Prompt
+from mmdpo.nano.oracle import QUALITY, rate, score
+from mmdpo.records import Prompt, quality
 
 BATCH = 100
 MAX_NEW_TOKENS = 64
@@ -78,9 +78,9 @@ def _rows(items: Sequence[Prompt], given: Sequence[list[str]]) -> list[dict[str,
                 "group": item.facts["distance"] if item.facts["distance"] != "visual" else item.category,
                 "category": item.category,
                 "score": score(rating),
-                "correctness": rating.correctness,
-                "helpfulness": rating.helpfulness,
-                "coherence": rating.coherence,
+                "correctness": rating["correctness"],
+                "helpfulness": rating["helpfulness"],
+                "coherence": rating["coherence"],
                 "words": len(answer.split()),
                 "right": float(says_yes(answer) is (item.facts["answer"] == ["yes"])),
             }
@@ -111,5 +111,5 @@ def pair_share(
     """The share of preference prompts of whose four samples two differ enough in merit to make a pair."""
     items = heldout.preference_items(count, "preference", seed, folder)
     given = answers(model, processor, items, folder, samples=4, temperature=TEMPERATURE, seed=seed)
-    merits = [[rate(item, text).merit for text in texts] for item, texts in zip(items, given, strict=True)]
+    merits = [[quality(rate(item, text), QUALITY) for text in texts] for item, texts in zip(items, given, strict=True)]
     return summary([float(max(row) - min(row) >= PAIR_GAP) for row in merits])

@@ -6,13 +6,14 @@ result. A folder is named by the stage's settings and by the content of its inpu
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mmdpo.cache import cached, cached_path, source_fingerprint
-from mmdpo.config.choices import EXAMPLE_FORMATS, RULE_JUDGES, Stage, TrainOn
+from mmdpo.config.choices import EXAMPLE_FORMATS, NANO_RULES, RUBRICS, RULES, Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
@@ -69,11 +70,13 @@ def _unfinished(config: Config) -> Path:
 
 
 def _judge_settings(config: Config) -> dict[str, Any]:
-    """What of a judge its ratings depend on: not its limits, prices and patience."""
-    from mmdpo.judge.annotate import identity
+    """Return what a judge's replies and their parsing depend on; not its label, limits and prices."""
+    from mmdpo.judge.rating_request import judge_identity
 
-    judge = config.judge
-    return {**identity(judge), "code": source_fingerprint("mmdpo.judge")}
+    code = [source_fingerprint("mmdpo.judge"), RUBRICS.fingerprint(config.judge.rubric)]
+    if config.judge.client in RULES.names():
+        code.append(file_fingerprint(Path(inspect.getfile(RULES.load(config.judge.client)))))
+    return {**judge_identity(config.judge), "code": code}
 
 
 def _annotate_settings(config: Config) -> dict[str, Any]:
@@ -90,8 +93,9 @@ def _make_annotations(config: Config, folder: Path) -> dict[str, Any]:
     counts = write_annotations(folder, items, total, image_root_of(config), config.judge)
     if config.data.path is not None:
         from mmdpo.judge.differences import write_differences
+        from mmdpo.judge.rubric import load_rubric
 
-        write_differences(folder, config.data.seed)
+        write_differences(folder, config.data.seed, load_rubric(config.judge.rubric).attributes)
     return {**_of_judge(config), **counts}
 
 
@@ -105,7 +109,7 @@ def _make_teacher_answers(config: Config, folder: Path) -> dict[str, Any]:
 
 def _of_judge(config: Config) -> dict[str, Any]:
     judge = config.judge
-    return {"judge": judge.name, "model": judge.model, "rubric": judge.rubric, "seed": judge.seed}
+    return {"judge": judge.client, "model": judge.model, "rubric": judge.rubric, "seed": judge.seed}
 
 
 def _build_settings(config: Config) -> dict[str, Any]:
@@ -113,19 +117,29 @@ def _build_settings(config: Config) -> dict[str, Any]:
     rule: dict[str, Any] = {}
     if train_on is TrainOn.pairs:
         rule = {**asdict(config.pairs), "rule": config.pairs.rule.value, "seed": config.data.seed}
+    if train_on in (TrainOn.pairs, TrainOn.best_completion):
+        rule["aggregate"] = _aggregate(config)
     return {"train_on": train_on.value, "code": source_fingerprint("mmdpo.training_data"), **rule}
 
 
 def _make_training_set(config: Config, folder: Path) -> dict[str, Any]:
     from mmdpo.training_data.build import write_training_set
 
+    method = folder, config.method.train_on, config.pairs, _aggregate(config), config.data.seed
     if config.method.train_on is TrainOn.teacher:
         source = read_records(made(config, Stage.teacher) / "answers.jsonl", Completion)
-        return write_training_set(folder, config, prompts_of(config), answers=source)
+        return write_training_set(*method, prompts_of(config), answers=source)
     annotations = read_records(made(config, Stage.annotate) / "annotations.jsonl", Annotation)
-    return write_training_set(
-        folder, config, prompts_of(config), completions=_completions(config), annotations=annotations
-    )
+    return write_training_set(*method, prompts_of(config), completions=_completions(config), annotations=annotations)
+
+
+def _aggregate(config: Config) -> list[str]:
+    """Return the attributes whose sum ranks completions: the rubric's, unless pairs are made by others."""
+    from mmdpo.judge.rubric import load_rubric
+
+    if config.method.train_on is TrainOn.pairs and config.pairs.aggregate is not None:
+        return list(config.pairs.aggregate)
+    return list(load_rubric(config.judge.rubric).aggregate)
 
 
 def prompts_of(config: Config) -> Iterator[Prompt]:
@@ -154,7 +168,7 @@ def items_of(config: Config) -> Callable[[], Iterator[tuple[Prompt, Sequence[Com
 
         pairs: Any = own_pairs(config).examples
         return lambda: two_answers(pairs, config.data.seed)
-    from mmdpo.judge.annotate import by_prompt
+    from mmdpo.judge.items import by_prompt
 
     return lambda: by_prompt(prompts_of(config), _completions(config))
 
@@ -201,8 +215,8 @@ def check_stage(config: Config, stage: Stage) -> None:
             )
         if stage is Stage.annotate and data.format in EXAMPLE_FORMATS.names():
             raise UserError(f"stage=annotate: data={data.name} has one answer a row; nothing is to be compared")
-        if stage is Stage.annotate and config.judge.name == "oracle":
-            raise UserError("judge=oracle: knows the miniature only; choose judge=gemini or judge=openai")
+        if stage is Stage.annotate and config.judge.client in NANO_RULES.names():
+            raise UserError(f"judge={config.judge.name}: knows the miniature only; choose judge=gemini or judge=openai")
     elif stage in DATA_STAGES and stage not in pipeline(config):
         stages = ", ".join(step.value for step in pipeline(config))
         raise UserError(f"stage={stage.value}: the data of method={method.name} is made by the stages {stages}")
@@ -293,21 +307,21 @@ def describe_data(config: Config, stage: Stage) -> Iterator[str]:
     for step in [*before(config, stage), *([stage] if stage in DATA_STAGES else [])]:
         kind, path = DATA_STAGES[step].kind, where(config, step)
         yield f"{kind}: {path}" if path else f"{kind}: would be made (stage={step.value})"
-        if step in (Stage.annotate, Stage.teacher) and not path and config.judge.name not in RULE_JUDGES:
+        if step in (Stage.annotate, Stage.teacher) and not path and config.judge.client not in RULES.names():
             yield from _cost(config, step)
 
 
 def _cost(config: Config, stage: Stage) -> Iterator[str]:
-    """Calls, tokens, money and time; from the completions where they are there already."""
+    """Yield calls, tokens, money and time, estimated from the completions if they exist already."""
     from mmdpo.clients.estimate import assumed, estimate
     from mmdpo.clients.journal import journal
-    from mmdpo.judge.annotate import by_prompt
+    from mmdpo.clients.request import Request
+    from mmdpo.judge.items import by_prompt
     from mmdpo.judge.judges import journal_of
-    from mmdpo.judge.request import Request
-    from mmdpo.judge.teacher import request_of as teacher_request
+    from mmdpo.judge.teacher import teacher_request
 
     if config.data.path is None and where(config, Stage.prompts) is None:
-        yield "cost: known when the prompts are there (stage=prompts)"
+        yield "cost: known after stage=prompts"
         return
     images, sampling = image_root_of(config), config.data.sampling
     items: Iterable[tuple[Prompt, Sequence[Completion]]]
@@ -317,7 +331,7 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
         guessed = assumed(prompts_of(config), sampling.completions, sampling.max_new_tokens)
         items = by_prompt(prompts_of(config), guessed)
     path = journal_of(config.judge)
-    with journal(path if path is not None and path.exists() else None) as known:
+    with journal(path if path is not None and path.exists() else None, read_only=True) as known:
         if stage is Stage.teacher:
             requests: Iterable[Request] = (
                 teacher_request(prompt, images, config.judge) for prompt in prompts_of(config)

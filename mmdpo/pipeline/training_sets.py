@@ -39,9 +39,11 @@ def training_set(config: Config) -> TrainingSet:
         return TrainingSet(_built(folder, PreferencePair), images, counts)
     examples = _built(folder, SftExample)
     if train_on is TrainOn.rated_completions:
+        from mmdpo.judge.rubric import load_rubric
         from mmdpo.training_data.steerlm import steered
 
-        examples = [steered(example, config.model.attribute_template) for example in examples]
+        attributes = load_rubric(config.judge.rubric).attributes
+        examples = [steered(example, config.model.attribute_template, attributes) for example in examples]
     return TrainingSet(examples, images, counts)
 
 

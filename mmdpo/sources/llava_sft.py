@@ -5,7 +5,6 @@ The first question is read as a prompt, or the last answer as an example to lear
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ def _rows(examples: Iterable[SftExample]) -> Iterator[dict[str, Any]]:
             row["image"] = example.image
         row[CONVERSATIONS] = turns
         if example.rating is not None:
-            row["rating"] = dataclasses.asdict(example)["rating"]
+            row["rating"] = dict(example.rating)
         yield row
 
 
@@ -78,12 +77,9 @@ def _conversation(row: dict[str, Any]) -> tuple[str | None, list[str]]:
 def _rating(value: Any) -> Rating | None:
     if value is None:
         return None
-    if not isinstance(value, dict) or any(type(rating) is not int for rating in value.values()):
+    if not isinstance(value, dict) or not value or any(type(number) is not int for number in value.values()):
         raise BadRow("field 'rating': wrong type", "allowed: an integer per attribute")
-    try:
-        return Rating(**value)
-    except TypeError as error:
-        raise BadRow("field 'rating': wrong attributes", str(error)) from error
+    return dict(value)
 
 
 PROMPTS = Format(COLUMNS, by_row(_prompt))

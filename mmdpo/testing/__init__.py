@@ -1,1 +1,1 @@
-"""Rehearsals: servers on the loopback interface that speak as the paid services do, and fail as they do."""
+"""Rehearsal servers: local servers with the API of paid services, which fail as those do."""

@@ -1,6 +1,6 @@
-"""A rehearsal of Google's Gemini API, v1beta over REST: `python -m mmdpo.testing.fake_gemini`.
+"""A rehearsal server with Google's Gemini API, v1beta over REST: `python -m mmdpo.testing.fake_gemini`.
 
-Both of Google's SDKs can talk to it. It rates longer answers higher, and fails as its script says.
+Both of Google's SDKs can use it. It rates longer answers higher, and fails by its script.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from mmdpo.testing.server import (
 METHOD = re.compile(r"/v1(?:alpha|beta)?/models/([^/:]+):(generateContent|batchGenerateContent|countTokens)")
 BATCH = re.compile(r"/v1(?:alpha|beta)?/(batches/[^/:]+)(:cancel)?")
 LISTED = re.compile(r"/v1(?:alpha|beta)?/batches")
-A_PAGE = 2  # jobs of a list: few, so that whoever lists them has to turn pages
+PAGE_SIZE = 2  # jobs per page of a list; small, so that clients need several pages
 IMAGE_TOKENS = 258
 RETRY_DELAY = "0.2s"
 NUMBERS = {"STOP": 1, "MAX_TOKENS": 2, "SAFETY": 3, "RECITATION": 4}
-"""Enums as the older SDK asks for them; a prompt's block for SAFETY is 1."""
+"""Enum values for the older SDK; a prompt's block for SAFETY is 1."""
 AS_IS = ("metadata", "responseJsonSchema")
 LINE = "python launch.py stage=annotate judge=gemini judge.base_url={url}"
 
@@ -76,12 +76,12 @@ ERRORS: dict[str, tuple[int, str, str]] = {
     "invalid": (400, "INVALID_ARGUMENT", "{why}"),
     "no_address": (404, "NOT_FOUND", "Requested entity was not found."),
 }
-"""Status, its name and message. That of a bad key repeats the key, as careless proxies do."""
+"""Status, its name and message. The message of a bad key repeats the key, as some proxies do."""
 BLOCKS = ("prompt_blocked", "candidate_blocked", "recitation")
 
 
 class FakeGemini(FakeServer):
-    """Answers generateContent, countTokens and batches of inlined requests."""
+    """A server for generateContent, countTokens and batches of inlined requests."""
 
     known = (
         *("throttled", "daily_quota", "busy", "bad_key", "unknown_model", "image_refused"),
@@ -89,23 +89,30 @@ class FakeGemini(FakeServer):
     )
 
     def __init__(self, faults: str = "", port: int = 0, batch_polls: int | None = None, **more: Any) -> None:
-        """A batch is done at the `batch_polls`-th look at it, or when `finish_batches` is called."""
+        """Listen on the port.
+
+        Args:
+            faults: the fault script.
+            port: the port; 0 takes a free one.
+            batch_polls: a batch is done at this poll; None leaves it to `finish_batches`.
+            **more: arguments of FakeServer.
+        """
         super().__init__(faults, port, **more)
         self.batch_polls = batch_polls
         self.batches: dict[str, dict[str, Any]] = {}
         self._polls: dict[str, int] = {}
 
     def reply(self, call: Call) -> Reply:
-        """The response to a call."""
+        """Return the response to a call."""
         if "key=" in call.query:
-            self.complain("the key is part of an address")
+            self.complain("the key is part of a URL")
         if not call.headers.get("x-goog-api-key"):
             self.complain("no key in x-goog-api-key")
             return self._error("no_key")
         call = replace(call, body=_camel(call.body))
         batch, method = BATCH.fullmatch(call.path), METHOD.fullmatch(call.path)
         if batch and batch[1] in self.batches:
-            return Reply(content=self._looked_at(batch[1], bool(batch[2])))
+            return Reply(content=self._polled(batch[1], bool(batch[2])))
         if LISTED.fullmatch(call.path) and call.method == "GET":
             return Reply(content=self._listed(parse_qs(call.query)))
         if not method or call.method != "POST":
@@ -118,19 +125,19 @@ class FakeGemini(FakeServer):
         return self._generated(call.body, method[1], call)
 
     def finish_batches(self, state: str = "SUCCEEDED") -> None:
-        """Let every job that is pending end: SUCCEEDED, or FAILED, EXPIRED, CANCELLED without responses."""
+        """End all pending jobs: SUCCEEDED, or FAILED, EXPIRED, CANCELLED without responses."""
         for name in list(self.batches):
             self._finish(name, state)
 
     def _listed(self, query: dict[str, list[str]]) -> dict[str, Any]:
-        """A page of the jobs, the newest first, without what they put out."""
+        """Return a page of the jobs, the newest first, without their output."""
         start = int(query.get("pageToken", ["0"])[0])
         with self.lock:
             jobs = list(self.batches.values())[::-1]
-        page = [{"name": job["name"], "metadata": {**job["metadata"]}} for job in jobs[start : start + A_PAGE]]
+        page = [{"name": job["name"], "metadata": {**job["metadata"]}} for job in jobs[start : start + PAGE_SIZE]]
         for job in page:
             job["metadata"].pop("output", None)
-        more = {"nextPageToken": str(start + A_PAGE)} if start + A_PAGE < len(jobs) else {}
+        more = {"nextPageToken": str(start + PAGE_SIZE)} if start + PAGE_SIZE < len(jobs) else {}
         return {"operations": page, **more}
 
     def _generated(self, body: dict[str, Any], model: str, call: Call) -> Reply:
@@ -143,7 +150,7 @@ class FakeGemini(FakeServer):
         if name in ERRORS:
             return self._error(name, model=model, key=call.headers["x-goog-api-key"])
         content = _response(text, len(images), name, model, "enum-encoding" in call.query)
-        return self.spoilt(Reply(content=content), name)
+        return self.damaged(Reply(content=content), name)
 
     def _wrong(self, body: dict[str, Any], text: str, images: list[dict[str, Any]]) -> str | None:
         settings = body.get("generationConfig") or {}
@@ -185,9 +192,9 @@ class FakeGemini(FakeServer):
                 "name": name,
             }
             self.batches[name] = {"name": name, "metadata": metadata, "asked": (requests, model, call)}
-        return Reply(content=_shown(self.batches[name]))
+        return Reply(content=_public(self.batches[name]))
 
-    def _looked_at(self, name: str, cancel: bool) -> dict[str, Any]:
+    def _polled(self, name: str, cancel: bool) -> dict[str, Any]:
         metadata = self.batches[name]["metadata"]
         with self.lock:
             self._polls[name] = self._polls.get(name, 0) + 1
@@ -197,7 +204,7 @@ class FakeGemini(FakeServer):
             return {}
         if self.batch_polls is not None and self._polls[name] >= self.batch_polls:
             self._finish(name)
-        return _shown(self.batches[name])
+        return _public(self.batches[name])
 
     def _finish(self, name: str, state: str = "SUCCEEDED") -> None:
         job = self.batches[name]
@@ -223,7 +230,7 @@ class FakeGemini(FakeServer):
 
 
 def _camel(value: Any) -> Any:
-    """Google takes a field by either of its names, mimeType and mime_type; what users wrote stays."""
+    """Convert field names to camelCase: Google takes mimeType and mime_type. Users' own data is left as it is."""
     if isinstance(value, list):
         return [_camel(entry) for entry in value]
     if not isinstance(value, dict):
@@ -232,26 +239,26 @@ def _camel(value: Any) -> Any:
     return {name: of if name in AS_IS else _camel(of) for name, of in named.items()}
 
 
-def _shown(job: dict[str, Any]) -> dict[str, Any]:
+def _public(job: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in job.items() if name != "asked"}
 
 
 def _status(reply: Reply) -> dict[str, Any]:
-    """A google.rpc.Status, as a batch has it in a response's place."""
+    """Return a google.rpc.Status, which a batch has in place of a response."""
     error = reply.content["error"] if isinstance(reply.content, dict) and reply.status != 200 else {}
     code = {400: 3, 429: 8}.get(reply.status, 13)
     return {"code": code, "message": error.get("message", "internal error")}
 
 
 def _parts(body: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
-    """All text of a request, and its images."""
+    """Return all text of a request, and its images."""
     parts = [part for content in body.get("contents") or [] for part in content.get("parts") or []]
     images = [part["inlineData"] for part in parts if "inlineData" in part]
     return "\n".join(part["text"] for part in parts if part.get("text")), images
 
 
 def _response(text: str, images: int, name: str, model: str, numbers: bool) -> dict[str, Any]:
-    """A GenerateContentResponse; `numbers` has its enums as numbers."""
+    """Return a GenerateContentResponse, with enums as names or as numbers."""
 
     def enum(word: str) -> str | int:
         return NUMBERS[word] if numbers else word
@@ -264,10 +271,10 @@ def _response(text: str, images: int, name: str, model: str, numbers: bool) -> d
     if name in ("candidate_blocked", "recitation"):
         finish = "SAFETY" if name == "candidate_blocked" else "RECITATION"
         return {"candidates": [{"finishReason": enum(finish), "index": 0}], **response}
-    said = reply_to(text, name)
-    usage.update(candidatesTokenCount=tokens(said), totalTokenCount=paid + tokens(said))
+    answer = reply_to(text, name)
+    usage.update(candidatesTokenCount=tokens(answer), totalTokenCount=paid + tokens(answer))
     candidate = {
-        "content": {"parts": [{"text": said}], "role": "model"},
+        "content": {"parts": [{"text": answer}], "role": "model"},
         "finishReason": enum("MAX_TOKENS" if name == "truncated" else "STOP"),
         "index": 0,
     }
@@ -279,15 +286,15 @@ def _now() -> str:
 
 
 def fake_gemini(faults: str = "", **more: Any) -> AbstractContextManager[FakeGemini]:
-    """A running server for a `with` block; the rest is FakeGemini's."""
+    """Run a server for a `with` block; arguments as FakeGemini's."""
     return serving(FakeGemini(faults, **more))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it as a program."""
+    """Run the server as a program."""
 
     def more(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--batch-polls", type=int, default=3, help="looks until a batch is done")
+        parser.add_argument("--batch-polls", type=int, default=3, help="polls until a batch is done")
 
     return run_server(FakeGemini, 8900, LINE, arguments, more)
 

@@ -1,7 +1,7 @@
-"""A rehearsal of an OpenAI-compatible service: `python -m mmdpo.testing.fake_openai`.
+"""A rehearsal server with the API of OpenAI: `python -m mmdpo.testing.fake_openai`.
 
-As a judge it rates longer answers higher; any other request gets a short answer that its text, its seed
-and its place among the `n` answers decide.
+As a judge it rates longer answers higher. Any other request gets a short answer that depends on its text, its seed
+and the index among the `n` answers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CHAT = ("/v1/chat/completions", "/chat/completions")
 MODELS = ("/v1/models", "/models")
 MODEL = "rehearsal"
 IMAGE_TOKENS = 85
-MOST = 128  # answers a call
+MOST = 128  # answers per call
 RETRY_AFTER = "0.2"
 LINE = "python launch.py stage=annotate judge=openai judge.base_url={url} judge.model=rehearsal"
 
@@ -43,11 +43,11 @@ ERRORS: dict[str, tuple[int, str, str, str | None]] = {
     "invalid": (400, "{why}", "invalid_request_error", None),
     "no_address": (404, "Invalid URL.", "invalid_request_error", None),
 }
-"""Status, message, type and code. That of a bad key repeats the key, as careless proxies do."""
+"""Status, message, type and code. The message of a bad key repeats the key, as some proxies do."""
 
 
 class FakeOpenAI(FakeServer):
-    """Answers chat completions."""
+    """A server for chat completions."""
 
     known = (
         *("throttled", "daily_quota", "insufficient_quota", "busy", "bad_key", "unknown_model"),
@@ -56,11 +56,11 @@ class FakeOpenAI(FakeServer):
 
     @property
     def url(self) -> str:
-        """What judge.base_url is to be."""
+        """The value for judge.base_url."""
         return f"{self.origin}/v1"
 
     def reply(self, call: Call) -> Reply:
-        """The response to a call."""
+        """Return the response to a call."""
         key = call.headers.get("authorization", "").removeprefix("Bearer ").strip()
         if not key:
             self.complain("no key in Authorization")
@@ -79,14 +79,14 @@ class FakeOpenAI(FakeServer):
         name = {"insufficient_quota": "daily_quota", "length": "truncated"}.get(name, name)
         if name in ERRORS:
             return self._error(name, model=model, key=key)
-        return self.spoilt(Reply(content=_response(call.body, text, len(images), name, model)), name)
+        return self.damaged(Reply(content=_response(call.body, text, len(images), name, model)), name)
 
     def _wrong(self, body: dict[str, Any], text: str, images: list[str], model: str) -> str | None:
         if not text or not model:
             return "there is no text" if model else "there is no model"
         answers = body.get("n") or 1
         if not isinstance(answers, int) or not 1 <= answers <= MOST:
-            return f"n is no number from 1 to {MOST}"
+            return f"n is not a number from 1 to {MOST}"
         form = body.get("response_format") or {}
         if form.get("type") == "json_schema":
             self.count_schema()
@@ -106,7 +106,7 @@ class FakeOpenAI(FakeServer):
 
 
 def _parts(body: dict[str, Any]) -> tuple[str, list[str]]:
-    """All text of a request, and its images' addresses."""
+    """Return all text of a request, and the URLs of its images."""
     parts: list[dict[str, Any]] = []
     for message in body.get("messages") or []:
         content = message.get("content") or ""
@@ -116,7 +116,7 @@ def _parts(body: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def _response(body: dict[str, Any], text: str, images: int, name: str, model: str) -> dict[str, Any]:
-    """A chat completion; without a temperature all answers are the same."""
+    """Return a chat completion; at temperature 0 all answers are the same."""
     paid = tokens(text) + IMAGE_TOKENS * images
     choices, spent = [], 0
     for index in range(body.get("n") or 1):
@@ -140,12 +140,12 @@ def _response(body: dict[str, Any], text: str, images: int, name: str, model: st
 
 
 def fake_openai(faults: str = "", **more: Any) -> AbstractContextManager[FakeOpenAI]:
-    """A running server for a `with` block; the rest is FakeOpenAI's."""
+    """Run a server for a `with` block; arguments as FakeOpenAI's."""
     return serving(FakeOpenAI(faults, **more))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it as a program."""
+    """Run the server as a program."""
     return run_server(FakeOpenAI, 8901, LINE, arguments)
 
 

@@ -1,4 +1,4 @@
-"""The script of a rehearsal: which calls go wrong, and how."""
+"""The fault script of a rehearsal server."""
 
 from __future__ import annotations
 
@@ -11,17 +11,25 @@ from hashlib import sha256
 from mmdpo.errors import UserError
 
 GOOD = "good"
-"""A call that goes well, to stand between faults: good:5,daily_quota:1."""
+"""A call without a fault, for use between faults: good:5,daily_quota:1."""
 ENTRY = re.compile(r"([a-z_0-9]+):(?:(\d+)|(\d+(?:\.\d+)?)%)")
 
 
 class Faults:
-    """`name:count` for the first so many calls that reach it, in their order; `name:10%` for a share.
-
-    A share is of the prompts, by their digest and the seed; such a prompt meets it the first time only.
-    """
+    """The faults of a script such as `throttled:3,busy:10%`."""
 
     def __init__(self, script: str, known: Collection[str], seed: int = 0) -> None:
+        """Parse the script.
+
+        Args:
+            script: `NAME:COUNT` for consecutive calls, in the script's order; `NAME:SHARE%` for a share of the prompts,
+                on the first call of each.
+            known: names of the server's faults.
+            seed: seed of the shares.
+
+        Raises:
+            UserError: for an unknown name or form; names the choices.
+        """
         self.seed = seed
         self.met: Counter[str] = Counter()
         self._counted: list[list[str | int]] = []
@@ -41,9 +49,11 @@ class Faults:
                 self._shares.append((found[1], float(found[3]) / 100))
 
     def next(self, prompt: str, has_image: bool) -> str:
-        """What happens to this call for a prompt, named by its digest: a fault, or GOOD.
+        """Return the fault of this call, or GOOD.
 
-        An image is refused only where there is one.
+        Args:
+            prompt: digest of the prompt.
+            has_image: whether an image was sent; only then it can be refused.
         """
         with self._lock:
             name = self._due(prompt, has_image)

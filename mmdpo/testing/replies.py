@@ -1,4 +1,7 @@
-"""What a rehearsed judge says: ratings that the text alone decides, in a good form or a scripted bad one."""
+"""Replies of a rehearsal server: ratings that the text alone decides, in a valid form or in a scripted faulty one.
+
+The module knows only the text of a request, as a real service does.
+"""
 
 from __future__ import annotations
 
@@ -7,73 +10,91 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 from random import Random
-
-from mmdpo.judge.longer import rate
-from mmdpo.judge.request import LABELS, REMINDER
-from mmdpo.records import Prompt, Rating
+from string import ascii_uppercase
 
 LISTED = re.compile(r"one entry for each of the completions ([A-Z](?:, [A-Z])*), in this order\.")
+REMINDER = "\nYour last reply could not be read ("
+"""Begins the reminder after a reply that could not be parsed."""
+HIGHEST = 4
 WORDS = "the a small large red blue round square shape stands left right of above below another one".split()
-ANYONE = Prompt("rehearsal", "?")
 
 FORMS = ("truncated", "fenced", "prose", "wrong_count", "out_of_range", "empty")
-"""Faults of the reply's text, which come in a sound response."""
+"""Faults of the reply's text, in an otherwise valid response."""
 
 
 def first_asking(text: str) -> str:
-    """The text without a reminder of an earlier reply: what tells one prompt from another."""
-    return text.split("\n" + REMINDER.split("%s")[0], 1)[0]
+    """Return the text without a reminder, which identifies the prompt."""
+    return text.split(REMINDER, 1)[0]
 
 
 def digest(text: str, images: Sequence[str] = ()) -> str:
-    """The name under which a prompt, with its images in base64, stands in a server's log."""
+    """Return the name of a prompt in a server's log; `images` are in base64."""
     return sha256("\n".join([first_asking(text), *images]).encode()).hexdigest()
 
 
 def completions(text: str) -> list[str]:
-    """The completions that a request shows, in its order; none where it asks for no ratings."""
+    """Return the completions that a request presents, in its order; none if it asks for no ratings."""
     listed = LISTED.findall(text)
     if not listed:
         return []
     labels = listed[-1].split(", ")
-    starts, place = [], 0
+    starts, position = [], 0
     for label in labels:
         heading = f"# Completion {label}\n"
-        found = text.find(heading, place)
+        found = text.find(heading, position)
         if found < 0:
             return []
-        place = found + len(heading)
-        starts.append((found, place))
+        position = found + len(heading)
+        starts.append((found, position))
     ends = [found for found, _ in starts[1:]] + [text.rfind("\n# Your task\n")]
     return [text[start:end].strip() for (_, start), end in zip(starts, ends, strict=True)]
 
 
+def rate_by_length(text: str) -> dict[str, int]:
+    """Return ratings whose first three attributes sum up to the number of words, up to 12."""
+    words = len(text.split())
+    first, second, third = (min(HIGHEST, max(0, words - HIGHEST * index)) for index in range(3))
+    return {
+        "helpfulness": first,
+        "correctness": second,
+        "coherence": third,
+        "complexity": 0,
+        "verbosity": min(HIGHEST, words // 3),
+    }
+
+
 def sentence(text: str, salt: str = "") -> str:
-    """A short answer that depends on the text (and on `salt`) alone."""
+    """Return a short answer that depends on the text (and on `salt`) alone."""
     rng = Random(f"{first_asking(text)} {salt}")
     words = " ".join(rng.choice(WORDS) for _ in range(rng.randint(3, 15)))
     return f"In the image {words}."
 
 
 def reply_to(text: str, form: str | None = None, salt: str = "") -> str:
-    """The reply to a request, in one of FORMS, else as it should be."""
-    shown = completions(text)
-    whole = _ratings(shown, form) if shown else sentence(text, salt)
+    """Return the reply to a request.
+
+    Args:
+        text: the text of the request.
+        form: one of FORMS for a faulty reply.
+        salt: distinguishes several answers to one text.
+    """
+    presented = completions(text)
+    whole = _ratings(presented, form) if presented else sentence(text, salt)
     if form == "empty":
         return ""
     if form == "truncated":
         return whole[: len(whole) // 2]
-    if not shown:
+    if not presented:
         return whole
     if form == "fenced":
         return f"Here are my ratings.\n```json\n{whole}\n```\nAsk me for more."
     if form == "prose":
-        return _prose(shown)
+        return _prose(presented)
     return whole
 
 
-def _ratings(shown: list[str], form: str | None) -> str:
-    rows = [{"label": label, **vars(rate(ANYONE, text))} for label, text in zip(LABELS, shown, strict=False)]
+def _ratings(presented: list[str], form: str | None) -> str:
+    rows = [{"label": label, **rate_by_length(text)} for label, text in zip(ascii_uppercase, presented, strict=False)]
     if form == "wrong_count":
         rows.pop()
     if form == "out_of_range":
@@ -83,15 +104,14 @@ def _ratings(shown: list[str], form: str | None) -> str:
     return json.dumps({"reviews": reviews, "calibration": calibration, "ratings": rows}, indent=1)
 
 
-def _prose(shown: list[str]) -> str:
-    """As the paper's appendix prints ratings."""
+def _prose(presented: list[str]) -> str:
+    """Return ratings in the form that the paper's appendix prints."""
     return "\n\n".join(
-        f"Completion {label}\n{_line(rate(ANYONE, text))}" for label, text in zip(LABELS, shown, strict=False)
+        f"Completion {label}\n{_lines(rate_by_length(text))}"
+        for label, text in zip(ascii_uppercase, presented, strict=False)
     )
 
 
-def _line(rating: Rating) -> str:
-    return (
-        f"Helpfulness: {rating.helpfulness}\nCorrectness {rating.correctness}\n"
-        f"Coherence: {rating.coherence}\nComplexity: {rating.complexity}\nVerbose: {rating.verbosity}"
-    )
+def _lines(rating: dict[str, int]) -> str:
+    forms = ("Helpfulness: {helpfulness}", "Correctness {correctness}", "Coherence: {coherence}")
+    return "\n".join((*forms, "Complexity: {complexity}", "Verbose: {verbosity}")).format(**rating)

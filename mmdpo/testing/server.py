@@ -1,4 +1,4 @@
-"""What the rehearsal servers share: a loopback HTTP server, its log, its faults of transport."""
+"""Common parts of the rehearsal servers: a loopback HTTP server, its log, and transport faults."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from mmdpo.testing.replies import completions, digest
 
 TRANSPORT = ("slow", "dropped", "non_utf8", "html")
 ANSWERS = (GOOD, "slow", "fenced", "prose")
-"""Calls after which the judge has been paid and its reply can be read."""
+"""Outcomes of calls that are paid for and whose reply can be parsed."""
 SLOW_SECONDS = 5.0
 PAGE = b"<html><body>Please log in to this network.</body></html>"
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it came; `headers` has small letters."""
+    """A received request; the names of `headers` are in lower case."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """A response; `content` is JSON, or bytes as they are. `sent` is the share that leaves the server."""
+    """A response; `content` is JSON-able data or raw bytes, `sent` the share of it that leaves the server."""
 
     status: int = 200
     content: Any = None
@@ -54,10 +54,10 @@ class Reply:
 
 
 class FakeServer(ThreadingHTTPServer):
-    """Listens on 127.0.0.1 alone; keeps a log of what it answered and of what was wrong with requests.
+    """A server on 127.0.0.1 that logs what it answered and what was wrong with requests.
 
-    `answered` counts the answers a prompt got that could be read, `seen` how each call fared, `complaints`
-    lists what the real service would have objected to, `schemas` counts the calls that asked for a schema.
+    `answered` counts the valid answers per prompt, `seen` the calls per fault, `schemas` the calls with a schema;
+    `complaints` lists what the real service would have objected to.
     """
 
     daemon_threads = True
@@ -71,6 +71,18 @@ class FakeServer(ThreadingHTTPServer):
         slow_seconds: float = SLOW_SECONDS,
         requests_per_day: int | None = None,
     ) -> None:
+        """Listen on the port.
+
+        Args:
+            faults: the fault script; see mmdpo.testing.faults.Faults.
+            port: the port; 0 takes a free one.
+            seed: seed of the script's shares.
+            slow_seconds: duration of the fault `slow`.
+            requests_per_day: calls until the daily quota is used up.
+
+        Raises:
+            UserError: for a wrong script, or a port in use.
+        """
         self.faults = Faults(faults, [*self.known, *TRANSPORT], seed)
         self.slow_seconds, self.requests_per_day = slow_seconds, requests_per_day
         self.answered: Counter[str] = Counter()
@@ -89,53 +101,53 @@ class FakeServer(ThreadingHTTPServer):
 
     @abstractmethod
     def reply(self, call: Call) -> Reply:
-        """The response to a call."""
+        """Return the response to a call."""
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port."""
+        """The URL without a path."""
         return f"http://127.0.0.1:{self.server_port}"
 
     @property
     def url(self) -> str:
-        """What judge.base_url is to be."""
+        """The value for judge.base_url."""
         return self.origin
 
     @property
     def seen(self) -> Counter[str]:
-        """How many calls met which fault, or went well."""
+        """The number of calls per fault, or without one."""
         return self.faults.met
 
     def new_day(self) -> None:
-        """The quota of the day is fresh again."""
+        """Reset the daily quota."""
         with self.lock:
             self._today, self._day_is_over = 0, False
 
     def hold(self, after: int) -> None:
-        """Once so many more prompts were answered, calls hang; `held` tells of the first."""
+        """Let calls hang after `after` more answers; the event `held` is set by the first of them."""
         with self.lock:
             self._hold_after = self.answered.total() + after
         self.held.clear()
         self._let_go = threading.Event()
 
     def let_go(self) -> None:
-        """Close what hangs without an answer, and go on answering."""
+        """Close the hanging calls without an answer, and answer later calls again."""
         with self.lock:
             self._hold_after = None
         self._let_go.set()
 
     def complain(self, text: str) -> None:
-        """Note what a request did wrong."""
+        """Log what is wrong with a request."""
         with self.lock:
             self.complaints.append(text)
 
     def count_schema(self) -> None:
-        """Note a call that asked for a reply by schema."""
+        """Count a call with a reply schema."""
         with self.lock:
             self.schemas += 1
 
     def fault(self, text: str, images: Sequence[str]) -> str:
-        """What befalls a call for `text` and its images; an answer is noted before it leaves."""
+        """Return the fault of a call with this text and images; an answer is logged before it is sent."""
         prompt = digest(text, images)
         name = self._quota() or self.faults.next(prompt, bool(images))
         with self.lock:
@@ -147,8 +159,8 @@ class FakeServer(ThreadingHTTPServer):
             time.sleep(self.slow_seconds)
         return name
 
-    def spoilt(self, reply: Reply, name: str) -> Reply:
-        """A sound reply after a fault of transport; the second of a kind is spoilt in the middle."""
+    def damaged(self, reply: Reply, name: str) -> Reply:
+        """Return a valid reply after a transport fault; every second fault of a kind is in the middle of the reply."""
         if name == "html":
             return Reply(content=PAGE, headers={"content-type": "text/html"})
         if name not in ("dropped", "non_utf8"):
@@ -163,7 +175,7 @@ class FakeServer(ThreadingHTTPServer):
         return replace(reply, content=content[: half * midway] + b"\xff\xfe" + content[half * midway :])
 
     def hangs(self) -> bool:
-        """Whether this call is one of those that a test holds; returns when it is let go."""
+        """Tell whether this call was held by a test; returns when `let_go` is called."""
         with self.lock:
             held = self._hold_after is not None and self.answered.total() >= self._hold_after
             gate = self._let_go
@@ -193,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         announced = int(self.headers.get("content-length") or 0)
         body = self.rfile.read(announced)
-        if self.server.hangs() or len(body) < announced:  # the asker was killed in the midst of it
+        if self.server.hangs() or len(body) < announced:  # the client was killed meanwhile
             self.close_connection = True
             return
         address = urlsplit(self.path)
@@ -203,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             sent = None
         if not isinstance(sent, dict):
-            self.server.complain("the body is no JSON object")
+            self.server.complain("the body is not a JSON object")
             sent = {}
         reply = self.server.reply(Call(self.command, address.path, address.query, headers, sent))
         try:
@@ -228,38 +240,38 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Quiet: an address may hold a key."""
+        """Log nothing: a URL may contain a key."""
 
 
 def tokens(text: str) -> int:
-    """About a token in four letters."""
+    """Estimate the tokens of a text: one per four letters."""
     return -(-len(text) // 4)
 
 
 def wrong_image(data: Any, mime: Any) -> str | None:
-    """What is wrong with an image in base64 of either alphabet; None where it can be seen."""
+    """Return what is wrong with an image in base64 of either alphabet; None if it can be decoded."""
     try:
         content = base64.b64decode(str(data).translate(str.maketrans("-_", "+/")), validate=True)
     except (binascii.Error, ValueError):
-        return "an image is no base64"
+        return "an image is not base64"
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
             found = Image.MIME.get(image.format or "")
     except Exception as error:  # Pillow's decoders raise what they like
         return f"an image cannot be read ({type(error).__name__})"
-    return None if found == mime else f"an image is said to be {mime} and is {found}"
+    return None if found == mime else f"an image is declared as {mime} and is {found}"
 
 
 def wrong_schema(schema: Any, text: str) -> str | None:
-    """What is wrong with a reply's schema for this request; None where it fits."""
+    """Return what is wrong with a reply's schema for this request; None if it fits."""
     try:
         ratings = schema["properties"]["ratings"]
         count, labels = ratings["maxItems"], ratings["items"]["properties"]["label"]["enum"]
     except (KeyError, TypeError):
         return "a schema has no ratings"
-    shown = len(completions(text))
-    return None if count == len(labels) == shown else f"a schema of {count} ratings for {shown} completions"
+    presented = len(completions(text))
+    return None if count == len(labels) == presented else f"a schema of {count} ratings for {presented} completions"
 
 
 Server = TypeVar("Server", bound=FakeServer)
@@ -267,7 +279,7 @@ Server = TypeVar("Server", bound=FakeServer)
 
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    """The server, answering from a thread until the end of the block."""
+    """Run a server in a thread until the end of the block."""
     thread = threading.Thread(target=lambda: server.serve_forever(0.02), daemon=True)
     with server:
         thread.start()
@@ -286,13 +298,24 @@ def run_server(
     arguments: Sequence[str] | None = None,
     more: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
 ) -> int:
-    """A rehearsal server as a program, until it is interrupted; `line` is what the user types then."""
+    """Run a rehearsal server until it is interrupted.
+
+    Args:
+        make: makes the server.
+        port: its default port.
+        line: the command that uses the server, with `{url}`; printed at the start.
+        arguments: command line; None for the process's own.
+        more: adds options of this server.
+
+    Returns:
+        The exit code.
+    """
     parser = argparse.ArgumentParser(description="A rehearsal server on 127.0.0.1; it costs nothing.")
     parser.add_argument("--port", type=int, default=port, help=f"default: {port}; 0 takes a free one")
     parser.add_argument("--faults", default="", help="such as throttled:3,busy:10%% (NAME:COUNT, NAME:SHARE%%)")
-    parser.add_argument("--seed", type=int, default=0, help="of the shares; default: 0")
-    parser.add_argument("--slow-seconds", type=float, default=SLOW_SECONDS, help="how slow `slow` is")
-    parser.add_argument("--requests-a-day", type=int, help="calls until the quota of the day is used up")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the shares; default: 0")
+    parser.add_argument("--slow-seconds", type=float, default=SLOW_SECONDS, help="duration of the fault `slow`")
+    parser.add_argument("--requests-per-day", type=int, help="calls until the daily quota is used up")
     more(parser)
     try:
         server = make(**vars(parser.parse_args(arguments)))

@@ -1,1 +1,1 @@
-"""Annotations -> a training set, one file a kind of it."""
+"""From annotations to a training set, one file per kind of set."""

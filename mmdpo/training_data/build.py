@@ -1,14 +1,14 @@
-"""Writes the training set of a method, and says what became of every prompt."""
+"""Writing of a method's training set, with counts of the prompts that are in it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mmdpo.config.choices import TrainOn
-from mmdpo.config.schema import Config
+from mmdpo.config.schema import PairsConfig
 from mmdpo.records import (
     Annotation,
     Completion,
@@ -25,24 +25,42 @@ from mmdpo.training_data.rejection_sampling import best_completions
 from mmdpo.training_data.sft import teacher_answers
 from mmdpo.training_data.steerlm import rated_completions
 
-Thing = TypeVar("Thing")
+T = TypeVar("T")
 Examples = Iterator[PreferencePair] | Iterator[SftExample]
 
 EXAMPLES = "examples.jsonl"
 FOR_OTHERS = {True: "llava_dpo.json", False: "llava_sft.json"}
-"""The same set in the authors' and LLaVA's formats, for other trainers; the key: are they pairs?"""
+"""Files with the same set in the authors' format (pairs: True) and in LLaVA's, for other trainers."""
 
 
 def write_training_set(
     folder: Path,
-    config: Config,
+    train_on: TrainOn,
+    pairs: PairsConfig,
+    aggregate: Sequence[str],
+    seed: int,
     prompts: Iterable[Prompt],
     completions: Iterable[Completion] = (),
     annotations: Iterable[Annotation] = (),
     answers: Iterable[Completion] = (),
 ) -> dict[str, Any]:
-    """Write the set, ours and as other trainers read it; returns what its card says."""
-    train_on, counts = config.method.train_on, Counter[str]()
+    """Write the training set in our format and in those of other trainers.
+
+    Args:
+        folder: gets the files.
+        train_on: the kind of set.
+        pairs: rule and margin of preference pairs.
+        aggregate: the attributes whose sum ranks completions.
+        seed: seed of the pairs' random choice.
+        prompts: all prompts.
+        completions: the model's completions, unless a teacher's answers are the targets.
+        annotations: ratings of the completions.
+        answers: a teacher's answers.
+
+    Returns:
+        Numbers for the card.
+    """
+    counts = Counter[str]()
     asked = _counted(prompts, counts, "prompts")
     examples: Examples
     if train_on is TrainOn.teacher:
@@ -50,9 +68,9 @@ def write_training_set(
     else:
         items = _counted(rated(asked, completions, annotations), counts, "rated")
         if train_on is TrainOn.pairs:
-            examples = make_pairs(items, config.pairs, config.data.seed, counts)
+            examples = make_pairs(items, pairs, aggregate, seed, counts)
         elif train_on is TrainOn.best_completion:
-            examples = best_completions(items)
+            examples = best_completions(items, aggregate)
         else:
             examples = rated_completions(items)
     are_pairs = train_on is TrainOn.pairs
@@ -70,7 +88,7 @@ def _write_for_others(folder: Path, are_pairs: bool) -> None:
         llava_sft.write(read_records(folder / EXAMPLES, SftExample), file)
 
 
-def _counted(things: Iterable[Thing], counts: Counter[str], name: str) -> Iterator[Thing]:
-    for thing in things:
+def _counted(records: Iterable[T], counts: Counter[str], name: str) -> Iterator[T]:
+    for record in records:
         counts[name] += 1
-        yield thing
+        yield record

@@ -12,36 +12,52 @@ from mmdpo.records import PreferencePair
 from mmdpo.training_data.rated import Rated
 
 
-def make_pairs(items: Iterable[Rated], rule: PairsConfig, seed: int, counts: Counter[str]) -> Iterator[PreferencePair]:
-    """The pairs of each prompt: one at most, but for `pairs.rule=all`.
+def make_pairs(
+    items: Iterable[Rated], config: PairsConfig, aggregate: Sequence[str], seed: int, counts: Counter[str]
+) -> Iterator[PreferencePair]:
+    """Yield the pairs of each prompt: at most one, except with `pairs.rule=all`.
 
-    `counts` gets the prompts without a pair: `tied` where all completions are worth the same, else
-    `too_close`. A prompt with several pairs numbers them by their completions.
+    Args:
+        items: rated completions.
+        config: rule and margin.
+        aggregate: the attributes whose sum ranks completions.
+        seed: seed of the random choice.
+        counts: gets the number of prompts without a pair: `tied` if all completions have the same score, or else
+            `too_close`. A prompt with several pairs numbers them by their completions.
     """
     for item in items:
-        prompt, worths = item.prompt, item.worths(rule.aggregate)
-        picked = pick(worths, rule, Random(f"{seed} {prompt.id}"))
+        prompt, scores = item.prompt, item.aggregate_scores(aggregate)
+        picked = pick(scores, config, Random(f"{seed} {prompt.id}"))
         if not picked:
-            counts["tied" if len(set(worths)) == 1 else "too_close"] += 1
+            counts["tied" if len(set(scores)) == 1 else "too_close"] += 1
         for chosen, rejected in picked:
-            name = f"{prompt.id}-{chosen}-{rejected}" if rule.rule is PairRule.all else prompt.id
+            name = f"{prompt.id}-{chosen}-{rejected}" if config.rule is PairRule.all else prompt.id
             texts = item.texts[chosen], item.texts[rejected]
             yield PreferencePair(name, prompt.question, *texts, prompt.image, prompt.history)
 
 
-def pick(worths: Sequence[int], rule: PairsConfig, rng: Random) -> list[tuple[int, int]]:
-    """The places of chosen and rejected, `rule.margin` apart at least.
+def pick(scores: Sequence[int], config: PairsConfig, rng: Random) -> list[tuple[int, int]]:
+    """Choose pairs of completions whose scores are at least `config.margin` apart.
 
-    random_worse, the paper's: the best and a random one of those far enough below it; best_worst: the
-    best and the worst; all: every two that are far enough apart. Of equals the first is taken.
+    The rules: `random_worse` (the paper's) takes the best and a random one of those far enough below it;
+    `best_worst` takes the best and the worst; `all` takes every two that are far enough apart. Of equal
+    completions the first is taken.
+
+    Args:
+        scores: one per completion.
+        config: rule and margin.
+        rng: source of the random choice.
+
+    Returns:
+        The indices of chosen and rejected completions.
     """
-    places = range(len(worths))
-    if rule.rule is PairRule.all:
-        return [(one, other) for one in places for other in places if worths[one] - worths[other] >= rule.margin]
-    best = max(places, key=lambda place: worths[place])
-    worse = [place for place in places if worths[best] - worths[place] >= rule.margin]
+    indices = range(len(scores))
+    if config.rule is PairRule.all:
+        return [(one, other) for one in indices for other in indices if scores[one] - scores[other] >= config.margin]
+    best = max(indices, key=lambda index: scores[index])
+    worse = [index for index in indices if scores[best] - scores[index] >= config.margin]
     if not worse:
         return []
-    if rule.rule is PairRule.best_worst:
-        return [(best, min(worse, key=lambda place: worths[place]))]
+    if config.rule is PairRule.best_worst:
+        return [(best, min(worse, key=lambda index: scores[index]))]
     return [(best, rng.choice(worse))]

@@ -1,16 +1,20 @@
-"""Rejection sampling: plain SFT on the best rated of the model's own completions (paper, 3.2)."""
+"""Rejection sampling: plain SFT on the model's own completion with the best rating (paper, 3.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mmdpo.records import SftExample
 from mmdpo.training_data.rated import Rated
 
 
-def best_completions(items: Iterable[Rated]) -> Iterator[SftExample]:
-    """The completion of each prompt with the highest merit (Rating.merit); of equals the first."""
+def best_completions(items: Iterable[Rated], aggregate: Sequence[str]) -> Iterator[SftExample]:
+    """Yield the completion of each prompt with the highest score; of equal ones the first.
+
+    `aggregate` names the attributes that are summed.
+    """
     for item in items:
-        prompt, best = item.prompt, item.merits.index(max(item.merits))
+        scores = item.aggregate_scores(aggregate)
+        prompt, best = item.prompt, scores.index(max(scores))
         text, rating = item.texts[best], item.ratings[best]
         yield SftExample(prompt.id, prompt.question, text, prompt.image, prompt.history, rating)

@@ -1,4 +1,4 @@
-"""Standard SFT: a teacher's own answer to each prompt (the paper's baseline)."""
+"""Standard SFT on a teacher's own answer to each prompt (the paper's baseline)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmdpo.records import Completion, PreferencePair, Prompt, SftExample
 
 
 def teacher_answers(prompts: Iterable[Prompt], answers: Iterable[Completion]) -> Iterator[SftExample]:
-    """An example for each prompt that the teacher answered, in the order of the answers."""
+    """Yield an example for each prompt that the teacher answered, in the order of the answers."""
     by_id = {prompt.id: prompt for prompt in prompts}
     for answer in answers:
         prompt = by_id[answer.prompt_id]
@@ -16,6 +16,6 @@ def teacher_answers(prompts: Iterable[Prompt], answers: Iterable[Completion]) ->
 
 
 def chosen_answers(pairs: Iterable[PreferencePair]) -> Iterator[SftExample]:
-    """The preferred answers of the user's own pairs."""
+    """Yield the preferred answers of the user's own pairs."""
     for pair in pairs:
         yield SftExample(pair.id, pair.question, pair.chosen, pair.image, pair.history)

@@ -1,17 +1,15 @@
-"""SteerLM: a question asks for the ratings that its answer has (Dong et al., 2023; paper, 3.2)."""
+"""SteerLM: each question requests the ratings that its answer has (Dong et al., 2023; paper, 3.2)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mmdpo.config.choices import ATTRIBUTES
 from mmdpo.records import SftExample
 from mmdpo.training_data.rated import Rated
 
 
 def rated_completions(items: Iterable[Rated]) -> Iterator[SftExample]:
-    """Every completion, good or bad, with its rating."""
+    """Yield every completion, good or bad, with its rating."""
     for item in items:
         prompt = item.prompt
         for index, (text, rating) in enumerate(zip(item.texts, item.ratings, strict=True)):
@@ -20,19 +18,27 @@ def rated_completions(items: Iterable[Rated]) -> Iterator[SftExample]:
 
 
 def request(question: str, attributes: Mapping[str, int], template: str) -> str:
-    """The question as it asks for these ratings.
+    """Return the question with the request for some ratings.
 
-    `template` is a format string of `{question}`, of `{attributes}` for all five in the paper's form, or
-    of their names for a form of its own.
+    Args:
+        question: the question.
+        attributes: the ratings to request, in the rubric's order.
+        template: a format string with `{question}`, and either `{attributes}` for all of them in the paper's form,
+            or their names for another form.
     """
-    values = {name: attributes[name] for name in ATTRIBUTES}
-    listed = ",".join(f"{name.capitalize()}:{value}" for name, value in values.items())
-    return template.format(question=question, attributes=listed, **values)
+    listed = ",".join(f"{name.capitalize()}:{value}" for name, value in attributes.items())
+    return template.format(question=question, attributes=listed, **attributes)
 
 
-def steered(example: SftExample, template: str) -> SftExample:
-    """The example with the request for its own rating in its question."""
+def steered(example: SftExample, template: str, attributes: Sequence[str]) -> SftExample:
+    """Return the example with the request for its own rating in its question.
+
+    Args:
+        example: a rated example; one without a rating is returned as it is.
+        template: see `request`.
+        attributes: the rubric's attributes, in its order.
+    """
     if example.rating is None:
         return example
-    question = request(example.question, asdict(example.rating), template)
+    question = request(example.question, {name: example.rating[name] for name in attributes}, template)
     return SftExample(example.id, question, example.answer, example.image, example.history)

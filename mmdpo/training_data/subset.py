@@ -1,4 +1,4 @@
-"""The axes `data_limit`, `data_scale` and `label_noise`: nested subsets and flips of one seeded order."""
+"""The axes `data_limit`, `data_scale` and `label_noise`: nested subsets and flips in one seeded order."""
 
 from __future__ import annotations
 
@@ -13,21 +13,39 @@ Example = TypeVar("Example", PreferencePair, SftExample)
 
 
 def limited(examples: Sequence[Example], limit: int | None, seed: int) -> list[Example]:
-    """The first `limit` examples in a seeded order, all without a limit: 500 lie inside 1000."""
+    """Return the first `limit` examples in a seeded order, or all of them; a larger limit contains a smaller one.
+
+    Args:
+        examples: all examples.
+        limit: number of examples; None for all.
+        seed: seed of the order.
+    """
     return sorted(examples, key=lambda example: _rank("subset", seed, example.id))[:limit]
 
 
 def subset(examples: Sequence[Example], share: float, seed: int) -> list[Example]:
-    """The first `share` of the examples in the same order: 25 % lies inside 50 %."""
+    """Return the first `share` (0..1) of the examples in the order of `limited`; a larger share contains a smaller one.
+
+    Args:
+        examples: all examples.
+        share: the share to take.
+        seed: seed of the order.
+    """
     return limited(examples, round(share * len(examples)), seed)
 
 
 def flip(pairs: Sequence[PreferencePair], share: float, seed: int) -> list[PreferencePair]:
-    """The pairs, `share` of them with their answers swapped; a larger share flips these and more."""
+    """Return the pairs with the answers of a share of them swapped; a larger share flips a superset.
+
+    Args:
+        pairs: all pairs.
+        share: the share to flip, 0..1.
+        seed: seed of the choice.
+    """
     ranked = sorted(pairs, key=lambda pair: _rank("flip", seed, pair.id))
     flipped = {pair.id for pair in ranked[: round(share * len(pairs))]}
     return [replace(pair, chosen=pair.rejected, rejected=pair.chosen) if pair.id in flipped else pair for pair in pairs]
 
 
-def _rank(what: str, seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{what} {seed} {name}".encode()).digest()
+def _rank(purpose: str, seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{purpose} {seed} {name}".encode()).digest()

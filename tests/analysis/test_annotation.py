@@ -10,10 +10,11 @@ from rich.console import Console
 from mmdpo.analysis.annotation import report, summarize
 from mmdpo.files import read_json, write_json
 from mmdpo.records import Annotation, Rating, Unscored, write_records
+from tests.support.ratings import rating
 
 
 def same(value: int) -> Rating:
-    return Rating(value, value, value, 0, 4 - value)
+    return rating(value, value, value, 0, 4 - value)
 
 
 def folder_of(tmp_path: Path, annotations: list[Annotation], repeated: list[Annotation] | None = None) -> Path:
@@ -66,9 +67,9 @@ def test_a_judge_that_likes_the_first_place_is_found_out(tmp_path: Path, biased:
         made.append(Annotation(f"p{number}", tuple(ratings), "j", shown))
     position = summarize(folder_of(tmp_path, made))["position"]
     if biased:
-        assert position["merit"] == [12.0, 3.0, 3.0] and position["p"] < 1e-6
+        assert position["quality"] == [12.0, 3.0, 3.0] and position["p"] < 1e-6
     else:
-        assert max(position["merit"]) - min(position["merit"]) < 0.7 and position["p"] > 0.5
+        assert max(position["quality"]) - min(position["quality"]) < 0.7 and position["p"] > 0.5
 
 
 def test_the_report_is_a_table_json_and_a_picture(tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_the_report_is_a_table_json_and_a_picture(tmp_path: Path) -> None:
     for words in (
         "helpfulness",
         "unscored: 2 (1 recitation, 1 empty)",
-        "merit by place",
+        "quality by place",
         "1.50 USD",
         "100 %",
     ):

@@ -1,4 +1,4 @@
-"""Runs with judge.batch=true against a rehearsal of Gemini, and what they leave."""
+"""Runs with judge.batch=true against a rehearsal server."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.testing.services import annotated
 
 
 def asked(server: FakeGemini, folder: Path, journal: Journal, count: int = 5, **changes: Any) -> list[Any]:
-    """One run of the line."""
+    """Run the stage once."""
     changes = {"batch": True, "price": PriceConfig(1.0, 10.0), **changes}
     return annotated(server, "gemini", folder, count, journal, **changes)
 
 
 def left(server: FakeGemini, folder: Path, journal: Journal, count: int = 5, **changes: Any) -> str:
-    """What is said by a run that has to wait."""
+    """Run the stage, which has to wait; return its message."""
     with pytest.raises(Stopped) as stopped:
         asked(server, folder, journal, count, **changes)
     assert stopped.value.exit_code == 75
@@ -29,11 +29,11 @@ def left(server: FakeGemini, folder: Path, journal: Journal, count: int = 5, **c
 
 
 def one_by_one(folder: Path, count: int = 5) -> list[Any]:
-    """The same without batches."""
+    """Run the stage without batches."""
     with fake_gemini() as calm:
         return annotated(calm, "gemini", folder, count)
 
 
 def rows(journal: Journal, columns: str, table: str = "attempts") -> list[tuple[Any, ...]]:
-    """What a journal holds."""
+    """Return columns of a journal."""
     return journal._rows.execute(f"SELECT {columns} FROM {table} ORDER BY id").fetchall()

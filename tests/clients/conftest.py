@@ -1,4 +1,4 @@
-"""What the tests of batches share: a rehearsal of Gemini, a journal, and no waiting."""
+"""Fixtures for the tests of batches: a rehearsal server, a journal, and no waiting."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def batching(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def server() -> Iterator[FakeGemini]:
-    """A rehearsal that finds nothing wrong with what it is sent."""
+    """A rehearsal server that has nothing to complain about."""
     with fake_gemini() as running:
         yield running
         assert running.complaints == []

@@ -9,9 +9,9 @@ import pytest
 
 from mmdpo.clients import batches
 from mmdpo.clients.answers import Temporary
-from mmdpo.clients.gemini_batch import GeminiBatches
+from mmdpo.clients.gemini import GeminiClient
 from mmdpo.clients.journal import Journal
-from mmdpo.judge.annotate import request_of
+from mmdpo.judge.rating_request import rating_request
 from mmdpo.records import Annotation, Unscored
 from mmdpo.testing.fake_gemini import FakeGemini, fake_gemini
 from tests.clients.batched import asked, left, one_by_one, rows
@@ -23,15 +23,15 @@ pytestmark = pytest.mark.usefixtures("batching")
 def test_submit_leave_collect(server: FakeGemini, tmp_path: Path, journal: Journal) -> None:
     said = left(server, tmp_path, journal, batch_size=2)
     assert "5 requests submitted in 3 jobs (3 of them now); 0 of 5 are answered and kept" in said
-    assert "The same line collects them later" in said
+    assert "Rerun the same command later to collect them" in said
     again = left(server, tmp_path, journal, batch_size=2)
     assert "5 requests submitted in 3 jobs (0 of them now)" in again and len(server.batches) == 3
     server.finish_batches()
     found = asked(server, tmp_path, journal, batch_size=2)
     assert len(server.batches) == 3 and server.schemas == 5
     for one, other in zip(found, one_by_one(tmp_path), strict=True):
-        assert (one.prompt_id, one.ratings, one.shown, one.step) == (
-            *(other.prompt_id, other.ratings, other.shown, other.step),
+        assert (one.prompt_id, one.ratings, one.presentation_order, one.parser) == (
+            *(other.prompt_id, other.ratings, other.presentation_order, other.parser),
         )
     assert set(server.answered.values()) == {1} and len(server.answered) == 5
     assert asked(server, tmp_path, journal) == found and len(server.batches) == 3
@@ -41,8 +41,8 @@ def test_a_job_holds_so_many_bytes(
     server: FakeGemini, tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judge = judge_at(server, "gemini", batch=True)
-    request = request_of(items(tmp_path, 1)[0], tmp_path, judge)
-    size = GeminiBatches(judge).packed(request, request.text).size
+    request = rating_request(items(tmp_path, 1)[0], tmp_path, judge)
+    size = GeminiClient(judge).pack_request(request).size
     image = len((tmp_path / "coffee.png").read_bytes())
     assert image * 4 / 3 + len(request.text) < size < image * 4 / 3 + len(request.text) + 4000
     monkeypatch.setattr(batches, "LARGEST", int(size * 2.5))
@@ -54,11 +54,11 @@ def test_a_batch_costs_half_and_counts_for_no_day(server: FakeGemini, tmp_path: 
     left(server, tmp_path, journal, limits=limits)
     server.finish_batches()
     asked(server, tmp_path, journal, limits=limits)
-    kept = rows(journal, "tokens_in, tokens_out, cost, outcome, rubric, reply, batch")
+    kept = rows(journal, "tokens_in, tokens_out, cost, outcome, purpose, reply, batch")
     assert len(kept) == 5
     for tokens_in, tokens_out, cost, *others in kept:
         assert tokens_out > 100 and cost == pytest.approx((tokens_in + 10 * tokens_out) / 2e6)
-        assert others[:2] == ["scored", "helpsteer_1"] and "ratings" in others[2]
+        assert others[:2] == ["answered", "annotate"] and "ratings" in others[2]
         assert others[3] == "batches/rehearsal0"
     more = annotated(server, "gemini", tmp_path, 7, journal, limits=limits)  # the day has room for two
     assert len(more) == 7 and server.answered.total() == 7
@@ -90,22 +90,22 @@ class Killed(BaseException):
 def test_a_job_whose_name_was_not_noted_is_adopted(
     server: FakeGemini, tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    create = GeminiBatches.create
+    create = GeminiClient.create_batch
 
-    def dies(self: GeminiBatches, *arguments: Any) -> str:
+    def dies(self: GeminiClient, *arguments: Any) -> str:
         name = create(self, *arguments)
         if len(server.batches) == 1:
             raise Killed(name)
         return name
 
-    monkeypatch.setattr(GeminiBatches, "create", dies)
+    monkeypatch.setattr(GeminiClient, "create_batch", dies)
     with pytest.raises(Killed):
         asked(server, tmp_path, journal, batch_size=2)
     assert rows(journal, "name, state", "batches") == [(None, "running")]
-    stranger = GeminiBatches(judge_at(server, "gemini"))  # other jobs of the account, on the first page
+    stranger = GeminiClient(judge_at(server, "gemini"))  # other jobs of the account, on the first page
     for number in range(3):
-        request = request_of(items(tmp_path, 9)[8], tmp_path, stranger.judge)
-        create(stranger, f"another {number}", [stranger.packed(request, request.text)])
+        request = rating_request(items(tmp_path, 9)[8], tmp_path, stranger.judge)
+        create(stranger, f"another {number}", [stranger.pack_request(request)])
     said = left(server, tmp_path, journal, batch_size=2)
     assert "5 requests submitted in 3 jobs (2 of them now)" in said and len(server.batches) == 6
     server.finish_batches()
@@ -121,10 +121,10 @@ def test_a_job_that_was_not_created_is_forgotten(
         def dies(*arguments: Any) -> str:
             raise Killed
 
-        dying.setattr(GeminiBatches, "create", dies)
+        dying.setattr(GeminiClient, "create_batch", dies)
         with pytest.raises(Killed):
             asked(server, tmp_path, journal)
-        dying.setattr(GeminiBatches, "create", lambda *arguments: _raise(Temporary("server error 503")))
+        dying.setattr(GeminiClient, "create_batch", lambda *arguments: _raise(Temporary("server error 503")))
         said = left(server, tmp_path, journal)
         assert "0 requests submitted in 0 jobs" in said
         assert "5 not submitted (the judge takes no job now: server error 503)" in said
@@ -149,7 +149,7 @@ def test_what_a_lost_job_asked_is_open_again(
     assert rows(journal, "state", "batches") == [(state.lower(),), ("running",)]
     server.finish_batches()
     assert len(asked(server, tmp_path, journal)) == 5
-    assert rows(journal, "outcome") == [("scored",)] * 5
+    assert rows(journal, "outcome") == [("answered",)] * 5
 
 
 def test_a_job_that_the_service_knows_no_more(
@@ -171,7 +171,7 @@ def test_an_error_in_a_responses_place_opens_that_request(tmp_path: Path, journa
     assert [one for one in found if isinstance(one, Unscored)] == [
         *(Unscored("p2", "recitation"), Unscored("p3", "image_refused")),
     ]
-    kept = rows(journal, "prompt_id, outcome, reason")
+    kept = rows(journal, "record_id, outcome, reason")
     assert kept[1][:2] == ("p1", "failed") and kept[1][2].startswith("error 8 in a job")
     assert len(kept) == 6 and set(server.answered.values()) == {1}
 
@@ -186,7 +186,7 @@ def test_an_unread_reply_is_reminded_once(tmp_path: Path, journal: Journal) -> N
         assert "could not be read (empty)" in texts[0] and "could not be read (wrong_count)" in texts[1]
         server.finish_batches()
         first, second, *_ = asked(server, tmp_path, journal)
-        assert first == Unscored("p0", "empty") and second.step == "schema, asked twice"
+        assert first == Unscored("p0", "empty") and second.parser == "schema, asked twice"
         assert len(server.batches) == 2
-    kept = rows(journal, "prompt_id, outcome, step")
-    assert kept[5:] == [("p0", "unscored", "asked twice"), ("p1", "scored", "schema, asked twice")]
+    kept = rows(journal, "record_id, outcome, reminded")
+    assert kept[5:] == [("p0", "answered", 1), ("p1", "answered", 1)]

@@ -1,4 +1,4 @@
-"""What is sent of an image: the file itself where a service takes it, else a copy that says so."""
+"""Images as they are sent: the file itself if a service takes it, or else a copy with a note."""
 
 from __future__ import annotations
 

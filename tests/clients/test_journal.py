@@ -13,35 +13,42 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.clients.journal import VERSION, Attempt, Journal, journal
+from mmdpo.clients.journal import Account, Attempt, Journal, journal
+from mmdpo.clients.migrations import VERSION
+from mmdpo.clients.request import Message, Request
 from mmdpo.errors import UserError
-from mmdpo.judge.request import Request
-from mmdpo.records import Prompt, Rating
 
-REQUEST = Request("key", Prompt("p", "?"), ("a", "b"), (1, 0), "text", None)
-SCORED = Attempt("scored", (Rating(1, 2, 3, 4, 0), Rating(0, 0, 0, 0, 0)), "schema", reply="{}", cost=0.5)
+REQUEST = Request("key", "p", "annotate", (Message("user", "text"),))
+GEMINI = Account("gemini")
+ANSWERED = Attempt("answered", "{}", tokens_in=7, tokens_out=3, cost=0.5, note="smaller")
 
 
 def record(opened: Journal, attempt: Attempt) -> None:
-    opened.record(REQUEST, "gemini", "helpsteer_1", attempt, 1.5)
+    opened.record(REQUEST, GEMINI, "some-model", attempt, 1.5)
 
 
 def test_what_is_recorded_is_found(tmp_path: Path) -> None:
+    declined = Attempt("declined", reason="recitation", reminded=True, tokens_in=7)
     with journal(tmp_path / "new" / "j.sqlite") as opened:
-        assert opened.find("key") is None
+        assert opened.attempts("key") == []
         record(opened, Attempt("failed", reason="busy"))
-        assert opened.find("key") is None  # it is still open
-        record(opened, Attempt("unscored", reason="prose", reply="hm"))
-        assert opened.find("key") == Attempt("unscored", reason="prose", reply="hm")
-        record(opened, SCORED)
-        record(opened, Attempt("unscored", reason="later", reply="hm"))
-    with journal(tmp_path / "new" / "j.sqlite") as opened:  # a rating is kept, whatever came after it
-        assert opened.find("key") == Attempt("scored", SCORED.ratings, "schema", reply="{}")
-        assert opened.find("other") is None
-        assert opened.spent("gemini") == 0.5 and opened.spent("openai") == 0.0
-        now = datetime.now(UTC)
-        assert opened.asked_since("gemini", now - timedelta(hours=1)) == 4
-        assert opened.asked_since("gemini", now + timedelta(hours=1)) == 0
+        assert opened.attempts("key") == []  # it is still open
+        record(opened, ANSWERED)
+        record(opened, declined)
+    with journal(tmp_path / "new" / "j.sqlite") as opened:
+        assert opened.attempts("key") == [ANSWERED, declined]
+        assert opened.attempts("other") == []
+        assert opened.mean_tokens_out(GEMINI, "annotate") == 3.0 and opened.mean_tokens_out(GEMINI, "teacher") is None
+
+
+def test_money_and_calls_are_counted_per_client_and_endpoint() -> None:
+    opened, mine, now = Journal(None), Account("openai", "http://mine"), datetime.now(UTC)
+    record(opened, ANSWERED)
+    opened.record(REQUEST, mine, None, ANSWERED, 0.0)
+    opened.record(REQUEST, mine, None, ANSWERED, 0.0, batch="batches/1")
+    assert (opened.spent(GEMINI), opened.spent(mine), opened.spent(Account("openai"))) == (0.5, 1.0, 0.0)
+    assert opened.asked_since(mine, now - timedelta(hours=1)) == 1  # a batch does not count
+    assert opened.asked_since(GEMINI, now + timedelta(hours=1)) == 0
 
 
 def test_a_newer_journal_is_left_alone(tmp_path: Path) -> None:
@@ -67,7 +74,7 @@ def test_a_disk_that_takes_nothing(tmp_path: Path) -> None:
     opened = Journal(path)
     opened._rows.execute("PRAGMA query_only=1")
     with pytest.raises(UserError, match="readonly database.*judge.journal=FILE"):
-        record(opened, SCORED)
+        record(opened, ANSWERED)
     with pytest.raises(UserError, match="cannot be written"):
         Journal(Path("/proc/nowhere/j.sqlite"))
 
@@ -75,12 +82,12 @@ def test_a_disk_that_takes_nothing(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from tests.clients.test_journal import REQUEST, SCORED
+from tests.clients.test_journal import ANSWERED, GEMINI, REQUEST
 from mmdpo.clients.journal import Journal
 from dataclasses import replace
 journal = Journal(Path(sys.argv[1]))
 for number in range(1_000_000):
-    journal.record(replace(REQUEST, key=str(number)), "gemini", "helpsteer_1", SCORED, 0.0)
+    journal.record(replace(REQUEST, key=str(number)), GEMINI, "some-model", ANSWERED, 0.0)
     print(number, flush=True)
 """
 
@@ -98,7 +105,7 @@ def test_a_kill_loses_no_row_that_was_recorded(tmp_path: Path, seconds: float) -
     os.kill(writer.pid, signal.SIGKILL)
     told = [int(line) for line in [first, *writer.stdout.read().splitlines()] if line.strip().isdigit()]
     with journal(path) as opened:
-        assert told and all(opened.find(str(number)) is not None for number in range(max(told) + 1))
+        assert told and all(opened.attempts(str(number)) == [ANSWERED] for number in range(max(told) + 1))
         rows = opened._rows.execute("SELECT count(*) FROM attempts").fetchone()[0]
         assert rows - len(told) in (0, 1)  # at most the one that was not told of yet
         assert opened._rows.execute("PRAGMA integrity_check").fetchone()[0] == "ok"

@@ -26,7 +26,7 @@ def test_a_missing_key_names_its_variables_and_another_endpoint_needs_none() -> 
 @pytest.mark.parametrize("key", ["a key", "schlüssel", "a\x01b"])
 def test_what_cannot_be_sent_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv("FIRST_KEY", key)
-    with pytest.raises(UserError, match="FIRST_KEY holds no key") as raised:
+    with pytest.raises(UserError, match="FIRST_KEY holds no valid key") as raised:
         api_key(NAMES, "judge=x", None)
     assert key not in str(raised.value)
 

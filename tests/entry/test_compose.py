@@ -132,7 +132,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["method=steerlm", "model.attribute_template='{question.wit}'"], "allowed are {question}"),
         (["method=steerlm", "model.attribute_template='{question'"], "allowed are {question}"),
         (["method=steerlm", "model.attribute_template='{attributes}'"], "has no {question}"),
-        (["method=steerlm", "model.attribute_template='{question} {verbosity}'"], "nor all five"),
+        (["method=steerlm", "model.attribute_template='{question} {verbosity}'"], "nor all of"),
         (
             ["method=rejection_sampling", "data=pairs", "data.path=pyproject.toml"],
             "method=rejection_sampling: data=pairs has no ratings; choose method=dpo, or method=sft",

@@ -2,11 +2,12 @@ import pytest
 
 from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.scorers import judged, summarize
-from mmdpo.records import Prompt, Rating
+from mmdpo.records import Prompt
+from tests.support.ratings import rating
 
 
 def test_a_score_is_the_merit_on_one_to_ten_with_its_parts():
-    rate = {"good": Rating(4, 4, 4, 0, 0), "half": Rating(2, 4, 0, 4, 4), "": Rating(0, 0, 0, 0, 0)}
+    rate = {"good": rating(4, 4, 4, 0, 0), "half": rating(2, 4, 0, 4, 4), "": rating(0, 0, 0, 0, 0)}
     items = [
         judged(Prompt(text, "?", category=category, facts=facts), text, lambda _, answer: rate[answer])
         for text, category, facts in [

@@ -8,21 +8,25 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mmdpo.clients.answers import Answer
+from mmdpo.clients.request import Request
 from mmdpo.config.schema import JudgeConfig, LimitsConfig, PriceConfig
-from mmdpo.judge.request import LABELS, Request
+from mmdpo.judge.parsing import LABELS
+from mmdpo.judge.rating_request import RatingRequest
 from mmdpo.records import Completion, Prompt, Rating
+from tests.support.ratings import rating
 
 Step = str | Exception | Callable[[Request], str]
 
 
 def rating_of(text: str) -> Rating:
     """A rating that the text alone decides."""
-    return Rating(len(text) % 5, len(text) // 5 % 5, 4, 1, min(4, len(text.split())))
+    return rating(len(text) % 5, len(text) // 5 % 5, 4, 1, min(4, len(text.split())))
 
 
 def good(request: Request) -> str:
     """The reply in JSON that rates each completion by its text."""
-    rows = [{"label": label, **vars(rating_of(text))} for label, text in zip(LABELS, request.texts, strict=False)]
+    assert isinstance(request, RatingRequest)
+    rows = [{"label": label, **rating_of(text)} for label, text in zip(LABELS, request.texts, strict=False)]
     return json.dumps({"reviews": [], "calibration": "", "ratings": rows})
 
 
@@ -34,20 +38,20 @@ class Scripted:
         self.calls: list[tuple[str, str]] = []  # prompt id and the text that was sent
         self._lock = threading.Lock()
 
-    def ask(self, request: Request, text: str) -> Answer:
+    def ask(self, request: Request) -> Answer:
         with self._lock:
-            self.calls.append((request.prompt.id, text))
+            self.calls.append((request.record_id, request.text))
             step = self.script.pop(0) if self.script else good
         if isinstance(step, Exception):
             raise step
         reply = step(request) if callable(step) else step
-        return Answer(reply, tokens_in=1000, tokens_out=100, cut=reply.endswith("..."))
+        return Answer(reply, tokens_in=1000, tokens_out=100, truncated=reply.endswith("..."))
 
 
 def judge_config(**limits: Any) -> JudgeConfig:
     """A paid judge without waiting."""
     return JudgeConfig(
-        "gemini", "some-model", limits=LimitsConfig(**limits), price=PriceConfig(1.0, 10.0, of="2026-01")
+        "gemini", "gemini", "some-model", limits=LimitsConfig(**limits), price=PriceConfig(1.0, 10.0, of="2026-01")
     )
 
 

@@ -1,4 +1,4 @@
-"""Items become annotations: orders undone, faults met, limits kept, nothing asked twice."""
+"""Annotation: presentation order, faults, limits, and nothing asked twice."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from hypothesis import strategies as st
 
 from mmdpo.clients import runner as asking
 from mmdpo.clients.answers import Answer, DayIsOver, Declined, Temporary
-from mmdpo.clients.journal import Journal
-from mmdpo.config.choices import RULE_JUDGES
+from mmdpo.clients.journal import Account, Journal
+from mmdpo.clients.request import Request
+from mmdpo.config.choices import judge_clients
 from mmdpo.config.schema import JudgeConfig, options
 from mmdpo.errors import Stopped, UserError
-from mmdpo.judge import longer
-from mmdpo.judge.annotate import annotate, by_prompt, repeated, request_of
-from mmdpo.judge.judges import SERVICES, client_of, rule_named
-from mmdpo.judge.request import Request
-from mmdpo.records import Annotation, Completion, Prompt, Rating, Unscored
+from mmdpo.judge.annotate import annotate
+from mmdpo.judge.items import by_prompt, repeated
+from mmdpo.judge.judges import client_of, rule_named
+from mmdpo.judge.rating_request import rating_request
+from mmdpo.judge.rubrics.helpsteer_1 import RUBRIC
+from mmdpo.judge.rules import longer
+from mmdpo.records import Annotation, Completion, Prompt, Unscored
 from tests.judge.scripted import Scripted, good, items, judge_config, rating_of
+from tests.support.ratings import quality_of
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +44,8 @@ def run(client: Any, asked: list[Any], journal: Journal | None = None, **changes
 
 
 def test_every_judge_of_the_config_is_there() -> None:
-    assert set(options("judge")) == {*RULE_JUDGES, *SERVICES}
-    with pytest.raises(UserError, match="allowed are oracle"):
+    assert set(options("judge")) == set(judge_clients())
+    with pytest.raises(UserError, match="bench.judge=gemini9: unknown; allowed are longer, oracle"):
         rule_named("gemini9")
 
 
@@ -51,9 +55,9 @@ def test_ratings_stand_in_the_order_of_the_completions_whatever_was_shown() -> N
     assert [annotation.prompt_id for annotation in found] == [prompt.id for prompt, _ in asked]
     for (_, completions), annotation in zip(asked, found, strict=True):
         assert annotation.ratings == tuple(rating_of(completion.text) for completion in completions)
-        assert sorted(annotation.shown) == [0, 1, 2, 3]
-    assert {annotation.step for annotation in found} == {"schema"}
-    firsts = Counter(annotation.shown[0] for annotation in found)
+        assert sorted(annotation.presentation_order) == [0, 1, 2, 3]
+    assert {annotation.parser for annotation in found} == {"schema"}
+    firsts = Counter(annotation.presentation_order[0] for annotation in found)
     assert len(firsts) == 4 and max(firsts.values()) < 20  # each place is had
 
 
@@ -62,7 +66,9 @@ def test_the_order_is_a_seeds_and_repeats() -> None:
     assert first == second
     other = judge_config()
     other.seed = 1
-    assert [one.shown for one in run(Scripted(), items(9), judge=other)] != [one.shown for one in first]
+    assert [one.presentation_order for one in run(Scripted(), items(9), judge=other)] != [
+        one.presentation_order for one in first
+    ]
 
 
 def test_equal_completions_are_shown_once_and_rated_alike() -> None:
@@ -77,17 +83,17 @@ def test_equal_completions_are_shown_once_and_rated_alike() -> None:
 def test_rules_rate_through_the_same_parser() -> None:
     completions = [Completion("p", 0, "one two three"), Completion("p", 1, "one"), Completion("q", 0, "")]
     prompts = [Prompt("p", "?"), Prompt("q", "?")]
-    judge = JudgeConfig("longer")
+    judge = JudgeConfig("longer", "longer")
     first, second = run(client_of(judge), list(by_prompt(prompts, completions)), judge=judge)
-    assert [rating.merit for rating in first.ratings] == [3, 1]
-    assert (second.prompt_id, second.ratings[0].merit, second.judge) == ("q", 0, "longer")
+    assert [quality_of(rating) for rating in first.ratings] == [3, 1]
+    assert (second.prompt_id, quality_of(second.ratings[0]), second.judge) == ("q", 0, "longer")
 
 
 @given(st.integers(0, 12), st.integers(0, 12))
 def test_the_control_prefers_the_longer_answer(one: int, other: int) -> None:
-    merits = [longer.rate(Prompt("p", "?"), "word " * length).merit for length in (one, other)]
-    assert merits == [one, other]
-    assert all(0 <= part <= 4 for part in vars(longer.rate(Prompt("p", "?"), "word " * one)).values())
+    found = [quality_of(longer.rate(Prompt("p", "?"), "word " * length)) for length in (one, other)]
+    assert found == [one, other]
+    assert all(0 <= part <= 4 for part in longer.rate(Prompt("p", "?"), "word " * one).values())
 
 
 def test_what_the_journal_knows_is_not_asked_again(tmp_path: Path) -> None:
@@ -104,13 +110,14 @@ def test_what_the_journal_knows_is_not_asked_again(tmp_path: Path) -> None:
     "change",
     [
         {"model": "another"},
+        {"client": "openai"},
         {"base_url": "http://127.0.0.1:1"},
         {"temperature": 1.0},
         {"max_output_tokens": 10},
         {"structured": False},
     ],
 )
-def test_another_judge_is_asked_anew(change: dict[str, Any]) -> None:
+def test_another_judge_is_asked_again(change: dict[str, Any]) -> None:
     journal, client, judge = Journal(None), Scripted(), judge_config()
     run(client, items(1), journal)
     for name, value in change.items():
@@ -119,11 +126,12 @@ def test_another_judge_is_asked_anew(change: dict[str, Any]) -> None:
     assert len(client.calls) == 2
 
 
-def test_patience_and_prices_do_not_ask_anew() -> None:
+def test_labels_limits_and_prices_do_not_ask_again() -> None:
     journal, client = Journal(None), Scripted()
     run(client, items(1), journal)
-    other = judge_config(concurrency=3, attempts=2, budget=1.0, requests_per_day=9)
+    other = judge_config(concurrency=3, max_attempts=2, budget=1.0, requests_per_day=9)
     other.price.input = 5.0
+    other.name = "mine"
     run(client, items(1), journal, judge=other)
     assert len(client.calls) == 1
 
@@ -131,7 +139,7 @@ def test_patience_and_prices_do_not_ask_anew() -> None:
 def test_an_unreadable_reply_is_asked_once_more_and_then_left() -> None:
     client, journal = Scripted("I like B.", good, "what?", "no"), Journal(None)
     first, second = run(client, items(2), journal)
-    assert isinstance(first, Annotation) and first.step == "schema, asked twice"
+    assert isinstance(first, Annotation) and first.parser == "schema, asked twice"
     assert second == Unscored("p1", "no_ratings")
     assert [prompt for prompt, _ in client.calls] == ["p0", "p0", "p1", "p1"]
     assert "could not be read (no_ratings)" in client.calls[1][1]
@@ -144,7 +152,7 @@ def test_a_run_that_ended_before_the_reminder_goes_on_with_it() -> None:
         run(broken, items(1), journal)
     client = Scripted()
     (found,) = run(client, items(1), journal)
-    assert isinstance(found, Annotation) and found.step == "schema, asked twice"
+    assert isinstance(found, Annotation) and found.parser == "schema, asked twice"
     assert len(client.calls) == 1 and "could not be read (no_ratings)" in client.calls[0][1]
     run(client, items(1), journal)
     assert len(client.calls) == 1
@@ -168,14 +176,14 @@ def test_the_same_question_of_several_prompts_is_asked_once(concurrency: int) ->
 
 def test_calls_in_flight_count_for_the_budget() -> None:
     class Slow(Scripted):
-        def ask(self, request: Request, text: str) -> Answer:
+        def ask(self, request: Request) -> Answer:
             time.sleep(0.005)
-            return super().ask(request, text)
+            return super().ask(request)
 
     journal = Journal(None)
     with pytest.raises(Stopped, match="budget=0.0301 is spent"):
         run(Slow(), items(60), journal, budget=0.0301, concurrency=8)
-    assert 0.02 < journal.spent("gemini") <= 0.0301
+    assert 0.02 < journal.spent(Account("gemini")) <= 0.0301
 
 
 def test_a_cut_reply_says_so() -> None:
@@ -205,23 +213,23 @@ def test_a_busy_judge_is_tried_again_as_it_says(no_waiting: list[float]) -> None
 
 def test_one_prompt_without_an_answer_does_not_stop_the_others() -> None:
     client, journal = Scripted(*[Temporary("server error 500")] * 3), Journal(None)
-    with pytest.raises(Stopped, match="1 of 4 prompts got no answer .1 server error 500.*same line again"):
-        run(client, items(4), journal, attempts=3)
+    with pytest.raises(Stopped, match="1 of 4 prompts got no answer .1 server error 500.*Rerun the same command"):
+        run(client, items(4), journal, max_attempts=3)
     assert len(client.calls) == 6
-    found = run(client, items(4), journal, attempts=3)
+    found = run(client, items(4), journal, max_attempts=3)
     assert len(client.calls) == 7 and all(isinstance(one, Annotation) for one in found)
 
 
 def test_a_judge_that_is_gone_is_not_asked_for_ever() -> None:
     client = Scripted(*[Temporary("unreachable")] * 1000)
     with pytest.raises(Stopped, match="does not answer .unreachable."):
-        run(client, items(100), attempts=2)
+        run(client, items(100), max_attempts=2)
     assert len(client.calls) <= 2 * (asking.GIVING_UP + asking.AHEAD)
 
 
 def test_the_days_end_is_a_clean_stop_that_keeps_what_is_done() -> None:
     client, journal = Scripted(good, good, DayIsOver("quota")), Journal(None)
-    with pytest.raises(Stopped, match=r"used up: 2 of 5 prompts.*same line again after \d{4}-") as stop:
+    with pytest.raises(Stopped, match=r"used up: 2 of 5 prompts.*Rerun the same command after \d{4}-") as stop:
         run(client, items(5), journal)
     assert stop.value.exit_code == 75
     run(client, items(5), journal)
@@ -242,7 +250,7 @@ def test_the_budget_is_not_passed() -> None:
     client, journal = Scripted(), Journal(None)
     with pytest.raises(Stopped, match=r"budget=0.007 is spent \(0.01\): 3 of 5"):
         run(client, items(5), journal, budget=0.007)
-    assert journal.spent("gemini") == pytest.approx(0.006)
+    assert journal.spent(Account("gemini")) == pytest.approx(0.006)
     assert len(client.calls) == 3
 
 
@@ -263,25 +271,25 @@ def test_what_was_paid_for_stands_in_the_journal(tmp_path: Path) -> None:
     run(client, items(3), journal)
     journal.close()
     rows = sqlite3.connect(tmp_path / "j.sqlite").execute(
-        "SELECT prompt_id, outcome, reason, step, tokens_in, cost, reply FROM attempts ORDER BY id"
+        "SELECT record_id, outcome, reason, reminded, tokens_in, cost, reply FROM attempts ORDER BY id"
     )
     assert [row[:6] for row in rows] == [
-        ("p0", "unscored", "no_ratings", None, 1000, 0.002),
-        ("p0", "scored", None, "schema, asked twice", 1000, 0.002),
-        ("p1", "failed", "throttled", None, 0, 0.0),
-        ("p1", "scored", None, "schema", 1000, 0.002),
-        ("p2", "unscored", "recitation", None, 7, 7e-06),
+        ("p0", "answered", None, 0, 1000, 0.002),
+        ("p0", "answered", None, 1, 1000, 0.002),
+        ("p1", "failed", "throttled", 0, 0, 0.0),
+        ("p1", "answered", None, 0, 1000, 0.002),
+        ("p2", "declined", "recitation", 0, 7, 7e-06),
     ]
 
 
-def test_a_changed_image_is_asked_anew(tmp_path: Path) -> None:
+def test_a_changed_image_is_asked_again(tmp_path: Path) -> None:
     prompt = Prompt("p", "What?", image="a.png")
     item = (prompt, [Completion("p", 0, "a"), Completion("p", 1, "b")])
     (tmp_path / "a.png").write_bytes(b"one")
-    key = request_of(item, tmp_path, judge_config()).key
-    assert request_of(item, tmp_path, judge_config()).key == key
+    key = rating_request(item, tmp_path, judge_config()).key
+    assert rating_request(item, tmp_path, judge_config()).key == key
     (tmp_path / "a.png").write_bytes(b"two")
-    assert request_of(item, tmp_path, judge_config()).key != key
+    assert rating_request(item, tmp_path, judge_config()).key != key
 
 
 def test_the_repeated_share_is_seeded_nested_and_asked_in_another_order() -> None:
@@ -290,7 +298,7 @@ def test_the_repeated_share_is_seeded_nested_and_asked_in_another_order() -> Non
     fifth = [prompt.id for prompt, _ in repeated(asked, 0.2, seed=3)]
     assert 8 < len(tenth) < 35 and set(tenth) < set(fifth)
     assert [prompt.id for prompt, _ in repeated(asked, 1.0, seed=3)] == [prompt.id for prompt, _ in asked]
-    first, second = (request_of(asked[0], Path(), judge_config(), round_) for round_ in (0, 1))
+    first, second = (rating_request(asked[0], Path(), judge_config(), round_) for round_ in (0, 1))
     assert first.key != second.key
 
 
@@ -299,7 +307,7 @@ def test_the_repeated_share_is_seeded_nested_and_asked_in_another_order() -> Non
 def test_whatever_happens_each_prompt_is_rated_or_has_a_reason(script: list[str], concurrency: int) -> None:
     steps = {"good": good, "prose": "hm", "declined": Declined("safety"), "busy": Temporary("busy", 0.0)}
     client, journal, asked = Scripted(*[steps[name] for name in script]), Journal(None), items(6)
-    found = run(client, asked, journal, concurrency=concurrency, attempts=99)
+    found = run(client, asked, journal, concurrency=concurrency, max_attempts=99)
     assert [one.prompt_id for one in found] == [prompt.id for prompt, _ in asked]
     for (_, completions), one in zip(asked, found, strict=True):
         if isinstance(one, Annotation):
@@ -309,7 +317,7 @@ def test_whatever_happens_each_prompt_is_rated_or_has_a_reason(script: list[str]
 
 
 def test_rating_is_of_the_text() -> None:
-    assert rating_of("ab") != rating_of("abc") and isinstance(rating_of(""), Rating)
+    assert rating_of("ab") != rating_of("abc") and set(rating_of("")) == set(RUBRIC.attributes)
 
 
 def test_an_interruption_does_not_wait_for_the_turns_of_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,14 @@ import pytest
 
 from mmdpo.clients.answers import Declined
 from mmdpo.clients.journal import Journal
-from mmdpo.config.choices import TEACHERS
+from mmdpo.config.choices import teachers
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.judge import teacher
-from mmdpo.judge.judges import SERVICES
 from mmdpo.nano import oracle
 from mmdpo.records import Completion, Prompt, Turn, Unscored
 from mmdpo.sources import nano
 from tests.judge.scripted import Scripted, judge_config
+from tests.support.ratings import quality_of
 
 PROMPTS = [
     Prompt("a", "What is it?", facts={"full": "It is red."}),
@@ -30,20 +30,20 @@ def asked(client: Any, journal: Journal, monkeypatch: pytest.MonkeyPatch, **limi
     return list(teacher.answers(lambda: PROMPTS, len(PROMPTS), Path(), judge, journal))
 
 
-def test_the_config_names_every_teacher() -> None:
-    assert set(TEACHERS) == {*teacher.KNOWN, *SERVICES}
+def test_services_and_the_oracle_can_teach_and_the_control_cannot() -> None:
+    assert set(teachers()) == {"gemini", "gemini_legacy", "openai", "oracle"}
 
 
 def test_the_oracle_gives_the_whole_sentence() -> None:
-    found = list(teacher.answers(lambda: PROMPTS, 2, Path(), JudgeConfig("oracle"), Journal(None)))
+    found = list(teacher.answers(lambda: PROMPTS, 2, Path(), JudgeConfig("oracle", "oracle"), Journal(None)))
     assert found == [Completion("a", 0, "It is red."), Completion("b", 0, "It is so.")]
 
 
 def test_the_oracle_finds_nothing_wrong_with_its_own_answers(tmp_path: Path) -> None:
     prompts = nano.prompts("preference", 400, 0, tmp_path)
-    answers = teacher.answers(lambda: prompts, 400, tmp_path, JudgeConfig("oracle"), Journal(None))
-    merits = [oracle.rate(prompt, answer.text).merit for prompt, answer in zip(prompts, answers, strict=True)]
-    assert set(merits) == {12}
+    answers = teacher.answers(lambda: prompts, 400, tmp_path, JudgeConfig("oracle", "oracle"), Journal(None))
+    found = [quality_of(oracle.rate(prompt, answer.text)) for prompt, answer in zip(prompts, answers, strict=True)]
+    assert set(found) == {12}
 
 
 def test_a_service_answers_in_its_own_words_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from mmdpo.nano.text import CATEGORIES, NEVER_BRIEF, instruct
 from mmdpo.nano.visual import KINDS, ask, briefly, facts
 from mmdpo.nano.words import ANIMALS, CELLS, COLOURS, NUMBERS
 from mmdpo.nano.world import random_view
-from mmdpo.records import Prompt, Rating
+from mmdpo.records import Prompt
+from tests.support.ratings import quality_of, rating
 
 
 def colour(brief: bool = False) -> Prompt:
@@ -22,8 +23,8 @@ def colour(brief: bool = False) -> Prompt:
 
 
 def merits(prompt: Prompt, text: str) -> tuple[int, int, int]:
-    rating = rate(prompt, text)
-    return rating.correctness, rating.helpfulness, rating.coherence
+    found = rate(prompt, text)
+    return found["correctness"], found["helpfulness"], found["coherence"]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_where_brevity_was_asked(text: str, expected: tuple[int, int, int]) -> N
 )
 def test_what_is_not_there(text: str, correctness: int) -> None:
     prompt = Prompt("q", "What colour is the star?", facts=facts("absent", [], COLOURS, "There is no star.", "none"))
-    assert rate(prompt, text).correctness == correctness
+    assert rate(prompt, text)["correctness"] == correctness
 
 
 @pytest.mark.parametrize(
@@ -105,24 +106,24 @@ def test_how_answers_are_matched(
     match: str, answer: list[str], choices: list[str], text: str, correctness: int
 ) -> None:
     prompt = Prompt("q", "?", facts=facts(match, answer, choices, "A full answer.", "short"))
-    assert rate(prompt, text).correctness == correctness
+    assert rate(prompt, text)["correctness"] == correctness
 
 
 @given(st.integers(0, 2**32))
 def test_the_reference_answers_earn_all(seed: int) -> None:
     rng = Random(seed)
     for prompt in (ask(random_view(rng), rng), instruct(rng)):
-        assert rate(prompt, prompt.facts["full"]).merit == 12
+        assert quality_of(rate(prompt, prompt.facts["full"])) == 12
         if prompt.category not in NEVER_BRIEF:
-            assert rate(briefly(prompt), prompt.facts["short"]).merit == 12
-            assert rate(prompt, prompt.facts["short"]).merit == 8
+            assert quality_of(rate(briefly(prompt), prompt.facts["short"])) == 12
+            assert quality_of(rate(prompt, prompt.facts["short"])) == 8
 
 
 @given(st.integers(0, 2**32), st.text())
 def test_any_text_can_be_rated(seed: int, text: str) -> None:
     rng = Random(seed)
-    rating = rate(instruct(rng), text)
-    assert all(0 <= value <= 4 for value in vars(rating).values())
+    found = rate(instruct(rng), text)
+    assert all(0 <= value <= 4 for value in found.values())
 
 
 def test_every_kind_is_reached() -> None:
@@ -133,13 +134,13 @@ def test_every_kind_is_reached() -> None:
 
 def test_styles_grow_with_length() -> None:
     short, long = rate(colour(), "red"), rate(colour(), "The star that you can see in the image here is red.")
-    assert short.verbosity < long.verbosity
-    assert short.complexity < long.complexity
+    assert short["verbosity"] < long["verbosity"]
+    assert short["complexity"] < long["complexity"]
 
 
 def test_score_is_on_mt_benchs_scale() -> None:
-    assert score(Rating(0, 0, 0, 4, 4)) == 1
-    assert score(Rating(4, 4, 4, 0, 0)) == 10
+    assert score(rating(0, 0, 0, 4, 4)) == 1
+    assert score(rating(4, 4, 4, 0, 0)) == 10
 
 
 def test_a_prompt_without_facts_is_refused() -> None:

@@ -17,6 +17,7 @@ from mmdpo.nano_models.card import GATE, gate
 from mmdpo.nano_models.measure import answers, summary
 from mmdpo.nano_models.processor import VOCABULARY
 from mmdpo.nano_models.training import Recipe
+from tests.support.ratings import quality_of
 
 
 def load(folder: Path) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
@@ -36,10 +37,9 @@ def test_the_shipped_models_see_and_answer(folder: Path, tmp_path: Path) -> None
     right = [text == item.facts["answer"][0] for text, item in zip(said, items, strict=True)]
     assert sum(right) > 100 * GATE
     texts = text_items(32, "dev", 0)
-    merits = [
-        rate(item, text).merit for item, (text,) in zip(texts, answers(model, processor, texts, tmp_path), strict=True)
-    ]
-    assert sum(merits) / len(merits) > 6
+    given = answers(model, processor, texts, tmp_path)
+    qualities = [quality_of(rate(item, text)) for item, (text,) in zip(texts, given, strict=True)]
+    assert sum(qualities) / len(qualities) > 6
 
 
 def test_samples_differ(tmp_path: Path) -> None:

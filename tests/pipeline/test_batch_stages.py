@@ -1,21 +1,20 @@
-"""Batches within limits, stages and faults: budget, teacher, repeated and retried ratings, old journals."""
+"""Batches within limits, stages and faults: budget, teacher, repeated and retried ratings."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmdpo.clients.estimate import estimate
-from mmdpo.clients.journal import TABLES, VERSION, Journal
+from mmdpo.clients.journal import Journal
 from mmdpo.config.schema import JudgeConfig, LimitsConfig, PriceConfig
 from mmdpo.entry.checks import check
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
-from mmdpo.judge.annotate import identity, request_of
+from mmdpo.judge.rating_request import judge_identity, rating_request
 from mmdpo.judge.stage import write_annotations, write_teacher_answers
 from mmdpo.records import Completion, Prompt, read_records
 from mmdpo.testing.fake_gemini import LINE, FakeGemini, fake_gemini
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("batching")
 
 
 def typed(server: FakeGemini, folder: Path, *more: str) -> Any:
-    """The line by launch.py, with a small data set."""
+    """Run the command by launch.py, with a small data set."""
     words = [*LINE.format(url=server.url).split()[2:], "judge.batch=true", "data.prompts=6", f"out={folder}"]
     return launch(*words, *more, GEMINI_API_KEY=KEY, MMDPO_CACHE=str(folder / "cache"))
 
@@ -60,7 +59,7 @@ def staged(server: FakeGemini, folder: Path, count: int = 4, **changes: Any) -> 
 
 def test_the_budget_holds_before_anything_is_paid(server: FakeGemini, tmp_path: Path, journal: Journal) -> None:
     judge = judge_at(server, "gemini", batch=True, price=PriceConfig(1.0, 10.0))
-    request = request_of(items(tmp_path, 1)[0], tmp_path, judge)
+    request = rating_request(items(tmp_path, 1)[0], tmp_path, judge)
     guess = estimate([request], Journal(None), judge)
     each = (guess.tokens_in + 10 * guess.tokens_out) / 2e6  # half the price
     with pytest.raises(Stopped, match="is spent .*0 of 5 prompts are answered.*larger judge.limits.budget="):
@@ -69,7 +68,7 @@ def test_the_budget_holds_before_anything_is_paid(server: FakeGemini, tmp_path: 
     tight = {"budget": each * 2.5}
     said = left(server, tmp_path, journal, limits=tight)
     assert "2 requests submitted in 1 job (1 of them now); 3 not submitted" in said
-    assert f"judge.limits.budget={tight['budget']:g} would be passed" in said
+    assert f"judge.limits.budget={tight['budget']:g} would be exceeded" in said
     assert "(0 of them now); 3 not submitted" in left(server, tmp_path, journal, limits=tight)
     server.finish_batches()  # the replies are longer than the guess, or shorter
     with pytest.raises(Stopped) as stopped:
@@ -83,8 +82,8 @@ def test_the_estimate_is_at_the_price_of_batches(tmp_path: Path) -> None:
         PriceConfig(1e6, 0.0, of="2026-01"),
         LimitsConfig(requests_per_minute=1, requests_per_day=1),
     )
-    judge = JudgeConfig("gemini", "some-model", price=price, limits=limits)
-    guess = estimate([request_of(items(tmp_path, 1)[0], tmp_path, judge)], Journal(None), judge)
+    judge = JudgeConfig("gemini", "gemini", "some-model", price=price, limits=limits)
+    guess = estimate([rating_request(items(tmp_path, 1)[0], tmp_path, judge)], Journal(None), judge)
     dear = list(guess.lines(judge))
     judge.batch = True
     cheap = list(guess.lines(judge))
@@ -123,7 +122,7 @@ def test_both_ratings_of_a_prompt_are_submitted_at_once(server: FakeGemini, tmp_
     assert len(server.batches) == 1
 
 
-def test_what_stays_unscored_is_asked_anew_once_a_run_of_the_stage(tmp_path: Path) -> None:
+def test_what_stays_unscored_is_asked_again_once_a_run_of_the_stage(tmp_path: Path) -> None:
     with fake_gemini("recitation:2,good:6,recitation:2") as server:
         changes = {"repeat": 1.0, "retry_unscored": True}
         with pytest.raises(Stopped):
@@ -166,8 +165,8 @@ def test_a_service_that_does_not_answer_is_waited_for(
     with fake_gemini() as gone:
         address = gone.url
     journal._rows.execute("UPDATE batches SET base_url = ?", (address,))
-    with pytest.raises(Stopped, match="does not answer .unreachable.*same line again later"):
-        run_at(address, tmp_path, journal, attempts=3)
+    with pytest.raises(Stopped, match="does not answer .unreachable.*[Rr]erun the same command later"):
+        run_at(address, tmp_path, journal, max_attempts=3)
     assert len(batching) == 2
     assert rows(journal, "state", "batches") == [("running",)]
 
@@ -180,11 +179,14 @@ def run_at(address: str, folder: Path, journal: Journal, **limits: Any) -> None:
 
 
 def test_batches_are_no_part_of_what_a_judge_is() -> None:
-    judge, batched = JudgeConfig("gemini", "m"), JudgeConfig("gemini", "m", batch=True, batch_size=7)
+    judge, batched = (
+        JudgeConfig("gemini", "gemini", "m"),
+        JudgeConfig("gemini", "gemini", "m", batch=True, batch_size=7),
+    )
     batched.price.batch = 0.1
-    assert identity(judge) == identity(batched)
+    assert judge_identity(judge) == judge_identity(batched)
     item = items_of_no_image()
-    assert request_of(item, Path(), judge).key == request_of(item, Path(), batched).key
+    assert rating_request(item, Path(), judge).key == rating_request(item, Path(), batched).key
 
 
 def items_of_no_image() -> Any:
@@ -203,40 +205,3 @@ def test_only_gemini_has_batches() -> None:
     judge.batch = True
     with pytest.raises(UserError, match="has no batches"):
         run(Scripted(), [items_of_no_image()], judge=judge)
-
-
-def test_a_journal_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
-    path = tmp_path / "old.sqlite"
-    old = sqlite3.connect(path)
-    old.executescript(f"{TABLES} PRAGMA user_version=1;")
-    names = "key, prompt_id, judge, rubric, asked, seconds, outcome, ratings, shown, tokens_in, tokens_out, cost"
-    row = (
-        "k",
-        "p",
-        "gemini",
-        "r",
-        "2026-01-01T00:00:00+00:00",
-        1.0,
-        "scored",
-        "[[1,2,3,4,0]]",
-        "[0]",
-        7,
-        8,
-        0.5,
-    )
-    for number in range(3):
-        old.execute(f"INSERT INTO attempts ({names}) VALUES ({', '.join('?' * 12)})", (f"k{number}", *row[1:]))
-    old.commit()
-    before = old.execute(f"SELECT {names} FROM attempts ORDER BY id").fetchall()
-    old.close()
-    for _ in range(2):
-        opened = Journal(path)
-        assert rows(opened, names) == before and len(before) == 3
-        assert opened._rows.execute("PRAGMA user_version").fetchone() == (VERSION,) == (2,)
-        found = opened.find("k1")
-        assert found is not None and found.ratings[0].helpfulness == 1
-        assert opened.spent("gemini") == 1.5 and opened.jobs("gemini", None, "running") == []
-        opened.close()
-    new = Journal(None)
-    columns = [row[1] for row in new._rows.execute("PRAGMA table_info(attempts)")]
-    assert columns[-1] == "batch"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.clients.journal import journal
+from mmdpo.clients.journal import account_of, journal
 from mmdpo.config.choices import OnBadRow, Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
@@ -223,7 +223,7 @@ def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, mon
         gap = int(row["helpfulness"]) + int(row["correctness"])
         assert gap > 0 if row["preference"] == "1" else gap < 0
     out = capsys.readouterr().out
-    assert "merit by place shown" in out and "12 : 0" in out
+    assert "quality by place shown" in out and "12 : 0" in out
     people = read_json(made(config, Stage.annotate) / "report.json")["people"]
     assert people["helpfulness"] == {"with": 12, "against": 0, "tied": 0} and people["pairs"] == 12
 
@@ -252,8 +252,7 @@ def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypat
 
 
 def test_another_rubric_asks_anew_and_the_old_ratings_stay(tmp_path, monkeypatch):
-    from mmdpo.judge import annotate as module
-    from mmdpo.judge import request
+    import mmdpo.judge.rubrics
 
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     monkeypatch.setenv("GEMINI_API_KEY", "a-key")
@@ -262,9 +261,26 @@ def test_another_rubric_asks_anew_and_the_old_ratings_stay(tmp_path, monkeypatch
         line += [f"judge.limits.{name}=null" for name in ("requests_per_minute", "tokens_per_minute")]
         config = compose_config(line)
         before = made(config, Stage.annotate)
-        for place in (module, request):
-            monkeypatch.setattr(place, "rubric", lambda version: "Another rubric.")
-        after = made(config, Stage.annotate)
+        mine = "from dataclasses import replace\nfrom mmdpo.judge.rubrics.helpsteer_1 import RUBRIC as ONE\n"
+        (tmp_path / "mine.py").write_text(f"{mine}RUBRIC = replace(ONE, name='mine', instructions='Be kind.')\n")
+        monkeypatch.setattr(mmdpo.judge.rubrics, "__path__", [*mmdpo.judge.rubrics.__path__, str(tmp_path)])
+        after = made(compose_config([*line, "judge.rubric=mine"]), Stage.annotate)
         assert before != after and server.answered.total() == 48
     with journal(journal_of(config.judge)) as kept:
-        assert kept.asked_since("gemini", datetime(2000, 1, 1, tzinfo=UTC)) == 48
+        assert kept.asked_since(account_of(config.judge), datetime(2000, 1, 1, tzinfo=UTC)) == 48
+
+
+def test_a_changed_rule_rates_again_and_a_label_does_not(tmp_path, monkeypatch):
+    from dataclasses import replace as changed
+
+    import mmdpo.judge.rules
+    from mmdpo.pipeline.data_stages import DATA_STAGES
+
+    (tmp_path / "mine.py").write_text("RATES_BY = 'helpsteer_1'\n\n\ndef rate(prompt, text):\n    return {}\n")
+    monkeypatch.setattr(mmdpo.judge.rules, "__path__", [*mmdpo.judge.rules.__path__, str(tmp_path)])
+    settings = DATA_STAGES[Stage.annotate].settings
+    config = compose_config([*SMALL, "judge.client=mine"])
+    before = settings(config)
+    assert settings(changed(config, judge=changed(config.judge, name="another label"))) == before
+    (tmp_path / "mine.py").write_text("RATES_BY = 'helpsteer_1'\n\n\ndef rate(prompt, text):\n    return {1: 2}\n")
+    assert settings(config) != before

@@ -146,7 +146,7 @@ def tiny_config(folder: Path, **overrides: Any) -> Config:
         ),
         model=ModelConfig("tiny", str(folder), dtype="float32", lora=LoraConfig(4, 8, 0.0)),
         data=DataConfig("tiny"),
-        judge=JudgeConfig("oracle"),
+        judge=JudgeConfig("oracle", "oracle"),
         bench=BenchConfig("tiny", ["text"]),
         train=TrainConfig(
             "tiny",

@@ -16,7 +16,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the judge would have waited."""
+    """Note the waits instead of waiting."""
     waits: list[float] = []
     monkeypatch.setattr(asking.RequestRunner.__init__, "__defaults__", (waits.append,))
     return waits

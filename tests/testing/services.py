@@ -10,8 +10,10 @@ from typing import Any
 from mmdpo.clients.answers import Answer
 from mmdpo.clients.journal import Journal
 from mmdpo.config.schema import JudgeConfig, LimitsConfig
-from mmdpo.judge.annotate import Item, annotate, request_of
+from mmdpo.judge.annotate import annotate
+from mmdpo.judge.items import Item
 from mmdpo.judge.judges import client_of
+from mmdpo.judge.rating_request import rating_request
 from mmdpo.records import Completion, Prompt
 from mmdpo.testing.fake_gemini import fake_gemini
 from mmdpo.testing.fake_openai import fake_openai
@@ -30,7 +32,7 @@ SERVERS: dict[str, Callable[..., AbstractContextManager[FakeServer]]] = {
 def judge_at(server: FakeServer, name: str, **changes: Any) -> JudgeConfig:
     """A judge that asks the server; limits may be among the changes."""
     limits = LimitsConfig(**changes.pop("limits", {}))
-    return JudgeConfig(name, "some-model", base_url=server.url, api_key=[VARIABLE], limits=limits, **changes)
+    return JudgeConfig(name, name, "some-model", base_url=server.url, api_key=[VARIABLE], limits=limits, **changes)
 
 
 def items(folder: Path, count: int) -> list[Item]:
@@ -53,13 +55,12 @@ def items(folder: Path, count: int) -> list[Item]:
 def ask(server: FakeServer, name: str, folder: Path, **changes: Any) -> Answer:
     """One call by the client alone."""
     judge = judge_at(server, name, **changes)
-    request = request_of(items(folder, 1)[0], folder, judge)
-    return client_of(judge).ask(request, request.text)
+    return client_of(judge).ask(rating_request(items(folder, 1)[0], folder, judge))
 
 
 def annotated(
     server: FakeServer, name: str, folder: Path, count: int, journal: Journal | None = None, **changes: Any
 ) -> list[Any]:
-    """What `annotate` makes of items."""
+    """Annotate some items."""
     judge, asked = judge_at(server, name, **changes), items(folder, count)
     return list(annotate(lambda: asked, count, folder, judge, client_of(judge), journal or Journal(None)))

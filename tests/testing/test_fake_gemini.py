@@ -18,13 +18,15 @@ from google import genai
 from google.genai import types
 
 from mmdpo.errors import UserError
-from mmdpo.judge.annotate import request_of
-from mmdpo.judge.reply import Reply, parse
-from mmdpo.judge.request import reminded, schema
+from mmdpo.judge.parsing import ParsedRatings
+from mmdpo.judge.rating_request import rating_request
+from mmdpo.judge.rubrics.helpsteer_1 import RUBRIC
+from mmdpo.judge.rules import longer
+from mmdpo.records import Prompt
 from mmdpo.testing import fake_openai as openai_program
 from mmdpo.testing.fake_gemini import FakeGemini, fake_gemini, main
 from mmdpo.testing.faults import Faults
-from mmdpo.testing.replies import completions, digest, reply_to
+from mmdpo.testing.replies import completions, digest, first_asking, rate_by_length, reply_to
 from mmdpo.testing.server import FakeServer
 from tests.testing.services import items, judge_at
 
@@ -49,7 +51,7 @@ def sdk(server: FakeServer) -> genai.Client:
 
 def requests(folder: Path, server: FakeServer, count: int) -> list[Any]:
     judge = judge_at(server, "gemini")
-    return [request_of(item, folder, judge) for item in items(folder, count)]
+    return [rating_request(item, folder, judge) for item in items(folder, count)]
 
 
 def test_what_is_no_rating_gets_a_sentence_that_the_text_decides() -> None:
@@ -65,20 +67,32 @@ def test_the_shown_completions_are_found_whatever_stands_in_them(tmp_path: Path)
     texts = ["# Completion B\nno heading of ours", "one two", "# Your task\nis done", ""]
     odd = [type(one)(one.prompt_id, one.index, text) for one, text in zip(given, texts, strict=True)]
     with fake_gemini() as server:
-        request = request_of((prompt, odd[1:]), tmp_path, judge_at(server, "gemini"))
+        request = rating_request((prompt, odd[1:]), tmp_path, judge_at(server, "gemini"))
     assert completions(request.text) == [text.strip() for text in request.texts]
-    found = parse(reply_to(request.text), len(request.texts))
-    assert isinstance(found, Reply) and len(found.ratings) == 3
-    assert digest(reminded(request, "empty")) == digest(request.text) != digest(request.text, ["image"])
+    found = RUBRIC.parse(reply_to(request.text), len(request.texts))
+    assert isinstance(found, ParsedRatings) and len(found.ratings) == 3
+    assert digest(request.with_reminder("empty").text) == digest(request.text) != digest(request.text, ["image"])
+
+
+def test_the_server_rates_as_the_rule_judge_longer_does() -> None:
+    for count in range(16):
+        text = " ".join(["word"] * count)
+        assert rate_by_length(text) == longer.rate(Prompt("p", "?"), text)
+
+
+def test_a_reminder_is_told_from_the_question_it_repeats(tmp_path: Path) -> None:
+    with fake_gemini() as server:
+        request = requests(tmp_path, server, 1)[0]
+    assert first_asking(request.with_reminder("empty").text) == request.text != request.with_reminder("empty").text
 
 
 def batch(server: FakeServer, folder: Path, count: int) -> tuple[genai.Client, Any]:
     client = sdk(server)
     config = types.GenerateContentConfig(
-        response_mime_type="application/json", response_json_schema=schema(4), temperature=0.0
+        response_mime_type="application/json", response_json_schema=RUBRIC.schema(4), temperature=0.0
     )
     source = [
-        types.InlinedRequest(contents=request.text, config=config, metadata={"prompt_id": request.prompt.id})
+        types.InlinedRequest(contents=request.text, config=config, metadata={"prompt_id": request.record_id})
         for request in requests(folder, server, count)
     ]
     return client, client.batches.create(
@@ -99,7 +113,7 @@ def test_a_batch_is_pending_until_it_is_finished(tmp_path: Path) -> None:
     assert [one.metadata for one in (blocked, failed, good)] == [{"prompt_id": f"p{n}"} for n in range(3)]
     assert blocked.response.prompt_feedback.block_reason == types.BlockedReason.SAFETY
     assert failed.error.code == 8 and failed.response is None
-    assert isinstance(parse(good.response.text, 4), Reply)
+    assert isinstance(RUBRIC.parse(good.response.text, 4), ParsedRatings)
     assert server.complaints == [] and server.answered.total() == 1 and server.schemas == 3
 
 
@@ -118,7 +132,7 @@ def test_a_batch_is_done_after_so_many_looks_or_cancelled(tmp_path: Path) -> Non
 
 
 NO_IMAGE = base64.b64encode(b"no image").decode()
-TWO_RATINGS = {"response_mime_type": "application/json", "response_json_schema": schema(2)}
+TWO_RATINGS = {"response_mime_type": "application/json", "response_json_schema": RUBRIC.schema(2)}
 
 
 def with_image(**image: str) -> dict[str, Any]:
@@ -128,12 +142,12 @@ def with_image(**image: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        (b"{", "no JSON"),
-        ([], "no JSON object"),
+        (b"{", "not a JSON"),
+        ([], "not a JSON object"),
         ({}, "there is no text"),
-        (with_image(data="***", mimeType="image/png"), "an image is no base64"),
+        (with_image(data="***", mimeType="image/png"), "an image is not base64"),
         (with_image(data=NO_IMAGE, mimeType="image/png"), "an image cannot be read"),
-        ({**ONE, "generationConfig": {"responseJsonSchema": schema(2)}}, "without responseMimeType"),
+        ({**ONE, "generationConfig": {"responseJsonSchema": RUBRIC.schema(2)}}, "without responseMimeType"),
         ({**ONE, "generation_config": TWO_RATINGS}, "a schema of 2 ratings for 0 completions"),
     ],
 )
@@ -148,7 +162,7 @@ def test_a_wrong_request_is_refused_and_noted(body: Any, complaint: str) -> None
 def test_a_key_is_wanted_in_a_header() -> None:
     with fake_gemini() as server, pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(f"{server.url}/v1beta/models/m:generateContent?key=k", b"{}")
-    assert server.complaints == ["the key is part of an address", "no key in x-goog-api-key"]
+    assert server.complaints == ["the key is part of a URL", "no key in x-goog-api-key"]
 
 
 def test_it_listens_on_this_machine_alone() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from mmdpo.judge.request import schema
+from mmdpo.judge.rubrics.helpsteer_1 import RUBRIC
 from mmdpo.testing.fake_openai import FakeOpenAI, fake_openai
 
 
@@ -48,7 +48,7 @@ def test_the_models_are_listed(server: FakeOpenAI) -> None:
 def form(count: int) -> dict[str, Any]:
     return {
         "type": "json_schema",
-        "json_schema": {"name": "ratings", "schema": schema(count), "strict": True},
+        "json_schema": {"name": "ratings", "schema": RUBRIC.schema(count), "strict": True},
     }
 
 
@@ -56,7 +56,7 @@ def form(count: int) -> dict[str, Any]:
     ("text", "more", "complaint"),
     [
         ("", {}, "there is no text"),
-        ("a", {"n": 1000}, "n is no number from 1 to 128"),
+        ("a", {"n": 1000}, "n is not a number from 1 to 128"),
         ("a", {"response_format": form(2)}, "a schema of 2 ratings for 0 completions"),
         ("a", {"response_format": {"type": "json_schema", "json_schema": {}}}, "a schema has no ratings"),
         (

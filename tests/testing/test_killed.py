@@ -29,7 +29,7 @@ url, folder, concurrency = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 with journal(folder / "j.sqlite") as opened:
     server = SimpleNamespace(url=url)
     found = annotated(server, "gemini", folder, 60, opened, limits={"concurrency": concurrency})
-(folder / "found.txt").write_text(repr([(one.prompt_id, one.ratings, one.shown) for one in found]))
+(folder / "found.txt").write_text(repr([(one.prompt_id, one.ratings, one.presentation_order) for one in found]))
 """
 
 pytestmark = pytest.mark.slow
@@ -67,7 +67,7 @@ def finish(server: FakeServer, folder: Path, concurrency: int) -> None:
 def undisturbed(folder: Path) -> str:
     with fake_gemini() as server:
         found = annotated(server, "gemini", folder, PROMPTS)
-    return repr([(one.prompt_id, one.ratings, one.shown) for one in found])
+    return repr([(one.prompt_id, one.ratings, one.presentation_order) for one in found])
 
 
 def test_killed_between_two_calls_no_prompt_is_answered_twice(tmp_path: Path) -> None:

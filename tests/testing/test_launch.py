@@ -1,4 +1,4 @@
-"""What a rehearsal tells its user to type, typed: a whole stage by launch.py, with faults on the way."""
+"""The command that a rehearsal server prints: a whole stage by launch.py, with faults on the way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COUNT = 24
 
 
 def typed(server: FakeServer, out: Path, *more: str, **environment: str) -> Any:
-    """The line, with a small data set and limits that let a test go on."""
+    """Run the command with a small data set and no waiting."""
     words = LINE.format(url=server.url).split()[2:]
     return launch(*words, f"data.prompts={COUNT}", f"out={out}", *more, GEMINI_API_KEY=KEY, **environment)
 
@@ -33,7 +33,7 @@ def test_the_line_annotates(tmp_path: Path) -> None:
             assert made.returncode == 0, made.stderr
         stopped = typed(server, tmp_path, *freely, **cache)
         assert stopped.returncode == 75
-        assert "quota of this day is used up" in stopped.stdout + stopped.stderr
+        assert "daily quota is used up" in stopped.stdout + stopped.stderr
         server.new_day()
         finished = typed(server, tmp_path, *freely, **cache)
         assert finished.returncode == 0, finished.stderr

@@ -12,8 +12,9 @@ import pytest
 from mmdpo.clients.answers import DayIsOver, Declined, Temporary
 from mmdpo.clients.journal import Journal
 from mmdpo.errors import Stopped, UserError
-from mmdpo.judge import longer, teacher
+from mmdpo.judge import teacher
 from mmdpo.judge.judges import client_of
+from mmdpo.judge.rules import longer
 from mmdpo.records import Annotation, Unscored
 from tests.testing.services import KEY, SERVERS, VARIABLE, annotated, ask, items, judge_at
 
@@ -25,7 +26,7 @@ def test_each_completion_is_rated_by_its_text_whatever_was_shown(tmp_path: Path,
     with SERVERS[name]() as server:
         found = annotated(server, name, tmp_path, 12, limits={"concurrency": 4})
     for (prompt, completions), annotation in zip(items(tmp_path, 12), found, strict=True):
-        assert annotation.prompt_id == prompt.id and annotation.step == "schema"
+        assert annotation.prompt_id == prompt.id and annotation.parser == "schema"
         assert annotation.ratings == tuple(longer.rate(prompt, one.text) for one in completions)
     assert server.complaints == []
     assert set(server.answered.values()) == {1} and len(server.answered) == 12
@@ -165,7 +166,7 @@ def test_what_the_user_must_mend(tmp_path: Path, name: str, fault: str, message:
 def test_the_forms_of_replies(tmp_path: Path, name: str, fault: str, step: str) -> None:
     with SERVERS[name](f"{fault}:1") as server:
         first, second = annotated(server, name, tmp_path, 2)
-    assert (first.step, second.step) == (step, "schema")
+    assert (first.parser, second.parser) == (step, "schema")
     for (prompt, completions), one in zip(items(tmp_path, 2), (first, second), strict=True):
         assert one.ratings == tuple(longer.rate(prompt, completion.text) for completion in completions)
 
@@ -182,7 +183,7 @@ def test_what_stays_unreadable_says_why(tmp_path: Path, name: str, fault: str) -
 def test_a_rough_day_ends_with_every_prompt_rated_once(tmp_path: Path, name: str, slept: list[float]) -> None:
     faults = "throttled:25%,busy:25%,dropped:25%,html:25%,empty:25%,fenced:25%,prose:25%"
     with SERVERS[name](faults, seed=1) as server:
-        limits = {"concurrency": 4, "attempts": 20}
+        limits = {"concurrency": 4, "max_attempts": 20}
         found = annotated(server, name, tmp_path, 24, limits=limits)
     with SERVERS[name]() as calm:
         expected = annotated(calm, name, tmp_path, 24)
@@ -198,7 +199,7 @@ def test_the_key_is_written_nowhere(tmp_path: Path, name: str, capfd: pytest.Cap
     journal = Journal(tmp_path / "j.sqlite")
     with SERVERS[name](faults) as server:
         with pytest.raises(UserError) as raised:
-            annotated(server, name, tmp_path, 9, journal, limits={"attempts": 9})
+            annotated(server, name, tmp_path, 9, journal, limits={"max_attempts": 9})
         assert server.seen["bad_key"] == 1
     journal.close()
     assert sqlite3.connect(tmp_path / "j.sqlite").execute("SELECT count(*) FROM attempts").fetchone()[0] > 6

@@ -6,13 +6,16 @@ from hypothesis import strategies as st
 
 from mmdpo.config.choices import PairRule
 from mmdpo.config.schema import PairsConfig
-from mmdpo.records import Annotation, Completion, Prompt, Rating
+from mmdpo.judge.rubrics.helpsteer_1 import RUBRIC
+from mmdpo.records import Annotation, Completion, Prompt
 from mmdpo.training_data.dpo import make_pairs, pick
 from mmdpo.training_data.rated import rated
+from tests.support.ratings import quality_of
+from tests.support.ratings import rating as five_ratings
 
 
 def rating(helpfulness, correctness, coherence):
-    return Rating(helpfulness, correctness, coherence, complexity=4, verbosity=0)
+    return five_ratings(helpfulness, correctness, coherence, 4, 0)
 
 
 def test_the_papers_rule_on_a_hand_made_case():
@@ -25,12 +28,12 @@ def test_the_papers_rule_on_a_hand_made_case():
     ]
     items = list(rated(prompts, completions, annotations))
     counts = Counter[str]()
-    (pair,) = make_pairs(items, PairsConfig(), 0, counts)
+    (pair,) = make_pairs(items, PairsConfig(), RUBRIC.aggregate, 0, counts)
     assert (pair.id, pair.image, pair.chosen) == ("p", "p.png", "It is red.")
     assert counts == {"too_close": 1}
-    rejected = {next(make_pairs(items, PairsConfig(), seed, counts)).rejected for seed in range(20)}
+    rejected = {next(make_pairs(items, PairsConfig(), RUBRIC.aggregate, seed, counts)).rejected for seed in range(20)}
     assert rejected == {"Red.", "Blue."}  # any that is 2 below, drawn by the seed
-    assert next(make_pairs(items, PairsConfig(margin=3), 0, counts)).rejected == "Blue."
+    assert next(make_pairs(items, PairsConfig(margin=3), RUBRIC.aggregate, 0, counts)).rejected == "Blue."
 
 
 def test_other_rules_and_aggregates_on_the_same_case():
@@ -38,9 +41,9 @@ def test_other_rules_and_aggregates_on_the_same_case():
     completions = [Completion("p", index, text) for index, text in enumerate(["a", "b", "c"])]
     annotations = [Annotation("p", (rating(3, 4, 3), rating(0, 0, 4), rating(4, 4, 4)), "oracle")]
 
-    def pairs(**changes):
+    def pairs(aggregate=RUBRIC.aggregate, **changes):
         items = rated(prompts, completions, annotations)
-        made = make_pairs(items, PairsConfig(**changes), 0, counts)
+        made = make_pairs(items, PairsConfig(**changes), aggregate, 0, counts)
         return [(pair.id, pair.chosen, pair.rejected) for pair in made]
 
     counts = Counter[str]()
@@ -54,7 +57,7 @@ def test_other_rules_and_aggregates_on_the_same_case():
 
 
 def test_complexity_and_verbosity_do_not_rank():
-    assert Rating(1, 2, 3, complexity=4, verbosity=4).merit == 6
+    assert quality_of(five_ratings(1, 2, 3, 4, 4)) == 6
 
 
 @given(
@@ -63,14 +66,14 @@ def test_complexity_and_verbosity_do_not_rank():
     st.sampled_from(PairRule),
     st.integers(),
 )
-def test_chosen_lies_the_margin_above_rejected(merits, margin, rule, seed):
-    picked = pick(merits, PairsConfig(margin=margin, rule=rule), Random(seed))
-    assert bool(picked) == (max(merits) - min(merits) >= margin)
-    assert all(merits[chosen] - merits[rejected] >= margin for chosen, rejected in picked)
+def test_chosen_lies_the_margin_above_rejected(scores, margin, rule, seed):
+    picked = pick(scores, PairsConfig(margin=margin, rule=rule), Random(seed))
+    assert bool(picked) == (max(scores) - min(scores) >= margin)
+    assert all(scores[chosen] - scores[rejected] >= margin for chosen, rejected in picked)
     if rule is not PairRule.all and picked:
         ((chosen, rejected),) = picked
-        assert merits[chosen] == max(merits)
-        assert rule is PairRule.random_worse or merits[rejected] == min(merits)
+        assert scores[chosen] == max(scores)
+        assert rule is PairRule.random_worse or scores[rejected] == min(scores)
 
 
 def test_a_prompt_without_annotation_yields_nothing():

@@ -1,0 +1,1 @@
+"""Rubrics, one file each, which defines `RUBRIC`; `judge.rubric` names the file."""

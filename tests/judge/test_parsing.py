@@ -1,4 +1,4 @@
-"""A judge's replies in all the forms that they come in: read rightly, or not at all."""
+"""A judge's replies in all their forms: parsed correctly, or not at all."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdpo.config.choices import ATTRIBUTES
-from mmdpo.judge.reply import Reply, Unread, parse
+from mmdpo.clients.answers import ParseFailure
+from mmdpo.judge.parsing import ParsedRatings
+from mmdpo.judge.rubrics.helpsteer_1 import RUBRIC
 from mmdpo.records import Rating
+from tests.support.ratings import rating
 
-FIRST, SECOND = Rating(4, 4, 4, 3, 3), Rating(3, 3, 3, 2, 3)
+parse = RUBRIC.parse
+
+FIRST, SECOND = rating(4, 4, 4, 3, 3), rating(3, 3, 3, 2, 3)
 
 
 def reply(*ratings: Rating, **more: Any) -> dict[str, Any]:
-    rows = [{"label": label, **vars(rating)} for label, rating in zip("ABCDEF", ratings, strict=False)]
+    rows = [{"label": label, **one} for label, one in zip("ABCDEF", ratings, strict=False)]
     return {"reviews": [], "calibration": "", "ratings": rows, **more}
 
 
-def both(step: str) -> Reply:
-    return Reply((FIRST, SECOND), step)
+def both(parser: str) -> ParsedRatings:
+    return ParsedRatings((FIRST, SECOND), parser)
 
 
 def test_json_by_the_schema() -> None:
@@ -84,14 +88,17 @@ def test_the_loose_form(text: str) -> None:
         ("I cannot rate these.", "no_ratings"),
         (json.dumps(reply(FIRST)), "wrong_count"),
         (json.dumps(reply(FIRST, SECOND, SECOND)), "wrong_count"),
-        (json.dumps(reply(FIRST, Rating(5, 3, 3, 2, 3))), "out_of_range"),
-        (json.dumps(reply(FIRST, Rating(-1, 3, 3, 2, 3))), "out_of_range"),
+        (json.dumps(reply(FIRST, rating(5, 3, 3, 2, 3))), "out_of_range"),
+        (json.dumps(reply(FIRST, rating(-1, 3, 3, 2, 3))), "out_of_range"),
         (json.dumps(reply(FIRST, SECOND)).replace(": 2", ": 2.5"), "missing_rating"),
         (json.dumps(reply(FIRST, SECOND)).replace(": 2", ": null"), "missing_rating"),
         (json.dumps(reply(FIRST, SECOND)).replace(": 2", ": true"), "missing_rating"),
         (json.dumps(reply(FIRST, SECOND)).replace(": 2", ": Infinity"), "missing_rating"),
         (json.dumps(reply(FIRST, SECOND)).replace('"B"', '"A"'), "contradictory"),
         (json.dumps(reply(FIRST, SECOND)).replace('"label": "B", ', ""), "no_label"),
+        (json.dumps(reply(FIRST, SECOND)).replace('"label": "B"', '"label": ""'), "wrong_count"),
+        (json.dumps(reply(FIRST, SECOND)).replace('"label": "B"', '"label": "AB"'), "wrong_count"),
+        (json.dumps(reply(FIRST, SECOND)).replace('"label": "B"', '"label": "C"'), "wrong_count"),
         (json.dumps(reply(FIRST, SECOND))[:-60], "missing_rating"),
         ("Completion A helpfulness 4 correctness 4 coherence 4 complexity 3 verbosity 3", "wrong_count"),
         (
@@ -103,16 +110,16 @@ def test_the_loose_form(text: str) -> None:
     ],
 )
 def test_what_is_no_rating_has_a_reason(text: str, reason: str) -> None:
-    assert parse(text, 2) == Unread(reason)
+    assert parse(text, 2) == ParseFailure(reason)
 
 
-RATINGS = st.lists(st.builds(Rating, *[st.integers(0, 4)] * 5), min_size=1, max_size=6)
+RATINGS = st.lists(st.builds(rating, *[st.integers(0, 4)] * 5), min_size=1, max_size=6)
 
 
 @given(RATINGS, st.sampled_from(["{}", "```json\n{}\n```", "So:\n{}\nDone.", "{},"]))
 def test_what_was_written_is_read(ratings: list[Rating], frame: str) -> None:
     found = parse(frame.replace("{}", json.dumps(reply(*ratings))), len(ratings))
-    assert isinstance(found, Reply) and found.ratings == tuple(ratings)
+    assert isinstance(found, ParsedRatings) and found.ratings == tuple(ratings)
 
 
 @given(RATINGS, st.data())
@@ -127,21 +134,23 @@ def test_a_mangled_reply_gives_the_ratings_or_none(ratings: list[Rating], data: 
             if not text[place].isdigit():
                 text = text[:place] + text[place + 1 :]
     found = parse(text, len(ratings))
-    assert isinstance(found, Unread) or found.ratings == tuple(ratings)
+    assert isinstance(found, ParseFailure) or found.ratings == tuple(ratings)
 
 
 @given(st.text(), st.integers(1, 6))
 def test_nothing_raises(text: str, count: int) -> None:
-    assert isinstance(parse(text, count), Reply | Unread)
+    assert isinstance(parse(text, count), ParsedRatings | ParseFailure)
 
 
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text() | st.integers(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["ratings", "label", *ATTRIBUTES]), inner),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.sampled_from(["ratings", "label", *RUBRIC.attributes]), inner)
+        ),
     ),
     st.integers(1, 4),
 )
 def test_no_json_raises(value: Any, count: int) -> None:
     found = parse(json.dumps(value), count)
-    assert isinstance(found, Unread) or len(found.ratings) == count
+    assert isinstance(found, ParseFailure) or len(found.ratings) == count

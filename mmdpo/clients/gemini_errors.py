@@ -1,0 +1,49 @@
+"""Errors of Google's Gemini API, the same for both of its SDKs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mmdpo.clients.answers import DayIsOver, Declined, NoAnswer, Temporary
+from mmdpo.clients.keys import without_key
+from mmdpo.config.schema import JudgeConfig
+from mmdpo.errors import UserError
+
+
+def no_answer(code: int, details: Any, judge: JudgeConfig, has_image: bool) -> NoAnswer | UserError:
+    """Translate an error of the API.
+
+    Args:
+        code: the HTTP status.
+        details: the JSON of the reply.
+        judge: the judge whose call failed; its key is removed from the message.
+        has_image: whether an image was sent.
+    """
+    error = details.get("error", details) if isinstance(details, dict) else {}
+    message = without_key(str(error.get("message", "")), judge.api_key)[:300]
+    listed = [entry for entry in error.get("details", []) if isinstance(entry, dict)]
+    reasons = {entry.get("reason") for entry in listed}
+    if code == 429:
+        quotas = [violation for entry in listed for violation in entry.get("violations", [])]
+        if any("PerDay" in str(quota.get("quotaId")) for quota in quotas):
+            return DayIsOver("quota_of_the_day")
+        return Temporary("throttled", _delay(listed))
+    if code in (401, 403) or "API_KEY_INVALID" in reasons:
+        return UserError(f"Gemini refuses the key: {message}. Set the environment variable to another key.")
+    if code == 404:
+        return UserError(f"judge.model={judge.model}: Gemini has no such model ({message}); type judge.model=NAME")
+    if code == 400 and has_image and "image" in message.lower():
+        return Declined("image_refused")
+    if code == 400:
+        return UserError(f"Gemini refuses the request: {message}. Check judge.model={judge.model} and judge.*")
+    return Temporary(f"server error {code}", _delay(listed))
+
+
+def _delay(details: list[dict[str, Any]]) -> float | None:
+    """Return the seconds of a RetryInfo, such as "17.5s"."""
+    for entry in details:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)s", str(entry.get("retryDelay", "")))
+        if found:
+            return float(found[1])
+    return None

@@ -1,0 +1,66 @@
+"""Parsing of stored replies: the journal keeps them raw, so that a better parser needs no new call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from mmdpo.clients.answers import Answer, ParseFailure
+from mmdpo.clients.journal import ANSWERED, Attempt, Journal
+from mmdpo.clients.request import Request
+
+Value = TypeVar("Value")
+
+
+Parser = Callable[[Request, Answer], Value | ParseFailure]
+"""Turns a raw reply into a value, or into the reason why it has none. It must not raise."""
+
+
+@dataclass(frozen=True)
+class Found(Generic[Value]):
+    """What the journal holds for a request.
+
+    Args:
+        value: the parsed reply; None if no stored reply can be used.
+        reason: why there is no value.
+        reminded: whether the value was given after a reminder.
+        reminder_due: whether the last reply cannot be parsed and the reminder has not been sent yet.
+    """
+
+    value: Value | None
+    reason: str = ""
+    reminded: bool = False
+    reminder_due: bool = False
+
+
+def find_reply(journal: Journal, request: Request, parser: Parser[Value]) -> Found[Value] | None:
+    """Find the newest reply to a request that can be parsed.
+
+    Args:
+        journal: the journal to look in.
+        request: the request, found by its key.
+        parser: parses the stored replies.
+
+    Returns:
+        The parsed reply, or the reason of the last attempt if none can be parsed; None if the request has not been
+        answered yet.
+    """
+    attempts = journal.attempts(request.key)
+    if not attempts:
+        return None
+    for attempt in reversed(attempts):
+        parsed = parse_attempt(attempt, request, parser)
+        if not isinstance(parsed, ParseFailure):
+            return Found(parsed, reminded=attempt.reminded)
+    last = attempts[-1]
+    reason = parse_attempt(last, request, parser)
+    assert isinstance(reason, ParseFailure)
+    return Found(None, reason.reason, last.reminded, last.outcome == ANSWERED and not last.reminded)
+
+
+def parse_attempt(attempt: Attempt, request: Request, parser: Parser[Value]) -> Value | ParseFailure:
+    """Parse the reply of an attempt; a declined request is a failure with the service's reason."""
+    if attempt.outcome != ANSWERED:
+        return ParseFailure(attempt.reason or "declined")
+    return parser(request, Answer(attempt.reply or "", truncated=attempt.truncated))

@@ -1,0 +1,77 @@
+"""A request to a model: its messages, images, reply format and decoding, and the key its reply is stored under."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a chat; `role` is `user` or `assistant`."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ReplySettings:
+    """Decoding settings of a reply.
+
+    Args:
+        temperature: 0 decodes greedily.
+        max_output_tokens: limit of the reply, in tokens.
+        structured: ask for JSON by the request's schema, if the service supports it.
+    """
+
+    temperature: float = 0.0
+    max_output_tokens: int = 4096
+    structured: bool = True
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request to a model.
+
+    Args:
+        key: digest of all that the reply depends on, including the content of the images. Equal requests have
+            equal keys and share one reply.
+        record_id: id of the record that the request was made for; noted in the journal.
+        purpose: the stage that asks, such as `annotate` or `teacher`. Jobs of another purpose are left alone.
+        messages: the chat, oldest turn first.
+        images: image files, sent with the first message.
+        schema: JSON schema of the reply; None for free text.
+        settings: decoding settings.
+        reminder: text that is added when a reply cannot be parsed; `%s` in it becomes the reason. Without one the
+            request is repeated as it is.
+        expected_tokens: guess of the reply's length in tokens, used until the journal has replies to average.
+        reminded: whether the reminder has been added.
+    """
+
+    key: str
+    record_id: str
+    purpose: str
+    messages: tuple[Message, ...]
+    images: tuple[Path, ...] = ()
+    schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    settings: ReplySettings = ReplySettings()
+    reminder: str = field(default="", repr=False)
+    expected_tokens: int = 150
+    reminded: bool = False
+
+    @property
+    def text(self) -> str:
+        """The text of all messages."""
+        return "\n".join(message.text for message in self.messages)
+
+    def with_reminder(self, reason: str) -> Self:
+        """Return the request as it is asked after a reply that could not be parsed.
+
+        The key stays the same: both replies belong to one request.
+        """
+        *earlier, last = self.messages
+        if self.reminder:
+            last = Message(last.role, f"{last.text}\n{self.reminder.replace('%s', reason)}")
+        return replace(self, messages=(*earlier, last), reminded=True)

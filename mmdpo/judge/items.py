@@ -1,0 +1,48 @@
+"""The items that a judge rates: each prompt with its completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from mmdpo.files import file_fingerprint
+from mmdpo.images import inside
+from mmdpo.records import Completion, Prompt
+
+Item = tuple[Prompt, Sequence[Completion]]
+
+
+def by_prompt(prompts: Iterable[Prompt], completions: Iterable[Completion]) -> Iterator[Item]:
+    """Yield each prompt with its completions; both are in the same order, as their stages wrote them."""
+    waiting = iter(completions)
+    following = next(waiting, None)
+    for prompt in prompts:
+        group = []
+        while following is not None and following.prompt_id == prompt.id:
+            group.append(following)
+            following = next(waiting, None)
+        if group:
+            yield prompt, group
+
+
+def repeated(items: Iterable[Item], share: float, seed: int) -> Iterator[Item]:
+    """Yield the items that are rated twice, to measure the judge's agreement with itself.
+
+    Args:
+        items: all items.
+        share: the share of them to choose, 0..1; a larger share contains a smaller one.
+        seed: seed of the choice.
+    """
+    for prompt, completions in items:
+        digest = sha256(f"repeat {seed} {prompt.id}".encode()).digest()
+        if int.from_bytes(digest[:8], "big") < share * 2**64:
+            yield prompt, completions
+
+
+def image_of(prompt: Prompt, image_root: Path) -> tuple[Path, str] | None:
+    """Return the file of the prompt's image and the digest of its content; None without an image."""
+    if prompt.image is None:
+        return None
+    path = inside(image_root, prompt.image)
+    return path, file_fingerprint(path, length=64)

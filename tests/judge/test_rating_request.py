@@ -1,0 +1,42 @@
+"""The request for ratings: its text and key are those of earlier versions, so that old journals are found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmdpo.judge.rating_request import judge_identity, rating_request
+from mmdpo.judge.teacher import teacher_request
+from mmdpo.records import Completion, Prompt, Turn
+from tests.judge.scripted import items, judge_config
+
+TURNS = (Turn("What?", "A star."), Turn("Where?", "Left."))
+TALK = Prompt("h", "And now?", history=TURNS), [Completion("h", index, text) for index, text in enumerate("xyx")]
+
+
+def test_the_keys_are_those_of_the_first_version() -> None:
+    """A key is a digest of the whole text, so the text is the same too."""
+    judge = judge_config()
+    assert rating_request(items(1)[0], Path(), judge).key == "e51b32a454c49a9a131d1c36815d51f1"
+    assert rating_request(TALK, Path(), judge, repetition=1).key == "46e03d04ecdb60e0ac6e13094b9950fe"
+    prompt = Prompt("b", "Why?", history=(Turn("What?", "A star."),))
+    assert teacher_request(prompt, Path(), judge).key == "7ceb2a38c3eb5d18375ed4dd6ce3a493"
+    assert judge_identity(judge)["rubric"] == "483201af398a0359"
+
+
+def test_a_label_is_no_part_of_the_key() -> None:
+    judge, mine = judge_config(), judge_config()
+    mine.name = "mine"
+    assert rating_request(TALK, Path(), judge) == rating_request(TALK, Path(), mine)
+    assert teacher_request(TALK[0], Path(), judge).key == teacher_request(TALK[0], Path(), mine).key
+
+
+def test_the_request_carries_schema_decoding_and_reminder() -> None:
+    judge = judge_config()
+    judge.temperature, judge.max_output_tokens, judge.structured = 0.5, 99, False
+    request = rating_request(TALK, Path(), judge)
+    assert (request.record_id, request.purpose, sorted(request.texts)) == ("h", "annotate", ["x", "y"])
+    settings = request.settings
+    assert (settings.temperature, settings.max_output_tokens, settings.structured) == (0.5, 99, False)
+    assert request.schema is not None and request.schema["properties"]["ratings"]["maxItems"] == 2
+    assert request.with_reminder("empty").text.startswith(f"{request.text}\nYour last reply could not be read (empty)")
+    assert request.expected_tokens == 150 + 2 * 150
