@@ -2,6 +2,8 @@
 
 from enum import Enum
 
+from mmdpo.registry import Kind
+
 LOSSES = (
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
     "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
@@ -26,8 +28,8 @@ READERS = ("scigraphqa", "lrv", "llava_sft")
 FORMATS = ("pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v", "llava_sft")
 """What `data.format` takes: a file of mmdpo/sources each, rows to pairs or, the last, to answers to learn."""
 
-BENCHMARKS = ("text", "visual", "presence", "text_noisy")
-"""What `bench.tasks` takes: a file of mmdpo/evaluation each."""
+BENCHMARKS = Kind("mmdpo.evaluation.tasks", "TASK", "bench.tasks")
+"""The benchmarks that `bench.tasks` takes: the files of mmdpo/evaluation/tasks."""
 
 SCHEDULERS = (
     "linear",
@@ -48,7 +50,7 @@ ZERO_STAGES = (0, 2, 3)
 
 
 class Stage(Enum):
-    """What `launch.py` does; `experiment` makes, trains and evaluates whatever is missing."""
+    """What `launch.py` does; `experiment` makes, trains, evaluates and judges whatever is missing."""
 
     prompts = "prompts"
     sample = "sample"
@@ -58,6 +60,7 @@ class Stage(Enum):
     reference = "reference"
     train = "train"
     evaluate = "evaluate"
+    judge = "judge"
     export = "export"
     report = "report"
     experiment = "experiment"

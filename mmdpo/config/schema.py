@@ -12,6 +12,7 @@ from annotated_types import Ge, Interval
 from omegaconf import MISSING
 
 from mmdpo.config.choices import (
+    BENCHMARKS,
     DTYPES,
     LOSSES,
     SCHEDULERS,
@@ -213,7 +214,7 @@ class BenchConfig:
     """What is measured before and after training."""
 
     name: Annotated[str, NO_RESULT] = MISSING
-    tasks: list[str] = MISSING
+    tasks: Annotated[list[str], OneOf(BENCHMARKS.names)] = MISSING
     judge: str = "oracle"  # who scores the answers; the pairs' judge may be another
     items: Annotated[int, AT_LEAST_ONE] = 240  # a benchmark
     split: Split = Split.test

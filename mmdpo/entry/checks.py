@@ -203,14 +203,14 @@ def _names(config: Config) -> Iterator[str]:
             f"{', '.join(templates())}, or null for the checkpoint's own"
         )
     for name in config.bench.tasks:
-        if name not in BENCHMARKS:
-            yield f"bench.tasks: {name} is unknown; allowed are {', '.join(BENCHMARKS)}"
+        if name not in BENCHMARKS.names():
+            yield f"bench.tasks: {name} is unknown; allowed are {', '.join(BENCHMARKS.names())}"
     if config.judge.name not in options("judge"):
         yield f"judge.name={config.judge.name}: unknown; allowed are {', '.join(options('judge'))}"
     if config.bench.judge not in RULE_JUDGES:
         yield f"bench.judge={config.bench.judge}: unknown; allowed are {', '.join(RULE_JUDGES)}"
     if not config.bench.tasks:
-        yield f"bench.tasks=[]: name at least one of {', '.join(BENCHMARKS)}"
+        yield f"bench.tasks=[]: name at least one of {', '.join(BENCHMARKS.names())}"
     if config.objective.split("/")[0] not in config.bench.tasks:
         yield f"objective={config.objective}: bench.tasks={config.bench.tasks} has no such score"
     for name in (config.study, config.out):

@@ -1,4 +1,4 @@
-"""What each `stage=` does with one point, from data to scores; each can run alone."""
+"""The stages of one point, from data to scores; each can run alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.data_stages import (
     DATA_STAGES,
     before,
@@ -31,29 +32,54 @@ from mmdpo.tracking import Tracker
 if TYPE_CHECKING:
     from mmdpo.training.run import TrainSummary
 
+TRAINING = "training.json"
+"""A point's file that says how its training went; it is there once the adapter is complete."""
+
 
 def experiment(p: Point) -> None:
-    """Train, where the point is trained and this is not done yet, and measure."""
+    """Train, evaluate and judge a point, as far as this is not done yet."""
     started = time.monotonic()
     with _tracker(p) as tracker:
-        training = _trained(p, tracker) if p.role is Role.trained else None
+        if p.role is Role.trained:
+            _trained(p, tracker)
         raise_if_asked()
-        scores = measure(p)
-        result = {
-            "point": p.name,
-            "study": p.config.study,
-            "role": p.role.value,
-            "axes": p.axes,
-            "scores": scores,
-            "training": training,
-            "judge": p.config.bench.judge,
-            "fingerprints": _fingerprints(p, training),
-            "versions": provenance.versions(),
-            "git": provenance.git_commit(),
-            "seconds": round(time.monotonic() - started, 1),
-        }
-        write_json(p.folder / "result.json", result)
-        tracker.summary({name: value["value"] for name, value in scores.items()})
+        evaluating.evaluate(p)
+        raise_if_asked()
+        _judge(p, tracker, started)
+
+
+def evaluate(p: Point) -> None:
+    """Write the answers of a point's model, where this is not done yet; they are scored by `judge`."""
+    evaluating.evaluate(p)
+
+
+def judge(p: Point) -> None:
+    """Score the answers of a point and write its result."""
+    started = time.monotonic()
+    with _tracker(p) as tracker:
+        _judge(p, tracker, started)
+
+
+def _judge(p: Point, tracker: Tracker, started: float) -> None:
+    training = read_json(p.folder / TRAINING) if p.role is Role.trained else None
+    judged = evaluating.judge(p)
+    data = {} if training is None else {"data": training.get("data_fingerprint")}
+    result = {
+        "point": p.name,
+        "study": p.config.study,
+        "role": p.role.value,
+        "axes": p.axes,
+        "scores": judged["scores"],
+        "training": training,
+        "judge": judged["judge"],
+        "fingerprints": {**judged["fingerprints"], **data},
+        "versions": provenance.versions(),
+        "git": provenance.git_commit(),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    write_json(p.folder / "result.json", result)
+    values = {name: score["value"] for name, score in judged["scores"].items()}
+    tracker.summary({name: value for name, value in values.items() if value is not None})
 
 
 def train(p: Point) -> None:
@@ -82,7 +108,7 @@ def train_nonzero_rank(p: Point) -> None:
 
 def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
     """How the training went; it is done now where it is not yet."""
-    done = p.folder / "training.json"
+    done = p.folder / TRAINING
     if not done.exists():
         summary, counts = _train(p, tracker.log, tracker.resumed)
         dropped = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
@@ -120,20 +146,6 @@ def _train(
     return summary, data.counts
 
 
-def measure(p: Point) -> dict[str, Any]:
-    """The scores of a point's model, with its adapter where it is trained."""
-    from mmdpo.evaluation.run import evaluate
-    from mmdpo.models.adapter import merged
-    from mmdpo.models.device import on_device
-    from mmdpo.models.loading import load_model, load_processor
-
-    provenance.set_threads(p.config)
-    model = p.config.model
-    loaded = merged(model, p.folder / "adapter") if p.role is Role.trained else load_model(model.path, model.dtype)
-    scores = evaluate(p.config, on_device(loaded), load_processor(model), p.folder)
-    return {name: asdict(value) for name, value in scores.items()}
-
-
 def export(p: Point) -> None:
     """Write the trained point's model, adapter merged, as a Hugging Face folder."""
     from mmdpo.training.export import export as write
@@ -142,14 +154,6 @@ def export(p: Point) -> None:
     if not folder.exists():
         write(p.config.model, p.folder / "adapter", folder)
     print_line(f"{folder}: AutoModelForImageTextToText.from_pretrained({str(folder)!r}) loads it")
-
-
-def _fingerprints(p: Point, training: dict[str, Any] | None) -> dict[str, Any]:
-    from mmdpo.models.loading import processor_fingerprint, weights_fingerprint
-
-    path = p.config.model.path
-    data = {} if training is None else {"data": training.get("data_fingerprint")}
-    return {"model": weights_fingerprint(path), "processor": processor_fingerprint(p.config.model), **data}
 
 
 def run_data_stage(config: Config, stage: Stage) -> None:
@@ -162,9 +166,9 @@ def run_data_stage(config: Config, stage: Stage) -> None:
     else:
         folder = retried(config, stage) if stage in (Stage.annotate, Stage.teacher) else made(config, stage)
         if stage is Stage.annotate:
-            from mmdpo.analysis.annotation import report
+            from mmdpo.analysis.annotation import write_annotation_report
 
-            report(folder)
+            write_annotation_report(folder)
         for line in (*outcome(folder), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
             print_line(line)
 
@@ -195,3 +199,12 @@ def _reference_alone(config: Config) -> None:
     pairs = limited(examples, config.data_limit, config.data.seed)
     known = reference(config, pairs, data.image_root)
     print_line(f"reference log-probs of {len(known.ids)} pairs are in the cache")
+
+
+POINT_STAGES: dict[Stage, Callable[[Point], None]] = {
+    Stage.train: train,
+    Stage.evaluate: evaluate,
+    Stage.judge: judge,
+    Stage.experiment: experiment,
+}
+"""The stages that a point runs under its lock and with a status."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from mmdpo.config.choices import Stage
 from mmdpo.files import read_json, write_json
 
 
@@ -21,6 +23,9 @@ class State(StrEnum):
     interrupted = "interrupted"
     done = "done"
     failed = "failed"
+    pending = "pending"  # its job waits in SLURM's queue
+    cancelled = "cancelled"  # its job was cancelled before it ended
+    unreadable = "unreadable"  # a file of the point cannot be read
 
 
 @dataclass
@@ -117,6 +122,19 @@ def finish(folder: Path, error: str | None = None, traceback: str | None = None)
     status.state = State.failed if error else State.done
     status.error, status.traceback, status.finished = error, traceback, _now()
     write_status(folder, status)
+
+
+def has_answers(folder: Path, tasks: Iterable[str]) -> bool:
+    """Whether the point's answers to all these tasks, one at least, are there."""
+    files = [folder / "answers" / f"{task}.jsonl" for task in tasks]
+    return bool(files) and all(file.exists() for file in files)
+
+
+def is_stage_done(folder: Path, stage: Stage, tasks: Iterable[str]) -> bool:
+    """Whether a stage of a point has left its files: `train` an adapter, `evaluate` answers, others the result."""
+    if stage is Stage.train:
+        return (folder / "training.json").exists()
+    return is_done(folder) or (stage is Stage.evaluate and has_answers(folder, tasks))
 
 
 def is_done(folder: Path) -> bool:

@@ -219,13 +219,13 @@ def _by_study(configs: Sequence[Config]) -> dict[Path, list[Point]]:
 
 
 def _report(study: Path) -> None:
-    from mmdpo.analysis.study import finish
+    from mmdpo.analysis.report import write_report
 
-    finish(study)
+    write_report(study)
 
 
 def _outcome(task: Task, stage: Stage, seen: Seen | None) -> Outcome:
     """How a task ended; one that no job has seen was done before, on one machine."""
     if seen is not None and seen.state != "done":
         return Outcome(task.point, error=f"{task.name}: {seen.state}: {seen.detail}")
-    return outcome(task.point) if stage in (Stage.experiment, Stage.evaluate) else Outcome(task.point)
+    return outcome(task.point) if stage in (Stage.experiment, Stage.judge) else Outcome(task.point)

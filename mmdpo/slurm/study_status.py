@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmdpo.analysis.points import Row, Study, read_study, study_of
+from mmdpo.analysis.study import Row, Study, read_study, study_of
 from mmdpo.config.schema import AXES
 from mmdpo.slurm.submission import JOBS, OF_POINTS
 from mmdpo.slurm.task_states import Seen, look

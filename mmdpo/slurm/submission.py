@@ -34,7 +34,7 @@ from mmdpo.points.identity import Point, Role, point
 JOBS = "jobs"
 FILE = "submission.json"
 PREPARE, TASKS = "prepare", "tasks"
-OF_POINTS = (Stage.experiment, Stage.train, Stage.evaluate)
+OF_POINTS = (Stage.experiment, Stage.train, Stage.evaluate, Stage.judge)
 
 
 @dataclass(frozen=True)

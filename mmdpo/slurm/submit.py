@@ -23,6 +23,7 @@ from mmdpo.slurm import sbatch
 from mmdpo.slurm.snapshot import UNKNOWN, changed_code, code_files, inputs
 from mmdpo.slurm.submission import (
     JOBS,
+    OF_POINTS,
     PREPARE,
     TASKS,
     Part,
@@ -83,10 +84,8 @@ def plan(study: Path, tasks: Sequence[Task], seen: dict[str, Seen]) -> Plan:
 
 
 def _is_done(study: Path, task: Task, known: Seen | None) -> bool:
-    if task.stage in (Stage.experiment, Stage.evaluate):
-        return status.is_done(study / task.name)
-    if task.stage is Stage.train:
-        return (study / task.name / "training.json").exists()
+    if task.stage in OF_POINTS:
+        return status.is_stage_done(study / task.name, task.stage, task.config["bench"].get("tasks", ()))
     return known is not None and known.state == "done"
 
 

@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmdpo.config.choices import Stage
 from mmdpo.errors import UserError
-from mmdpo.points.status import State, Status, read_status
+from mmdpo.points.status import State, Status, is_stage_done, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.submission import (
     OF_POINTS,
@@ -136,10 +135,8 @@ def _of_files(status: Status) -> tuple[str, str]:
 
 
 def _finished(task: Task, folder: Path, status: Status) -> bool:
-    if task.stage is Stage.train:
-        return (folder / "training.json").exists()
     if task.stage in OF_POINTS:
-        return status.state is State.done and (folder / "result.json").exists()
+        return is_stage_done(folder, task.stage, task.config["bench"].get("tasks", ()))
     return status.state is State.done
 
 

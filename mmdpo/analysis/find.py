@@ -1,0 +1,72 @@
+"""Find studies and points by name or by a part of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmdpo.errors import UserError
+
+OUTPUTS = Path("outputs")
+LISTED = 8  # points in a message
+
+
+def find_study(name: str | None, outputs: Path = OUTPUTS) -> Path:
+    """The folder of a study.
+
+    Raises:
+        UserError: there is none of that name, or none at all.
+    """
+    studies = list_studies(outputs)
+    if name is None:
+        if not studies:
+            raise UserError(f"no study under {outputs}/. Run `python launch.py -m ...` first, or name a folder.")
+        return max(studies, key=_changed)
+    for folder in (outputs / name, Path(name)):
+        if folder.is_dir():
+            return folder
+    known = ", ".join(folder.name for folder in studies) or "nothing"
+    raise UserError(f"no study {name!r}: it is no folder, and {outputs}/ holds {known}.")
+
+
+def find_point(name: str, outputs: Path = OUTPUTS) -> Path:
+    """The folder of a point, by path or by a piece of its name.
+
+    Raises:
+        UserError: no point or several have that piece.
+    """
+    if (Path(name) / "result.json").exists() or (Path(name) / "config.yaml").exists():
+        return Path(name)
+    study, _, piece = name.rpartition("/")
+    studies = [find_study(study, outputs)] if study else list_studies(outputs)
+    points = [point for folder in studies for point in _points(folder)]
+    found = [point for point in points if point.name == piece] or [p for p in points if piece in p.name]
+    if len(found) == 1:
+        return found[0]
+    where = f"{study}/" if study else f"{outputs}/"
+    if not found:
+        raise UserError(f"no point {piece!r} in {where}. `python -m mmdpo status` shows the studies' points.")
+    names = "".join(f"\n  {point.parent.name}/{point.name}" for point in found[:LISTED])
+    names += f"\n  and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    raise UserError(f"{piece!r} is in the name of {len(found)} points; type more of one:{names}")
+
+
+def list_studies(outputs: Path) -> list[Path]:
+    """The folders under `outputs` that hold points, by name."""
+    if not outputs.is_dir():
+        return []
+    return sorted(folder for folder in outputs.iterdir() if folder.is_dir() and (_points(folder) or _jobs(folder)))
+
+
+def _points(study: Path) -> list[Path]:
+    found = {path.parent for name in ("config.yaml", "status.json", "result.json") for path in study.glob(f"*/{name}")}
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _jobs(study: Path) -> list[Path]:
+    return sorted(study.glob("jobs/*/submission.json"))
+
+
+def _changed(study: Path) -> float:
+    """When a point last said something of itself, or was submitted."""
+    files = [*(path for point in _points(study) for path in point.iterdir()), *_jobs(study)]
+    return max((path.stat().st_mtime for path in files), default=0.0)
