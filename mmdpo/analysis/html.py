@@ -12,21 +12,27 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from mmdpo.analysis.figures import caption
+from mmdpo.analysis.figures import Picture
+from mmdpo.analysis.items import read_items
 from mmdpo.analysis.labels import (
     ROLE_NOTES,
     axis_label,
     benchmark_label,
     decimals,
     duration,
+    metric_label,
     row_label,
+    sign,
     value_text,
 )
-from mmdpo.analysis.points import BASE, POINT_AXES, Row, Score, Study, read_answers, sort_key
+from mmdpo.analysis.study import POINT_AXES, Row, Study, sort_key
 from mmdpo.analysis.table import failures, items_text, with_bounds
+from mmdpo.evaluation.statistics import Score
 from mmdpo.files import atomic_write
+from mmdpo.points.identity import Role
 
-EXAMPLES = 3  # of the largest gains, and of the largest losses
+EXAMPLES = 3
+"""The number of examples of the largest gains, and of the largest losses."""
 GROUPS = ("model", "data", "judge", "bench", "train")
 FILES = ("result.json", "config.yaml", "metrics.jsonl", "status.json")
 
@@ -58,19 +64,25 @@ class Cells:
     rows: list[tuple[str, list[str]]]
 
 
-def write_report(study: Study, figures: Iterable[Path], path: Path) -> None:
-    """Write the page; pictures are embedded, so that it can be sent as one file."""
+def write_html(study: Study, pictures: Iterable[Picture], path: Path) -> None:
+    """Write the page.
+
+    Args:
+        study: The study to show.
+        pictures: The pictures to embed, so that the page can be sent as one file.
+        path: The file to write.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("mmdpo.analysis", "")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    page = environment.get_template("report.html.j2").render(context(study, figures))
+    page = environment.get_template("report.html.j2").render(context(study, pictures))
     with atomic_write(path) as aside:
         aside.write_text(page, encoding="utf-8")
 
 
-def context(study: Study, figures: Iterable[Path]) -> dict[str, Any]:
-    """What the template shows."""
+def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
+    """Collect what the template shows."""
     best = best_point(study)
     return {
         "study": study,
@@ -82,7 +94,7 @@ def context(study: Study, figures: Iterable[Path]) -> dict[str, Any]:
         "links": {row.point: _links(row) for row in study.rows},
         "rows": study.rows,
         "failures": failures(study),
-        "figures": [(_embedded(figure), caption(figure.stem)) for figure in figures],
+        "figures": [(_embedded(one.path), one.caption) for one in pictures],
         "parts": [cells for name in study.benchmarks if (cells := parts_table(study, name)).headings],
         "categories": [cells for name in study.benchmarks if (cells := category_table(study, name)).headings],
         "best": best and row_label(best, study.varying),
@@ -98,7 +110,7 @@ def context(study: Study, figures: Iterable[Path]) -> dict[str, Any]:
 
 
 def score_table(study: Study) -> Cells:
-    """All scores with their intervals; a row a point, in the study's order."""
+    """Make the table of all scores with their intervals; one row per point, in the study's order."""
     places = {name: decimals(_column_scores(study, name)) for name in study.benchmarks}
     headings = [*map(benchmark_label, study.benchmarks), "state", "steps", "time"]
     rows = []
@@ -110,17 +122,17 @@ def score_table(study: Study) -> Cells:
 
 
 def parts_table(study: Study, benchmark: str) -> Cells:
-    """What a benchmark's score is made of."""
+    """Make the table of the parts of a benchmark's score."""
     return _sub_table(study, benchmark, lambda rest: "/" not in rest)
 
 
 def category_table(study: Study, benchmark: str) -> Cells:
-    """A benchmark's score in each of its categories, and near and far from the training questions."""
-    return _sub_table(study, benchmark, lambda rest: rest.startswith(("category/", "distance/")))
+    """Make the table of a benchmark's score in each of the groups that its task shows apart."""
+    return _sub_table(study, benchmark, lambda rest: "/" in rest)
 
 
 def training_table(study: Study) -> Cells:
-    """Counts of the data and of the training, as the points' results give them."""
+    """Make the table of data and training counts, as the points' results give them."""
     trained = [row for row in study.trained if isinstance(row.result.get("training"), dict)]
     keys = dict.fromkeys(
         key for row in trained for key, value in row.result["training"].items() if isinstance(value, int | float | str)
@@ -132,18 +144,26 @@ def training_table(study: Study) -> Cells:
 
 
 def best_point(study: Study) -> Row | None:
-    """The finished trained point with the highest score on the first benchmark."""
-    done = [row for row in study.trained if study.benchmarks and study.benchmarks[0] in row.scores]
-    return max(done, key=lambda row: row.scores[study.benchmarks[0]].value, default=None)
+    """Return the finished trained point with the best score on the first benchmark."""
+    if not (names := study.benchmarks):
+        return None
+    done = [row for row in study.trained if names[0] in row.scores]
+    return max(done, key=lambda row: sign(names[0]) * row.scores[names[0]].value, default=None)
 
 
 def examples(study: Study, point: Row, benchmark: str) -> tuple[list[Example], list[Example]]:
-    """The items of the point's largest gains over the base, and of its largest losses."""
-    bases = [row for row in study.of_role(BASE) if row.scores]
+    """Return the items of the point's largest gains over the base, and of its largest losses.
+
+    Args:
+        study: The study, with one base point.
+        point: The trained point.
+        benchmark: The benchmark whose items are compared.
+    """
+    bases = [row for row in study.of_role(Role.base) if row.scores]
     if len(bases) != 1:
         return [], []
-    before = read_answers(bases[0].folder).get(benchmark, {})
-    after = read_answers(point.folder).get(benchmark, {})
+    before = read_items(bases[0].folder).get(benchmark, {})
+    after = read_items(point.folder).get(benchmark, {})
     found = [
         Example(
             key,
@@ -157,14 +177,15 @@ def examples(study: Study, point: Row, benchmark: str) -> tuple[list[Example], l
         for key, item in after.items()
         if key in before and _is_number(item.get("score")) and _is_number(before[key].get("score"))
     ]
-    found.sort(key=lambda example: (-example.gain, example.id))
-    gains = [example for example in found[:EXAMPLES] if example.gain > 0]
-    losses = [example for example in found[: -EXAMPLES - 1 : -1] if example.gain < 0]
+    better = sign(benchmark)
+    found.sort(key=lambda example: (-better * example.gain, example.id))
+    gains = [example for example in found[:EXAMPLES] if better * example.gain > 0]
+    losses = [example for example in found[: -EXAMPLES - 1 : -1] if better * example.gain < 0]
     return gains, losses
 
 
 def commands(study: Study) -> list[str]:
-    """How to run the study again: one line where its points are all combinations of their axes."""
+    """Return the commands that run the study again: a single one where its points are all combinations of axes."""
     rows = [row for row in study.trained if row.config]
     if not rows:
         return []
@@ -210,7 +231,7 @@ def _line(overrides: list[str]) -> str:
 
 
 def _typed(value: Any) -> str:
-    """A value as Hydra reads it."""
+    """Write a value as Hydra reads it."""
     if value is None:
         return "null"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -228,7 +249,7 @@ def _sub_table(study: Study, benchmark: str, wanted: Callable[[str], bool]) -> C
         if key.startswith(prefix) and wanted(key.removeprefix(prefix))
     ]
     places = {key: decimals(_column_scores(study, key)) for key in keys}
-    headings = [key.rsplit("/", 1)[-1].replace("_", " ") for key in keys]
+    headings = [metric_label(key) for key in keys]
     rows = [
         (row_label(row, study.varying), [_cell(row.scores.get(key), places[key]) for key in keys])
         for row in study.rows
@@ -255,7 +276,7 @@ def _states(study: Study) -> str:
 
 
 def _settings(study: Study) -> list[tuple[str, str]]:
-    """What all points have in common, and the values of what varies."""
+    """Return what all points have in common, and the values of what varies."""
     lines = []
     rows = [row for row in study.trained if row.config] or [row for row in study.rows if row.config]
     for group in GROUPS:
@@ -269,10 +290,10 @@ def _settings(study: Study) -> list[tuple[str, str]]:
 
 
 def _provenance(study: Study) -> list[tuple[str, str]]:
-    """Commit, judge, fingerprints and versions, with every value that the points have."""
+    """Return commit, judge, fingerprints and versions, with every value that the points have."""
     found: dict[str, dict[str, None]] = {}
     for row in study.rows:
-        flat = {"git commit": row.result.get("git"), "rated by": row.result.get("judge")}
+        flat = {"git commit": row.result.get("git"), "judge": row.result.get("judge")}
         for group in ("fingerprints", "versions"):
             entries = row.result.get(group)
             flat |= {f"{group}: {key}": value for key, value in (entries if isinstance(entries, dict) else {}).items()}
@@ -283,9 +304,10 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
 
 
 def _links(row: Row) -> list[tuple[str, str]]:
-    """Relative addresses of a point's files, beside the page."""
+    """Return the relative addresses of a point's files, beside the page."""
     names = [name for name in FILES if (row.folder / name).exists()]
-    names += [f"answers/{path.name}" for path in sorted((row.folder / "answers").glob("*.jsonl"))]
+    for folder in ("answers", "judgments"):
+        names += [f"{folder}/{path.name}" for path in sorted((row.folder / folder).glob("*.jsonl"))]
     return [(name, f"{quote(row.point)}/{quote(name)}") for name in names]
 
 

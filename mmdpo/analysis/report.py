@@ -1,18 +1,17 @@
-"""What the end of a sweep, and `python -m mmdpo report`, leave of a study."""
+"""The results of a study: summary.csv, figures/ and report.html, and the table on the terminal."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from mmdpo.analysis import figures
-from mmdpo.analysis.points import Study, read_study
-from mmdpo.analysis.report import write_report
+from mmdpo.analysis.find import OUTPUTS
+from mmdpo.analysis.html import write_html
+from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.table import print_table, write_summary
 from mmdpo.errors import UserError
+from mmdpo.points.status import State
 
-OUTPUTS = "outputs"  # where `python -m mmdpo` finds studies by their names
-
-# What to try where nothing has varied it yet, the paper's main result first.
 SUGGESTIONS = (
     ("data_scale", "python launch.py -m sweep=data_scaling"),
     ("beta", "python launch.py -m sweep=beta_lr_grid"),
@@ -20,12 +19,13 @@ SUGGESTIONS = (
     ("label_noise", "python launch.py -m sweep=label_noise"),
     ("seed", "python launch.py -m seed=0,1,2"),
 )
+"""The axes to vary next where no study has varied them, the paper's main result first."""
 
 
-def finish(study_folder: Path) -> Study:
-    """Write summary.csv, figures/ and report.html; print the table and, last, where they lie.
+def write_report(study_folder: Path) -> Study:
+    """Write summary.csv, figures/ and report.html; print the table and, last, the place of the report.
 
-    Works on a study that still runs or has failed points: it shows what is there.
+    A study that still runs, or has failed points, is shown as far as it got.
     """
     from rich.console import Console
 
@@ -33,7 +33,7 @@ def finish(study_folder: Path) -> Study:
     write_summary(study, study_folder / "summary.csv")
     pictures = figures.draw(study, study_folder / "figures")
     report = study_folder / "report.html"
-    write_report(study, pictures, report)
+    write_html(study, pictures, report)
     console = Console(highlight=False)
     print_table(study, console)
     console.print(f"{report}  ·  next: {suggestion(study)}", soft_wrap=True, markup=False)
@@ -41,11 +41,11 @@ def finish(study_folder: Path) -> Study:
 
 
 def suggestion(study: Study) -> str:
-    """What to try next: mend what failed, then vary what no study beside this one has varied."""
+    """Return the next command: for points that failed or are missing, else for an axis that no study has varied."""
     word = study.name if Path(OUTPUTS, study.name).resolve() == study.folder.resolve() else study.folder
     if study.failed:
-        return f"python -m mmdpo status {word}  (the same command again retries what failed)"
-    unfinished = [row for row in study.rows if row.state != "done"]
+        return f"python -m mmdpo status {word}  (rerun the same command to retry)"
+    unfinished = [row for row in study.rows if row.state != State.done]
     if unfinished:
         return f"python -m mmdpo status {word}  ({len(unfinished)} not finished)"
     varied = {axis for sibling in _siblings(study) for axis in sibling.varying}
@@ -56,7 +56,7 @@ def suggestion(study: Study) -> str:
 
 
 def _siblings(study: Study) -> list[Study]:
-    """This study and those beside it, as far as they can be read."""
+    """Return this study and those beside it, as far as they can be read."""
     found = [study]
     for folder in sorted(study.folder.resolve().parent.iterdir()):
         if folder.name.startswith(".") or folder == study.folder.resolve():

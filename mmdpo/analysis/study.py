@@ -1,4 +1,4 @@
-"""A study as it lies on disk: one row a point, whatever state its files are in."""
+"""A study as it lies on disk: one row per point, whatever state its files are in."""
 
 from __future__ import annotations
 
@@ -13,39 +13,51 @@ from typing import Any
 
 import yaml
 
-from mmdpo.analysis.settings import flatten, varying_settings
+from mmdpo.analysis.varying import flatten, varying_settings
 from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
+from mmdpo.evaluation.statistics import Score
+from mmdpo.evaluation.task import in_order
 from mmdpo.files import read_json
+from mmdpo.points.identity import Role
+from mmdpo.points.status import State
 
-TRAINED, BASE, BEFORE = "trained", "base", "before_visual_tuning"
-STATES = ("planned", "running", "interrupted", "failed", "unreadable", "done")
-"""Of a point by its files; its job on SLURM may be `pending` or `cancelled` as well."""
 POINT_FILES = ("config.yaml", "status.json", "result.json")
 POINT_AXES = ("method", *AXES)
-
-
-@dataclass(frozen=True)
-class Score:
-    """A mean over `n` items with its confidence interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
+FAILED = (State.failed, State.unreadable, State.cancelled)
+"""The states of points that ended without a result."""
 
 
 @dataclass
 class Row:
-    """One point. `settings` are the other config keys in which the study's points differ."""
+    """One point.
+
+    Attributes:
+        point: The point's name.
+        folder: The point's folder.
+        role: A `Role`, or the name of a role that this version does not have.
+        state: A `State`, or the name of a state that this version does not have.
+        attempts: The number of times that the point was started.
+        error: The reason of a failure.
+        job: The node that its job runs on, or what the job waits for.
+        axes: The method and the axes.
+        settings: Other config keys in which the study's points differ.
+        scores: The scores of a finished point by `<task>` and `<task>/<part>`.
+        steps: The number of optimizer steps.
+        examples: The number of training examples.
+        seconds: The run time of the point.
+        config: The content of config.yaml.
+        status: The content of status.json.
+        result: The content of result.json.
+    """
 
     point: str
     folder: Path
-    role: str = TRAINED
-    state: str = "planned"
+    role: str = Role.trained
+    state: str = State.planned
     attempts: int = 0
     error: str | None = None
-    job: str = ""  # where its job runs, or what it waits for
+    job: str = ""
     axes: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)
@@ -57,12 +69,12 @@ class Row:
     result: dict[str, Any] = field(default_factory=dict)
 
     def group(self, name: str) -> dict[str, Any]:
-        """One group of the point's configuration."""
+        """Return one group of the point's configuration."""
         values = self.config.get(name)
         return values if isinstance(values, dict) else {}
 
     def value(self, key: str) -> Any:
-        """What the point has of an axis or a varying setting; None where it has none."""
+        """Return the point's value of an axis or a varying setting; None where it has none."""
         return self.axes.get(key) if key in POINT_AXES else self.settings.get(key)
 
 
@@ -75,18 +87,18 @@ class Study:
     rows: list[Row]
 
     def of_role(self, role: str) -> list[Row]:
-        """The rows of one role."""
+        """Return the rows of one role."""
         return [row for row in self.rows if row.role == role]
 
     @property
     def trained(self) -> list[Row]:
         """The points that are trained, finished or not."""
-        return self.of_role(TRAINED)
+        return self.of_role(Role.trained)
 
     @property
     def failed(self) -> list[Row]:
         """Points that ended without a result."""
-        return [row for row in self.rows if row.state in ("failed", "unreadable", "cancelled")]
+        return [row for row in self.rows if row.state in FAILED]
 
     @property
     def varying(self) -> list[str]:
@@ -96,10 +108,8 @@ class Study:
 
     @property
     def benchmarks(self) -> list[str]:
-        """The benchmarks that any point has a score of, the paper's first."""
-        found = dict.fromkeys(key for row in self.rows for key in row.scores if "/" not in key)
-        known = [name for name in ("text", "visual", "presence", "text_noisy") if name in found]
-        return known + [name for name in found if name not in known]
+        """The tasks that any point has a score of, in the order that they declare."""
+        return in_order(list(dict.fromkeys(key for row in self.rows for key in row.scores if "/" not in key)))
 
     @property
     def confidence(self) -> float:
@@ -112,10 +122,10 @@ class Study:
 
 
 def read_study(folder: Path, may_be_empty: bool = False) -> Study:
-    """Read every point below `folder`; a broken file of one point never hides another.
+    """Read every point in a folder; a broken file of one point never hides another.
 
     Raises:
-        UserError: there is no such folder, or no point in it.
+        UserError: There is no such folder, or no point in it.
     """
     if not folder.is_dir():
         raise UserError(f"no study at {folder}. Run `python launch.py -m ...`, or name another folder.")
@@ -126,14 +136,14 @@ def read_study(folder: Path, may_be_empty: bool = False) -> Study:
 
 
 def study_of(folder: Path, rows: list[Row]) -> Study:
-    """The study of these points: in order, with the settings in which they differ."""
-    trained = [row for row in rows if row.role == TRAINED and row.config]
+    """Make a study of rows: sorted, with the settings in which they differ."""
+    trained = [row for row in rows if row.role == Role.trained and row.config]
     for row, settings in zip(trained, varying_settings([row.config for row in trained]), strict=True):
         row.settings = settings
     for row in rows:
-        if trained and row.config and row.role != TRAINED:
+        if trained and row.config and row.role != Role.trained:
             flat = flatten(row.config)
-            # data, judge and training mean nothing for a model that was not trained
+            # data, judge and training do not apply to a model that was not trained
             known = (key for key in trained[0].settings if key.startswith(("model", "bench")))
             row.settings = {key: flat.get(key) for key in known}
     return Study(folder.resolve().name, folder, sorted(rows, key=_order))
@@ -153,17 +163,18 @@ def _read_row(folder: Path) -> Row:
     row.error = status.get("error") and str(status["error"])
     row.axes = _axes(result, config)
     row.role = str(result.get("role") or status.get("role") or _guess_role(folder.name, row.axes))
-    state = str(status.get("state") or ("done" if result else "unreadable" if status_error else "planned"))
-    if state == "running" and _is_gone(status):
-        state = "interrupted"
-    if state == "done" and not result:
-        state, row.error = "unreadable", result_error or "result.json is missing"
-    elif state == "unreadable" or state not in STATES:
-        state, row.error = "unreadable", status_error or f"status.json: unknown state {state!r}"
-    elif state == "planned" and config_error:
+    assumed = State.done if result else State.unreadable if status_error else State.planned
+    state = str(status.get("state") or assumed)
+    if state == State.running and _is_gone(status):
+        state = State.interrupted
+    if state == State.done and not result:
+        state, row.error = State.unreadable, result_error or "result.json is missing"
+    elif state == State.unreadable or state not in tuple(State):
+        state, row.error = State.unreadable, status_error or f"status.json: unknown state {state!r}"
+    elif state == State.planned and config_error:
         row.error = config_error
     row.state = state
-    if state == "done":
+    if state == State.done:
         row.scores = _scores(result.get("scores"))
         training = result.get("training")
         training = training if isinstance(training, dict) else {}
@@ -176,7 +187,7 @@ def _read_row(folder: Path) -> Row:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str | None]:
-    """The mapping in a file, and what is wrong with the file; an absent file is empty and right."""
+    """Read the mapping in a file; also returns what is wrong with the file. An absent file is empty, not wrong."""
     try:
         data = (
             yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
@@ -202,13 +213,13 @@ def _axes(result: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _guess_role(point: str, axes: dict[str, Any]) -> str:
-    if point.startswith(BEFORE):
-        return BEFORE
-    return BASE if axes.get("data_scale") == 0 else TRAINED
+    if point.startswith(Role.before_visual_tuning):
+        return Role.before_visual_tuning
+    return Role.base if axes.get("data_scale") == 0 else Role.trained
 
 
 def _is_gone(status: dict[str, Any]) -> bool:
-    """Whether the process that says it runs has ended; unknowable from another host."""
+    """Return whether the process of a running point has ended; False where it ran on another host."""
     pid = status.get("pid")
     if status.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
         return False
@@ -222,14 +233,13 @@ def _is_gone(status: dict[str, Any]) -> bool:
 
 
 def _scores(data: Any) -> dict[str, Score]:
-    """Scores that hold a number; what was left unscored is absent."""
+    """Read the scores that hold a number; a score without one is absent."""
     scores = {}
     for key, entry in (data if isinstance(data, dict) else {}).items():
         entry = entry if isinstance(entry, dict) else {"value": entry}
         value, low, high = (_number(entry.get(name)) for name in ("value", "low", "high"))
         if not math.isnan(value):
-            n = entry.get("n")
-            scores[str(key)] = Score(value, low, high, n if isinstance(n, int) else 0)
+            scores[str(key)] = Score(value, _count(entry.get("n")) or 0, low, high, _count(entry.get("unscored")) or 0)
     return scores
 
 
@@ -238,18 +248,18 @@ def _count(value: Any) -> int | None:
 
 
 def _plain(value: Any) -> Any:
-    """A value that can be compared and sorted."""
+    """Make a value comparable and sortable."""
     return str(value) if isinstance(value, list | dict) else value
 
 
 def _number(value: Any) -> float:
-    """A finite number, else NaN."""
+    """Return a finite number, else NaN."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if usable else math.nan
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a JSON-lines file; torn lines and an absent file are passed over."""
+    """Read the JSON objects of a JSON-lines file; torn lines and an absent file are skipped."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -264,17 +274,9 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The logged steps of a point in order; of a step logged again after a restart, the last counts."""
+    """Read the logged steps of a point in order; of a step that was logged twice, the last entry counts."""
     steps = {data["step"]: data for data in read_lines(folder / "metrics.jsonl") if isinstance(data.get("step"), int)}
     return [steps[step] for step in sorted(steps)]
-
-
-def read_answers(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """The judged answers of a point: benchmark, then item id."""
-    return {
-        path.stem: {str(item["id"]): item for item in read_lines(path) if "id" in item}
-        for path in sorted((folder / "answers").glob("*.jsonl"))
-    }
 
 
 def _differ(values: list[Any]) -> bool:
@@ -282,7 +284,7 @@ def _differ(values: list[Any]) -> bool:
 
 
 def sort_key(value: Any) -> tuple[int, float, str]:
-    """Orders the values of an axis: absent ones, then numbers by size, then names."""
+    """Return a sort key for the values of an axis: absent ones first, then numbers by size, then names."""
     if value is None:
         return (0, 0.0, "")
     if isinstance(value, int | float):
@@ -291,6 +293,6 @@ def sort_key(value: Any) -> tuple[int, float, str]:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    rank = {BASE: 0, BEFORE: 1}.get(row.role, 2)
+    rank = {str(Role.base): 0, str(Role.before_visual_tuning): 1}.get(row.role, 2)
     keys = [*sorted(row.settings), *POINT_AXES]
     return (rank, [sort_key(row.value(key)) for key in keys], row.point)

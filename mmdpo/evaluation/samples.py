@@ -10,13 +10,11 @@ from typing import Any
 
 from mmdpo.cache import cached, source_fingerprint
 from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.task import Task, load_task
+from mmdpo.evaluation.task import WITHOUT_REQUEST, Task, load_task
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.images import inside
 from mmdpo.records import Prompt, read_records, write_records
 from mmdpo.training_data.steerlm import request
-
-WITHOUT_REQUEST = "without_request"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ from mmdpo.config.schema import BenchConfig
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.records import Prompt, Rating, Turn, Unscored
 
+WITHOUT_REQUEST = "without_request"
+"""The second phrasing of a task for a model that is asked for ratings: without them."""
+
 Statistic = Callable[..., Any]
 """A function of one array [..., N] per column and a keyword `axis`; it returns an array [...]."""
 

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 TRAINING = "training.json"
 """A point's file that says how its training went; it is there once the adapter is complete."""
 
+POINT_STAGES = (Stage.train, Stage.evaluate, Stage.judge, Stage.experiment)
+"""The stages that a point runs under its lock and with a status."""
+
 
 def experiment(p: Point) -> None:
     """Train, evaluate and judge a point, as far as this is not done yet."""
@@ -58,6 +61,11 @@ def judge(p: Point) -> None:
     started = time.monotonic()
     with _tracker(p) as tracker:
         _judge(p, tracker, started)
+
+
+def work_of(stage: Stage) -> Callable[[Point], None]:
+    """Return the function that runs one of `POINT_STAGES` for a point."""
+    return {Stage.train: train, Stage.evaluate: evaluate, Stage.judge: judge, Stage.experiment: experiment}[stage]
 
 
 def _judge(p: Point, tracker: Tracker, started: float) -> None:
@@ -199,12 +207,3 @@ def _reference_alone(config: Config) -> None:
     pairs = limited(examples, config.data_limit, config.data.seed)
     known = reference(config, pairs, data.image_root)
     print_line(f"reference log-probs of {len(known.ids)} pairs are in the cache")
-
-
-POINT_STAGES: dict[Stage, Callable[[Point], None]] = {
-    Stage.train: train,
-    Stage.evaluate: evaluate,
-    Stage.judge: judge,
-    Stage.experiment: experiment,
-}
-"""The stages that a point runs under its lock and with a status."""

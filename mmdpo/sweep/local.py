@@ -110,7 +110,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
         stages.export(p)
         return None
     _plan(p)
-    return _run(p, stages.POINT_STAGES[stage])
+    return _run(p, stages.work_of(stage))
 
 
 def _train_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
-from mmdpo.analysis.points import read_study
-from mmdpo.analysis.report import best_point, category_table, commands, examples, parts_table, write_report
+from mmdpo.analysis.figures import Picture
+from mmdpo.analysis.html import best_point, category_table, commands, examples, parts_table, write_html
+from mmdpo.analysis.study import read_study
 from tests.support.studies import make_point, make_study, write_answers
 
 PIXEL = bytes.fromhex(
@@ -37,7 +38,7 @@ def page(study_folder: Path) -> Page:
     figure = study_folder / "figures" / "scores.png"
     figure.parent.mkdir(exist_ok=True)
     figure.write_bytes(PIXEL)
-    write_report(read_study(study_folder), [figure], study_folder / "report.html")
+    write_html(read_study(study_folder), [Picture(figure, "Scores.")], study_folder / "report.html")
     return Page(study_folder / "report.html")
 
 
@@ -103,7 +104,7 @@ def test_examples_are_the_largest_gains_and_losses(tmp_path: Path):
 
 def test_tables_of_parts_and_categories(tmp_path: Path):
     study = read_study(make_study(tmp_path, [{}]))
-    assert parts_table(study, "text").headings == ["correctness", "helpfulness", "coherence", "words"]
+    assert parts_table(study, "text").headings == ["correctness", "helpfulness", "coherence", "answer length (words)"]
     categories = category_table(study, "text")
     assert categories.headings == ["writing", "reasoning", "math", "extraction"]
     assert [name for name, _ in categories.rows] == ["base", "before visual tuning", "DPO"]
@@ -141,5 +142,5 @@ def test_the_users_own_data_is_in_the_command(tmp_path: Path):
 
 def test_an_empty_study_has_a_page(tmp_path: Path):
     make_point(tmp_path / "s", {}, state="planned")
-    write_report(read_study(tmp_path / "s"), [], tmp_path / "s" / "report.html")
+    write_html(read_study(tmp_path / "s"), [], tmp_path / "s" / "report.html")
     assert "1 planned" in Page(tmp_path / "s" / "report.html").text

@@ -4,23 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.analysis.points import read_study
-from mmdpo.analysis.study import finish, suggestion
+from mmdpo.analysis.report import suggestion, write_report
+from mmdpo.analysis.study import read_study
 from tests.support.studies import make_point, make_study
 
 
-def test_finish_writes_everything_and_ends_with_where_and_what_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_report_is_complete_and_ends_with_the_next_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     folder = make_study(tmp_path / "nano", [{"beta": 0.1}, {"beta": 0.2}], n=4)
-    study = finish(folder)
+    study = write_report(folder)
     assert study.name == "nano"
     assert {"summary.csv", "report.html", "figures"} <= {path.name for path in folder.iterdir()}
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert last == f"{folder}/report.html  ·  next: python launch.py -m sweep=data_scaling"
 
 
-def test_finish_of_a_study_in_which_everything_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_report_of_a_study_in_which_everything_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     make_point(tmp_path / "nano", {}, state="failed", error="no such [model]")
-    finish(tmp_path / "nano")
+    write_report(tmp_path / "nano")
     assert "no such [model]" in capsys.readouterr().out
 
 
@@ -37,4 +39,4 @@ def test_failures_and_unfinished_points_come_first(tmp_path: Path):
     make_point(folder, {"beta": 0.2}, state="planned")
     assert suggestion(read_study(folder)) == f"python -m mmdpo status {folder}  (1 not finished)"
     make_point(folder, {"beta": 0.3}, state="failed", error="x")
-    assert "retries what failed" in suggestion(read_study(folder))
+    assert "to retry" in suggestion(read_study(folder))

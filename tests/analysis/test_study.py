@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdpo.analysis.points import BASE, BEFORE, TRAINED, read_answers, read_metrics, read_study, sort_key
+from mmdpo.analysis.study import read_metrics, read_study, sort_key
 from mmdpo.errors import UserError
+from mmdpo.points.identity import Role
 from tests.support.studies import make_point, make_study, write
 
 
 def test_reference_models_come_first_then_points_by_axes(tmp_path: Path):
     study = read_study(make_study(tmp_path / "s", [{"beta": beta} for beta in (0.3, 0.1, 0.2)]))
-    assert [row.role for row in study.rows] == [BASE, BEFORE, TRAINED, TRAINED, TRAINED]
+    assert [row.role for row in study.rows] == [Role.base, Role.before_visual_tuning, *[Role.trained] * 3]
     assert [row.axes["beta"] for row in study.trained] == [0.1, 0.2, 0.3]
     assert study.varying == ["beta"]
     assert study.benchmarks == ["text", "visual", "presence", "text_noisy"]
@@ -26,9 +27,19 @@ def test_reference_models_come_first_then_points_by_axes(tmp_path: Path):
     assert row.scores["text"].n == 24 and row.scores["text"].low < row.scores["text"].value
 
 
+def test_a_benchmark_of_another_version_comes_last_under_its_own_name(tmp_path: Path):
+    folder = make_point(tmp_path, {})
+    result = json.loads((folder / "result.json").read_text())
+    result["scores"] = {"mine": {"value": 0.5, "n": 3}, "visual": {"value": 7.0, "n": 3, "unscored": 2}}
+    write(folder / "result.json", result)
+    study = read_study(tmp_path)
+    assert study.benchmarks == ["visual", "mine"]
+    assert study.rows[0].scores["visual"].unscored == 2
+
+
 def test_settings_that_vary_are_found_in_the_configs(tmp_path: Path):
     for epochs in (1.0, 2.0):
-        make_point(tmp_path, {}, config={"train": {"epochs": epochs}})
+        make_point(tmp_path, {}, config={"train": {"num_train_epochs": epochs}})
     study = read_study(tmp_path)
     assert study.varying == ["train.num_train_epochs"]
     assert [row.value("train.num_train_epochs") for row in study.rows] == [1.0, 2.0]
@@ -118,12 +129,6 @@ def test_metrics_are_in_order_and_the_last_of_a_repeated_step_counts(tmp_path: P
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n{broken\n")
     assert read_metrics(tmp_path) == [{"step": 1, "loss": 0.7}, {"step": 2, "loss": 0.4}]
     assert read_metrics(tmp_path / "absent") == []
-
-
-def test_answers_by_benchmark_and_item(tmp_path: Path):
-    answers = read_answers(make_point(tmp_path, {}, n=3))
-    assert set(answers) == {"text", "visual", "text_noisy"}
-    assert set(answers["text"]) == {"text-0", "text-1", "text-2"}
 
 
 def test_no_study_and_no_point_say_so(tmp_path: Path):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+import torch
 
 from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
@@ -182,3 +183,9 @@ def test_a_method_with_requests_is_judged_by_both_phrasings(loads, config):
     base = point(dataclasses.replace(p.config, data_scale=0.0))
     run_point(base, Stage.experiment)
     assert "text/without_request" not in read_json(base.folder / "result.json")["scores"]
+
+
+def test_the_model_is_loaded_onto_the_device(config, monkeypatch):
+    monkeypatch.setattr("mmdpo.models.device.device", lambda: torch.device("meta"))  # stands for a GPU
+    model, _ = evaluating._load(point(config("data_scale=0")))
+    assert model.device == torch.device("meta")
