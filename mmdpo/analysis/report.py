@@ -42,12 +42,12 @@ def write_report(study_folder: Path) -> Study:
 
 def suggestion(study: Study) -> str:
     """Return the next command: for points that failed or are missing, else for an axis that no study has varied."""
-    word = study.name if Path(OUTPUTS, study.name).resolve() == study.folder.resolve() else study.folder
+    name = study.name if Path(OUTPUTS, study.name).resolve() == study.folder.resolve() else study.folder
     if study.failed:
-        return f"python -m mmdpo status {word}  (rerun the same command to retry)"
+        return f"python -m mmdpo status {name}  (rerun the same command to retry)"
     unfinished = [row for row in study.rows if row.state != State.done]
     if unfinished:
-        return f"python -m mmdpo status {word}  ({len(unfinished)} not finished)"
+        return f"python -m mmdpo status {name}  ({len(unfinished)} not finished)"
     varied = {axis for sibling in _siblings(study) for axis in sibling.varying}
     for axis, command in SUGGESTIONS:
         if axis not in varied:

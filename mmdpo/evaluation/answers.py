@@ -75,7 +75,7 @@ def read_answers(one: SampleSet, made_of: Mapping[str, Any], bench: BenchConfig,
 
 
 def made_with(one: SampleSet, folder: Path) -> dict[str, Any]:
-    """Return what the sidecar of a set's answers says they were made of; empty where there is none."""
+    """Return the sidecar of a set's answers, which names what they were made of; empty where there is none."""
     try:
         content = read_json(_sidecar(folder / ANSWERS / f"{one.file}.jsonl"))
     except (OSError, ValueError):

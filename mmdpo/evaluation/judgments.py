@@ -7,6 +7,7 @@ costs nothing and an interrupted run continues.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,11 @@ from mmdpo.records import Prompt, Rating, write_records
 JUDGMENTS = "judgments"
 
 
+@dataclass(frozen=True)
 class RuleJudge:
     """A judge of fixed rules."""
 
-    def __init__(self, rule: Rate) -> None:
-        self.rule = rule
+    rule: Rate
 
     def rate(self, items: Sequence[tuple[Prompt, str]]) -> list[Rating]:
         """Rate one answer per prompt, in their order."""

@@ -86,7 +86,7 @@ def _item_interval(data: list[NDArray[np.float64]], compute: Statistic, bench: B
 def _cluster_interval(
     data: list[NDArray[np.float64]], clusters: Sequence[str], compute: Statistic, bench: BenchConfig
 ) -> tuple[float, float]:
-    """Resample whole clusters, as many as there are; a single cluster says nothing of the spread between clusters."""
+    """Resample whole clusters, as many as there are; NaN for a single cluster, whose spread is unknown."""
     import numpy as np
 
     found: dict[str, list[int]] = {}

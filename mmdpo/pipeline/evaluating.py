@@ -23,7 +23,7 @@ def evaluate(p: Point) -> None:
 
 
 def judge(p: Point) -> dict[str, Any]:
-    """Judge the point's answers and return what its result says of them.
+    """Judge the point's answers and return scores, judge and fingerprints for its result.
 
     The answers are compared with the adapter and the samples as they are now. The base model's files are not: judging
     runs where they may be absent.

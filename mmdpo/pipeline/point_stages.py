@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mmdpo.training.run import TrainSummary
 
 TRAINING = "training.json"
-"""A point's file that says how its training went; it is there once the adapter is complete."""
+"""The summary of a point's training; the file appears when the adapter is complete."""
 
 POINT_STAGES = (Stage.train, Stage.evaluate, Stage.judge, Stage.experiment)
 """The stages that a point runs under its lock and with a status."""
@@ -110,12 +110,12 @@ def _tracker(p: Point) -> Tracker:
 
 
 def train_nonzero_rank(p: Point) -> None:
-    """The part of a process that trains together with others and is not the first of them."""
+    """Train a point together with other processes, as one that is not the first of them."""
     _train(p, lambda metrics, step: None, lambda step: None)
 
 
 def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
-    """How the training went; it is done now where it is not yet."""
+    """Train the point, where this is not done yet, and return the summary of the training."""
     done = p.folder / TRAINING
     if not done.exists():
         summary, counts = _train(p, tracker.log, tracker.resumed)
@@ -129,7 +129,7 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
 def _train(
     p: Point, log: Callable[[dict[str, float], int], None], resumed: Callable[[int], None]
 ) -> tuple[TrainSummary, dict[str, int]]:
-    """Train the point's adapter; also says what became of the rows of the data set."""
+    """Train the point's adapter; also returns the counts of the data set's rows."""
     from mmdpo.training.reference import reference
     from mmdpo.training.run import train as train_adapter
     from mmdpo.training_data.subset import flip, limited, subset
@@ -165,7 +165,7 @@ def export(p: Point) -> None:
 
 
 def run_data_stage(config: Config, stage: Stage) -> None:
-    """Run a stage that makes data, alone: what it reads must be there."""
+    """Run a stage that makes data on its own; raises UserError where the stage before it was not run."""
     check_stage(config, stage)
     for earlier in before(config, stage):
         require(config, earlier)
@@ -182,7 +182,7 @@ def run_data_stage(config: Config, stage: Stage) -> None:
 
 
 def _next(config: Config, stage: Stage) -> str:
-    """What to type after a data stage of the method."""
+    """Name the stage that follows a data stage of the method."""
     if config.data.path is not None:
         return ""
     order = [*pipeline(config), Stage.experiment]
@@ -190,7 +190,7 @@ def _next(config: Config, stage: Stage) -> str:
 
 
 def prepare(config: Config) -> None:
-    """Make what the points of a sweep share: their training set and, of pairs, the reference log-probs."""
+    """Make what the points of a sweep share: the training set and, for pairs, the reference log-probs."""
     if config.method.train_on is TrainOn.pairs:
         _reference_alone(config)
     else:

@@ -9,9 +9,7 @@ from mmdpo.analysis.study import read_study
 from tests.support.studies import make_point, make_study
 
 
-def test_the_report_is_complete_and_ends_with_the_next_command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_the_report_is_complete_and_ends_with_the_next_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = make_study(tmp_path / "nano", [{"beta": 0.1}, {"beta": 0.2}], n=4)
     study = write_report(folder)
     assert study.name == "nano"

@@ -169,7 +169,11 @@ def test_a_failed_preparation_is_the_reason_of_what_it_cancelled(tmp_path, monke
 
 
 def test_each_stage_knows_what_done_is(tmp_path):
-    for stage, file in ((Stage.train, "training.json"), (Stage.judge, "result.json"), (Stage.experiment, "result.json")):
+    for stage, file in (
+        (Stage.train, "training.json"),
+        (Stage.judge, "result.json"),
+        (Stage.experiment, "result.json"),
+    ):
         submission = submitted(tmp_path / stage.value, stage=stage, count=1)
         (task,) = submission.tasks()
         folder = submission.folder_of(task)
