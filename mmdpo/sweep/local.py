@@ -128,7 +128,8 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
     from mmdpo.pipeline import data_stages
     from mmdpo.pipeline.point_stages import POINT_STAGES
 
-    trained_first = sorted(configs, key=lambda config: config.is_base)
+    uses_data = stage not in (Stage.evaluate, Stage.judge)
+    trained_first = sorted(configs if uses_data else (), key=lambda config: config.is_base)
     lines = (data_stages.describe_data(config, stage) for config in unique_up_to_axes(trained_first))
     for line in dict.fromkeys(itertools.chain.from_iterable(lines)):
         print_line(line)
@@ -140,7 +141,8 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
     points |= {p.folder: p for p in map(point, configs)}
     for folder, p in points.items():
         steps = stage.value if stage is not Stage.experiment else "measure" if p.config.is_base else "train and measure"
-        print_line(f"{folder}: " + ("done, would be skipped" if status.is_done(folder) else f"would {steps}"))
+        done = status.is_stage_done(folder, stage, p.config.bench.tasks)
+        print_line(f"{folder}: " + ("done, would be skipped" if done else f"would {steps}"))
 
 
 def report(points: Sequence[Point]) -> None:

@@ -13,7 +13,7 @@ from mmdpo.files import read_json, write_json
 from mmdpo.pipeline import evaluating
 from mmdpo.points.identity import before_visual_tuning, point
 from mmdpo.points.status import State, read_status
-from mmdpo.sweep.local import run_point, run_stage
+from mmdpo.sweep.local import describe, run_point, run_stage
 
 ITEMS = 4
 
@@ -189,3 +189,16 @@ def test_the_model_is_loaded_onto_the_device(config, monkeypatch):
     monkeypatch.setattr("mmdpo.models.device.device", lambda: torch.device("meta"))  # stands for a GPU
     model, _ = evaluating._load(point(config("data_scale=0")))
     assert model.device == torch.device("meta")
+
+
+def test_a_dry_run_tells_what_a_stage_would_do_and_what_is_done(loads, config, capsys):
+    p = trained(config("model.before_visual_tuning=null"))
+    describe([p.config], Stage.evaluate)
+    assert f"{p.folder}: would evaluate" in capsys.readouterr().out
+    run_point(p, Stage.evaluate)
+    capsys.readouterr()
+    describe([p.config], Stage.evaluate)
+    assert f"{p.folder}: done" in capsys.readouterr().out
+    describe([p.config], Stage.judge)
+    told = capsys.readouterr().out
+    assert f"{p.folder}: would judge" in told and "prompts" not in told  # judging makes no data
