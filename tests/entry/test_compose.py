@@ -95,7 +95,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["method.loss_type=hinge", "logprob_avg=true"], "method.loss_type=hinge has no such form"),
         (["beta=null"], "beta is missing: method=dpo needs it; add beta=..."),
         (["method.loss_type=dpo"], "method.loss_type=dpo: unknown; allowed are sigmoid, hinge"),
-        (["bench.tasks=[mmvet]"], "mmvet is unknown; allowed are text"),
+        (["bench.tasks=[mmvet]"], "mmvet is unknown; allowed are presence"),
         (["bench.tasks=[]"], "name at least one of"),
         (["objective=fluency"], "objective=fluency: bench.tasks"),
         (["study=a/b"], "a plain folder name"),

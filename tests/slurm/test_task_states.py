@@ -242,3 +242,16 @@ def test_where_slurm_cannot_be_asked_a_running_point_shows_when_it_last_wrote(tm
         os.utime(file, (time.time() - 60 * minutes,) * 2)
     (one,) = view.view([submission], None).values()
     assert (one.state, one.detail.rpartition("; ")[2]) == ("running", "it last wrote 30 min ago")
+
+
+def test_an_evaluation_is_done_with_the_answers_to_all_tasks(tmp_path):
+    submission = submitted(tmp_path / "s", stage=Stage.evaluate, count=1)
+    (task,) = submission.tasks()
+    folder = submission.folder_of(task)
+    (folder / "answers").mkdir(parents=True)
+    tasks = task.config["bench"]["tasks"]
+    for name in tasks:
+        assert [one.state for one in view.view([submission], {}).values()] == ["failed"]
+        (folder / "answers" / f"{name}.jsonl").write_text("")
+    assert len(tasks) == 4
+    assert [one.state for one in view.view([submission], {}).values()] == ["done"]
