@@ -10,8 +10,8 @@ from typing import Any
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.statistics import score as mean_score
 from mmdpo.evaluation.scorers import read_yes_no
+from mmdpo.evaluation.statistics import score as mean_score
 from mmdpo.models.generate import Decoding, generate_several
 from mmdpo.nano import items as heldout
 from mmdpo.nano.oracle import rate, score
