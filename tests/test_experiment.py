@@ -177,13 +177,13 @@ def test_the_stages_run_alone_and_name_the_one_that_is_missing(tmp_path):
     early = launch("stage=annotate", *line)
     assert early.returncode != 0
     assert "stage=prompts" in early.stderr
-    for stage in ("prompts", "sample", "annotate", "build", "reference", "train", "evaluate", "report"):
+    for stage in ("prompts", "sample", "annotate", "build", "reference", "train", "evaluate", "judge", "report"):
         done = launch(f"stage={stage}", *line)
         assert done.returncode == 0, (stage, done.stderr)
     (point,) = (tmp_path / "nano").glob("dpo-*")
     assert read_json(point / "status.json")["state"] == "done"
     launch("stage=train", *line)
-    assert read_json(point / "status.json")["attempts"] == 2  # one each: what is done is not done again
+    assert read_json(point / "status.json")["attempts"] == 3  # one each: what is done is not done again
 
 
 def test_evaluate_before_train_says_so(tmp_path):

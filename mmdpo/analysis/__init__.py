@@ -1,4 +1,4 @@
-"""Looks at the files of a study and never computes a result: tables, figures, statistics, report.
+"""Tables, figures, statistics and reports from the files of a study; nothing is computed that a run should compute.
 
 Everything here reads what a sweep left in `outputs/<study>/`, also while it runs, and imports neither
 torch nor transformers. Plotting and statistics libraries are imported where they are used, so that

@@ -1,6 +1,6 @@
-"""What a judge's ratings look like: distributions, agreement with itself, whether the order matters, cost.
+"""Report on a judge's ratings: distributions, agreement with itself, effect of the order shown, cost.
 
-Read from the folder that stage=annotate leaves, and written beside it as JSON and a picture.
+The report is made from the folder that stage=annotate writes, and lies beside it as JSON and a picture.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.console import Console
 
-FEWEST = 10  # prompts, below which nothing is tested
+FEWEST = 10
+"""The number of prompts from which the effect of the order is tested."""
 
 
-def report(folder: Path, console: Console | None = None) -> dict[str, Any]:
-    """Write report.json, report.png and report.pdf to the folder, print the tables, return the numbers."""
+def write_annotation_report(folder: Path, console: Console | None = None) -> dict[str, Any]:
+    """Write report.json, report.png and report.pdf to the folder and print the tables; returns the numbers."""
     from rich.console import Console
 
     numbers = summarize(folder)
@@ -37,12 +38,12 @@ def report(folder: Path, console: Console | None = None) -> dict[str, Any]:
 
 
 def summarize(folder: Path) -> dict[str, Any]:
-    """The numbers of the report, out of the records of the folder."""
+    """Compute the numbers of the report from the records in the folder."""
     summary = read_json(folder / "summary.json")
     rubric = load_rubric(summary.pop("rubric", JudgeConfig.rubric))
     low, high = rubric.scale
     marks = np.zeros((len(rubric.attributes), high - low + 1), dtype=int)
-    by_place: dict[int, list[list[int]]] = {}  # by how many were shown, the qualities of each prompt by place
+    by_place: dict[int, list[list[int]]] = {}  # number of completions shown: the qualities of each prompt by place
     steps: Counter[str] = Counter()
     first: dict[str, Annotation] = {}
     again = {one.prompt_id: one for one in _annotations(folder / "repeated.jsonl")}
@@ -79,7 +80,7 @@ def _annotations(path: Path) -> Iterable[Annotation]:
 
 
 def _agreement(twice: Sequence[tuple[Annotation, Annotation]], attributes: Sequence[str]) -> dict[str, Any] | None:
-    """How far two ratings of the same completions agree, by attribute; None where none was repeated."""
+    """Compute the agreement of two ratings of the same completions, by attribute; None where none was repeated."""
     from scipy.stats import spearmanr
 
     if not twice:
@@ -97,9 +98,9 @@ def _agreement(twice: Sequence[tuple[Annotation, Annotation]], attributes: Seque
 
 
 def _position(rows: Sequence[Sequence[int]]) -> dict[str, Any] | None:
-    """Mean quality by the place at which a completion was shown; Friedman's test of whether places differ.
+    """Compute the mean quality by the place at which a completion was shown, and Friedman's test for differences.
 
-    The order is drawn anew for each prompt, so that without a bias all places have the same mean.
+    The order is drawn for each prompt, so that without a bias all places have the same mean.
     """
     from scipy.stats import friedmanchisquare
 
@@ -118,7 +119,7 @@ def _position(rows: Sequence[Sequence[int]]) -> dict[str, Any] | None:
 
 
 def _people(table: Path, attributes: Sequence[str]) -> dict[str, Any] | None:
-    """How often the judge rates the answer higher that people preferred, by attribute; ties apart."""
+    """Count how often the judge rates the answer higher that people preferred, by attribute; ties apart."""
     if not table.exists():
         return None
     with table.open(encoding="utf-8", newline="") as lines:
@@ -196,7 +197,7 @@ def _draw(numbers: Mapping[str, Any], path: Path) -> None:
 
 
 def _figure(numbers: Mapping[str, Any]) -> Figure:
-    """Left: the share of each mark by attribute. Right: mean quality by the place shown."""
+    """Draw the share of each mark by attribute (left) and the mean quality by the place shown (right)."""
     from mmdpo.analysis.figures.style import GREY, PALETTE, light_grid, new_figure
 
     position = numbers["position"]

@@ -1,15 +1,16 @@
-"""Two points side by side: do they differ by more than the choice of items explains?"""
+"""Paired comparison of two points over the same items, with bootstrap intervals."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.analysis.points import read_answers
+from mmdpo.analysis.items import Items, read_items
 from mmdpo.errors import UserError
+from mmdpo.evaluation.task import Task, find_task, in_order
 from mmdpo.files import read_json
 
 if TYPE_CHECKING:
@@ -23,9 +24,18 @@ SCORE, WORDS = "score", "words"
 
 @dataclass(frozen=True)
 class Difference:
-    """B minus A over the items of one benchmark; `part` is the score, a part of it, or the length.
+    """B minus A over the items of one benchmark.
 
-    The interval is NaN for a single item. Wins are items on which B is higher.
+    Attributes:
+        benchmark: The name of the items' file.
+        part: `score`, a part of it, or `words`, the answer's length.
+        mean: The mean difference.
+        low: The lower end of its interval; NaN for a single item.
+        high: The upper end.
+        n: The number of items that both points have a value of.
+        wins: Items on which B is better, by the task's metrics; higher where they do not tell.
+        ties: Items with equal values.
+        losses: Items on which A is better.
     """
 
     benchmark: str
@@ -41,7 +51,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every difference of two points; `skipped` names benchmarks that only one of them has."""
+    """All differences of two points.
+
+    `skipped` names benchmarks that only one of them has; `unscored` counts items that one of them has no score of.
+    """
 
     a: str
     b: str
@@ -55,26 +68,26 @@ def compare(a: Path, b: Path) -> Comparison:
     """Compare the judged answers of two points item by item.
 
     Raises:
-        UserError: an unfinished point, different judges, or different items.
+        UserError: A point is not finished, or the points have different judges or items.
     """
     judges = {folder: _judge(folder) for folder in (a, b)}
     if judges[a] != judges[b]:
         raise UserError(
             f"different judges: {a.name} was rated by {judges[a]!r}, {b.name} by {judges[b]!r}. "
-            "Scores of different judges cannot be compared; measure both with the same judge=."
+            "Scores of different judges cannot be compared; judge both with the same bench.judge=."
         )
-    answers_a, answers_b = read_answers(a), read_answers(b)
-    shared = [name for name in answers_a if name in answers_b]
+    items_a, items_b = read_items(a), read_items(b)
+    shared = [name for name in _in_order(items_a) if name in items_b]
     if not shared:
         raise UserError(
-            f"no benchmark in common: {a.name} has {', '.join(answers_a) or 'no answers'}, "
-            f"{b.name} has {', '.join(answers_b) or 'no answers'}."
+            f"no benchmark in common: {a.name} has {', '.join(items_a) or 'no answers'}, "
+            f"{b.name} has {', '.join(items_b) or 'no answers'}."
         )
     differences: list[Difference] = []
     unscored = 0
     for benchmark in shared:
-        _check_same_items(benchmark, a.name, answers_a[benchmark], b.name, answers_b[benchmark])
-        pairs = [(item, answers_b[benchmark][key]) for key, item in sorted(answers_a[benchmark].items())]
+        _check_same_items(benchmark, a.name, items_a[benchmark], b.name, items_b[benchmark])
+        pairs = [(item, items_b[benchmark][key]) for key, item in sorted(items_a[benchmark].items())]
         unscored += sum(_number(x, SCORE) is None or _number(y, SCORE) is None for x, y in pairs)
         differences += _differences(benchmark, pairs)
     return Comparison(
@@ -82,25 +95,33 @@ def compare(a: Path, b: Path) -> Comparison:
         b.name,
         judges[a],
         tuple(differences),
-        tuple(sorted(answers_a.keys() ^ answers_b.keys())),
+        tuple(sorted(items_a.keys() ^ items_b.keys())),
         unscored,
     )
 
 
-def paired_interval(differences: Sequence[float]) -> tuple[float, float]:
-    """The percentile bootstrap interval (95 %, seeded) of the mean of per-item differences."""
+def paired_interval(differences: Sequence[float], clusters: Sequence[str] | None = None) -> tuple[float, float]:
+    """Compute the percentile bootstrap interval (95 %, seeded) of the mean of per-item differences.
+
+    Args:
+        differences: One number per item.
+        clusters: The cluster of each item, where whole clusters are drawn; None for items that stand alone.
+
+    Returns:
+        The ends of the interval; NaN for a single item or cluster.
+    """
     from mmdpo.config.schema import BenchConfig
     from mmdpo.evaluation.statistics import score
 
     if len(differences) < 2:
         return math.nan, math.nan
     settings = BenchConfig(resamples=RESAMPLES, confidence=CONFIDENCE, seed=SEED)
-    found = score([differences], settings)
+    found = score([differences], settings, clusters=clusters)
     return found.low, found.high
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """The differences, those whose interval leaves out 0 in bold."""
+    """Make a table of the differences; those whose interval excludes 0 are bold."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -129,10 +150,10 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def comparison_notes(comparison: Comparison) -> list[str]:
-    """What the reader of the table must know."""
+    """Return the notes below the table."""
     lines = [
         f"paired bootstrap over items, {RESAMPLES} resamples, seed {SEED}; judge: {comparison.judge}",
-        "bold: the interval leaves out 0 (no correction for the number of rows)",
+        "bold: the interval excludes 0 (no correction for the number of rows)",
     ]
     if comparison.unscored:
         lines.append(f"{comparison.unscored} items without a score in one of the two are left out")
@@ -145,12 +166,12 @@ def _judge(folder: Path) -> str:
     try:
         return str(read_json(folder / "result.json").get("judge"))
     except FileNotFoundError:
-        raise UserError(f"{folder} has no result.json: the point is not finished, or no point.") from None
+        raise UserError(f"{folder} has no result.json: finish the point with stage=judge, or name another") from None
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{folder / 'result.json'} cannot be read: {error}") from None
 
 
-def _check_same_items(benchmark: str, a: str, of_a: dict[str, Any], b: str, of_b: dict[str, Any]) -> None:
+def _check_same_items(benchmark: str, a: str, of_a: Items, b: str, of_b: Items) -> None:
     for name, only in ((a, of_a.keys() - of_b.keys()), (b, of_b.keys() - of_a.keys())):
         if only:
             raise UserError(
@@ -167,25 +188,41 @@ def _check_same_items(benchmark: str, a: str, of_a: dict[str, Any], b: str, of_b
 
 def _differences(benchmark: str, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Difference]:
     parts = dict.fromkeys(part for x, _ in pairs for part in (x.get("parts") or {}))
+    task = _task(benchmark)
     found = []
     for part in (SCORE, *parts, WORDS):
-        values = [(_number(x, part), _number(y, part)) for x, y in pairs]
-        deltas = [y - x for x, y in values if x is not None and y is not None]
-        if deltas:
-            wins, losses = sum(delta > 0 for delta in deltas), sum(delta < 0 for delta in deltas)
-            found.append(
-                Difference(
-                    benchmark,
-                    part,
-                    sum(deltas) / len(deltas),
-                    *paired_interval(deltas),
-                    len(deltas),
-                    wins,
-                    len(deltas) - wins - losses,
-                    losses,
-                )
-            )
+        values = [(_number(x, part), _number(y, part), _cluster(x)) for x, y in pairs]
+        known = [(y - x, cluster) for x, y, cluster in values if x is not None and y is not None]
+        if not known:
+            continue
+        deltas, clusters = zip(*known, strict=True)
+        low, high = paired_interval(deltas, clusters)
+        gains = [_sign(task, part) * delta for delta in deltas]
+        wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+        ties, mean = len(gains) - wins - losses, sum(deltas) / len(deltas)
+        found.append(Difference(benchmark, part, mean, low, high, len(gains), wins, ties, losses))
     return found
+
+
+def _in_order(items: Mapping[str, Any]) -> list[str]:
+    """Sort files of items by the order of their tasks, second phrasings behind the first."""
+    tasks = in_order(list(dict.fromkeys(name.partition(".")[0] for name in items)))
+    return sorted(items, key=lambda name: (tasks.index(name.partition(".")[0]), name))
+
+
+def _task(benchmark: str) -> Task | None:
+    return find_task(benchmark.partition(".")[0])
+
+
+def _sign(task: Task | None, part: str) -> int:
+    """Return -1 for a part of which less is better, by the metric that is its mean; else 1."""
+    metrics = task.metrics if task else ()
+    return -1 if any(one.columns == (part,) and one.higher_is_better is False for one in metrics) else 1
+
+
+def _cluster(item: dict[str, Any]) -> str:
+    """Return the item's cluster; items of earlier versions stand alone."""
+    return str(item.get("cluster") or item["id"])
 
 
 def _number(item: dict[str, Any], part: str) -> float | None:

@@ -11,10 +11,10 @@ LISTED = 8  # points in a message
 
 
 def find_study(name: str | None, outputs: Path = OUTPUTS) -> Path:
-    """The folder of a study.
+    """Find the folder of a study; without a name, the one that changed last.
 
     Raises:
-        UserError: there is none of that name, or none at all.
+        UserError: There is no study of that name, or none at all.
     """
     studies = list_studies(outputs)
     if name is None:
@@ -29,10 +29,10 @@ def find_study(name: str | None, outputs: Path = OUTPUTS) -> Path:
 
 
 def find_point(name: str, outputs: Path = OUTPUTS) -> Path:
-    """The folder of a point, by path or by a piece of its name.
+    """Find the folder of a point by its path or by a part of its name.
 
     Raises:
-        UserError: no point or several have that piece.
+        UserError: No point has that part in its name, or several have.
     """
     if (Path(name) / "result.json").exists() or (Path(name) / "config.yaml").exists():
         return Path(name)
@@ -51,7 +51,7 @@ def find_point(name: str, outputs: Path = OUTPUTS) -> Path:
 
 
 def list_studies(outputs: Path) -> list[Path]:
-    """The folders under `outputs` that hold points, by name."""
+    """List the folders under `outputs` that hold points or jobs, by name."""
     if not outputs.is_dir():
         return []
     return sorted(folder for folder in outputs.iterdir() if folder.is_dir() and (_points(folder) or _jobs(folder)))
@@ -67,6 +67,6 @@ def _jobs(study: Path) -> list[Path]:
 
 
 def _changed(study: Path) -> float:
-    """When a point last said something of itself, or was submitted."""
+    """Return the time of the last change to a file of a point or a submission."""
     files = [*(path for point in _points(study) for path in point.iterdir()), *_jobs(study)]
     return max((path.stat().st_mtime for path in files), default=0.0)

@@ -1,4 +1,4 @@
-"""How axes, values and scores are written in tables, figures and the report."""
+"""Labels of axes, values, scores and points in tables, figures and the report."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from mmdpo.analysis.points import BASE, BEFORE, TRAINED, Row, Score
+from mmdpo.analysis.study import Row
+from mmdpo.evaluation.statistics import Score
+from mmdpo.evaluation.task import WITHOUT_REQUEST, Metric, find_task
+from mmdpo.points.identity import Role
 
-ROLES = {BASE: "base", BEFORE: "before"}
-ROLE_NOTES = {
-    BASE: "base: the model before alignment",
-    BEFORE: "before: its language model before visual tuning",
+ROLES: dict[str, str] = {Role.base: "base", Role.before_visual_tuning: "before"}
+ROLE_NOTES: dict[str, str] = {
+    Role.base: "base: the model before alignment",
+    Role.before_visual_tuning: "before: its language model before visual tuning",
 }
-ROLE_LABELS = {BASE: "base", BEFORE: "before visual tuning"}
+ROLE_LABELS: dict[str, str] = {Role.base: "base", Role.before_visual_tuning: "before visual tuning"}
 COLUMNS = {
+    "train.num_train_epochs": "epochs",
     "logprob_avg": "logps",
     "data_scale": "data",
     "data_limit": "limit",
@@ -26,12 +30,6 @@ AXIS_LABELS = {
     "data_scale": "share of the data (%)",
     "data_limit": "examples at most",
     "label_noise": "flipped pairs (%)",
-}
-BENCHMARKS = {
-    "text": "text instructions",
-    "visual": "visual questions",
-    "presence": "presence (accuracy)",
-    "text_noisy": "text, unrelated image",
 }
 METHODS = {
     "dpo": "DPO",
@@ -46,22 +44,54 @@ METHODS = {
 
 
 def column(key: str) -> str:
-    """The heading of an axis or setting in a table: `train.num_train_epochs` is `epochs`, `model.name` `model`."""
+    """Return the heading of an axis or setting in a table: the last part of its key, or `model` for `model.name`."""
     return COLUMNS.get(key, key.removesuffix(".name").rsplit(".", 1)[-1])
 
 
 def axis_label(key: str) -> str:
-    """What stands at the axis of a figure."""
+    """Return the label of a figure's axis."""
     return AXIS_LABELS.get(key, column(key))
 
 
 def benchmark_label(benchmark: str) -> str:
-    """The title of a benchmark's panel."""
-    return BENCHMARKS.get(benchmark, benchmark.replace("_", " "))
+    """Return the heading of a benchmark; an unknown one is shown by its name."""
+    task = find_task(benchmark)
+    return task.label if task else benchmark.replace("_", " ")
+
+
+def metric_of(key: str) -> Metric | None:
+    """Return the metric behind a score key, `<task>` or `<task>/<metric>`; None for an unknown one."""
+    name, _, part = key.partition("/")
+    task = find_task(name)
+    if task is None:
+        return None
+    return task.main if part in ("", WITHOUT_REQUEST) or "/" in part else task.metric(part)
+
+
+def metric_label(key: str) -> str:
+    """Return the heading of a part of a score."""
+    metric = metric_of(key)
+    name = key.rsplit("/", 1)[-1]
+    return metric.label if metric and metric.label and metric.name == name else name.replace("_", " ")
+
+
+def score_label(benchmark: str) -> str:
+    """Return the label of a benchmark's score with its scale, such as `text score (1–10)`."""
+    task = find_task(benchmark)
+    if task is None:
+        return benchmark.replace("_", " ")
+    scale = f" ({task.scale[0]:g}–{task.scale[1]:g})" if task.scale else ""
+    return f"{benchmark.replace('_', ' ')} {task.main_metric}{scale}"
+
+
+def sign(key: str) -> int:
+    """Return 1 for a score of which more is better, or unknown, and -1 for one of which less is better."""
+    metric = metric_of(key)
+    return -1 if metric and metric.higher_is_better is False else 1
 
 
 def value_text(key: str, value: Any) -> str:
-    """One value of an axis, short: `5e-4`, `25 %`, `sum`."""
+    """Write one value of an axis in short: `5e-4`, `25 %`, `sum`."""
     if value is None:
         return "–"
     if key == "logprob_avg":
@@ -81,7 +111,7 @@ def value_text(key: str, value: Any) -> str:
 
 
 def assignment(key: str, value: Any) -> str:
-    """One value with its axis: `beta 0.1`, `25 % of the data`; a method speaks for itself."""
+    """Write one value with its axis: `beta 0.1`, `25 % of the data`; a method is written without `method`."""
     text = value_text(key, value)
     if key in ("method", "model.name"):
         return text
@@ -91,15 +121,15 @@ def assignment(key: str, value: Any) -> str:
 
 
 def row_label(row: Row, keys: Iterable[str]) -> str:
-    """What tells a point from the others: its role, or its values of the axes that vary."""
-    if row.role != TRAINED:
+    """Return the label of a point among others: its role, or its values of the axes that vary."""
+    if row.role != Role.trained:
         return ROLE_LABELS.get(row.role, row.role)
     parts = [assignment(key, row.value(key)) for key in keys if row.value(key) is not None]
     return ", ".join(parts) or value_text("method", row.axes.get("method")) or row.point
 
 
 def decimals(scores: Iterable[Score]) -> int:
-    """As many as the width of the intervals warrants."""
+    """Return the number of decimals that the width of the intervals warrants."""
     scores = list(scores)
     if any(abs(score.value) >= 20 for score in scores):
         return 1
@@ -108,18 +138,18 @@ def decimals(scores: Iterable[Score]) -> int:
 
 
 def half_width(score: Score) -> float:
-    """Half the width of the interval."""
+    """Return half the width of the interval."""
     return (score.high - score.low) / 2
 
 
 def short_number(value: float, places: int) -> str:
-    """A number without the zero before the point: `.05`."""
+    """Write a number without the zero before the point: `.05`."""
     text = f"{value:.{places}f}"
     return text.removeprefix("0") if text.startswith("0.") else text
 
 
 def duration(seconds: float | None) -> str:
-    """`7 s`, `3 min`, `2.5 h`."""
+    """Write a duration: `7 s`, `3 min`, `2.5 h`."""
     if seconds is None:
         return "–"
     if seconds < 120:

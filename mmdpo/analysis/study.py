@@ -1,68 +1,298 @@
-"""What the end of a sweep, and `python -m mmdpo report`, leave of a study."""
+"""A study as it lies on disk: one row per point, whatever state its files are in."""
 
 from __future__ import annotations
 
+import json
+import math
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from mmdpo.analysis import figures
-from mmdpo.analysis.points import Study, read_study
-from mmdpo.analysis.report import write_report
-from mmdpo.analysis.table import print_table, write_summary
+import yaml
+
+from mmdpo.analysis.varying import flatten, varying_settings
+from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
+from mmdpo.evaluation.statistics import Score
+from mmdpo.evaluation.task import in_order
+from mmdpo.files import read_json
+from mmdpo.points.identity import Role
+from mmdpo.points.status import State
 
-OUTPUTS = "outputs"  # where `python -m mmdpo` finds studies by their names
-
-# What to try where nothing has varied it yet, the paper's main result first.
-SUGGESTIONS = (
-    ("data_scale", "python launch.py -m sweep=data_scaling"),
-    ("beta", "python launch.py -m sweep=beta_lr_grid"),
-    ("method", "python launch.py -m sweep=methods"),
-    ("label_noise", "python launch.py -m sweep=label_noise"),
-    ("seed", "python launch.py -m seed=0,1,2"),
-)
+POINT_FILES = ("config.yaml", "status.json", "result.json")
+POINT_AXES = ("method", *AXES)
+FAILED = (State.failed, State.unreadable, State.cancelled)
+"""The states of points that ended without a result."""
 
 
-def finish(study_folder: Path) -> Study:
-    """Write summary.csv, figures/ and report.html; print the table and, last, where they lie.
+@dataclass
+class Row:
+    """One point.
 
-    Works on a study that still runs or has failed points: it shows what is there.
+    Attributes:
+        point: The point's name.
+        folder: The point's folder.
+        role: A `Role`, or the name of a role that this version does not have.
+        state: A `State`, or the name of a state that this version does not have.
+        attempts: The number of times that the point was started.
+        error: The reason of a failure.
+        job: The node that its job runs on, or what the job waits for.
+        axes: The method and the axes.
+        settings: Other config keys in which the study's points differ.
+        scores: The scores of a finished point by `<task>` and `<task>/<part>`.
+        steps: The number of optimizer steps.
+        examples: The number of training examples.
+        seconds: The run time of the point.
+        config: The content of config.yaml.
+        status: The content of status.json.
+        result: The content of result.json.
     """
-    from rich.console import Console
 
-    study = read_study(study_folder)
-    write_summary(study, study_folder / "summary.csv")
-    pictures = figures.draw(study, study_folder / "figures")
-    report = study_folder / "report.html"
-    write_report(study, pictures, report)
-    console = Console(highlight=False)
-    print_table(study, console)
-    console.print(f"{report}  ·  next: {suggestion(study)}", soft_wrap=True, markup=False)
-    return study
+    point: str
+    folder: Path
+    role: str = Role.trained
+    state: str = State.planned
+    attempts: int = 0
+    error: str | None = None
+    job: str = ""
+    axes: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Score] = field(default_factory=dict)
+    steps: int | None = None
+    examples: int | None = None
+    seconds: float | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    status: dict[str, Any] = field(default_factory=dict)
+    result: dict[str, Any] = field(default_factory=dict)
+
+    def group(self, name: str) -> dict[str, Any]:
+        """Return one group of the point's configuration."""
+        values = self.config.get(name)
+        return values if isinstance(values, dict) else {}
+
+    def value(self, key: str) -> Any:
+        """Return the point's value of an axis or a varying setting; None where it has none."""
+        return self.axes.get(key) if key in POINT_AXES else self.settings.get(key)
 
 
-def suggestion(study: Study) -> str:
-    """What to try next: mend what failed, then vary what no study beside this one has varied."""
-    word = study.name if Path(OUTPUTS, study.name).resolve() == study.folder.resolve() else study.folder
-    if study.failed:
-        return f"python -m mmdpo status {word}  (the same command again retries what failed)"
-    unfinished = [row for row in study.rows if row.state != "done"]
-    if unfinished:
-        return f"python -m mmdpo status {word}  ({len(unfinished)} not finished)"
-    varied = {axis for sibling in _siblings(study) for axis in sibling.varying}
-    for axis, command in SUGGESTIONS:
-        if axis not in varied:
-            return command
-    return "python -m mmdpo compare POINT_A POINT_B"
+@dataclass
+class Study:
+    """The points of one sweep: reference models first, then trained points by axes."""
+
+    name: str
+    folder: Path
+    rows: list[Row]
+
+    def of_role(self, role: str) -> list[Row]:
+        """Return the rows of one role."""
+        return [row for row in self.rows if row.role == role]
+
+    @property
+    def trained(self) -> list[Row]:
+        """The points that are trained, finished or not."""
+        return self.of_role(Role.trained)
+
+    @property
+    def failed(self) -> list[Row]:
+        """Points that ended without a result."""
+        return [row for row in self.rows if row.state in FAILED]
+
+    @property
+    def varying(self) -> list[str]:
+        """The axes, then the settings, in which trained points differ."""
+        axes = [axis for axis in POINT_AXES if _differ([row.axes.get(axis) for row in self.trained])]
+        return axes + sorted({key for row in self.trained for key in row.settings})
+
+    @property
+    def benchmarks(self) -> list[str]:
+        """The tasks that any point has a score of, in the order that they declare."""
+        return in_order(list(dict.fromkeys(key for row in self.rows for key in row.scores if "/" not in key)))
+
+    @property
+    def confidence(self) -> float:
+        """The level of the intervals, from the configuration."""
+        for row in self.rows:
+            level = row.group("bench").get("confidence")
+            if isinstance(level, float):
+                return level
+        return 0.95
 
 
-def _siblings(study: Study) -> list[Study]:
-    """This study and those beside it, as far as they can be read."""
-    found = [study]
-    for folder in sorted(study.folder.resolve().parent.iterdir()):
-        if folder.name.startswith(".") or folder == study.folder.resolve():
-            continue
+def read_study(folder: Path, may_be_empty: bool = False) -> Study:
+    """Read every point in a folder; a broken file of one point never hides another.
+
+    Raises:
+        UserError: There is no such folder, or no point in it.
+    """
+    if not folder.is_dir():
+        raise UserError(f"no study at {folder}. Run `python launch.py -m ...`, or name another folder.")
+    folders = sorted(path for path in folder.iterdir() if _is_point(path))
+    if not folders and not may_be_empty:
+        raise UserError(f"{folder} holds no point (no folder with {', '.join(POINT_FILES)}).")
+    return study_of(folder, [_read_row(path) for path in folders])
+
+
+def study_of(folder: Path, rows: list[Row]) -> Study:
+    """Make a study of rows: sorted, with the settings in which they differ."""
+    trained = [row for row in rows if row.role == Role.trained and row.config]
+    for row, settings in zip(trained, varying_settings([row.config for row in trained]), strict=True):
+        row.settings = settings
+    for row in rows:
+        if trained and row.config and row.role != Role.trained:
+            flat = flatten(row.config)
+            # data, judge and training do not apply to a model that was not trained
+            known = (key for key in trained[0].settings if key.startswith(("model", "bench")))
+            row.settings = {key: flat.get(key) for key in known}
+    return Study(folder.resolve().name, folder, sorted(rows, key=_order))
+
+
+def _is_point(path: Path) -> bool:
+    hidden = path.name.startswith(".")
+    return not hidden and path.is_dir() and any((path / name).exists() for name in POINT_FILES)
+
+
+def _read_row(folder: Path) -> Row:
+    config, config_error = _read(folder / "config.yaml")
+    status, status_error = _read(folder / "status.json")
+    result, result_error = _read(folder / "result.json")
+    row = Row(folder.name, folder, config=config, status=status, result=result)
+    row.attempts = status["attempts"] if isinstance(status.get("attempts"), int) else 0
+    row.error = status.get("error") and str(status["error"])
+    row.axes = _axes(result, config)
+    row.role = str(result.get("role") or status.get("role") or _guess_role(folder.name, row.axes))
+    assumed = State.done if result else State.unreadable if status_error else State.planned
+    state = str(status.get("state") or assumed)
+    if state == State.running and _is_gone(status):
+        state = State.interrupted
+    if state == State.done and not result:
+        state, row.error = State.unreadable, result_error or "result.json is missing"
+    elif state == State.unreadable or state not in tuple(State):
+        state, row.error = State.unreadable, status_error or f"status.json: unknown state {state!r}"
+    elif state == State.planned and config_error:
+        row.error = config_error
+    row.state = state
+    if state == State.done:
+        row.scores = _scores(result.get("scores"))
+        training = result.get("training")
+        training = training if isinstance(training, dict) else {}
+        row.steps, row.examples = _count(training.get("steps")), _count(training.get("examples"))
+        seconds = _number(result.get("seconds"))
+        row.seconds = None if math.isnan(seconds) else seconds
+    elif metrics := read_metrics(folder):
+        row.steps = metrics[-1]["step"]
+    return row
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str | None]:
+    """Read the mapping in a file; also returns what is wrong with the file. An absent file is empty, not wrong."""
+    try:
+        data = (
+            yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+            if path.suffix == ".yaml"
+            else read_json(path)
+        )
+    except FileNotFoundError:
+        return {}, None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        return {}, f"{path.name} cannot be read: {' '.join(str(error).split())}"
+    if not isinstance(data, dict):
+        return {}, f"{path.name} cannot be read: it holds no mapping"
+    return data, None
+
+
+def _axes(result: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    axes = result.get("axes")
+    if isinstance(axes, dict):
+        return {axis: _plain(axes.get(axis)) for axis in POINT_AXES}
+    method = config.get("method")
+    name = method.get("name") if isinstance(method, dict) else None
+    return {"method": name, **{axis: _plain(config.get(axis)) for axis in AXES}}
+
+
+def _guess_role(point: str, axes: dict[str, Any]) -> str:
+    if point.startswith(Role.before_visual_tuning):
+        return Role.before_visual_tuning
+    return Role.base if axes.get("data_scale") == 0 else Role.trained
+
+
+def _is_gone(status: dict[str, Any]) -> bool:
+    """Return whether the process of a running point has ended; False where it ran on another host."""
+    pid = status.get("pid")
+    if status.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _scores(data: Any) -> dict[str, Score]:
+    """Read the scores that hold a number; a score without one is absent."""
+    scores = {}
+    for key, entry in (data if isinstance(data, dict) else {}).items():
+        entry = entry if isinstance(entry, dict) else {"value": entry}
+        value, low, high = (_number(entry.get(name)) for name in ("value", "low", "high"))
+        if not math.isnan(value):
+            scores[str(key)] = Score(value, _count(entry.get("n")) or 0, low, high, _count(entry.get("unscored")) or 0)
+    return scores
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _plain(value: Any) -> Any:
+    """Make a value comparable and sortable."""
+    return str(value) if isinstance(value, list | dict) else value
+
+
+def _number(value: Any) -> float:
+    """Return a finite number, else NaN."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else math.nan
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Read the JSON objects of a JSON-lines file; torn lines and an absent file are skipped."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in text.splitlines():
         try:
-            found.append(read_study(folder))
-        except (UserError, OSError):
+            data = json.loads(line)
+        except ValueError:
             continue
-    return found
+        if isinstance(data, dict):
+            yield data
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Read the logged steps of a point in order; of a step that was logged twice, the last entry counts."""
+    steps = {data["step"]: data for data in read_lines(folder / "metrics.jsonl") if isinstance(data.get("step"), int)}
+    return [steps[step] for step in sorted(steps)]
+
+
+def _differ(values: list[Any]) -> bool:
+    return any(value != values[0] for value in values[1:])
+
+
+def sort_key(value: Any) -> tuple[int, float, str]:
+    """Return a sort key for the values of an axis: absent ones first, then numbers by size, then names."""
+    if value is None:
+        return (0, 0.0, "")
+    if isinstance(value, int | float):
+        return (1, float(value), "")
+    return (2, 0.0, str(value))
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    rank = {str(Role.base): 0, str(Role.before_visual_tuning): 1}.get(row.role, 2)
+    keys = [*sorted(row.settings), *POINT_AXES]
+    return (rank, [sort_key(row.value(key)) for key in keys], row.point)

@@ -16,20 +16,34 @@ from mmdpo.analysis.labels import (
     half_width,
     row_label,
     short_number,
+    sign,
     value_text,
 )
-from mmdpo.analysis.points import BEFORE, POINT_AXES, TRAINED, Row, Score, Study
+from mmdpo.analysis.study import FAILED, POINT_AXES, Row, Study
+from mmdpo.evaluation.statistics import Score
+from mmdpo.evaluation.task import WITHOUT_REQUEST
 from mmdpo.files import atomic_write
+from mmdpo.points.identity import Role
+from mmdpo.points.status import State
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 Style = Callable[[Score, int], str]
+"""A way to write a score with a number of decimals."""
+
+COLOURS: dict[str, str] = {
+    State.running: "cyan",
+    State.failed: "red",
+    State.unreadable: "red",
+    State.interrupted: "yellow",
+    State.cancelled: "yellow",
+}
 
 
 def print_table(study: Study, console: Console) -> None:
-    """Print the table in the fullest form that fits the console, then what failed and why."""
+    """Print the table in the fullest form that fits the console, then notes, jobs and failures."""
     from rich.markup import escape
     from rich.measure import Measurement
 
@@ -48,13 +62,13 @@ def print_table(study: Study, console: Console) -> None:
 
 
 def table(study: Study, style: Style) -> Table:
-    """The table: reference models first, the best score of each benchmark in bold."""
+    """Make the table: reference models first, the best score of each benchmark in bold."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     keys, benchmarks = study.varying, study.benchmarks
-    with_state = any(row.state != "done" for row in study.rows)
+    with_state = any(row.state != State.done for row in study.rows)
     result = Table(title=escape(study.name), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     result.add_column(column(keys[0]) if keys else "point")
     for key in keys[1:]:
@@ -71,7 +85,7 @@ def table(study: Study, style: Style) -> Table:
     best = {benchmark: _best(study, benchmark, places[benchmark]) for benchmark in benchmarks}
     previous = None
     for row in study.rows:
-        if previous not in (None, row.role) and row.role == TRAINED:
+        if previous not in (None, row.role) and row.role == Role.trained:
             result.add_section()
         previous = row.role
         cells = [escape(cell) for cell in _name_cells(row, keys)]
@@ -87,41 +101,51 @@ def table(study: Study, style: Style) -> Table:
 
 
 def with_bounds(score: Score, places: int) -> str:
-    """`8.61 [8.50, 8.72]`"""
+    """Write a score with its interval: `8.61 [8.50, 8.72]`."""
     if math.isnan(score.low):
         return f"{score.value:.{places}f}"
     return f"{score.value:.{places}f} [{score.low:.{places}f}, {score.high:.{places}f}]"
 
 
 def with_half_width(score: Score, places: int) -> str:
-    """`8.61 ±.11`"""
+    """Write a score with half the width of its interval: `8.61 ±.11`."""
     if math.isnan(score.low):
         return f"{score.value:.{places}f}"
     return f"{score.value:.{places}f} ±{short_number(half_width(score), places)}"
 
 
 def stacked(score: Score, places: int) -> str:
-    """The half width below the score: for many columns."""
+    """Write half the width of the interval below the score, for many columns."""
     return with_half_width(score, places).replace(" ", "\n")
 
 
 def notes(study: Study) -> list[str]:
-    """What the table's reader must know: the interval, n, the reference models."""
+    """Return the notes below the table: the interval, n, the reference models."""
     lines = []
     if study.benchmarks:
         level = f"{100 * study.confidence:g} %"
         lines.append(f"± or [ ]: {level} interval over items; {items_text(study)}")
         lines.append("bold: best of the base and the trained points; s: seconds")
+        lines += _unscored(study)
     present = {row.role for row in study.rows}
     names = [note for role, note in ROLE_NOTES.items() if role in present]
     return [*lines, *names, *_without_request(study)]
 
 
+def _unscored(study: Study) -> list[str]:
+    """Count the items without a score, by benchmark; they take no part in any score."""
+    counts = {
+        name: sum(row.scores[name].unscored for row in study.rows if name in row.scores) for name in study.benchmarks
+    }
+    parts = [f"{name} {count}" for name, count in counts.items() if count]
+    return [f"unscored items of all points: {', '.join(parts)}"] if parts else []
+
+
 def _without_request(study: Study) -> list[str]:
-    """What a point that is asked for ratings scores where it is not asked for them."""
+    """Return a line for each point that is asked for ratings: its scores without the request."""
     lines = []
     for row in study.trained:
-        plain = {name: row.scores.get(f"{name}/without_request") for name in study.benchmarks}
+        plain = {name: row.scores.get(f"{name}/{WITHOUT_REQUEST}") for name in study.benchmarks}
         found = [f"{name} {with_half_width(score, decimals([score]))}" for name, score in plain.items() if score]
         if found:
             label = row_label(row, study.varying)
@@ -130,7 +154,7 @@ def _without_request(study: Study) -> list[str]:
 
 
 def items_text(study: Study, benchmarks: Iterable[str] | None = None) -> str:
-    """How many items stand behind the scores: `n = 240 items a benchmark`."""
+    """Write the number of items behind the scores: `n = 240 items per benchmark`."""
     counts: dict[str, set[int]] = {}
     for row in study.rows:
         for benchmark in study.benchmarks if benchmarks is None else benchmarks:
@@ -138,25 +162,25 @@ def items_text(study: Study, benchmarks: Iterable[str] | None = None) -> str:
                 counts.setdefault(benchmark, set()).add(row.scores[benchmark].n)
     alike = set().union(*counts.values())
     if len(alike) == 1:
-        return f"n = {alike.pop()} items" + (" a benchmark" if len(counts) > 1 else "")
+        return f"n = {alike.pop()} items" + (" per benchmark" if len(counts) > 1 else "")
     parts = [f"{name} {'–'.join(str(n) for n in sorted({min(ns), max(ns)}))}" for name, ns in counts.items()]
     return f"n items: {', '.join(parts)}"
 
 
 def failures(study: Study) -> list[str]:
-    """A line for each point that has an error to tell."""
+    """Return a line for each point that failed or was interrupted."""
     lines = []
     for row in study.rows:
-        if row.state == "interrupted":
-            lines.append(f"interrupted  {row.point}: its process has ended; the same command again goes on")
-        elif row.state in ("failed", "unreadable", "cancelled") or row.error:
+        if row.state == State.interrupted:
+            lines.append(f"interrupted  {row.point}: its process has ended; rerun the same command to continue")
+        elif row.state in FAILED or row.error:
             tries = f" (attempt {row.attempts})" if row.attempts > 1 else ""
             lines.append(f"{row.state}  {row.point}: {row.error or 'no reason given'}{tries}")
     return lines
 
 
 def jobs(study: Study) -> list[str]:
-    """Where points run and what they wait for, those of one answer in one line."""
+    """Return where points run and what they wait for; points with the same state and place share a line."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in study.rows:
         if row.job:
@@ -168,7 +192,7 @@ def jobs(study: Study) -> list[str]:
 
 
 def summary_columns(study: Study) -> list[str]:
-    """The header of summary.csv."""
+    """Return the header of summary.csv."""
     scores = dict.fromkeys(key for row in study.rows for key in row.scores)
     metrics = [name for key in scores for name in (key, f"{key}_low", f"{key}_high", f"{key}_n")]
     settings = sorted({key for row in study.rows for key in row.settings})
@@ -180,7 +204,7 @@ def summary_columns(study: Study) -> list[str]:
 
 
 def write_summary(study: Study, path: Path) -> None:
-    """Write a row a point: axes, then metrics; an absent value is an empty field."""
+    """Write one row per point: axes, then metrics; an absent value is an empty field."""
     with atomic_write(path) as aside, aside.open("w", encoding="utf-8", newline="") as out:
         writer = csv.DictWriter(out, summary_columns(study), lineterminator="\n")
         writer.writeheader()
@@ -197,25 +221,23 @@ def _summary(row: Row) -> dict[str, Any]:
 
 
 def _best(study: Study, benchmark: str, places: int) -> set[str]:
-    """The points with the highest score as written; the model before visual tuning does not compete."""
+    """Return the points with the best score as written; the model before visual tuning does not compete."""
     scores = {
-        row.point: round(row.scores[benchmark].value, places)
+        row.point: sign(benchmark) * round(row.scores[benchmark].value, places)
         for row in study.rows
-        if benchmark in row.scores and row.role != BEFORE
+        if benchmark in row.scores and row.role != Role.before_visual_tuning
     }
     return {point for point, value in scores.items() if value == max(scores.values())} if len(scores) > 1 else set()
 
 
 def _name_cells(row: Row, keys: list[str]) -> list[str]:
-    """The first columns: a reference model's name stands where the axes have no value."""
-    if row.role == TRAINED:
+    """Return the first columns; a reference model's name stands where the axes have no value."""
+    if row.role == Role.trained:
         return [value_text(key, row.value(key)) for key in keys] or [value_text("method", row.axes.get("method"))]
     settings = [value_text(key, row.value(key)) if row.value(key) is not None else "" for key in keys[1:]]
     return [ROLES.get(row.role, row.role), *settings]
 
 
 def _state(row: Row) -> str:
-    colours = {"running": "cyan", "failed": "red", "unreadable": "red", "interrupted": "yellow"}
-    colours |= {"cancelled": "yellow"}
-    colour = colours.get(row.state)
+    colour = COLOURS.get(row.state)
     return f"[{colour}]{row.state}[/]" if colour else row.state

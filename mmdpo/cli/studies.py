@@ -21,9 +21,9 @@ def status(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write summary.csv, figures/ and report.html of a study."""
-    from mmdpo.analysis.study import finish
+    from mmdpo.analysis.report import write_report
 
-    finish(find_study(options.study))
+    write_report(find_study(options.study))
     return 0
 
 

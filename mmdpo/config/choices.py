@@ -77,8 +77,8 @@ def data_formats() -> tuple[str, ...]:
     return (*SYNTHETIC_FORMATS.names(), *file_formats())
 
 
-BENCHMARKS = ("text", "visual", "presence", "text_noisy")
-"""What `bench.tasks` takes: a file of mmdpo/evaluation each."""
+BENCHMARKS = Kind("mmdpo.evaluation.tasks", "TASK", "bench.tasks")
+"""The benchmarks that `bench.tasks` takes: the files of mmdpo/evaluation/tasks."""
 
 SCHEDULERS = (
     "linear",
@@ -104,7 +104,7 @@ def loss_types() -> tuple[str, ...]:
 
 
 class Stage(Enum):
-    """The stage that `launch.py` runs; `experiment` makes, trains and evaluates whatever is missing."""
+    """The stage that `launch.py` runs; `experiment` makes, trains, evaluates and judges whatever is missing."""
 
     prompts = "prompts"
     sample = "sample"
@@ -114,6 +114,7 @@ class Stage(Enum):
     reference = "reference"
     train = "train"
     evaluate = "evaluate"
+    judge = "judge"
     export = "export"
     report = "report"
     experiment = "experiment"

@@ -209,7 +209,7 @@ class BenchConfig:
     """What is measured before and after training."""
 
     name: Annotated[str, NO_RESULT] = MISSING
-    tasks: Annotated[list[str], OneOf(BENCHMARKS)] = MISSING
+    tasks: Annotated[list[str], OneOf(BENCHMARKS.names)] = MISSING
     judge: Annotated[str, OneOf(BENCH_RULES.names)] = "oracle"  # of the answers; the judge of the pairs may be another
     items: Annotated[int, AT_LEAST_ONE] = 240  # a benchmark
     split: Split = Split.test

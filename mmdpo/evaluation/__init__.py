@@ -1,1 +1,1 @@
-"""A model or adapter -> scores: generation, judging, one file a benchmark."""
+"""From a model to scores: tasks, their samples, solvers, scorers and metrics, and the statistics of scores."""

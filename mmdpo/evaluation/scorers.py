@@ -1,57 +1,87 @@
-"""Benchmarks whose answers a judge rates: 1..10, with the parts of that score kept apart."""
+"""Scorers: from answers to verdicts, by fixed rules or by a judge's ratings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 
-from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.statistics import Score, score
-from mmdpo.nano.oracle import score as scale
-from mmdpo.records import Prompt, Rating
+from mmdpo.evaluation.statistics import f1
+from mmdpo.evaluation.task import Judge, Metric, Response, Verdict
+from mmdpo.nano.oracle import score as ten_point_score
+from mmdpo.records import Prompt, Rating, Unscored
 
-PARTS = ("correctness", "helpfulness", "coherence")
+ATTRIBUTES = ("correctness", "helpfulness", "coherence")
+"""The attributes of a rating that make its score."""
 
+WORDS = Metric("words", ("words",), label="answer length (words)", higher_is_better=None)
 
-@dataclass(frozen=True)
-class Judged:
-    """One item's answer and what it is worth."""
+RATING_METRICS = (
+    Metric("score", ("score",), scale=(1, 10)),
+    *(Metric(name, (name,), scale=(0, 4)) for name in ATTRIBUTES),
+    WORDS,
+)
+"""The metrics of `by_rating`; the main one is `score`."""
 
-    id: str
-    category: str
-    question: str
-    answer: str
-    score: float
-    parts: dict[str, float]
-    words: int
-    distance: str = ""  # of the miniature's text tasks from its visual questions: near or far
+YES_NO_METRICS = (
+    Metric("accuracy", ("score",), scale=(0, 1)),
+    Metric("f1", ("said_yes", "is_yes"), f1, scale=(0, 1)),
+    Metric("yes_ratio", ("said_yes",), scale=(0, 1), higher_is_better=None),
+    Metric("unparsed", ("unparsed",), scale=(0, 1), higher_is_better=False),
+    WORDS,
+)
+"""The metrics of `yes_no`; the main one is `accuracy`."""
 
-
-def judged(prompt: Prompt, answer: str, rate: Callable[[Prompt, str], Rating]) -> Judged:
-    """An answer on MT-Bench's scale, 1..10, and the parts of its merit, 0..4 each."""
-    rating = rate(prompt, answer)
-    parts = {part: float(rating[part]) for part in PARTS}
-    return Judged(
-        id=prompt.id,
-        category=prompt.category,
-        question=prompt.question,
-        answer=answer,
-        score=scale(rating),
-        parts=parts,
-        words=len(answer.split()),
-        distance=prompt.facts.get("distance", ""),
-    )
+EXACT_MATCH_METRICS = (Metric("accuracy", ("score",), scale=(0, 1)), WORDS)
+"""The metrics of `exact_match`; the main one is `accuracy`."""
 
 
-def summarize(items: Sequence[Judged], bench: BenchConfig) -> dict[str, Score]:
-    """The mean score (key ""), its parts, the answers' length, and a score a category and distance."""
-    scores = {"": score([[item.score for item in items]], bench)}
-    for part in PARTS:
-        scores[part] = score([[item.parts[part] for item in items]], bench)
-    scores["words"] = score([[item.words for item in items]], bench)
-    for kind in ("category", "distance"):
-        names = {getattr(item, kind) for item in items} - {""}
-        for name in sorted(names) if len(names) > 1 else []:  # of one alone it is the score itself
-            alike = [item.score for item in items if getattr(item, kind) == name]
-            scores[f"{kind}/{name}"] = score([alike], bench)
-    return scores
+def by_rating(items: Sequence[tuple[Prompt, Response]], judge: Judge) -> list[Verdict]:
+    """Score answers by a judge's ratings, on MT-Bench's scale from 1 to 10."""
+    ratings = judge.rate([(prompt, response.answer) for prompt, response in items])
+    return [
+        Verdict(None, reason=rating.reason)
+        if isinstance(rating, Unscored)
+        else Verdict(ten_point_score(rating), {name: rating_value(rating, name) for name in ATTRIBUTES})
+        for rating in ratings
+    ]
+
+
+def rating_value(rating: Rating, attribute: str) -> float:
+    """Return one attribute of a rating."""
+    return float(rating[attribute])
+
+
+def yes_no(items: Sequence[tuple[Prompt, Response]], judge: Judge) -> list[Verdict]:
+    """Score yes-or-no answers by the label in `facts["answer"]`; the judge is not used."""
+    verdicts = []
+    for prompt, response in items:
+        answer, label = read_yes_no(response.answer), prompt.facts["answer"] == ["yes"]
+        parts = {"said_yes": answer is True, "is_yes": label, "unparsed": answer is None}
+        verdicts.append(Verdict(float(answer is label), {name: float(value) for name, value in parts.items()}))
+    return verdicts
+
+
+def read_yes_no(text: str) -> bool | None:
+    """Read a yes-or-no answer as POPE does: from its first sentence, where "no" and "not" mean no.
+
+    POPE counts everything else as yes. Here an answer with neither word is None, and counted as unparsed.
+    """
+    words = re.split(r"\s+", text.split(".")[0].replace(",", "").strip().lower())
+    if "no" in words or "not" in words:
+        return False
+    return True if "yes" in words else None
+
+
+def exact_match(items: Sequence[tuple[Prompt, Response]], judge: Judge) -> list[Verdict]:
+    """Score 1 for an answer that equals one of `facts["answer"]`, else 0; the judge is not used.
+
+    Case, punctuation and surrounding white space do not count.
+    """
+    return [
+        Verdict(float(_normalized(response.answer) in {_normalized(answer) for answer in prompt.facts["answer"]}))
+        for prompt, response in items
+    ]
+
+
+def _normalized(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))

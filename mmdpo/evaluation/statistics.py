@@ -1,49 +1,78 @@
-"""Scores with their bootstrap intervals."""
+"""Scores with bootstrap intervals, over items or over clusters of items."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.task import Judgment, Metric, Statistic, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class Score:
-    """A figure, the number of items behind it, and its interval."""
+    """A value, the number of items that it is computed from, and its interval.
+
+    `unscored` counts the items that have no score; they take no part in the value.
+    """
 
     value: float
     n: int
     low: float
     high: float
+    unscored: int = 0
 
 
-Statistic = Callable[..., NDArray[np.float64]]
-"""Takes one array [..., N] a column and an `axis`; returns the figure [...]."""
+def score(
+    columns: Sequence[Sequence[float]],
+    bench: BenchConfig,
+    statistic: Statistic | None = None,
+    clusters: Sequence[str] | None = None,
+    unscored: int = 0,
+) -> Score:
+    """Compute a statistic over items with its percentile bootstrap interval.
 
+    Args:
+        columns: One sequence of N numbers per argument of the statistic; items are drawn together across columns.
+        bench: `resamples`, `confidence` and `seed` of the bootstrap.
+        statistic: A function of the columns; None is the mean of a single column.
+        clusters: The cluster of each of the N items. Whole clusters are drawn where items share one; None means that
+            every item stands alone.
+        unscored: The number of items without a score, to be kept with the result.
 
-def score(columns: Sequence[Sequence[float]], bench: BenchConfig, statistic: Statistic | None = None) -> Score:
-    """The figure of items (one value a column and item; the mean of one column unless told).
-
-    The interval is the percentile bootstrap over items, drawn together across columns, with
-    `bench.resamples` resamples and `bench.confidence`. Of no item at all the figure is NaN.
+    Returns:
+        The score; NaN where there is no item.
     """
-    from scipy.stats import bootstrap
+    import numpy as np
 
-    figure: Statistic = statistic or np.mean
+    compute: Statistic = statistic or np.mean
     data = [np.asarray(column, dtype=float) for column in columns]
     n = len(data[0])
     if n == 0:
-        return Score(float("nan"), 0, float("nan"), float("nan"))
-    value = float(figure(*data, axis=-1))
+        return Score(float("nan"), 0, float("nan"), float("nan"), unscored)
+    value = float(compute(*data, axis=-1))
     if n == 1 or all(np.ptp(column) == 0 for column in data):
-        return Score(value, n, value, value)  # nothing varies: the bootstrap is a point
+        return Score(value, n, value, value, unscored)  # nothing varies: every resample is the same
+    if clusters is not None and len(set(clusters)) < n:
+        low, high = _cluster_interval(data, clusters, compute, bench)
+    else:
+        low, high = _item_interval(data, compute, bench)
+    return Score(value, n, low, high, unscored)
+
+
+def _item_interval(data: list[NDArray[np.float64]], compute: Statistic, bench: BenchConfig) -> tuple[float, float]:
+    """Resample items."""
+    import numpy as np
+    from scipy.stats import bootstrap
+
     interval = bootstrap(
         data,
-        figure,
+        compute,
         paired=True,
         vectorized=True,
         n_resamples=bench.resamples,
@@ -51,4 +80,74 @@ def score(columns: Sequence[Sequence[float]], bench: BenchConfig, statistic: Sta
         method="percentile",
         rng=np.random.default_rng(bench.seed),
     ).confidence_interval
-    return Score(value, n, float(interval.low), float(interval.high))
+    return float(interval.low), float(interval.high)
+
+
+def _cluster_interval(
+    data: list[NDArray[np.float64]], clusters: Sequence[str], compute: Statistic, bench: BenchConfig
+) -> tuple[float, float]:
+    """Resample whole clusters, as many as there are; NaN for a single cluster, whose spread is unknown."""
+    import numpy as np
+
+    found: dict[str, list[int]] = {}
+    for index, name in enumerate(clusters):
+        found.setdefault(name, []).append(index)
+    members = [np.array(indices) for indices in found.values()]
+    if len(members) == 1:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(bench.seed)
+    values = []
+    for drawn in rng.integers(len(members), size=(bench.resamples, len(members))):
+        rows = np.concatenate([members[cluster] for cluster in drawn])
+        values.append(float(compute(*(column[rows] for column in data), axis=-1)))
+    tail = (1 - bench.confidence) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def f1(predicted: Any, label: Any, axis: int = -1) -> Any:
+    """Compute F1 of the positive answer over arrays [..., N] of zeros and ones; 0 where there is no positive."""
+    import numpy as np
+
+    hits = (predicted * label).sum(axis)
+    return 2 * hits / np.maximum(predicted.sum(axis) + label.sum(axis), 1)
+
+
+def summarize(task: Task, judgments: Sequence[Judgment], bench: BenchConfig) -> dict[str, Score]:
+    """Compute all scores of a task.
+
+    Args:
+        task: The task that the judgments belong to.
+        judgments: One per item; items without a score are counted and left out.
+        bench: The settings of the bootstrap.
+
+    Returns:
+        The scores by name. The main metric has the empty name, other metrics their own, and the main metric of a
+        group `<kind>/<group>`; a kind with a single group is left out.
+    """
+    unscored = sum(judgment.score is None for judgment in judgments)
+    scored = [judgment for judgment in judgments if judgment.score is not None]
+
+    def compute(metric: Metric, items: Sequence[Judgment], unscored: int) -> Score:
+        columns = [[_value(item, column) for item in items] for column in metric.columns]
+        return score(columns, bench, metric.statistic, [item.cluster for item in items], unscored)
+
+    scores = {"": compute(task.main, scored, unscored)}
+    scores |= {metric.name: compute(metric, scored, unscored) for metric in task.metrics if metric != task.main}
+    for kind, group in _groups(task, judgments):
+        missing = sum(item.groups.get(kind) == group and item.score is None for item in judgments)
+        items = [item for item in scored if item.groups.get(kind) == group]
+        scores[f"{kind}/{group}"] = compute(task.main, items, missing)
+    return scores
+
+
+def _groups(task: Task, judgments: Sequence[Judgment]) -> Iterator[tuple[str, str]]:
+    for kind in task.groups:
+        names = sorted({judgment.groups.get(kind, "") for judgment in judgments} - {""})
+        yield from ((kind, name) for name in names if len(names) > 1)
+
+
+def _value(judgment: Judgment, column: str) -> float:
+    if column == "score":
+        return float("nan") if judgment.score is None else judgment.score
+    return float(judgment.words) if column == "words" else judgment.parts[column]

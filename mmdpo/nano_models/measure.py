@@ -10,8 +10,8 @@ from typing import Any
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.scorers import read_yes_no
 from mmdpo.evaluation.statistics import score as mean_score
-from mmdpo.evaluation.tasks.nano_presence import says_yes
 from mmdpo.models.generate import Decoding, generate_several
 from mmdpo.nano import items as heldout
 from mmdpo.nano.oracle import QUALITY, rate, score
@@ -82,7 +82,7 @@ def _rows(items: Sequence[Prompt], given: Sequence[list[str]]) -> list[dict[str,
                 "helpfulness": rating["helpfulness"],
                 "coherence": rating["coherence"],
                 "words": len(answer.split()),
-                "right": float(says_yes(answer) is (item.facts["answer"] == ["yes"])),
+                "right": float(read_yes_no(answer) is (item.facts["answer"] == ["yes"])),
             }
         )
     return rows

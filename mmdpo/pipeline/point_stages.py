@@ -1,4 +1,4 @@
-"""What each `stage=` does with one point, from data to scores; each can run alone."""
+"""The stages of one point, from data to scores; each can run alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.data_stages import (
     DATA_STAGES,
     before,
@@ -31,29 +32,62 @@ from mmdpo.tracking import Tracker
 if TYPE_CHECKING:
     from mmdpo.training.run import TrainSummary
 
+TRAINING = "training.json"
+"""The summary of a point's training; the file appears when the adapter is complete."""
+
+POINT_STAGES = (Stage.train, Stage.evaluate, Stage.judge, Stage.experiment)
+"""The stages that a point runs under its lock and with a status."""
+
 
 def experiment(p: Point) -> None:
-    """Train, where the point is trained and this is not done yet, and measure."""
+    """Train, evaluate and judge a point, as far as this is not done yet."""
     started = time.monotonic()
     with _tracker(p) as tracker:
-        training = _trained(p, tracker) if p.role is Role.trained else None
+        if p.role is Role.trained:
+            _trained(p, tracker)
         raise_if_asked()
-        scores = measure(p)
-        result = {
-            "point": p.name,
-            "study": p.config.study,
-            "role": p.role.value,
-            "axes": p.axes,
-            "scores": scores,
-            "training": training,
-            "judge": p.config.bench.judge,
-            "fingerprints": _fingerprints(p, training),
-            "versions": provenance.versions(),
-            "git": provenance.git_commit(),
-            "seconds": round(time.monotonic() - started, 1),
-        }
-        write_json(p.folder / "result.json", result)
-        tracker.summary({name: value["value"] for name, value in scores.items()})
+        evaluating.evaluate(p)
+        raise_if_asked()
+        _judge(p, tracker, started)
+
+
+def evaluate(p: Point) -> None:
+    """Write the answers of a point's model, where this is not done yet; they are scored by `judge`."""
+    evaluating.evaluate(p)
+
+
+def judge(p: Point) -> None:
+    """Score the answers of a point and write its result."""
+    started = time.monotonic()
+    with _tracker(p) as tracker:
+        _judge(p, tracker, started)
+
+
+def work_of(stage: Stage) -> Callable[[Point], None]:
+    """Return the function that runs one of `POINT_STAGES` for a point."""
+    return {Stage.train: train, Stage.evaluate: evaluate, Stage.judge: judge, Stage.experiment: experiment}[stage]
+
+
+def _judge(p: Point, tracker: Tracker, started: float) -> None:
+    training = read_json(p.folder / TRAINING) if p.role is Role.trained else None
+    judged = evaluating.judge(p)
+    data = {} if training is None else {"data": training.get("data_fingerprint")}
+    result = {
+        "point": p.name,
+        "study": p.config.study,
+        "role": p.role.value,
+        "axes": p.axes,
+        "scores": judged["scores"],
+        "training": training,
+        "judge": judged["judge"],
+        "fingerprints": {**judged["fingerprints"], **data},
+        "versions": provenance.versions(),
+        "git": provenance.git_commit(),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    write_json(p.folder / "result.json", result)
+    values = {name: score["value"] for name, score in judged["scores"].items()}
+    tracker.summary({name: value for name, value in values.items() if value is not None})
 
 
 def train(p: Point) -> None:
@@ -79,13 +113,13 @@ def _tracker(p: Point) -> Tracker:
 
 
 def train_nonzero_rank(p: Point) -> None:
-    """The part of a process that trains together with others and is not the first of them."""
+    """Train a point together with other processes, as one that is not the first of them."""
     _train(p, lambda metrics, step: None, lambda step: None)
 
 
 def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
-    """How the training went; it is done now where it is not yet."""
-    done = p.folder / "training.json"
+    """Train the point, where this is not done yet, and return the summary of the training."""
+    done = p.folder / TRAINING
     if not done.exists():
         summary, counts = _train(p, tracker.log, tracker.resumed)
         dropped = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
@@ -98,7 +132,7 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
 def _train(
     p: Point, log: Callable[[dict[str, float], int], None], resumed: Callable[[int], None]
 ) -> tuple[TrainSummary, dict[str, int]]:
-    """Train the point's adapter; also says what became of the rows of the data set."""
+    """Train the point's adapter; also returns the counts of the data set's rows."""
     from mmdpo.training.reference import reference
     from mmdpo.training.run import train as train_adapter
     from mmdpo.training_data.subset import flip, limited, subset
@@ -123,20 +157,6 @@ def _train(
     return summary, data.counts
 
 
-def measure(p: Point) -> dict[str, Any]:
-    """The scores of a point's model, with its adapter where it is trained."""
-    from mmdpo.evaluation.run import evaluate
-    from mmdpo.models.adapter import merged
-    from mmdpo.models.device import on_device
-    from mmdpo.models.loading import load_model, load_processor
-
-    provenance.set_threads(p.config)
-    model = p.config.model
-    loaded = merged(model, p.folder / "adapter") if p.role is Role.trained else load_model(model.path, model.dtype)
-    scores = evaluate(p.config, on_device(loaded), load_processor(model), p.folder)
-    return {name: asdict(value) for name, value in scores.items()}
-
-
 def export(p: Point) -> None:
     """Write the trained point's model, adapter merged, as a Hugging Face folder."""
     from mmdpo.training.export import export as write
@@ -147,16 +167,8 @@ def export(p: Point) -> None:
     print_line(f"{folder}: AutoModelForImageTextToText.from_pretrained({str(folder)!r}) loads it")
 
 
-def _fingerprints(p: Point, training: dict[str, Any] | None) -> dict[str, Any]:
-    from mmdpo.models.loading import processor_fingerprint, weights_fingerprint
-
-    path = p.config.model.path
-    data = {} if training is None else {"data": training.get("data_fingerprint")}
-    return {"model": weights_fingerprint(path), "processor": processor_fingerprint(p.config.model), **data}
-
-
 def run_data_stage(config: Config, stage: Stage) -> None:
-    """Run a stage that makes data, alone: what it reads must be there."""
+    """Run a stage that makes data on its own; raises UserError where the stage before it was not run."""
     check_stage(config, stage)
     for earlier in before(config, stage):
         require(config, earlier)
@@ -165,15 +177,15 @@ def run_data_stage(config: Config, stage: Stage) -> None:
     else:
         folder = retried(config, stage) if stage in (Stage.annotate, Stage.teacher) else made(config, stage)
         if stage is Stage.annotate:
-            from mmdpo.analysis.annotation import report
+            from mmdpo.analysis.annotation import write_annotation_report
 
-            report(folder)
+            write_annotation_report(folder)
         for line in (*outcome(folder), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
             print_line(line)
 
 
 def _next(config: Config, stage: Stage) -> str:
-    """What to type after a data stage of the method."""
+    """Name the stage that follows a data stage of the method."""
     if config.data.path is not None:
         return ""
     order = [*pipeline(config), Stage.experiment]
@@ -181,7 +193,7 @@ def _next(config: Config, stage: Stage) -> str:
 
 
 def prepare(config: Config) -> None:
-    """Make what the points of a sweep share: their training set and, of pairs, the reference log-probs."""
+    """Make what the points of a sweep share: the training set and, for pairs, the reference log-probs."""
     if config.method.train_on is TrainOn.pairs:
         _reference_alone(config)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from mmdpo.config.schema import AXES, Config
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.models.paths import PACKAGE, resolve_path
+from mmdpo.points.status import has_answers
 
 
-class Role(Enum):
+class Role(StrEnum):
     """What a point measures; the last two are the dashed lines of a figure."""
 
     trained = "trained"
@@ -181,6 +182,8 @@ def require_stage(p: Point, stage: Stage) -> None:
         raise UserError("data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate")
     if stage is Stage.export and p.config.is_base:
         raise UserError("data_scale=0 is the untouched base: there is no adapter for stage=export")
+    if stage is Stage.judge and not has_answers(p.folder, p.config.bench.tasks):
+        raise UserError(f"{p.name} has no answers yet: run the same line with stage=evaluate")
     if stage not in (Stage.export, Stage.evaluate) or p.config.is_base:
         return
     if not (p.folder / "training.json").exists():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from mmdpo.config.choices import Stage
 from mmdpo.files import read_json, write_json
 
 
@@ -21,13 +23,13 @@ class State(StrEnum):
     """
 
     planned = "planned"
-    pending = "pending"
+    pending = "pending"  # its job waits in SLURM's queue
     running = "running"
     interrupted = "interrupted"
     done = "done"
     failed = "failed"
-    cancelled = "cancelled"
-    unreadable = "unreadable"
+    cancelled = "cancelled"  # its job was cancelled before it ended
+    unreadable = "unreadable"  # a file of the point cannot be read
 
 
 @dataclass
@@ -126,8 +128,29 @@ def finish(folder: Path, error: str | None = None, traceback: str | None = None)
     write_status(folder, status)
 
 
+def has_answers(folder: Path, tasks: Iterable[str]) -> bool:
+    """Return whether the answers to all these tasks, at least one, exist."""
+    files = [folder / "answers" / f"{task}.jsonl" for task in tasks]
+    return bool(files) and all(file.exists() for file in files)
+
+
+def is_stage_done(folder: Path, stage: Stage, tasks: Iterable[str]) -> bool:
+    """Return whether a stage of a point has left its files.
+
+    Args:
+        folder: The folder of the point.
+        stage: `train` leaves an adapter, `evaluate` answers, `export` a merged model, the others the result.
+        tasks: The tasks of `evaluate`.
+    """
+    if stage is Stage.train:
+        return (folder / "training.json").exists()
+    if stage is Stage.export:
+        return (folder / "merged").exists()
+    return is_done(folder) or (stage is Stage.evaluate and has_answers(folder, tasks))
+
+
 def is_done(folder: Path) -> bool:
-    """Whether the point ended well and its result is there."""
+    """Return whether the point ended without an error and its result exists."""
     return read_status(folder).state is State.done and (folder / "result.json").exists()
 
 

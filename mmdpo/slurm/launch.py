@@ -252,14 +252,13 @@ def _points_by_study(configs: Sequence[Config]) -> dict[Path, list[Point]]:
 
 
 def _write_report(study: Path) -> None:
-    from mmdpo.analysis.study import finish
+    from mmdpo.analysis.report import write_report
 
-    finish(study)
+    write_report(study)
 
 
 def _outcome(task: Task, state: TaskState | None) -> Outcome:
     """Return the outcome of a task; one without a state was finished on one machine, without a job."""
     if state is not None and state.state is not State.done:
         return Outcome(task.point, error=f"{task.name}: {state.state}: {state.detail}")
-    has_scores = task.role is not None and (task.point.folder / "result.json").exists()
-    return outcome(task.point) if has_scores and task.stage is not Stage.train else Outcome(task.point)
+    return outcome(task.point) if task.stage in (Stage.experiment, Stage.judge) else Outcome(task.point)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mmdpo.analysis.points import Row, Study, read_study, study_of
+from mmdpo.analysis.study import Row, Study, read_study, study_of
 from mmdpo.config.schema import AXES
 from mmdpo.points.status import State
 from mmdpo.slurm.submission import JOBS, is_point_stage

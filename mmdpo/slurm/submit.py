@@ -96,7 +96,7 @@ def plan_submission(study: Path, tasks: Sequence[Task], states: Mapping[str, Tas
 
 def _is_done(study: Path, task: Task, known: TaskState | None) -> bool:
     if is_point_stage(task.stage):
-        return is_finished(task.stage, study / task.name)
+        return is_finished(task, study / task.name)
     return known is not None and known.state is State.done
 
 

@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmdpo.config.choices import Stage
 from mmdpo.errors import UserError
-from mmdpo.points.status import State, Status, read_status
+from mmdpo.points.status import State, Status, is_stage_done, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.submission import (
     PREPARE,
@@ -126,7 +125,7 @@ def combine_states(
             before = states.get(task.name)
             if before is not None and (before.live or job_id is None):
                 continue  # its earlier job has not ended, or is the last that sbatch accepted
-            finished = is_finished(task.stage, folder, status)
+            finished = is_finished(task, folder, status)
             log = submission.folder / f"{job_id}.log"
             state, detail = combine_state(status, finished, job_id, visible_jobs, log)
             if state is State.cancelled and reason:
@@ -171,22 +170,17 @@ def combine_state(
     return State.failed, f"job {job_id} is gone: SLURM has no record of it, and it left no result"
 
 
-def is_finished(stage: Stage, folder: Path, status: Status | None = None) -> bool:
-    """Return whether a stage's result exists.
+def is_finished(task: Task, folder: Path, status: Status | None = None) -> bool:
+    """Return whether the result of a task exists.
 
     Args:
-        stage: The stage of the task.
+        task: The task; its stage decides which files count.
         folder: The folder of its status and results.
         status: The content of its status.json, if it has been read already.
-
-    Returns:
-        For `train`, whether the training has ended; for other stages of a point, whether it has its scores; for
-        stages that make data, whether the status is `done`.
     """
-    if stage is Stage.train:
-        return (folder / "training.json").exists()
-    status = status or read_status(folder)
-    return status.state is State.done and (not is_point_stage(stage) or (folder / "result.json").exists())
+    if is_point_stage(task.stage):
+        return is_stage_done(folder, task.stage, task.config["bench"].get("tasks", ()))
+    return (status or read_status(folder)).state is State.done
 
 
 def _failure(job: slurm.Job, log: Path) -> str:

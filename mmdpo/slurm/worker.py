@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
 def run_point_task(submission: Submission, task: Task) -> int:
     """Run a stage of a point and return the exit code."""
     folder = submission.folder_of(task)
-    if not is_finished(task.stage, folder) and rank() == 0 and (reason := change_reason(submission, [task])):
+    if not is_finished(task, folder) and rank() == 0 and (reason := change_reason(submission, [task])):
         return _fail(folder, reason)
     error = run_point(task.point, task.stage)
     if error is None:

@@ -69,7 +69,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     if stage is Stage.report:
         report(points)
         return []
-    if stage not in (Stage.train, Stage.evaluate, Stage.export):
+    if stage not in (*stages.POINT_STAGES, Stage.export):
         for config in configs:
             stages.run_data_stage(config, stage)
         return []
@@ -110,7 +110,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
         stages.export(p)
         return None
     _plan(p)
-    return _run(p, stages.train if stage is Stage.train else stages.experiment)
+    return _run(p, stages.work_of(stage))
 
 
 def _train_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
@@ -126,28 +126,31 @@ def _train_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
 def describe(configs: Sequence[Config], stage: Stage) -> None:
     """Say what `run_sweep` or `run_stage` would do, and do nothing."""
     from mmdpo.pipeline import data_stages
+    from mmdpo.pipeline.point_stages import POINT_STAGES
 
-    trained_first = sorted(configs, key=lambda config: config.is_base)
+    uses_data = stage not in (Stage.evaluate, Stage.judge)
+    trained_first = sorted(configs if uses_data else (), key=lambda config: config.is_base)
     lines = (data_stages.describe_data(config, stage) for config in unique_up_to_axes(trained_first))
     for line in dict.fromkeys(itertools.chain.from_iterable(lines)):
         print_line(line)
-    if stage not in (Stage.experiment, Stage.train, Stage.evaluate):
+    if stage not in POINT_STAGES:
         return
     if configs[0].cluster.runner is Runner.slurm:
         return
     points = {p.folder: p for config in unique_up_to_axes(configs) for p in baselines(config)}
     points |= {p.folder: p for p in map(point, configs)}
     for folder, p in points.items():
-        steps = "measure" if p.config.is_base else "train and measure"
-        print_line(f"{folder}: " + ("done, would be skipped" if status.is_done(folder) else f"would {steps}"))
+        steps = stage.value if stage is not Stage.experiment else "measure" if p.config.is_base else "train and measure"
+        done = status.is_stage_done(folder, stage, p.config.bench.tasks)
+        print_line(f"{folder}: " + ("done, would be skipped" if done else f"would {steps}"))
 
 
 def report(points: Sequence[Point]) -> None:
     """Write the table, pictures and page of each study that the points lie in."""
-    from mmdpo.analysis.study import finish
+    from mmdpo.analysis.report import write_report
 
     for study in dict.fromkeys(p.study for p in points):
-        finish(study)
+        write_report(study)
 
 
 def _lock(p: Point) -> FileLock:

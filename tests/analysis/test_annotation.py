@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mmdpo.analysis.annotation import report, summarize
+from mmdpo.analysis.annotation import summarize, write_annotation_report
 from mmdpo.files import read_json, write_json
 from mmdpo.records import Annotation, Rating, Unscored, write_records
 from tests.support.ratings import rating
@@ -79,7 +79,7 @@ def test_the_report_is_a_table_json_and_a_picture(tmp_path: Path) -> None:
         for n in range(20)
     ]
     console = Console(width=80, record=True)
-    numbers = report(folder_of(tmp_path, made, made[:5]), console)
+    numbers = write_annotation_report(folder_of(tmp_path, made, made[:5]), console)
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80
     for words in (
@@ -96,5 +96,5 @@ def test_the_report_is_a_table_json_and_a_picture(tmp_path: Path) -> None:
 
 def test_nothing_scored_is_said(tmp_path: Path) -> None:
     console = Console(width=80, record=True)
-    report(folder_of(tmp_path, []), console)
+    write_annotation_report(folder_of(tmp_path, []), console)
     assert "scored: none" in console.export_text()

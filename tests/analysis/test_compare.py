@@ -74,6 +74,25 @@ def test_unscored_items_are_left_out_and_counted(tmp_path: Path):
     assert any("1 items without a score" in line for line in comparison_notes(comparison))
 
 
+def test_items_of_a_cluster_are_drawn_together(tmp_path: Path):
+    differences = [float(n % 5) for n in range(40)]
+    alone = paired_interval(differences, [str(n) for n in range(40)])
+    assert alone == paired_interval(differences)
+    together = paired_interval(differences, [str(n % 5) for n in range(40)])
+    assert together[1] - together[0] > 2 * (alone[1] - alone[0])
+
+
+def test_fewer_is_a_win_where_less_is_better(tmp_path: Path):
+    points = []
+    for name, unparsed in (("a", 1.0), ("b", 0.0)):
+        folder = point(tmp_path, name, {})
+        items = [{"id": "x", "question": "?", "score": 1.0, "parts": {"unparsed": unparsed}, "words": 1}]
+        write_answers(folder, "presence", items)
+        points.append(folder)
+    part = next(one for one in compare(*points).differences if one.part == "unparsed")
+    assert (part.mean, part.wins, part.losses) == (-1.0, 1, 0)
+
+
 def test_different_judges_are_refused(tmp_path: Path):
     a, b = point(tmp_path, "a", {"x": 1.0}), point(tmp_path, "b", {"x": 1.0}, judge="gemini")
     with pytest.raises(UserError, match="different judges: a was rated by 'oracle', b by 'gemini'"):
@@ -100,16 +119,18 @@ def test_unfinished_and_torn_points_are_refused(tmp_path: Path):
     with pytest.raises(UserError, match="cannot be read"):
         compare(a, b)
     (b / "result.json").unlink()
-    with pytest.raises(UserError, match="not finished"):
+    with pytest.raises(UserError, match="result.json.*stage=judge"):
         compare(a, b)
 
 
 def test_no_common_benchmark_and_one_sided_benchmarks(tmp_path: Path):
     a, b = point(tmp_path, "a", {"x": 1.0}), point(tmp_path, "b", {"x": 1.0})
-    (b / "answers" / "text.jsonl").rename(b / "answers" / "visual.jsonl")
+    for name in ("answers", "judgments"):
+        (b / name / "text.jsonl").rename(b / name / "visual.jsonl")
     with pytest.raises(UserError, match="no benchmark in common: a has text, b has visual"):
         compare(a, b)
-    (a / "answers" / "visual.jsonl").write_text((b / "answers" / "visual.jsonl").read_text())
+    for name in ("answers", "judgments"):
+        (a / name / "visual.jsonl").write_text((b / name / "visual.jsonl").read_text())
     assert compare(a, b).skipped == ("text",)
 
 
@@ -121,4 +142,4 @@ def test_table_fits_80_columns(tmp_path: Path):
         console.print(comparison_table(compare(a, b)))
     lines = capture.get().splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert [line.split()[0] for line in lines if "score" in line] == ["text", "text_noisy", "visual"]
+    assert [line.split()[0] for line in lines if "score" in line] == ["text", "visual", "text_noisy"]

@@ -6,8 +6,9 @@ import pytest
 
 from mmdpo.analysis import figures
 from mmdpo.analysis.figures import data, style
-from mmdpo.analysis.points import Study, read_study
-from tests.support.studies import make_point, make_study
+from mmdpo.analysis.figures.figure import StudyFigure
+from mmdpo.analysis.study import Study, read_study
+from tests.support.studies import interval, make_point, make_study, write
 
 BETAS = [{"beta": beta} for beta in (0.1, 0.2, 0.3)]
 SHARES = [{"data_scale": share} for share in (0.25, 0.5, 0.75, 1.0)]
@@ -21,6 +22,10 @@ METHODS = [{"method": "dpo"}, {"method": "sft", "lr": 4e-4, **NO_BETA}, {"method
 
 def study(folder: Path, points: list[dict], **options: object) -> Study:
     return read_study(make_study(folder / "study", points, **options))  # type: ignore[arg-type]
+
+
+def by_name(found: Study) -> dict:
+    return {name: drawn for kind in figures.kinds(found) for name, drawn in kind.draw(found).items()}
 
 
 @pytest.mark.parametrize(
@@ -148,8 +153,10 @@ def test_every_pattern_is_drawn(tmp_path: Path, points: list[dict], names: set[s
     found = study(tmp_path, points, n=4)
     drawn = figures.draw(found, tmp_path / "figures")
     parts = {f"parts_{benchmark}" for benchmark in ("text", "visual", "text_noisy")}
-    assert {path.stem for path in drawn} == names | parts | {"training"}
-    for path in drawn:
+    assert {one.path.stem for one in drawn} == names | parts | {"training"}
+    assert drawn[0].path.stem == ("data_scaling" if "data_scaling" in names else "scores")
+    assert all(one.caption.endswith(".") for one in drawn)
+    for path in (one.path for one in drawn):
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 8000
         assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
     assert len(list((tmp_path / "figures").glob("*.p*"))) == 2 * len(drawn)
@@ -157,11 +164,12 @@ def test_every_pattern_is_drawn(tmp_path: Path, points: list[dict], names: set[s
 
 def test_the_picture_says_study_model_and_n(tmp_path: Path):
     with style.applied():
-        figure = figures.figures(study(tmp_path, SHARES, n=7))["data_scaling"]
+        figure = by_name(study(tmp_path, SHARES, n=7))["data_scaling"]
     assert figure.get_suptitle() == "Data scaling\nstudy study, model nano, DPO"
     assert "95 % interval over items; n = 7 items" in figure.get_supxlabel()
     assert "does not start at 0" in figure.get_supxlabel()
     (axes,) = figure.axes
+    assert axes.get_ylabel() == "text score (1–10)"
     texts = [text.get_text().replace("\n", " ") for text in axes.texts]
     assert any(text.startswith("before visual tuning") for text in texts)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "25", "50", "75", "100"]
@@ -171,7 +179,7 @@ def test_equal_data_makes_equal_bytes(tmp_path: Path):
     found = study(tmp_path, [{}], n=4)
     with style.applied():
         for name in ("first", "second"):
-            style.save(figures.figures(found)["scores"], tmp_path / f"{name}.png")
+            style.save(by_name(found)["scores"], tmp_path / f"{name}.png")
     for suffix in (".png", ".pdf"):
         first, second = (tmp_path / f"{name}{suffix}" for name in ("first", "second"))
         assert first.read_bytes() == second.read_bytes()
@@ -191,10 +199,11 @@ def test_pictures_are_drawn_again_where_something_has_changed(tmp_path: Path, mo
         times.append(1)
         return {"scores": style.new_figure(1, 1)}
 
-    monkeypatch.setattr(figures, "figures", count)
+    kind = StudyFigure(lambda study: True, count, lambda name: "Scores.")
+    monkeypatch.setattr(figures, "kinds", lambda study: [kind])
     drawn = figures.draw(read_study(folder), out)
     assert not again()
-    drawn[0].with_suffix(".pdf").unlink()
+    drawn[0].path.with_suffix(".pdf").unlink()
     assert again() and not again()
     make_point(folder, {"beta": 0.3}, n=2)
     assert again() and not again()
@@ -205,3 +214,41 @@ def test_pictures_are_drawn_again_where_something_has_changed(tmp_path: Path, mo
     assert again() and not again()
     (out / ".drawn.json").write_text("{")
     assert again()
+
+
+MINE = '''
+"""Seconds of each point."""
+
+from mmdpo.analysis.figures import style
+from mmdpo.analysis.figures.figure import StudyFigure
+
+
+def draw(study):
+    figure = style.new_figure(3, 2)
+    figure.add_subplot().plot([row.seconds for row in study.trained])
+    return {"seconds": figure}
+
+
+FIGURE = StudyFigure(lambda study: len(study.trained) > 1, draw, lambda name: "Seconds of each point.", order=5)
+'''
+
+
+def test_a_figure_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A file in the folder is drawn for the studies that it suits, with its caption, at its place."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "seconds.py").write_text(MINE)
+    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path / "mine")])
+    first, *_ = figures.draw(study(tmp_path, BETAS, n=2), tmp_path / "figures")
+    assert (first.path.name, first.caption) == ("seconds.png", "Seconds of each point.")
+    assert first.path.exists() and first.path.with_suffix(".pdf").exists()
+    assert "seconds" not in by_name(read_study(make_study(tmp_path / "single", [{}], n=2)))
+
+
+def test_an_unknown_benchmark_is_drawn_under_its_own_name(tmp_path: Path):
+    for beta in (0.1, 0.2):
+        folder = make_point(tmp_path / "s", {"beta": beta})
+        entry = interval(50 + 10 * beta, 4, 10)
+        write(folder / "result.json", {"axes": {"beta": beta}, "scores": {"my_own": entry, "my_own/words": entry}})
+    drawn = by_name(read_study(tmp_path / "s"))
+    assert {"scores", "parts_my_own"} <= drawn.keys()
+    assert drawn["scores"].axes[0].get_title(loc="left") == "my own"

@@ -1,145 +1,40 @@
-"""report.html."""
+"""What the end of a sweep leaves and says."""
 
-import json
-import re
-import shlex
-from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote
 
-from mmdpo.analysis.points import read_study
-from mmdpo.analysis.report import best_point, category_table, commands, examples, parts_table, write_report
-from tests.support.studies import make_point, make_study, write_answers
+import pytest
 
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
-    "1f15c4890000000d49444154789c6360000002000001e221bc330000000049454e44ae426082"
-)
+from mmdpo.analysis.report import suggestion, write_report
+from mmdpo.analysis.study import read_study
+from tests.support.studies import make_point, make_study
 
 
-class Page(HTMLParser):
-    """The tags of a page, and its text."""
-
-    def __init__(self, path: Path):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+def test_the_report_is_complete_and_ends_with_the_next_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = make_study(tmp_path / "nano", [{"beta": 0.1}, {"beta": 0.2}], n=4)
+    study = write_report(folder)
+    assert study.name == "nano"
+    assert {"summary.csv", "report.html", "figures"} <= {path.name for path in folder.iterdir()}
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last == f"{folder}/report.html  ·  next: python launch.py -m sweep=data_scaling"
 
 
-def page(study_folder: Path) -> Page:
-    figure = study_folder / "figures" / "scores.png"
-    figure.parent.mkdir(exist_ok=True)
-    figure.write_bytes(PIXEL)
-    write_report(read_study(study_folder), [figure], study_folder / "report.html")
-    return Page(study_folder / "report.html")
+def test_the_report_of_a_study_in_which_everything_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    make_point(tmp_path / "nano", {}, state="failed", error="no such [model]")
+    write_report(tmp_path / "nano")
+    assert "no such [model]" in capsys.readouterr().out
 
 
-def test_the_page_stands_alone_and_its_links_lead_somewhere(tmp_path: Path):
-    folder = make_study(tmp_path / "s", [{"beta": 0.1}, {"beta": 0.2}])
-    (folder / "summary.csv").write_text("")
-    found = page(folder)
-    images = [attributes["src"] for tag, attributes in found.tags if tag == "img"]
-    assert images and all(str(source).startswith("data:image/png;base64,") for source in images)
-    assert not {"script", "link", "iframe"} & {tag for tag, _ in found.tags}
-    assert not re.search(r"https?://", (folder / "report.html").read_text())
-    links = [str(attributes["href"]) for tag, attributes in found.tags if tag == "a"]
-    anchors = {attributes["id"] for _, attributes in found.tags if "id" in attributes}
-    assert len(links) > 10
-    for link in links:
-        assert link[1:] in anchors if link.startswith("#") else (folder / unquote(link)).exists()
+def test_the_suggestion_is_what_no_study_beside_has_varied(tmp_path: Path):
+    first = make_study(tmp_path / "first", [{"beta": 0.1}, {"beta": 0.2}], n=2)
+    make_study(tmp_path / "second", [{"data_scale": 0.5}, {"data_scale": 1.0}], n=2)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "notes.txt").write_text("no study")
+    assert suggestion(read_study(first)) == "python launch.py -m sweep=methods"
 
 
-def test_the_page_holds_scores_versions_commit_and_command(tmp_path: Path):
-    folder = make_study(tmp_path / "s", [{"beta": 0.1}, {"beta": 0.2}])
-    make_point(folder, {"beta": 0.3}, state="failed", error="out of memory")
-    text = page(folder).text
-    assert "5 points" not in text and "6 points" not in text or "5 points: 4 done, 1 failed" in text
-    for wanted in ("out of memory", "2.13.0", "0000000", "0123456789abcdef", "before visual tuning", "560"):
-        assert wanted in text
-    assert "python launch.py -m beta=0.1,0.2,0.3" in text
-
-
-def test_everything_is_escaped(tmp_path: Path):
-    folder = tmp_path / "<i>study"
-    evil = "<script>alert(1)</script>\"'&"
-    for role, score in (("base", 1.0), ("trained", 9.0)):
-        scale = 1.0 if role == "trained" else 0.0
-        point = make_point(folder, {"data_scale": scale}, role=role)
-        item = {"id": "1", "category": evil, "question": evil, "answer": evil, "score": score, "parts": {}}
-        write_answers(point, "text", [item])
-        result = json.loads((point / "result.json").read_text())
-        result |= {"git": evil, "versions": {evil: evil}, "judge": evil}
-        result["scores"][f"text/category/{evil}"] = result["scores"]["text"]
-        (point / "result.json").write_text(json.dumps(result))
-    make_point(folder, {"seed": 7}, state="failed", error=evil)
-    found = page(folder)
-    assert "script" not in {tag for tag, _ in found.tags}
-    assert "i" not in {tag for tag, _ in found.tags}
-    assert found.text.count(evil) >= 6
-
-
-def test_examples_are_the_largest_gains_and_losses(tmp_path: Path):
-    base = make_point(tmp_path, {"data_scale": 0.0}, role="base")
-    point = make_point(tmp_path, {})
-
-    def answer(index: int, score: float | None) -> dict:
-        return {"id": str(index), "question": "?", "answer": "!", "score": score}
-
-    write_answers(base, "text", [answer(i, 5.0) for i in range(10)])
-    scores = [5.0, 9.0, 1.0, 6.0, 8.0, 7.0, 4.0, 5.0, None, 5.0]
-    write_answers(point, "text", [answer(i, score) for i, score in enumerate(scores)])
-    study = read_study(tmp_path)
-    gains, losses = examples(study, study.trained[0], "text")
-    assert [(example.id, example.gain) for example in gains] == [("1", 4.0), ("4", 3.0), ("5", 2.0)]
-    assert [(example.id, example.gain) for example in losses] == [("2", -4.0), ("6", -1.0)]
-
-
-def test_tables_of_parts_and_categories(tmp_path: Path):
-    study = read_study(make_study(tmp_path, [{}]))
-    assert parts_table(study, "text").headings == ["correctness", "helpfulness", "coherence", "words"]
-    categories = category_table(study, "text")
-    assert categories.headings == ["writing", "reasoning", "math", "extraction"]
-    assert [name for name, _ in categories.rows] == ["base", "before visual tuning", "DPO"]
-
-
-def test_the_best_point_is_a_trained_one(tmp_path: Path):
-    study = read_study(make_study(tmp_path, [{"beta": 0.1}, {"beta": 0.3}]))
-    best = best_point(study)
-    assert best is not None and best.role == "trained"
-    assert best.scores["text"].value == max(row.scores["text"].value for row in study.trained)
-
-
-def test_one_command_for_a_whole_grid(tmp_path: Path):
-    points = [{"beta": beta, "logprob_avg": average} for beta in (0.1, 0.2) for average in (False, True)]
-    (command,) = commands(read_study(make_study(tmp_path / "grid", points)))
-    assert shlex.split(command) == [
-        *("python", "launch.py", "-m", "beta=0.1,0.2", "logprob_avg=false,true", "study=grid", "method=dpo"),
-        *("lr=0.0005", "data_scale=1.0", "label_noise=0.0", "seed=0"),
-        *("model=nano", "data=nano", "judge=oracle", "bench=nano", "train=nano"),
-    ]
-
-
-def test_a_command_a_point_where_they_are_no_grid(tmp_path: Path):
-    points = [{"method": "dpo"}, {"method": "sft", "beta": None, "logprob_avg": None}]
-    found = commands(read_study(make_study(tmp_path / "m", points)))
-    assert ["beta=0.1" in command for command in found] == [True, False]
-    assert all("null" not in command and "-m" not in command.split() for command in found)
-
-
-def test_the_users_own_data_is_in_the_command(tmp_path: Path):
-    make_point(tmp_path / "s", {}, config={"data": {"name": "pairs", "path": "my pairs.jsonl"}})
-    (command,) = commands(read_study(tmp_path / "s"))
-    assert {"data=pairs", "data.path=my pairs.jsonl"} <= set(shlex.split(command))
-
-
-def test_an_empty_study_has_a_page(tmp_path: Path):
-    make_point(tmp_path / "s", {}, state="planned")
-    write_report(read_study(tmp_path / "s"), [], tmp_path / "s" / "report.html")
-    assert "1 planned" in Page(tmp_path / "s" / "report.html").text
+def test_failures_and_unfinished_points_come_first(tmp_path: Path):
+    folder = make_study(tmp_path / "nano", [{"beta": 0.1}], n=2)
+    make_point(folder, {"beta": 0.2}, state="planned")
+    assert suggestion(read_study(folder)) == f"python -m mmdpo status {folder}  (1 not finished)"
+    make_point(folder, {"beta": 0.3}, state="failed", error="x")
+    assert "to retry" in suggestion(read_study(folder))

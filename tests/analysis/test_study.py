@@ -1,40 +1,144 @@
-"""What the end of a sweep leaves and says."""
+"""Reading a study, in whatever state its files are."""
 
+import json
+import math
+import os
+import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mmdpo.analysis.points import read_study
-from mmdpo.analysis.study import finish, suggestion
-from tests.support.studies import make_point, make_study
-
-
-def test_finish_writes_everything_and_ends_with_where_and_what_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    folder = make_study(tmp_path / "nano", [{"beta": 0.1}, {"beta": 0.2}], n=4)
-    study = finish(folder)
-    assert study.name == "nano"
-    assert {"summary.csv", "report.html", "figures"} <= {path.name for path in folder.iterdir()}
-    last = capsys.readouterr().out.strip().splitlines()[-1]
-    assert last == f"{folder}/report.html  ·  next: python launch.py -m sweep=data_scaling"
+from mmdpo.analysis.study import read_metrics, read_study, sort_key
+from mmdpo.errors import UserError
+from mmdpo.points.identity import Role
+from tests.support.studies import make_point, make_study, write
 
 
-def test_finish_of_a_study_in_which_everything_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    make_point(tmp_path / "nano", {}, state="failed", error="no such [model]")
-    finish(tmp_path / "nano")
-    assert "no such [model]" in capsys.readouterr().out
+def test_reference_models_come_first_then_points_by_axes(tmp_path: Path):
+    study = read_study(make_study(tmp_path / "s", [{"beta": beta} for beta in (0.3, 0.1, 0.2)]))
+    assert [row.role for row in study.rows] == [Role.base, Role.before_visual_tuning, *[Role.trained] * 3]
+    assert [row.axes["beta"] for row in study.trained] == [0.1, 0.2, 0.3]
+    assert study.varying == ["beta"]
+    assert study.benchmarks == ["text", "visual", "presence", "text_noisy"]
+    row = study.trained[0]
+    assert (row.state, row.steps, row.examples, row.seconds) == ("done", 35, 560, 12.3)
+    assert row.scores["text"].n == 24 and row.scores["text"].low < row.scores["text"].value
 
 
-def test_the_suggestion_is_what_no_study_beside_has_varied(tmp_path: Path):
-    first = make_study(tmp_path / "first", [{"beta": 0.1}, {"beta": 0.2}], n=2)
-    make_study(tmp_path / "second", [{"data_scale": 0.5}, {"data_scale": 1.0}], n=2)
-    (tmp_path / "torn").mkdir()
-    (tmp_path / "torn" / "notes.txt").write_text("no study")
-    assert suggestion(read_study(first)) == "python launch.py -m sweep=methods"
+def test_a_benchmark_of_another_version_comes_last_under_its_own_name(tmp_path: Path):
+    folder = make_point(tmp_path, {})
+    result = json.loads((folder / "result.json").read_text())
+    result["scores"] = {"mine": {"value": 0.5, "n": 3}, "visual": {"value": 7.0, "n": 3, "unscored": 2}}
+    write(folder / "result.json", result)
+    study = read_study(tmp_path)
+    assert study.benchmarks == ["visual", "mine"]
+    assert study.rows[0].scores["visual"].unscored == 2
 
 
-def test_failures_and_unfinished_points_come_first(tmp_path: Path):
-    folder = make_study(tmp_path / "nano", [{"beta": 0.1}], n=2)
-    make_point(folder, {"beta": 0.2}, state="planned")
-    assert suggestion(read_study(folder)) == f"python -m mmdpo status {folder}  (1 not finished)"
-    make_point(folder, {"beta": 0.3}, state="failed", error="x")
-    assert "retries what failed" in suggestion(read_study(folder))
+def test_settings_that_vary_are_found_in_the_configs(tmp_path: Path):
+    for epochs in (1.0, 2.0):
+        make_point(tmp_path, {}, config={"train": {"num_train_epochs": epochs}})
+    study = read_study(tmp_path)
+    assert study.varying == ["train.num_train_epochs"]
+    assert [row.value("train.num_train_epochs") for row in study.rows] == [1.0, 2.0]
+
+
+def test_settings_that_follow_from_a_group_are_left_to_its_name(tmp_path: Path):
+    for name, prompts in (("nano", 1000), ("paper", 6000)):
+        make_point(tmp_path, {}, config={"data": {"name": name, "prompts": prompts}})
+    for method in ("dpo", "ipo"):  # each with a loss of its own
+        make_point(tmp_path, {"method": method, "seed": 1})
+    assert read_study(tmp_path).varying == ["method", "seed", "data.name"]
+
+
+@pytest.mark.parametrize("name", ["result.json", "status.json", "config.yaml", "metrics.jsonl"])
+@pytest.mark.parametrize("content", ["", '{"scores": {"text": {"val', "[1, 2]", "\x00\x01", "a: [b"])
+def test_a_torn_file_of_one_point_leaves_the_others_as_they_are(tmp_path: Path, name: str, content: str):
+    make_study(tmp_path, [{"beta": 0.1}, {"beta": 0.2}], n=4)
+    (tmp_path / "dpo-beta0.2-lr0.0005-sum-data1.0-seed0-00abcd" / name).write_text(content)
+    whole, torn = read_study(tmp_path).trained
+    assert whole.state == "done" and whole.scores
+    if name == "result.json":
+        assert torn.state == "unreadable" and "result.json" in str(torn.error) and not torn.scores
+    else:
+        assert torn.state == "done" and torn.scores
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_no_bytes_in_a_result_break_the_reading(tmp_path_factory: pytest.TempPathFactory, content: bytes):
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "p").mkdir()
+    (folder / "p" / "result.json").write_bytes(content)
+    (folder / "p" / "status.json").write_text('{"state": "done"}')
+    assert [row.point for row in read_study(folder).rows] == ["p"]
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda inner: st.lists(inner))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.fixed_dictionaries({}, optional={k: JSON for k in ("axes", "scores", "training", "role", "seconds")}))
+def test_no_shape_of_a_result_breaks_the_reading(tmp_path_factory: pytest.TempPathFactory, result: dict):
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "p").mkdir()
+    write(folder / "p" / "result.json", {"git": "x"} | result)
+    write(folder / "p" / "status.json", {"state": "done"})
+    assert read_study(folder).rows[0].state == "done"
+
+
+def test_done_without_a_result_is_not_done(tmp_path: Path):
+    folder = make_point(tmp_path, {})
+    (folder / "result.json").unlink()
+    row = read_study(tmp_path).rows[0]
+    assert (row.state, row.error) == ("unreadable", "result.json is missing")
+
+
+def test_an_unscored_figure_is_absent_not_a_number(tmp_path: Path):
+    folder = make_point(tmp_path, {})
+    result = json.loads((folder / "result.json").read_text())
+    result["scores"]["text"] = {"value": None, "n": 0, "low": None, "high": None}
+    result["scores"]["visual"] = {"value": math.nan, "n": 0}
+    write(folder / "result.json", result)
+    assert {"text", "visual"}.isdisjoint(read_study(tmp_path).rows[0].scores)
+
+
+def test_a_running_point_shows_its_step_so_far(tmp_path: Path):
+    here = {"host": socket.gethostname(), "pid": os.getpid()}
+    folder = make_point(tmp_path, {}, state="running", steps=12, **here)
+    with (folder / "metrics.jsonl").open("a") as out:
+        out.write('{"step": 13, "lo')
+    row = read_study(tmp_path).rows[0]
+    assert (row.state, row.steps, row.scores) == ("running", 12, {})
+
+
+def test_a_running_point_whose_process_is_gone_is_interrupted(tmp_path: Path):
+    gone = os.fork()
+    if gone == 0:
+        os._exit(0)
+    os.waitpid(gone, 0)
+    make_point(tmp_path, {"seed": 0}, state="running", host=socket.gethostname(), pid=gone)
+    make_point(tmp_path, {"seed": 1}, state="running", host="another-host", pid=gone)
+    assert [row.state for row in read_study(tmp_path).rows] == ["interrupted", "running"]
+
+
+def test_metrics_are_in_order_and_the_last_of_a_repeated_step_counts(tmp_path: Path):
+    lines = [{"step": 2, "loss": 0.5}, {"step": 1, "loss": 0.7}, {"step": 2, "loss": 0.4}, {"final": True}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n{broken\n")
+    assert read_metrics(tmp_path) == [{"step": 1, "loss": 0.7}, {"step": 2, "loss": 0.4}]
+    assert read_metrics(tmp_path / "absent") == []
+
+
+def test_no_study_and_no_point_say_so(tmp_path: Path):
+    with pytest.raises(UserError, match="no study at .*launch.py"):
+        read_study(tmp_path / "nope")
+    (tmp_path / "figures").mkdir()
+    with pytest.raises(UserError, match="holds no point"):
+        read_study(tmp_path)
+
+
+@given(st.lists(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()))
+def test_any_values_can_be_sorted(values: list):
+    assert len(sorted(values, key=sort_key)) == len(values)

@@ -1,6 +1,7 @@
 """The table on the terminal and summary.csv."""
 
 import csv
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mmdpo.analysis.figures.data import pattern
-from mmdpo.analysis.points import POINT_AXES, Score, Study, read_study
+from mmdpo.analysis.study import POINT_AXES, Study, read_study
 from mmdpo.analysis.table import (
     failures,
     items_text,
@@ -19,6 +20,8 @@ from mmdpo.analysis.table import (
     with_half_width,
     write_summary,
 )
+from mmdpo.evaluation.statistics import Score
+from mmdpo.evaluation.task import load_task
 from mmdpo.files import read_json
 from tests.support.studies import interval, make_point, make_study, write
 
@@ -55,7 +58,7 @@ def test_a_grid_of_three_axes_fits_80_columns(tmp_path: Path):
     names = [line.split()[0] for line in text.splitlines() if line.strip()]
     assert names[3:5] == ["base", "before"]
     assert line_of(text, "0.1")[:3] == ["0.1", "5e-5", "sum"]
-    assert "n = 24 items a benchmark" in text
+    assert "n = 24 items per benchmark" in text
 
 
 def test_a_limit_is_an_axis_of_its_own(tmp_path: Path):
@@ -95,6 +98,25 @@ def test_the_best_score_is_bold_and_the_model_before_visual_tuning_does_not_comp
     scored(tmp_path, 0.2, 6.7)
     text = printed(read_study(tmp_path), colour=True)
     assert "\x1b[1m6.70 ±.05" in text and "\x1b[1m6.60" not in text
+
+
+def test_the_lowest_score_is_bold_where_less_is_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    text = load_task("text")
+    errors = dataclasses.replace(text.main, higher_is_better=False)
+    task = dataclasses.replace(text, metrics=(errors, *text.metrics[1:]))
+    monkeypatch.setattr("mmdpo.analysis.labels.find_task", lambda name: task)
+    scored(tmp_path, 0.1, 6.6)
+    scored(tmp_path, 0.2, 6.7)
+    printed_text = printed(read_study(tmp_path), colour=True)
+    assert "\x1b[1m6.60 [" in printed_text and "\x1b[1m6.70" not in printed_text
+
+
+def test_unscored_items_are_counted_below_the_table(tmp_path: Path):
+    point = make_point(tmp_path, {})
+    scores = {"text": interval(8, 1, 80) | {"unscored": 3}, "visual": interval(8, 1, 60)}
+    write(point / "result.json", {"scores": scores})
+    lines = [line for line in printed(read_study(tmp_path)).splitlines() if line.startswith("unscored")]
+    assert len(lines) == 1 and lines[0].endswith("text 3")
 
 
 def test_a_failed_point_stands_in_the_table_with_its_reason_below(tmp_path: Path):
@@ -138,9 +160,9 @@ def test_a_study_without_any_score_has_a_table(tmp_path: Path):
 @pytest.mark.parametrize(
     ("score", "bounds", "half", "lines"),
     [
-        (Score(8.61, 8.5, 8.72, 240), "8.61 [8.50, 8.72]", "8.61 ±.11", "8.61\n±.11"),
-        (Score(8.61, float("nan"), float("nan"), 1), "8.61", "8.61", "8.61"),
-        (Score(41.0, 39.0, 43.0, 60), "41.00 [39.00, 43.00]", "41.00 ±2.00", "41.00\n±2.00"),
+        (Score(8.61, 240, 8.5, 8.72), "8.61 [8.50, 8.72]", "8.61 ±.11", "8.61\n±.11"),
+        (Score(8.61, 1, float("nan"), float("nan")), "8.61", "8.61", "8.61"),
+        (Score(41.0, 60, 39.0, 43.0), "41.00 [39.00, 43.00]", "41.00 ±2.00", "41.00\n±2.00"),
     ],
 )
 def test_score_styles(score: Score, bounds: str, half: str, lines: str):

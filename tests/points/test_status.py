@@ -1,5 +1,6 @@
 import os
 
+from mmdpo.config.choices import Stage
 from mmdpo.points import status
 from mmdpo.points.status import State, Status, is_done, read_status
 
@@ -59,3 +60,22 @@ def test_an_interruption_can_be_given_its_cause_later_and_outlives_the_next_atte
     seen = read_status(tmp_path)
     assert [one["cause"] for one in seen.interruptions] == ["preempted"]
     assert (seen.state, seen.error, seen.traceback) == (State.failed, "it failed", "Traceback ...")
+
+
+def test_a_stage_is_done_when_its_files_are_there(tmp_path):
+    tasks = ["text", "visual"]
+    assert not any(status.is_stage_done(tmp_path, stage, tasks) for stage in (Stage.train, Stage.evaluate, Stage.judge))
+    (tmp_path / "training.json").write_text("{}")
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "answers" / "text.jsonl").write_text("")
+    assert status.is_stage_done(tmp_path, Stage.train, tasks)
+    assert not status.is_stage_done(tmp_path, Stage.evaluate, tasks)
+    (tmp_path / "answers" / "visual.jsonl").write_text("")
+    assert status.is_stage_done(tmp_path, Stage.evaluate, tasks)
+    assert not status.has_answers(tmp_path, [])
+    for stage in (Stage.judge, Stage.experiment):
+        assert not status.is_stage_done(tmp_path, stage, tasks)
+    (tmp_path / "result.json").write_text("{}")
+    status.write_status(tmp_path, status.Status(status.State.done))
+    for stage in (Stage.evaluate, Stage.judge, Stage.experiment):
+        assert status.is_stage_done(tmp_path, stage, tasks)

@@ -17,8 +17,8 @@ from tests.support.slurm.fixtures import require
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-MEASURED = (*SMALL, "stage=evaluate", "data_scale=0")
-"""Points without training: the untouched model on different questions."""
+MEASURED = (*SMALL, "data_scale=0", "model.before_visual_tuning=null")
+"""Points without training: the untouched model alone, evaluated and judged."""
 
 
 @pytest.fixture

@@ -169,13 +169,19 @@ def test_a_failed_preparation_is_the_reason_of_the_points_it_cancelled(tmp_path,
 
 
 def test_each_stage_has_its_own_sign_of_being_done(tmp_path):
-    for stage, file in ((Stage.train, "training.json"), (Stage.evaluate, "result.json")):
+    for stage, file in (
+        (Stage.train, "training.json"),
+        (Stage.judge, "result.json"),
+        (Stage.experiment, "result.json"),
+        (Stage.export, "merged/config.json"),
+    ):
         submission = submitted(tmp_path / stage.value, stage=stage, count=1)
         (task,) = submission.tasks()
         folder = submission.folder_of(task)
         status.start(folder)
         status.finish(folder)
         assert [one.state for one in combine_states([submission], {}).values()] == ["failed"]
+        (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_text("{}")
         assert [one.state for one in combine_states([submission], {}).values()] == ["done"]
     sampled = submitted(tmp_path / "sample", stage=Stage.sample, count=1)
@@ -238,3 +244,16 @@ def test_a_running_point_shows_when_it_last_wrote_if_slurm_cannot_be_asked(tmp_p
         os.utime(file, (time.time() - 60 * minutes,) * 2)
     (one,) = combine_states([submission], None).values()
     assert (one.state, one.detail.rpartition("; ")[2]) == ("running", "it last wrote 30 min ago")
+
+
+def test_an_evaluation_is_done_with_the_answers_to_all_tasks(tmp_path):
+    submission = submitted(tmp_path / "s", stage=Stage.evaluate, count=1)
+    (task,) = submission.tasks()
+    folder = submission.folder_of(task)
+    (folder / "answers").mkdir(parents=True)
+    tasks = task.config["bench"]["tasks"]
+    for name in tasks:
+        assert [one.state for one in combine_states([submission], {}).values()] == ["failed"]
+        (folder / "answers" / f"{name}.jsonl").write_text("")
+    assert len(tasks) == 4
+    assert [one.state for one in combine_states([submission], {}).values()] == ["done"]

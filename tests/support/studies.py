@@ -161,10 +161,20 @@ def interval(value: float, half: float, n: int) -> dict[str, Any]:
 
 
 def write_answers(folder: Path, benchmark: str, items: list[dict[str, Any]]) -> None:
-    """answers/<benchmark>.jsonl"""
-    path = folder / "answers" / f"{benchmark}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
+    """answers/<benchmark>.jsonl and judgments/<benchmark>.jsonl"""
+    of_answers = ("id", "question", "answer", "category")
+    for name, keys in (("answers", of_answers), ("judgments", None)):
+        rows = [
+            {
+                key: value
+                for key, value in item.items()
+                if (key in keys if keys else key == "id" or key not in of_answers)
+            }
+            for item in items
+        ]
+        path = folder / name / f"{benchmark}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def write(path: Path, data: Any) -> None:

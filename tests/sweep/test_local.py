@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
@@ -33,13 +32,3 @@ def test_the_model_stays_in_memory_from_point_to_point_of_a_process_alone(
     assert len({p.folder for p in points}) == 2
     assert local._run_all(points, Stage.experiment) == {}
     assert len(read) == loads
-
-
-def test_a_point_is_measured_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = []
-    monkeypatch.setattr("mmdpo.models.device.device", lambda: torch.device("meta"))  # stands for a GPU
-    monkeypatch.setattr(
-        "mmdpo.evaluation.run.evaluate", lambda config, model, *others: measured.append(model.device) or {}
-    )
-    stages.measure(point(compose_config([f"out={tmp_path}", "data_scale=0"])))
-    assert measured == [torch.device("meta")]

@@ -1,31 +1,38 @@
-"""The pictures of a study: which ones are drawn follows from what varies."""
+"""The pictures of a study: those of the files in this folder that suit it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mmdpo import evaluation
 from mmdpo.analysis.figures import data
-from mmdpo.analysis.points import Study
+from mmdpo.analysis.figures.figure import StudyFigure
+from mmdpo.analysis.study import Study
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.registry import Kind
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+FIGURES = Kind("mmdpo.analysis.figures", "FIGURE", "figure")
+"""The kinds of pictures: the files of mmdpo/analysis/figures that define `FIGURE`."""
 
 ANALYSIS = Path(__file__).parent.parent
-DRAWN = ".drawn.json"  # beside the pictures: what they were drawn from
-CAPTIONS = {
-    "data_scaling": "Text score against the share of the preference pairs; 0 % is the base.",
-    "scores": "Scores of every point.",
-    "training": "Training curves.",
-}
+DRAWN = ".drawn.json"
+"""The file beside the pictures that tells what they were drawn from."""
 
 
-def draw(study: Study, folder: Path) -> list[Path]:
-    """Draw the study's pictures as PNG and PDF into `folder`; returns the PNGs, the main one first.
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a PNG file, with its caption; a PDF of the same name lies beside it."""
 
-    A study without any score or logged step yields no picture. Where neither it nor the code that draws has
-    changed since, the pictures stay: drawing takes longer than all else that a repeated line does.
+    path: Path
+    caption: str
+
+
+def draw(study: Study, folder: Path) -> list[Picture]:
+    """Draw the study's pictures as PNG and PDF into `folder`; returns them, the main one first.
+
+    A study without any score or logged step has no picture. Pictures are kept where neither the study nor the code
+    that draws has changed since they were drawn.
     """
     key = _key(study)
     if (drawn := _drawn(folder, key)) is not None:
@@ -33,54 +40,37 @@ def draw(study: Study, folder: Path) -> list[Path]:
     from mmdpo.analysis.figures import style
 
     with style.applied():
-        found = [style.save(figure, folder / f"{name}.png") for name, figure in figures(study).items()]
+        found = [
+            Picture(style.save(figure, folder / f"{name}.png"), kind.caption(name))
+            for kind in kinds(study)
+            for name, figure in kind.draw(study).items()
+        ]
     if found:
-        write_json(folder / DRAWN, {"key": key, "pictures": [path.name for path in found]})
+        write_json(folder / DRAWN, {"key": key, "pictures": {one.path.name: one.caption for one in found}})
     return found
 
 
+def kinds(study: Study) -> list[StudyFigure]:
+    """Return the kinds of pictures that suit a study, the main one first."""
+    found: list[StudyFigure] = [FIGURES.load(name) for name in FIGURES.names()]
+    return [kind for kind in sorted(found, key=lambda kind: kind.order) if kind.suits(study)]
+
+
 def _key(study: Study) -> str:
-    """Of all that the pictures depend on."""
-    code = {str(file): file_fingerprint(file) for file in sorted(ANALYSIS.rglob("*.py"))}
+    """Fingerprint all that the pictures depend on: the study and the code of analysis, figures and tasks."""
+    folders = [ANALYSIS, *map(Path, [*__path__, *evaluation.__path__])]
+    code = {str(file): file_fingerprint(file) for folder in folders for file in sorted(folder.rglob("*.py"))}
     return fingerprint([repr(study), repr(data.training(study)), code])
 
 
-def _drawn(folder: Path, key: str) -> list[Path] | None:
-    """The pictures that were drawn with this key, where all of them are there still."""
+def _drawn(folder: Path, key: str) -> list[Picture] | None:
+    """Return the pictures that were drawn with this key; None where one of them is missing."""
     try:
         note = read_json(folder / DRAWN)
-        found = [folder / name for name in note["pictures"]] if note["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
+        if note["key"] != key:
+            return None
+        found = [Picture(folder / name, str(caption)) for name, caption in note["pictures"].items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    complete = found and all(path.exists() and path.with_suffix(".pdf").exists() for path in found)
+    complete = found and all(one.path.exists() and one.path.with_suffix(".pdf").exists() for one in found)
     return found if complete else None
-
-
-def figures(study: Study) -> dict[str, Figure]:
-    """The pictures by file name."""
-    from mmdpo.analysis.figures import dots, heatmap, lines, training
-
-    drawn: dict[str, Figure] = {}
-    pattern = data.pattern(study)
-    if pattern.kind == "scaling" and "text" in study.benchmarks:
-        drawn["data_scaling"] = lines.scaling(study, data.curves(study, pattern, ["text"])[0])
-    if pattern.kind in ("scaling", "curve"):
-        drawn["scores"] = lines.small_multiples(study, pattern, data.curves(study, pattern))
-    elif pattern.kind == "grid":
-        drawn["scores"] = heatmap.grid(study, pattern, data.grid(study, pattern))
-    elif pattern.kind == "rows":
-        drawn["scores"] = dots.scores(study, pattern, data.rows(study, pattern))
-    for benchmark in study.benchmarks:
-        rated = any(f"{benchmark}/words" in row.scores for row in study.rows)
-        if rated and (parts := data.parts(study, benchmark)):
-            drawn[f"parts_{benchmark}"] = dots.parts(study, benchmark, parts, data.rows(study, pattern))
-    if curves := data.training(study):
-        drawn["training"] = training.curves(study, curves)
-    return drawn
-
-
-def caption(stem: str) -> str:
-    """What a picture shows, for its alternative text."""
-    if stem.startswith("parts_"):
-        return f"What the {stem.removeprefix('parts_')} score is made of, and the answers' length."
-    return CAPTIONS.get(stem, stem)

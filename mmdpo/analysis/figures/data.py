@@ -1,4 +1,4 @@
-"""What a figure plots, worked out without drawing: which axes vary, points merged over seeds."""
+"""The data of figures, without drawing: the axes that vary, and points merged over seeds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdpo.analysis.labels import assignment, row_label
-from mmdpo.analysis.points import BASE, TRAINED, Row, Score, Study, read_metrics, sort_key
+from mmdpo.analysis.study import Row, Study, read_metrics, sort_key
+from mmdpo.evaluation.statistics import Score
+from mmdpo.points.identity import Role
 
 MAX_SERIES = 8
 MAX_BLOCKS = 4  # heat-maps side by side
@@ -17,9 +19,13 @@ METRICS = ("loss", "rewards/margins", "rewards/accuracies")
 
 @dataclass(frozen=True)
 class Pattern:
-    """How a study is drawn: `x` against scores, `x` by `y` as a heat-map, or point by point.
+    """The form of a study's main picture.
 
-    `kind` is scaling, curve, grid, rows or nothing; `by` are the axes that tell series apart.
+    Attributes:
+        kind: scaling, curve, grid, rows or nothing.
+        x: The axis that scores are drawn against.
+        y: The second axis of a heat-map.
+        by: The axes that distinguish series.
     """
 
     kind: str
@@ -37,19 +43,19 @@ class Group:
     rows: tuple[Row, ...]
 
     def value(self, key: str) -> Any:
-        """What the group's points have of an axis or setting."""
+        """Return the value of an axis or setting that the group's points share."""
         return self.rows[0].value(key)
 
     def score(self, metric: str) -> Score | None:
-        """The mean over the seeds; None where no point has the score."""
+        """Return the mean over the seeds; None where no point has the score."""
         scores = [row.scores[metric] for row in self.rows if metric in row.scores]
         if not scores:
             return None
         means = [sum(ends) / len(scores) for ends in zip(*((s.value, s.low, s.high) for s in scores), strict=True)]
-        return Score(means[0], means[1], means[2], scores[0].n)
+        return Score(means[0], scores[0].n, means[1], means[2])
 
     def seeds(self, metric: str) -> list[float]:
-        """The single scores where there are several, else nothing."""
+        """Return the scores of the single seeds where there are several, else nothing."""
         values = [row.scores[metric].value for row in self.rows if metric in row.scores]
         return values if len(values) > 1 else []
 
@@ -73,7 +79,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Reference:
-    """A dashed line: a model that was not trained, or a point that has no place on the x-axis."""
+    """A dashed line: a model that was not trained, or a point without a value on the x-axis."""
 
     label: str
     role: str
@@ -92,7 +98,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Block:
-    """One heat-map: `cells[y][x]`; `base` is the score that colours are centred on."""
+    """One heat-map, `cells[y][x]`; colours are centred on the score of `base`."""
 
     benchmark: str
     label: str
@@ -113,12 +119,12 @@ class Curve:
 
 
 def pattern(study: Study) -> Pattern:
-    """What kind of picture shows the finished points best."""
+    """Choose the form of picture that suits the finished points."""
     done = _done(study)
     if not any(row.scores for row in study.rows):
         return Pattern("nothing")
     keys = drawn_keys(study)
-    if "data_scale" in keys or (_one_scale_below_all(done) and study.of_role(BASE)):
+    if "data_scale" in keys or (_one_scale_below_all(done) and study.of_role(Role.base)):
         by = tuple(key for key in keys if key != "data_scale")
         return Pattern("scaling", "data_scale", by=by) if _count(done, by) <= MAX_SERIES else _rows(keys)
     numeric = [key for key in keys if _is_numeric(done, key)]
@@ -135,23 +141,23 @@ def pattern(study: Study) -> Pattern:
 
 
 def drawn_keys(study: Study) -> list[str]:
-    """The axes and settings that vary, apart from the seed and from what follows from the method."""
+    """Return the axes and settings that vary, apart from the seed and from what follows from the method."""
     done = _done(study)
     keys = [key for key in study.varying if key != "seed" and _count(done, (key,)) > 1]
     return [key for key in keys if key == "method" or "method" not in keys or not _follows_method(done, key)]
 
 
 def groups(study: Study, keys: Sequence[str]) -> list[Group]:
-    """Finished trained points, those of several seeds together, in the study's order."""
+    """Return the finished trained points in the study's order, grouped over seeds."""
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in _done(study):
         found.setdefault(tuple(row.value(key) for key in keys), []).append(row)
-    return [Group(row_label(rows[0], keys), TRAINED, tuple(rows)) for rows in found.values()]
+    return [Group(row_label(rows[0], keys), Role.trained, tuple(rows)) for rows in found.values()]
 
 
 def references(study: Study) -> list[Group]:
-    """The models that were not trained: base, before visual tuning."""
-    rows = [row for row in study.rows if row.role != TRAINED and row.scores]
+    """Return the models that were not trained: base, before visual tuning."""
+    rows = [row for row in study.rows if row.role != Role.trained and row.scores]
     roles = [row.role for row in rows]
     labels = []
     for row in rows:
@@ -162,13 +168,19 @@ def references(study: Study) -> list[Group]:
 
 
 def rows(study: Study, pattern: Pattern) -> list[Group]:
-    """What a chart with one line of dots a point shows: reference models, then groups of points."""
+    """Return the rows of a dot chart: reference models, then groups of points."""
     keys = [key for key in (pattern.x, pattern.y) if key] + list(pattern.by)
     return [*references(study), *groups(study, [key for key in drawn_keys(study) if key in keys])]
 
 
 def curves(study: Study, pattern: Pattern, benchmarks: Sequence[str] | None = None) -> list[Panel]:
-    """A panel a benchmark: scores against `pattern.x`, a series for each value of `pattern.by`."""
+    """Return one panel per benchmark: scores against `pattern.x`, a series per value of `pattern.by`.
+
+    Args:
+        study: The study.
+        pattern: The form of the picture.
+        benchmarks: The benchmarks to show; None shows all of the study.
+    """
     return [_panel(study, pattern, name) for name in (study.benchmarks if benchmarks is None else benchmarks)]
 
 
@@ -180,13 +192,13 @@ def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
         for group in references(study)
         if (score := group.score(benchmark)) is not None
     ]
-    bases = [reference for reference in dashed if reference.role == BASE]
+    bases = [reference for reference in dashed if reference.role == Role.base]
     for group in groups(study, (*pattern.by, pattern.x)):
         score, x = group.score(benchmark), group.value(pattern.x)
         if score is None:
             continue
         if x is None:
-            dashed.append(Reference(row_label(group.rows[0], pattern.by), TRAINED, score))
+            dashed.append(Reference(row_label(group.rows[0], pattern.by), Role.trained, score))
             continue
         key = tuple(group.value(key) for key in pattern.by)
         labels[key] = row_label(group.rows[0], pattern.by)
@@ -199,7 +211,7 @@ def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
 
 
 def grid(study: Study, pattern: Pattern) -> list[list[Block]]:
-    """Heat-maps: a row a benchmark, a column for each value of `pattern.by`."""
+    """Return heat-maps: a row per benchmark, a column per value of `pattern.by`."""
     done = _done(study)
     xs, ys = _values(done, pattern.x), _values(done, pattern.y)
     found = {
@@ -207,7 +219,7 @@ def grid(study: Study, pattern: Pattern) -> list[list[Block]]:
         for group in groups(study, (pattern.x, pattern.y, *pattern.by))
     }
     columns = {key[2]: row_label(group.rows[0], pattern.by) for key, group in found.items()}
-    bases = [group for group in references(study) if group.role == BASE]
+    bases = [group for group in references(study) if group.role == Role.base]
     result = []
     for benchmark in study.benchmarks:
         base = bases[0].score(benchmark) if len(bases) == 1 else None
@@ -229,7 +241,7 @@ def grid(study: Study, pattern: Pattern) -> list[list[Block]]:
 
 
 def parts(study: Study, benchmark: str) -> list[str]:
-    """The metrics that a score is made of, its answers' length last; categories stand elsewhere."""
+    """Return the score keys of a benchmark's parts, the answers' length last, without groups of items."""
     keys = dict.fromkeys(key for row in study.rows for key in row.scores)
     found = [key for key in keys if key.startswith(f"{benchmark}/") and key.count("/") == 1]
     length = f"{benchmark}/words"
@@ -237,7 +249,7 @@ def parts(study: Study, benchmark: str) -> list[str]:
 
 
 def training(study: Study) -> dict[str, list[Curve]]:
-    """The logged metrics of every point that has any, finished or not."""
+    """Return the logged metrics of every point that has any, finished or not."""
     keys = [key for key in study.varying if key != "seed"]
     found: dict[str, list[Curve]] = {}
     for row in study.trained:
@@ -251,7 +263,7 @@ def training(study: Study) -> dict[str, list[Curve]]:
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:
-    """The mean over `window` values around each; fewer at the ends."""
+    """Return the mean over `window` values around each; fewer at the ends."""
     before, after = window // 2, (window + 1) // 2
     spans = [values[max(0, i - before) : i + after] for i in range(len(values))]
     return [sum(span) / len(span) for span in spans]
@@ -266,7 +278,7 @@ def _done(study: Study) -> list[Row]:
 
 
 def _one_scale_below_all(done: list[Row]) -> bool:
-    """One share of the data that is not all of it: with the base as 0 %, still a scaling curve."""
+    """Return whether there is one share of the data, not all of it: with the base as 0 % it makes a curve."""
     scales = {row.axes.get("data_scale") for row in done}
     return len(scales) == 1 and scales not in ({1.0}, {None})
 

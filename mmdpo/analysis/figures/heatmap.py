@@ -1,20 +1,23 @@
-"""Two numeric axes: a heat-map with the numbers in its cells."""
+"""Scores by two numeric axes: heat-maps with the numbers in their cells."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmdpo.analysis.figures import style
+from mmdpo.analysis.figures import data, style
 from mmdpo.analysis.figures.data import Block, Pattern
+from mmdpo.analysis.figures.figure import StudyFigure
 from mmdpo.analysis.labels import (
     axis_label,
     benchmark_label,
     decimals,
     half_width,
     short_number,
+    sign,
     value_text,
 )
-from mmdpo.analysis.points import Score, Study
+from mmdpo.analysis.study import Study
+from mmdpo.evaluation.statistics import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +28,13 @@ LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B (ITU-R BT.601): dark cells take 
 
 
 def grid(study: Study, pattern: Pattern, blocks: list[list[Block]]) -> Figure:
-    """A row a benchmark, a column for each value of the other axes; colour is the gain over the base."""
+    """Draw a row per benchmark and a column per value of the other axes; colour is the gain over the base.
+
+    Args:
+        study: The study, for title and caption.
+        pattern: The form of the picture.
+        blocks: The heat-maps: of a benchmark each row.
+    """
     lines, columns = len(blocks), len(blocks[0])
     width, height = 0.85 * len(blocks[0][0].xs), 0.5 * len(blocks[0][0].ys)
     figure = style.new_figure(max(6.4, columns * (width + 0.5) + 1.6), lines * (height + 0.85) + 0.9)
@@ -69,7 +78,7 @@ def _draw(axes: Axes, block: Block, alike: list[Block]) -> AxesImage:
     if block.base is None:
         norm, colours = Normalize(min(shown), max(shown)), "cividis"
     else:
-        values = values - block.base.value
+        values = sign(block.benchmark) * (values - block.base.value)
         reach = max([abs(value - block.base.value) for value in shown] + [_noise(block.base)])
         norm, colours = TwoSlopeNorm(0, -reach, reach), "RdBu"
     image = axes.imshow(values, cmap=colours, norm=norm, aspect="auto")
@@ -95,7 +104,7 @@ def _draw(axes: Axes, block: Block, alike: list[Block]) -> AxesImage:
 
 
 def _noise(base: Score) -> float:
-    """The least reach of the colours, so that differences within the interval stay pale."""
+    """Return the least reach of the colours, so that differences within the interval stay pale."""
     half = half_width(base)
     return 2 * half if half > 0 else 1e-9
 
@@ -105,3 +114,15 @@ def _number(score: Score) -> str:
     half = half_width(score)
     interval = "" if half != half else f" ±{short_number(half, places)}"
     return f"{score.value:.{places}f}{interval}"
+
+
+def _suits(study: Study) -> bool:
+    return data.pattern(study).kind == "grid"
+
+
+def _figures(study: Study) -> dict[str, Figure]:
+    pattern = data.pattern(study)
+    return {"scores": grid(study, pattern, data.grid(study, pattern))}
+
+
+FIGURE = StudyFigure(_suits, _figures, lambda name: "Scores of every point.", order=20)

@@ -1,14 +1,16 @@
-"""Scores against one axis: the data-scaling curve, and a panel a benchmark for any numeric axis."""
+"""Scores against one numeric axis, a panel per benchmark."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.analysis.figures import style
+from mmdpo.analysis.figures import data, style
 from mmdpo.analysis.figures.data import Dot, Panel, Pattern, Reference
-from mmdpo.analysis.labels import axis_label, benchmark_label, decimals, value_text
-from mmdpo.analysis.points import Score, Study
+from mmdpo.analysis.figures.figure import StudyFigure
+from mmdpo.analysis.labels import axis_label, benchmark_label, value_text
+from mmdpo.analysis.study import Study
+from mmdpo.evaluation.statistics import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,44 +20,38 @@ SHARES = ("data_scale", "label_noise")
 LOGARITHMIC = ("lr",)
 
 
-def scaling(study: Study, panel: Panel) -> Figure:
-    """The text score against the share of the data; the reference models are labelled at the right."""
-    figure = style.new_figure(6.4, 4.0)
-    axes = figure.add_subplot()
-    _draw(axes, panel)
-    axes.set_ylabel("text score (1–10)")
-    _label_references(axes, panel.references)
-    if len(panel.series) > 1:
-        axes.legend(loc="best")
-    style.describe(figure, study, "Data scaling", _notes(study, [panel]))
-    return figure
-
-
 def small_multiples(study: Study, pattern: Pattern, panels: list[Panel]) -> Figure:
-    """One panel a benchmark, two side by side."""
+    """Draw one panel per benchmark, two side by side.
+
+    Args:
+        study: The study, for title and caption.
+        pattern: The form of the picture.
+        panels: The data of the panels.
+    """
     columns = min(2, len(panels))
     lines = math.ceil(len(panels) / columns)
     figure = style.new_figure(3.6 * columns + 0.4, 2.6 * lines + 1.0)
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=False):
-        _draw(axes, panel)
+        draw_panel(axes, panel)
         axes.set_title(benchmark_label(panel.benchmark), loc="left")
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     legend = style.common_legend(grid.flat[: len(panels)], figure.get_figwidth())
-    what = f"Scores against {_axis_name(pattern.x)}"
-    style.describe(figure, study, what, _notes(study, panels), legend)
+    subject = f"Scores against {_axis_name(pattern.x)}"
+    style.describe(figure, study, subject, notes(study, panels), legend)
     return figure
 
 
-def _draw(axes: Axes, panel: Panel) -> None:
+def draw_panel(axes: Axes, panel: Panel) -> None:
+    """Draw the series and reference lines of one panel."""
     from matplotlib.transforms import offset_copy
 
     scale = 100 if panel.x in SHARES else 1
     logarithmic = panel.x in LOGARITHMIC
     style.light_grid(axes)
     for number, reference in enumerate(panel.references):
-        axes.axhline(reference.score.value, label=reference.label, zorder=1, **_dashes(number, reference))
+        axes.axhline(reference.score.value, label=reference.label, zorder=1, **dashes(number, reference))
     for number, series in enumerate(panel.series):
         colour, marker = style.PALETTE[number % 8], style.MARKERS[number % 8]
         xs = [dot.x * scale for dot in _dodged(series.dots, panel, number)]
@@ -96,7 +92,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
 
 
 def _error_bars(scores: list[Score]) -> list[list[float]]:
-    """Distances down and up; 0 where there is no interval."""
+    """Return the distances down and up; 0 where there is no interval."""
     pairs = [
         (0.0, 0.0) if math.isnan(s.low) else (max(0.0, s.value - s.low), max(0.0, s.high - s.value)) for s in scores
     ]
@@ -104,7 +100,7 @@ def _error_bars(scores: list[Score]) -> list[list[float]]:
 
 
 def _dodged(dots: tuple[Dot, ...], panel: Panel, number: int) -> list[Dot]:
-    """Series moved a little apart, so that their intervals do not hide each other."""
+    """Move series a little apart, so that their intervals do not hide each other."""
     offset = number - (len(panel.series) - 1) / 2
     xs = [dot.x for series in panel.series for dot in series.dots]
     if panel.x in LOGARITHMIC:
@@ -114,7 +110,8 @@ def _dodged(dots: tuple[Dot, ...], panel: Panel, number: int) -> list[Dot]:
     return [Dot(dot.x + step if dot.x else 0.0, dot.score, dot.seeds) for dot in dots]
 
 
-def _dashes(number: int, reference: Reference) -> dict[str, Any]:
+def dashes(number: int, reference: Reference) -> dict[str, Any]:
+    """Return the line style of a reference."""
     return {
         "color": style.REFERENCE_COLOURS.get(reference.role, style.PALETTE[-1 - number % 8]),
         "linestyle": style.REFERENCE_DASHES.get(reference.role, (0, (1, 1))),
@@ -122,30 +119,25 @@ def _dashes(number: int, reference: Reference) -> dict[str, Any]:
     }
 
 
-def _label_references(axes: Axes, references: tuple[Reference, ...]) -> None:
-    """Names beside the right end of the dashed lines, moved apart where the lines are close."""
-    low, high = axes.get_ylim()
-    gap = 0.12 * (high - low)
-    place = -math.inf
-    for number, reference in sorted(enumerate(references), key=lambda item: item[1].score.value):
-        place = max(reference.score.value, place + gap)
-        places = decimals([reference.score])
-        axes.annotate(
-            f"{reference.label.replace(' visual', chr(10) + 'visual')}\n{reference.score.value:.{places}f}",
-            (1.01, place),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=8.5,
-            color=_dashes(number, reference)["color"],
-        )
-
-
 def _axis_name(key: str) -> str:
     return axis_label(key).removesuffix(" (%)")
 
 
-def _notes(study: Study, panels: list[Panel]) -> str:
+def notes(study: Study, panels: list[Panel]) -> str:
+    """Return the caption of panels: the interval, n, seeds, and that the y-axis is cut."""
     several = any(dot.seeds for panel in panels for series in panel.series for dot in series.dots)
     seeds = " Lines join the means over seeds; faint dots are single seeds." if several else ""
     zoom = "The y-axis does not" if len(panels) == 1 else "The y-axes do not"
     return f"{style.interval_note(study, [panel.benchmark for panel in panels])}{seeds}\n{zoom} start at 0."
+
+
+def _suits(study: Study) -> bool:
+    return data.pattern(study).kind in ("scaling", "curve")
+
+
+def _figures(study: Study) -> dict[str, Figure]:
+    pattern = data.pattern(study)
+    return {"scores": small_multiples(study, pattern, data.curves(study, pattern))}
+
+
+FIGURE = StudyFigure(_suits, _figures, lambda name: "Scores of every point.", order=20)

@@ -1,4 +1,4 @@
-"""How every figure looks, and how it is written: same data, same bytes."""
+"""The style of all figures, and how they are written: equal data makes equal bytes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.labels import METHODS
-from mmdpo.analysis.points import BASE, BEFORE, Study
+from mmdpo.analysis.study import Study
 from mmdpo.analysis.table import items_text
 from mmdpo.files import atomic_write
+from mmdpo.points.identity import Role
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette for colour-blind readers, without its yellow, which is pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-REFERENCE_COLOURS = {BASE: "#555555", BEFORE: "#8C510A"}
-REFERENCE_DASHES = {BASE: (0, (5, 2)), BEFORE: (0, (2, 2))}
+REFERENCE_COLOURS: dict[str, str] = {Role.base: "#555555", Role.before_visual_tuning: "#8C510A"}
+REFERENCE_DASHES: dict[str, Any] = {Role.base: (0, (5, 2)), Role.before_visual_tuning: (0, (2, 2))}
 GREY = "#555555"
 
 
@@ -32,19 +33,19 @@ LEGEND_LINE = 0.2  # inches
 
 @dataclass(frozen=True)
 class Legend:
-    """What a figure's common legend names, and in how many columns."""
+    """The handles of a figure's common legend, and its number of columns."""
 
     handles: dict[str, Any]
     columns: int
 
     @property
     def height(self) -> float:
-        """Inches."""
+        """The height in inches."""
         return LEGEND_LINE * math.ceil(len(self.handles) / self.columns)
 
 
 def common_legend(panels: Iterable[Axes], width: float) -> Legend:
-    """What the panels of a figure (`width` in inches) have in common."""
+    """Make the legend that the panels of a figure (`width` in inches) share."""
     from matplotlib.container import ErrorbarContainer
 
     named = [pair for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
@@ -57,7 +58,7 @@ def common_legend(panels: Iterable[Axes], width: float) -> Legend:
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """The style, for what is drawn and saved within."""
+    """Apply the style to all that is drawn and saved within the block."""
     import matplotlib
 
     settings: Any = {
@@ -82,21 +83,29 @@ def applied() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure; sizes in inches."""
+    """Make an empty figure; sizes in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def describe(figure: Figure, study: Study, what: str, notes: str, legend: Legend | None = None) -> None:
-    """Title (what is shown, of which study and model), legend, and caption (how to read it)."""
+def describe(figure: Figure, study: Study, subject: str, notes: str, legend: Legend | None = None) -> None:
+    """Add title, legend and caption to a figure.
+
+    Args:
+        figure: The figure.
+        study: The study, named in the title with its model and method.
+        subject: The first line of the title.
+        notes: The caption: how to read the figure.
+        legend: The common legend, below the title.
+    """
     models = _names(study, "model")
     methods = sorted({str(row.axes.get("method")) for row in study.trained if row.axes.get("method")})
     method = METHODS.get(methods[0], methods[0]) if len(methods) == 1 else ""
-    subject = ", ".join(part for part in (f"study {study.name}", f"model {models}" if models else "", method) if part)
+    origin = ", ".join(part for part in (f"study {study.name}", f"model {models}" if models else "", method) if part)
     legend = legend or Legend({}, 1)
     room = "\n" * math.ceil(legend.height * 72 / TITLE_LINE)  # blank lines keep the legend's place
-    figure.suptitle(f"{what}\n{subject}{room}", x=0.01, ha="left")
+    figure.suptitle(f"{subject}\n{origin}{room}", x=0.01, ha="left")
     if legend.handles:
         below_title = 1 - (2.5 * TITLE_LINE / 72) / figure.get_figheight()
         figure.legend(
@@ -110,12 +119,12 @@ def describe(figure: Figure, study: Study, what: str, notes: str, legend: Legend
 
 
 def interval_note(study: Study, benchmarks: list[str] | None = None) -> str:
-    """What the bars are, and n."""
+    """Return the part of a caption that explains the bars and n."""
     return f"Bars: {100 * study.confidence:g} % interval over items; {items_text(study, benchmarks)}."
 
 
 def light_grid(axes: Axes, axis: str = "y") -> None:
-    """Faint lines to read values by."""
+    """Draw faint grid lines along one axis."""
     axes.grid(visible=True, axis="x" if axis == "x" else "y", color="#DDDDDD", linewidth=0.6)
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmdpo.analysis.figures import style
+from mmdpo.analysis.figures import data, style
 from mmdpo.analysis.figures.data import Curve, running_mean
-from mmdpo.analysis.points import Study
+from mmdpo.analysis.figures.figure import StudyFigure
+from mmdpo.analysis.study import Study
+from mmdpo.points.status import State
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_NAMED = 16  # lines; more have no legend
-MOST_RAW = 4  # lines behind which the unsmoothed values are drawn
+MOST_NAMED = 16
+"""The number of lines up to which there is a legend."""
+MOST_RAW = 4
+"""The number of lines up to which the unsmoothed values are drawn behind them."""
 
 
 def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
-    """A panel a metric, a line a point; points that differ only in their seed share a colour."""
+    """Draw a panel per metric and a line per point; points that differ only in their seed share a colour."""
     labels = list(dict.fromkeys(curve.label for of_metric in metrics.values() for curve in of_metric))
     named = len(labels) <= MOST_NAMED
     width = 3.0 * len(metrics) + 0.4
@@ -34,7 +38,7 @@ def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
                 running_mean(curve.values, window),
                 color=colours[curve.label],
                 label=curve.label,
-                linestyle="-" if curve.state == "done" else ":",
+                linestyle="-" if curve.state == State.done else ":",
                 linewidth=1.3,
             )
         axes.set_title(metric, loc="left")
@@ -61,5 +65,12 @@ def _note(metrics: dict[str, list[Curve]], window: int, *, faint: bool) -> str:
     note = f"{points} point{'s' if points > 1 else ''}"
     if window > 1:
         note += f"; running mean over {window} logged steps" + (", single steps faint behind it" if faint else "")
-    unfinished = any(curve.state != "done" for of_metric in metrics.values() for curve in of_metric)
+    unfinished = any(curve.state != State.done for of_metric in metrics.values() for curve in of_metric)
     return note + ("; dotted: not finished." if unfinished else ".")
+
+
+def _figures(study: Study) -> dict[str, Figure]:
+    return {"training": curves(study, data.training(study))}
+
+
+FIGURE = StudyFigure(lambda study: bool(data.training(study)), _figures, lambda name: "Training curves.", order=40)

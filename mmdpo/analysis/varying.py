@@ -1,4 +1,4 @@
-"""In which settings, beside the axes, the configurations of a study's points differ."""
+"""The settings, beside the axes, in which the configurations of a study's points differ."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from mmdpo.config.schema import AXES, GROUPS
 
-# What changes no result, or is an axis already.
 IGNORED = {"stage", "dry_run", "out", "study", "objective", "cluster", "tracking", *AXES}
+"""The keys that change no result, and the axes, which are shown anyway."""
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A configuration as dotted keys; lists and empty mappings become text."""
+    """Flatten a configuration to dotted keys; lists and empty mappings become text."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
@@ -23,10 +23,9 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each configuration the settings in which they differ, apart from the axes.
+    """Return for each configuration the settings in which they differ, apart from the axes.
 
-    A setting that follows from the option of a group (`method.loss_type` from `method.name`) is left out:
-    the name of the option says it.
+    A setting that follows from the option of a group, as `method.loss_type` follows from `method.name`, is left out.
     """
     flats = [flatten({key: value for key, value in config.items() if key not in IGNORED}) for config in configs]
     keys = sorted({key for flat in flats for key in flat})
@@ -39,7 +38,7 @@ def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _follows(key: str, groups: list[str], flats: list[dict[str, Any]]) -> bool:
-    """Whether the options chosen say what `key` is."""
+    """Return whether the chosen options determine the value of `key`."""
     if not groups:
         return False
     seen: dict[tuple[str, ...], str] = {}

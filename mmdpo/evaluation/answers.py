@@ -1,0 +1,114 @@
+"""Answers to the sample sets of a point: `answers/<set>.jsonl`, each with a sidecar that tells what it was made of.
+
+A file is used again only where its sidecar names the same samples, solver, decoding and model, and the content that
+the file has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mmdpo.config.schema import BenchConfig
+from mmdpo.console import progress
+from mmdpo.errors import UserError
+from mmdpo.evaluation.samples import SampleSet
+from mmdpo.evaluation.solvers import ModelInference
+from mmdpo.evaluation.task import Response
+from mmdpo.files import file_fingerprint, read_json, write_json
+from mmdpo.records import read_records, write_records
+from mmdpo.signals import raise_if_asked
+
+ANSWERS = "answers"
+LoadModel = Callable[[], tuple[Any, Any]]
+"""A function that returns the model, in evaluation mode on its device, and its processor."""
+
+
+def write_answers(
+    sets: Sequence[SampleSet], load: LoadModel, made_of: Mapping[str, Any], bench: BenchConfig, folder: Path
+) -> None:
+    """Have the model answer every set that has no valid answers yet.
+
+    Args:
+        sets: The point's sample sets.
+        load: Load the model; it is not called where nothing is missing.
+        made_of: Fingerprints of the model, for the sidecars.
+        bench: The decoding settings; answers are greedy.
+        folder: The point's folder.
+    """
+    from mmdpo.models.generate import Decoding
+
+    missing = [one for one in sets if differences(one, made_of, bench, folder)]
+    if not missing:
+        return
+    model, processor = load()
+    decoding = Decoding(bench.max_new_tokens, bench.batch_size)
+    with progress("evaluating", sum(len(one.asked) for one in missing)) as advance:
+        for one in missing:
+            raise_if_asked()
+            inference = ModelInference(model, processor, one.image_root, decoding, advance)
+            responses = one.task.solver(inference, one.asked)
+            path = folder / ANSWERS / f"{one.file}.jsonl"
+            write_records(path, _as_in_the_task(one, responses))
+            write_json(_sidecar(path), {**_key(one, made_of, bench), "content": file_fingerprint(path)})
+
+
+def read_answers(one: SampleSet, made_of: Mapping[str, Any], bench: BenchConfig, folder: Path) -> list[Response]:
+    """Read the answers to a set, in the order of its samples.
+
+    Args:
+        one: The sample set.
+        made_of: The fingerprints that the answers must have; those that are left out are not compared.
+        bench: The decoding settings that the answers must have.
+        folder: The point's folder.
+
+    Raises:
+        UserError: There are no answers, or they were made of something else.
+    """
+    path = folder / ANSWERS / f"{one.file}.jsonl"
+    if changed := differences(one, made_of, bench, folder):
+        reason = f"was made with another {' and '.join(changed)}" if path.exists() else "is missing"
+        raise UserError(f"{path} {reason}: rerun the same command with stage=evaluate")
+    return list(read_records(path, Response))
+
+
+def made_with(one: SampleSet, folder: Path) -> dict[str, Any]:
+    """Return the sidecar of a set's answers, which names what they were made of; empty where there is none."""
+    try:
+        content = read_json(_sidecar(folder / ANSWERS / f"{one.file}.jsonl"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def differences(one: SampleSet, made_of: Mapping[str, Any], bench: BenchConfig, folder: Path) -> list[str]:
+    """Name in what a set's answers differ from those that would be written now; empty for valid answers."""
+    path = folder / ANSWERS / f"{one.file}.jsonl"
+    known = made_with(one, folder)
+    expected = _key(one, made_of, bench)
+    changed = [name for name, value in expected.items() if known.get(name) != value]
+    if not path.exists() or known.get("content") != file_fingerprint(path):
+        changed.append("content")
+    return changed
+
+
+def _key(one: SampleSet, made_of: Mapping[str, Any], bench: BenchConfig) -> dict[str, Any]:
+    return {
+        "task": one.name,
+        "samples": one.asked_fingerprint,
+        "solver": f"{one.task.solver.__module__}.{one.task.solver.__qualname__}",
+        "decoding": {"max_new_tokens": bench.max_new_tokens, "temperature": 0.0},
+        **made_of,
+    }
+
+
+def _as_in_the_task(one: SampleSet, responses: Sequence[Response]) -> list[Response]:
+    """Put the tasks' own questions in place of those that ask for ratings, so that points can be compared."""
+    pairs = zip(one.prompts, responses, strict=True)
+    return [replace(response, question=prompt.question) for prompt, response in pairs]
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_suffix(".json")

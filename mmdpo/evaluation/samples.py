@@ -1,0 +1,100 @@
+"""The samples of a point's tasks: made once, kept in the cache, and phrased as the point's method asks them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmdpo.cache import cached, source_fingerprint
+from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.task import WITHOUT_REQUEST, Task, load_task
+from mmdpo.files import file_fingerprint, fingerprint
+from mmdpo.images import inside
+from mmdpo.records import Prompt, read_records, write_records
+from mmdpo.training_data.steerlm import request
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """A task's samples in one phrasing.
+
+    Attributes:
+        name: The task's name.
+        task: The task.
+        prompts: The samples as the task has them; a judge sees these.
+        asked: The same samples as the model is asked.
+        image_root: The folder that the samples' images are relative to.
+        variant: The name of a second phrasing of the same task; empty for the first.
+    """
+
+    name: str
+    task: Task
+    prompts: Sequence[Prompt]
+    asked: Sequence[Prompt]
+    image_root: Path
+    variant: str = ""
+
+    @property
+    def file(self) -> str:
+        """The name of the set's files, without a suffix."""
+        return f"{self.name}.{self.variant}" if self.variant else self.name
+
+    @cached_property
+    def asked_fingerprint(self) -> str:
+        """A fingerprint of all that reaches the model: ids, questions, earlier turns and the images' content."""
+        root = self.image_root
+        names = {prompt.image for prompt in self.asked if prompt.image is not None}
+        images = {name: file_fingerprint(inside(root, name)) for name in names}
+        return fingerprint(
+            [
+                [prompt.id, prompt.question, [vars(turn) for turn in prompt.history], images.get(prompt.image or "")]
+                for prompt in self.asked
+            ]
+        )
+
+
+def sample_sets(bench: BenchConfig, attributes: Mapping[str, int], template: str) -> list[SampleSet]:
+    """Return the sample sets of `bench.tasks`, in their order.
+
+    Args:
+        bench: The tasks and the settings of their samples.
+        attributes: The ratings that the model is asked for (`method=steerlm`). With any, each task has a second set,
+            without the request. Empty for other methods and for a model that was not trained.
+        template: How a question asks for ratings (`model.attribute_template`).
+    """
+    sets = []
+    for name in bench.tasks:
+        task = load_task(name)
+        prompts, root = _samples(name, task, bench)
+        asked = [_with_request(prompt, attributes, template) for prompt in prompts]
+        sets.append(SampleSet(name, task, prompts, asked, root))
+        if attributes:
+            sets.append(SampleSet(name, task, prompts, prompts, root, WITHOUT_REQUEST))
+    return sets
+
+
+def _with_request(prompt: Prompt, attributes: Mapping[str, int], template: str) -> Prompt:
+    if not attributes:
+        return prompt
+    return replace(prompt, question=request(prompt.question, attributes, template))
+
+
+def _samples(name: str, task: Task, bench: BenchConfig) -> tuple[list[Prompt], Path]:
+    """Return a task's samples and the root of their images; they are made where the cache lacks them."""
+    key: dict[str, Any] = {
+        "benchmark": name,
+        "items": bench.items,
+        "split": bench.split.value,
+        "seed": bench.seed,
+        "content": task.fingerprint(bench),
+        "code": source_fingerprint(task.package) if task.package else None,
+    }
+
+    def make(folder: Path) -> None:
+        write_records(folder / "items.jsonl", task.samples(bench, folder))
+
+    folder = cached("benchmark", key, make)
+    return list(read_records(folder / "items.jsonl", Prompt)), folder

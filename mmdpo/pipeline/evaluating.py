@@ -1,0 +1,90 @@
+"""Evaluation of a point in two steps: a model's answers (GPU, no network), and their judgments (no GPU)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from mmdpo import provenance
+from mmdpo.config.choices import Stage
+from mmdpo.config.schema import Config
+from mmdpo.evaluation.answers import made_with, write_answers
+from mmdpo.evaluation.judgments import bench_judge, write_judgments
+from mmdpo.evaluation.samples import SampleSet, sample_sets
+from mmdpo.evaluation.statistics import Score
+from mmdpo.judge.rubric import load_rubric
+from mmdpo.points.identity import Point, Role, require_stage
+
+
+def evaluate(p: Point) -> None:
+    """Write the answers of the point's model to its tasks, where they are not there yet."""
+    config = p.config
+    provenance.set_threads(config)
+    write_answers(_sample_sets(config), lambda: _load(p), {**_model(config), **_adapter(p)}, config.bench, p.folder)
+
+
+def judge(p: Point) -> dict[str, Any]:
+    """Judge the point's answers and return scores, judge and fingerprints for its result.
+
+    The answers are compared with the adapter and the samples as they are now. The base model's files are not: judging
+    runs where they may be absent.
+
+    Raises:
+        UserError: There are no answers, or they were made of something else; the message names stage=evaluate.
+        Stopped: A limit of the judge ended the run.
+    """
+    require_stage(p, Stage.judge)
+    config = p.config
+    sets = _sample_sets(config)
+    scores = write_judgments(sets, bench_judge(config.bench.judge), _adapter(p), config.bench, p.folder)
+    origin = made_with(sets[0], p.folder)
+    return {
+        "scores": {name: _as_json(score) for name, score in scores.items()},
+        "judge": config.bench.judge,
+        "fingerprints": {name: origin.get(name) for name in ("model", "processor")},
+    }
+
+
+def _as_json(score: Score) -> dict[str, Any]:
+    """Return a score with null in place of NaN, which JSON does not have."""
+    return {key: None if value != value else value for key, value in asdict(score).items()}
+
+
+def _sample_sets(config: Config) -> list[SampleSet]:
+    """Return the sample sets of a point; only a trained model is asked for ratings."""
+    requested = {} if config.is_base else config.method.attributes
+    rubric = load_rubric(config.judge.rubric)
+    attributes = {name: requested[name] for name in rubric.attributes if name in requested}  # in the rubric's order
+    return sample_sets(config.bench, attributes, config.model.attribute_template)
+
+
+def _load(p: Point) -> tuple[Any, Any]:
+    """Load the point's model, with its adapter where it is trained, and the processor."""
+    from mmdpo.models.adapter import merged
+    from mmdpo.models.device import on_device
+    from mmdpo.models.loading import load_model, load_processor
+
+    model = p.config.model
+    loaded = merged(model, p.folder / "adapter") if p.role is Role.trained else load_model(model.path, model.dtype)
+    return on_device(loaded), load_processor(model)
+
+
+def _model(config: Config) -> dict[str, Any]:
+    """Fingerprint the base model, with the number format that it computes in."""
+    from mmdpo.models.loading import processor_fingerprint, weights_fingerprint
+
+    model = config.model
+    return {
+        "model": weights_fingerprint(model.path),
+        "processor": processor_fingerprint(model),
+        "dtype": model.dtype,
+    }
+
+
+def _adapter(p: Point) -> dict[str, Any]:
+    """Fingerprint the point's adapter; None for a model that was not trained."""
+    if p.role is not Role.trained:
+        return {"adapter": None}
+    from mmdpo.models.adapter import adapter_fingerprint
+
+    return {"adapter": adapter_fingerprint(p.folder / "adapter")}

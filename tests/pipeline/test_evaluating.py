@@ -1,0 +1,204 @@
+"""Evaluation in two stages: answers first, then judgments and the result."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from mmdpo.config.choices import Stage
+from mmdpo.entry.compose import compose_config
+from mmdpo.errors import Stopped, UserError
+from mmdpo.evaluation.judgments import bench_judge
+from mmdpo.files import read_json, write_json
+from mmdpo.pipeline import evaluating
+from mmdpo.points.identity import before_visual_tuning, point
+from mmdpo.points.status import State, read_status
+from mmdpo.sweep.local import describe, run_point, run_stage
+
+ITEMS = 4
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """Replace the model by one that answers `Yes.`; returns the points that it was loaded for."""
+    found = []
+
+    def generate(model, processor, prompts, image_root, decoding, advance):
+        return ["Yes."] * len(prompts)
+
+    def load(p):
+        found.append(p.name)
+        return None, None
+
+    monkeypatch.setattr(evaluating, "_load", load)
+    monkeypatch.setattr("mmdpo.models.generate.generate", generate)
+    return found
+
+
+@pytest.fixture
+def config(tmp_path):
+    line = [f"bench.items={ITEMS}", "bench.resamples=20", "tracking=none", f"out={tmp_path}"]
+    return lambda *more: compose_config([*line, *more])
+
+
+def trained(config):
+    """A trained point, as far as evaluation looks at it."""
+    p = point(config)
+    (p.folder / "adapter").mkdir(parents=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (p.folder / "adapter" / name).write_text(name)
+    write_json(p.folder / "training.json", {"steps": 3, "data_fingerprint": "d"})
+    return p
+
+
+def state(p):
+    return read_status(p.folder).state
+
+
+def test_evaluate_ends_with_answers_and_judge_with_the_result(loads, config):
+    p = trained(config())
+    run_stage([p.config], Stage.evaluate)
+    assert {path.name for path in (p.folder / "answers").glob("*.jsonl")} == {
+        "text.jsonl",
+        "visual.jsonl",
+        "presence.jsonl",
+        "text_noisy.jsonl",
+    }
+    assert not (p.folder / "judgments").exists() and not (p.folder / "result.json").exists()
+    assert state(p) is State.planned
+    run_stage([p.config], Stage.judge)
+    assert loads == [p.name]
+    assert state(p) is State.done
+    result = read_json(p.folder / "result.json")
+    assert result["scores"]["presence"]["value"] == 0.5 and result["scores"]["text"]["n"] == ITEMS
+    assert result["scores"]["text"]["unscored"] == 0
+    assert (result["judge"], result["training"]["steps"], result["role"]) == ("oracle", 3, "trained")
+    assert result["fingerprints"].keys() == {"model", "processor", "data"} and all(result["fingerprints"].values())
+
+
+def test_experiment_judges_the_answers_that_are_there(loads, config):
+    p = trained(config())
+    run_point(p, Stage.evaluate)
+    before = (p.folder / "answers" / "text.jsonl").stat().st_mtime_ns
+    assert run_point(p, Stage.experiment) is None
+    assert loads == [p.name]
+    assert (p.folder / "answers" / "text.jsonl").stat().st_mtime_ns == before
+    assert state(p) is State.done
+
+
+def test_untrained_points_are_evaluated_and_judged_too(loads, config):
+    base = point(config("data_scale=0"))
+    before = before_visual_tuning(config())
+    for p in (base, before):
+        run_point(p, Stage.evaluate)
+        run_point(p, Stage.judge)
+        result = read_json(p.folder / "result.json")
+        assert (result["role"], result["training"]) == (p.role.value, None)
+    assert len(loads) == 2
+
+
+def test_judge_before_evaluate_names_the_stage(loads, config):
+    p = trained(config())
+    with pytest.raises(UserError, match="stage=evaluate"):
+        run_stage([p.config], Stage.judge)
+    assert not loads and not (p.folder / "status.json").exists()
+
+
+def test_answers_of_another_adapter_are_not_judged(loads, config):
+    p = trained(config())
+    run_point(p, Stage.evaluate)
+    (p.folder / "adapter" / "adapter_model.safetensors").write_text("trained again")
+    error = run_point(p, Stage.judge)
+    assert "adapter" in error and "stage=evaluate" in error
+    assert not (p.folder / "result.json").exists()
+    run_point(p, Stage.evaluate)
+    assert len(loads) == 2 and run_point(p, Stage.judge) is None
+
+
+def test_a_judge_that_stops_ends_the_command_and_loses_no_answer(loads, config, monkeypatch):
+    """The exit code of Stopped is 75; the same command continues."""
+    p = trained(config())
+    run_point(p, Stage.evaluate)
+
+    class Quota:
+        def rate(self, items):
+            raise Stopped("judge.limits.requests_per_day=0 is used up")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluating, "bench_judge", lambda name: Quota())
+        with pytest.raises(Stopped) as stop:
+            run_stage([p.config], Stage.judge)
+    assert stop.value.exit_code == 75
+    assert not (p.folder / "result.json").exists() and state(p) is State.failed
+    run_stage([p.config], Stage.judge)
+    assert len(loads) == 1 and state(p) is State.done
+
+
+def test_two_points_are_judged_at_once(loads, config, monkeypatch):
+    """While one point's judge is at work, another point is judged to its end: nothing is locked between them."""
+    first, second = trained(config()), trained(config("seed=1"))
+    for p in (first, second):
+        run_point(p, Stage.evaluate)
+    oracle = bench_judge("oracle")
+
+    class Nested:
+        """Judges the second point while it is asked about the first."""
+
+        started = False
+
+        def rate(self, items):
+            if not self.started:
+                self.started = True
+                assert run_point(second, Stage.judge) is None
+                assert state(second) is State.done and state(first) is State.running
+            return oracle.rate(items)
+
+    judge = Nested()
+    monkeypatch.setattr(evaluating, "bench_judge", lambda name: judge)
+    assert run_point(first, Stage.judge) is None
+    assert state(first) is State.done
+
+
+def test_a_score_of_no_item_is_null(loads, config):
+    p = trained(config("bench.tasks=[text]"))
+    run_point(p, Stage.evaluate)
+
+    class Declines:
+        def rate(self, items):
+            from mmdpo.records import Unscored
+
+            return [Unscored(prompt.id, "recitation") for prompt, _ in items]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluating, "bench_judge", lambda name: Declines())
+        run_point(p, Stage.judge)
+    score = read_json(p.folder / "result.json")["scores"]["text"]
+    assert (score["value"], score["low"], score["n"], score["unscored"]) == (None, None, 0, ITEMS)
+
+
+def test_a_method_with_requests_is_judged_by_both_phrasings(loads, config):
+    p = trained(config("method=steerlm", "bench.tasks=[text]"))
+    run_point(p, Stage.experiment)
+    assert {"text", "text/without_request"} <= read_json(p.folder / "result.json")["scores"].keys()
+    base = point(dataclasses.replace(p.config, data_scale=0.0))
+    run_point(base, Stage.experiment)
+    assert "text/without_request" not in read_json(base.folder / "result.json")["scores"]
+
+
+def test_the_model_is_loaded_onto_the_device(config, monkeypatch):
+    monkeypatch.setattr("mmdpo.models.device.device", lambda: torch.device("meta"))  # stands for a GPU
+    model, _ = evaluating._load(point(config("data_scale=0")))
+    assert model.device == torch.device("meta")
+
+
+def test_a_dry_run_tells_what_a_stage_would_do_and_what_is_done(loads, config, capsys):
+    p = trained(config("model.before_visual_tuning=null"))
+    describe([p.config], Stage.evaluate)
+    assert f"{p.folder}: would evaluate" in capsys.readouterr().out
+    run_point(p, Stage.evaluate)
+    capsys.readouterr()
+    describe([p.config], Stage.evaluate)
+    assert f"{p.folder}: done" in capsys.readouterr().out
+    describe([p.config], Stage.judge)
+    told = capsys.readouterr().out
+    assert f"{p.folder}: would judge" in told and "prompts" not in told  # judging makes no data
