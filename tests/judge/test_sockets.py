@@ -102,7 +102,7 @@ def test_the_config_takes_them_and_asks_the_rubric_for_its_attributes(folder: Pa
     config.method.attributes = {"clarity": 10, "length": 1}
     check(config)
     config.method.attributes["clarity"] = 11
-    with pytest.raises(UserError, match="method.attributes.clarity=11: must lie between 1 and 10"):
+    with pytest.raises(UserError, match="method.attributes.clarity=11: must be at least 1 and at most 10"):
         check(config)
 
 
