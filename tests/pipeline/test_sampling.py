@@ -136,7 +136,7 @@ def test_the_model_answers_on_the_device(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(served, "FIRST", 0.01)
-    monkeypatch.setattr(served, "TRIES", 3)
+    monkeypatch.setattr(served, "MAX_ATTEMPTS", 3)
 
 
 def test_a_server_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quickly: None) -> None:
