@@ -121,10 +121,11 @@ def test_a_checkpoint_without_a_template_names_those_there_are(tmp_path: Path) -
 
 def test_the_preset_trains(folder: Path, tmp_path: Path) -> None:
     """The 7B preset on a folder of its form, with projector and padding, as one types it."""
+    from mmdpo.pipeline.point_stages import training_settings
     from mmdpo.training.run import train_adapter
 
     pairs, images = tiny_pairs(tmp_path / "images"), tmp_path / "images"
-    settings = compose_config(
+    config = compose_config(
         [
             "model=llava_1_5_7b",
             f"model.path={folder}",
@@ -134,7 +135,7 @@ def test_the_preset_trains(folder: Path, tmp_path: Path) -> None:
     )
     steps: list[dict[str, float]] = []
     summary = train_adapter(
-        settings, pairs, images, tmp_path / "out",
+        training_settings(config), pairs, images, tmp_path / "out",
         lambda metrics, step: steps.append(metrics), lambda step: None,
     )  # fmt: skip
     assert summary.prefix_sharing and summary.examples == len(pairs)

@@ -100,7 +100,7 @@ def test_points_of_one_process_share_their_rows_and_no_numbers(
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "overrides",
     [
         {"model__lora__lora_dropout": 0.1},
         {"model__train_projector": True},
@@ -109,15 +109,15 @@ def test_points_of_one_process_share_their_rows_and_no_numbers(
     ],
 )
 def test_a_base_in_memory_gives_the_numbers_of_one_from_disk(
-    tiny: Tiny, tmp_path: Path, settings: dict[str, Any]
+    tiny: Tiny, tmp_path: Path, overrides: dict[str, Any]
 ) -> None:
-    settings = tiny_settings(tiny.model, **settings)
+    settings = tiny_settings(tiny.model, **overrides)
     run(tiny, settings, tmp_path / "from disk")
     asked = torch.arange(5, 15)[None]
     with use_model_cache(), torch.no_grad():
         untouched = load_model(str(tiny.model), "float32")(input_ids=asked).logits
         with torch.enable_grad(), pytest.raises(UserError, match="is nan"):
-            run(tiny, tiny_settings(tiny.model, lr=1e30, **settings), tmp_path / "diverged")
+            run(tiny, tiny_settings(tiny.model, lr=1e30, **overrides), tmp_path / "diverged")
         trained = []
         for name in ("first", "second"):
             with torch.enable_grad():
