@@ -14,7 +14,6 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from mmdpo.errors import UserError
 from mmdpo.models.device import to_device
-from mmdpo.training.lora_forward import scale_early
 from mmdpo.training.memory import peak_memory
 from mmdpo.training.resume import last_complete
 from mmdpo.training.rows import Row
@@ -52,7 +51,6 @@ class LoraTrainerMixin(Trainer):
         for weight in [] if self.is_deepspeed_enabled else self.model.parameters():
             if weight.requires_grad:
                 weight.data = weight.data.float()
-        scale_early(self.model)
         self.scorer = Scorer(self.model.get_base_model())
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
