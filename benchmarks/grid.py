@@ -153,20 +153,20 @@ def losses_of_ours(study: Path) -> dict[tuple[float, float, bool], list[float]]:
 
 def main() -> None:
     """Print a table and, last, one JSON object."""
-    with tempfile.TemporaryDirectory() as place:
-        environment = {"OMP_WAIT_POLICY": "passive", **os.environ, "MMDPO_CACHE": f"{place}/cache"}
-        timed(environment, __file__, "prepare", place)
+    with tempfile.TemporaryDirectory() as name:
+        environment = {"OMP_WAIT_POLICY": "passive", **os.environ, "MMDPO_CACHE": f"{name}/cache"}
+        timed(environment, __file__, "prepare", name)
         losses: dict[tuple[float, float, bool], list[float]] = {}
         wall = cpu = 0.0
         for point in POINTS:
-            printed, seconds, processor = timed(environment, __file__, "trl", place, json.dumps(point))
+            printed, seconds, processor = timed(environment, __file__, "trl", name, json.dumps(point))
             losses[point] = json.loads(printed.splitlines()[-1])
             wall, cpu = wall + seconds, cpu + processor
         ours: dict[str, tuple[float, float]] = {}
         apart = 0.0
         for way in WAYS:
-            cache, out = f"{place}/{way}/cache", f"{place}/{way}/out"
-            shutil.copytree(f"{place}/cache", cache)
+            cache, out = f"{name}/{way}/cache", f"{name}/{way}/out"
+            shutil.copytree(f"{name}/cache", cache)
             line = ("launch.py", "-m", "sweep=beta_lr_grid", "stage=train", "tracking=none", f"cluster={way}")
             own = {**environment, "MMDPO_CACHE": cache}
             _, seconds, processor = timed(own, *line, f"out={out}")
@@ -189,9 +189,9 @@ def main() -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["prepare", place]:
-            pairs_for_trl(Path(place))
-        case ["trl", place, point]:
-            plain_trl(Path(place), *json.loads(point))
+        case ["prepare", folder]:
+            pairs_for_trl(Path(folder))
+        case ["trl", folder, point]:
+            plain_trl(Path(folder), *json.loads(point))
         case _:
             main()

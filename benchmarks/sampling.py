@@ -40,8 +40,8 @@ def main() -> None:
     together = Decoding(config.data.sampling.max_new_tokens, PROMPTS, temperature=0.7)
     alone = replace(together, batch_size=1)
     seconds: dict[str, list[float]] = {"one": [], "batched": [], "shared": []}
-    with TemporaryDirectory() as name_of_folder:
-        folder = Path(name_of_folder)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
         prompts = nano.prompts("preference", PROMPTS, 0, folder)
 
         def several(decoding: Decoding, share: bool) -> Callable[[], list[list[str]]]:
