@@ -1,9 +1,9 @@
-"""What annotating costs beside the judge, time and memory, and how much of a quota is used.
+"""Measure the time and memory of annotation without the judge's, and the used share of a quota.
 
     python benchmarks/annotating.py [RECORDS]
 
-The records are made up as they are asked for, four completions each; the journal is a file, as in a real run.
-No peer keeps a journal, so there is none beside it.
+The records are generated on demand, with four completions each; the journal is a file, as in a real run. There is no
+comparison: no other library keeps a journal.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ from mmdpo.judge.rules.longer import rate
 from mmdpo.records import Completion, Prompt
 
 RECORDS = 1_000_000
-A_MINUTE, SECONDS = 1200, 20  # the quota, and how long it is watched
-WARM = 10_000  # records before memory is looked at first
+REQUESTS_PER_MINUTE, SECONDS = 1200, 20  # the quota, and the duration of its measurement
+WARM_UP = 10_000  # records before the first measurement of memory
 
 
 def items(count: int) -> Iterator[Item]:
-    """Prompts with four completions of some 60 words."""
+    """Generate prompts with four completions of about 60 words."""
     for number in range(count):
         name = f"prompt-{number}"
         words = f"word{number} " * 60
-        texts = [f"{words}{place} {'more ' * place}" for place in range(4)]
+        texts = [f"{words}{index} {'more ' * index}" for index in range(4)]
         yield (
             Prompt(name, f"What is in picture {number}?"),
-            [Completion(name, place, text) for place, text in enumerate(texts)],
+            [Completion(name, index, text) for index, text in enumerate(texts)],
         )
 
 
 def memory() -> float:
-    """Of this process now, in MiB."""
+    """Return the current memory of this process (MiB)."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / (1 << 20)
 
 
 def overhead(folder: Path, count: int) -> dict[str, float]:
-    """Milliseconds a record, to ask and to read, and the memory's growth after the first records."""
+    """Measure milliseconds per record, to ask and to read, and the memory after the first records and at most."""
     seen: list[float] = []
     asked = 0
 
     def advance(more: int) -> None:
         nonlocal asked
         asked += more
-        if asked == WARM or asked % 100_000 == 0:
+        if asked == WARM_UP or asked % 100_000 == 0:
             seen.append(memory())
 
     judge = JudgeConfig("longer", "longer", limits=LimitsConfig(concurrency=1))
@@ -68,7 +68,7 @@ def overhead(folder: Path, count: int) -> dict[str, float]:
     seen.append(memory())
     return {
         "records": count,
-        "ms_a_record": 1000 * seconds / count,
+        "ms_per_record": 1000 * seconds / count,
         "mib_at_first": seen[0],
         "mib_at_most": max(seen),
         "journal_mib": (folder / "journal.sqlite").stat().st_size / (1 << 20),
@@ -76,27 +76,28 @@ def overhead(folder: Path, count: int) -> dict[str, float]:
 
 
 def quota(folder: Path) -> dict[str, float]:
-    """The share of a quota a minute that is used while there is work."""
-    judge = JudgeConfig("longer", "longer", limits=LimitsConfig(requests_per_minute=A_MINUTE, concurrency=8))
-    count = A_MINUTE * SECONDS // 60
+    """Measure the share of a quota per minute that is used while there is work."""
+    limits = LimitsConfig(requests_per_minute=REQUESTS_PER_MINUTE, concurrency=8)
+    judge = JudgeConfig("longer", "longer", limits=limits)
+    count = REQUESTS_PER_MINUTE * SECONDS // 60
     began = time.perf_counter()
     with journal(folder / "quota.sqlite") as opened:
         list(annotate(lambda: items(count), count, folder, judge, RuleClient(rate), opened))
     seconds = time.perf_counter() - began
-    return {"quota_used": (count - 1) / (A_MINUTE / 60) / seconds}
+    return {"quota_used": (count - 1) / (REQUESTS_PER_MINUTE / 60) / seconds}
 
 
 def main() -> None:
-    """Measure, print a table, and the figures as JSON."""
+    """Measure; print a table, and the figures as JSON."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else RECORDS
-    with tempfile.TemporaryDirectory() as place:
-        figures = {**overhead(Path(place), count), **quota(Path(place))}
-    print(f"{figures['records']:,.0f} records, four completions each, a judge that answers at once")
-    print(f"  a record          {figures['ms_a_record']:8.3f} ms, asked, journaled and read back")
-    print(f"  memory            {figures['mib_at_first']:8.0f} MiB after {WARM:,} records")
+    with tempfile.TemporaryDirectory() as folder:
+        figures = {**overhead(Path(folder), count), **quota(Path(folder))}
+    print(f"{figures['records']:,.0f} records, four completions each, a judge without latency")
+    print(f"  per record        {figures['ms_per_record']:8.3f} ms, asked, journaled and read back")
+    print(f"  memory            {figures['mib_at_first']:8.0f} MiB after {WARM_UP:,} records")
     print(f"                    {figures['mib_at_most']:8.0f} MiB at most")
     print(f"  journal           {figures['journal_mib']:8.0f} MiB")
-    print(f"a quota of {A_MINUTE} requests a minute, watched for {SECONDS} s")
+    print(f"a quota of {REQUESTS_PER_MINUTE} requests per minute, measured for {SECONDS} s")
     print(f"  used              {100 * figures['quota_used']:8.1f} %")
     print(json.dumps(figures))
 

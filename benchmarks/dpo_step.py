@@ -1,15 +1,14 @@
-"""A DPO step of a LLaVA, beside stock TRL's: python benchmarks/dpo_step.py
+"""Compare a DPO step of a LLaVA with stock TRL's: `python benchmarks/dpo_step.py`.
 
-LLaVA-1.5's shapes (336 pixels, 576 image tokens, prompts of 30 tokens, one answer of about 50 tokens and
-one of about 130) on a random model of 110 million parameters in about the proportions of the 7B
-(vision tower a twentieth, output head a fiftieth), LoRA on its language model, float32, no gradient
-checkpointing. It has 8 layers and the 7B has 32: mmdpo runs the feed-forward block of the last layer on
-answers alone, so it is flattered here by some 5 %.
+The shapes are LLaVA-1.5's (336 pixels, 576 image tokens, prompts of 30 tokens, one answer of about 50 tokens and one
+of about 130). The model is random, has 110 million parameters in about the proportions of the 7B (vision tower a
+twentieth, output head a fiftieth), LoRA on its language model, float32, and no activation checkpointing. It has 8
+layers and the 7B has 32: mmdpo computes the feed-forward block of the last layer for answers alone, so its ratio here
+is about 5 % too high.
 
-Three trainers take the same steps on the same pairs: stock TRL, whose reference is live (it refuses to
-compute one beforehand for vision data); stock TRL with its reference pass taken out; mmdpo. Each is a
-process of its own on one core, started in turn; a figure is the median of all steps but the first of each
-process.
+Three trainers take the same steps on the same pairs: stock TRL, which computes reference log-probs in each step (it
+refuses precomputed ones for vision data); stock TRL without its reference pass; mmdpo. Each runs in its own process on
+one core, one after the other. A figure is the median of all steps except the first of each process.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ CONTENDERS = {
     "without": "stock TRL without its reference pass",
     "ours": "mmdpo",
 }
-ROUNDS, STEPS, BATCH = 3, 3, 2  # processes a contender; steps a process; pairs a step
+ROUNDS, STEPS, BATCH = 3, 3, 2  # processes per contender; steps per process; pairs per step
 IMAGE, PROMPT, ANSWERS = 576, 30, (50, 130)  # tokens
 WORDS = 2000
 
@@ -55,7 +54,7 @@ def prepare(folder: Path) -> None:
 
     marks = ["<unk>", "<pad>", "<s>", "</s>", "<image>", "USER:", "ASSISTANT:"]
     tokens = marks + [f"w{number}" for number in range(WORDS)]
-    core = Tokenizer(models.WordLevel({token: place for place, token in enumerate(tokens)}, unk_token="<unk>"))
+    core = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
@@ -113,7 +112,15 @@ def prepare(folder: Path) -> None:
 
 
 def contend(name: str, folder: Path) -> dict[str, Any]:
-    """Take the steps with one trainer: seconds of each, positions a step, and peak memory in GiB."""
+    """Take the steps with one trainer.
+
+    Args:
+        name: A key of CONTENDERS.
+        folder: Folder of model and pairs.
+
+    Returns:
+        Seconds of each step, positions per step, and peak memory (GiB).
+    """
     from transformers import TrainerCallback, set_seed
 
     from mmdpo.config.schema import LoraConfig, ModelConfig
@@ -143,7 +150,7 @@ def contend(name: str, folder: Path) -> dict[str, Any]:
             per_device_train_batch_size=BATCH,
             max_steps=STEPS,
             learning_rate=1e-4,
-            gradient_checkpointing=False,
+            activation_checkpointing=False,
             bf16=False,
             use_cpu=True,
             max_length=None,
@@ -169,7 +176,7 @@ def contend(name: str, folder: Path) -> dict[str, Any]:
 
 
 def stock(folder: Path, model: Any, settings: Any, processor: Any, adapter: Any) -> Any:
-    """TRL's trainer on TRL's data."""
+    """Build TRL's trainer on TRL's data."""
     from datasets import Dataset
     from PIL import Image
     from trl import DPOTrainer
@@ -196,7 +203,7 @@ def stock(folder: Path, model: Any, settings: Any, processor: Any, adapter: Any)
 
 
 def without_reference(trainer: Any) -> None:
-    """Hand TRL's trainer reference log-probs, which it would refuse to be told of when it is made."""
+    """Give TRL's trainer precomputed reference log-probs, which its constructor would refuse."""
     import torch
 
     collate = trainer.data_collator
@@ -209,15 +216,15 @@ def without_reference(trainer: Any) -> None:
 
 
 def ours(folder: Path, model: Any, settings: Any, processor: Any, adapter: Any) -> Any:
-    """mmdpo's trainer on the same pairs; their reference log-probs are in the cache in a real run."""
+    """Build our trainer on the same pairs; in a real run, their reference log-probs are in the cache."""
     from mmdpo.config.schema import TrainConfig
     from mmdpo.records import PreferencePair
     from mmdpo.training.collate import Collator
-    from mmdpo.training.rows import tokenised
+    from mmdpo.training.rows import tokenize_examples
     from mmdpo.training.trainer import LoraDPOTrainer
 
     pairs = [PreferencePair(*pair) for pair in json.loads((folder / "pairs.json").read_text())]
-    rows = tokenised(pairs, folder, processor, TrainConfig()).rows
+    rows = tokenize_examples(pairs, folder, processor, TrainConfig()).rows
     for row in rows:
         row |= {"ref_chosen_logps": 0.0, "ref_rejected_logps": 0.0}
     return LoraDPOTrainer(model, settings, rows, Collator(processor, shared=True), adapter, 0.0)
@@ -226,13 +233,13 @@ def ours(folder: Path, model: Any, settings: Any, processor: Any, adapter: Any) 
 def main() -> None:
     """Print a table and, last, one JSON object."""
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         prepare(folder)
-        environment = {"OMP_NUM_THREADS": "1", **os.environ}  # steadier where others use the machine too
+        environment = {"OMP_NUM_THREADS": "1", **os.environ}  # less noise on a shared machine
         for _ in range(ROUNDS):
             for name, runs in results.items():
-                command = [sys.executable, __file__, name, place]
+                command = [sys.executable, __file__, name, str(folder)]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
                 runs.append(json.loads(done.stdout.splitlines()[-1]))
     step = {name: statistics.median(s for run in runs for s in run["seconds"]) for name, runs in results.items()}
@@ -241,15 +248,15 @@ def main() -> None:
         figures[what] = {name: statistics.median(run[what] for run in runs) for name, runs in results.items()}
     figures["times_live"] = step["live"] / step["ours"]
     figures["times_without"] = step["without"] / step["ours"]
-    print(f"{'':<38}{'s a step':>9}{'ratio':>8}{'positions':>11}{'peak GiB':>10}")
+    print(f"{'':<38}{'s per step':>11}{'ratio':>8}{'positions':>11}{'peak GiB':>10}")
     for name, title in CONTENDERS.items():
         ratio = step[name] / step["ours"]
         positions, memory = figures["positions"][name], figures["memory"][name]
-        print(f"{title:<38}{step[name]:>9.2f}{ratio:>7.2f}x{positions:>11.0f}{memory:>10.2f}")
+        print(f"{title:<38}{step[name]:>11.2f}{ratio:>7.2f}x{positions:>11.0f}{memory:>10.2f}")
     limit = figures["positions"]["without"] / figures["positions"]["ours"]
     print(
-        f"positions: of a step, through the language model. By their number alone stock TRL without its\n"
-        f"reference pass would take {limit:.2f} times as long as mmdpo; a reference pass is half a step more."
+        f"Positions are those of a step in the language model. By their number alone, stock TRL without its\n"
+        f"reference pass would take {limit:.2f} times as long as mmdpo; a reference pass adds half a step."
     )
     print(json.dumps(figures))
 

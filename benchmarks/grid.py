@@ -1,10 +1,10 @@
-"""The paper's search of 12 points beside 12 runs of a plain TRL script: python benchmarks/grid.py
+"""Compare the paper's search of 12 points with 12 runs of a plain TRL script: `python benchmarks/grid.py`.
 
-Beta {0.1, 0.2, 0.3} x lr {5e-5, 5e-6} x sums or averages, DPO with LoRA on the miniature, one epoch over
-the same pairs, trained and not measured. The peer is a loop over a script as TRL's documentation has it:
-a process a point, live reference, two rows a pair. The pairs lie ready for both; mmdpo computes its
-reference log-probs within the time, in one process and in as many as there are cores. The losses of all
-steps are compared, so that it is the same work.
+Beta {0.1, 0.2, 0.3} x lr {5e-5, 5e-6} x sums or averages, DPO with LoRA on the miniature, one epoch over the same
+pairs, training without evaluation. The other side is a loop over a script like those in TRL's documentation: one
+process per point, a reference pass in each step, two rows per pair. Both start from existing pairs. mmdpo's time
+includes its reference log-probs; it runs in one process, and in one per core. The losses of all steps are compared, to
+show that the work is the same.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ POINTS = list(itertools.product((0.1, 0.2, 0.3), (5e-5, 5e-6), (False, True)))
 
 
 def pairs_for_trl(folder: Path) -> None:
-    """Make the miniature's pairs, and write them with what else a script would have of them."""
+    """Build the miniature's pairs, and write them with the settings that a script needs."""
     from mmdpo.entry.compose import compose_config
     from mmdpo.models.loading import load_model
     from mmdpo.models.paths import resolve_path
@@ -40,7 +40,7 @@ def pairs_for_trl(folder: Path) -> None:
     examples: Any = data.examples
     pairs = [vars(pair) for pair in limited(examples, config.data_limit, config.data.seed)]
     for pair in pairs:
-        pair["history"] = [vars(exchange) for exchange in pair["history"]]
+        pair["history"] = [vars(turn) for turn in pair["history"]]
         pair["image"] = str(data.image_root / pair["image"]) if pair["image"] else None
     content = {
         "pairs": pairs,
@@ -53,7 +53,14 @@ def pairs_for_trl(folder: Path) -> None:
 
 
 def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
-    """The peer's script: one point; prints the losses of its steps."""
+    """Run the plain TRL script for one point, and print the losses of its steps.
+
+    Args:
+        folder: Folder of pairs and checkpoints.
+        beta: DPO's beta.
+        lr: Learning rate.
+        average: Whether the loss averages log-probs over tokens.
+    """
     from datasets import Dataset
     from peft import LoraConfig
     from PIL import Image
@@ -68,10 +75,10 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
 
     def conversation(pair: dict[str, Any]) -> list[dict[str, Any]]:
         turns = []
-        for exchange in pair["history"]:
-            turns += [("user", exchange["question"]), ("assistant", exchange["answer"])]
+        for earlier in pair["history"]:
+            turns += [("user", earlier["question"]), ("assistant", earlier["answer"])]
         turns.append(("user", pair["question"]))
-        return [turn(role, text, place == 0 and pair["image"] is not None) for place, (role, text) in enumerate(turns)]
+        return [turn(role, text, index == 0 and pair["image"] is not None) for index, (role, text) in enumerate(turns)]
 
     rows = [
         {
@@ -92,7 +99,7 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
             loss_type="sigmoid_norm" if average else "sigmoid",
             num_train_epochs=1,
             per_device_train_batch_size=content["batch_size"],
-            gradient_checkpointing=False,
+            activation_checkpointing=False,
             lr_scheduler_type="cosine",
             warmup_steps=0.03,
             weight_decay=0.0,
@@ -120,7 +127,7 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
 
 
 def timed(environment: dict[str, str], *words: str) -> tuple[str, float, float]:
-    """Run a Python command to its end: what it printed, its wall seconds and its CPU seconds."""
+    """Run a Python command; return its output, wall seconds and CPU seconds."""
 
     def used() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -132,7 +139,7 @@ def timed(environment: dict[str, str], *words: str) -> tuple[str, float, float]:
 
 
 def losses_of_ours(study: Path) -> dict[tuple[float, float, bool], list[float]]:
-    """The losses of each point's steps."""
+    """Read the losses of each point's steps."""
     from omegaconf import OmegaConf
 
     found = {}
@@ -146,20 +153,20 @@ def losses_of_ours(study: Path) -> dict[tuple[float, float, bool], list[float]]:
 
 def main() -> None:
     """Print a table and, last, one JSON object."""
-    with tempfile.TemporaryDirectory() as place:
-        environment = {"OMP_WAIT_POLICY": "passive", **os.environ, "MMDPO_CACHE": f"{place}/cache"}
-        timed(environment, __file__, "prepare", place)
+    with tempfile.TemporaryDirectory() as name:
+        environment = {"OMP_WAIT_POLICY": "passive", **os.environ, "MMDPO_CACHE": f"{name}/cache"}
+        timed(environment, __file__, "prepare", name)
         losses: dict[tuple[float, float, bool], list[float]] = {}
         wall = cpu = 0.0
         for point in POINTS:
-            printed, seconds, processor = timed(environment, __file__, "trl", place, json.dumps(point))
+            printed, seconds, processor = timed(environment, __file__, "trl", name, json.dumps(point))
             losses[point] = json.loads(printed.splitlines()[-1])
             wall, cpu = wall + seconds, cpu + processor
         ours: dict[str, tuple[float, float]] = {}
         apart = 0.0
         for way in WAYS:
-            cache, out = f"{place}/{way}/cache", f"{place}/{way}/out"
-            shutil.copytree(f"{place}/cache", cache)
+            cache, out = f"{name}/{way}/cache", f"{name}/{way}/out"
+            shutil.copytree(f"{name}/cache", cache)
             line = ("launch.py", "-m", "sweep=beta_lr_grid", "stage=train", "tracking=none", f"cluster={way}")
             own = {**environment, "MMDPO_CACHE": cache}
             _, seconds, processor = timed(own, *line, f"out={out}")
@@ -176,15 +183,15 @@ def main() -> None:
         times = wall / our_wall, cpu / our_cpu
         print(f"{f'mmdpo, cluster={way}':<34}{our_wall:>9.0f}{our_cpu:>9.0f}{times[0]:>8.1f}x{times[1]:>5.1f}x")
         figures[way] = {"wall": our_wall, "cpu": our_cpu, "times_wall": times[0], "times_cpu": times[1]}
-    print(f"{len(losses[POINTS[0]])} steps a point; losses differ by {apart:.1e} at most")
+    print(f"{len(losses[POINTS[0]])} steps per point; losses differ by {apart:.1e} at most")
     print(json.dumps({**figures, "largest_loss_difference": apart}))
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["prepare", place]:
-            pairs_for_trl(Path(place))
-        case ["trl", place, point]:
-            plain_trl(Path(place), *json.loads(point))
+        case ["prepare", folder]:
+            pairs_for_trl(Path(folder))
+        case ["trl", folder, point]:
+            plain_trl(Path(folder), *json.loads(point))
         case _:
             main()

@@ -1,8 +1,8 @@
-"""What launch lines cost besides the work: python benchmarks/launch.py
+"""Time commands apart from their work: `python benchmarks/launch.py`.
 
-`--cfg job` beside a bare Hydra application, in turns. Then, on the tests' SLURM (.ci/install_slurm) with
-jobs that end at once: plan and submission of 1,000 and 10,000 points, and their status. Last, lines over 100
-finished points, made up: one that draws their pictures, and the same again, which finds them drawn.
+First `--cfg job`, alternating with a bare Hydra application. Then, on the tests' SLURM (.ci/install_slurm) with jobs
+that end at once: plan and submission of 1,000 and 10,000 points, and their status. Last, a command over 100 finished,
+synthetic points, which draws their figures, and the same command again, which finds them drawn.
 """
 
 import json
@@ -45,7 +45,16 @@ JOBS = [
 
 
 def seconds(*arguments: object, environment: Mapping[str, str] | None = None, allowed: int = 0) -> float:
-    """Wall time of `python ARGUMENTS`, start included, which ends with 0 or with the allowed exit code."""
+    """Run `python ARGUMENTS` and return its wall time, start included.
+
+    Args:
+        *arguments: The command line.
+        environment: Environment variables; None for this process's.
+        allowed: Exit code that is accepted besides 0.
+
+    Returns:
+        Seconds.
+    """
     start = time.perf_counter()
     command = [sys.executable, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
@@ -55,7 +64,7 @@ def seconds(*arguments: object, environment: Mapping[str, str] | None = None, al
 
 
 def of_startup(folder: Path, runs: int) -> dict[str, float]:
-    """Median seconds of `--cfg job`, bare and ours."""
+    """Measure the median seconds of `--cfg job`, of a bare application and ours."""
     bare = folder / "bare.py"
     bare.write_text(BARE)
     scripts = {"bare": bare, "launch": ROOT / "launch.py"}
@@ -67,7 +76,7 @@ def of_startup(folder: Path, runs: int) -> dict[str, float]:
 
 
 def of_submission(running: Cluster, out: Path, points: int) -> tuple[float, float]:
-    """Seconds until `points` jobs are SLURM's, and of their status."""
+    """Measure the seconds to submit jobs for a number of points, and to show their status."""
     line = ["-m", f"seed=range({points})", *JOBS, f"out={out}", f"study=of_{points}"]
     submitted = seconds("launch.py", *line, environment=running.environment)
     status = ["-m", "mmdpo", "status", out / f"of_{points}"]  # 1: the jobs that did nothing have failed
@@ -76,7 +85,7 @@ def of_submission(running: Cluster, out: Path, points: int) -> tuple[float, floa
 
 
 def of_finished(out: Path, points: int) -> tuple[float, float]:
-    """Seconds of a line whose points are done, and of the same line again."""
+    """Measure the seconds of a command whose points are done, and of the same command again."""
     line = [f"out={out}", "study=finished"]
     configs = [compose_config([*line, f"seed={seed}"]) for seed in range(points)]
     for p in [*map(point, configs), *baselines(configs[0])]:
@@ -86,7 +95,7 @@ def of_finished(out: Path, points: int) -> tuple[float, float]:
 
 
 def finished(p: Point) -> None:
-    """Make a point's folder up, with the config that a run would write."""
+    """Write the folder of a synthetic finished point, with the config that a run would write."""
     role = "trained" if p.role is Role.trained else p.role.value
     made_up = make_point(p.study, {"seed": p.config.seed}, role=role, n=p.config.bench.items)
     made_up.rename(p.folder)
@@ -94,7 +103,7 @@ def finished(p: Point) -> None:
 
 
 def main(runs: int = 11) -> None:
-    """Time all, print a table and, last, one JSON object."""
+    """Measure; print a table and, last, one JSON object."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         startup = of_startup(folder, runs)
@@ -117,8 +126,8 @@ def main(runs: int = 11) -> None:
     print(f"plan and submission of  1,000 points {of_1000:5.1f} s")
     print(f"plan and submission of 10,000 points {of_10000:5.1f} s")
     print(f"status of 1,000 points               {status:5.1f} s")
-    print(f"line over 100 finished points        {drawing:5.1f} s, drawing their pictures")
-    print(f"the same line again                  {second:5.1f} s")
+    print(f"command over 100 finished points     {drawing:5.1f} s, drawing their figures")
+    print(f"the same command again               {second:5.1f} s")
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 

@@ -1,10 +1,10 @@
-"""Self-sampling beside generation one prompt and one completion at a time, as the paper's authors did it.
+"""Compare self-sampling with generating one completion at a time, as the paper's authors did.
 
     python benchmarks/sampling.py
 
-All answer the same prompts of the miniature, in one process and in turn, on one core. One of them batches too
-and computes image and prompt anew for each completion: what sharing alone is worth.
-A figure is the median of the rounds.
+All contenders answer the same prompts of the miniature, one after the other in one process on one core. One of them
+uses batches but computes image and prompt again for each completion, which shows the effect of sharing alone. A figure
+is the median of the rounds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROMPTS, COMPLETIONS, ROUNDS = 64, 4, 3
 
 
 def main() -> None:
-    """Measure, print a table, and the figures as JSON."""
+    """Measure; print a table, and the figures as JSON."""
     import torch
 
     from mmdpo.entry.compose import compose_config
@@ -40,8 +40,8 @@ def main() -> None:
     together = Decoding(config.data.sampling.max_new_tokens, PROMPTS, temperature=0.7)
     alone = replace(together, batch_size=1)
     seconds: dict[str, list[float]] = {"one": [], "batched": [], "shared": []}
-    with TemporaryDirectory() as place:
-        folder = Path(place)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
         prompts = nano.prompts("preference", PROMPTS, 0, folder)
 
         def several(decoding: Decoding, share: bool) -> Callable[[], list[list[str]]]:
@@ -66,7 +66,7 @@ def main() -> None:
             for name, run in contenders.items():
                 began = time.perf_counter()
                 texts[name] = run()
-                if round_:  # the first one warms up
+                if round_:  # the first round is a warm-up
                     seconds[name].append(time.perf_counter() - began)
             assert texts["batched"] == texts["shared"]
     median = {name: statistics.median(values) for name, values in seconds.items()}

@@ -1,8 +1,7 @@
-"""The main job cold, warm and repeated: python benchmarks/sweep.py
+"""Time the main job cold, warm and repeated: `python benchmarks/sweep.py`.
 
-Runs `launch.py -m method=dpo beta=0.1,0.2,0.3` with an empty cache, with a filled cache and an empty
-outputs folder, and once more with all points done. The peer is the repeated run, so that the figures
-can be compared between machines.
+Runs `launch.py -m method=dpo beta=0.1,0.2,0.3` with an empty cache, with a filled cache and an empty outputs folder,
+and again with all points done. Figures are also given relative to the repeated run, to compare machines.
 """
 
 import json
@@ -17,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def seconds(cache: str, out: str) -> float:
-    """Wall time of the card's line."""
+    """Run the main job and return its wall time."""
     command = [sys.executable, "launch.py", "-m", "method=dpo", "beta=0.1,0.2,0.3", f"out={out}"]
     start = time.perf_counter()
     environment = {**os.environ, "MMDPO_CACHE": cache}

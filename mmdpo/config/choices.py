@@ -10,7 +10,7 @@ LOSSES = (
 )  # fmt: skip
 """The losses of TRL's `DPOConfig.loss_type`."""
 
-OWN_LOSSES = Kind("mmdpo.training.losses", "loss", "method.loss_type")
+CUSTOM_LOSSES = Kind("mmdpo.training.losses", "loss", "method.loss_type")
 """The losses that TRL does not have, one per file."""
 
 SMOOTHED = ("exo_pair", "robust", "aot", "aot_unpaired")
@@ -100,7 +100,7 @@ ZERO_STAGES = (0, 2, 3)
 
 def loss_types() -> tuple[str, ...]:
     """List the choices of `method.loss_type`: TRL's losses and those of mmdpo/training/losses."""
-    return (*LOSSES, *OWN_LOSSES.names())
+    return (*LOSSES, *CUSTOM_LOSSES.names())
 
 
 class Stage(Enum):

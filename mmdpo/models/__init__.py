@@ -1,1 +1,1 @@
-"""Vision-language models: where they lie, how they are loaded, how a prompt is laid out for them."""
+"""Vision-language models: loading, chat templates, generation."""

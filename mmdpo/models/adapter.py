@@ -1,4 +1,4 @@
-"""A trained adapter in its base model."""
+"""Trained adapters: merging one into its base model, naming its content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
 def merged(model: ModelConfig, adapter: Path) -> PreTrainedModel:
-    """The base with the adapter's weights, and its projector where that was trained, in its own."""
+    """Load the base model with the adapter merged into its weights, a trained projector included."""
     with suppress_library_output():
         from peft import PeftModel
 
@@ -30,7 +30,7 @@ def merged(model: ModelConfig, adapter: Path) -> PreTrainedModel:
 
 
 def adapter_fingerprint(adapter: Path) -> str:
-    """Of an adapter's content; UserError where there is none."""
+    """Hash the content of an adapter. Raises UserError if the folder holds none."""
     for name in FILES:
         if not (adapter / name).is_file():
             raise UserError(f"generator.adapter={adapter}: has no {name}; type generator.adapter=STUDY/POINT/adapter")

@@ -1,4 +1,4 @@
-"""Questions and answers as the conversations that chat templates take."""
+"""Conversations in the form of chat templates, and their tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmdpo.records import Turn
 IMAGE_TOKEN = "<image>"  # LLaVA's; others name theirs in `processor.image_token`
 
 
-def messages(
+def to_messages(
     question: str,
     history: Sequence[Turn] = (),
     has_image: bool = False,
@@ -21,112 +21,154 @@ def messages(
     record: str = "",
     image_token: str = IMAGE_TOKEN,
 ) -> list[dict[str, Any]]:
-    """The conversation up to `question`; the image is the first part of the first user turn.
+    """Build the chat messages up to and including a question.
 
-    Raises UserError, naming `record`, where a text holds the model's image token itself: a prompt
-    has exactly one placeholder an image, and the chat template writes it.
+    Args:
+        question: Text of the last user message.
+        history: Earlier turns, oldest first.
+        has_image: Whether to put an image placeholder at the start of the first user message.
+        record: Id of the record, for error messages.
+        image_token: The model's image token, which no text may contain.
+
+    Returns:
+        Messages with `role` and `content`, as `apply_chat_template` takes them.
+
+    Raises:
+        UserError: A text contains the image token. The chat template alone writes the placeholder, so that a
+            prompt has exactly one per image.
     """
-    turns: list[dict[str, Any]] = []
-    for exchange in history:
-        turns.append(_turn("user", exchange.question, record, image_token))
-        turns.append(_turn("assistant", exchange.answer, record, image_token))
-    turns.append(_turn("user", question, record, image_token))
+    messages: list[dict[str, Any]] = []
+    for turn in history:
+        messages.append(_message("user", turn.question, record, image_token))
+        messages.append(_message("assistant", turn.answer, record, image_token))
+    messages.append(_message("user", question, record, image_token))
     if has_image:
-        turns[0]["content"].insert(0, {"type": "image"})
-    return turns
+        messages[0]["content"].insert(0, {"type": "image"})
+    return messages
 
 
-def answer(text: str, *, record: str = "", image_token: str = IMAGE_TOKEN) -> list[dict[str, Any]]:
-    """The assistant's turn that follows `messages`."""
-    return [_turn("assistant", text, record, image_token)]
+def to_answer(text: str, *, record: str = "", image_token: str = IMAGE_TOKEN) -> list[dict[str, Any]]:
+    """Build the assistant message that follows `to_messages`.
+
+    Args:
+        text: The answer.
+        record: Id of the record, for error messages.
+        image_token: The model's image token, which the text may not contain.
+
+    Returns:
+        A list with one message.
+
+    Raises:
+        UserError: The text contains the image token.
+    """
+    return [_message("assistant", text, record, image_token)]
 
 
-def _turn(role: str, text: str, record: str, image_token: str) -> dict[str, Any]:
+def _message(role: str, text: str, record: str, image_token: str) -> dict[str, Any]:
     if image_token in text:
         raise UserError(
-            f"Record {record!r}: its text holds the image token {image_token!r}. The placeholder is written "
-            "where the record has an `image`; take it out of the text."
+            f"Record {record!r}: its text contains the image token {image_token!r}. The chat template writes the "
+            "placeholder of a record with an `image`; remove it from the text."
         )
     return {"role": role, "content": [{"type": "text", "text": text}]}
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A conversation and its answer as tokens; `text` is the prompt, its image one placeholder."""
+    """Tokens of a conversation and its answer; `text` is the prompt, with one placeholder for its image."""
 
     text: str
     prompt_ids: list[int]
     answer_ids: list[int]
 
 
-def prompt_text(processor: Any, conversation: Sequence[dict[str, Any]]) -> str:
-    """The conversation in the model's own form, up to where it answers.
+def prompt_text(processor: Any, messages: Sequence[dict[str, Any]]) -> str:
+    """Render messages by the chat template, up to where the model answers.
 
-    It begins with BOS where the tokenizer would put one: a template may leave that to the processor, as
-    LLaVA's does, or write it itself. To be tokenised without special tokens of the tokenizer's own.
+    The text begins with BOS if the tokenizer would add it: some templates write BOS themselves, others, such as
+    LLaVA's, leave it to the processor. Tokenize the text with `add_special_tokens=False`.
     """
-    text = _rendered(processor, conversation, add_generation_prompt=True)
+    text = _render(processor, messages, add_generation_prompt=True)
     return _with_bos(_bos(processor), text)
 
 
-def encoded(
+def encode(
     processor: Any, conversations: Sequence[list[dict[str, Any]]], answers: Sequence[list[dict[str, Any]]]
 ) -> list[Encoded]:
-    """Each conversation with the answer that follows it.
+    """Tokenize each conversation with the answer that follows it.
 
-    The answer's tokens are those that it has in the whole text: tokenised alone, it would begin with
-    another token in SentencePiece's vocabularies, which the model never saw there. It ends with EOS also
-    where the template writes none.
+    An answer gets the tokens that it has in the whole text. Tokenized alone, it would begin with another token in
+    SentencePiece vocabularies, one that the model has not seen in this place. An answer ends with EOS even if the
+    template writes none.
+
+    Args:
+        processor: A processor with a tokenizer and a chat template.
+        conversations: Messages of `to_messages`, one list per answer. Successive answers to one prompt may share
+            the same list object, which is then rendered once.
+        answers: Messages of `to_answer`, one list per conversation.
+
+    Returns:
+        Tokens of each conversation, in the given order.
     """
     bos = _bos(processor)
     prompts, texts = [], []
-    before: tuple[Any, str] = None, ""  # the answers to a prompt follow each other
-    for conversation, turn in zip(conversations, answers, strict=True):
-        if conversation is not before[0]:
-            before = conversation, prompt_text(processor, conversation)
-        whole = _with_bos(bos, _rendered(processor, [*conversation, *turn], add_generation_prompt=False))
-        # Some templates end a prompt with what an answer replaces; TRL too takes what both have in common.
-        prompts.append(os.path.commonprefix([before[1], whole]))
+    previous: tuple[Any, str] = None, ""
+    for conversation, answer in zip(conversations, answers, strict=True):
+        if conversation is not previous[0]:
+            previous = conversation, prompt_text(processor, conversation)
+        whole = _with_bos(bos, _render(processor, [*conversation, *answer], add_generation_prompt=False))
+        # Some templates end a prompt with text that an answer replaces; like TRL, take the common prefix.
+        prompts.append(os.path.commonprefix([previous[1], whole]))
         texts.append(whole)
     if not texts:
         return []
     tokenizer = processor.tokenizer
-    distinct = {text: place for place, text in enumerate(dict.fromkeys(prompts))}
-    # One call for all: a fast tokenizer takes them in parallel.
-    of_prompts = tokenizer([*distinct], add_special_tokens=False)["input_ids"]
-    of_texts = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    result = []
-    for prompt, whole, ids in zip(prompts, texts, of_texts, strict=True):
-        prompt_ids = of_prompts[distinct[prompt]]
+    index_of = {text: index for index, text in enumerate(dict.fromkeys(prompts))}
+    # One call for all texts: a fast tokenizer processes them in parallel.
+    ids_of_prompts = tokenizer([*index_of], add_special_tokens=False)["input_ids"]
+    ids_of_texts = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    encoded = []
+    for prompt, whole, ids in zip(prompts, texts, ids_of_texts, strict=True):
+        prompt_ids = ids_of_prompts[index_of[prompt]]
         if ids[: len(prompt_ids)] == prompt_ids:
-            own = ids[len(prompt_ids) :]
-        else:  # a token spans the seam
-            own = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
-        if tokenizer.eos_token_id not in own:
-            own = [*own, tokenizer.eos_token_id]
-        result.append(Encoded(prompt, list(prompt_ids), list(own)))
-    return result
+            answer_ids = ids[len(prompt_ids) :]
+        else:  # one token spans the end of the prompt and the start of the answer
+            answer_ids = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
+        if tokenizer.eos_token_id not in answer_ids:
+            answer_ids = [*answer_ids, tokenizer.eos_token_id]
+        encoded.append(Encoded(prompt, list(prompt_ids), list(answer_ids)))
+    return encoded
 
 
 def check_placeholders(processor: Any, text: str, has_image: bool, record: str) -> None:
-    """Raise UserError, naming the record, unless the prompt has one placeholder for an image, else none."""
-    written = text.count(getattr(processor, "image_token", IMAGE_TOKEN))
-    if written != int(has_image):
+    """Check that a prompt has one image placeholder if it has an image, else none.
+
+    Args:
+        processor: The model's processor, which names the image token.
+        text: The rendered prompt.
+        has_image: Whether the prompt has an image.
+        record: Id of the record, for the error message.
+
+    Raises:
+        UserError: The numbers of placeholders and images differ.
+    """
+    placeholders = text.count(getattr(processor, "image_token", IMAGE_TOKEN))
+    if placeholders != int(has_image):
         raise UserError(
-            f"Record {record!r}: its prompt has {written} image placeholders for {int(has_image)} images. "
-            "Type model.path= with a model whose template takes images."
+            f"Record {record!r}: its prompt has {placeholders} image placeholders for {int(has_image)} images. "
+            "Type model.path= with a model whose chat template takes images."
         )
 
 
-def _rendered(processor: Any, conversation: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str:
+def _render(processor: Any, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str:
     text: str = processor.apply_chat_template(
-        list(conversation), add_generation_prompt=add_generation_prompt, tokenize=False
+        list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
     )
     return text
 
 
 def _bos(processor: Any) -> str:
-    """BOS where the tokenizer puts one before a text, else nothing."""
+    """Return BOS if the tokenizer adds it before a text, else an empty string."""
     bos, token = processor.tokenizer.bos_token, processor.tokenizer.bos_token_id
     adds = bos is not None and processor.tokenizer("a")["input_ids"][:1] == [token]
     return bos if adds else ""

@@ -1,10 +1,10 @@
-"""Where a model computes: on the GPU that is this process's own, else on the CPU."""
+"""The device of this process: the GPU of its local rank, else the CPU."""
 
 from __future__ import annotations
 
 import gc
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def device() -> torch.device:
-    """The GPU of this process's local rank, else the CPU."""
+    """Return the GPU of this process's local rank, or the CPU on a machine without GPUs."""
     import torch
 
     if not torch.cuda.is_available():
@@ -21,11 +21,27 @@ def device() -> torch.device:
 
 
 def on_device(model: PreTrainedModel) -> PreTrainedModel:
-    """The model, moved there. On a GPU models that nobody uses any more leave first: trainers hold cycles."""
-    place = device()
-    if place.type == "cuda":
+    """Move a model to this process's device.
+
+    On a GPU, models that are no longer used are freed first: trainers hold them in reference cycles.
+    """
+    target = device()
+    if target.type == "cuda":
         import torch
 
-        torch.cuda.set_device(place)  # kernels of Triton's run on the current one
+        torch.cuda.set_device(target)  # Triton kernels run on the current device
         gc.collect()
-    return model.to(place)
+    return model.to(target)
+
+
+def to_device(batch: dict[str, Any], target: torch.device) -> dict[str, Any]:
+    """Move the tensors of a batch to a device; dictionaries within it included."""
+    import torch
+
+    moved: dict[str, Any] = {}
+    for name, value in batch.items():
+        if isinstance(value, dict):
+            moved[name] = to_device(value, target)
+        else:
+            moved[name] = value.to(target) if isinstance(value, torch.Tensor) else value
+    return moved

@@ -1,8 +1,7 @@
-"""Answers of a model to prompts, greedy or sampled, in batches.
+"""Batched generation of answers, greedy or sampled.
 
-Sampling adds Gumbel noise to the scaled logits and takes the best token, which draws from the same
-distribution as softmax sampling. The noise of an answer comes from a seed of its own, so that the
-text does not depend on the batch that it is made in.
+Sampling adds Gumbel noise to the scaled logits and takes the best token, which draws from the same distribution as
+softmax sampling. The noise of each answer has its own seed, so that its text does not depend on its batch.
 """
 
 from __future__ import annotations
@@ -19,36 +18,45 @@ from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.images import inside, open_image
-from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, messages, prompt_text
-from mmdpo.models.prefix import repeated, shared
+from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, prompt_text, to_messages
+from mmdpo.models.prefix import compute_prefix, repeat_rows
 from mmdpo.records import Prompt
 from mmdpo.seeds import answer_seed
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How answers are made; temperature 0 is greedy."""
+    """Settings of generation; temperature 0 is greedy search."""
 
     max_new_tokens: int
-    batch_size: int
+    batch_size: int  # prompts
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
 
 
 class GumbelNoise(LogitsProcessor):
-    """Makes greedy search draw from softmax(scores / temperature); a random stream a row."""
+    """Logits processor that makes greedy search draw from softmax(scores / temperature)."""
 
     def __init__(self, seeds: Sequence[int], temperature: float) -> None:
+        """Set the seed of each of the B rows, and the temperature, above 0."""
         self.seeds, self.temperature = seeds, temperature
         self.streams: list[torch.Generator] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores [B, V] with noise added."""
-        place, vocabulary = scores.device, scores.shape[-1]
+        """Add noise to the scores.
+
+        Args:
+            input_ids: Tokens so far [B, T]; not used.
+            scores: Logits of the next token [B, V].
+
+        Returns:
+            Scaled scores with noise [B, V], float32.
+        """
+        device, vocabulary = scores.device, scores.shape[-1]
         if not self.streams:
-            self.streams = [torch.Generator(place).manual_seed(seed) for seed in self.seeds]
-        rows = [torch.rand(vocabulary, generator=stream, device=place) for stream in self.streams]
+            self.streams = [torch.Generator(device).manual_seed(seed) for seed in self.seeds]
+        rows = [torch.rand(vocabulary, generator=stream, device=device) for stream in self.streams]
         gumbel = -torch.log(-torch.log(torch.stack(rows).clamp(1e-20, 1 - 1e-7)))
         return scores.float() / self.temperature + gumbel
 
@@ -61,12 +69,24 @@ def generate(
     decoding: Decoding,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[str]:
-    """One answer a prompt, in their order.
+    """Generate one answer per prompt.
 
-    `advance(n)` is called for every n answers made. Raises UserError for an image that is missing or broken.
+    Args:
+        model: A vision-language model in evaluation mode.
+        processor: Its processor.
+        prompts: N prompts, with and without images in any order.
+        image_root: Folder of the images.
+        decoding: Settings of generation.
+        advance: Called with the number of answers after each batch.
+
+    Returns:
+        N answers, in the order of the prompts.
+
+    Raises:
+        UserError: An image is missing or broken, or the GPU's memory does not suffice for one prompt.
     """
-    several = generate_several(model, processor, prompts, image_root, decoding, 1, advance=advance)
-    return [answer for (answer,) in several]
+    answers = generate_several(model, processor, prompts, image_root, decoding, 1, advance=advance)
+    return [answer for (answer,) in answers]
 
 
 def generate_several(
@@ -79,47 +99,75 @@ def generate_several(
     share: bool = False,
     advance: Callable[[int], None] = lambda count: None,
 ) -> list[list[str]]:
-    """`count` answers a prompt, in their order; `decoding.batch_size` counts prompts.
+    """Generate several answers per prompt.
 
-    With `share` image and prompt go through the model once for all answers to a prompt, which an
-    architecture must take (mmdpo/models/prefix.py). A batch that the GPU's memory does not take is made
-    smaller, and those after it. Raises UserError where it does not take one prompt.
+    A batch that does not fit the GPU's memory is halved, and later batches keep the smaller size.
+
+    Args:
+        model: A vision-language model in evaluation mode.
+        processor: Its processor.
+        prompts: N prompts, with and without images in any order.
+        image_root: Folder of the images.
+        decoding: Settings of generation; `batch_size` counts prompts.
+        count: Answers per prompt.
+        share: Compute image and prompt once for all answers to a prompt. The architecture must allow it
+            (mmdpo/models/prefix.py).
+        advance: Called with the number of answers after each batch.
+
+    Returns:
+        N lists of `count` answers, in the order of the prompts.
+
+    Raises:
+        UserError: An image is missing or broken, or the GPU's memory does not suffice for one prompt.
     """
     answers: list[list[str]] = [[] for _ in prompts]
     size = decoding.batch_size
-    places = sorted(range(len(prompts)), key=lambda place: prompts[place].image is None)
-    for _, group in groupby(places, key=lambda place: prompts[place].image is None):
-        left = list(group)  # a batch is all with or all without image
-        while left:
-            batch = left[:size]
-            names = [prompts[place].id for place in batch]
+    indices = sorted(range(len(prompts)), key=lambda index: prompts[index].image is None)
+    for _, group in groupby(indices, key=lambda index: prompts[index].image is None):
+        remaining = list(group)  # all prompts of a batch have an image, or none has
+        while remaining:
+            batch = remaining[:size]
+            ids = [prompts[index].id for index in batch]
             try:
-                inputs = model_inputs(model, processor, [prompts[place] for place in batch], image_root)
-                texts = _generate_batch(model, processor, inputs, names, decoding, count, share)
+                inputs = model_inputs(model, processor, [prompts[index] for index in batch], image_root)
+                texts = _generate_batch(model, processor, inputs, ids, decoding, count, share)
             except torch.OutOfMemoryError as error:
                 if len(batch) == 1:
                     raise UserError(
-                        f"{names[0]}: no memory for {count} answers of {decoding.max_new_tokens} tokens. "
+                        f"{ids[0]}: not enough memory for {count} answers of {decoding.max_new_tokens} tokens. "
                         "Type a smaller max_new_tokens (bench. or data.sampling.), or model.dtype=bfloat16"
                     ) from error
                 size = len(batch) // 2
-                print_line(f"out of memory: {size} prompts at a time from here on")
+                print_line(f"out of memory: continuing with batches of {size} prompts")
                 continue
-            left = left[len(batch) :]
-            for place, given in zip(batch, texts, strict=True):
-                answers[place] = given
+            remaining = remaining[len(batch) :]
+            for index, given in zip(batch, texts, strict=True):
+                answers[index] = given
             advance(len(batch) * count)
     return answers
 
 
 def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_root: Path) -> Any:
-    """The prompts as the model takes them, padded on the left: all with, or all without an image."""
+    """Process prompts into the model's inputs, padded on the left.
+
+    Args:
+        model: The model that takes the inputs; they are moved to its device and type.
+        processor: Its processor.
+        prompts: B prompts, all with or all without an image.
+        image_root: Folder of the images.
+
+    Returns:
+        The processor's tensors: `input_ids` and `attention_mask` [B, T], and the images'.
+
+    Raises:
+        UserError: An image is missing or broken, or the chat template does not write one placeholder per image.
+    """
     token = getattr(processor, "image_token", IMAGE_TOKEN)
-    chats = [
-        messages(prompt.question, prompt.history, bool(prompt.image), record=prompt.id, image_token=token)
+    conversations = [
+        to_messages(prompt.question, prompt.history, bool(prompt.image), record=prompt.id, image_token=token)
         for prompt in prompts
     ]
-    texts = [prompt_text(processor, chat) for chat in chats]
+    texts = [prompt_text(processor, conversation) for conversation in conversations]
     for prompt, text in zip(prompts, texts, strict=True):
         check_placeholders(processor, text, prompt.image is not None, prompt.id)
     images = [open_image(inside(image_root, prompt.image)) for prompt in prompts if prompt.image]
@@ -129,7 +177,7 @@ def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_ro
         padding=True,
         padding_side="left",
         return_tensors="pt",
-        add_special_tokens=False,  # the text has them
+        add_special_tokens=False,  # the text contains them
     ).to(model.device, dtype=model.dtype)
 
 
@@ -137,7 +185,7 @@ def _generate_batch(
     model: Any,
     processor: Any,
     inputs: Any,
-    names: Sequence[str],
+    ids: Sequence[str],
     decoding: Decoding,
     count: int,
     share: bool,
@@ -146,11 +194,11 @@ def _generate_batch(
     if decoding.temperature > 0:
         if decoding.top_p < 1:
             noise.append(TopPLogitsWarper(decoding.top_p))
-        seeds = [answer_seed(decoding.seed, name, index) for name in names for index in range(count)]
+        seeds = [answer_seed(decoding.seed, prompt_id, index) for prompt_id in ids for index in range(count)]
         noise.append(GumbelNoise(seeds, decoding.temperature))
     with torch.inference_mode():
-        rows = shared(model, inputs, count) if share else repeated(inputs, count)
+        rows = compute_prefix(model, inputs, count) if share else repeat_rows(inputs, count)
         output = model.generate(**rows, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=noise)
-    made = output[:, inputs["input_ids"].shape[1] :]
-    texts = [text.strip() for text in processor.batch_decode(made, skip_special_tokens=True)]
+    new_tokens = output[:, inputs["input_ids"].shape[1] :]
+    texts = [text.strip() for text in processor.batch_decode(new_tokens, skip_special_tokens=True)]
     return [texts[start : start + count] for start in range(0, len(texts), count)]

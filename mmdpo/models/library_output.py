@@ -1,4 +1,4 @@
-"""Silence for libraries that print, so that what a run shows is its own."""
+"""Suppression of the libraries' notes, warnings and progress bars."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ LIBRARIES = ("transformers", "trl", "peft", "accelerate", "datasets", "huggingfa
 
 @contextmanager
 def suppress_library_output() -> Iterator[None]:
-    """Keep Hugging Face's notes, warnings and bars off the terminal; errors are still shown."""
+    """Hide notes, warnings and bars of Hugging Face's libraries within the block; errors are shown."""
     import torch
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     from transformers.utils import logging as transformers_logging
 
     if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed prints that it found no GPU
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # otherwise DeepSpeed prints that it found no GPU
     levels = {name: logging.getLogger(name).level for name in LIBRARIES}
     hub_bars, bars = not are_progress_bars_disabled(), transformers_logging.is_progress_bar_enabled()
     for name in LIBRARIES:

@@ -1,4 +1,4 @@
-"""Models and processors in Hugging Face format: loading them, naming their content."""
+"""Loading of models and processors in Hugging Face format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.models.library_output import suppress_library_output
-from mmdpo.models.model_cache import keeps, kept
+from mmdpo.models.model_cache import cached_model, is_cache_enabled
 from mmdpo.models.paths import resolve_path, template, templates
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ LARGE = 1 << 26  # bytes; the digest of a larger file is remembered from run to 
 
 
 def torch_dtype(dtype: str) -> torch.dtype:
-    """The torch type that `model.dtype` names; `auto` is bfloat16 on a GPU and float32 on a CPU."""
+    """Return the torch type that `model.dtype` names; `auto` is bfloat16 on a GPU and float32 on a CPU."""
     import torch
 
     if dtype not in DTYPES:
-        raise UserError(f"model.dtype={dtype} is unknown. Type one of: {', '.join(DTYPES)}.")
+        raise UserError(f"model.dtype={dtype}: unknown; allowed are {', '.join(DTYPES)}")
     if dtype == "auto":
         dtype = "bfloat16" if torch.cuda.is_available() else "float32"
     found: torch.dtype = getattr(torch, dtype)
@@ -47,9 +47,9 @@ def torch_dtype(dtype: str) -> torch.dtype:
 
 
 def load_processor(model: ModelConfig) -> Any:
-    """The model's processor: tokenizer, image processor and chat template, as the config wants them.
+    """Load the model's processor: tokenizer, image processor and chat template, as configured.
 
-    Raises UserError where none can be loaded, and for a template or a padding that it cannot have.
+    Raises UserError if none can be loaded, or if it does not support the configured template or padding.
     """
     folder = resolve_path(model.path)
     with suppress_library_output():
@@ -58,9 +58,9 @@ def load_processor(model: ModelConfig) -> Any:
         try:
             processor = AutoProcessor.from_pretrained(folder)
         except (OSError, ValueError) as error:
-            raise UserError(f"model.path={model.path}: no processor can be loaded from there. {error}") from error
+            raise UserError(f"model.path={model.path}: no processor can be loaded from it. {error}") from error
     if not hasattr(processor, "tokenizer"):
-        raise UserError(f"model.path={model.path} has a tokenizer only; a vision-language model has a processor.")
+        raise UserError(f"model.path={model.path} has only a tokenizer; a vision-language model has a processor.")
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     if model.chat_template:
@@ -76,13 +76,13 @@ def load_processor(model: ModelConfig) -> Any:
 
 
 def _padding_to_square(images: Any, path: str) -> Any:
-    """CLIP's steps after the image was made square with the mean colour, as LLaVA-1.5 was trained."""
+    """Return CLIP's image processor with padding to a square in the mean colour, as LLaVA-1.5 was trained."""
     from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
     if not type(images).__name__.startswith("CLIPImageProcessor"):
         raise UserError(
-            f"model.pad_to_square=true: model.path={path} has a {type(images).__name__}, and only CLIP's is "
-            "padded; type model.pad_to_square=false."
+            f"model.pad_to_square=true: model.path={path} has a {type(images).__name__}, and only CLIP's can "
+            "pad; type model.pad_to_square=false."
         )
     settings = images.to_dict()
     settings.pop("image_processor_type", None)
@@ -90,29 +90,41 @@ def _padding_to_square(images: Any, path: str) -> Any:
 
 
 def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedModel:
-    """The vision-language model, in evaluation mode, on the CPU.
+    """Load a vision-language model in evaluation mode, on the CPU.
 
-    Only safetensors are read, and no code that lies beside the weights is run. Whoever changes weights,
-    and does not only train an adapter beside them, asks for `own_weights` (mmdpo/models/model_cache.py).
+    Only safetensors are read, and no code beside the weights is run.
+
+    Args:
+        path: `model.path`: a folder, a hub id, or pkg://package/folder.
+        dtype: `model.dtype`.
+        own_weights: Whether the caller changes the weights themselves, instead of training an adapter beside
+            them. The model cache then copies them (mmdpo/models/model_cache.py).
+
+    Returns:
+        The model; another instance per call.
+
+    Raises:
+        UserError: There is no model at the path.
     """
-    kind = torch_dtype(dtype)
+    torch_type = torch_dtype(dtype)
     try:
-        if not keeps():
-            return _load(path, kind)
-        return kept(f"{weights_fingerprint(path)} {kind}", lambda: _load(path, kind), own_weights)
+        if not is_cache_enabled():
+            return _load(path, torch_type)
+        key = f"{weights_fingerprint(path)} {torch_type}"
+        return cached_model(key, lambda: _load(path, torch_type), own_weights)
     except (OSError, ValueError) as error:
-        raise UserError(f"model.path={path}: no model can be loaded from there. {error}") from error
+        raise UserError(f"model.path={path}: no model can be loaded from it. {error}") from error
 
 
-def _load(path: str, kind: torch.dtype) -> PreTrainedModel:
+def _load(path: str, torch_type: torch.dtype) -> PreTrainedModel:
     import torch
 
-    torch.backends.cuda.enable_cudnn_sdp(False)  # it makes a plan for each new shape, and each batch has one
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it builds a plan per shape, and most batches have a new one
     with suppress_library_output():
         from transformers import AutoModelForImageTextToText
 
         model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
-            resolve_path(path), dtype=kind, attn_implementation="sdpa", use_safetensors=True
+            resolve_path(path), dtype=torch_type, attn_implementation="sdpa", use_safetensors=True
         )
     return model.eval()
 

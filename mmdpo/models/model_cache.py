@@ -1,7 +1,7 @@
-"""Keeps the base model in main memory while one process runs several points.
+"""In-memory cache of the base model for a process that runs several points.
 
-PEFT, TRL and accelerate change a model's modules in too many places to undo. So no module is handed out
-twice: each caller gets modules of its own, and below them the same weights, which LoRA leaves as they are.
+PEFT, TRL and accelerate change a model's modules in too many places to undo. Therefore each caller gets a copy of
+the modules, and only the weights, which LoRA does not change, are shared between copies.
 """
 
 from __future__ import annotations
@@ -14,43 +14,51 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_kept: dict[str, PreTrainedModel] = {}
-_keeps = False
+_models: dict[str, PreTrainedModel] = {}
+_enabled = False
 
 
 @contextmanager
 def use_model_cache() -> Iterator[None]:
-    """Within, the model that was loaded last stays in memory; for a process that trains alone."""
-    global _keeps
-    _keeps = True
+    """Keep the model that was loaded last in memory within the block; for a process that trains alone."""
+    global _enabled
+    _enabled = True
     try:
         yield
     finally:
-        _keeps = False
-        _kept.clear()
+        _enabled = False
+        _models.clear()
 
 
-def keeps() -> bool:
-    """Whether models are kept now."""
-    return _keeps
+def is_cache_enabled() -> bool:
+    """Return whether loaded models are kept in memory now."""
+    return _enabled
 
 
-def kept(name: str, load: Callable[[], PreTrainedModel], own_weights: bool) -> PreTrainedModel:
-    """The model that `name` stands for, loaded where it is not in memory.
+def cached_model(key: str, load: Callable[[], PreTrainedModel], own_weights: bool) -> PreTrainedModel:
+    """Return a copy of the model with this key; load it first if it is not in memory.
 
-    Everything about it may be changed but the weights, and these too where they are its own. It is not
-    kept where less memory than it needs is left beside it.
+    A model is not kept if the free memory beside it is smaller than its own size.
+
+    Args:
+        key: Name of the weights' content and type.
+        load: Loads the model.
+        own_weights: Whether the copy gets weights of its own. Otherwise it shares them, and the caller may change
+            everything but the weights.
+
+    Returns:
+        The copy, or the loaded model itself if it is not kept.
     """
-    if name not in _kept:
-        _kept.clear()  # first: both might not find room
+    if key not in _models:
+        _models.clear()  # before loading: the memory may not suffice for both
         model = load()
-        if not _has_room_beside(model):
+        if not _fits_twice(model):
             return model
-        _kept[name] = model
-    return _copy(_kept[name], own_weights)
+        _models[key] = model
+    return _copy(_models[key], own_weights)
 
 
-def _has_room_beside(model: PreTrainedModel) -> bool:
+def _fits_twice(model: PreTrainedModel) -> bool:
     import psutil
 
     size: int = model.get_memory_footprint()
@@ -60,6 +68,6 @@ def _has_room_beside(model: PreTrainedModel) -> bool:
 def _copy(model: PreTrainedModel, own_weights: bool) -> PreTrainedModel:
     from torch.nn import Parameter
 
-    weights = [] if own_weights else model.parameters()
-    same = {id(weight): Parameter(weight.data, weight.requires_grad) for weight in weights}
-    return copy.deepcopy(model, same)
+    shared = [] if own_weights else model.parameters()
+    memo = {id(weight): Parameter(weight.data, weight.requires_grad) for weight in shared}
+    return copy.deepcopy(model, memo)

@@ -1,4 +1,4 @@
-"""Where a model and its chat template lie. Light: configs are checked with it."""
+"""Locations of models and chat templates. Imports no torch: configs are checked with it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def templates() -> list[str]:
-    """The names that `model.chat_template` takes."""
+    """List the names that `model.chat_template` takes."""
     return sorted(path.stem for path in TEMPLATES.glob("*.jinja"))
 
 
 def template(name: str) -> str:
-    """The chat template that `model.chat_template` names. Raises UserError where there is none."""
+    """Read the chat template that `model.chat_template` names. Raises UserError if there is none."""
     if name not in templates():
         raise UserError(f"model.chat_template={name}: unknown; allowed are {', '.join(templates())}, or null")
     return (TEMPLATES / f"{name}.jinja").read_text(encoding="utf-8")
 
 
 def resolve_path(path: str) -> str:
-    """The folder behind `model.path`; a hub id stays as it is.
+    """Resolve `model.path` to a folder; a hub id is returned unchanged.
 
-    `pkg://package/folder` is a folder inside an installed package. Raises UserError for a folder
-    that does not exist.
+    `pkg://package/folder` is a folder inside an installed package. Raises UserError if the folder does not exist.
     """
     if path.startswith(PACKAGE):
         package, _, inside = path.removeprefix(PACKAGE).partition("/")

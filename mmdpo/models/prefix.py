@@ -1,4 +1,4 @@
-"""Image and prompt through the model once for several answers: their keys and values, repeated."""
+"""Prefix sharing in generation: image and prompt are computed once for several answers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ import torch
 from transformers import DynamicCache
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05}
-"""How far log-probs may lie apart in the mean, by the model's type; a wrong position or mask is far off."""
+"""Largest mean difference of log-probs (nats), by the model's type; a wrong position or mask exceeds it by far."""
 
 
-def repeated(inputs: Any, count: int) -> dict[str, Any]:
-    """The inputs with every row `count` times."""
+def repeat_rows(inputs: Any, count: int) -> dict[str, Any]:
+    """Repeat every row of the inputs `count` times, [B, ...] to [B * count, ...]."""
     return (
         dict(inputs) if count == 1 else {name: value.repeat_interleave(count, dim=0) for name, value in inputs.items()}
     )
 
 
-def shared(model: Any, inputs: Any, count: int) -> dict[str, Any]:
-    """What `generate` goes on from: all but the last token of each prompt computed once, then repeated.
+def compute_prefix(model: Any, inputs: Any, count: int) -> dict[str, Any]:
+    """Compute keys and values of all but the last token of each prompt once, and repeat them.
 
-    `inputs` are [B, T], padded on the left; the result has B * count rows.
+    Args:
+        model: A vision-language model.
+        inputs: Tensors of B prompts, padded on the left: `input_ids` and `attention_mask` [B, T], and the images'.
+        count: Answers per prompt.
+
+    Returns:
+        Arguments of `generate`, with B * count rows: `input_ids`, `attention_mask` and `past_key_values`.
     """
     mask = inputs["attention_mask"]
     cache = DynamicCache(config=model.config.get_text_config())
@@ -41,27 +47,45 @@ def shared(model: Any, inputs: Any, count: int) -> dict[str, Any]:
 
 
 def reason_against_sharing(model: Any, inputs: Any) -> str | None:
-    """Why this architecture cannot share a prefix, tried with two tokens after these inputs; else None."""
+    """Test by two tokens after these inputs whether the architecture can share a prefix.
+
+    Args:
+        model: A vision-language model.
+        inputs: Tensors of B prompts, padded on the left.
+
+    Returns:
+        The reason why it cannot, or None if it can.
+    """
     with torch.inference_mode():
         try:
-            expected = _log_probs(model, repeated(inputs, 2))
-            found = _log_probs(model, shared(model, inputs, 2))
+            expected = _log_probs(model, repeat_rows(inputs, 2))
+            found = _log_probs(model, compute_prefix(model, inputs, 2))
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # whatever an architecture makes of a cache that it did not fill itself
-            return f"it takes no prefix computed beforehand ({type(error).__name__})"
+        except Exception as error:  # architectures reject a prefilled cache in different ways
+            return f"it does not accept a precomputed prefix ({type(error).__name__})"
     return difference(expected, found, expected.numel(), model.dtype)
 
 
 def difference(expected: torch.Tensor, found: torch.Tensor, count: int, dtype: torch.dtype) -> str | None:
-    """What is wrong where so many log-probs lie too far apart for a model of this type; else None."""
+    """Compare log-probs by their mean absolute difference.
+
+    Args:
+        expected: Log-probs of any shape.
+        found: Log-probs of the same shape.
+        count: Number of log-probs to divide by; padding does not count.
+        dtype: The model's type, which sets the tolerance.
+
+    Returns:
+        A description of a difference above the tolerance, else None.
+    """
     gap = float((expected - found).abs().sum() / count)
     return None if gap <= TOLERANCE[dtype] else f"log-probs would differ by {gap:.2g}"
 
 
 def _log_probs(model: Any, rows: dict[str, Any]) -> torch.Tensor:
-    """Of the next two tokens, [rows, 2, V]."""
-    made = model.generate(
+    """Return the log-probs of the next two tokens, [rows, 2, V]."""
+    output = model.generate(
         **rows,
         max_new_tokens=2,
         min_new_tokens=2,
@@ -69,4 +93,4 @@ def _log_probs(model: Any, rows: dict[str, Any]) -> torch.Tensor:
         output_logits=True,
         return_dict_in_generate=True,
     )
-    return torch.stack(made.logits, dim=1).log_softmax(dim=-1)
+    return torch.stack(output.logits, dim=1).log_softmax(dim=-1)

@@ -1,4 +1,4 @@
-"""The model behind an OpenAI-compatible server, such as vLLM: the same prompts, the same records."""
+"""Completions of a model behind an OpenAI-compatible server, such as vLLM."""
 
 from __future__ import annotations
 
@@ -17,62 +17,69 @@ from mmdpo.images import inside
 from mmdpo.records import Prompt
 from mmdpo.seeds import answer_seed
 
-TRIES, FIRST, LONGEST = 8, 1.0, 60.0  # of one request; seconds between two of them
-SIDE = 4096  # pixels; the server's own processor makes images as small as it wants them
-SEEDS = 2**31  # what servers take
+MAX_ATTEMPTS = 8  # per request
+BACKOFF_SECONDS, BACKOFF_LONGEST = 1.0, 60.0  # seconds between two attempts
+IMAGE_SIDE = 4096  # pixels; the server's own processor scales images down
+SEEDS = 2**31  # servers take seeds below it
 
 
 class ServedModel:
-    """Asks for one completion a request, each with a seed of its own; `concurrency` requests at once."""
+    """Generator that requests one completion per call, each with its own seed, several calls at once."""
 
     def __init__(self, generator: GeneratorConfig, sampling: SamplingConfig, seed: int, image_root: Path) -> None:
+        """Connect to the server.
+
+        Args:
+            generator: The server's address, model, key and concurrency.
+            sampling: Settings of the completions.
+            seed: Seed of the completions.
+            image_root: Folder of the images.
+        """
         self._sampling, self._seed, self._images = sampling, seed, image_root
         secret = api_key(generator.api_key, f"generator={generator.name}", generator.base_url)
         self._chat = Chat("generator", generator.model or "", generator.base_url, secret, generator.timeout)
         self._pool = ThreadPoolExecutor(generator.concurrency, thread_name_prefix="generator")
 
     def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
-        """As mmdpo.pipeline.sampling.Generator says; a completion that the server declines is left out.
+        """Return the completions of each prompt, without those that the server declines.
 
-        Raises Stopped where the server does not answer, after all tries.
+        Raises Stopped if the server does not answer after all attempts.
         """
         count = self._sampling.completions
-        jobs = [[self._pool.submit(self._one, prompt, place) for place in range(count)] for prompt in prompts]
+        jobs = [[self._pool.submit(self._complete, prompt, index) for index in range(count)] for prompt in prompts]
         try:
-            texts = [[job.result() for job in of_prompt] for of_prompt in jobs]
+            texts = [[job.result() for job in prompt_jobs] for prompt_jobs in jobs]
         except BaseException:
             self._pool.shutdown(cancel_futures=True)
             raise
-        declined = sum(text is None for of_prompt in texts for text in of_prompt)
+        declined = sum(text is None for completions in texts for text in completions)
         if declined:
             print_line(f"the server declined {declined} completions; these prompts have fewer")
-        return [[text for text in of_prompt if text is not None] for of_prompt in texts]
+        return [[text for text in completions if text is not None] for completions in texts]
 
-    def _one(self, prompt: Prompt, place: int) -> str | None:
+    def _complete(self, prompt: Prompt, index: int) -> str | None:
         sampling = self._sampling
-        turns = [
-            turn
-            for exchange in prompt.history
-            for turn in (("user", exchange.question), ("assistant", exchange.answer))
+        messages = [
+            message for turn in prompt.history for message in (("user", turn.question), ("assistant", turn.answer))
         ]
         images = [inside(self._images, prompt.image)] if prompt.image else []
         try:
             answer = retry_while_unreachable(
                 lambda: self._chat.ask(
-                    [*turns, ("user", prompt.question)],
+                    [*messages, ("user", prompt.question)],
                     images,
-                    SIDE,
+                    IMAGE_SIDE,
                     temperature=sampling.temperature,
                     top_p=sampling.top_p,
                     max_tokens=sampling.max_new_tokens,
-                    seed=answer_seed(self._seed, prompt.id, place) % SEEDS,
+                    seed=answer_seed(self._seed, prompt.id, index) % SEEDS,
                 ),
-                *(TRIES, FIRST, LONGEST),
+                *(MAX_ATTEMPTS, BACKOFF_SECONDS, BACKOFF_LONGEST),
             )
         except Declined:
             return None
         except (Temporary, DayIsOver) as failure:
             raise Stopped(
-                f"the server does not answer ({failure.reason}); what it answered is kept. Run the same line again."
+                f"The server does not answer ({failure.reason}). Its answers so far are kept: rerun the same command."
             ) from failure
         return answer.text.strip()

@@ -1,4 +1,4 @@
-"""Make the miniature's models anew: train, measure, and write them with their card."""
+"""Build of the miniature's models: train, evaluate, and write them with their card."""
 
 from __future__ import annotations
 
@@ -17,35 +17,46 @@ from transformers import LlavaForConditionalGeneration
 from mmdpo.console import print_line, progress
 from mmdpo.files import atomic_write, file_fingerprint, read_json, write_json
 from mmdpo.models.library_output import suppress_library_output
-from mmdpo.nano_models.card import text as card_text
-from mmdpo.nano_models.measure import digest, measure, pair_share, paired_difference
+from mmdpo.nano_models.card import card_text
+from mmdpo.nano_models.measure import measure_all, pair_share, paired_difference, score_summary
 from mmdpo.nano_models.processor import processor
-from mmdpo.nano_models.training import Recipe, train_base, tune
+from mmdpo.nano_models.training import NanoRecipe, train_base, tune
 
 THREADS = 2
 ITEMS = 400
-"""Held-out questions a benchmark in the card."""
+"""Held-out questions per benchmark in the card."""
 ITEMS_SEED = 7
 
 
 def build(out: Path, seed: int, tuning_seeds: Sequence[int], scale: float, items: int = ITEMS) -> dict[str, Any]:
-    """Train a base, tune it with each of `tuning_seeds` (the first is kept), measure, write the card."""
+    """Train a base model, tune it with several seeds, evaluate all, and write models and card.
+
+    Args:
+        out: Folder to write to.
+        seed: Seed of the base model.
+        tuning_seeds: Seeds of visual tuning; the model of the first is kept.
+        scale: Factor of the numbers of training steps.
+        items: Held-out questions per benchmark.
+
+    Returns:
+        The card.
+    """
     torch.set_num_threads(THREADS)
-    recipe = Recipe().scaled(scale)
+    recipe = NanoRecipe().scaled(scale)
     started = time.monotonic()
     steps = recipe.tower_steps + recipe.caption_steps + recipe.base_steps
     with progress("base model", steps) as advance:
-        base, schooling = train_base(recipe, seed, _tick(advance))
+        base, training = train_base(recipe, seed, _tick(advance))
     save(base, out / "instruct")
     seconds = round(time.monotonic() - started)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        before = measure(base, processor(), folder, items, ITEMS_SEED, "test")
+        before = measure_all(base, processor(), folder, items, ITEMS_SEED, "test")
         entry: dict[str, Any] = {
             "seed": seed,
-            "schooling": schooling,
+            "schooling": training,  # the key in the shipped card.json
             "seconds": seconds,
-            "instruct": digest(before),
+            "instruct": score_summary(before),
             "tunings": [],
         }
         for number, tuning_seed in enumerate(tuning_seeds):
@@ -54,12 +65,12 @@ def build(out: Path, seed: int, tuning_seeds: Sequence[int], scale: float, items
             if number == 0:
                 save(model, out / "llava")
             seconds = round(time.monotonic() - started)
-            after = measure(model, processor(), folder, items, ITEMS_SEED, "test")
+            after = measure_all(model, processor(), folder, items, ITEMS_SEED, "test")
             entry["tunings"].append(
                 {
                     "seed": tuning_seed,
                     "seconds": seconds,
-                    "llava": digest(after),
+                    "llava": score_summary(after),
                     "text_change": paired_difference(before["text"], after["text"]),
                     "visual_change": paired_difference(before["visual"], after["visual"]),
                     "pair_share": pair_share(model, processor(), folder, min(items, 200), ITEMS_SEED),
@@ -77,8 +88,17 @@ def build(out: Path, seed: int, tuning_seeds: Sequence[int], scale: float, items
     return card
 
 
-def retune(instruct: Path, recipe: Recipe, seed: int) -> LlavaForConditionalGeneration:
-    """The saved base model after visual instruction tuning with this seed."""
+def retune(instruct: Path, recipe: NanoRecipe, seed: int) -> LlavaForConditionalGeneration:
+    """Run visual instruction tuning on a saved base model.
+
+    Args:
+        instruct: Folder of the base model.
+        recipe: Number of steps and data of the tuning.
+        seed: Seed of the tuning.
+
+    Returns:
+        The tuned model.
+    """
     with suppress_library_output():
         model = LlavaForConditionalGeneration.from_pretrained(instruct, dtype=torch.float32)
     with progress("visual tuning", recipe.tuning_steps) as advance:
@@ -86,24 +106,24 @@ def retune(instruct: Path, recipe: Recipe, seed: int) -> LlavaForConditionalGene
 
 
 def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
-    """Model, generation settings and processor in one folder, which appears whole or not at all."""
-    with suppress_library_output(), atomic_write(folder) as aside:
-        model.save_pretrained(aside)
-        processor().save_pretrained(aside)
+    """Write model, generation settings and processor to one folder, completely or not at all."""
+    with suppress_library_output(), atomic_write(folder) as partial:
+        model.save_pretrained(partial)
+        processor().save_pretrained(partial)
 
 
 def merge_cards(out: Path, cards: Sequence[Path]) -> None:
-    """Write the card of the first build with the bases of all of them."""
+    """Write the card of the first build with the base models of all builds."""
     first, *others = [read_json(card) for card in cards]
     bases = [base for card in (first, *others) for base in card["bases"]]
     write_card(out, first | {"bases": bases})
 
 
 def write_card(out: Path, card: dict[str, Any]) -> None:
-    """The card as JSON and as text."""
+    """Write the card as JSON and as Markdown."""
     write_json(out / "card.json", card)
-    with atomic_write(out / "card.md") as aside:
-        aside.write_text(card_text(card), encoding="utf-8")
+    with atomic_write(out / "card.md") as partial:
+        partial.write_text(card_text(card), encoding="utf-8")
     print_line(f"The models and their card are in {out}")
 
 

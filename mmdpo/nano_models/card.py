@@ -1,4 +1,4 @@
-"""The card of the miniature's models, in words."""
+"""Card of the miniature's models as Markdown."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from statistics import mean, stdev
 from typing import Any
 
 GATE = 0.8
-"""The least presence accuracy of a model of whose eyes anything may be concluded."""
+"""Presence accuracy that a model needs for conclusions about its vision."""
 
 
-def text(card: dict[str, Any]) -> str:
-    """The card as Markdown."""
+def card_text(card: dict[str, Any]) -> str:
+    """Render the card as Markdown."""
     return "\n".join([_made(card), *_scores(card), "", *_changes(card)]) + "\n"
 
 
@@ -25,7 +25,7 @@ about models of 13 billion parameters.
 
 ## How they were made
 
-`python -m mmdpo.nano build --seed {seed}`: {seconds} s for the base and {tuning_seconds} s for a tuning on
+`python -m mmdpo.nano_models build --seed {seed}`: {seconds} s for the base and {tuning_seconds} s for a tuning on
 {threads} cores ({machine}, torch {torch}, transformers {transformers}, fp32).
 
 1. The vision tower learns what each patch shows ({tower_steps} steps), a stand-in for CLIP, and is then
@@ -127,5 +127,5 @@ def _changes(card: dict[str, Any]) -> Iterator[str]:
 
 
 def gate(tuning: dict[str, Any]) -> bool:
-    """Whether a tuning shows what the miniature is for: it sees, and its text is worse than before."""
+    """Return whether a tuned model sees, and answers text questions worse than before: the miniature's purpose."""
     return bool(tuning["llava"]["presence_accuracy"]["mean"] > GATE and tuning["text_change"]["high"] < 0)

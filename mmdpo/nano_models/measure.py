@@ -1,4 +1,4 @@
-"""How good the miniature's models are: greedy answers to held-out questions, rated by the oracle."""
+"""Evaluation of the miniature's models: greedy answers to held-out questions, rated by the oracle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.scorers import read_yes_no
 from mmdpo.evaluation.statistics import score as mean_score
 from mmdpo.models.generate import Decoding, generate_several
-from mmdpo.nano import items as heldout
+from mmdpo.nano import items as nano_items
 from mmdpo.nano.oracle import QUALITY, rate, score
 from mmdpo.records import Prompt, quality
 
@@ -21,10 +21,10 @@ BATCH = 100
 MAX_NEW_TOKENS = 64
 TEMPERATURE = 0.7  # paper, 3.1
 PAIR_GAP = 2
-"""The difference of merit from which two answers make a preference pair (paper, 3.2)."""
+"""Smallest difference of merit between the two answers of a preference pair (paper, 3.2)."""
 
 
-def answers(
+def generate_answers(
     model: LlavaForConditionalGeneration,
     processor: LlavaProcessor,
     prompts: Sequence[Prompt],
@@ -33,13 +33,26 @@ def answers(
     temperature: float = 0.0,
     seed: int = 0,
 ) -> list[list[str]]:
-    """For each prompt its answers: one, the greedy one, unless told."""
+    """Generate answers to prompts.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        prompts: N prompts.
+        folder: Folder of their images.
+        samples: Answers per prompt.
+        temperature: 0 for greedy search.
+        seed: Seed of the samples.
+
+    Returns:
+        N lists of `samples` answers.
+    """
     decoding = Decoding(MAX_NEW_TOKENS, BATCH, temperature=temperature, seed=seed)
     return generate_several(model, processor, prompts, folder, decoding, samples)
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, bootstrap interval and number of values."""
+    """Compute mean, bootstrap interval and number of values."""
     found = mean_score([values], BenchConfig())
     return {
         "mean": round(found.value, 3),
@@ -49,7 +62,7 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def measure(
+def measure_all(
     model: LlavaForConditionalGeneration,
     processor: LlavaProcessor,
     folder: Path,
@@ -57,14 +70,26 @@ def measure(
     seed: int,
     split: str,
 ) -> dict[str, list[dict[str, Any]]]:
-    """For each benchmark a row per question: the answer, its score and attributes, and where it belongs."""
+    """Answer and rate the held-out questions of every benchmark.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        folder: Folder to draw the images into.
+        count: Questions per benchmark.
+        seed: Seed of the questions.
+        split: Split of the questions.
+
+    Returns:
+        For each benchmark one row per question: the answer, its score and attributes, its group and category.
+    """
     benches = {
-        "text": heldout.text_items(count, split, seed),
-        "visual": heldout.visual_items(count, split, seed, folder),
-        "presence": heldout.presence_items(count, split, seed, folder),
-        "noisy_text": heldout.noisy_text_items(count, split, seed, folder),
+        "text": nano_items.text_items(count, split, seed),
+        "visual": nano_items.visual_items(count, split, seed, folder),
+        "presence": nano_items.presence_items(count, split, seed, folder),
+        "noisy_text": nano_items.noisy_text_items(count, split, seed, folder),
     }
-    return {name: _rows(items, answers(model, processor, items, folder)) for name, items in benches.items()}
+    return {name: _rows(items, generate_answers(model, processor, items, folder)) for name, items in benches.items()}
 
 
 def _rows(items: Sequence[Prompt], given: Sequence[list[str]]) -> list[dict[str, Any]]:
@@ -88,28 +113,39 @@ def _rows(items: Sequence[Prompt], given: Sequence[list[str]]) -> list[dict[str,
     return rows
 
 
-def digest(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """The scores of one model."""
-    told: dict[str, Any] = {"presence_accuracy": summary([row["right"] for row in rows["presence"]])}
+def score_summary(rows: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Summarize the scores of one model."""
+    scores: dict[str, Any] = {"presence_accuracy": summary([row["right"] for row in rows["presence"]])}
     for bench in ("text", "visual", "noisy_text"):
-        told[bench] = summary([row["score"] for row in rows[bench]])
+        scores[bench] = summary([row["score"] for row in rows[bench]])
         for part in ("correctness", "helpfulness", "coherence", "words"):
-            told[bench][part] = round(mean(row[part] for row in rows[bench]), 2)
+            scores[bench][part] = round(mean(row[part] for row in rows[bench]), 2)
     for distance in ("near", "far"):
-        told[f"text_{distance}"] = summary([row["score"] for row in rows["text"] if row["group"] == distance])
-    return told
+        scores[f"text_{distance}"] = summary([row["score"] for row in rows["text"] if row["group"] == distance])
+    return scores
 
 
 def paired_difference(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The change of score from one model to another on the same questions."""
+    """Compute the change of score from one model to another on the same questions."""
     return summary([two["score"] - one["score"] for one, two in zip(before, after, strict=True)])
 
 
 def pair_share(
     model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path, count: int, seed: int
 ) -> dict[str, Any]:
-    """The share of preference prompts of whose four samples two differ enough in merit to make a pair."""
-    items = heldout.preference_items(count, "preference", seed, folder)
-    given = answers(model, processor, items, folder, samples=4, temperature=TEMPERATURE, seed=seed)
+    """Compute the share of preference prompts whose four samples make a preference pair.
+
+    Args:
+        model: The model.
+        processor: Its processor.
+        folder: Folder to draw the images into.
+        count: Number of prompts.
+        seed: Seed of prompts and samples.
+
+    Returns:
+        The share (0..1) with its interval.
+    """
+    items = nano_items.preference_items(count, "preference", seed, folder)
+    given = generate_answers(model, processor, items, folder, samples=4, temperature=TEMPERATURE, seed=seed)
     merits = [[quality(rate(item, text), QUALITY) for text in texts] for item, texts in zip(items, given, strict=True)]
     return summary([float(max(row) - min(row) >= PAIR_GAP) for row in merits])

@@ -1,4 +1,4 @@
-"""The miniature's processor: one token a word, CLIP's image steps at 48 pixels, a chat in Vicuna's manner."""
+"""Processor of the miniature: one token per word, CLIP's steps at 48 pixels, a chat template like Vicuna's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHAT_TEMPLATE = """\
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
-    """A word-level tokenizer: marks are tokens of their own, and decoding sets them close again."""
+    """Build a word-level tokenizer; punctuation marks are tokens, and decoding joins them to the word before."""
     core = Tokenizer(models.WordLevel(VOCABULARY, unk_token=UNK))
     pieces = Regex(rf"{USER}|{ASSISTANT}|\w+|[^\w\s]")
     core.pre_tokenizer = pre_tokenizers.Split(pieces, behavior="removed", invert=True)
@@ -54,14 +54,14 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def image_processor() -> CLIPImageProcessorPil:
-    """CLIP's steps for 48 x 48 images: no image of the miniature is resampled."""
+    """Build CLIP's image processor for 48 x 48 pixels, the size of all images of the miniature."""
     return CLIPImageProcessorPil(
         size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE}, do_convert_rgb=True
     )
 
 
 def processor() -> LlavaProcessor:
-    """The whole processor, as `AutoProcessor.from_pretrained` finds it in a shipped folder."""
+    """Build the processor that `AutoProcessor.from_pretrained` loads from a shipped folder."""
     return LlavaProcessor(
         image_processor=image_processor(),
         tokenizer=tokenizer(),

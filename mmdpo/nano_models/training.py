@@ -1,4 +1,4 @@
-"""The miniature's models and how they are taught: a new one, its base training, its visual tuning."""
+"""Training of the miniature's models: base model and visual tuning."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from mmdpo.nano_models.conversations import IGNORED, Batch, DataMix, batch, capt
 from mmdpo.nano_models.processor import BOS, EOS, IMAGE, IMAGE_TOKENS, PAD, VOCABULARY
 from mmdpo.nano_models.vision import descend, fit_projector, optimize, patch_features, pixels, pretrain_tower
 
-LOOK_BACK_STRENGTH = 8.0  # the head's logit at its distance, less about 5 at the neighbours
-INITIALIZER_RANGE = 0.12  # learns three times faster than the default 0.02 at this width
+LOOK_BACK_STRENGTH = 8.0  # logit of the head at its distance; about 5 less at the neighbours
+INITIALIZER_RANGE = 0.12  # trains three times faster than the default 0.02 at this width
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How long and on what the two models are trained."""
+class NanoRecipe:
+    """Steps and data of the training of both models."""
 
     tower_steps: int = 500
     projector_images: int = 2000
@@ -42,8 +42,8 @@ class Recipe:
     tuning_lr: float = 1e-3
     tuning: DataMix = DataMix(images=24, texts=0, turns=4, terse=0.7)
 
-    def scaled(self, factor: float) -> Recipe:
-        """The same recipe with all steps multiplied; at least two of each."""
+    def scaled(self, factor: float) -> NanoRecipe:
+        """Multiply all numbers of steps; each stays at least 2."""
         steps = (
             "tower_steps",
             "projector_images",
@@ -52,11 +52,11 @@ class Recipe:
             "tuning_steps",
         )
         shorter: dict[str, Any] = {name: max(2, round(getattr(self, name) * factor)) for name in steps}
-        return Recipe(**(self.__dict__ | shorter))
+        return NanoRecipe(**(self.__dict__ | shorter))
 
 
 def new_model(seed: int) -> LlavaForConditionalGeneration:
-    """An untrained LLaVA of about half a million parameters."""
+    """Build an untrained LLaVA of about half a million parameters."""
     torch.manual_seed(seed)
     vision = CLIPVisionConfig(
         hidden_size=64,
@@ -106,15 +106,15 @@ def new_model(seed: int) -> LlavaForConditionalGeneration:
 
 @torch.no_grad()
 def _look_back(model: LlavaForConditionalGeneration, offsets: Sequence[int] = (1, 2)) -> None:
-    """Let heads of the first layer begin by attending to the token one and two places back.
+    """Initialize heads of the first layer to attend to the token one and two positions back.
 
-    Looking a word up needs such heads, and a model finds them late (the phase change of Olsson et al.,
-    "In-context learning and induction heads", 2022). With rotary positions a query bias that is the key
-    bias turned by `offset` places scores highest at that distance, whatever the words are.
+    Looking up a word needs such heads, and training finds them late (the phase change of Olsson et al., "In-context
+    learning and induction heads", 2022). With rotary positions, a query bias that is the key bias rotated by
+    `offset` positions scores highest at that distance, whatever the words are.
     """
     attention = model.model.language_model.layers[0].self_attn
     width = attention.head_dim
-    fast = 4  # the slow frequencies do not tell neighbours apart
+    fast = 4  # lower frequencies do not distinguish neighbours
     angles = 10_000.0 ** (-torch.arange(fast) * 2 / width)
     strength = (LOOK_BACK_STRENGTH * width**0.5) ** 0.5
     for head, offset in enumerate(offsets):
@@ -128,38 +128,68 @@ def _look_back(model: LlavaForConditionalGeneration, offsets: Sequence[int] = (1
 
 
 def train_base(
-    recipe: Recipe, seed: int, tick: Callable[[], None]
+    recipe: NanoRecipe, seed: int, tick: Callable[[], None]
 ) -> tuple[LlavaForConditionalGeneration, dict[str, Any]]:
-    """The instruction-tuned model, and what its schooling measured."""
+    """Train the instruction-tuned model.
+
+    Args:
+        recipe: Steps and data.
+        seed: Seed of weights and data.
+        tick: Called after each step.
+
+    Returns:
+        The model, and the accuracies and losses of its training.
+    """
     model, rng = new_model(seed), Random(f"base {seed}")
-    right = pretrain_tower(model, recipe.tower_steps, rng, tick)
+    accuracies = pretrain_tower(model, recipe.tower_steps, rng, tick)
     model.model.vision_tower.requires_grad_(False)
-    left = fit_projector(model, recipe.projector_images, rng)
+    unexplained = fit_projector(model, recipe.projector_images, rng)
     captions = partial(caption_batch, recipe.caption, rng)
-    caption_loss = teach(model, captions, recipe.caption_steps, recipe.base_lr, tick)
-    loss = teach(model, partial(batch, recipe.base, rng), recipe.base_steps, recipe.base_lr, tick)
+    caption_loss = train_on_batches(model, captions, recipe.caption_steps, recipe.base_lr, tick)
+    loss = train_on_batches(model, partial(batch, recipe.base, rng), recipe.base_steps, recipe.base_lr, tick)
     losses = {"caption_loss": caption_loss, "loss": loss}
-    return model, {"patch_accuracy": right, "projector_unexplained": left} | losses
+    return model, {"patch_accuracy": accuracies, "projector_unexplained": unexplained} | losses
 
 
 def tune(
-    model: LlavaForConditionalGeneration, recipe: Recipe, seed: int, tick: Callable[[], None]
+    model: LlavaForConditionalGeneration, recipe: NanoRecipe, seed: int, tick: Callable[[], None]
 ) -> LlavaForConditionalGeneration:
-    """Visual instruction tuning, in place: short answers about images, and no text."""
+    """Run visual instruction tuning in place: short answers about images, and no text conversations.
+
+    Args:
+        model: The model, which is changed.
+        recipe: Steps and data.
+        seed: Seed of the data.
+        tick: Called after each step.
+
+    Returns:
+        The same model.
+    """
     model.model.vision_tower.requires_grad_(False)
     batches = partial(batch, recipe.tuning, Random(f"tuning {seed}"))
-    teach(model, batches, recipe.tuning_steps, recipe.tuning_lr, tick)
+    train_on_batches(model, batches, recipe.tuning_steps, recipe.tuning_lr, tick)
     return model
 
 
-def teach(
+def train_on_batches(
     model: LlavaForConditionalGeneration,
     batches: Callable[[], Batch],
     steps: int,
     lr: float,
     tick: Callable[[], None],
 ) -> float:
-    """Train everything but the vision tower on conversations; returns the mean loss of the last steps."""
+    """Train all weights that require gradients on conversations.
+
+    Args:
+        model: The model, which is changed.
+        batches: Makes the next batch.
+        steps: Number of steps.
+        lr: Peak learning rate.
+        tick: Called after each step.
+
+    Returns:
+        The running mean of the loss over about the last 50 steps.
+    """
     model.train()
     optimizer, schedule = optimize([p for p in model.parameters() if p.requires_grad], lr, steps)
     mean = 0.0
@@ -173,10 +203,17 @@ def teach(
 
 
 def answer_loss(model: LlavaForConditionalGeneration, rows: Batch) -> torch.Tensor:
-    """The mean cross-entropy of the answers' tokens.
+    """Compute the mean cross-entropy of the answers' tokens.
 
-    Rows are padded on the right, so the causal mask alone keeps padding out; and only the positions
-    that predict an answer pass through the head.
+    Rows are padded on the right, so the causal mask excludes padding. The output head is computed only for
+    positions that predict an answer.
+
+    Args:
+        model: The model.
+        rows: Ids and labels [B, T], and images.
+
+    Returns:
+        The loss, a scalar.
     """
     embedded = model.get_input_embeddings()(rows.ids)
     if rows.images:

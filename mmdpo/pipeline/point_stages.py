@@ -31,6 +31,7 @@ from mmdpo.tracking import Tracker
 
 if TYPE_CHECKING:
     from mmdpo.training.run import TrainSummary
+    from mmdpo.training.settings import TrainingSettings
 
 TRAINING = "training.json"
 """The summary of a point's training; the file appears when the adapter is complete."""
@@ -134,7 +135,7 @@ def _train(
 ) -> tuple[TrainSummary, dict[str, int]]:
     """Train the point's adapter; also returns the counts of the data set's rows."""
     from mmdpo.training.reference import reference
-    from mmdpo.training.run import train as train_adapter
+    from mmdpo.training.run import train_adapter
     from mmdpo.training_data.subset import flip, limited, subset
 
     config = p.config
@@ -142,28 +143,44 @@ def _train(
     data = training_set(config)
     seed = config.data.seed
     examples: Any = limited(data.examples, config.data_limit, seed)
-    known = None
+    reference_logps = None
     if config.method.train_on is TrainOn.pairs:  # of all of them: shared by every data_scale
-        known = reference(config, examples, data.image_root)
+        reference_logps = reference(config.model, config.train, examples, data.image_root)
     examples = subset(examples, config.data_scale, seed)
     if not examples:
         raise UserError(
             f"data_scale={config.data_scale}: leaves none of {len(data.examples)} examples; raise data_scale "
             "or data.prompts"
         )
-    if known:
+    if reference_logps:
         examples = flip(examples, config.label_noise, seed)
-    summary = train_adapter(config, examples, data.image_root, p.folder, log, resumed, known)
+    settings = training_settings(config)
+    summary = train_adapter(settings, examples, data.image_root, p.folder, log, resumed, reference_logps)
     return summary, data.counts
+
+
+def training_settings(config: Config) -> TrainingSettings:
+    """Return the part of a point's config that its training depends on."""
+    from mmdpo.training.settings import TrainingSettings
+
+    return TrainingSettings(
+        method=config.method,
+        model=config.model,
+        train=config.train,
+        lr=config.lr,
+        beta=config.beta,
+        logprob_avg=config.logprob_avg,
+        seed=config.seed,
+    )
 
 
 def export(p: Point) -> None:
     """Write the trained point's model, adapter merged, as a Hugging Face folder."""
-    from mmdpo.training.export import export as write
+    from mmdpo.training.export import export_model
 
     folder = p.folder / "merged"
     if not folder.exists():
-        write(p.config.model, p.folder / "adapter", folder)
+        export_model(p.config.model, p.folder / "adapter", folder)
     print_line(f"{folder}: AutoModelForImageTextToText.from_pretrained({str(folder)!r}) loads it")
 
 
@@ -208,5 +225,5 @@ def _reference_alone(config: Config) -> None:
     data = training_set(config)
     examples: Any = data.examples
     pairs = limited(examples, config.data_limit, config.data.seed)
-    known = reference(config, pairs, data.image_root)
-    print_line(f"reference log-probs of {len(known.ids)} pairs are in the cache")
+    reference_logps = reference(config.model, config.train, pairs, data.image_root)
+    print_line(f"reference log-probs of {len(reference_logps.ids)} pairs are in the cache")

@@ -1,6 +1,6 @@
-"""Prompts -> Completions: several answers a prompt, from the model itself (paper, 3.1) or from its server.
+"""Sampling of completions: several answers per prompt, from the model itself (paper, 3.1) or from a server.
 
-Answers are kept in a file beside the cache until all are there, so that a kill repeats and loses none.
+Answers are kept in a file beside the cache until all are there, so that a kill loses none.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmdpo.config.schema import Config
+from mmdpo.config.schema import Config, ModelConfig, SamplingConfig
 from mmdpo.console import print_line, progress
 from mmdpo.records import Completion, Prompt
 
-AHEAD = 8  # batches whose prompts are in memory at once, those with images apart from those without
+AHEAD = 8  # batches of prompts in memory at once, to separate those with images from those without
 
 
 class Generator(Protocol):
-    """Answers prompts: `completions` texts each, the same ones whatever they are asked together with."""
+    """Source of completions; those of a prompt do not depend on the other prompts of a call."""
 
     def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
-        """The texts of each prompt."""
+        """Return the completions of each prompt."""
         ...
 
 
 def identity(config: Config) -> dict[str, Any]:
-    """What the answers depend on beside the prompts; not how many are made at a time."""
+    """Return the settings that the completions depend on besides the prompts."""
     sampling, generator = config.data.sampling, config.generator
     decoding = {
         "completions": sampling.completions,
@@ -54,61 +54,67 @@ def identity(config: Config) -> dict[str, Any]:
 def sample(
     config: Config, prompts: Callable[[], Iterable[Prompt]], image_root: Path, unfinished: Path
 ) -> Iterator[Completion]:
-    """`data.sampling.completions` answers a prompt, in the order of the prompts.
+    """Sample the completions of all prompts; continue where a killed run stopped.
 
-    `prompts` is called several times. `unfinished` is where answers are kept meanwhile; it is deleted
-    when the last one was taken.
+    Args:
+        config: The model or server, and the settings of sampling.
+        prompts: Returns the prompts; called several times.
+        image_root: Folder of the images.
+        unfinished: File that keeps completions until all are there; deleted after the last one is taken.
+
+    Yields:
+        `data.sampling.completions` completions per prompt, in the order of the prompts.
     """
     unfinished.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(unfinished)) as kept:
-        kept.execute("PRAGMA journal_mode=WAL")
-        kept.execute(
+    with closing(sqlite3.connect(unfinished)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute(
             "CREATE TABLE IF NOT EXISTS answers (prompt_id TEXT, place INTEGER, text TEXT, "
             "PRIMARY KEY (prompt_id, place)) WITHOUT ROWID"
         )
-        _answer_open(config, prompts, image_root, kept)
+        _answer_missing(config, prompts, image_root, database)
         for prompt in prompts():
-            for place, text in _known(kept, prompt):
-                yield Completion(prompt.id, place, text)
+            for index, text in _stored(database, prompt):
+                yield Completion(prompt.id, index, text)
     for suffix in ("", "-wal", "-shm"):
         unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
 
 
-def _answer_open(
-    config: Config, prompts: Callable[[], Iterable[Prompt]], image_root: Path, kept: sqlite3.Connection
+def _answer_missing(
+    config: Config, prompts: Callable[[], Iterable[Prompt]], image_root: Path, database: sqlite3.Connection
 ) -> None:
-    """Answer what is not answered yet; the generator is made only where there is any."""
+    """Answer the prompts without stored completions; load the generator only if there are any."""
     total = sum(1 for _ in prompts())
-    missing = (prompt for prompt in prompts() if not _known(kept, prompt))
+    missing = (prompt for prompt in prompts() if not _stored(database, prompt))
     generator: Generator | None = None
     with progress("sampling", total) as advance:
-        advance(_count(kept))
+        advance(_count(database))
         for batch in _batches(missing, config.data.sampling.batch_size):
             generator = generator or _generator(config, image_root)
-            with kept:
+            with database:
                 for prompt, texts in zip(batch, generator.answers(batch), strict=True):
-                    rows = [(prompt.id, place, text) for place, text in enumerate(texts)]
-                    kept.executemany("INSERT INTO answers VALUES (?, ?, ?)", rows)
+                    rows = [(prompt.id, index, text) for index, text in enumerate(texts)]
+                    database.executemany("INSERT INTO answers VALUES (?, ?, ?)", rows)
             advance(len(batch))
 
 
-def _known(kept: sqlite3.Connection, prompt: Prompt) -> list[tuple[int, str]]:
-    found = kept.execute("SELECT place, text FROM answers WHERE prompt_id = ? ORDER BY place", (prompt.id,))
+def _stored(database: sqlite3.Connection, prompt: Prompt) -> list[tuple[int, str]]:
+    found = database.execute("SELECT place, text FROM answers WHERE prompt_id = ? ORDER BY place", (prompt.id,))
     return list(found)
 
 
-def _count(kept: sqlite3.Connection) -> int:
-    return int(kept.execute("SELECT count(DISTINCT prompt_id) FROM answers").fetchone()[0])
+def _count(database: sqlite3.Connection) -> int:
+    return int(database.execute("SELECT count(DISTINCT prompt_id) FROM answers").fetchone()[0])
 
 
 def _batches(prompts: Iterable[Prompt], size: int) -> Iterator[list[Prompt]]:
-    """Prompts that go together: all with, or all without an image."""
-    rest = iter(prompts)
-    while block := list(islice(rest, AHEAD * size)):
+    """Split prompts into batches: all with, or all without an image."""
+    remaining = iter(prompts)
+    while block := list(islice(remaining, AHEAD * size)):
         for with_image in (True, False):
-            alike = [prompt for prompt in block if (prompt.image is not None) == with_image]
-            for start in range(0, len(alike), size):
-                yield alike[start : start + size]
+            group = [prompt for prompt in block if (prompt.image is not None) == with_image]
+            for start in range(0, len(group), size):
+                yield group[start : start + size]
 
 
 def _generator(config: Config, image_root: Path) -> Generator:
@@ -116,34 +122,44 @@ def _generator(config: Config, image_root: Path) -> Generator:
         from mmdpo.models.served import ServedModel
 
         return ServedModel(config.generator, config.data.sampling, config.data.seed, image_root)
-    return OwnModel(config, image_root)
+    return OwnModel(config.model, config.generator.adapter, config.data.sampling, config.data.seed, image_root)
 
 
 class OwnModel:
-    """The config's model in this process, with an adapter where `generator.adapter` names one."""
+    """Generator that runs the model in this process, with an adapter if `generator.adapter` names one."""
 
-    def __init__(self, config: Config, image_root: Path) -> None:
+    def __init__(
+        self, model: ModelConfig, adapter: str | None, sampling: SamplingConfig, seed: int, image_root: Path
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: The model.
+            adapter: Folder of an adapter in PEFT format.
+            sampling: Settings of the completions.
+            seed: Seed of the completions.
+            image_root: Folder of the images.
+        """
         from mmdpo.models.adapter import merged
         from mmdpo.models.device import on_device
         from mmdpo.models.generate import Decoding
         from mmdpo.models.loading import load_model, load_processor
 
-        settings, adapter = config.data.sampling, config.generator.adapter
-        model = merged(config.model, Path(adapter)) if adapter else load_model(config.model.path, config.model.dtype)
-        self._model = on_device(model)
-        self._processor, self._images = load_processor(config.model), image_root
-        self._count, self._share = settings.completions, False
+        loaded = merged(model, Path(adapter)) if adapter else load_model(model.path, model.dtype)
+        self._model = on_device(loaded)
+        self._processor, self._images = load_processor(model), image_root
+        self._count, self._share = sampling.completions, False
         self._decoding = Decoding(
-            max_new_tokens=settings.max_new_tokens,
-            batch_size=settings.batch_size,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seed=config.data.seed,
+            max_new_tokens=sampling.max_new_tokens,
+            batch_size=sampling.batch_size,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=seed,
         )
         self._tried = False
 
     def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
-        """As Generator says; image and prompt go through the model once for all completions."""
+        """Return the completions of each prompt; image and prompt are computed once for all of them."""
         from mmdpo.models.generate import generate_several
 
         if not self._tried:
@@ -160,5 +176,5 @@ class OwnModel:
         inputs = model_inputs(self._model, self._processor, prompts, self._images)
         reason = reason_against_sharing(self._model, inputs)
         if reason:
-            print_line(f"every completion computes its prompt anew, which takes longer: {reason}")
+            print_line(f"prefix sharing is off, every completion computes its prompt again: {reason}")
         return reason is None

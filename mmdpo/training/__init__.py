@@ -1,1 +1,1 @@
-"""Training: preference pairs and a base model become an adapter."""
+"""Training of adapters on preference pairs or answers."""

@@ -1,74 +1,79 @@
-"""Rows become a batch: images opened from disk as they are needed, prompts and answers laid out."""
+"""Collation of rows to batches: images are opened, prompts and answers laid out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from mmdpo.training.layout import PADDING, Prompt, lay_out
+from mmdpo.training.layout import PADDING, PromptTokens, lay_out
 from mmdpo.training.rows import Row
 
 if TYPE_CHECKING:
     import torch
 
 ROW_VALUES = ("ref_chosen_logps", "ref_rejected_logps")
-KEPT_BYTES = 1 << 26  # of images: 2,000 of the miniature's, 50 of LLaVA's
-
-Kept: TypeAlias = "dict[tuple[str, ...], tuple[list[Prompt], dict[str, torch.Tensor]]]"
 
 
 @dataclass
 class Collator:
-    """Makes batches of B rows with N answers each, with or without images, mixed as they come.
+    """Data collator for B rows with N answers each; rows with and without images may be mixed.
 
-    A batch holds
+    A batch contains
 
-    - `model`: what the model is called with: `input_ids`, `position_ids`, `attention_mask` [R, T], the
-      processor's image tensors where a row has an image, and, where the prefix is shared, `segments` and
-      `owners` [R, T] in the place of the mask;
-    - `scored`, `labels`, `places` [M] and `prefix`: see layout.Layout;
-    - `completion_mask` [N B, 1 + A]: which tokens are an answer's, the prompt's last token before it;
-    - `weights` [N B, A], where the rows carry them: of each answer token;
-    - `rows`: the B ids; `ref_chosen_logps`, `ref_rejected_logps` [B], where the rows carry them.
+    - `model`: the model's inputs: `input_ids`, `position_ids`, `attention_mask` [R, T], the processor's image
+      tensors if a row has an image, and, with a shared prefix, `segments` and `prompt_index` [R, T] instead of the
+      mask;
+    - `scored`, `labels`, `indices` [M] and `prefix`: see `layout.Layout`;
+    - `completion_mask` [N B, 1 + A]: 1 for the tokens of an answer, after one column for the prompt's last token;
+    - `weights` [N B, A], if the rows have them: the weight of each answer token;
+    - `rows`: the B ids; `ref_chosen_logps`, `ref_rejected_logps` [B] (nats), if the rows have them.
 
-    `image_always` puts a blank image, in a row that nobody scores, into a batch without images: under
-    ZeRO-3 a process that leaves the vision tower out would let the others wait for ever. `room` is how
-    many tokens a row of shared prompts may have at least (layout.lay_out). `kept` are batches' prompts and
-    images by their rows' ids, for whoever makes the same batches again; small ones are added. None keeps
-    none.
+    Attributes:
+        processor: The model's processor.
+        shared: Whether the answers of a row share its prompt.
+        image_always: Whether a batch without images gets a blank one, in a row that is not scored. Under ZeRO-3, a
+            process that skips the vision tower would deadlock the others.
+        max_row_tokens: Minimum length of packed rows (`layout.lay_out`).
     """
 
     processor: Any
     shared: bool = False
     image_always: bool = False
-    room: int = 0
-    kept: Kept | None = None
+    max_row_tokens: int = 0
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """Collate B rows to a batch.
+
+        Args:
+            rows: Rows of `rows.tokenize_examples`, all with the same number of answers.
+
+        Returns:
+            The batch, on the CPU.
+        """
         import torch
 
-        prompts, images = self._known(rows)
+        prompts, images = self._prompts(rows)
         answers = [row["answers"] for row in rows]
         count = len(answers[0])
-        # Where image tensors are an image a row, the images can follow their prompts into shared rows.
-        with_image = [place for place, row in enumerate(rows) if row["image"]]
+        with_image = [index for index, row in enumerate(rows) if row["image"]]
+        # If image tensors have one entry per image, images can follow their prompts into packed rows.
         packed = all(len(value) == len(with_image) for value in images.values())
         unscored = []
         if self.image_always and not images:
             blank, images = self._blank()
             unscored = [blank]
         pad_token = self.processor.tokenizer.pad_token_id
-        layout = lay_out(prompts, answers, pad_token, self.shared, unscored, packed, self.room)
+        layout = lay_out(prompts, answers, pad_token, self.shared, unscored, packed, self.max_row_tokens)
         inputs = {"input_ids": layout.input_ids, **layout.extras}
         if self.shared:
-            inputs |= {name: getattr(layout, name) for name in ("segments", "owners", "position_ids")}
+            inputs |= {name: getattr(layout, name) for name in ("segments", "prompt_index", "position_ids")}
         else:
-            # Without position ids: some architectures count positions of their own (Qwen2.5-VL's in 3-D).
+            # Without position ids: some architectures compute their own (Qwen2.5-VL's are 3-D).
             inputs["attention_mask"] = (layout.segments != PADDING).long()
         if with_image and self.shared and packed:
-            order = [with_image.index(place) for place in layout.order if rows[place]["image"]]
+            order = [with_image.index(index) for index in layout.order if rows[index]["image"]]
             images = {name: value[order] for name, value in images.items()}
         elif with_image and not self.shared:
             images = {name: torch.cat([value] * count) for name, value in images.items()}
@@ -78,7 +83,7 @@ class Collator:
             "model": {**inputs, **images},
             "scored": layout.scored,
             "labels": layout.labels,
-            "places": layout.places,
+            "indices": layout.indices,
             "prefix": layout.prefix,
             "completion_mask": torch.stack(
                 [_answer_mask(len(prompt.ids) > 0, len(answer), width) for prompt, answer in flat]
@@ -93,61 +98,51 @@ class Collator:
                 batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
         return batch
 
-    def _known(self, rows: Sequence[Row]) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
-        """As `_prompts`, opened and processed once where that is small enough to keep."""
-        if self.kept is None:
-            return self._prompts(rows)
-        names = tuple(row["id"] for row in rows)
-        if names not in self.kept:
-            prompts, images = self._prompts(rows)
-            if len(self.kept) * sum(value.nbytes for value in images.values()) > KEPT_BYTES:
-                return prompts, images
-            self.kept[names] = prompts, images
-        return self.kept[names]
-
-    def _prompts(self, rows: Sequence[Row]) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
-        """The prompt of each row, and the image tensors of the rows that have an image, in order."""
+    def _prompts(self, rows: Sequence[Row]) -> tuple[list[PromptTokens], dict[str, torch.Tensor]]:
+        """Return the prompt of each row, and the image tensors of the rows with an image, in order."""
         from mmdpo.images import open_image
 
-        prompts = [Prompt(row["prompt_ids"]) for row in rows]
-        places = [index for index, row in enumerate(rows) if row["image"]]
-        if not places:
+        prompts = [PromptTokens(row["prompt_ids"]) for row in rows]
+        indices = [index for index, row in enumerate(rows) if row["image"]]
+        if not indices:
             return prompts, {}
-        # Apart from the text rows: processors differ in whether a row may go without an image.
-        made, images = self._processed(
-            [rows[index]["prompt"] for index in places],
-            [open_image(Path(rows[index]["image"])) for index in places],
+        # Rows with an image alone: not every processor accepts a batch in which some have none.
+        processed, images = self._process(
+            [rows[index]["prompt"] for index in indices],
+            [open_image(Path(rows[index]["image"])) for index in indices],
         )
-        for index, prompt in zip(places, made, strict=True):
+        for index, prompt in zip(indices, processed, strict=True):
             prompts[index] = prompt
         return prompts, images
 
-    def _blank(self) -> tuple[Prompt, dict[str, torch.Tensor]]:
+    def _blank(self) -> tuple[PromptTokens, dict[str, torch.Tensor]]:
         from PIL import Image
 
-        prompts, images = self._processed([self.processor.image_token], [Image.new("RGB", (64, 64))])
+        prompts, images = self._process([self.processor.image_token], [Image.new("RGB", (64, 64))])
         return prompts[0], images
 
-    def _processed(self, texts: Sequence[str], images: Sequence[Any]) -> tuple[list[Prompt], dict[str, torch.Tensor]]:
-        """Prompts with their placeholders grown to the size of their image, and the image tensors."""
-        made = self.processor(
+    def _process(
+        self, texts: Sequence[str], images: Sequence[Any]
+    ) -> tuple[list[PromptTokens], dict[str, torch.Tensor]]:
+        """Return the prompts, each placeholder expanded to its image's tokens, and the image tensors."""
+        encoding = self.processor(
             images=[[image] for image in images],
             text=list(texts),
             padding=True,
             return_tensors="pt",
-            add_special_tokens=False,  # the text has them
+            add_special_tokens=False,  # the text contains them
         )
-        present = made.pop("attention_mask").bool()
-        ids = made.pop("input_ids")
-        extras = [name for name, value in made.items() if value.shape == ids.shape]
+        present = encoding.pop("attention_mask").bool()
+        ids = encoding.pop("input_ids")
+        extras = [name for name, value in encoding.items() if value.shape == ids.shape]
         prompts = [
-            Prompt(
-                ids[place][present[place]].tolist(),
-                {name: made[name][place][present[place]].tolist() for name in extras},
+            PromptTokens(
+                ids[index][present[index]].tolist(),
+                {name: encoding[name][index][present[index]].tolist() for name in extras},
             )
-            for place in range(len(ids))
+            for index in range(len(ids))
         ]
-        return prompts, {name: value for name, value in made.items() if name not in extras}
+        return prompts, {name: value for name, value in encoding.items() if name not in extras}
 
 
 def _answer_mask(has_prompt: bool, length: int, width: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A disk that fills while a checkpoint is written: what is left, and what to type."""
+"""Error message for a disk that fills up during training."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from mmdpo.errors import UserError
 
-FULL = ("No space left on device", "Disk quota exceeded")
-ROOM = 1 << 20  # bytes
+DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
+PROBE_BYTES = 1 << 20
 
 
 @contextmanager
 def full_disk_advice(folder: Path) -> Iterator[None]:
-    """Turn a write under `folder` that found no room into a UserError: the last checkpoint is still whole."""
+    """Turn a write under `folder` that fails for lack of space into a UserError that names the last checkpoint."""
     from mmdpo.training.resume import last_complete
 
     try:
@@ -23,20 +23,20 @@ def full_disk_advice(folder: Path) -> Iterator[None]:
     except (UserError, MemoryError):
         raise
     except Exception as error:
-        # safetensors has an error of its own, and torch.save's does not say why it failed.
-        if not any(text in str(error) for text in FULL) and _room(folder):
+        # safetensors has its own error, and that of torch.save does not give the cause.
+        if not any(text in str(error) for text in DISK_FULL_MESSAGES) and _has_space(folder):
             raise
         last = last_complete(folder / "checkpoints")
         raise UserError(
-            f"{folder}: the disk is full. Last good checkpoint: {last.path if last else 'none yet'}. Make "
-            "room and run the same line again, or type out=FOLDER on another disk."
+            f"{folder}: the disk is full. Last complete checkpoint: {last.path if last else 'none yet'}. Free "
+            "space and rerun the same command, or type out=FOLDER on another disk."
         ) from error
 
 
-def _room(folder: Path) -> bool:
+def _has_space(folder: Path) -> bool:
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(ROOM))
+            probe.write(bytes(PROBE_BYTES))
             probe.flush()
     except OSError:
         return False

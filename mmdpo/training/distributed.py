@@ -1,4 +1,4 @@
-"""Several processes that train one model: who is who, and DeepSpeed's settings from ours."""
+"""Training by several processes: ranks, agreement on stopping, DeepSpeed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mmdpo import signals as stopping
+from mmdpo import signals
 from mmdpo.models.device import device
 
 if TYPE_CHECKING:
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 def rank() -> int:
-    """This process's number among those that torchrun or srun started together; 0 when it is alone."""
+    """Return this process's rank among those that torchrun or srun started together; 0 for a single process."""
     return int(os.environ.get("RANK", 0))
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Return the number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def from_slurm() -> None:
-    """Take rank and world size from srun, where it started several processes.
+    """Export rank and world size from SLURM's variables if srun started several processes.
 
-    Each sees all GPUs of its node and takes the one of its local rank; CUDA_VISIBLE_DEVICES stays as SLURM
-    set it. Where a site binds each process to a GPU of its own, that is the only one it sees.
+    A process that sees all GPUs of its node takes the one of its local rank; CUDA_VISIBLE_DEVICES stays as SLURM set
+    it. If the cluster binds each process to one GPU, the process sees only that one and takes it.
     """
     if int(os.environ.get("SLURM_NTASKS", 1)) > 1 and "RANK" not in os.environ:
         from submitit.helpers import TorchDistributedEnvironment
@@ -41,14 +41,14 @@ def from_slurm() -> None:
 
 
 def any_asked_to_stop() -> str | None:
-    """The cause for which one of the processes was asked to stop; the same answer in all of them.
+    """Return the cause for which any process was asked to stop; all processes get the same result.
 
-    Free where nothing listens. Several processes exchange one number.
+    Several processes exchange one number. Returns None at once if no signal handler is installed.
     """
-    if not stopping.is_listening():
+    if not signals.is_listening():
         return None
-    causes = list(stopping.CAUSES.values())
-    asked = stopping.asked()
+    causes = list(signals.CAUSES.values())
+    asked = signals.asked()
     if world_size() == 1:
         return asked
     import torch.distributed
@@ -59,7 +59,7 @@ def any_asked_to_stop() -> str | None:
 
 
 def barrier() -> None:
-    """Wait until all processes are here; nothing where there is one."""
+    """Wait until all processes have come here; a single process does not wait."""
     import torch.distributed
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -67,17 +67,24 @@ def barrier() -> None:
 
 
 def deepspeed_config(train: TrainConfig, bfloat16: bool) -> dict[str, Any] | None:
-    """DeepSpeed's configuration for `train.zero_stage`, None for 0; "auto" values come from the trainer.
+    """Build DeepSpeed's configuration; the trainer fills in "auto" values.
 
-    There is no optimizer block: it would compile one; the trainer's AdamW is used.
+    It has no optimizer block, with which DeepSpeed would compile its own; the trainer's AdamW is used.
+
+    Args:
+        train: Names the ZeRO stage.
+        bfloat16: Whether the model is in bfloat16.
+
+    Returns:
+        The configuration, or None for `train.zero_stage=0`.
     """
     if train.zero_stage == 0:
         return None
     zero: dict[str, Any] = {"stage": train.zero_stage, "contiguous_gradients": True, "overlap_comm": True}
     if train.zero_stage == 3:
-        # The adapter is gathered when it is saved; frozen weights are left out.
+        # Gathers the adapter when it is saved; frozen weights are left out.
         zero["stage3_gather_16bit_weights_on_model_save"] = True
-        # Small tensors, LoRA's among them, are kept whole: gathering each costs more than its memory.
+        # Keeps small tensors, LoRA's among them, unpartitioned: gathering each costs more than it saves.
         zero["stage3_param_persistence_threshold"] = "auto"
         zero["stage3_prefetch_bucket_size"] = "auto"
         zero["reduce_bucket_size"] = "auto"
@@ -93,10 +100,11 @@ def deepspeed_config(train: TrainConfig, bfloat16: bool) -> dict[str, Any] | Non
 
 
 @contextmanager
-def deepspeed_ready(train: TrainConfig) -> Iterator[None]:
-    """Around a training with ZeRO: a process group on CPUs, and no trace of DeepSpeed's hooks after it.
+def deepspeed_session(train: TrainConfig) -> Iterator[None]:
+    """Set up DeepSpeed for a training with ZeRO, and reset its global state afterwards.
 
-    Without the latter, a model that is loaded later, to be measured, would be partitioned as well.
+    On CPUs this starts the process group. Without the reset, a model that is loaded later for evaluation would be
+    partitioned as well.
     """
     if train.zero_stage == 0:
         yield
@@ -107,7 +115,7 @@ def deepspeed_ready(train: TrainConfig) -> Iterator[None]:
     if not torch.cuda.is_available():
         import deepspeed
 
-        # It would be compiled now, for two minutes, and gloo does without it.
+        # DeepSpeed would compile it now, for two minutes; gloo does not need it.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         if not deepspeed.comm.is_initialized():
             deepspeed.init_distributed("gloo", auto_mpi_discovery=False, verbose=False)
@@ -117,12 +125,12 @@ def deepspeed_ready(train: TrainConfig) -> Iterator[None]:
         from accelerate.state import AcceleratorState
 
         unset_hf_deepspeed_config()
-        AcceleratorState._reset_state()  # the next training in this process may go without DeepSpeed
+        AcceleratorState._reset_state()  # the next training of this process may not use DeepSpeed
 
 
 @contextmanager
-def deepspeed_freed(trainer: Any) -> Iterator[None]:
-    """Let go of DeepSpeed's engine after a training: hooks and caches of its own hold the model."""
+def release_deepspeed(trainer: Any) -> Iterator[None]:
+    """Destroy DeepSpeed's engine at the end of the block, with its hooks and caches that hold the model."""
     try:
         yield
     finally:
@@ -130,10 +138,10 @@ def deepspeed_freed(trainer: Any) -> Iterator[None]:
             from deepspeed.runtime.zero import parameter_offload
             from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator
 
-            if hasattr(trainer.model_wrapped, "destroy"):  # there is an engine
+            if hasattr(trainer.model_wrapped, "destroy"):  # the engine was created
                 trainer.model_wrapped.destroy()
             parameter_offload.FWD_MODULE_STACK.clear()
             released = PartitionedParameterCoordinator._PartitionedParameterCoordinator__params_to_release
-            for cell in released.__closure__:  # a cache that has every coordinator in its keys
+            for cell in released.__closure__:  # a cache with every coordinator in its keys
                 if hasattr(cell.cell_contents, "cache_clear"):
                     cell.cell_contents.cache_clear()

@@ -1,4 +1,4 @@
-"""A trained adapter and its base as one Hugging Face folder."""
+"""Export of a trained adapter and its base model as one Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from mmdpo.config.schema import ModelConfig
 
 
-def export(model: ModelConfig, adapter: Path, folder: Path) -> None:
-    """Write model and processor, with the chat template of the training, as `from_pretrained` reads them."""
-    with atomic_write(folder) as aside, suppress_library_output():
-        merged(model, adapter).save_pretrained(aside)
-        load_processor(model).save_pretrained(aside)
+def export_model(model: ModelConfig, adapter: Path, folder: Path) -> None:
+    """Write the merged model and its processor, with the training's chat template, for `from_pretrained`.
+
+    Args:
+        model: The base model.
+        adapter: Folder of the adapter, in PEFT format.
+        folder: Folder to create.
+    """
+    with atomic_write(folder) as partial, suppress_library_output():
+        merged(model, adapter).save_pretrained(partial)
+        load_processor(model).save_pretrained(partial)

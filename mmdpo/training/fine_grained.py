@@ -1,4 +1,4 @@
-"""RLHF-V's token weights: an answer counts most where it differs from the other (arXiv 2312.00849, 3.2)."""
+"""Token weights of RLHF-V, which stress the differences between two answers (arXiv 2312.00849, 3.2)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from difflib import SequenceMatcher
 def token_weights(
     chosen: Sequence[int], rejected: Sequence[int], weight: float, average: bool
 ) -> tuple[list[float], list[float]]:
-    """Weights of the tokens of both answers: `weight` on the spans that differ, 1 on the common ones.
+    """Weigh the tokens of two answers: `weight` in the spans that differ, 1 in those that they share.
 
-    RLHF-V scores an answer as sum(w log p) / sum(w). Losses divide by the number of tokens T where they
-    average, so the weights are then scaled to sum to T; where they sum, they are left as they are. A
-    weight of 1 is plain DPO either way.
+    RLHF-V scores an answer by sum(w log p) / sum(w). A loss that averages divides by the number of tokens T, so the
+    weights are scaled to sum to T for it; for a loss that sums they are left as they are. With a weight of 1 both
+    are plain DPO.
+
+    Args:
+        chosen: Token ids of the chosen answer.
+        rejected: Token ids of the rejected answer.
+        weight: Weight of a token that differs.
+        average: Whether the loss averages log-probs over tokens.
+
+    Returns:
+        The weights of the chosen and of the rejected answer's tokens.
     """
     matcher = SequenceMatcher(None, list(chosen), list(rejected), autojunk=False)
     weights = [weight] * len(chosen), [weight] * len(rejected)

@@ -1,11 +1,10 @@
-"""How prompts and answers lie in the model's rows: one row an answer, or several prompts a row, each once.
+"""Layout of prompts and answers in the model's rows: one row per answer, or shared rows with each prompt once.
 
-Shared, a prompt stands once and its answers behind it: `prompt | head answer | head answer`, where `head`
-is the prompt's last token, repeated so that each answer's first token has a position that predicts it.
-The answers do not see each other, and positions restart with each, so that every token has the log-prob
-that it has in a row of its own. Where short ones together are no longer than the longest, they lie in one
-row, none seeing another, so that little is padding. The last token of an answer predicts nothing and is
-left out.
+A shared row holds a prompt once, followed by its answers: `prompt | head answer | head answer`. `head` is the
+prompt's last token, repeated so that a position predicts each answer's first token. The answers do not attend to
+each other, and positions restart with each answer, so every token has the log-prob that it has in a row of its own.
+Short prompts share a row while they are together no longer than the longest one, which saves padding; they do not
+attend to each other. The last token of an answer predicts nothing and is left out.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ PADDING, PROMPT = 0, 1  # segments; the answers are 2, 3, ...
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """Tokens of a prompt, an image's included, and per-token extras of the processor under their names."""
+class PromptTokens:
+    """Tokens of a prompt, an image's included, and per-token extras of the processor by name."""
 
     ids: Sequence[int]
     extras: dict[str, Sequence[int]] = field(default_factory=dict)
@@ -30,136 +29,155 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Layout:
-    """R rows of T tokens that hold B prompts with N answers each, the longest of A tokens, M in all.
+    """R rows of T tokens that hold B prompts with N answers each.
 
-    Separate: R = N B, the first answers of all prompts first. Shared: R is B or less.
+    M is the number of answer tokens, and A that of the longest answer. Separate rows: R = N B, the first answers of
+    all prompts first. Shared rows: R is at most B.
     """
 
     input_ids: torch.Tensor  # [R, T], padded on the right
     segments: torch.Tensor  # [R, T]: 0 padding, 1 prompt, 2 and more the answers
-    owners: torch.Tensor  # [R, T]: which prompt of its row a token belongs to, from 0
+    prompt_index: torch.Tensor  # [R, T]: number of a token's prompt within its row, from 0
     position_ids: torch.Tensor  # [R, T]
-    scored: torch.Tensor  # [M]: the position that predicts each answer token, among all R T
+    scored: torch.Tensor  # [M]: index of the position that predicts each answer token, among all R T
     labels: torch.Tensor  # [M]: that token
-    places: torch.Tensor  # [M]: where it stands in [N B, A], the first answers first, among all N B A
+    indices: torch.Tensor  # [M]: index of that token in [N B, A], the first answers first, among all N B A
     extras: dict[str, torch.Tensor]  # [R, T] each
     order: list[int]  # the B prompts as they lie, row by row
 
     @property
     def prefix(self) -> int:
-        """How many first tokens are one prompt's in every row: each sees just those before it."""
-        first = (self.segments == PROMPT) & (self.owners == 0)
+        """Number of leading tokens that belong to one prompt in every row; these have causal attention."""
+        first = (self.segments == PROMPT) & (self.prompt_index == 0)
         return int(first.cumprod(dim=1).sum(dim=1).min())
 
 
 @dataclass
 class _Item:
-    """One prompt with its answers, or with one of them."""
+    """One prompt with all its answers, or with one of them."""
 
     tokens: list[int]
     segments: list[int]
     positions: list[int]
-    scored: list[list[int]]  # an answer
+    scored: list[list[int]]  # per answer
     labels: list[list[int]]
 
 
 def lay_out(
-    prompts: Sequence[Prompt],
+    prompts: Sequence[PromptTokens],
     answers: Sequence[Sequence[Sequence[int]]],
     pad_token: int,
     shared: bool,
-    unscored: Sequence[Prompt] = (),
+    unscored: Sequence[PromptTokens] = (),
     packed: bool = False,
-    room: int = 0,
+    max_row_tokens: int = 0,
 ) -> Layout:
-    """The rows of B prompts with N answers each (`answers[b][n]`), in one form or the other.
+    """Lay out B prompts with N answers each.
 
-    Without a token before it, an answer's first token is predicted by nothing and not scored.
-    `unscored` prompts are rows behind the others, which the model sees and nobody scores. `packed` lets
-    shared prompts lie in one row as far as the longest is long, or `room` where that is more.
+    An answer's first token is not scored if its prompt is empty: no position predicts it.
+
+    Args:
+        prompts: B prompts.
+        answers: Token ids of the answers, `answers[b][n]`.
+        pad_token: Token id of padding.
+        shared: Whether a prompt stands once before all its answers, instead of once per answer.
+        unscored: Prompts in rows of their own after the others, which the model sees but which are not scored.
+        packed: Whether shared prompts may lie in one row, up to the length of the longest.
+        max_row_tokens: Length of packed rows if it is more than the longest prompt with its answers.
+
+    Returns:
+        The rows and the indices of the scored tokens.
     """
     import torch
 
     count = len(prompts)
-    owners, items = _items(prompts, answers, shared)
+    prompt_of, items = _items(prompts, answers, shared)
     sizes = [len(item.tokens) for item in items]
-    rows = _packed(sizes, room) if shared and packed else [[place] for place in range(len(items))]
-    order = [owners[place] for row in rows for place in row][:count]
-    rows += [[place] for place in range(len(items), len(items) + len(unscored))]
+    rows = _pack(sizes, max_row_tokens) if shared and packed else [[index] for index in range(len(items))]
+    order = [prompt_of[index] for row in rows for index in row][:count]
+    rows += [[index] for index in range(len(items), len(items) + len(unscored))]
     items += [_item(prompt.ids, []) for prompt in unscored]
 
     def padded(values: Sequence[Sequence[int]], filler: int = 0) -> torch.Tensor:
-        """[R, T] of the items' values."""
-        joined = [[value for place in row for value in values[place]] for row in rows]
+        """Join the items' values to rows [R, T]."""
+        joined = [[value for index in row for value in values[index]] for row in rows]
         longest = max(1, *(len(row) for row in joined))
         return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in joined], dtype=torch.long)
 
     input_ids = padded([item.tokens for item in items], pad_token)
-    starts, within = {}, {}  # of each item: its first position among all R T, its number in its row
+    starts, slots = {}, {}  # per item: its first position among all R T, its number in its row
     for number, row in enumerate(rows):
         start = number * input_ids.shape[1]
-        for turn, place in enumerate(row):
-            starts[place], within[place] = start, turn
-            start += len(items[place].tokens)
+        for slot, index in enumerate(row):
+            starts[index], slots[index] = start, slot
+            start += len(items[index].tokens)
     width = max(len(answer) for group in answers for answer in group)
     scored: list[int] = []
     labels: list[int] = []
-    places: list[int] = []
-    for place, item in enumerate(items):
+    indices: list[int] = []
+    for index, item in enumerate(items):
         for turn, (positions, tokens) in enumerate(zip(item.scored, item.labels, strict=True)):
-            answer = (owners[place] + turn * count if shared else place) * width
-            scored += [starts[place] + position for position in positions]
+            first = (prompt_of[index] + turn * count if shared else index) * width
+            scored += [starts[index] + position for position in positions]
             labels += tokens
-            places += range(answer, answer + len(tokens))
-    of_items = [*(prompts[owner] for owner in owners), *unscored]
+            indices += range(first, first + len(tokens))
+    prompts_of_items = [*(prompts[index] for index in prompt_of), *unscored]
     extras = {
         name: [
             _extended(prompt.extras.get(name, ()), len(item.tokens))
-            for prompt, item in zip(of_items, items, strict=True)
+            for prompt, item in zip(prompts_of_items, items, strict=True)
         ]
         for name in sorted({name for prompt in prompts for name in prompt.extras})
     }
     return Layout(
         input_ids=input_ids,
         segments=padded([item.segments for item in items], PADDING),
-        owners=padded([[within[place]] * len(item.tokens) for place, item in enumerate(items)]),
+        prompt_index=padded([[slots[index]] * len(item.tokens) for index, item in enumerate(items)]),
         position_ids=padded([item.positions for item in items]),
         scored=torch.tensor(scored, dtype=torch.long),
         labels=torch.tensor(labels, dtype=torch.long),
-        places=torch.tensor(places, dtype=torch.long),
+        indices=torch.tensor(indices, dtype=torch.long),
         extras={name: padded(values) for name, values in extras.items()},
         order=order,
     )
 
 
-def visible(segments: torch.Tensor, owners: torch.Tensor, prefix: int) -> torch.Tensor:
-    """What each of the tokens [R, T] behind the first `prefix` may look at: boolean [R, 1, T - prefix, T].
+def visible(segments: torch.Tensor, prompt_index: torch.Tensor, prefix: int) -> torch.Tensor:
+    """Build the attention mask of the tokens after the common prefix.
 
-    Itself and what stands before it in its own prompt or in its own answer.
+    A token attends to itself and to what precedes it in its own prompt and in its own answer.
+
+    Args:
+        segments: Segments of a layout [R, T].
+        prompt_index: Prompt of each token within its row [R, T].
+        prefix: Number of leading tokens that are left out of the mask, because they are causal.
+
+    Returns:
+        Boolean mask [R, 1, T - prefix, T], true for visible tokens.
     """
     import torch
 
     query, key = segments[:, prefix:, None], segments[:, None, :]
-    places = torch.arange(segments.shape[1], device=segments.device)
-    own = ((key == PROMPT) | (key == query)) & (places[prefix:, None] >= places[None, :])
-    own &= owners[:, prefix:, None] == owners[:, None, :]
+    positions = torch.arange(segments.shape[1], device=segments.device)
+    own = ((key == PROMPT) | (key == query)) & (positions[prefix:, None] >= positions[None, :])
+    own &= prompt_index[:, prefix:, None] == prompt_index[:, None, :]
     return own[:, None]  # padding sees padding: a row that sees nothing would be NaN
 
 
 def _items(
-    prompts: Sequence[Prompt], answers: Sequence[Sequence[Sequence[int]]], shared: bool
+    prompts: Sequence[PromptTokens], answers: Sequence[Sequence[Sequence[int]]], shared: bool
 ) -> tuple[list[int], list[_Item]]:
-    """What lies in rows, and each one's prompt: shared, a prompt an item, else an answer an item."""
+    """Make one item per prompt if shared, else one per answer; return each item's prompt and the items."""
     if shared:
-        made = [_item(prompt.ids, group) for prompt, group in zip(prompts, answers, strict=True)]
-        return [*range(len(prompts))], made
+        items = [_item(prompt.ids, group) for prompt, group in zip(prompts, answers, strict=True)]
+        return [*range(len(prompts))], items
     turns = range(len(answers[0]))
-    made = [_item(prompt.ids, [group[turn]]) for turn in turns for prompt, group in zip(prompts, answers, strict=True)]
-    return [*range(len(prompts))] * len(turns), made
+    items = [_item(prompt.ids, [group[turn]]) for turn in turns for prompt, group in zip(prompts, answers, strict=True)]
+    return [*range(len(prompts))] * len(turns), items
 
 
 def _item(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Item:
-    """The prompt without its last token, then each answer with that token at its head; or it alone."""
+    """Join the prompt without its last token and each answer with that token as its head."""
     if not answers:
         return _Item(list(prompt), [PROMPT] * len(prompt), list(range(len(prompt))), [], [])
     common, head = list(prompt[:-1]), list(prompt[-1:])
@@ -170,7 +188,7 @@ def _item(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Item:
         own = [*head, *answer[:-1]]
         start = len(tokens)
         tokens += own
-        # Alone, an answer needs no segment of its own: what is before it is all visible.
+        # A single answer needs no segment of its own: it attends to everything before it.
         segments += [PROMPT if len(answers) == 1 else PROMPT + 1 + number] * len(own)
         positions += range(len(common), len(common) + len(own))
         scored.append(list(range(start, start + len(own))))
@@ -178,17 +196,17 @@ def _item(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Item:
     return _Item(tokens, segments, positions, scored, labels)
 
 
-def _packed(sizes: Sequence[int], room: int) -> list[list[int]]:
-    """Items by the rows that take them, each in the first row with room for it, the longest first."""
-    room = max([room, *sizes])
+def _pack(sizes: Sequence[int], max_row_tokens: int) -> list[list[int]]:
+    """Pack items into rows: each in the first row with room for it, the longest first."""
+    limit = max([max_row_tokens, *sizes])
     rows: list[tuple[int, list[int]]] = []
-    for place in sorted(range(len(sizes)), key=lambda place: -sizes[place]):
+    for index in sorted(range(len(sizes)), key=lambda index: -sizes[index]):
         for number, (left, row) in enumerate(rows):
-            if sizes[place] <= left:
-                rows[number] = left - sizes[place], [*row, place]
+            if sizes[index] <= left:
+                rows[number] = left - sizes[index], [*row, index]
                 break
         else:
-            rows.append((room - sizes[place], [place]))
+            rows.append((limit - sizes[index], [index]))
     return [row for _, row in rows]
 
 

@@ -1,4 +1,4 @@
-"""LoRA on the language model, found by structure and not by a list of names."""
+"""LoRA on the language model, whose layers are found by structure instead of a list of names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def language_model(model: PreTrainedModel) -> nn.Module:
-    """The decoder inside a vision-language model: no vision tower, no projector, no output head."""
+    """Return the decoder of a vision-language model, without vision tower, projector and output head."""
     decoder: nn.Module = model.get_decoder()
     return decoder
 
 
 def target_names(model: PreTrainedModel) -> list[str]:
-    """Full names of every nn.Linear of the language model, sorted."""
+    """List the full names of every nn.Linear of the language model, sorted."""
     from torch import nn
 
     inside = {id(module) for module in language_model(model).modules() if isinstance(module, nn.Linear)}
@@ -31,50 +31,50 @@ def target_names(model: PreTrainedModel) -> list[str]:
 
 
 def target_pattern(model: PreTrainedModel) -> str:
-    """One regular expression that matches exactly `target_names`, for PEFT.
+    """Build one regular expression for PEFT that matches exactly `target_names`.
 
-    A pattern and not a list: PEFT keeps lists as sets, whose order changes from run to run, and the
-    adapter's config would not be the same bytes twice. Layer numbers become digits.
+    PEFT keeps a list of names as a set, whose order changes between runs, so the adapter's config would not be
+    reproducible byte by byte. Layer numbers become a pattern of digits.
     """
     shapes = {re.sub(r"(?<=\.)\d+(?=\\?\.)", r"\\d+", re.escape(name)) for name in target_names(model)}
     return "|".join(sorted(shapes))
 
 
 def projector_names(model: PreTrainedModel) -> list[str]:
-    """Full names of the modules between vision encoder and language model, found by structure.
+    """List the full names of the modules between vision encoder and language model.
 
-    The children with weights, beside those two, of the model that holds both. Empty where there are
-    none: Qwen2.5-VL's lies inside its vision encoder.
+    These are the other children with weights of the module that holds both. The list is empty for an architecture
+    without any: Qwen2.5-VL's projector is part of its vision encoder.
     """
     inner = model.base_model
-    apart = {id(language_model(model)), id(inner.get_encoder(modality="image"))}
+    excluded = {id(language_model(model)), id(inner.get_encoder(modality="image"))}
     prefix = next(name for name, module in model.named_modules() if module is inner)
     return [
         f"{prefix}.{name}"
         for name, module in inner.named_children()
-        if id(module) not in apart and any(True for _ in module.parameters())
+        if id(module) not in excluded and any(True for _ in module.parameters())
     ]
 
 
-def lora(model: PreTrainedModel, cfg: ModelConfig) -> PeftLoraConfig:
-    """PEFT's configuration for `model`; the trainer makes the layers after it has set the seed.
+def lora(model: PreTrainedModel, config: ModelConfig) -> PeftLoraConfig:
+    """Build PEFT's configuration; the trainer creates the layers once the seed is set.
 
-    With `model.train_projector` the projector is copied and trained beside LoRA; the base keeps its own.
-    Raises UserError for an architecture without one.
+    With `model.train_projector`, a copy of the projector is trained beside LoRA, and the base keeps its own. Raises
+    UserError for an architecture without a separate projector.
     """
     from peft import LoraConfig as PeftLoraConfig
 
-    projector = projector_names(model) if cfg.train_projector else []
-    if cfg.train_projector and not projector:
+    projector = projector_names(model) if config.train_projector else []
+    if config.train_projector and not projector:
         raise UserError(
             f"model.train_projector=true: {type(model).__name__} has no projector apart from its vision "
             "encoder; type model.train_projector=false"
         )
 
     return PeftLoraConfig(
-        r=cfg.lora.r,
-        lora_alpha=cfg.lora.lora_alpha,
-        lora_dropout=cfg.lora.lora_dropout,
+        r=config.lora.r,
+        lora_alpha=config.lora.lora_alpha,
+        lora_dropout=config.lora.lora_dropout,
         target_modules=target_pattern(model),
         bias="none",
         modules_to_save=projector or None,

@@ -1,4 +1,4 @@
-"""Memory: the peak that is logged, and what to type when it runs out."""
+"""Memory: the logged peak, and the error message if it runs out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from mmdpo.errors import UserError
 
 if TYPE_CHECKING:
-    from mmdpo.config.schema import Config
+    from mmdpo.training.settings import TrainingSettings
 
 GIB = 1 << 30
 
 
 def peak_memory() -> float:
-    """GiB at most in use so far: of this process's GPU where it has one, else of its main memory."""
+    """Return the peak memory so far in GiB: of this process's GPU, or without a GPU of its main memory."""
     import torch
 
     if torch.cuda.is_available():
@@ -25,41 +25,41 @@ def peak_memory() -> float:
 
 
 @contextmanager
-def out_of_memory_advice(cfg: Config) -> Iterator[None]:
-    """Turn an out-of-memory error into a UserError that names the overrides that help, best first."""
+def out_of_memory_advice(settings: TrainingSettings) -> Iterator[None]:
+    """Turn an out-of-memory error into a UserError that lists the overrides that help, cheapest first."""
     import torch
 
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise UserError(_advice(cfg, str(error))) from error
+        raise UserError(_advice(settings, str(error))) from error
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # the CPU's allocator has no error of its own
+        if "can't allocate memory" not in str(error):  # the CPU's allocator has no error class
             raise
-        raise UserError(_advice(cfg, str(error))) from error
+        raise UserError(_advice(settings, str(error))) from error
 
 
-def _advice(cfg: Config, message: str) -> str:
-    train = cfg.train
-    helps = []
+def _advice(settings: TrainingSettings, message: str) -> str:
+    train = settings.train
+    overrides = []
     if not train.activation_checkpointing:
-        helps.append("train.activation_checkpointing=true (slower by a third)")
+        overrides.append("train.activation_checkpointing=true (a third slower)")
     if train.per_device_train_batch_size > 1:
         half = train.per_device_train_batch_size // 2
         steps = train.gradient_accumulation_steps * train.per_device_train_batch_size // half
-        helps.append(
+        overrides.append(
             f"train.per_device_train_batch_size={half} train.gradient_accumulation_steps={steps} "
-            "(the same step from smaller batches)"
+            "(the same steps from smaller batches)"
         )
-    if not train.prefix_sharing and cfg.method.loss_type:
-        helps.append("train.prefix_sharing=true")
-    if cfg.model.dtype == "float32":
-        helps.append("model.dtype=bfloat16")
+    if not train.prefix_sharing and settings.trains_on_pairs:
+        overrides.append("train.prefix_sharing=true")
+    if settings.model.dtype == "float32":
+        overrides.append("model.dtype=bfloat16")
     if train.zero_stage != 3:
-        helps.append("train.zero_stage=3 on several GPUs (each holds a part of the weights)")
-    helps.append("a smaller train.max_text_tokens")
+        overrides.append("train.zero_stage=3 on several GPUs (each holds part of the weights)")
+    overrides.append("a smaller train.max_text_tokens")
     return (
-        f"Out of memory: {message.splitlines()[0] if message else 'no more to give'}. Type, in this order: "
-        + "; ".join(helps)
+        f"Out of memory: {message.splitlines()[0] if message else 'no details'}. Type, in this order: "
+        + "; ".join(overrides)
         + "."
     )

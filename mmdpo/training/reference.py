@@ -1,4 +1,4 @@
-"""Log-probs of the untouched base model, computed once and shared by every point of every sweep."""
+"""Reference log-probs: computed once with the base model, and shared by all points of all sweeps."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from mmdpo import cache as store
+from mmdpo.cache import cached, cached_path
 from mmdpo.console import progress
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
-from mmdpo.models.device import on_device
+from mmdpo.models.device import on_device, to_device
 from mmdpo.models.loading import (
     load_model,
     load_processor,
@@ -25,38 +25,37 @@ from mmdpo.models.loading import (
 )
 from mmdpo.records import PreferencePair
 from mmdpo.training.collate import Collator
-from mmdpo.training.rows import Tokenised, contents, tokenised, usable
-from mmdpo.training.trl_config import loss_type
+from mmdpo.training.prefix import Sharing, sharing
+from mmdpo.training.rows import TokenizedExamples, contents, tokenize_examples, usable
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
 
-    from mmdpo.config.schema import Config
+    from mmdpo.config.schema import ModelConfig, TrainConfig
     from mmdpo.training.rows import Example, Row
+    from mmdpo.training.settings import TrainingSettings
 
-LAYOUT = 3  # of the stored files; raise it when they, or how the numbers are made, change
-
-
-@dataclass(frozen=True)
-class Sharing:
-    """Whether a model takes a shared prefix, and why it does not."""
-
-    holds: bool
-    reason: str = ""
+LAYOUT = 3  # of the stored files; raise it if they change, or the way the numbers are computed
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer's log-probs: their sum, and each token's [T]."""
+class AnswerLogps:
+    """Log-probs of one answer (nats): their sum, and those of its T tokens [T]."""
 
     sum: float
     tokens: torch.Tensor
 
 
 @dataclass
-class Answers:
-    """An answer of each of N pairs: digests of the texts; sums and token counts [N]; log-probs in one row."""
+class AnswersLogps:
+    """Log-probs of one answer of each of N pairs.
+
+    Attributes:
+        texts: Hash of each answer's text, N in all.
+        sums: Sum of each answer's log-probs [N], in nats.
+        counts: Number of each answer's tokens [N].
+        log_probs: Log-probs of all tokens of all answers, one after the other [sum of counts].
+    """
 
     texts: list[str]
     sums: torch.Tensor
@@ -64,142 +63,158 @@ class Answers:
     log_probs: torch.Tensor
 
     def __post_init__(self) -> None:
+        """Compute the end of each answer in `log_probs`."""
         self._ends = self.counts.cumsum(0).tolist()
 
-    def __getitem__(self, index: int) -> Answer:
+    def __getitem__(self, index: int) -> AnswerLogps:
+        """Return the log-probs of one answer."""
         end = self._ends[index]
-        return Answer(float(self.sums[index]), self.log_probs[end - int(self.counts[index]) : end])
+        return AnswerLogps(float(self.sums[index]), self.log_probs[end - int(self.counts[index]) : end])
 
 
 @dataclass
 class Reference:
-    """The base model's log-probs of both answers of N pairs; find a pair's with `of`."""
+    """Log-probs of both answers of N pairs under the base model; `of` finds those of a pair."""
 
     ids: list[str]
-    first: Answers  # of a pair's two texts, the lesser
-    second: Answers
+    first: AnswersLogps  # of the answer whose text sorts first
+    second: AnswersLogps
     sharing: Sharing
 
     def __post_init__(self) -> None:
-        self._place = {row: index for index, row in enumerate(self.ids)}
+        """Index the pairs by id."""
+        self._index = {pair_id: index for index, pair_id in enumerate(self.ids)}
 
-    def of(self, pair: PreferencePair) -> tuple[Answer, Answer]:
-        """Log-probs of the pair's chosen and rejected answer, whichever label they have.
+    def of(self, pair: PreferencePair) -> tuple[AnswerLogps, AnswerLogps]:
+        """Return the log-probs of a pair's chosen and rejected answer, whichever is labelled chosen.
 
-        Raises KeyError for a pair, or for answers, that are not among these.
+        Raises KeyError if the pair, or its answers, are not among these.
         """
-        index = self._place[pair.id]
-        known = self.first.texts[index], self.second.texts[index]
-        asked = _digest(pair.chosen), _digest(pair.rejected)
-        if asked == known:
+        index = self._index[pair.id]
+        stored = self.first.texts[index], self.second.texts[index]
+        wanted = _digest(pair.chosen), _digest(pair.rejected)
+        if wanted == stored:
             return self.first[index], self.second[index]
-        if asked == known[::-1]:
+        if wanted == stored[::-1]:
             return self.second[index], self.first[index]
-        raise KeyError(f"{pair.id}: other answers than those whose log-probs are known")
+        raise KeyError(f"{pair.id}: other answers than those with reference log-probs")
 
 
-def reference(
-    cfg: Config, pairs: Sequence[Example], image_root: Path, model: PreTrainedModel | None = None
-) -> Reference:
-    """The reference log-probs of `pairs`, from the cache or, the first time, from the base model.
+def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], image_root: Path) -> Reference:
+    """Return the reference log-probs of pairs from the cache, or compute them with the base model.
 
-    The key is what the numbers depend on: weights, processor and template, dtype, length policy, and
-    each row's texts and image. Order and labels do not enter it, nor does anything of the training. A
-    `model` that is loaded already is used as it is; it must be the untouched base. Of several processes
-    one computes, on its own device, and the others wait.
+    The cache key is what the numbers depend on: weights, processor and chat template, dtype, length limit, and
+    each pair's texts and image. The order and the labels of the pairs do not matter, nor do other settings of the
+    training. If several processes ask at once, one computes on its own device and the others wait.
+
+    Args:
+        model: The base model.
+        train: Length limit, prefix sharing and batch size.
+        pairs: Preference pairs with unique ids.
+        image_root: Folder of the images.
+
+    Returns:
+        Log-probs of every pair that the length limit leaves.
+
+    Raises:
+        UserError: The log-probs are not finite, or the pairs cannot be tokenized (`rows.tokenize_examples`).
     """
     kept, _ = usable(pairs)
     ordered = _canonical(kept)
-    train = cfg.train
     key = {
         "layout": LAYOUT,
-        "weights": weights_fingerprint(cfg.model.path),
-        "processor": processor_fingerprint(cfg.model),
-        "dtype": str(torch_dtype(cfg.model.dtype)),
+        "weights": weights_fingerprint(model.path),
+        "processor": processor_fingerprint(model),
+        "dtype": str(torch_dtype(model.dtype)),
         "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
         "prefix_sharing": train.prefix_sharing,
         "rows": fingerprint(contents(ordered, image_root), length=64),
     }
 
     def make(folder: Path) -> None:
-        base = model if model is not None else load_model(cfg.model.path, cfg.model.dtype)
-        _write(folder, _compute(cfg, ordered, image_root, base))
+        _write(folder, _compute(model, train, ordered, image_root))
 
-    found = _read(store.cached("reference", key, make))
+    found = _read(cached("reference", key, make))
     if found is None:
-        shutil.rmtree(store.cached_path("reference", key), ignore_errors=True)
-        found = _read(store.cached("reference", key, make))
+        shutil.rmtree(cached_path("reference", key), ignore_errors=True)
+        found = _read(cached("reference", key, make))
     if found is None:
         raise UserError(
-            f"The reference log-probs of {cfg.model.path} are not finite. Type model.dtype=float32, or look "
-            "at the weights."
+            f"The reference log-probs of model.path={model.path} are not finite. Type model.dtype=float32, or check "
+            "the weights."
         )
     return found
 
 
-def add_reference(cfg: Config, made: Tokenised, known: Reference) -> None:
-    """Put the summed reference log-probs, and with `method.fine_grained` token weights, into the rows."""
+def add_reference(data: TokenizedExamples, reference_logps: Reference, settings: TrainingSettings) -> None:
+    """Add the summed reference log-probs to the rows, and with `method.fine_grained` token weights.
+
+    Args:
+        data: Rows of preference pairs, changed in place.
+        reference_logps: Log-probs of these pairs, and possibly others.
+        settings: Settings of the training; its method decides about token weights.
+    """
     from mmdpo.training.fine_grained import token_weights
 
-    average = loss_type(cfg) == "sigmoid_norm"
-    for row, pair in zip(made.rows, made.examples, strict=True):
-        found = known.of(cast(PreferencePair, pair))
-        sums = [answer.sum for answer in found]
-        if cfg.method.fine_grained:
-            weights = token_weights(row["answers"][0], row["answers"][1], cfg.method.fine_grained_weight, average)
+    method = settings.method
+    for row, pair in zip(data.rows, data.examples, strict=True):
+        answers = reference_logps.of(cast(PreferencePair, pair))
+        sums = [answer.sum for answer in answers]
+        if method.fine_grained:
+            chosen, rejected = row["answers"]
+            weights = token_weights(chosen, rejected, method.fine_grained_weight, settings.averages_logps)
             row["weights"] = weights
             sums = [
                 float((answer.tokens * answer.tokens.new_tensor(own)).sum())
-                for answer, own in zip(found, weights, strict=True)
+                for answer, own in zip(answers, weights, strict=True)
             ]
         row["ref_chosen_logps"], row["ref_rejected_logps"] = sums
 
 
 def _canonical(pairs: Sequence[Any]) -> list[PreferencePair]:
-    """The pairs by id, the answers of each by text: the same whatever the order and the labels."""
+    """Sort the pairs by id and the answers of each by text, which removes order and labels."""
     return [
         dataclasses.replace(pair, chosen=min(pair.chosen, pair.rejected), rejected=max(pair.chosen, pair.rejected))
         for pair in sorted(pairs, key=lambda pair: pair.id)
     ]
 
 
-def _compute(cfg: Config, pairs: Sequence[PreferencePair], image_root: Path, model: PreTrainedModel) -> Reference:
-    """The log-probs of every pair that the length policy leaves, in batches of rows of like length."""
+def _compute(model: ModelConfig, train: TrainConfig, pairs: Sequence[PreferencePair], image_root: Path) -> Reference:
+    """Compute the log-probs of every pair that the length limit leaves, in batches of similar length."""
     import torch
 
-    from mmdpo.training.prefix import sharing, to_device
     from mmdpo.training.scoring import scoring, shared_attention
 
-    processor = load_processor(cfg.model)
-    made = tokenised(pairs, image_root, processor, cfg.train)
-    rows = made.rows
-    order = sorted(range(len(rows)), key=lambda place: (_tokens(rows[place]), place))
-    size = cfg.train.precompute_ref_batch_size
-    model = on_device(model).eval()
-    how = sharing(model, processor, rows) if cfg.train.prefix_sharing else Sharing(False)
-    collate = Collator(processor, shared=how.holds)
+    base = on_device(load_model(model.path, model.dtype)).eval()
+    processor = load_processor(model)
+    data = tokenize_examples(pairs, image_root, processor, train)
+    rows = data.rows
+    order = sorted(range(len(rows)), key=lambda index: (_tokens(rows[index]), index))
+    size = train.precompute_ref_batch_size
+    can_share = sharing(base, processor, rows) if train.prefix_sharing else Sharing(False)
+    collate = Collator(processor, shared=can_share.holds)
     sums = torch.zeros(2, len(rows))
     log_probs: list[list[torch.Tensor]] = [[torch.zeros(0)] * len(rows) for _ in range(2)]
-    attention = shared_attention(model) if how.holds else contextlib.nullcontext()
+    attention = shared_attention(base) if can_share.holds else contextlib.nullcontext()
     with (
         attention,
-        scoring(model) as scorer,
+        scoring(base) as scorer,
         torch.inference_mode(),
         progress("reference", len(order)) as advance,
     ):
         for start in range(0, len(order), size):
-            places = order[start : start + size]
-            batch = to_device(collate([rows[place] for place in places]), model.device)
-            scored = scorer(model, batch).log_probs.float()
-            sums[:, places] = scored.sum(dim=1).cpu().view(2, -1)
-            for side, values in enumerate(scored.cpu().view(2, len(places), -1)):
-                for place, tokens in zip(places, values, strict=True):
-                    log_probs[side][place] = tokens[: len(rows[place]["answers"][side])]
-            advance(len(places))
-    examples: list[Any] = made.examples
+            indices = order[start : start + size]
+            batch = to_device(collate([rows[index] for index in indices]), base.device)
+            scored = scorer(base, batch).log_probs.float()
+            sums[:, indices] = scored.sum(dim=1).cpu().view(2, -1)
+            for side, values in enumerate(scored.cpu().view(2, len(indices), -1)):
+                for index, tokens in zip(indices, values, strict=True):
+                    log_probs[side][index] = tokens[: len(rows[index]["answers"][side])]
+            advance(len(indices))
+    examples: list[Any] = data.examples
     texts = [[_digest(one.chosen) for one in examples], [_digest(one.rejected) for one in examples]]
     first, second = (
-        Answers(
+        AnswersLogps(
             texts[side],
             sums[side].clone(),
             torch.tensor([len(tokens) for tokens in log_probs[side]]),
@@ -207,7 +222,7 @@ def _compute(cfg: Config, pairs: Sequence[PreferencePair], image_root: Path, mod
         )
         for side in range(2)
     )
-    return Reference([example.id for example in examples], first, second, how)
+    return Reference([example.id for example in examples], first, second, can_share)
 
 
 def _tokens(row: Row) -> int:
@@ -225,13 +240,13 @@ def _write(folder: Path, found: Reference) -> None:
     tensors: dict[str, torch.Tensor] = {}
     for name, side in (("first", found.first), ("second", found.second)):
         columns[name] = side.texts
-        tensors |= {f"{name}.{what}": getattr(side, what) for what in ("sums", "counts", "log_probs")}
+        tensors |= {f"{name}.{field}": getattr(side, field) for field in ("sums", "counts", "log_probs")}
     save_file(tensors, folder / "log_probs.safetensors")
     write_json(folder / "rows.json", {"ids": found.ids, **columns, "sharing": dataclasses.asdict(found.sharing)})
 
 
 def _read(folder: Path) -> Reference | None:
-    """What `_write` wrote, or None where it is damaged: unreadable, incomplete or not finite."""
+    """Read what `_write` wrote; return None if it is damaged: unreadable, incomplete or not finite."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -239,7 +254,7 @@ def _read(folder: Path) -> Reference | None:
         columns: dict[str, Any] = read_json(folder / "rows.json")
         tensors = load_file(folder / "log_probs.safetensors")
         sides = [
-            Answers(columns[name], *(tensors[f"{name}.{what}"] for what in ("sums", "counts", "log_probs")))
+            AnswersLogps(columns[name], *(tensors[f"{name}.{field}"] for field in ("sums", "counts", "log_probs")))
             for name in ("first", "second")
         ]
         found = Reference(columns["ids"], sides[0], sides[1], Sharing(**columns["sharing"]))

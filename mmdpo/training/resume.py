@@ -1,29 +1,37 @@
-"""Checkpoints that count only when they are whole, and the one to continue from.
+"""Checkpoints: complete ones, and the one to resume from.
 
-A checkpoint is whole when its marker is there, which is written after everything else in it. What a
-kill left torn, and what another run left, is deleted before training starts.
+A checkpoint is complete once its marker is there, which is written after all its other files. Incomplete
+checkpoints, and those of another run, are deleted before training starts.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from transformers import TrainerCallback
+from mmdpo.files import fingerprint, read_json
+from mmdpo.models.loading import processor_fingerprint, torch_dtype
+from mmdpo.training.custom_loss import loss_fingerprint
+from mmdpo.training.distributed import world_size
 
-from mmdpo.files import read_json, write_json
-from mmdpo.signals import Interrupted
-from mmdpo.training.distributed import any_asked_to_stop, barrier
+if TYPE_CHECKING:
+    from mmdpo.training.settings import TrainingSettings
 
 MARKER = "complete.json"
 PREFIX = "checkpoint-"  # transformers' name: checkpoint-STEP
 
+NO_EFFECT = (
+    *("name", "save_total_limit", "save_steps", "logging_steps"),
+    *("precompute_ref_batch_size", "dataloader_num_workers"),
+)
+"""Fields of TrainConfig that may change between the start and the resumption of a run."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint: the steps that it has behind it, and the run that it belongs to."""
+    """A complete checkpoint: the number of steps taken, and the fingerprint of its run."""
 
     path: Path
     step: int
@@ -31,7 +39,7 @@ class Checkpoint:
 
 
 def complete(folder: str | Path) -> list[Checkpoint]:
-    """The whole checkpoints in `folder`, oldest first."""
+    """List the complete checkpoints in a folder, oldest first."""
     found = []
     for marker in Path(folder).glob(f"{PREFIX}*/{MARKER}"):
         content = read_json(marker)
@@ -40,54 +48,44 @@ def complete(folder: str | Path) -> list[Checkpoint]:
 
 
 def last_complete(folder: str | Path) -> Checkpoint | None:
-    """The newest whole checkpoint in `folder`."""
+    """Return the newest complete checkpoint in a folder, if any."""
     return next(reversed(complete(folder)), None)
 
 
 def continue_from(folder: Path, run: str) -> Checkpoint | None:
-    """The checkpoint to continue `run` from, or None to start; whatever cannot be used is deleted."""
+    """Return the checkpoint to resume a run from, if any; delete those that cannot be used."""
     own = [checkpoint for checkpoint in complete(folder) if checkpoint.run == run]
-    kept = {checkpoint.path for checkpoint in own}
+    usable = {checkpoint.path for checkpoint in own}
     for path in folder.glob(f"{PREFIX}*"):
-        if path not in kept:
+        if path not in usable:
             discard(path)
     return own[-1] if own else None
 
 
 def discard(checkpoint: Path) -> None:
-    """Delete a checkpoint, its marker first: a kill in between leaves a torn one, not a false one."""
+    """Delete a checkpoint, its marker first, so that a kill in between leaves an incomplete one."""
     (checkpoint / MARKER).unlink(missing_ok=True)
     shutil.rmtree(checkpoint)
 
 
-class MarkCompleteCheckpoint(TrainerCallback):
-    """Marks each checkpoint as whole after it is written, then deletes all but the newest `keep`."""
+def run_fingerprint(settings: TrainingSettings, weights: str, data: str) -> str:
+    """Hash everything that a checkpoint's numbers depend on.
 
-    def __init__(self, run: str, keep: int) -> None:
-        self.run, self.keep = run, keep
+    Args:
+        settings: Settings of the training.
+        weights: Fingerprint of the base model's weights.
+        data: Fingerprint of the training set.
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        barrier()  # each process writes a part
-        if state.is_world_process_zero:
-            checkpoint = Path(args.output_dir) / f"{PREFIX}{state.global_step}"
-            write_json(checkpoint / MARKER, {"step": state.global_step, "run": self.run})
-            for old in complete(args.output_dir)[: -self.keep]:
-                discard(old.path)
-
-
-class StopWhenAsked(TrainerCallback):
-    """Saves and ends the loop after the step in which a process was asked to stop; all agree on the step."""
-
-    def __init__(self) -> None:
-        self.cause: str | None = None
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        cause = any_asked_to_stop()
-        if cause and state.global_step < state.max_steps:  # else it is at its end anyway
-            self.cause = cause
-            control.should_save = control.should_training_stop = True
-
-    def raise_if_asked(self) -> None:
-        """Raise Interrupted where the loop was ended early, its checkpoint written."""
-        if self.cause:
-            raise Interrupted(self.cause)
+    Returns:
+        The fingerprint; a checkpoint with another one is not resumed from.
+    """
+    method, model = settings.method, settings.model
+    train = {name: value for name, value in asdict(settings.train).items() if name not in NO_EFFECT}
+    train["too_long"] = settings.train.too_long.value
+    values = [
+        *(method.loss_type, settings.averages_logps, loss_fingerprint(method.loss_type)),
+        *(settings.beta, settings.lr, settings.seed, str(torch_dtype(model.dtype)), world_size()),
+        *(method.label_smoothing, method.fine_grained and method.fine_grained_weight),
+        *(processor_fingerprint(model), model.train_projector and model.projector_lr),
+    ]
+    return fingerprint([weights, data, values, train, asdict(model.lora)])

@@ -1,4 +1,4 @@
-"""Training examples as token rows: which are used, what names their content, how long they may be."""
+"""Rows of tokens from training examples: selection, content, length limit."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mmdpo.config.choices import TooLong
 from mmdpo.config.schema import TrainConfig
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint
-from mmdpo.models.chat import IMAGE_TOKEN, answer, check_placeholders, encoded, messages
+from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, encode, to_answer, to_messages
 from mmdpo.records import PreferencePair, SftExample
 
 Row = dict[str, Any]
 Example = PreferencePair | SftExample
 
-SHOWN = 5  # ids that an error names
+MAX_IDS = 5  # that an error lists
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Text tokens of the rows, prompt and longest answer, before the limit, and what it did to them."""
+    """Text tokens per row (prompt and longest answer) before the limit, and the effect of the limit."""
 
     longest: int
     p99: int
@@ -35,16 +35,17 @@ class Lengths:
     policy: str
 
     def __str__(self) -> str:
-        line = f"text tokens a row: longest {self.longest}, 99th percentile {self.p99}"
+        """Describe lengths and limit in one line."""
+        line = f"text tokens per row: longest {self.longest}, 99th percentile {self.p99}"
         if self.limit is None:
             return f"{line}; no train.max_text_tokens"
-        did = {"cut_answer": "cut", "drop": "dropped", "error": "refused"}[self.policy]
-        return f"{line}; train.max_text_tokens={self.limit}: {self.over} {did}"
+        effect = {"cut_answer": "cut", "drop": "dropped", "error": "refused"}[self.policy]
+        return f"{line}; train.max_text_tokens={self.limit}: {self.over} {effect}"
 
 
 @dataclass(frozen=True)
-class Tokenised:
-    """Examples and their rows, in one order, and what became of the others, by reason."""
+class TokenizedExamples:
+    """Examples and their rows, in the same order, and counts of the dropped examples by reason."""
 
     examples: list[Example]
     rows: list[Row]
@@ -52,26 +53,26 @@ class Tokenised:
     lengths: Lengths
 
 
-def answers(example: Example) -> tuple[str, ...]:
-    """What the model learns to say: chosen and rejected, or the one answer."""
+def answers_of(example: Example) -> tuple[str, ...]:
+    """Return the answers of an example: chosen and rejected, or the only one."""
     if isinstance(example, PreferencePair):
         return example.chosen, example.rejected
     return (example.answer,)
 
 
 def usable(examples: Sequence[Example]) -> tuple[list[Example], Counter[str]]:
-    """The examples that can be trained on, and how many were left out for which reason.
+    """Select the examples that can be trained on; count the others by reason.
 
-    Raises UserError for an id that occurs twice.
+    Raises UserError if an id occurs twice.
     """
     kept, dropped, ids = [], Counter[str](), set()
     for example in examples:
         if example.id in ids:
-            raise UserError(f"Two examples have the id {example.id!r}; give each its own.")
+            raise UserError(f"Two examples have the id {example.id!r}; ids must be unique.")
         ids.add(example.id)
-        texts = answers(example)
+        texts = answers_of(example)
         if not all(text.strip() for text in texts):
-            dropped["empty_answer"] += 1  # no token to average over
+            dropped["empty_answer"] += 1  # it has no token to average over
         elif len(texts) > 1 and texts[0] == texts[1]:
             dropped["same_answers"] += 1
         else:
@@ -80,7 +81,7 @@ def usable(examples: Sequence[Example]) -> tuple[list[Example], Counter[str]]:
 
 
 def contents(examples: Iterable[Example], image_root: Path) -> list[dict[str, Any]]:
-    """What each example says, with its image's content instead of its place; JSON-able."""
+    """Return the content of each example as JSON types, with a hash of its image in place of the path."""
     examples = list(examples)
     paths = {example.image: _image(example, image_root) for example in examples}
     digests = {name: file_fingerprint(path) if path else None for name, path in paths.items()}
@@ -88,7 +89,7 @@ def contents(examples: Iterable[Example], image_root: Path) -> list[dict[str, An
 
 
 def _image(example: Example, image_root: Path) -> Path | None:
-    """The file of the image. Raises UserError, naming the record, where it is not under the root."""
+    """Resolve the image's path. Raises UserError if it is not a file under the root."""
     from mmdpo.images import inside
 
     if example.image is None:
@@ -99,49 +100,67 @@ def _image(example: Example, image_root: Path) -> Path | None:
         raise UserError(f"Record {example.id!r}: {error}. Type data.image_root=FOLDER.") from error
 
 
-def tokenised(examples: Sequence[Example], image_root: Path, processor: Any, settings: TrainConfig) -> Tokenised:
-    """One row an example: `id`, `image` (a path or None), `prompt`, `prompt_ids`, `answers` (ids of each).
+def tokenize_examples(
+    examples: Sequence[Example], image_root: Path, processor: Any, train: TrainConfig
+) -> TokenizedExamples:
+    """Tokenize examples to rows and apply the length limit.
 
-    The prompt of a row with an image stays text, since its placeholder grows with the image. Rows over
-    `train.max_text_tokens` meet `train.too_long`; an answer that a cut would leave without a token, or
-    equal to the other one, takes its row with it. Raises UserError where no row is left.
+    A row is a dictionary of `id`, `image` (a path or None), `prompt` (text), `prompt_ids` and `answers` (a list of
+    token ids per answer). The collator tokenizes the prompts of rows with an image, since their number of tokens
+    depends on the image. `train.too_long` decides about rows over `train.max_text_tokens`. A row is dropped if
+    cutting leaves one of its answers empty or makes both equal.
+
+    Args:
+        examples: Preference pairs, or SFT examples.
+        image_root: Folder of the images.
+        processor: The model's processor.
+        train: The length limit and its policy.
+
+    Returns:
+        The rows and examples that are left, and counts of the others.
+
+    Raises:
+        UserError: No row is left, a row is too long and `train.too_long=error`, an image is not under the root, or
+            a text contains the image token.
     """
     kept, dropped = usable(examples)
     token = getattr(processor, "image_token", IMAGE_TOKEN)
-    conversations, turns = [], []
+    conversations, answers = [], []
     for example in kept:
         has_image = example.image is not None
-        conversation = messages(example.question, example.history, has_image, record=example.id, image_token=token)
-        for text in answers(example):
-            conversations.append(conversation)
-            turns.append(answer(text, record=example.id, image_token=token))
-    texts = iter(encoded(processor, conversations, turns))
+        messages = to_messages(example.question, example.history, has_image, record=example.id, image_token=token)
+        for text in answers_of(example):
+            conversations.append(messages)
+            answers.append(to_answer(text, record=example.id, image_token=token))
+    all_encoded = iter(encode(processor, conversations, answers))
     rows: list[Row] = []
     for example in kept:
-        made = [next(texts) for _ in answers(example)]
-        check_placeholders(processor, made[0].text, example.image is not None, example.id)
+        encoded = [next(all_encoded) for _ in answers_of(example)]
+        check_placeholders(processor, encoded[0].text, example.image is not None, example.id)
         path = _image(example, image_root)
         rows.append(
             {
                 "id": example.id,
                 "image": str(path) if path else None,
-                "prompt": made[0].text,
-                "prompt_ids": made[0].prompt_ids,
-                "answers": [one.answer_ids for one in made],
+                "prompt": encoded[0].text,
+                "prompt_ids": encoded[0].prompt_ids,
+                "answers": [one.answer_ids for one in encoded],
             }
         )
-    return _limited(kept, rows, dropped, settings)
+    return _limit_lengths(kept, rows, dropped, train)
 
 
-def _limited(examples: list[Example], rows: list[Row], dropped: Counter[str], settings: TrainConfig) -> Tokenised:
-    """What the length policy leaves of rows and examples."""
-    limit, policy = settings.max_text_tokens, settings.too_long
+def _limit_lengths(
+    examples: list[Example], rows: list[Row], dropped: Counter[str], train: TrainConfig
+) -> TokenizedExamples:
+    """Apply the length limit to rows and examples."""
+    limit, policy = train.max_text_tokens, train.too_long
     sizes = [_prompt_tokens(row) + max(len(ids) for ids in row["answers"]) for row in rows]
     over = [row["id"] for row, size in zip(rows, sizes, strict=True) if limit and size > limit]
     if over and policy is TooLong.error:
         raise UserError(
             f"{len(over)} of {len(rows)} rows have more than train.max_text_tokens={limit} text tokens "
-            f"(longest {max(sizes)}), the first: {', '.join(over[:SHOWN])}. Type a larger "
+            f"(longest {max(sizes)}), the first: {', '.join(over[:MAX_IDS])}. Type a larger "
             "train.max_text_tokens=, or train.too_long=cut_answer or drop."
         )
     kept = []
@@ -150,19 +169,19 @@ def _limited(examples: list[Example], rows: list[Row], dropped: Counter[str], se
             if policy is TooLong.drop:
                 dropped["too_long"] += 1
                 continue
-            room = limit - _prompt_tokens(row)
-            if room < 1:
+            answer_limit = limit - _prompt_tokens(row)
+            if answer_limit < 1:
                 dropped["no_room_for_answer"] += 1
                 continue
-            row["answers"] = [ids[:room] for ids in row["answers"]]
+            row["answers"] = [ids[:answer_limit] for ids in row["answers"]]
             if len(row["answers"]) > 1 and row["answers"][0] == row["answers"][1]:
                 dropped["same_after_cut"] += 1
                 continue
         kept.append((example, row))
     if not kept:
-        why = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "none came in"
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "the data set is empty"
         raise UserError(
-            f"No example is left to train on ({why}). Look at the data, or type a larger data_scale= or "
+            f"No example is left to train on ({reasons}). Check the data, or type a larger data_scale= or "
             "train.max_text_tokens=."
         )
     lengths = Lengths(
@@ -172,9 +191,9 @@ def _limited(examples: list[Example], rows: list[Row], dropped: Counter[str], se
         over=len(over),
         policy=policy.value,
     )
-    return Tokenised([one for one, _ in kept], [row for _, row in kept], dict(dropped), lengths)
+    return TokenizedExamples([one for one, _ in kept], [row for _, row in kept], dict(dropped), lengths)
 
 
 def _prompt_tokens(row: Row) -> int:
-    """Text tokens of a prompt: its image's placeholder, one here, is not counted."""
+    """Count the text tokens of a prompt, without the placeholder of its image."""
     return len(row["prompt_ids"]) - (row["image"] is not None)

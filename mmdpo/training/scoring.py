@@ -1,4 +1,4 @@
-"""Per-token log-probs of the answers in a batch, from either layout, through TRL's fused head."""
+"""Log-probs of the answers' tokens in a batch, for either layout, by TRL's fused head."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
     from trl.trainer.utils import FusedCausalLMOutput
 
 SHARED = "mmdpo_shared_prefix"
-"""The name of the attention over shared rows, among those of transformers."""
+"""Name under which the attention over shared rows is registered in transformers."""
 
 PER_TOKEN = ("log_probs", "entropy", "mean_logits", "is_top1")
 
 
 class Scorer:
-    """Calls a model that has TRL's fused head and returns its outputs as [N B, A], an answer a row.
+    """Calls a model with TRL's fused head and returns outputs of shape [N B, A], one answer per row.
 
-    What only serves positions that predict no answer token is left out: the output head, which TRL runs
-    over all of them off a GPU, image tokens too, and the feed-forward block of the last layer.
+    The output head and the feed-forward block of the last layer are computed only for the positions that predict an
+    answer's token. Without a GPU, TRL would run the head over all positions, image tokens included.
 
-    Over a shared prefix the model must have `SHARED` attention (shared_attention).
+    With a shared prefix, the model must use `SHARED` attention (`shared_attention`).
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self._scored: torch.Tensor | None = None  # [M]; kept for a checkpointed layer's second run
+        """Register hooks on the model, without its PEFT wrapper."""
+        self._scored: torch.Tensor | None = None  # [M]; kept for the recomputation of a checkpointed layer
         self._shape = torch.Size()  # [R, T]
         self._hooks = [model.base_model.register_forward_hook(self._gather)]
         if block := _last_feed_forward(model):
@@ -43,28 +44,37 @@ class Scorer:
             ]
 
     def __call__(self, model: Any, batch: dict[str, Any]) -> FusedCausalLMOutput:
-        """Outputs whose per-token fields are [N B, A], zero where an answer has no token."""
+        """Compute the outputs of a batch.
+
+        Args:
+            model: The model with TRL's fused head; possibly wrapped by PEFT, DDP or DeepSpeed.
+            batch: A batch of `collate.Collator`, on the model's device.
+
+        Returns:
+            TRL's outputs; per-token fields such as `log_probs` (nats) are [N B, A], zero where an answer has no
+            token.
+        """
         inputs = dict(batch["model"])
         if "segments" in inputs:
-            segments, owners = inputs.pop("segments"), inputs.pop("owners")
-            inputs["attention_mask"] = visible(segments, owners, batch["prefix"])
+            segments, prompt_index = inputs.pop("segments"), inputs.pop("prompt_index")
+            inputs["attention_mask"] = visible(segments, prompt_index, batch["prefix"])
         self._scored, self._shape = batch["scored"], inputs["input_ids"].shape
         outputs = model(**inputs, shift_labels=batch["labels"][None], use_cache=False, fused_lm_head=True)
         rows, width = batch["completion_mask"][:, 1:].shape
         for name in (*PER_TOKEN, "label_mask"):
             values = getattr(outputs, name)
             if values is not None:
-                placed = values.new_zeros(rows * width).index_copy(0, batch["places"], values[0])
-                setattr(outputs, name, placed.view(rows, width))
+                scattered = values.new_zeros(rows * width).index_copy(0, batch["indices"], values[0])
+                setattr(outputs, name, scattered.view(rows, width))
         return outputs
 
     def remove(self) -> None:
-        """Take the hooks off the model."""
+        """Remove the hooks from the model."""
         for hook in self._hooks:
             hook.remove()
 
     def _at_scored(self, states: torch.Tensor) -> torch.Tensor:
-        """States [R, T, H] at the scored positions, [1, M, H]."""
+        """Select the states [R, T, H] at the scored positions, [1, M, H]."""
         assert self._scored is not None
         return states.flatten(0, 1).index_select(0, self._scored)[None]
 
@@ -84,11 +94,11 @@ class Scorer:
 
 
 def _last_feed_forward(model: PreTrainedModel) -> nn.Module | None:
-    """The last layer's feed-forward block, where it treats each position alone; None for others."""
+    """Return the last layer's feed-forward block if it treats each position alone, else None."""
     layers = getattr(model.get_decoder(), "layers", None)
     block = getattr(layers[-1], "mlp", None) if layers else None
     if block is None or any("expert" in name or "router" in name for name, _ in block.named_modules()):
-        return None  # a router counts positions
+        return None  # a router balances its load over positions
     return cast("nn.Module", block)
 
 
@@ -100,11 +110,22 @@ def _shared_prefix_attention(
     attention_mask: torch.Tensor,
     **settings: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention [B, T, H, D] where the first tokens are causal and `layout.visible` masks the others.
+    """Compute attention with a causal prefix, and the mask of `layout.visible` for the other tokens.
 
-    So sdpa runs most of a row, prompt and image, in its causal kernel (on a GPU, flash attention), and
-    only the answers in the kernel that takes a mask (there, the memory-efficient one). Flex attention
-    would be compiled anew for each length of a batch. Not run on a GPU.
+    sdpa computes the prefix (prompt and image, most of a row) in its causal kernel, on a GPU flash attention, and
+    only the answers in the kernel that takes a mask, on a GPU the memory-efficient one. Flex attention would be
+    compiled for every length of a batch.
+
+    Args:
+        module: The attention module.
+        query: Queries [B, H, T, D].
+        key: Keys [B, H, T, D].
+        value: Values [B, H, T, D].
+        attention_mask: Mask of the tokens after the prefix, [B, 1, T - prefix, T].
+        **settings: Arguments of transformers' sdpa attention.
+
+    Returns:
+        Attention outputs [B, T, H, D], and None for the weights.
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward as sdpa
 
@@ -113,8 +134,8 @@ def _shared_prefix_attention(
     masked, _ = sdpa(module, query[:, :, prefix:], key, value, attention_mask, is_causal=False, **settings)
     if prefix == 0:
         return masked, None
-    before = [states[:, :, :prefix] for states in (query, key, value)]
-    causal, _ = sdpa(module, *before, None, is_causal=True, **settings)
+    leading = [states[:, :, :prefix] for states in (query, key, value)]
+    causal, _ = sdpa(module, *leading, None, is_causal=True, **settings)
     return torch.cat([causal, masked], dim=1), None
 
 
@@ -123,7 +144,7 @@ AttentionInterface.register(SHARED, _shared_prefix_attention)
 
 @contextlib.contextmanager
 def shared_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Give the language model, and it alone, the attention for shared rows for a while."""
+    """Use the attention for shared rows in the language model, and only there, within the block."""
     text = model.config.get_text_config()
     usual, text._attn_implementation = text._attn_implementation, SHARED
     try:
@@ -134,7 +155,7 @@ def shared_attention(model: PreTrainedModel) -> Iterator[None]:
 
 @contextlib.contextmanager
 def scoring(model: PreTrainedModel) -> Iterator[Scorer]:
-    """Give the model TRL's fused head for a while: the very numbers that training sees."""
+    """Patch TRL's fused head into the model within the block, for the same numbers as in training."""
     with suppress_library_output():
         from trl.trainer.utils import add_fused_lm_head
 
@@ -144,4 +165,4 @@ def scoring(model: PreTrainedModel) -> Iterator[Scorer]:
         yield scorer
     finally:
         scorer.remove()
-        del model.forward  # the patch is an attribute of the instance; the class's method is back
+        del model.forward  # removes the patched attribute of the instance

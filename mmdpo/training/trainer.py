@@ -1,4 +1,4 @@
-"""TRL's trainers, taught our batches: a shared prefix, reference log-probs made beforehand, any image."""
+"""TRL's trainers for our batches: prefix sharing, precomputed reference log-probs, mixed images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from transformers import Trainer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from mmdpo.errors import UserError
-from mmdpo.training.lora_forward import speed_up
+from mmdpo.models.device import to_device
 from mmdpo.training.memory import peak_memory
-from mmdpo.training.prefix import to_device
 from mmdpo.training.resume import last_complete
 from mmdpo.training.rows import Row
 from mmdpo.training.scoring import Scorer
@@ -25,41 +24,41 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from mmdpo.training.collate import Collator
+    from mmdpo.training.custom_loss import CustomLoss
 
-ROWS_NAMED = 5  # in a message about a batch
+MAX_ROWS = 5  # that an error lists
 
 
 class LoraTrainerMixin(Trainer):
-    """What both trainers do apart from TRL's.
+    """Changes to TRL's trainers that both of ours share.
 
-    A loss or gradient that is not finite stops the run; speed and memory are logged; a projector that
-    is trained beside LoRA has a learning rate of its own; checkpoints hold what resuming needs and no
-    copy of the processor; nothing is sent anywhere.
+    A loss or gradient that is not finite stops the training. Speed and memory are logged. A projector that is
+    trained beside LoRA has its own learning rate. Checkpoints contain what resuming needs, without a copy of the
+    processor. No telemetry is sent.
     """
 
-    _rows = _tokens = 0
-    _since = 0.0
+    _rows = _tokens = 0  # since the last log
+    _since = 0.0  # seconds of the monotonic clock
     scorer: Scorer
     projector_lr: float
 
     def _prepare_model(self) -> None:
-        """Ready for steps what TRL's constructor has made.
+        """Prepare the model that TRL's constructor has built.
 
-        Float32 weights are trained, as LoRA's are: in bfloat16 most steps of a projector would round to
-        nothing. DeepSpeed keeps float32 copies of its own.
+        Trained weights become float32, as LoRA's are: in bfloat16 most steps of a projector would round to zero.
+        DeepSpeed keeps its own float32 copies.
         """
         for weight in [] if self.is_deepspeed_enabled else self.model.parameters():
             if weight.requires_grad:
                 weight.data = weight.data.float()
-        speed_up(self.model)
         self.scorer = Scorer(self.model.get_base_model())
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The batch on the device. The model's inputs alone get DeepSpeed's type, which rounds log-probs."""
+        """Move the batch to the device; only the model's inputs get DeepSpeed's type, which would round log-probs."""
         others = {name: value for name, value in inputs.items() if name != "model"}
         return {"model": super()._prepare_inputs(inputs["model"]), **to_device(others, self.args.device)}
 
-    def _count(self, batch: dict[str, Any]) -> None:
+    def _count_rows(self, batch: dict[str, Any]) -> None:
         inputs = batch["model"]
         self._since = self._since or time.monotonic()
         self._rows += len(batch["rows"])
@@ -70,19 +69,19 @@ class LoraTrainerMixin(Trainer):
         self._stop_unless_finite("gradient norm", float(norm), [])  # before it reaches the weights
         return norm
 
-    def _stop_unless_finite(self, what: str, value: float, ids: Sequence[str]) -> None:
+    def _stop_unless_finite(self, quantity: str, value: float, ids: Sequence[str]) -> None:
         if math.isfinite(value):
             return
         last = last_complete(self.args.output_dir)
-        more = f" and {len(ids) - ROWS_NAMED} more" if len(ids) > ROWS_NAMED else ""
-        rows = f" Rows of the batch: {', '.join(ids[:ROWS_NAMED])}{more}." if ids else ""
+        more = f" and {len(ids) - MAX_ROWS} more" if len(ids) > MAX_ROWS else ""
+        rows = f" Rows of the batch: {', '.join(ids[:MAX_ROWS])}{more}." if ids else ""
         raise UserError(
-            f"Step {self.state.global_step + 1}: the {what} is {value}.{rows} Last good checkpoint: "
+            f"Step {self.state.global_step + 1}: the {quantity} is {value}.{rows} Last complete checkpoint: "
             f"{last.path if last else 'none yet'}. Type a smaller lr=, or model.dtype=float32."
         )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """TRL's metrics, the speed of all processes since the last log, and the peak memory in GiB."""
+        """Log TRL's metrics, the speed of all processes since the last log, and the peak memory (GiB)."""
         now = time.monotonic()
         if self._rows:
             seconds = max(now - self._since, 1e-9) / self.accelerator.num_processes
@@ -93,40 +92,40 @@ class LoraTrainerMixin(Trainer):
         super().log(logs, start_time)
 
     def create_optimizer(self, model: Any = None) -> Any:
-        """The trainer's own, with the projector's weights in groups of their own."""
+        """Create the optimizer, with the projector's weights in parameter groups with their own learning rate."""
         optimizer = super().create_optimizer(model)
         named = (self.model if model is None else model).named_parameters()
         projector = {id(weight) for name, weight in named if ".modules_to_save." in name}
         for group in list(optimizer.param_groups):
-            apart = [weight for weight in group["params"] if id(weight) in projector]
-            if apart:
+            weights = [weight for weight in group["params"] if id(weight) in projector]
+            if weights:
                 group["params"] = [weight for weight in group["params"] if id(weight) not in projector]
-                settings = {name: value for name, value in group.items() if name != "params"}
-                optimizer.add_param_group({**settings, "params": apart, "lr": self.projector_lr})
+                options = {name: value for name, value in group.items() if name != "params"}
+                optimizer.add_param_group({**options, "params": weights, "lr": self.projector_lr})
         return optimizer
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        if self.args.should_save:  # with DeepSpeed all processes come here
+        if self.args.should_save:  # with DeepSpeed, all processes call this
             model = self.accelerator.unwrap_model(self.model)
             save_adapter(model, output_dir or self.args.output_dir, state_dict)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """None are counted: it walks all parameters in each step, and nobody reads the number."""
+        """Return 0: counting visits all parameters in each step, and the number is not reported."""
         return 0
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """No card beside checkpoints."""
+        """Write no model card beside checkpoints."""
 
     def _send_telemetry(self) -> None:
         pass
 
 
 class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
-    """Trains LoRA on rows with two answers that carry `ref_chosen_logps` and `ref_rejected_logps`.
+    """Trains LoRA on preference pairs: rows with two answers, `ref_chosen_logps` and `ref_rejected_logps`.
 
-    Losses and metrics are TRL's own code: it is handed the answers' log-probs, however they were laid
-    out, as if its model call had returned them. It refuses precomputed reference log-probs for vision
-    data, so it is told of them only after it is built.
+    TRL computes losses and metrics: it gets the answers' log-probs, whatever their layout, as if its model call had
+    returned them. A loss of mmdpo.training.losses replaces TRL's loss, with the same metrics. TRL refuses
+    precomputed reference log-probs for vision data, so they are enabled after its constructor.
     """
 
     def __init__(
@@ -137,10 +136,23 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
         collator: Collator,
         peft_config: LoraConfig,
         projector_lr: float,
+        custom_loss: CustomLoss | None = None,
     ) -> None:
+        """Build the trainer and add the LoRA layers to the model.
+
+        Args:
+            model: The base model.
+            args: TRL's training arguments.
+            rows: Rows to train on.
+            collator: Makes batches of rows.
+            peft_config: The LoRA layers.
+            projector_lr: Learning rate of the projector, if it is trained.
+            custom_loss: The loss, or None for TRL's, as named in `args`.
+        """
         args.precompute_ref_log_probs = False
-        args.remove_unused_columns = False  # the collator knows its columns
+        args.remove_unused_columns = False  # the collator needs all columns
         self.projector_lr = projector_lr
+        self.custom_loss = custom_loss
         super().__init__(
             model=model,
             args=args,
@@ -153,29 +165,47 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
         self.precompute_ref_logps = True
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
-        self._count(inputs)
+        self._count_rows(inputs)
         outputs = self.scorer(model, inputs)
         if "weights" in inputs:
             outputs.log_probs = outputs.log_probs * inputs["weights"]
         mask = inputs["completion_mask"]
         answers = {
-            "input_ids": torch.zeros_like(mask),  # TRL makes labels of them for its own model call
+            "input_ids": torch.zeros_like(mask),  # TRL computes labels from them for its model call
             "attention_mask": torch.ones_like(mask),
             "completion_mask": mask,
             "ref_chosen_logps": inputs["ref_chosen_logps"],
             "ref_rejected_logps": inputs["ref_rejected_logps"],
         }
-        loss = super()._compute_loss(lambda **_: outputs, answers, return_outputs)
+        result = super()._compute_loss(lambda **_: outputs, answers, return_outputs)
+        loss = result[0] if return_outputs else result
+        if self.custom_loss is not None:
+            loss = self._custom_loss(outputs.log_probs, inputs)
         chosen = outputs.log_probs.detach()[: len(inputs["rows"])].sum(dim=1)
         below = self.accelerator.gather((chosen < inputs["ref_chosen_logps"]).float()).mean()
         self._metrics["train"]["logps/chosen_below_reference"].append(float(below))
-        value = loss[0] if return_outputs else loss
-        self._stop_unless_finite("loss", float(value.detach()), inputs["rows"])
-        return loss
+        self._stop_unless_finite("loss", float(loss.detach()), inputs["rows"])
+        return (loss, result[1]) if return_outputs else loss
+
+    def _custom_loss(self, log_probs: torch.Tensor, inputs: dict[str, Any]) -> torch.Tensor:
+        """Compute the custom loss from the log-probs of the answers' tokens [2 B, A]."""
+        assert self.custom_loss is not None
+        chosen_logps, rejected_logps = log_probs.sum(dim=1).chunk(2)
+        chosen_tokens, rejected_tokens = inputs["completion_mask"].sum(dim=1).chunk(2)
+        return self.custom_loss(
+            chosen_logps - inputs["ref_chosen_logps"],
+            rejected_logps - inputs["ref_rejected_logps"],
+            beta=self.beta,
+            label_smoothing=self.label_smoothing,
+            chosen_logps=chosen_logps,
+            rejected_logps=rejected_logps,
+            chosen_tokens=chosen_tokens,
+            rejected_tokens=rejected_tokens,
+        )
 
 
 class LoraSFTTrainer(LoraTrainerMixin, SFTTrainer):
-    """Trains LoRA on rows with one answer: the mean negative log-likelihood of the answers' tokens."""
+    """Trains LoRA on rows with one answer, by the mean negative log-likelihood of the answers' tokens."""
 
     def __init__(
         self,
@@ -186,7 +216,17 @@ class LoraSFTTrainer(LoraTrainerMixin, SFTTrainer):
         peft_config: LoraConfig,
         projector_lr: float,
     ) -> None:
-        args.remove_unused_columns = False
+        """Build the trainer and add the LoRA layers to the model.
+
+        Args:
+            model: The base model.
+            args: TRL's training arguments.
+            rows: Rows to train on.
+            collator: Makes batches of rows.
+            peft_config: The LoRA layers.
+            projector_lr: Learning rate of the projector, if it is trained.
+        """
+        args.remove_unused_columns = False  # the collator needs all columns
         self.projector_lr = projector_lr
         super().__init__(
             model=model,
@@ -197,7 +237,7 @@ class LoraSFTTrainer(LoraTrainerMixin, SFTTrainer):
             peft_config=peft_config,
         )
         self._prepare_model()
-        self._loss_shifts_labels = False  # the batch's are shifted: the loss divides by their number
+        self._loss_shifts_labels = False  # the batch's labels are shifted already; the loss divides by their number
 
     def compute_loss(
         self,
@@ -206,8 +246,21 @@ class LoraSFTTrainer(LoraTrainerMixin, SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
-        """TRL's loss. Raises UserError where it is NaN or infinite."""
-        self._count(inputs)
+        """Compute TRL's loss.
+
+        Args:
+            model: The model, possibly wrapped.
+            inputs: A batch of the collator.
+            return_outputs: Whether to return the model's outputs, too.
+            num_items_in_batch: Number of answer tokens to divide by.
+
+        Returns:
+            The loss, or the loss and the outputs.
+
+        Raises:
+            UserError: The loss is NaN or infinite.
+        """
+        self._count_rows(inputs)
         outputs = self.scorer(model, inputs)
         answers = {"attention_mask": inputs["completion_mask"]}
         loss = super().compute_loss(lambda **_: outputs, answers, return_outputs, num_items_in_batch)
@@ -219,7 +272,12 @@ class LoraSFTTrainer(LoraTrainerMixin, SFTTrainer):
 def save_adapter(model: Any, folder: str, state_dict: dict[str, Any] | None = None) -> None:
     """Write the adapter in PEFT format, without PEFT's blank model card.
 
-    The embeddings are never trained, so the hub isn't asked about them.
+    Embeddings are never trained, so PEFT need not ask the hub about their size.
+
+    Args:
+        model: The PEFT model.
+        folder: Folder to write to.
+        state_dict: Gathered weights, if the model's own are partitioned.
     """
-    model.create_or_update_model_card = lambda *args, **kwargs: None  # rendering it takes longer than saving
+    model.create_or_update_model_card = lambda *args, **kwargs: None
     model.save_pretrained(folder, state_dict=state_dict, save_embedding_layers=False)

@@ -1,4 +1,4 @@
-"""TRL's settings, from ours; what is not named here is TRL's default."""
+"""TRL's training arguments from ours; arguments that are not set here keep TRL's defaults."""
 
 from __future__ import annotations
 
@@ -7,92 +7,110 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmdpo.models.loading import torch_dtype
+from mmdpo.training.custom_loss import is_custom_loss
 from mmdpo.training.distributed import deepspeed_config, world_size
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
     from trl import DPOConfig, SFTConfig
 
-    from mmdpo.config.schema import Config
+    from mmdpo.config.schema import TrainConfig
+    from mmdpo.training.settings import TrainingSettings
 
 DAY = 24 * 3600  # seconds
 
-Settings = TypeVar("Settings", bound="TrainingArguments")
+Arguments = TypeVar("Arguments", bound="TrainingArguments")
 
 
-def loss_type(cfg: Config) -> str | None:
-    """TRL's name of the loss: DPO's sums log-probs over an answer, or averages them over its tokens."""
-    return "sigmoid_norm" if cfg.method.loss_type == "sigmoid" and cfg.logprob_avg else cfg.method.loss_type
+def trl_loss_type(settings: TrainingSettings) -> str:
+    """Return TRL's name of the preference loss.
+
+    `sigmoid` is the sum of log-probs over an answer, `sigmoid_norm` their mean over its tokens. For a loss of
+    mmdpo.training.losses it is `sigmoid`: TRL computes its metrics, and LoraDPOTrainer replaces the loss.
+    """
+    name = settings.method.loss_type
+    assert name is not None
+    if is_custom_loss(name):
+        return "sigmoid"
+    return "sigmoid_norm" if settings.averages_logps else name
 
 
-def dpo_config(cfg: Config, checkpoints: Path) -> DPOConfig:
-    """Settings of a preference loss."""
+def dpo_config(settings: TrainingSettings, checkpoints: Path) -> DPOConfig:
+    """Build the arguments of a training with a preference loss, which writes its checkpoints to a folder."""
     from trl import DPOConfig
 
     return _on_one_device(
         DPOConfig(
-            **_common(cfg, checkpoints),
-            loss_type=[loss_type(cfg)],
-            beta=cfg.beta,
-            label_smoothing=cfg.method.label_smoothing,
-            disable_dropout=False,  # the base has none already; LoRA's is wanted
+            **_common(settings, checkpoints),
+            loss_type=[trl_loss_type(settings)],
+            beta=settings.beta,
+            label_smoothing=settings.method.label_smoothing,
+            disable_dropout=False,  # run.py removes the base model's dropout; that of LoRA stays
         )
     )
 
 
-def sft_config(cfg: Config, checkpoints: Path) -> SFTConfig:
-    """Settings of plain SFT."""
+def sft_config(settings: TrainingSettings, checkpoints: Path) -> SFTConfig:
+    """Build the arguments of an SFT training, which writes its checkpoints to a folder."""
     from trl import SFTConfig
 
-    return _on_one_device(SFTConfig(**_common(cfg, checkpoints)))
+    return _on_one_device(SFTConfig(**_common(settings, checkpoints)))
 
 
-def _on_one_device(settings: Settings) -> Settings:
-    """A process alone would split each batch over all GPUs that it sees (nn.DataParallel)."""
-    settings._n_gpu = 1
-    return settings
+def _on_one_device(args: Arguments) -> Arguments:
+    """Use one device per process; a single process would split each batch over all GPUs (nn.DataParallel)."""
+    args._n_gpu = 1
+    return args
 
 
-def _common(cfg: Config, checkpoints: Path) -> dict[str, Any]:
+def _common(settings: TrainingSettings, checkpoints: Path) -> dict[str, Any]:
     import torch
 
-    settings = cfg.train
+    train = settings.train
     gpu = torch.cuda.is_available()
-    bfloat16 = torch_dtype(cfg.model.dtype) == torch.bfloat16
-    # A checkpoint between two logs would lose the sums that the later one averages.
-    save_steps = -(-settings.save_steps // settings.logging_steps) * settings.logging_steps
+    bfloat16 = torch_dtype(settings.model.dtype) == torch.bfloat16
+    # A checkpoint between two logs would lose the sums that the later log averages.
+    save_steps = -(-train.save_steps // train.logging_steps) * train.logging_steps
     return {
         "output_dir": str(checkpoints),
-        "learning_rate": cfg.lr,
-        "num_train_epochs": settings.num_train_epochs,
-        "per_device_train_batch_size": settings.per_device_train_batch_size,
-        "gradient_accumulation_steps": settings.gradient_accumulation_steps,
-        "lr_scheduler_type": settings.lr_scheduler_type,
-        "warmup_steps": settings.warmup_ratio,  # below 1 it is a share of all steps
-        "weight_decay": settings.weight_decay,
-        "max_grad_norm": settings.max_grad_norm,
-        "gradient_checkpointing": settings.activation_checkpointing,
+        "learning_rate": settings.lr,
+        "num_train_epochs": train.num_train_epochs,
+        "per_device_train_batch_size": train.per_device_train_batch_size,
+        "gradient_accumulation_steps": train.gradient_accumulation_steps,
+        "lr_scheduler_type": train.lr_scheduler_type,
+        "warmup_steps": train.warmup_ratio,  # a value below 1 is a share of all steps
+        "weight_decay": train.weight_decay,
+        "max_grad_norm": train.max_grad_norm,
+        "activation_checkpointing": train.activation_checkpointing,
         "bf16": bfloat16,
-        "tf32": settings.tf32 if gpu and torch.cuda.get_device_capability()[0] >= 8 else None,
+        "tf32": train.tf32 if gpu and torch.cuda.get_device_capability()[0] >= 8 else None,
         "use_cpu": not gpu,
-        "deepspeed": deepspeed_config(settings, bfloat16),
+        "deepspeed": deepspeed_config(train, bfloat16),
         "ddp_find_unused_parameters": False,
-        "ddp_timeout": DAY,  # the others wait while the first process measures
-        "seed": cfg.seed,
-        "data_seed": cfg.seed,
-        "max_length": None,  # rows.py has seen to it
+        "ddp_timeout": DAY,  # the other processes wait while the first one evaluates
+        "seed": settings.seed,
+        "data_seed": settings.seed,
+        "max_length": None,  # rows.py limits the length
         "save_steps": save_steps,
-        "save_total_limit": None,  # resume.Marking deletes old ones, after the new one is whole
-        "logging_steps": settings.logging_steps,
-        "logging_nan_inf_filter": False,  # a NaN stops the run
+        "save_total_limit": None,  # MarkCompleteCheckpoint deletes old checkpoints once the new one is complete
+        "logging_steps": train.logging_steps,
+        "logging_nan_inf_filter": False,  # NaN stops the training
         "report_to": "none",
         "disable_tqdm": True,
-        "dataloader_num_workers": settings.dataloader_num_workers,
+        "dataloader_num_workers": train.dataloader_num_workers,
         "dataloader_pin_memory": gpu,
     }
 
 
-def total_steps(cfg: Config, examples: int) -> int:
-    """Optimizer steps of a whole training, as transformers counts them, on all processes together."""
-    batches = math.ceil(math.ceil(examples / world_size()) / cfg.train.per_device_train_batch_size)
-    return math.ceil(math.ceil(batches / cfg.train.gradient_accumulation_steps) * cfg.train.num_train_epochs)
+def total_steps(train: TrainConfig, examples: int) -> int:
+    """Count the optimizer steps of a training as transformers does, over all processes together.
+
+    Args:
+        train: Batch size, accumulation and epochs.
+        examples: Number of training examples.
+
+    Returns:
+        The number of steps.
+    """
+    batches = math.ceil(math.ceil(examples / world_size()) / train.per_device_train_batch_size)
+    return math.ceil(math.ceil(batches / train.gradient_accumulation_steps) * train.num_train_epochs)

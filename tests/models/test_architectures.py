@@ -19,10 +19,10 @@ from mmdpo.records import PreferencePair, Prompt
 from mmdpo.training.collate import Collator
 from mmdpo.training.lora import projector_names, target_names
 from mmdpo.training.prefix import sharing
-from mmdpo.training.rows import tokenised
+from mmdpo.training.rows import tokenize_examples
 from mmdpo.training.scoring import scoring, shared_attention
 from tests.support.architectures import KINDS, save_architecture
-from tests.support.tiny import tiny_config
+from tests.support.tiny import tiny_settings
 
 SIZES = ((60, 30), (30, 70), (28, 28))  # pixels
 
@@ -50,7 +50,7 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def rows(family: Family) -> list[dict[str, Any]]:
-    return tokenised(family.pairs, family.images, family.processor, TrainConfig()).rows
+    return tokenize_examples(family.pairs, family.images, family.processor, TrainConfig()).rows
 
 
 def test_a_prompt_has_one_placeholder_an_image_and_an_answer_one_eos(family: Family) -> None:
@@ -81,15 +81,15 @@ def test_a_mixed_batch_has_the_log_probs_of_rows_alone(family: Family) -> None:
 def test_the_reason_is_said_and_the_training_is_right(
     family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from mmdpo.training import reference, run
+    from mmdpo.training import prepare, reference, run
 
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
-    for module in (reference, run):
+    for module in (reference, prepare):
         monkeypatch.setattr(module, "load_processor", lambda model: family.processor)
     steps: list[dict[str, float]] = []
-    cfg = tiny_config(family.folder, train__batch_size=2, train__epochs=2.0)
-    summary = run.train(
-        cfg, family.pairs, family.images, tmp_path, lambda log, step: steps.append(log), lambda step: None
+    settings = tiny_settings(family.folder, train__per_device_train_batch_size=2, train__num_train_epochs=2.0)
+    summary = run.train_adapter(
+        settings, family.pairs, family.images, tmp_path, lambda log, step: steps.append(log), lambda step: None
     )
     assert steps[0]["loss"] == pytest.approx(0.6931, abs=1e-3)
     assert steps[-1]["loss"] < 0.69

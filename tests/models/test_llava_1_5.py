@@ -12,13 +12,13 @@ from PIL import Image
 from mmdpo.config.schema import ModelConfig
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
-from mmdpo.models.chat import answer, encoded, messages
+from mmdpo.models.chat import encode, to_answer, to_messages
 from mmdpo.models.loading import load_processor, processor_fingerprint
 from mmdpo.records import Turn
 from mmdpo.training.collate import Collator
-from mmdpo.training.rows import tokenised
+from mmdpo.training.rows import tokenize_examples
 from tests.support.llama import save_llava_1_5
-from tests.support.tiny import save_tiny_llava, tiny_config, tiny_pairs
+from tests.support.tiny import save_tiny_llava, tiny_pairs, tiny_settings
 
 SYSTEM = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
@@ -42,7 +42,7 @@ def processor(folder: Path) -> Any:
 
 
 def test_the_prompt_and_its_tokens_are_those_of_vicuna_v1(processor: Any) -> None:
-    (made,) = encoded(processor, [messages("What is it?", has_image=True)], [answer("A blue star.")])
+    (made,) = encode(processor, [to_messages("What is it?", has_image=True)], [to_answer("A blue star.")])
     assert made.text == f"<s>{SYSTEM} USER: <image>\nWhat is it? ASSISTANT:"
     of = processor.tokenizer.convert_ids_to_tokens
     assert of(made.prompt_ids) == TOKENS
@@ -52,13 +52,13 @@ def test_the_prompt_and_its_tokens_are_those_of_vicuna_v1(processor: Any) -> Non
 def test_an_answer_tokenised_alone_would_begin_otherwise(processor: Any) -> None:
     tokenizer = processor.tokenizer
     alone = tokenizer(" A blue star.</s>", add_special_tokens=False)["input_ids"]
-    (made,) = encoded(processor, [messages("What is it?")], [answer("A blue star.")])
+    (made,) = encode(processor, [to_messages("What is it?")], [to_answer("A blue star.")])
     assert alone[1:] == made.answer_ids and tokenizer.convert_ids_to_tokens(alone[0]) == "▁"
 
 
 def test_earlier_turns_end_as_the_answer_does(processor: Any) -> None:
-    conversation = messages("Which?", (Turn("What is it?", "A star."),), has_image=True)
-    (made,) = encoded(processor, [conversation], [answer("blue")])
+    conversation = to_messages("Which?", (Turn("What is it?", "A star."),), has_image=True)
+    (made,) = encode(processor, [conversation], [to_answer("blue")])
     assert made.text == (f"<s>{SYSTEM} USER: <image>\nWhat is it? ASSISTANT: A star.</s>USER: Which? ASSISTANT:")
     assert processor.tokenizer.convert_ids_to_tokens(made.answer_ids) == ["▁blue", "</s>"]
 
@@ -67,7 +67,7 @@ def test_a_batch_holds_these_tokens_and_the_image_where_its_placeholder_was(
     folder: Path, processor: Any, tmp_path: Path
 ) -> None:
     pairs = [pair for pair in tiny_pairs(tmp_path, 2) if pair.image]
-    made = tokenised(pairs, tmp_path, processor, tiny_config(folder).train)
+    made = tokenize_examples(pairs, tmp_path, processor, tiny_settings(folder).train)
     batch = Collator(processor, shared=False)(made.rows)
     tokens = processor.tokenizer.convert_ids_to_tokens(batch["model"]["input_ids"][0])
     images = (28 // 14) ** 2
@@ -121,10 +121,11 @@ def test_a_checkpoint_without_a_template_names_those_there_are(tmp_path: Path) -
 
 def test_the_preset_trains(folder: Path, tmp_path: Path) -> None:
     """The 7B preset on a folder of its form, with projector and padding, as one types it."""
-    from mmdpo.training.run import train
+    from mmdpo.pipeline.point_stages import training_settings
+    from mmdpo.training.run import train_adapter
 
     pairs, images = tiny_pairs(tmp_path / "images"), tmp_path / "images"
-    cfg = compose_config(
+    config = compose_config(
         [
             "model=llava_1_5_7b",
             f"model.path={folder}",
@@ -133,8 +134,8 @@ def test_the_preset_trains(folder: Path, tmp_path: Path) -> None:
         ]
     )
     steps: list[dict[str, float]] = []
-    summary = train(
-        cfg, pairs, images, tmp_path / "out",
+    summary = train_adapter(
+        training_settings(config), pairs, images, tmp_path / "out",
         lambda metrics, step: steps.append(metrics), lambda step: None,
     )  # fmt: skip
     assert summary.prefix_sharing and summary.examples == len(pairs)

@@ -14,9 +14,9 @@ from mmdpo.nano.items import presence_items, text_items
 from mmdpo.nano.oracle import rate
 from mmdpo.nano_models.__main__ import main
 from mmdpo.nano_models.card import GATE, gate
-from mmdpo.nano_models.measure import answers, summary
+from mmdpo.nano_models.measure import generate_answers, summary
 from mmdpo.nano_models.processor import VOCABULARY
-from mmdpo.nano_models.training import Recipe
+from mmdpo.nano_models.training import NanoRecipe
 from tests.support.ratings import quality_of
 
 
@@ -33,18 +33,18 @@ def test_the_shipped_models_see_and_answer(folder: Path, tmp_path: Path) -> None
     assert processor.tokenizer.get_vocab() == VOCABULARY
     assert model.config.image_token_id == processor.image_token_id
     items = presence_items(100, "dev", 0, tmp_path)
-    said = [text for (text,) in answers(model, processor, items, tmp_path)]
+    said = [text for (text,) in generate_answers(model, processor, items, tmp_path)]
     right = [text == item.facts["answer"][0] for text, item in zip(said, items, strict=True)]
     assert sum(right) > 100 * GATE
     texts = text_items(32, "dev", 0)
-    given = answers(model, processor, texts, tmp_path)
+    given = generate_answers(model, processor, texts, tmp_path)
     qualities = [quality_of(rate(item, text)) for item, (text,) in zip(texts, given, strict=True)]
     assert sum(qualities) / len(qualities) > 6
 
 
 def test_samples_differ(tmp_path: Path) -> None:
     model, processor = load(LLAVA)
-    given = answers(model, processor, text_items(16, "dev", 0), tmp_path, samples=4, temperature=0.7)
+    given = generate_answers(model, processor, text_items(16, "dev", 0), tmp_path, samples=4, temperature=0.7)
     assert [len(row) for row in given] == [4] * 16
     assert sum(len(set(row)) > 1 for row in given) >= 4
 
@@ -75,8 +75,8 @@ def test_a_shortened_build_runs_and_repeats_itself(tmp_path: Path) -> None:
 
 
 def test_recipes_scale() -> None:
-    assert Recipe().scaled(0.5).base_steps == Recipe().base_steps // 2
-    assert Recipe().scaled(0).tuning_steps == 2
+    assert NanoRecipe().scaled(0.5).base_steps == NanoRecipe().base_steps // 2
+    assert NanoRecipe().scaled(0).tuning_steps == 2
 
 
 def test_intervals() -> None:

@@ -17,8 +17,9 @@ from mmdpo.nano.text import instruct
 from mmdpo.nano.visual import ask, briefly
 from mmdpo.nano.words import attribute_sentence
 from mmdpo.nano.world import random_scene, random_view
-from mmdpo.nano_models.conversations import Turn, row, tokens
+from mmdpo.nano_models.conversations import row, tokens
 from mmdpo.nano_models.processor import IMAGE_TOKENS, UNK, VOCABULARY, processor
+from mmdpo.records import Turn
 
 
 @pytest.fixture(scope="module")

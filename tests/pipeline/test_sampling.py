@@ -119,7 +119,7 @@ def test_the_prefix_is_shared_in_either_type(dtype: str, tmp_path: Path, monkeyp
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     config = compose_config([*SMALL, f"model.dtype={dtype}"])
     folder = made(config, Stage.prompts)
-    own = sampling.OwnModel(config, folder)
+    own = sampling._generator(config, folder)
     prompts = list(read_records(folder / "prompts.jsonl", Prompt))[:4]
     asked = [prompt for prompt in prompts if (prompt.image is None) == (prompts[0].image is None)]
     inputs = model_inputs(own._model, own._processor, asked, folder)
@@ -130,13 +130,13 @@ def test_the_model_answers_on_the_device(tmp_path: Path, monkeypatch: pytest.Mon
     import torch
 
     monkeypatch.setattr("mmdpo.models.device.device", lambda: torch.device("meta"))  # stands for a GPU
-    assert sampling.OwnModel(compose_config([]), tmp_path)._model.device.type == "meta"
+    assert sampling._generator(compose_config([]), tmp_path)._model.device.type == "meta"
 
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(served, "FIRST", 0.01)
-    monkeypatch.setattr(served, "TRIES", 3)
+    monkeypatch.setattr(served, "BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(served, "MAX_ATTEMPTS", 3)
 
 
 def test_a_server_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quickly: None) -> None:

@@ -8,19 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmdpo.config.choices import TrainOn
-from mmdpo.config.schema import (
-    BenchConfig,
-    ClusterConfig,
-    Config,
-    DataConfig,
-    JudgeConfig,
-    LoraConfig,
-    MethodConfig,
-    ModelConfig,
-    TrackingConfig,
-    TrainConfig,
-)
+from mmdpo.config.schema import LoraConfig, MethodConfig, ModelConfig, TrainConfig
 from mmdpo.records import PreferencePair
+from mmdpo.training.settings import TrainingSettings
 
 WORDS = tuple("a the red blue green circle square star is there one two yes no what where left right".split())
 TEMPLATE = (
@@ -125,13 +115,9 @@ def tiny_pairs(image_root: Path, count: int = 12, text_only: int = 3) -> list[Pr
     return pairs
 
 
-def tiny_config(folder: Path, **overrides: Any) -> Config:
-    """Settings for the model in `folder`; a dotted key goes as `train__batch_size=2`."""
-    config = Config(
-        study="tiny",
-        beta=0.1,
-        lr=1e-2,
-        logprob_avg=False,
+def tiny_settings(folder: Path, **overrides: Any) -> TrainingSettings:
+    """Settings for the model in `folder`; a dotted key is written as `train__per_device_train_batch_size=2`."""
+    settings = TrainingSettings(
         method=MethodConfig(
             "dpo",
             TrainOn.pairs,
@@ -145,9 +131,6 @@ def tiny_config(folder: Path, **overrides: Any) -> Config:
             max_text_tokens=100,
         ),
         model=ModelConfig("tiny", str(folder), dtype="float32", lora=LoraConfig(4, 8, 0.0)),
-        data=DataConfig("tiny"),
-        judge=JudgeConfig("oracle", "oracle"),
-        bench=BenchConfig("tiny", ["text"]),
         train=TrainConfig(
             "tiny",
             num_train_epochs=1.0,
@@ -157,12 +140,16 @@ def tiny_config(folder: Path, **overrides: Any) -> Config:
             precompute_ref_batch_size=5,
             save_steps=2,
         ),
-        cluster=ClusterConfig("local"),
-        tracking=TrackingConfig("none"),
+        beta=0.1,
+        lr=1e-2,
+        logprob_avg=False,
     )
+    own = {key: value for key, value in overrides.items() if "__" not in key}
+    settings = dataclasses.replace(settings, **own)
     for key, value in overrides.items():
-        _set(config, key.split("__"), value)
-    return config
+        if "__" in key:
+            _set(settings, key.split("__"), value)
+    return settings
 
 
 def _set(config: Any, names: Sequence[str], value: Any) -> None:

@@ -14,15 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.tiny import tiny_config, tiny_pairs
+from tests.support.tiny import tiny_pairs, tiny_settings
 
 SETTINGS: dict[str, Any] = {
-    "train__epochs": 3.0,
-    "train__batch_size": 2,
-    "train__accumulation": 2,
-    "train__keep": 1,
+    "train__num_train_epochs": 3.0,
+    "train__per_device_train_batch_size": 2,
+    "train__gradient_accumulation_steps": 2,
+    "train__save_total_limit": 1,
     "train__save_steps": 2,
-    "model__lora__dropout": 0.1,
+    "model__lora__lora_dropout": 0.1,
 }  # 9 steps, 3 an epoch
 
 SCENES = {
@@ -42,8 +42,8 @@ def die(*args: Any, **kwargs: Any) -> None:
 def play(scene: str, model: Path, images: Path, out: Path) -> None:
     from transformers import Trainer
 
-    from mmdpo.training import resume, trainer
-    from mmdpo.training.run import train
+    from mmdpo.training import callbacks, trainer
+    from mmdpo.training.run import train_adapter
 
     folder = out / scene
     folder.mkdir(parents=True)
@@ -52,7 +52,7 @@ def play(scene: str, model: Path, images: Path, out: Path) -> None:
         save: Callable[..., None] = Trainer._save_rng_state
         Trainer._save_rng_state = lambda self, path: die() if self.state.global_step == 4 else save(self, path)
     elif scene == "before_the_old_checkpoint_goes":
-        resume.discard = die
+        callbacks.discard = die
     elif scene == "before_the_adapter_is_in_place":
         write = trainer.save_adapter
         trainer.save_adapter = lambda model, path, *rest: die() if path.endswith(".tmp") else write(model, path, *rest)
@@ -63,7 +63,7 @@ def play(scene: str, model: Path, images: Path, out: Path) -> None:
         if step == last:
             die()
 
-    train(tiny_config(model, **SETTINGS), tiny_pairs(images), images, folder, log, print)
+    train_adapter(tiny_settings(model, **SETTINGS), tiny_pairs(images), images, folder, log, print)
 
 
 def main(model: Path, images: Path, out: Path) -> None:

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 
 from mmdpo.errors import UserError
-from mmdpo.models.chat import answer, messages
+from mmdpo.models.chat import to_answer, to_messages
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.records import PreferencePair, Turn
 from mmdpo.training.collate import Collator
-from mmdpo.training.rows import tokenised
+from mmdpo.training.rows import tokenize_examples
 from mmdpo.training.scoring import scoring, shared_attention
-from tests.support.tiny import Tiny, tiny_config
+from tests.support.tiny import Tiny, tiny_settings
 
 
 def stock_batch(pairs: list[PreferencePair], images: Path, processor: Any) -> dict[str, Any]:
@@ -26,9 +26,9 @@ def stock_batch(pairs: list[PreferencePair], images: Path, processor: Any) -> di
     examples = [
         {
             "images": [Image.open(images / pair.image).convert("RGB")] if pair.image else [],
-            "prompt": messages(pair.question, pair.history, pair.image is not None),
-            "chosen": answer(pair.chosen),
-            "rejected": answer(pair.rejected),
+            "prompt": to_messages(pair.question, pair.history, pair.image is not None),
+            "chosen": to_answer(pair.chosen),
+            "rejected": to_answer(pair.rejected),
         }
         for pair in pairs
     ]
@@ -51,12 +51,12 @@ def whole(batch: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
 @pytest.mark.parametrize("kinds", [{True}, {False}, {True, False}])
 def test_the_batch_is_that_of_trl(tiny: Tiny, kinds: set[bool]) -> None:
     """With images, without, and mixed: the tokens, the answers among them, and the pixels."""
-    model = tiny_config(tiny.model)
+    model = tiny_settings(tiny.model)
     processor = load_processor(model.model)
     pairs = [pair for pair in tiny.pairs if bool(pair.image) in kinds]
     history = (Turn("what is there", "a star"),)
     pairs.append(PreferencePair("h", "where", "left", "right no", pairs[0].image, history))
-    ours = Collator(processor)(tokenised(pairs, tiny.images, processor, model.train).rows)
+    ours = Collator(processor)(tokenize_examples(pairs, tiny.images, processor, model.train).rows)
     stock = stock_batch(pairs, tiny.images, processor)
     assert ours["rows"] == [pair.id for pair in pairs]
     tokens, answers = whole(ours)
@@ -76,16 +76,18 @@ def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("shared", "room", "most"), [(False, 0, 24), (True, 0, 12), (True, 100, 11), (True, 10_000, 1)]
+    ("shared", "max_row_tokens", "most"), [(False, 0, 24), (True, 0, 12), (True, 100, 11), (True, 10_000, 1)]
 )
-def test_a_mixed_batch_has_the_log_probs_of_separate_ones(tiny: Tiny, shared: bool, room: int, most: int) -> None:
-    cfg = tiny_config(tiny.model)
-    model, processor = load_model(str(tiny.model), "float32"), load_processor(cfg.model)
-    rows = tokenised(tiny.pairs, tiny.images, processor, cfg.train).rows
+def test_a_mixed_batch_has_the_log_probs_of_separate_ones(
+    tiny: Tiny, shared: bool, max_row_tokens: int, most: int
+) -> None:
+    settings = tiny_settings(tiny.model)
+    model, processor = load_model(str(tiny.model), "float32"), load_processor(settings.model)
+    rows = tokenize_examples(tiny.pairs, tiny.images, processor, settings.train).rows
     assert {bool(row["image"]) for row in rows} == {True, False}
     alone = torch.cat([log_probs(model, Collator(processor)([row])) for row in rows], dim=1)
     assert alone.std() > 1
-    batch = Collator(processor, shared, room=room)(rows)
+    batch = Collator(processor, shared, max_row_tokens=max_row_tokens)(rows)
     assert len(batch["model"]["input_ids"]) <= most
     torch.testing.assert_close(log_probs(model, batch), alone, atol=1e-5, rtol=1e-6)
 
@@ -93,30 +95,30 @@ def test_a_mixed_batch_has_the_log_probs_of_separate_ones(tiny: Tiny, shared: bo
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_batch_without_images_may_carry_a_blank_one(tiny: Tiny, shared: bool) -> None:
     """What keeps a process without images in step with the others, and changes no number."""
-    cfg = tiny_config(tiny.model)
-    model, processor = load_model(str(tiny.model), "float32"), load_processor(cfg.model)
+    settings = tiny_settings(tiny.model)
+    model, processor = load_model(str(tiny.model), "float32"), load_processor(settings.model)
     pairs = [pair for pair in tiny.pairs if not pair.image]
-    rows = tokenised(pairs, tiny.images, processor, cfg.train).rows
+    rows = tokenize_examples(pairs, tiny.images, processor, settings.train).rows
     plain, blank = (Collator(processor, shared, always)(rows) for always in (False, True))
     assert "pixel_values" not in plain["model"] and len(blank["model"]["pixel_values"]) == 1
     torch.testing.assert_close(log_probs(model, blank), log_probs(model, plain))
-    with_image = tokenised(tiny.pairs[1:2], tiny.images, processor, cfg.train).rows
+    with_image = tokenize_examples(tiny.pairs[1:2], tiny.images, processor, settings.train).rows
     both = Collator(processor, shared, True)(with_image)["model"]["pixel_values"]
     assert len(both) == (1 if shared else 2)
 
 
 def test_every_answer_ends_with_one_eos(tiny: Tiny) -> None:
-    cfg = tiny_config(tiny.model)
-    processor = load_processor(cfg.model)
-    for row in tokenised(tiny.pairs, tiny.images, processor, cfg.train).rows:
+    settings = tiny_settings(tiny.model)
+    processor = load_processor(settings.model)
+    for row in tokenize_examples(tiny.pairs, tiny.images, processor, settings.train).rows:
         for ids in row["answers"]:
             assert ids.count(processor.tokenizer.eos_token_id) == 1
             assert ids[-1] == processor.tokenizer.eos_token_id
 
 
 def test_a_template_that_drops_the_image_is_refused(tiny: Tiny) -> None:
-    cfg = tiny_config(tiny.model)
-    processor = load_processor(cfg.model)
+    settings = tiny_settings(tiny.model)
+    processor = load_processor(settings.model)
     processor.chat_template = "{% for m in messages %}{{ m['content'][-1]['text'] }} {% endfor %}"
     with pytest.raises(UserError, match="'pair-01'.*0 image placeholders"):
-        tokenised(tiny.pairs, tiny.images, processor, cfg.train)
+        tokenize_examples(tiny.pairs, tiny.images, processor, settings.train)

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from mmdpo.errors import UserError
 from mmdpo.training import disk
 from mmdpo.training.disk import full_disk_advice
-from mmdpo.training.run import train
-from tests.support.tiny import Tiny, tiny_config
+from mmdpo.training.run import train_adapter
+from tests.support.tiny import Tiny, tiny_settings
 
 ERRORS = {  # as each library words it on a full file system
     "python": OSError(errno.ENOSPC, "No space left on device"),
@@ -27,8 +27,8 @@ ERRORS = {  # as each library words it on a full file system
 def run(tiny: Tiny, folder: Path) -> list[int]:
     """Train, checkpoints at each second of 3 steps; the step that it began with."""
     steps: list[int] = []
-    cfg = tiny_config(tiny.model, train__save_steps=1)
-    train(cfg, tiny.pairs, tiny.images, folder, lambda metrics, step: None, steps.append)
+    settings = tiny_settings(tiny.model, train__save_steps=1)
+    train_adapter(settings, tiny.pairs, tiny.images, folder, lambda metrics, step: None, steps.append)
     return steps
 
 
@@ -48,8 +48,8 @@ def test_the_last_whole_checkpoint_is_named_and_continued(
     with monkeypatch.context() as full:
         full.setattr(torch, "save", save)
         if kind == "torch":
-            full.setattr(disk, "_room", lambda folder: False)
-        with pytest.raises(UserError, match="the disk is full.*checkpoint-1.*run the same line again"):
+            full.setattr(disk, "_has_space", lambda folder: False)
+        with pytest.raises(UserError, match="the disk is full.*checkpoint-1.*rerun the same command"):
             run(tiny, tmp_path / "full")
     assert run(tiny, tmp_path / "full") == [1]
     assert run(tiny, tmp_path / "calm") == [0]
@@ -65,6 +65,6 @@ def test_other_errors_stay_themselves(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_takes_nothing_has_no_room(tmp_path: Path) -> None:
-    assert disk._room(tmp_path)
-    assert not disk._room(tmp_path / "absent")
+    assert disk._has_space(tmp_path)
+    assert not disk._has_space(tmp_path / "absent")
     assert list(tmp_path.iterdir()) == []

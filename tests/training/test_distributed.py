@@ -19,8 +19,8 @@ from tests.support.tiny import OF_THE_MACHINE, Tiny
 
 SETTINGS: dict[str, Any] = {
     "text_only": 2,
-    "train__epochs": 2.0,
-    "train__accumulation": 2,
+    "train__num_train_epochs": 2.0,
+    "train__gradient_accumulation_steps": 2,
     "train__save_steps": 2,
     "model__train_projector": True,
 }  # 6 steps of 4 pairs
@@ -69,7 +69,7 @@ def adapter(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def alone(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Logged, Path]:
     folder = tmp_path_factory.mktemp("together") / "alone"
-    return together(tiny, folder, processes=1, train__batch_size=2), folder
+    return together(tiny, folder, processes=1, train__per_device_train_batch_size=2), folder
 
 
 @pytest.mark.slow
@@ -79,7 +79,9 @@ def test_two_processes_train_what_one_does(
 ) -> None:
     expected, folder = alone
     out = folder.parent / f"zero{zero}"
-    assert_same(together(tiny, out, processes=2, train__batch_size=1, train__zero=zero), expected)
+    assert_same(
+        together(tiny, out, processes=2, train__per_device_train_batch_size=1, train__zero_stage=zero), expected
+    )
     found, wanted = adapter(out), adapter(folder)
     assert any("multi_modal_projector" in name for name in found)
     assert found.keys() == wanted.keys()
@@ -91,7 +93,7 @@ def test_two_processes_train_what_one_does(
 def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(tiny: Tiny, alone: tuple[Logged, Path]) -> None:
     expected, folder = alone
     out = folder.parent / "died"
-    settings = {"train__batch_size": 1, "train__zero": 3}
+    settings = {"train__per_device_train_batch_size": 1, "train__zero_stage": 3}
     cut = together(tiny, out, processes=2, dies=True, die_after=3, **settings)
     assert list(cut) == [1, 2, 3]
     assert_same(together(tiny, out, processes=2, **settings), expected)
@@ -121,7 +123,7 @@ def test_a_node_that_gives_each_process_its_gpu_has_one_for_each(monkeypatch: py
 def test_one_process_may_use_zero(tiny: Tiny, alone: tuple[Logged, Path]) -> None:
     expected, folder = alone
     out = folder.parent / "single"
-    assert_same(together(tiny, out, processes=1, train__batch_size=2, train__zero=3), expected)
+    assert_same(together(tiny, out, processes=1, train__per_device_train_batch_size=2, train__zero_stage=3), expected)
 
 
 def test_deepspeed_is_configured_from_ours() -> None:

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from mmdpo.models.loading import load_model
-from mmdpo.training.export import export
-from mmdpo.training.run import train
-from tests.support.tiny import Tiny, tiny_config
+from mmdpo.training.export import export_model
+from mmdpo.training.run import train_adapter
+from tests.support.tiny import Tiny, tiny_settings
 
 
 @pytest.mark.parametrize("projector", [False, True])
@@ -19,9 +19,9 @@ def test_the_folder_has_the_adapted_models_logits(tiny: Tiny, tmp_path: Path, pr
     from peft import PeftModel
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    cfg = tiny_config(tiny.model, model__train_projector=projector, model__projector_lr=1e-1)
-    train(cfg, tiny.pairs, tiny.images, tmp_path, lambda metrics, step: None, lambda step: None)
-    export(cfg.model, tmp_path / "adapter", tmp_path / "export")
+    settings = tiny_settings(tiny.model, model__train_projector=projector, model__projector_lr=1e-1)
+    train_adapter(settings, tiny.pairs, tiny.images, tmp_path, lambda metrics, step: None, lambda step: None)
+    export_model(settings.model, tmp_path / "adapter", tmp_path / "export")
 
     processor = AutoProcessor.from_pretrained(tmp_path / "export")
     pair = next(pair for pair in tiny.pairs if pair.image)
@@ -30,7 +30,7 @@ def test_the_folder_has_the_adapted_models_logits(tiny: Tiny, tmp_path: Path, pr
     image = Image.open(tiny.images / str(pair.image)).convert("RGB")
     inputs = processor(images=[image], text=[text], return_tensors="pt")
     plain = AutoModelForImageTextToText.from_pretrained(tmp_path / "export").eval()
-    base = load_model(cfg.model.path, "float32")
+    base = load_model(settings.model.path, "float32")
     with torch.no_grad():
         found, before = plain(**inputs).logits, base(**inputs).logits
         adapted = PeftModel.from_pretrained(base, str(tmp_path / "adapter")).eval()(**inputs).logits
@@ -41,9 +41,9 @@ def test_the_folder_has_the_adapted_models_logits(tiny: Tiny, tmp_path: Path, pr
 def test_the_processor_keeps_the_template_of_the_training(tiny: Tiny, tmp_path: Path) -> None:
     from transformers import AutoProcessor
 
-    cfg = tiny_config(tiny.model, model__chat_template="vicuna_v1", model__pad_to_square=True)
-    train(cfg, tiny.pairs, tiny.images, tmp_path, lambda metrics, step: None, lambda step: None)
-    export(cfg.model, tmp_path / "adapter", tmp_path / "export")
+    settings = tiny_settings(tiny.model, model__chat_template="vicuna_v1", model__pad_to_square=True)
+    train_adapter(settings, tiny.pairs, tiny.images, tmp_path, lambda metrics, step: None, lambda step: None)
+    export_model(settings.model, tmp_path / "adapter", tmp_path / "export")
     processor = AutoProcessor.from_pretrained(tmp_path / "export")
     assert "curious user" in processor.chat_template
     assert type(processor.image_processor).__name__.startswith("Llava") and processor.image_processor.do_pad

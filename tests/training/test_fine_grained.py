@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from mmdpo.models.loading import load_processor
 from mmdpo.training.fine_grained import token_weights
-from mmdpo.training.reference import reference
-from mmdpo.training.rows import tokenised
-from mmdpo.training.run import train
-from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_config
+from mmdpo.training.reference import add_reference, reference
+from mmdpo.training.rows import tokenize_examples
+from mmdpo.training.run import train_adapter
+from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_settings
 
 THREE = [1, 2, 3, 4], [1, 2, 9, 8, 4]  # 3 became 9 8
 
@@ -50,8 +50,10 @@ def test_equal_answers_have_no_changed_token(chosen: list[int]) -> None:
 
 def logged(tiny: Tiny, folder: Path, **overrides: object) -> list[dict[str, float]]:
     steps: list[dict[str, float]] = []
-    cfg = tiny_config(tiny.model, **overrides)
-    train(cfg, tiny.pairs, tiny.images, folder, lambda metrics, step: steps.append(metrics), lambda step: None)
+    settings = tiny_settings(tiny.model, **overrides)
+    train_adapter(
+        settings, tiny.pairs, tiny.images, folder, lambda metrics, step: steps.append(metrics), lambda step: None
+    )
     return [{name: step[name] for name in step.keys() - {*OF_THE_MACHINE}} for step in steps]
 
 
@@ -79,14 +81,12 @@ def test_training_with_weights(tiny: Tiny, tmp_path: Path, average: bool) -> Non
 
 
 def test_the_weighted_reference_by_hand(tiny: Tiny) -> None:
-    from mmdpo.training.reference import add_reference
-
-    cfg = tiny_config(tiny.model, method__fine_grained=True, method__fine_grained_weight=2.0)
-    known = reference(cfg, tiny.pairs, tiny.images)
-    made = tokenised(tiny.pairs, tiny.images, load_processor(cfg.model), cfg.train)
-    add_reference(cfg, made, known)
+    settings = tiny_settings(tiny.model, method__fine_grained=True, method__fine_grained_weight=2.0)
+    reference_logps = reference(settings.model, settings.train, tiny.pairs, tiny.images)
+    made = tokenize_examples(tiny.pairs, tiny.images, load_processor(settings.model), settings.train)
+    add_reference(made, reference_logps, settings)
     for pair, row in zip(tiny.pairs, made.rows, strict=True):
-        chosen = known.of(pair)[0].tokens
+        chosen = reference_logps.of(pair)[0].tokens
         expected = (chosen * torch.tensor(row["weights"][0])).sum()
         assert row["ref_chosen_logps"] == pytest.approx(float(expected), abs=1e-5)
         assert set(row["weights"][0]) <= {1.0, 2.0}

@@ -10,21 +10,21 @@ import torch
 
 from mmdpo.errors import UserError
 from mmdpo.training.memory import out_of_memory_advice, peak_memory
-from mmdpo.training.run import train
-from tests.support.tiny import Tiny, tiny_config
+from mmdpo.training.run import train_adapter
+from tests.support.tiny import Tiny, tiny_settings
 
 OF_THE_CPU = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
 
 
-def advice(cfg: Any, error: Exception) -> list[str]:
+def advice(settings: Any, error: Exception) -> list[str]:
     """The overrides, in their order."""
-    with pytest.raises(UserError) as raised, out_of_memory_advice(cfg):
+    with pytest.raises(UserError) as raised, out_of_memory_advice(settings):
         raise error
     return re.findall(r"[a-z_]+\.[a-z_]+(?:=\w+)?", str(raised.value).split("in this order:")[1])
 
 
 def test_what_costs_least_comes_first(tiny: Tiny) -> None:
-    cfg = tiny_config(tiny.model, train__accumulation=2, train__prefix_sharing=False)
+    settings = tiny_settings(tiny.model, train__gradient_accumulation_steps=2, train__prefix_sharing=False)
     expected = [
         "train.activation_checkpointing=true",
         "train.per_device_train_batch_size=2",
@@ -35,19 +35,19 @@ def test_what_costs_least_comes_first(tiny: Tiny) -> None:
         "train.max_text_tokens",
     ]
     for error in (torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError(OF_THE_CPU)):
-        assert advice(cfg, error) == expected
+        assert advice(settings, error) == expected
 
 
 def test_what_is_set_already_is_not_advised(tiny: Tiny) -> None:
-    cfg = tiny_config(
-        tiny.model, train__batch_size=1, train__gradient_checkpointing=True, train__zero=3,
+    settings = tiny_settings(
+        tiny.model, train__per_device_train_batch_size=1, train__activation_checkpointing=True, train__zero_stage=3,
         model__dtype="bfloat16",
     )  # fmt: skip
-    assert advice(cfg, torch.OutOfMemoryError("CUDA out of memory.")) == ["train.max_text_tokens"]
+    assert advice(settings, torch.OutOfMemoryError("CUDA out of memory.")) == ["train.max_text_tokens"]
 
 
 def test_other_errors_stay_themselves(tiny: Tiny) -> None:
-    with pytest.raises(RuntimeError, match="shape"), out_of_memory_advice(tiny_config(tiny.model)):
+    with pytest.raises(RuntimeError, match="shape"), out_of_memory_advice(tiny_settings(tiny.model)):
         raise RuntimeError("shape mismatch")
 
 
@@ -58,9 +58,9 @@ def test_a_training_that_runs_out_says_so(tiny: Tiny, tmp_path: Any, monkeypatch
         return torch.empty(1 << 60)  # an exbibyte and more
 
     monkeypatch.setattr(LoraDPOTrainer, "_compute_loss", greedy)
-    with pytest.raises(UserError, match=r"Out of memory: .*train\.gradient_checkpointing=true"):
-        train(
-            tiny_config(tiny.model), tiny.pairs, tiny.images, tmp_path,
+    with pytest.raises(UserError, match=r"Out of memory: .*train\.activation_checkpointing=true"):
+        train_adapter(
+            tiny_settings(tiny.model), tiny.pairs, tiny.images, tmp_path,
             lambda metrics, step: None, lambda step: None,
         )  # fmt: skip
 

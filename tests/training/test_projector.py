@@ -12,24 +12,24 @@ from mmdpo.models.loading import load_model, load_processor
 from mmdpo.training.collate import Collator
 from mmdpo.training.prefix import to_device
 from mmdpo.training.reference import reference
-from mmdpo.training.rows import tokenised
-from mmdpo.training.run import train
+from mmdpo.training.rows import tokenize_examples
+from mmdpo.training.run import train_adapter
 from mmdpo.training.scoring import scoring
-from tests.support.tiny import Tiny, tiny_config
+from tests.support.tiny import Tiny, tiny_settings
 
 
 def trained(tiny: Tiny, folder: Path, **overrides: Any) -> tuple[Any, dict[str, torch.Tensor]]:
     from safetensors.torch import load_file
 
-    cfg = tiny_config(tiny.model, model__train_projector=True, **overrides)
-    train(cfg, tiny.pairs, tiny.images, folder, lambda metrics, step: None, lambda step: None)
-    return cfg, load_file(folder / "adapter/adapter_model.safetensors")
+    settings = tiny_settings(tiny.model, model__train_projector=True, **overrides)
+    train_adapter(settings, tiny.pairs, tiny.images, folder, lambda metrics, step: None, lambda step: None)
+    return settings, load_file(folder / "adapter/adapter_model.safetensors")
 
 
-def chosen_log_probs(model: Any, cfg: Any, tiny: Tiny) -> list[float]:
+def chosen_log_probs(model: Any, settings: Any, tiny: Tiny) -> list[float]:
     """Summed log-probs of each pair's chosen answer."""
-    processor = load_processor(cfg.model)
-    rows = tokenised(tiny.pairs, tiny.images, processor, cfg.train).rows
+    processor = load_processor(settings.model)
+    rows = tokenize_examples(tiny.pairs, tiny.images, processor, settings.train).rows
     batch = to_device(Collator(processor, shared=False)(rows), torch.device("cpu"))
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     with scoring(base) as scorer, torch.no_grad():
@@ -40,15 +40,15 @@ def chosen_log_probs(model: Any, cfg: Any, tiny: Tiny) -> list[float]:
 def test_training_it_leaves_the_reference_where_it_was(tiny: Tiny, tmp_path: Path) -> None:
     from peft import PeftModel
 
-    cfg, weights = trained(tiny, tmp_path, model__projector_lr=1e-1)
+    settings, weights = trained(tiny, tmp_path, model__projector_lr=1e-1)
     assert {name.split(".")[-2] for name in weights if "projector" in name} == {"linear_1", "linear_2"}
-    known = reference(cfg, tiny.pairs, tiny.images)
-    before = [known.of(pair)[0].sum for pair in tiny.pairs]
-    model = PeftModel.from_pretrained(load_model(cfg.model.path, "float32"), str(tmp_path / "adapter"))
+    reference_logps = reference(settings.model, settings.train, tiny.pairs, tiny.images)
+    before = [reference_logps.of(pair)[0].sum for pair in tiny.pairs]
+    model = PeftModel.from_pretrained(load_model(settings.model.path, "float32"), str(tmp_path / "adapter"))
     model.eval()
-    after = chosen_log_probs(model, cfg, tiny)
+    after = chosen_log_probs(model, settings, tiny)
     with model.disable_adapter():
-        untouched = chosen_log_probs(model, cfg, tiny)
+        untouched = chosen_log_probs(model, settings, tiny)
     assert untouched == pytest.approx(before, abs=1e-5)
     assert max(abs(new - old) for new, old in zip(after, before, strict=True)) > 1e-2
 
@@ -57,7 +57,7 @@ def test_it_learns_in_float32_beside_a_base_in_bfloat16(tiny: Tiny, tmp_path: Pa
     from safetensors.torch import load_file
 
     base = load_file(tiny.model / "model.safetensors")
-    _, weights = trained(tiny, tmp_path, model__dtype="bfloat16", model__projector_lr=1e-5, train__epochs=3.0)
+    _, weights = trained(tiny, tmp_path, model__dtype="bfloat16", model__projector_lr=1e-5, train__num_train_epochs=3.0)
     found = {name: value for name, value in weights.items() if "projector" in name and "weight" in name}
     assert len(found) == 2
     for name, value in found.items():
@@ -85,8 +85,8 @@ def test_it_learns_at_a_rate_of_its_own(tiny: Tiny, tmp_path: Path) -> None:
 def test_without_it_the_adapter_is_lora_alone(tiny: Tiny, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    train(
-        tiny_config(tiny.model), tiny.pairs, tiny.images, tmp_path,
+    train_adapter(
+        tiny_settings(tiny.model), tiny.pairs, tiny.images, tmp_path,
         lambda metrics, step: None, lambda step: None,
     )  # fmt: skip
     assert all("lora_" in name for name in load_file(tmp_path / "adapter/adapter_model.safetensors"))

@@ -17,7 +17,8 @@ from mmdpo.models.loading import load_model
 from mmdpo.records import PreferencePair
 from mmdpo.training import reference as module
 from mmdpo.training.reference import Reference, reference
-from tests.support.tiny import Tiny, save_tiny_llava, tiny_config
+from mmdpo.training.settings import TrainingSettings
+from tests.support.tiny import Tiny, save_tiny_llava, tiny_settings
 
 
 class Count:
@@ -45,15 +46,19 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> Count:
     return count
 
 
-def sums(known: Reference, pairs: list[PreferencePair]) -> list[list[float]]:
-    return [[answer.sum for answer in known.of(pair)] for pair in pairs]
+def look_up(settings: TrainingSettings, pairs: list[PreferencePair], images: Path) -> Reference:
+    return reference(settings.model, settings.train, pairs, images)
+
+
+def sums(reference_logps: Reference, pairs: list[PreferencePair]) -> list[list[float]]:
+    return [[answer.sum for answer in reference_logps.of(pair)] for pair in pairs]
 
 
 def test_the_second_call_makes_no_forward_pass(tiny: Tiny, passes: Count) -> None:
-    cfg = tiny_config(tiny.model)
-    first = reference(cfg, tiny.pairs, tiny.images)
+    settings = tiny_settings(tiny.model)
+    first = look_up(settings, tiny.pairs, tiny.images)
     assert passes() == 3 + 2  # 12 rows, 5 a batch; two that try whether the prefix can be shared
-    again = reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
+    again = look_up(tiny_settings(tiny.model), tiny.pairs, tiny.images)
     assert passes() == 0
     assert sums(again, tiny.pairs) == sums(first, tiny.pairs)
 
@@ -61,28 +66,28 @@ def test_the_second_call_makes_no_forward_pass(tiny: Tiny, passes: Count) -> Non
 @pytest.mark.parametrize(
     "overrides",
     [
-        {"beta": 0.3, "lr": 1.0, "seed": 7, "logprob_avg": True, "data_scale": 0.5},
-        {"method__loss": "ipo", "model__lora__rank": 2, "train__batch_size": 1},
+        {"beta": 0.3, "lr": 1.0, "seed": 7, "logprob_avg": True},
+        {"method__loss_type": "ipo", "model__lora__r": 2, "train__per_device_train_batch_size": 1},
     ],
 )
 def test_settings_of_the_training_hit(tiny: Tiny, passes: Count, overrides: dict) -> None:
-    reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
+    look_up(tiny_settings(tiny.model), tiny.pairs, tiny.images)
     passes()
-    reference(tiny_config(tiny.model, **overrides), tiny.pairs, tiny.images)
+    look_up(tiny_settings(tiny.model, **overrides), tiny.pairs, tiny.images)
     assert passes() == 0
 
 
 def test_order_and_flipped_labels_hit_and_swap(tiny: Tiny, passes: Count) -> None:
-    cfg = tiny_config(tiny.model)
-    found = reference(cfg, tiny.pairs, tiny.images)
+    settings = tiny_settings(tiny.model)
+    found = look_up(settings, tiny.pairs, tiny.images)
     passes()
     flipped = [dataclasses.replace(p, chosen=p.rejected, rejected=p.chosen) for p in reversed(tiny.pairs)]
-    again = reference(cfg, flipped, tiny.images)
+    again = look_up(settings, flipped, tiny.images)
     assert passes() == 0
     for pair, other in zip(tiny.pairs, reversed(flipped), strict=True):
-        for side, (known, swapped) in enumerate(zip(found.of(pair), again.of(other)[::-1], strict=True)):
-            assert known.sum == swapped.sum == again.of(pair)[side].sum
-            assert torch.equal(known.tokens, swapped.tokens)
+        for side, (reference_logps, swapped) in enumerate(zip(found.of(pair), again.of(other)[::-1], strict=True)):
+            assert reference_logps.sum == swapped.sum == again.of(pair)[side].sum
+            assert torch.equal(reference_logps.tokens, swapped.tokens)
 
 
 def test_it_is_the_log_prob_of_the_answer_by_hand(tiny: Tiny) -> None:
@@ -100,7 +105,7 @@ def test_it_is_the_log_prob_of_the_answer_by_hand(tiny: Tiny) -> None:
         float(logits[prompt.shape[1] - 1 + place].log_softmax(-1)[token])
         for place, token in enumerate(answer[0].tolist())
     )
-    found = reference(tiny_config(tiny.model), [pair], tiny.images)
+    found = look_up(tiny_settings(tiny.model), [pair], tiny.images)
     chosen, rejected = found.of(pair)
     assert chosen.sum == pytest.approx(expected, abs=1e-5)
     assert (len(chosen.tokens), len(rejected.tokens)) == (4, 2)  # with the EOS
@@ -108,37 +113,37 @@ def test_it_is_the_log_prob_of_the_answer_by_hand(tiny: Tiny) -> None:
 
 
 def test_a_changed_answer_misses(tiny: Tiny, passes: Count) -> None:
-    cfg = tiny_config(tiny.model)
-    found = reference(cfg, tiny.pairs, tiny.images)
+    settings = tiny_settings(tiny.model)
+    found = look_up(settings, tiny.pairs, tiny.images)
     passes()
     other = dataclasses.replace(tiny.pairs[0], chosen="a star is there")
     with pytest.raises(KeyError, match="other answers"):
         found.of(other)
-    reference(cfg, [other, *tiny.pairs[1:]], tiny.images)
+    look_up(settings, [other, *tiny.pairs[1:]], tiny.images)
     assert passes() > 0
 
 
 def test_a_changed_image_misses(tiny: Tiny, passes: Count, tmp_path: Path) -> None:
-    cfg = tiny_config(tiny.model)
-    reference(cfg, tiny.pairs, tiny.images)
+    settings = tiny_settings(tiny.model)
+    look_up(settings, tiny.pairs, tiny.images)
     images = Path(shutil.copytree(tiny.images, tmp_path / "images"))
     passes()
-    reference(cfg, tiny.pairs, images)
+    look_up(settings, tiny.pairs, images)
     assert passes() == 0  # another place, the same bytes
     picture = Image.open(images / "1.png")
     picture.putpixel((0, 0), (1, 2, 3))
     picture.save(images / "1.png")
-    reference(cfg, tiny.pairs, images)
+    look_up(settings, tiny.pairs, images)
     assert passes() > 0
 
 
 @pytest.mark.parametrize("change", ["template", "weights", "dtype"])
 def test_a_changed_model_misses(tiny: Tiny, passes: Count, tmp_path: Path, change: str) -> None:
     folder = Path(shutil.copytree(tiny.model, tmp_path / "model"))
-    reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
+    look_up(tiny_settings(tiny.model), tiny.pairs, tiny.images)
     passes()
-    cfg = tiny_config(folder)
-    reference(cfg, tiny.pairs, tiny.images)
+    settings = tiny_settings(folder)
+    look_up(settings, tiny.pairs, tiny.images)
     assert passes() == 0
     if change == "template":
         template = folder / "chat_template.jinja"
@@ -146,17 +151,17 @@ def test_a_changed_model_misses(tiny: Tiny, passes: Count, tmp_path: Path, chang
     elif change == "weights":
         save_tiny_llava(folder, seed=1)
     else:
-        cfg.model.dtype = "bfloat16"
-    reference(cfg, tiny.pairs, tiny.images)
+        settings.model.dtype = "bfloat16"
+    look_up(settings, tiny.pairs, tiny.images)
     assert passes() > 0
 
 
 @pytest.mark.parametrize("change", ["train__max_text_tokens", "train__prefix_sharing"])
 def test_what_changes_the_numbers_misses(tiny: Tiny, passes: Count, change: str) -> None:
-    reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
+    look_up(tiny_settings(tiny.model), tiny.pairs, tiny.images)
     passes()
     value = 12 if change == "train__max_text_tokens" else False
-    reference(tiny_config(tiny.model, **{change: value}), tiny.pairs, tiny.images)
+    look_up(tiny_settings(tiny.model, **{change: value}), tiny.pairs, tiny.images)
     assert passes() > 0
 
 
@@ -164,8 +169,8 @@ def test_what_changes_the_numbers_misses(tiny: Tiny, passes: Count, change: str)
 def test_a_damaged_entry_is_made_again(tiny: Tiny, passes: Count, cache: Path, damage: str) -> None:
     from safetensors.torch import load_file, save_file
 
-    cfg = tiny_config(tiny.model)
-    expected = sums(reference(cfg, tiny.pairs, tiny.images), tiny.pairs)
+    settings = tiny_settings(tiny.model)
+    expected = sums(look_up(settings, tiny.pairs, tiny.images), tiny.pairs)
     passes()
     (file,) = cache.glob("reference/*/log_probs.safetensors")
     tensors = load_file(file)
@@ -178,7 +183,7 @@ def test_a_damaged_entry_is_made_again(tiny: Tiny, passes: Count, cache: Path, d
         save_file({name: value[1:].clone() for name, value in tensors.items()}, file)
     else:
         (file.parent / "rows.json").unlink()
-    again = reference(cfg, tiny.pairs, tiny.images)
+    again = look_up(settings, tiny.pairs, tiny.images)
     assert passes() == 3 + 2
     assert sums(again, tiny.pairs) == expected
 
@@ -193,10 +198,10 @@ def test_a_model_that_overflows_is_an_error(tiny: Tiny, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(module, "_compute", overflown)
     with pytest.raises(UserError, match="not finite"):
-        reference(tiny_config(tiny.model), tiny.pairs, tiny.images)
+        look_up(tiny_settings(tiny.model), tiny.pairs, tiny.images)
 
 
 def test_a_missing_image_names_the_pair(tiny: Tiny) -> None:
     pair = PreferencePair("lost", "what", "yes", "no", "nowhere.png")
     with pytest.raises(UserError, match=r"'lost'.*nowhere\.png"):
-        reference(tiny_config(tiny.model), [pair], tiny.images)
+        look_up(tiny_settings(tiny.model), [pair], tiny.images)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mmdpo.training.resume import MARKER, complete, continue_from, last_complete
-from mmdpo.training.run import TrainSummary, train
-from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_config
+from mmdpo.training.run import TrainSummary, train_adapter
+from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_settings
 from tests.training.killed import SCENES, SETTINGS
 
 CONTINUED = {"after_a_step": 4, "after_an_epoch": 6}  # the others: from the step in SCENES
@@ -32,8 +32,8 @@ def run(tiny: Tiny, folder: Path, logged: Logged, expect: int | None) -> TrainSu
         assert step not in logged
         logged[step] = metrics
 
-    cfg = tiny_config(tiny.model, **SETTINGS)
-    summary = train(cfg, tiny.pairs, tiny.images, folder, log, resumed)
+    settings = tiny_settings(tiny.model, **SETTINGS)
+    summary = train_adapter(settings, tiny.pairs, tiny.images, folder, log, resumed)
     assert continued == [expect or 0]
     return summary
 

@@ -11,15 +11,15 @@ from mmdpo.config.choices import TooLong
 from mmdpo.errors import UserError
 from mmdpo.models.loading import load_processor
 from mmdpo.records import PreferencePair, SftExample
-from mmdpo.training.rows import Tokenised, tokenised, usable
-from tests.support.tiny import Tiny, tiny_config
+from mmdpo.training.rows import TokenizedExamples, tokenize_examples, usable
+from tests.support.tiny import Tiny, tiny_settings
 
 PROMPT = 6  # text tokens of "USER : what is ASSISTANT :"
 
 
-def made(tiny: Tiny, examples: list[Any], limit: int | None = None, policy: str = "cut_answer") -> Tokenised:
-    cfg = tiny_config(tiny.model, train__max_text_tokens=limit, train__too_long=TooLong(policy))
-    return tokenised(examples, tiny.images, load_processor(cfg.model), cfg.train)
+def made(tiny: Tiny, examples: list[Any], limit: int | None = None, policy: str = "cut_answer") -> TokenizedExamples:
+    settings = tiny_settings(tiny.model, train__max_text_tokens=limit, train__too_long=TooLong(policy))
+    return tokenize_examples(examples, tiny.images, load_processor(settings.model), settings.train)
 
 
 def test_pairs_that_cannot_be_trained_on_are_counted() -> None:
@@ -62,7 +62,7 @@ def test_answers_are_cut_at_their_end(tiny: Tiny) -> None:
     assert cut.rows[0]["answers"] == [whole.rows[0]["answers"][0][:3], whole.rows[0]["answers"][1]]
     assert cut.rows[1] == whole.rows[1]
     assert cut.dropped == {} and cut.lengths.over == 1
-    assert str(cut.lengths) == ("text tokens a row: longest 11, 99th percentile 11; train.max_text_tokens=9: 1 cut")
+    assert str(cut.lengths) == ("text tokens per row: longest 11, 99th percentile 11; train.max_text_tokens=9: 1 cut")
 
 
 def test_long_rows_are_dropped_and_counted(tiny: Tiny) -> None:
@@ -97,7 +97,7 @@ def test_image_tokens_are_not_counted_and_not_cut(tiny: Tiny) -> None:
     pair = PreferencePair("seen", "what is", "yes", "no", image)
     result = made(tiny, [pair], PROMPT + 2, "error")  # 4 image tokens more
     assert result.lengths.longest == PROMPT + 2
-    processor = load_processor(tiny_config(tiny.model).model)
+    processor = load_processor(tiny_settings(tiny.model).model)
     ids = Collator(processor)(result.rows)["model"]["input_ids"]
     assert (ids[0] == processor.tokenizer.convert_tokens_to_ids("<image>")).sum() == 4
 
@@ -108,8 +108,8 @@ def test_sft_rows_have_one_answer(tiny: Tiny) -> None:
 
 
 def test_counts_reach_the_summary(tiny: Tiny, tmp_path: Path) -> None:
-    from mmdpo.training.run import train
+    from mmdpo.training.run import train_adapter
 
-    cfg = tiny_config(tiny.model, train__max_text_tokens=12, train__too_long=TooLong.drop)
-    summary = train(cfg, tiny.pairs, tiny.images, tmp_path, lambda metrics, step: None, lambda step: None)
+    settings = tiny_settings(tiny.model, train__max_text_tokens=12, train__too_long=TooLong.drop)
+    summary = train_adapter(settings, tiny.pairs, tiny.images, tmp_path, lambda metrics, step: None, lambda step: None)
     assert summary.dropped["too_long"] == summary.lengths["over"] == len(tiny.pairs) - summary.examples > 0

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdpo.models.loading import load_model
-from mmdpo.training.layout import Prompt, lay_out
+from mmdpo.training.layout import PromptTokens, lay_out
 from mmdpo.training.scoring import Scorer, scoring, shared_attention
 from tests.support.tiny import PATCH, SIDE, WORDS, Tiny
 
@@ -43,21 +43,21 @@ def pictures(pairs: Sequence[Pair]) -> torch.Tensor:
     return torch.randn(sum(pair[3] for pair in pairs), 3, SIDE, SIDE, generator=stream)
 
 
-def batch(pairs: Sequence[Pair], shared: bool, room: int = 0) -> dict[str, Any]:
-    """What the collator makes, from tokens; shared rows hold what they have room for."""
+def batch(pairs: Sequence[Pair], shared: bool, max_row_tokens: int = 0) -> dict[str, Any]:
+    """What the collator makes, from tokens; shared rows hold what they have max_row_tokens for."""
     layout = lay_out(
-        [Prompt(pair[0]) for pair in pairs],
+        [PromptTokens(pair[0]) for pair in pairs],
         [pair[1:3] for pair in pairs],
         PAD,
         shared,
         packed=True,
-        room=room,
+        max_row_tokens=max_row_tokens,
     )
     pixels = pictures(pairs)
     width = max(len(text) for pair in pairs for text in pair[1:3])
     model: dict[str, Any] = {"input_ids": layout.input_ids}
     if shared:
-        model |= {name: getattr(layout, name) for name in ("segments", "owners", "position_ids")}
+        model |= {name: getattr(layout, name) for name in ("segments", "prompt_index", "position_ids")}
     else:
         model["attention_mask"] = layout.segments.sign()
     if len(pixels):
@@ -68,7 +68,7 @@ def batch(pairs: Sequence[Pair], shared: bool, room: int = 0) -> dict[str, Any]:
         "model": model,
         "scored": layout.scored,
         "labels": layout.labels,
-        "places": layout.places,
+        "indices": layout.indices,
         "prefix": layout.prefix,
         "completion_mask": torch.zeros(2 * len(pairs), 1 + width),
     }
@@ -104,9 +104,11 @@ def stock(model: Any, pairs: Sequence[Pair], side: str) -> list[torch.Tensor]:
     return [row[keep] for row, keep in zip(outputs.log_probs, counted, strict=True)]
 
 
-def ours(scorer: Scorer, model: Any, pairs: Sequence[Pair], shared: bool, room: int = 0) -> list[torch.Tensor]:
+def ours(
+    scorer: Scorer, model: Any, pairs: Sequence[Pair], shared: bool, max_row_tokens: int = 0
+) -> list[torch.Tensor]:
     with shared_attention(model) if shared else nullcontext():
-        scored = scorer(model, batch(pairs, shared, room)).log_probs
+        scored = scorer(model, batch(pairs, shared, max_row_tokens)).log_probs
     lengths = [len(pair[turn]) - (not pair[0]) for turn in (1, 2) for pair in pairs]
     assert all(not row[length:].any() for row, length in zip(scored, lengths, strict=True))
     return [row[:length] for row, length in zip(scored, lengths, strict=True)]
@@ -133,13 +135,13 @@ def gradients(model: Any, log_probs: Sequence[torch.Tensor]) -> list[torch.Tenso
     pairs=batches(),
     side=st.sampled_from(["left", "right"]),
     shared=st.booleans(),
-    room=st.sampled_from([0, 60, 1000]),
+    max_row_tokens=st.sampled_from([0, 60, 1000]),
 )
 def test_log_probs_and_gradients_are_those_of_stock_trl(
-    model: Any, pairs: list[Pair], side: str, shared: bool, room: int
+    model: Any, pairs: list[Pair], side: str, shared: bool, max_row_tokens: int
 ) -> None:
     with scoring(model) as scorer:
-        expected, found = stock(model, pairs, side), ours(scorer, model, pairs, shared, room)
+        expected, found = stock(model, pairs, side), ours(scorer, model, pairs, shared, max_row_tokens)
         for row, other in zip(found, expected, strict=True):
             torch.testing.assert_close(row, other, atol=1e-5, rtol=0)
         for grad, other in zip(gradients(model, found), gradients(model, expected), strict=True):

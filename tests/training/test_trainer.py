@@ -14,14 +14,14 @@ from PIL import Image
 
 from mmdpo.config.choices import TrainOn
 from mmdpo.errors import UserError
-from mmdpo.models.chat import answer, messages
+from mmdpo.models.chat import to_answer, to_messages
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.records import PreferencePair, SftExample
 from mmdpo.training.lora import lora
-from mmdpo.training.run import train
-from mmdpo.training.trl_config import dpo_config, loss_type, sft_config
-from tests.support.tiny import Tiny, tiny_config
+from mmdpo.training.run import train_adapter
+from mmdpo.training.trl_config import dpo_config, sft_config, trl_loss_type
+from tests.support.tiny import Tiny, tiny_settings
 
 SAME = (
     "loss", "grad_norm", "learning_rate", "rewards/chosen", "rewards/rejected", "rewards/margins",
@@ -30,7 +30,7 @@ SAME = (
 
 
 def stock(
-    tiny: Tiny, cfg: Any, folder: Path, examples: Sequence[Any]
+    tiny: Tiny, settings: Any, folder: Path, examples: Sequence[Any]
 ) -> tuple[list[dict[str, float]], dict[str, torch.Tensor]]:
     """Plain TRL on its own form of the examples, references live: the log of each step, and the adapter."""
     from datasets import Dataset
@@ -43,30 +43,30 @@ def stock(
         [
             {
                 "images": [Image.open(tiny.images / example.image).convert("RGB")] if example.image else [],
-                "prompt": messages(example.question, example.history, example.image is not None),
-                **{name: answer(getattr(example, field)) for name, field in columns.items()},
+                "prompt": to_messages(example.question, example.history, example.image is not None),
+                **{name: to_answer(getattr(example, field)) for name, field in columns.items()},
             }
             for example in examples
         ]
     )
     with suppress_library_output():
-        model = load_model(cfg.model.path, "float32")
+        model = load_model(settings.model.path, "float32")
         trainer = (DPOTrainer if preferences else SFTTrainer)(
             model,
-            args=(dpo_config if preferences else sft_config)(cfg, folder),
+            args=(dpo_config if preferences else sft_config)(settings, folder),
             train_dataset=data,
-            processing_class=load_processor(cfg.model),
-            peft_config=lora(model, cfg.model),
+            processing_class=load_processor(settings.model),
+            peft_config=lora(model, settings.model),
         )
         trainer.train()
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
     return steps, get_peft_model_state_dict(trainer.model)
 
 
-def ours(tiny: Tiny, cfg: Any, folder: Path, examples: Sequence[Any] | None = None) -> list[dict[str, float]]:
+def ours(tiny: Tiny, settings: Any, folder: Path, examples: Sequence[Any] | None = None) -> list[dict[str, float]]:
     logged: list[dict[str, float]] = []
-    train(
-        cfg, examples or tiny.pairs, tiny.images, folder,
+    train_adapter(
+        settings, examples or tiny.pairs, tiny.images, folder,
         lambda metrics, step: logged.append(metrics), lambda step: None,
     )  # fmt: skip
     return logged
@@ -93,43 +93,55 @@ def assert_same_adapter(folder: Path, expected: dict[str, torch.Tensor]) -> None
 @pytest.mark.parametrize(
     "overrides",
     [
-        {"train__epochs": 3.0},
+        {"train__num_train_epochs": 3.0},
         {"logprob_avg": True},
-        {"method__loss": "ipo", "train__gradient_checkpointing": True},
-        {"method__loss": "robust", "method__label_smoothing": 0.1},
-        {"train__batch_size": 2, "train__accumulation": 2, "train__schedule": "linear"},
+        {"method__loss_type": "ipo", "train__activation_checkpointing": True},
+        {"method__loss_type": "robust", "method__label_smoothing": 0.1},
+        {
+            "train__per_device_train_batch_size": 2,
+            "train__gradient_accumulation_steps": 2,
+            "train__lr_scheduler_type": "linear",
+        },
     ],
 )
 def test_every_step_equals_stock_trl(tiny: Tiny, tmp_path: Path, overrides: dict[str, Any], sharing: bool) -> None:
-    cfg = tiny_config(tiny.model, train__prefix_sharing=sharing, **overrides)
-    expected, adapter = stock(tiny, cfg, tmp_path / "stock", tiny.pairs)
-    logged = ours(tiny, cfg, tmp_path / "ours")
-    assert len(logged) == 3 * cfg.train.num_train_epochs  # 9 at most
+    settings = tiny_settings(tiny.model, train__prefix_sharing=sharing, **overrides)
+    expected, adapter = stock(tiny, settings, tmp_path / "stock", tiny.pairs)
+    logged = ours(tiny, settings, tmp_path / "ours")
+    assert len(logged) == 3 * settings.train.num_train_epochs  # 9 at most
     assert_same(logged, expected, SAME)
     assert logged[-1]["rewards/accuracies"] == expected[-1]["rewards/accuracies"]  # earlier: ties at zero
     assert logged[-1]["rewards/margins"] != 0
     assert_same_adapter(tmp_path / "ours", adapter)
 
 
-@pytest.mark.parametrize("overrides", [{"train__epochs": 3.0}, {"train__batch_size": 2, "train__accumulation": 2}])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"train__num_train_epochs": 3.0},
+        {"train__per_device_train_batch_size": 2, "train__gradient_accumulation_steps": 2},
+    ],
+)
 def test_every_step_of_sft_equals_stock_trl(tiny: Tiny, tmp_path: Path, overrides: dict[str, Any]) -> None:
-    cfg = tiny_config(tiny.model, method__loss=None, method__train_on=TrainOn.best_completion, beta=None, **overrides)
+    settings = tiny_settings(
+        tiny.model, method__loss_type=None, method__train_on=TrainOn.best_completion, beta=None, **overrides
+    )
     examples = [SftExample(pair.id, pair.question, pair.chosen, pair.image) for pair in tiny.pairs]
-    expected, adapter = stock(tiny, cfg, tmp_path / "stock", examples)
-    logged = ours(tiny, cfg, tmp_path / "ours", examples)
-    assert len(logged) == 3 * cfg.train.num_train_epochs
+    expected, adapter = stock(tiny, settings, tmp_path / "stock", examples)
+    logged = ours(tiny, settings, tmp_path / "ours", examples)
+    assert len(logged) == 3 * settings.train.num_train_epochs
     assert_same(logged, expected, ("loss", "grad_norm", "learning_rate", "entropy", "mean_token_accuracy"))
     assert_same_adapter(tmp_path / "ours", adapter)
 
 
 def test_speed_counts_from_the_first_batch(tiny: Tiny, tmp_path: Path) -> None:
-    for step in ours(tiny, tiny_config(tiny.model), tmp_path):
+    for step in ours(tiny, tiny_settings(tiny.model), tmp_path):
         assert step["rows_per_second"] > 0.1 and step["tokens_per_second"] > step["rows_per_second"]
 
 
 def test_chosen_answers_below_the_reference_are_counted(tiny: Tiny, tmp_path: Path) -> None:
     """One pair a step, so that the share is 0 or 1 and says the sign of its reward."""
-    logged = ours(tiny, tiny_config(tiny.model, train__batch_size=1), tmp_path)
+    logged = ours(tiny, tiny_settings(tiny.model, train__per_device_train_batch_size=1), tmp_path)
     shares = {step["logps/chosen_below_reference"] for step in logged[1:]}
     assert shares == {0.0, 1.0}
     for step in logged[1:]:
@@ -138,23 +150,23 @@ def test_chosen_answers_below_the_reference_are_counted(tiny: Tiny, tmp_path: Pa
 
 @pytest.mark.parametrize("average", [False, True])
 def test_the_first_step_is_at_ln_2(tiny: Tiny, tmp_path: Path, average: bool) -> None:
-    (first, *_) = ours(tiny, tiny_config(tiny.model, logprob_avg=average), tmp_path)
+    (first, *_) = ours(tiny, tiny_settings(tiny.model, logprob_avg=average), tmp_path)
     assert first["loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert first["rewards/margins"] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_loss_of_a_step_by_hand(tiny: Tiny, tmp_path: Path) -> None:
     """-log sigmoid(margin), one pair a step, so that TRL's mean over the batch is that of the pair."""
-    logged = ours(tiny, tiny_config(tiny.model, train__batch_size=1), tmp_path)
+    logged = ours(tiny, tiny_settings(tiny.model, train__per_device_train_batch_size=1), tmp_path)
     assert len(logged) == len(tiny.pairs)
     for step in logged:
         assert step["loss"] == pytest.approx(math.log1p(math.exp(-step["rewards/margins"])), abs=1e-6)
 
 
 def test_names_of_losses(tiny: Tiny) -> None:
-    assert loss_type(tiny_config(tiny.model)) == "sigmoid"
-    assert loss_type(tiny_config(tiny.model, logprob_avg=True)) == "sigmoid_norm"
-    assert loss_type(tiny_config(tiny.model, method__loss="hinge", logprob_avg=True)) == "hinge"
+    assert trl_loss_type(tiny_settings(tiny.model)) == "sigmoid"
+    assert trl_loss_type(tiny_settings(tiny.model, logprob_avg=True)) == "sigmoid_norm"
+    assert trl_loss_type(tiny_settings(tiny.model, method__loss_type="hinge", logprob_avg=True)) == "hinge"
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient norm"])
@@ -175,7 +187,7 @@ def test_what_is_not_finite_stops_the_run(
 
     monkeypatch.setattr(owner, name, poisoned)
     with pytest.raises(UserError, match=f"Step 3: the {what} is nan.*checkpoint-2") as raised:
-        ours(tiny, tiny_config(tiny.model, train__save_steps=1), tmp_path)
+        ours(tiny, tiny_settings(tiny.model, train__save_steps=1), tmp_path)
     assert "lr=" in str(raised.value)
     assert ("pair-" in str(raised.value)) is (what == "loss")
     assert not (tmp_path / "adapter").exists()
@@ -202,13 +214,13 @@ def test_a_process_alone_has_one_device(tiny: Tiny, tmp_path: Path) -> None:
     from mmdpo.training.trl_config import dpo_config, sft_config
 
     for settings in (dpo_config, sft_config):
-        made = settings(tiny_config(tiny.model, train__batch_size=3), tmp_path)
+        made = settings(tiny_settings(tiny.model, train__per_device_train_batch_size=3), tmp_path)
         assert (made.n_gpu, made.train_batch_size) == (1, 3)
 
 
 def test_of_many_rows_some_are_named(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmdpo.training.trainer.ROWS_NAMED", 2)
-    cfg = tiny_config(tiny.model, lr=1e30, train__batch_size=4)
+    monkeypatch.setattr("mmdpo.training.trainer.MAX_ROWS", 2)
+    settings = tiny_settings(tiny.model, lr=1e30, train__per_device_train_batch_size=4)
     with pytest.raises(UserError, match=r"Rows of the batch: pair-\d+, pair-\d+ and 2 more\. Last") as raised:
-        ours(tiny, cfg, tmp_path)
+        ours(tiny, settings, tmp_path)
     assert len(str(raised.value)) < 300

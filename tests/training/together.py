@@ -1,6 +1,6 @@
 """One of several processes that train together: `torchrun -m tests.training.together MODEL IMAGES OUT JSON`.
 
-JSON holds settings of tiny_config, and `die_after`: the step at which the first process gives up.
+JSON holds settings of tiny_settings, and `die_after`: the step at which the first process gives up.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from tests.support.tiny import tiny_config, tiny_pairs
+from tests.support.tiny import tiny_pairs, tiny_settings
 
 
 def main(model: str, images: str, out: str, settings: str) -> None:
@@ -49,7 +49,7 @@ def main(model: str, images: str, out: str, settings: str) -> None:
 
     run.load_model = load  # type: ignore[attr-defined]
     pairs = tiny_pairs(Path(images), text_only=overrides.pop("text_only", 3))
-    run.train(tiny_config(Path(model), **overrides), pairs, Path(images), folder, log, resumed)
+    run.train_adapter(tiny_settings(Path(model), **overrides), pairs, Path(images), folder, log, resumed)
     gc.collect()
     assert [model() for model in loaded] == [None], "the model is still in memory"
 
