@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from mmdpo.entry.compose import compose_config  # noqa: E402
-from mmdpo.points.identity import Point, Role, baselines, point  # noqa: E402
+from mmdpo.points.point import Point, Role, baselines, point  # noqa: E402
 from tests.support.slurm.cluster import Cluster, cluster  # noqa: E402
 from tests.support.studies import make_point  # noqa: E402
 

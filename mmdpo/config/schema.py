@@ -43,9 +43,9 @@ class MethodConfig:
     train_on: TrainOn = MISSING
     loss_type: Annotated[str | None, OneOf(LOSSES)] = None  # of pairs: a loss of TRL's DPOConfig.loss_type
     axes: Annotated[list[str], OneOf(AXES), NO_RESULT] = MISSING
-    beta: float | None = None
-    lr: Annotated[float, POSITIVE] = MISSING
-    logprob_avg: bool | None = None
+    beta: Annotated[float | None, NO_RESULT] = None  # the default of the axis, as the two below
+    lr: Annotated[float, POSITIVE, NO_RESULT] = MISSING
+    logprob_avg: Annotated[bool | None, NO_RESULT] = None
     label_smoothing: Annotated[float, Interval(ge=0, lt=0.5)] = (
         0.0  # of the losses robust, exo_pair, aot and aot_unpaired
     )
@@ -196,7 +196,7 @@ class JudgeConfig:
     structured: bool = True  # ask for JSON by schema, where the service can
     image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; a larger image is made smaller before it is sent
     seed: Annotated[int, SEED] = 0  # of the order in which completions are shown
-    repeat: Annotated[float, SHARE] = 0.0  # share of the prompts that is rated twice, to measure agreement
+    repeat: Annotated[float, SHARE, NO_RESULT] = 0.0  # share of the prompts that is rated twice, to measure agreement
     retry_unscored: Annotated[bool, NO_RESULT] = False  # ask again what was read as no rating
     batch: Annotated[bool, NO_RESULT] = (
         False  # submit jobs, leave, and collect them by the same line later; judge=gemini has it

@@ -9,3 +9,6 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 INSTRUCT = WEIGHTS / "instruct"
 LLAVA = WEIGHTS / "llava"
+
+DATA_VERSION = 1
+"""Version of the generated questions, pictures and right answers; raise it when any of them changes."""

@@ -53,7 +53,7 @@ def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
     from mmdpo.pipeline.sampling import sample
     from mmdpo.provenance import set_threads
 
-    set_threads(config)
+    set_threads(config.cluster.threads)
     completions = sample(config, lambda: prompts_of(config), image_root_of(config), _unfinished(config))
     write_records(folder / "completions.jsonl", completions)
     return {"completions": _lines(folder / "completions.jsonl")}

@@ -24,7 +24,9 @@ from mmdpo.pipeline.data_stages import (
     retried,
 )
 from mmdpo.pipeline.training_sets import training_set
-from mmdpo.points.identity import Point, Role, flatten
+from mmdpo.points.identity import Role, flatten
+from mmdpo.points.point import Point
+from mmdpo.points.records import identity_of
 from mmdpo.signals import raise_if_asked
 from mmdpo.tracking import Tracker
 
@@ -41,6 +43,7 @@ def experiment(p: Point) -> None:
         scores = measure(p)
         result = {
             "point": p.name,
+            "identity": identity_of(p.folder) or p.identity.hex,
             "study": p.config.study,
             "role": p.role.value,
             "axes": p.axes,
@@ -101,7 +104,7 @@ def _train(
     from mmdpo.training_data.subset import flip, limited, subset
 
     config = p.config
-    provenance.set_threads(config)
+    provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     seed = config.data.seed
     examples: Any = limited(data.examples, config.data_limit, seed)
@@ -127,7 +130,7 @@ def measure(p: Point) -> dict[str, Any]:
     from mmdpo.models.device import on_device
     from mmdpo.models.loading import load_model, load_processor
 
-    provenance.set_threads(p.config)
+    provenance.set_threads(p.config.cluster.threads)
     model = p.config.model
     loaded = merged(model, p.folder / "adapter") if p.role is Role.trained else load_model(model.path, model.dtype)
     scores = evaluate(p.config, on_device(loaded), load_processor(model), p.folder)
@@ -145,7 +148,7 @@ def export(p: Point) -> None:
 
 
 def _fingerprints(p: Point, training: dict[str, Any] | None) -> dict[str, Any]:
-    from mmdpo.models.loading import processor_fingerprint, weights_fingerprint
+    from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
 
     path = p.config.model.path
     data = {} if training is None else {"data": training.get("data_fingerprint")}
@@ -189,7 +192,7 @@ def _reference_alone(config: Config) -> None:
     from mmdpo.training.reference import reference
     from mmdpo.training_data.subset import limited
 
-    provenance.set_threads(config)
+    provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     examples: Any = data.examples
     pairs = limited(examples, config.data_limit, config.data.seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmdpo.files import read_json
-from mmdpo.points.identity import Point
+from mmdpo.points.point import Point
 
 
 @dataclass

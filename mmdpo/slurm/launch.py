@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmdpo.config.choices import Stage
@@ -17,8 +17,13 @@ from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
-from mmdpo.points.identity import Point, Role, baselines, point, require_stage, unique_up_to_axes
+from mmdpo.points.changes import require_unchanged
+from mmdpo.points.contents import contents_remembered
+from mmdpo.points.identity import Role
+from mmdpo.points.links import known_elsewhere, link
 from mmdpo.points.outcome import Outcome, outcome
+from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
+from mmdpo.points.status import is_done
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
 from mmdpo.slurm.resources import check_fits
@@ -55,8 +60,13 @@ def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
     """
     slurm.require()
     check_fits(configs[0].cluster)
-    studies = _by_study(configs)
-    tasks = {study: wanted(points, stage) for study, points in studies.items()}
+    with contents_remembered():
+        asked_points = points_of(configs)
+        studies = _by_study(asked_points)
+        tasks = {study: wanted(points, stage) for study, points in studies.items()}
+        for asked_for in tasks.values():
+            require_unchanged([task.point for task in asked_for])
+            link_known([task.point for task in asked_for], stage)
     for study, points in studies.items():
         submit(study, tasks[study], [p.config for p in points], configs[0].cluster)
     if not configs[0].cluster.wait:
@@ -72,7 +82,7 @@ def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
         if stage in OF_POINTS:
             _report(study)
         ended |= {task.point.folder: _outcome(task, stage, ends.get(task.name)) for task in asked_for}
-    asked = [point(config).folder for config in configs]
+    asked = [p.folder for p in asked_points]
     failed = [one for folder, one in ended.items() if one.error and folder not in set(asked)]
     return [*(ended[folder] for folder in asked), *failed]
 
@@ -149,9 +159,13 @@ def preview(configs: Sequence[Config], stage: Stage) -> None:
     cluster, complaint = configs[0].cluster, slurm.complaint()
     if not complaint:
         check_fits(cluster)
-    for study, points in _by_study(configs).items():
+    for study, points in _by_study(points_of(configs)).items():
         found = submissions(study)
-        planned = plan(study, wanted(points, stage), view(found, None) if complaint else seen(found))
+        tasks = wanted(points, stage)
+        if stage is Stage.experiment:
+            for folder, target in known_elsewhere(_open(task.point for task in tasks)).items():
+                print_line(f"{folder}: known from {target.parent.name}, would be linked")
+        planned = plan(study, tasks, view(found, None) if complaint else seen(found))
         print_line(planned.line())
         if not planned.missing:
             continue
@@ -211,9 +225,25 @@ def come_back(study: Path) -> str:
     return f"next: python -m mmdpo status {study}  (logs, retry and cancel take the same word)"
 
 
-def _by_study(configs: Sequence[Config]) -> dict[Path, list[Point]]:
+def link_known(points: Sequence[Point], stage: Stage) -> None:
+    """Link the points that are finished in another study."""
+    if stage is not Stage.experiment:
+        return
+    known = known_elsewhere(_open(points))
+    for folder, target in known.items():
+        link(folder, target)
+    if known:
+        studies = ", ".join(sorted({target.parent.name for target in known.values()}))
+        print_line(f"{len(known)} points are known from {studies}")
+
+
+def _open(points: Iterable[Point]) -> list[Point]:
+    return [p for p in points if not is_done(p.folder)]
+
+
+def _by_study(points: Sequence[Point]) -> dict[Path, list[Point]]:
     studies: dict[Path, list[Point]] = {}
-    for p in map(point, configs):
+    for p in points:
         studies.setdefault(p.study, []).append(p)
     return studies
 

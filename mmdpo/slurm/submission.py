@@ -29,7 +29,7 @@ from mmdpo.config.cluster_checks import problems
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import atomic_write, fingerprint, read_json, write_json
-from mmdpo.points.identity import Point, Role, point
+from mmdpo.points.point import Point, Role, point
 
 JOBS = "jobs"
 FILE = "submission.json"

@@ -17,7 +17,7 @@ from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json
 from mmdpo.points import status
-from mmdpo.points.identity import Role, unique_up_to_axes
+from mmdpo.points.point import Role, unique_up_to_axes
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
 from mmdpo.slurm.snapshot import UNKNOWN, changed_code, code_files, inputs

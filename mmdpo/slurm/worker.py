@@ -18,7 +18,7 @@ from mmdpo.points import status
 from mmdpo.signals import Interrupted, listen
 from mmdpo.slurm.submission import OF_POINTS, PREPARE, read
 from mmdpo.slurm.supervisor import INTERRUPTED
-from mmdpo.sweep.local import BUSY, BUSY_CODE, run_point
+from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point
 from mmdpo.training.distributed import from_slurm, rank
 
 

@@ -123,6 +123,23 @@ def scan_pairs(
     return read, wrong
 
 
+def image_names(path: Path, format: str = "pairs", seed: int = 0) -> list[str]:
+    """List the images that the rows of a file name, each once; images are not opened, wrong rows name none."""
+    columns, convert = _format(format, seed)
+    read_example = getattr(importlib.import_module(FORMATS[format] or __name__), "example", None)
+    names: dict[str, None] = {}
+    for _, row in convert(Table(path, "data.path", columns).rows()):
+        try:
+            if isinstance(row, BadRow):
+                continue
+            image = read_example(row).image if read_example else parse(row).image
+        except BadRow:
+            continue
+        if isinstance(image, str):
+            names[image] = None
+    return list(names)
+
+
 class _Counted:
     """Rows that are counted as they pass: a format may make one pair of many."""
 

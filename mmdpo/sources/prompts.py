@@ -7,7 +7,7 @@ from typing import Any
 
 from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.records import Prompt
-from mmdpo.sources.select import Selected, Source, select
+from mmdpo.sources.select import Selected, Source, candidate_images, select
 from mmdpo.sources.tables import files
 
 
@@ -49,3 +49,10 @@ def selected(name: str, config: SourceConfig, data: DataConfig, folder: Path) ->
     image_root = Path(config.image_root) if config.image_root else None
     source = Source(name, config.reader, Path(config.path or ""), image_root, config.count, config.offset)
     return select(source, data.seed, data.on_bad_row, folder)
+
+
+def image_names(name: str, config: SourceConfig, seed: int) -> list[str]:
+    """List the images of the rows of a source that may be chosen; images are not opened."""
+    image_root = Path(config.image_root) if config.image_root else None
+    source = Source(name, config.reader, Path(config.path or ""), image_root, config.count, config.offset)
+    return candidate_images(source, seed)

@@ -125,6 +125,25 @@ def scan(source: Source, seed: int) -> Scanned:
     return Scanned(_decoded(source, lowest, table, wrong), read, wrong, lowest.overflowed)
 
 
+def candidate_images(source: Source, seed: int) -> list[str]:
+    """List the images of the rows that `scan` would look at closely; images are not opened.
+
+    These are the rows of lowest rank, some more than are asked for. Rows whose image is missing count among them.
+    """
+    reader = _reader(source)
+    lowest = _Lowest(source)
+    seen: set[str] = set()
+    for number, row in Table(source.path, f"{source.key}.path", reader.COLUMNS).rows():
+        try:
+            prompt = reader.prompt(row)
+        except BadRow:
+            continue
+        if prompt.id not in seen:
+            seen.add(prompt.id)
+            lowest.push(_rank(seed, prompt.id), number, prompt)
+    return sorted({prompt.image for _, prompt in lowest.ascending() if prompt.image is not None})
+
+
 def settle(source: Source, scanned: Scanned, on_bad_row: OnBadRow) -> None:
     """Raise UserError where rows are wrong and must not be, or where too few are left."""
     scanned.wrong.settle(scanned.read, scanned.kept, on_bad_row)

@@ -26,7 +26,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.models.model_cache import use_model_cache
 from mmdpo.points import status
-from mmdpo.points.identity import Point
+from mmdpo.points.point import Point
 from mmdpo.signals import Interrupted, listen
 
 SAVING_SECONDS = 60.0  # to save a checkpoint in, for a process that was asked to end
@@ -195,7 +195,7 @@ def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None
 
 def _run(p: Point, stage: Stage, log: Path) -> str | Stopped | None:
     with _printing_to(log):
-        from mmdpo.sweep.local import run_point
+        from mmdpo.sweep.run_point import run_point
 
         try:
             error = run_point(p, stage)

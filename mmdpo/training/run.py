@@ -15,14 +15,9 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.config.choices import TrainOn
 from mmdpo.console import print_line, progress
 from mmdpo.files import atomic_write, fingerprint
+from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
-from mmdpo.models.loading import (
-    load_model,
-    load_processor,
-    processor_fingerprint,
-    torch_dtype,
-    weights_fingerprint,
-)
+from mmdpo.models.loading import load_model, load_processor, torch_dtype
 from mmdpo.signals import training_loop
 from mmdpo.training.collate import Collator, Kept
 from mmdpo.training.disk import full_disk_advice

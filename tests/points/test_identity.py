@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmdpo.entry.compose import compose_config
-from mmdpo.points.identity import NOT_RESULT, OF_BASE, Role, baselines, flatten, identity, point
+from mmdpo.points.point import NOT_RESULT, OF_BASE, Role, baselines, flatten, identity, point
 
 CONFIG = compose_config()
 
@@ -94,7 +94,7 @@ def test_own_data_is_known_by_its_content(tmp_path):
 
 def test_shipped_models_are_known_by_their_content(monkeypatch):
     before = point(CONFIG).name, *(p.name for p in baselines(CONFIG))
-    monkeypatch.setattr("mmdpo.points.identity._weights", lambda path: "others")
+    monkeypatch.setattr("mmdpo.points.point._weights", lambda path: "others")
     after = point(CONFIG).name, *(p.name for p in baselines(CONFIG))
     assert not set(before) & set(after)
 

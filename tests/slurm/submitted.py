@@ -9,7 +9,7 @@ from pathlib import Path
 from mmdpo.config.choices import Stage
 from mmdpo.config.schema import Config
 from mmdpo.entry.compose import compose_config
-from mmdpo.points.identity import point
+from mmdpo.points.point import point
 from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Submission, Task, plain
 from mmdpo.slurm.submit import parts, shared_tasks
 

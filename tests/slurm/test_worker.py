@@ -10,7 +10,7 @@ from mmdpo.signals import Interrupted
 from mmdpo.slurm import worker as rank
 from mmdpo.slurm.submission import PREPARE
 from mmdpo.slurm.supervisor import BUSY, INTERRUPTED
-from mmdpo.sweep import local
+from mmdpo.sweep.run_point import BUSY as RUNNING
 from tests.slurm.submitted import submitted
 
 
@@ -27,7 +27,7 @@ def call(submission, kind="tasks", index=0):
 
 @pytest.mark.parametrize(
     ("answer", "code", "printed"),
-    [(None, 0, ""), ("the loss is nan", 1, "the loss is nan"), (local.BUSY, BUSY, local.BUSY)],
+    [(None, 0, ""), ("the loss is nan", 1, "the loss is nan"), (RUNNING, BUSY, RUNNING)],
 )
 def test_a_points_end_is_its_exit_code(answer, code, printed, tmp_path, monkeypatch, capsys):
     submission = submitted(tmp_path / "s", count=3, stage=Stage.train)
