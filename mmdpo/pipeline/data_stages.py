@@ -14,9 +14,12 @@ from typing import Any
 
 from mmdpo.cache import cached, cached_path, source_fingerprint
 from mmdpo.config.choices import RULE_JUDGES, Stage, TrainOn
-from mmdpo.config.schema import Config
+from mmdpo.config.schema import Config, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.models.fingerprints import file_digest
+from mmdpo.pipeline.own_pairs import own_pairs
+from mmdpo.points.contents import source_contents, source_format
 from mmdpo.records import Annotation, Completion, Prompt, read_records, write_records
 
 CARD = "card.json"
@@ -25,10 +28,19 @@ CARD = "card.json"
 def _prompts_settings(config: Config) -> dict[str, Any]:
     data = config.data
     if data.sources:
-        from mmdpo.sources.prompts import described
-
-        return {"sources": described(data), "seed": data.seed, "on_bad_row": data.on_bad_row.value}
+        sources = {name: _source_settings(name, source, data.seed) for name, source in data.sources.items()}
+        return {"sources": sources, "seed": data.seed, "on_bad_row": data.on_bad_row.value}
     return {"prompts": data.prompts, "seed": data.seed, "code": source_fingerprint("mmdpo.nano")}
+
+
+def _source_settings(name: str, source: SourceConfig, seed: int) -> dict[str, Any]:
+    contents = source_contents(name, source, seed)
+    return {
+        "format": source_format(source),
+        "count": source.count,
+        "offset": source.offset,
+        "contents": [content.fingerprint for content in contents.values()],
+    }
 
 
 def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
@@ -75,7 +87,7 @@ def _judge_settings(config: Config) -> dict[str, Any]:
 
 def _annotate_settings(config: Config) -> dict[str, Any]:
     data, judge = config.data, config.judge
-    own = {"pairs": file_fingerprint(Path(data.path)), "format": data.format} if data.path else {}
+    own = {"pairs": file_digest(Path(data.path))[:16], "format": data.format} if data.path else {}
     return {**_judge_settings(config), "seed": judge.seed, "repeat": judge.repeat, **own}
 
 
@@ -133,9 +145,7 @@ def prompts_of(config: Config) -> Iterator[Prompt]:
 def image_root_of(config: Config) -> Path:
     """Where the images of the prompts lie."""
     if config.data.path is not None:
-        from mmdpo.pipeline.training_sets import own_pairs
-
-        return own_pairs(config).image_root
+        return own_pairs(config.data).image_root
     return made(config, Stage.prompts)
 
 
@@ -147,9 +157,8 @@ def items_of(config: Config) -> Callable[[], Iterator[tuple[Prompt, Sequence[Com
     """What a judge rates: each prompt with its completions, or the two answers of the user's own pairs."""
     if config.data.path is not None:
         from mmdpo.judge.differences import two_answers
-        from mmdpo.pipeline.training_sets import own_pairs
 
-        pairs: Any = own_pairs(config).examples
+        pairs: Any = own_pairs(config.data).examples
         return lambda: two_answers(pairs, config.data.seed)
     from mmdpo.judge.annotate import by_prompt
 
@@ -271,8 +280,7 @@ def require(config: Config, stage: Stage) -> None:
 def describe_data(config: Config, stage: Stage) -> Iterator[str]:
     """A line for each data stage up to this one: where its result lies, or that it would be made."""
     check_stage(config, stage)
-    own_pairs = config.data.path is not None
-    if config.is_base or (own_pairs and stage is not Stage.annotate):
+    if config.is_base or (config.data.path is not None and stage is not Stage.annotate):
         return
     for step in [*before(config, stage), *([stage] if stage in DATA_STAGES else [])]:
         kind, path = DATA_STAGES[step].kind, where(config, step)

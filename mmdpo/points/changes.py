@@ -18,7 +18,8 @@ from mmdpo.models.fingerprints import UNKNOWN
 from mmdpo.points.contents import Content, contents, contents_remembered, remembered
 from mmdpo.points.identity import Identity
 from mmdpo.points.point import Point, before_visual_tuning, unique_up_to_axes
-from mmdpo.points.records import read_record, study_records
+from mmdpo.points.records import read_record
+from mmdpo.points.study_records import study_records
 
 SHOWN = 5  # changes that a message names
 RERUN = "Restore it, or rerun the same command with study=NEW_NAME or resume=force"
@@ -58,7 +59,7 @@ def require_unchanged(points: Iterable[Point]) -> None:
         for p in points:
             if p.config.resume is Resume.force:
                 continue
-            if unknown := remembered(("errors", p.study), lambda p=p: _errors(p.study)):
+            if unknown := _errors(p.study):
                 raise UserError(
                     f"{p.study}: {unknown[0]}. Type study=NEW_NAME for a study of its own, or resume=force to continue "
                     "without that point"
@@ -137,7 +138,8 @@ def _latest(study: Path) -> dict[tuple[str, str | None, str], str]:
 
 
 def _errors(study: Path) -> list[str]:
-    return [record.error for record in study_records(study) if record.error]
+    """List why points of the study cannot be identified."""
+    return remembered(("errors", study), lambda: [one.error for one in study_records(study) if one.error])
 
 
 def _differ(one: str, other: str) -> bool:

@@ -93,7 +93,7 @@ def contents(config: Config) -> dict[str, Content]:
     if data.path is not None:
         return found | _of_own_data(data)
     for name, source in data.sources.items():
-        found |= _of_source(name, source, data.seed)
+        found |= source_contents(name, source, data.seed)
     adapter = config.generator.adapter
     if adapter is not None and config.method.train_on is not TrainOn.teacher:
         digest = remembered(("adapter", adapter), lambda: adapter_fingerprint(Path(adapter)))
@@ -161,7 +161,7 @@ def _of_own_data(data: DataConfig) -> dict[str, Content]:
     return found
 
 
-def _of_source(name: str, source: SourceConfig, seed: int) -> dict[str, Content]:
+def source_contents(name: str, source: SourceConfig, seed: int) -> dict[str, Content]:
     """Fingerprints of a source of prompts: its rows, and the images of the rows that may be chosen."""
     path, root, key = Path(source.path or ""), source.image_root, f"data.sources.{name}"
     rows = remembered(("rows", path), lambda: _rows(path, f"{key}.path"))

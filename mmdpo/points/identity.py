@@ -22,7 +22,7 @@ from mmdpo.config.markers import NoResult
 from mmdpo.config.schema import AXES, Config
 from mmdpo.files import fingerprint
 from mmdpo.nano import DATA_VERSION
-from mmdpo.points.contents import TASK_FINGERPRINTS, Content, choice, contents, source_format
+from mmdpo.points.contents import TASK_FINGERPRINTS, Content, choice, contents, remembered, source_format
 
 DIGITS = 12  # significant digits of a float
 BY_CONTENT = frozenset(
@@ -151,12 +151,21 @@ def _differing(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             continue
         key, value = prefix + field.name, getattr(group, field.name)
         if dataclasses.is_dataclass(value):
-            yield from _differing(value, f"{key}.")
+            yield from _of_group(value, key).items()
         elif _holds_groups(value):
             for name, entry in value.items():
                 yield from _differing(entry, f"{key}.{name}.")
         elif field.default == MISSING or plain(value) != field.default:
             yield key, plain(value)
+
+
+def _of_group(group: Any, key: str) -> dict[str, Any]:
+    """Return the settings of a group that differ; points that differ in axes share their groups."""
+
+    def differing() -> tuple[Any, dict[str, Any]]:
+        return group, dict(_differing(group, f"{key}."))  # with the group, whose id is the key
+
+    return remembered(("settings", key, id(group)), differing)[1]
 
 
 def _holds_groups(value: Any) -> bool:

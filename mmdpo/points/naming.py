@@ -46,23 +46,18 @@ def _axes(config: Config) -> list[str]:
 
 def _extras(config: Config, role: Role, identity: Identity) -> list[str]:
     """Name the settings of the point that are neither axes nor those of its groups' files."""
-    flat = {key: plain(value) for key, value in flatten(config).items()}
-    flat["bench.tasks"] = sorted(flat["bench.tasks"])
-    keys = [key for key, value in identity.settings.items() if key not in AXES and flat.get(key) == value]
+    keys = [key for key, value in identity.settings.items() if key not in AXES and _at(config, key) == value]
     paths = {key.partition(":")[0] for key in identity.contents} & set(NAMED_PATHS)
     if role is Role.before_visual_tuning:
         paths.clear()  # the base's config names this model
     return [
-        part
-        for key in [*keys, *sorted(paths)]
-        for part in _named(key, flat[key], _of_group_file(key, flat))
-        if flat[key] is not None
+        part for key in [*keys, *sorted(paths)] for part in _named(key, _at(config, key), _of_group_file(key, config))
     ]
 
 
 def _named(key: str, value: Any, usual: Any) -> list[str]:
     """Return the parts of a name for one setting; none where the value is the usual one."""
-    if value == usual:
+    if value is None or value == usual:
         return []
     if isinstance(value, dict):
         before = usual if isinstance(usual, dict) else {}
@@ -103,7 +98,15 @@ def _clean(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_.")
 
 
-def _of_group_file(key: str, flat: dict[str, Any]) -> Any:
+def _at(config: Config, key: str) -> Any:
+    """Return the value of a dotted key; None where there is none."""
+    value: Any = config
+    for word in key.split("."):
+        value = value.get(word) if isinstance(value, dict) else getattr(value, word, None)
+    return sorted(value) if key == "bench.tasks" else plain(value)
+
+
+def _of_group_file(key: str, config: Config) -> Any:
     """Return the value that the chosen group's YAML file gives a setting; the point's own where it gives none.
 
     For a group whose file is not among ours nothing is known, and its settings are not named.
@@ -111,9 +114,9 @@ def _of_group_file(key: str, flat: dict[str, Any]) -> Any:
     group = key.partition(".")[0]
     if group not in GROUPS:
         return None
-    values = _group_file(group, str(flat[f"{group}.name"]))
+    values = _group_file(group, getattr(config, group).name)
     if values is None:
-        return flat[key]
+        return _at(config, key)
     value: Any = values
     for word in key.split(".")[1:]:
         if not isinstance(value, dict) or word not in value:
@@ -123,7 +126,7 @@ def _of_group_file(key: str, flat: dict[str, Any]) -> Any:
         return sorted(value)
     if isinstance(value, str) and "${" in value:
         reference = REFERENCE.fullmatch(value)
-        return flat.get(reference[1]) if reference else flat[key]
+        return _at(config, reference[1] if reference else key)
     return plain(value)
 
 

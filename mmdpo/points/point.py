@@ -14,7 +14,8 @@ from mmdpo.errors import UserError
 from mmdpo.points.contents import contents_remembered, remembered
 from mmdpo.points.identity import Identity, Role, identity
 from mmdpo.points.naming import LONG_SUFFIX, SUFFIX, readable_name
-from mmdpo.points.records import read_record, study_records
+from mmdpo.points.records import read_record
+from mmdpo.points.study_records import study_records
 
 SHARED = tuple(field.name for field in dataclasses.fields(Config) if field.name not in AXES)
 """The settings that no axis changes."""

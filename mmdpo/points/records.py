@@ -1,16 +1,15 @@
-"""fingerprints.json of a point: its identity and the contents it was made with; and the records of a study."""
+"""fingerprints.json of a point: its identity and the contents that it was made with."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmdpo.files import read_json, write_json
-from mmdpo.points.contents import Content, remembered
+from mmdpo.points.contents import Content
 from mmdpo.points.identity import Identity
 
 FILE = "fingerprints.json"
@@ -41,8 +40,13 @@ class PointRecord:
 
 def write_record(folder: Path, identity: Identity) -> None:
     """Write a point's fingerprints.json."""
-    contents = {key: dataclasses.asdict(content) for key, content in identity.contents.items()}
-    write_json(folder / FILE, {"identity": identity.hex, "settings": identity.settings, "contents": contents})
+    write_values(folder, identity.hex, identity.settings, identity.contents)
+
+
+def write_values(folder: Path, identity: str, settings: dict[str, Any], contents: dict[str, Content]) -> None:
+    """Write a record from its parts."""
+    plain = {key: dataclasses.asdict(content) for key, content in contents.items()}
+    write_json(folder / FILE, {"identity": identity, "settings": settings, "contents": plain})
 
 
 def read_record(folder: Path) -> PointRecord | None:
@@ -54,24 +58,6 @@ def read_record(folder: Path) -> PointRecord | None:
         return PointRecord(folder, str(data["identity"]), contents, made, (folder / FILE).stat().st_mtime)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-
-
-def study_records(study: Path) -> tuple[PointRecord, ...]:
-    """Return the records of all points of a study, the oldest first.
-
-    Finished points of earlier versions, which wrote no record, are among them.
-    """
-    return remembered(("records", study), lambda: tuple(sorted(_read(study), key=lambda one: one.written)))
-
-
-def _read(study: Path) -> Iterator[PointRecord]:
-    for folder in point_folders(study):
-        if record := read_record(folder):
-            yield record
-        elif (folder / "result.json").exists():
-            from mmdpo.points.previous_version import previous_record
-
-            yield previous_record(folder)
 
 
 def point_folders(study: Path) -> list[Path]:

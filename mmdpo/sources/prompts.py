@@ -8,29 +8,6 @@ from typing import Any
 from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.records import Prompt
 from mmdpo.sources.select import Selected, Source, candidate_images, select
-from mmdpo.sources.tables import files
-
-
-def described(data: DataConfig) -> dict[str, Any]:
-    """What the prompts depend on: readers, counts, and the files by name, size and time.
-
-    What is made of them is named by its content, so that a file that was only touched costs no more
-    than reading it again.
-    """
-    return {name: _described(name, source) for name, source in data.sources.items()}
-
-
-def _described(name: str, source: SourceConfig) -> dict[str, Any]:
-    listed = files(Path(source.path or ""), f"data.sources.{name}.path")
-    states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in listed]
-    images = Path(source.image_root).stat().st_mtime_ns if source.image_root else None  # a new file changes it
-    return {
-        "reader": source.reader,
-        "count": source.count,
-        "offset": source.offset,
-        "files": states,
-        "images": images,
-    }
 
 
 def gathered(data: DataConfig, folder: Path) -> tuple[list[Prompt], dict[str, Any]]:

@@ -21,6 +21,7 @@ from mmdpo.points.contents import contents_remembered
 from mmdpo.points.links import counts_line, known_elsewhere, link
 from mmdpo.points.outcome import Outcome, outcome
 from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
+from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.parallel import run_parallel
 from mmdpo.sweep.run_point import plan_point, run_point, train_nonzero_rank
 from mmdpo.training.distributed import rank, world_size
@@ -54,6 +55,8 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
             if p.config.data.path is not None and not p.config.is_base:
                 training_sets.training_set(p.config)  # report a wrong row before the first point starts
         print_line(counts_line(len(points), len(points) - len(open_points), [*known.values()], len(missing)))
+        for study in {p.study for p in points}:
+            adopt_previous(study)
         for folder, target in known.items():
             link(folder, target)
         for p in missing:
