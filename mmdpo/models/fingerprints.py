@@ -51,7 +51,16 @@ def weights_fingerprint(path: str) -> str:
 def processor_fingerprint(model: ModelConfig) -> str:
     """Fingerprint of tokenizer, image processor and chat template, with the config's choices."""
     own_template = template(model.chat_template) if model.chat_template else None
-    return fingerprint([_fingerprint(model.path, PROCESSOR_FILES), own_template, model.pad_to_square])
+    files = _fingerprint(model.path, PROCESSOR_FILES)
+    prefix = UNKNOWN if files.startswith(UNKNOWN) else ""
+    return prefix + fingerprint([files, own_template, model.pad_to_square])
+
+
+def fingerprints_before_download(model: ModelConfig) -> tuple[str, str]:
+    """Return the fingerprints of weights and processor where the hub model is neither cached nor reachable."""
+    own_template = template(model.chat_template) if model.chat_template else None
+    files = f"{UNKNOWN}{model.path}"
+    return files, UNKNOWN + fingerprint([files, own_template, model.pad_to_square])
 
 
 def adapter_fingerprint(adapter: Path) -> str:

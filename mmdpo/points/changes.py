@@ -14,15 +14,14 @@ from pathlib import Path
 from mmdpo.config.choices import Resume
 from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
-from mmdpo.models.fingerprints import UNKNOWN
-from mmdpo.points.contents import Content, contents, contents_remembered, remembered
+from mmdpo.models.fingerprints import UNKNOWN, fingerprints_before_download
+from mmdpo.points.contents import contents, contents_remembered, remembered
 from mmdpo.points.identity import Identity
 from mmdpo.points.point import Point, before_visual_tuning, unique_up_to_axes
 from mmdpo.points.records import read_record
 from mmdpo.points.study_records import study_records
 
 SHOWN = 5  # changes that a message names
-RERUN = "Restore it, or rerun the same command with study=NEW_NAME or resume=force"
 NAME = re.compile(r"-([0-9a-f]{6}|[0-9a-f]{12})$")
 
 
@@ -80,13 +79,21 @@ def require_as_planned(p: Point) -> None:
     Raises:
         UserError: A content has changed since. The message names it.
     """
+    if changed := changed_since_planned(p):
+        raise UserError(
+            f"{p.name}: changed since the point was planned: {_listed(changed)}. Restore it, or rerun the same command "
+            "with study=NEW_NAME or resume=force"
+        )
+
+
+def changed_since_planned(p: Point) -> list[str]:
+    """Name the contents that have changed since a point got its name; all of them where it is not known which."""
     now = p.identity
+    possible = (now.hex, _before_download(p, now).hex)
     record = read_record(p.folder)
-    if record is None and (p.folder / "result.json").exists():
-        return  # of an earlier version
     if record is not None:
-        if record.identity in (now.hex, _before_download(now).hex):
-            return
+        if record.identity in possible:
+            return []
         changed = [
             _shown(key, content.path)
             for key, content in now.contents.items()
@@ -94,13 +101,15 @@ def require_as_planned(p: Point) -> None:
         ]
     else:
         planned = NAME.search(p.name)
-        if planned is None or any(one.hex.startswith(planned[1]) for one in (now, _before_download(now))):
-            return
+        if planned is None or any(one.startswith(planned[1]) for one in possible) or _is_finished(p):
+            return []
         changed = changed_inputs(p)
-    what = "changed"
-    if not changed:  # it is not known which
-        what, changed = "one of these has changed", [_shown(key, one.path) for key, one in now.contents.items()]
-    raise UserError(f"{p.name}: {what} since the point was planned: {_listed(changed)}. {RERUN}")
+    return changed or [_shown(key, content.path) for key, content in now.contents.items()]
+
+
+def _is_finished(p: Point) -> bool:
+    """Whether the point has a result although it has no record: an earlier version made it."""
+    return (p.folder / "result.json").exists()
 
 
 def inputs(config: Config) -> dict[str, str]:
@@ -146,14 +155,15 @@ def _differ(one: str, other: str) -> bool:
     return one != other and not one.startswith(UNKNOWN) and not other.startswith(UNKNOWN)
 
 
-def _before_download(now: Identity) -> Identity:
+def _before_download(p: Point, now: Identity) -> Identity:
     """Return the identity as it was planned where a hub model was neither reachable nor cached."""
-    replaced: dict[str, Content] = {}
-    for key, content in now.contents.items():
-        if key == "model.path:weights" and content.path is not None:
-            content = dataclasses.replace(content, fingerprint=f"{UNKNOWN}{content.path}")
-        replaced[key] = content
-    return Identity(now.settings, replaced)
+    keys = ("model.path:weights", "model.path:processor")
+    unknown = dict(zip(keys, fingerprints_before_download(p.config.model), strict=True))
+    contents_then = {
+        key: dataclasses.replace(content, fingerprint=unknown.get(key, content.fingerprint))
+        for key, content in now.contents.items()
+    }
+    return Identity(now.settings, contents_then)
 
 
 def _shown(key: str, path: str | None) -> str:

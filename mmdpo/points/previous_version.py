@@ -34,6 +34,15 @@ NO_RESULT = frozenset(
 OF_BASE = frozenset("model.path model.weights model.dtype model.chat_template model.pad_to_square bench".split())
 
 
+def is_previous(folder: Path) -> bool:
+    """Whether an earlier version has finished a point in a folder."""
+    try:
+        result = read_json(folder / "result.json")
+    except (OSError, ValueError):  # absent or damaged: the point is not finished
+        return False
+    return isinstance(result, dict) and "fingerprints" in result and "identity" not in result
+
+
 def previous_record(folder: Path) -> PointRecord:
     """Return the record of a finished point that has none.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmdpo.points.contents import remembered
-from mmdpo.points.previous_version import previous_record
+from mmdpo.points.previous_version import is_previous, previous_record
 from mmdpo.points.records import FILE, PointRecord, point_folders, read_record, write_values
 
 
@@ -22,7 +22,7 @@ def _read(study: Path) -> Iterator[PointRecord]:
     for folder in point_folders(study):
         if record := read_record(folder):
             yield record
-        elif (folder / "result.json").exists():
+        elif is_previous(folder):
             yield previous_record(folder)
 
 

@@ -15,7 +15,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import atomic_write
 from mmdpo.points import status
-from mmdpo.points.changes import require_as_planned, require_unchanged
+from mmdpo.points.changes import changed_since_planned, require_as_planned, require_unchanged
 from mmdpo.points.identity import Role
 from mmdpo.points.links import remove_dangling
 from mmdpo.points.outcome import Outcome
@@ -78,7 +78,7 @@ def plan_point(p: Point) -> None:
         status.plan(p.folder)
         with atomic_write(p.folder / "config.yaml") as aside:
             OmegaConf.save(OmegaConf.structured(p.config), aside)
-        if not (p.folder / FILE).exists():
+        if not (p.folder / FILE).exists() and not changed_since_planned(p):
             write_record(p.folder, p.identity)
 
 

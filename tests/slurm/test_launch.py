@@ -149,7 +149,7 @@ def test_a_plan_says_what_it_costs(overrides, seconds, expected, tmp_path, world
 
 
 def test_what_is_not_trained_yet_is_not_sent_to_be_measured(tmp_path, world):
-    with pytest.raises(UserError, match="is not trained yet: run the same line with stage=train"):
+    with pytest.raises(UserError, match="is not trained yet: run the same command with stage=train"):
         launch.launch(seeds(tmp_path / "s", 1), Stage.evaluate)
     with pytest.raises(UserError, match="there is nothing to train"):
         launch.launch([config(tmp_path / "s", "data_scale=0")], Stage.train)
