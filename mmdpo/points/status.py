@@ -1,4 +1,4 @@
-"""status.json: what a point's folder says of itself."""
+"""status.json: the state of a point, its attempts and its interruptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmdpo.files import read_json, write_json
 
 
 class State(StrEnum):
-    """Where a point stands."""
+    """State of a point."""
 
     planned = "planned"
     running = "running"
@@ -27,7 +27,17 @@ class State(StrEnum):
 class Status:
     """The content of status.json; times are UTC in ISO 8601.
 
-    `interruptions` are the attempts that ended before their work did: attempt, cause, job_id, host, time.
+    Attributes:
+        state: State of the point.
+        attempts: Number of attempts so far.
+        host: Host name of the last attempt.
+        pid: Process id of the last attempt.
+        job_id: SLURM's id of the last attempt's job.
+        error: Reason of a failure.
+        traceback: Traceback of a failure.
+        started: Start of the last attempt.
+        finished: End of the last attempt.
+        interruptions: The attempts that ended before their work was done: attempt, cause, job_id, host, time.
     """
 
     state: State = State.planned
@@ -43,7 +53,7 @@ class Status:
 
 
 def read_status(folder: Path) -> Status:
-    """The status of a point; `planned` where there is none or it cannot be read."""
+    """Return the status of a point; `planned` where there is none or it cannot be read."""
     try:
         data = read_json(folder / "status.json")
         known = {key: data[key] for key in Status.__dataclass_fields__ if key in data}
@@ -53,18 +63,18 @@ def read_status(folder: Path) -> Status:
 
 
 def write_status(folder: Path, status: Status) -> None:
-    """Replace status.json."""
+    """Write status.json, whole or not at all."""
     write_json(folder / "status.json", asdict(status))
 
 
 def plan(folder: Path) -> None:
-    """Note that the point will be run."""
+    """Record that the point will be run."""
     before = read_status(folder)
     write_status(folder, Status(State.planned, attempts=before.attempts, interruptions=before.interruptions))
 
 
 def start(folder: Path) -> None:
-    """Note that this process runs the point; an attempt that never said how it ended was killed."""
+    """Record that this process runs the point; an earlier attempt without an end was killed."""
     if read_status(folder).state is State.running:
         interrupt(folder, "killed")
     before = read_status(folder)
@@ -83,13 +93,13 @@ def start(folder: Path) -> None:
 
 
 def job_id() -> str | None:
-    """This job's id as SLURM shows it, 12_3 for a task of an array; None outside a job."""
+    """Return this job's id as SLURM shows it, 12_3 for a task of an array; None outside a job."""
     array, task = (os.environ.get(f"SLURM_ARRAY_{name}_ID") for name in ("JOB", "TASK"))
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
 def interrupt(folder: Path, cause: str) -> None:
-    """Note that the running attempt ended before its work did; it goes on later."""
+    """Record that the running attempt ended before its work was done; a later one continues it."""
     status = read_status(folder)
     status.interruptions.append(
         {
@@ -105,14 +115,14 @@ def interrupt(folder: Path, cause: str) -> None:
 
 
 def relabel(folder: Path, cause: str) -> None:
-    """Give the last interruption the cause that was found out later."""
+    """Replace the cause of the last interruption by one that was found later."""
     status = read_status(folder)
     status.interruptions[-1]["cause"] = cause
     write_status(folder, status)
 
 
 def finish(folder: Path, error: str | None = None, traceback: str | None = None) -> None:
-    """Note how the run of the point ended."""
+    """Record the end of the point: done, or failed for a reason."""
     status = read_status(folder)
     status.state = State.failed if error else State.done
     status.error, status.traceback, status.finished = error, traceback, _now()
@@ -120,7 +130,7 @@ def finish(folder: Path, error: str | None = None, traceback: str | None = None)
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the point ended well and its result is there."""
+    """Whether the point is done and its result exists."""
     return read_status(folder).state is State.done and (folder / "result.json").exists()
 
 
