@@ -20,7 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from mmdpo.entry.compose import compose_config  # noqa: E402
-from mmdpo.points.identity import Point, Role, baselines, point  # noqa: E402
+from mmdpo.points.identity import Role  # noqa: E402
+from mmdpo.points.point import Point, baselines, point  # noqa: E402
+from mmdpo.points.records import write_record  # noqa: E402
 from tests.support.slurm.cluster import Cluster, cluster  # noqa: E402
 from tests.support.studies import make_point  # noqa: E402
 
@@ -100,6 +102,7 @@ def finished(p: Point) -> None:
     made_up = make_point(p.study, {"seed": p.config.seed}, role=role, n=p.config.bench.items)
     made_up.rename(p.folder)
     OmegaConf.save(OmegaConf.structured(p.config), p.folder / "config.yaml")
+    write_record(p.folder, p.identity)
 
 
 def main(runs: int = 11) -> None:

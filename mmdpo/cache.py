@@ -1,11 +1,13 @@
-"""The cache of what the stages make: one folder a thing, named by what it depends on, complete or absent.
+"""The cache of the data stages: one folder per artifact, named by what it depends on, complete or absent.
 
-Several processes may ask for the same thing at once: one makes it, the others wait. The lock is the
-operating system's, so that a killed maker frees it.
+Several processes may ask for the same artifact at once: one makes it, the others wait. The lock is the operating
+system's, so the death of a process frees it.
 """
 
 from __future__ import annotations
 
+import ast
+import functools
 import importlib.resources
 import os
 import shutil
@@ -20,30 +22,35 @@ from mmdpo.files import atomic_write, file_fingerprint, fingerprint, write_json
 
 
 def cache_root() -> Path:
-    """`$MMDPO_CACHE`, else the user's cache folder."""
+    """Return `$MMDPO_CACHE`, else the user's cache folder."""
     return Path(os.environ["MMDPO_CACHE"]) if os.environ.get("MMDPO_CACHE") else user_cache_path("mmdpo")
 
 
 def cached_path(kind: str, key: Mapping[str, Any]) -> Path:
-    """Where the thing of this kind and key lies, or will lie."""
+    """Return the folder of the artifact of this kind and key, whether or not it exists."""
     return cache_root() / kind / fingerprint(key)
 
 
-def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], anew: bool = False) -> Path:
-    """The folder of the thing that depends on `key`; where it is absent, `make(folder)` fills it.
+def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], remake: bool = False) -> Path:
+    """Return the folder of an artifact; make it first where it is absent.
 
-    `anew` makes it once more and puts it in the place of the old one.
+    Args:
+        kind: The kind of artifact; a subfolder of the cache.
+        key: What the artifact depends on. JSON-able; stored beside the content as `key.json`.
+        make: Fills the folder that it is given. That folder is moved into place when `make` returns, so an
+            incomplete artifact is never seen.
+        remake: Make the artifact again and replace the existing one.
 
-    `key` holds JSON-able values only and is kept beside the content as `key.json`. `make` gets a
-    folder aside, which is moved into place when it returns: a half-made thing is never seen.
+    Returns:
+        The folder.
     """
     path = cached_path(kind, key)
-    if anew or not path.exists():
+    if remake or not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
-            if anew or not path.exists():
-                for torn in path.parent.glob(f".{path.name}.*.tmp"):  # of a maker that was killed
-                    shutil.rmtree(torn)
+            if remake or not path.exists():
+                for incomplete in path.parent.glob(f".{path.name}.*.tmp"):  # left by a process that was killed
+                    shutil.rmtree(incomplete)
                 with atomic_write(path) as aside:
                     aside.mkdir()
                     make(aside)
@@ -51,7 +58,27 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], anew
     return path
 
 
+@functools.cache
 def source_fingerprint(package: str) -> str:
-    """Of the Python files of a package: what generated data depends on besides its settings."""
+    """Fingerprint of a package's Python files, subpackages included, without comments and docstrings.
+
+    Generated data depends on it besides its settings. A change of prose keeps it.
+    """
     root = Path(str(importlib.resources.files(package)))
-    return fingerprint({path.name: file_fingerprint(path) for path in sorted(root.glob("*.py"))})
+    return fingerprint({path.relative_to(root).as_posix(): code_fingerprint(path) for path in root.rglob("*.py")})
+
+
+def code_fingerprint(path: Path) -> str:
+    """Fingerprint of one file: Python code without comments and docstrings, any other file as it is."""
+    if path.suffix != ".py":
+        return file_fingerprint(path)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [line for line in node.body if not _is_text(line)] or [ast.Pass()]
+    return fingerprint(ast.dump(tree))
+
+
+def _is_text(line: ast.stmt) -> bool:
+    """Whether a statement is a bare string: a docstring."""
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)

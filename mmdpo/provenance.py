@@ -1,4 +1,4 @@
-"""Where a result came from: versions, commit; and the settings of the process that made it."""
+"""Provenance of a result: package versions and the commit; and the number of threads of its process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 from mmdpo import __version__
-from mmdpo.config.schema import Config
 
 PACKAGES = (
     "mmdpo",
@@ -25,13 +24,13 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
+    """Return the versions of Python and of the packages that a result depends on."""
     ours = {"python": platform.python_version(), "mmdpo": __version__}
     return ours | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def git_commit() -> str | None:
-    """The commit of this checkout, with `-dirty` where files differ; None outside git."""
+    """Return the commit of this checkout, with `-dirty` where files differ; None outside git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
@@ -40,9 +39,9 @@ def git_commit() -> str | None:
     return done.stdout.strip()
 
 
-def set_threads(config: Config) -> None:
-    """Give torch the number of threads that `cluster.threads` names."""
+def set_threads(threads: int | None) -> None:
+    """Set torch's number of CPU threads; None leaves torch's choice."""
     import torch
 
-    if config.cluster.threads is not None:
-        torch.set_num_threads(config.cluster.threads)
+    if threads is not None:
+        torch.set_num_threads(threads)

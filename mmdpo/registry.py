@@ -39,10 +39,14 @@ class Kind:
 
     def fingerprint(self, name: str) -> str:
         """Return the digest of the file `name`, for caches of what it makes. Raises UserError as `load` does."""
+        return file_fingerprint(self.file(name))
+
+    def file(self, name: str) -> Path:
+        """Return the path of the file `name`. Raises UserError as `load` does."""
         if name not in self.names():
             self.load(name)
         files = (Path(folder) / f"{name}.py" for folder in _folders(self.package))
-        return file_fingerprint(next(file for file in files if file.is_file()))
+        return next(file for file in files if file.is_file())
 
     def _module(self, name: str) -> ModuleType:
         return importlib.import_module(f"{self.package}.{name}")

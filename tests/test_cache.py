@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.cache import cache_root, cached, cached_path, source_fingerprint
+from mmdpo.cache import cache_root, cached, cached_path, code_fingerprint, source_fingerprint
 from mmdpo.files import read_json
 from tests.support.processes import killed_when, start, until, waiting_for
 
@@ -97,3 +97,16 @@ def test_where_the_cache_lies(cache: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_fingerprint_of_sources() -> None:
     assert source_fingerprint("mmdpo.sources") == source_fingerprint("mmdpo.sources")
     assert source_fingerprint("mmdpo.sources") != source_fingerprint("mmdpo.judge")
+
+
+def test_comments_and_docstrings_are_no_part_of_the_fingerprint_of_sources(tmp_path: Path) -> None:
+    file = tmp_path / "one.py"
+    file.write_text('"""A file."""\n\n\ndef f():\n    """A function."""\n    return 1\n')
+    before = code_fingerprint(file)
+    file.write_text('"""Another text."""\n\n\ndef f():\n    # a comment\n    return 1\n')
+    assert code_fingerprint(file) == before
+    file.write_text("def f():\n    return 2\n")
+    assert code_fingerprint(file) != before
+    text = tmp_path / "one.md"
+    text.write_text("# a")
+    assert code_fingerprint(text) != code_fingerprint(file)

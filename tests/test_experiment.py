@@ -12,7 +12,7 @@ import pytest
 
 from mmdpo.entry.compose import compose_config
 from mmdpo.files import file_fingerprint, read_json
-from mmdpo.points.identity import point as point_of
+from mmdpo.points.point import point as point_of
 from tests.support.program import ROOT, launch, program
 from tests.support.tiny import OF_THE_MACHINE
 

@@ -12,8 +12,8 @@ def test_a_result_says_what_it_was_made_with():
 
 def test_the_number_of_threads_is_the_configs():
     before = torch.get_num_threads()
-    set_threads(compose_config(["cluster.threads=1"]))
+    set_threads(compose_config(["cluster.threads=1"]).cluster.threads)
     assert torch.get_num_threads() == 1
     torch.set_num_threads(before)
-    set_threads(compose_config(["model.threads=null"]))
+    set_threads(compose_config(["model.threads=null"]).cluster.threads)
     assert torch.get_num_threads() == before

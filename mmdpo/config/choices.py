@@ -120,6 +120,10 @@ class Stage(Enum):
     experiment = "experiment"
 
 
+SHARED_STAGES = (Stage.prompts, Stage.sample, Stage.annotate, Stage.teacher, Stage.build, Stage.reference)
+"""The stages that make data which points share; the others work in a point's folder or on a study."""
+
+
 class TrainOn(Enum):
     """Training set of a method: pairs for a preference loss, the others for supervised fine-tuning."""
 

@@ -50,9 +50,10 @@ class MethodConfig:
     train_on: TrainOn = MISSING
     loss_type: Annotated[str | None, OneOf(loss_types)] = None  # null for supervised fine-tuning
     axes: Annotated[list[str], OneOf(AXES), NO_RESULT] = MISSING
-    beta: float | None = None
-    lr: Annotated[float, POSITIVE] = MISSING
-    logprob_avg: bool | None = None
+    # Defaults of the axes:
+    beta: Annotated[float | None, NO_RESULT] = None
+    lr: Annotated[float, POSITIVE, NO_RESULT] = MISSING
+    logprob_avg: Annotated[bool | None, NO_RESULT] = None
     label_smoothing: Annotated[float, Interval(ge=0, lt=0.5)] = 0.0  # robust, exo_pair, aot, aot_unpaired
     fine_grained: bool = False  # weight the tokens in which chosen and rejected differ (RLHF-V, eq. 4)
     fine_grained_weight: Annotated[float, POSITIVE] = 5.0  # of those tokens; all others have weight 1 (RLHF-V's gamma)
@@ -194,7 +195,7 @@ class JudgeConfig:
     structured: bool = True  # ask for JSON by schema, where the service can
     image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; larger images are scaled down before they are sent
     seed: Annotated[int, SEED] = 0  # of the order in which completions are presented
-    repeat: Annotated[float, SHARE] = 0.0  # share of the prompts that is rated twice, to measure agreement
+    repeat: Annotated[float, SHARE, NO_RESULT] = 0.0  # share of the prompts that is rated twice, to measure agreement
     retry_unscored: Annotated[bool, NO_RESULT] = False  # ask again for prompts without a rating
     batch: Annotated[bool, NO_RESULT] = False  # submit jobs; the same command collects them later
     batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 500  # requests per job

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.cache import cache_root
 from mmdpo.config.choices import DTYPES
 from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
-from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.model_cache import cached_model, is_cache_enabled
 from mmdpo.models.paths import resolve_path, template, templates
@@ -19,19 +15,6 @@ from mmdpo.models.paths import resolve_path, template, templates
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
-
-WEIGHT_FILES = ("config.json", "*.safetensors")
-PROCESSOR_FILES = (
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab*",
-    "merges.txt",
-    "*processor_config.json",
-    "chat_template*",
-    "additional_chat_templates/*",
-)
-LARGE = 1 << 26  # bytes; the digest of a larger file is remembered from run to run
 
 
 def torch_dtype(dtype: str) -> torch.dtype:
@@ -127,42 +110,3 @@ def _load(path: str, torch_type: torch.dtype) -> PreTrainedModel:
             resolve_path(path), dtype=torch_type, attn_implementation="sdpa", use_safetensors=True
         )
     return model.eval()
-
-
-def weights_fingerprint(path: str) -> str:
-    """Names the content of the weights and their config: the same wherever the folder lies."""
-    return _content(_folder(path), WEIGHT_FILES)
-
-
-def processor_fingerprint(model: ModelConfig) -> str:
-    """Names the content of tokenizer, image processor and chat template."""
-    ours = template(model.chat_template) if model.chat_template else None
-    return fingerprint([_content(_folder(model.path), PROCESSOR_FILES), ours, model.pad_to_square])
-
-
-def _folder(path: str) -> Path:
-    folder = resolve_path(path)
-    if Path(folder).is_dir():
-        return Path(folder)
-    from huggingface_hub import snapshot_download
-
-    return Path(snapshot_download(folder, allow_patterns=[*WEIGHT_FILES, *PROCESSOR_FILES]))
-
-
-def _content(folder: Path, patterns: Iterable[str]) -> str:
-    files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
-    return fingerprint([[str(file.relative_to(folder)), _digest(file)] for file in files])
-
-
-def _digest(file: Path) -> str:
-    """SHA-256 of a file; that of a large one is remembered under its path, size and time of change."""
-    real = file.resolve()
-    state = real.stat()
-    if state.st_size < LARGE:
-        return hashlib.sha256(real.read_bytes()).hexdigest()
-    known = cache_root() / "digests" / f"{fingerprint([str(real), state.st_size, state.st_mtime_ns])}.json"
-    if not known.exists():
-        with real.open("rb") as content:
-            write_json(known, hashlib.file_digest(content, "sha256").hexdigest())
-    digest: str = read_json(known)
-    return digest

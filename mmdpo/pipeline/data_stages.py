@@ -14,9 +14,12 @@ from typing import Any
 
 from mmdpo.cache import cached, cached_path, source_fingerprint
 from mmdpo.config.choices import EXAMPLE_FORMATS, NANO_RULES, RUBRICS, RULES, Stage, TrainOn
-from mmdpo.config.schema import Config
+from mmdpo.config.schema import Config, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.models.fingerprints import file_digest
+from mmdpo.pipeline.own_pairs import own_pairs
+from mmdpo.points.contents import source_contents
 from mmdpo.records import Annotation, Completion, Prompt, read_records, write_records
 
 CARD = "card.json"
@@ -25,13 +28,22 @@ CARD = "card.json"
 def _prompts_settings(config: Config) -> dict[str, Any]:
     data = config.data
     if data.sources:
-        from mmdpo.sources.prompts import prompt_settings
-
-        return {"sources": prompt_settings(data), "seed": data.seed, "on_bad_row": data.on_bad_row.value}
+        sources = {name: _source_settings(name, source, data.seed) for name, source in data.sources.items()}
+        return {"sources": sources, "seed": data.seed, "on_bad_row": data.on_bad_row.value}
     from mmdpo.sources.formats import synthetic_prompts
 
     version = synthetic_prompts(data.format).version()
     return {"format": data.format, "prompts": data.prompts, "seed": data.seed, "version": version}
+
+
+def _source_settings(name: str, source: SourceConfig, seed: int) -> dict[str, Any]:
+    contents = source_contents(name, source, seed)
+    return {
+        "format": source.format,
+        "count": source.count,
+        "offset": source.offset,
+        "contents": [content.fingerprint for content in contents.values()],
+    }
 
 
 def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
@@ -57,7 +69,7 @@ def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
     from mmdpo.pipeline.sampling import sample
     from mmdpo.provenance import set_threads
 
-    set_threads(config)
+    set_threads(config.cluster.threads)
     completions = sample(config, lambda: prompts_of(config), image_root_of(config), _unfinished(config))
     write_records(folder / "completions.jsonl", completions)
     return {"completions": _lines(folder / "completions.jsonl")}
@@ -81,7 +93,7 @@ def _judge_settings(config: Config) -> dict[str, Any]:
 
 def _annotate_settings(config: Config) -> dict[str, Any]:
     data, judge = config.data, config.judge
-    own = {"pairs": file_fingerprint(Path(data.path)), "format": data.format} if data.path else {}
+    own = {"pairs": file_digest(Path(data.path))[:16], "format": data.format} if data.path else {}
     return {**_judge_settings(config), "seed": judge.seed, "repeat": judge.repeat, **own}
 
 
@@ -150,9 +162,7 @@ def prompts_of(config: Config) -> Iterator[Prompt]:
 def image_root_of(config: Config) -> Path:
     """Return the folder that the prompts' images are relative to."""
     if config.data.path is not None:
-        from mmdpo.pipeline.training_sets import own_pairs
-
-        return own_pairs(config).image_root
+        return own_pairs(config.data).image_root
     return made(config, Stage.prompts)
 
 
@@ -164,9 +174,8 @@ def items_of(config: Config) -> Callable[[], Iterator[tuple[Prompt, Sequence[Com
     """What a judge rates: each prompt with its completions, or the two answers of the user's own pairs."""
     if config.data.path is not None:
         from mmdpo.judge.differences import two_answers
-        from mmdpo.pipeline.training_sets import own_pairs
 
-        pairs: Any = own_pairs(config).examples
+        pairs: Any = own_pairs(config.data).examples
         return lambda: two_answers(pairs, config.data.seed)
     from mmdpo.judge.items import by_prompt
 
@@ -301,8 +310,7 @@ def require(config: Config, stage: Stage) -> None:
 def describe_data(config: Config, stage: Stage) -> Iterator[str]:
     """Yield a line per data stage up to this one: the folder of its result, or that it would be made."""
     check_stage(config, stage)
-    own_pairs = config.data.path is not None
-    if config.is_base or (own_pairs and stage is not Stage.annotate):
+    if config.is_base or (config.data.path is not None and stage is not Stage.annotate):
         return
     for step in [*before(config, stage), *([stage] if stage in DATA_STAGES else [])]:
         kind, path = DATA_STAGES[step].kind, where(config, step)

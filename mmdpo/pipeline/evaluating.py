@@ -13,13 +13,14 @@ from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.statistics import Score
 from mmdpo.judge.rubric import load_rubric
-from mmdpo.points.identity import Point, Role, require_stage
+from mmdpo.points.identity import Role
+from mmdpo.points.point import Point, require_stage
 
 
 def evaluate(p: Point) -> None:
     """Write the answers of the point's model to its tasks, where they are not there yet."""
     config = p.config
-    provenance.set_threads(config)
+    provenance.set_threads(config.cluster.threads)
     write_answers(_sample_sets(config), lambda: _load(p), {**_model(config), **_adapter(p)}, config.bench, p.folder)
 
 
@@ -71,7 +72,7 @@ def _load(p: Point) -> tuple[Any, Any]:
 
 def _model(config: Config) -> dict[str, Any]:
     """Fingerprint the base model, with the number format that it computes in."""
-    from mmdpo.models.loading import processor_fingerprint, weights_fingerprint
+    from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
 
     model = config.model
     return {
@@ -85,6 +86,6 @@ def _adapter(p: Point) -> dict[str, Any]:
     """Fingerprint the point's adapter; None for a model that was not trained."""
     if p.role is not Role.trained:
         return {"adapter": None}
-    from mmdpo.models.adapter import adapter_fingerprint
+    from mmdpo.models.fingerprints import adapter_fingerprint
 
     return {"adapter": adapter_fingerprint(p.folder / "adapter")}

@@ -25,7 +25,9 @@ from mmdpo.pipeline.data_stages import (
     retried,
 )
 from mmdpo.pipeline.training_sets import training_set
-from mmdpo.points.identity import Point, Role, flatten
+from mmdpo.points.identity import Role, flatten
+from mmdpo.points.point import Point
+from mmdpo.points.records import identity_of
 from mmdpo.signals import raise_if_asked
 from mmdpo.tracking import Tracker
 
@@ -75,6 +77,7 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
     data = {} if training is None else {"data": training.get("data_fingerprint")}
     result = {
         "point": p.name,
+        "identity": identity_of(p.folder) or p.identity.hex,
         "study": p.config.study,
         "role": p.role.value,
         "axes": p.axes,
@@ -139,7 +142,7 @@ def _train(
     from mmdpo.training_data.subset import flip, limited, subset
 
     config = p.config
-    provenance.set_threads(config)
+    provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     seed = config.data.seed
     examples: Any = limited(data.examples, config.data_limit, seed)
@@ -221,7 +224,7 @@ def _reference_alone(config: Config) -> None:
     from mmdpo.training.reference import reference
     from mmdpo.training_data.subset import limited
 
-    provenance.set_threads(config)
+    provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     examples: Any = data.examples
     pairs = limited(examples, config.data_limit, config.data.seed)

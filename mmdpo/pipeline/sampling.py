@@ -39,8 +39,7 @@ def identity(config: Config) -> dict[str, Any]:
     }
     if generator.sampler == "openai":
         return {"server": [generator.base_url, generator.model], "decoding": decoding}
-    from mmdpo.models.adapter import adapter_fingerprint
-    from mmdpo.models.loading import processor_fingerprint, weights_fingerprint
+    from mmdpo.models.fingerprints import adapter_fingerprint, processor_fingerprint, weights_fingerprint
 
     return {
         "model": weights_fingerprint(config.model.path),

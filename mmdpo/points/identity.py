@@ -1,151 +1,103 @@
-"""A point of a sweep: its identity, its readable name and its folder."""
+"""Identity of a point: the settings that change its result, and the contents behind its paths.
+
+Of the settings only those count that the point uses and that differ from the schema's defaults, so a new setting with
+a default, a label, or a setting of another method changes no identity. Fields that are marked `NO_RESULT` are left
+out. Floats are rounded to 12 significant digits. A path is replaced by the content that lies there.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import typing
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from enum import Enum, StrEnum
-from functools import cache
-from pathlib import Path
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, cast
 
-from mmdpo.config.choices import Stage
+from omegaconf import MISSING
+
+from mmdpo.config.choices import LOSSES, RULES, SMOOTHED, SYNTHETIC_FORMATS, TrainOn
+from mmdpo.config.markers import NoResult
 from mmdpo.config.schema import AXES, Config
-from mmdpo.errors import UserError
-from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.models.paths import PACKAGE, resolve_path
-from mmdpo.points.status import has_answers
+from mmdpo.files import fingerprint
+from mmdpo.judge.rubric import load_rubric
+from mmdpo.nano import DATA_VERSION
+from mmdpo.points.contents import Content, contents, remembered, tasks_with_files
+
+DIGITS = 12  # significant digits of a float
+BY_CONTENT = frozenset(
+    ["model.path", "model.chat_template", "model.pad_to_square", "data.path", "data.image_root", "generator.adapter"]
+)
+"""Settings that the fingerprints of contents stand for."""
+
+OF_BASE = frozenset(["model.dtype", "bench"])
+"""Settings that the scores of a model depend on that is not trained."""
 
 
 class Role(StrEnum):
-    """What a point measures; the last two are the dashed lines of a figure."""
+    """Purpose of a point; the last two are the dashed lines of a figure."""
 
     trained = "trained"
     base = "base"
     before_visual_tuning = "before_visual_tuning"
 
 
-NOT_RESULT = frozenset(
-    {
-        *("stage", "dry_run", "resume", "out", "study", "objective", "cluster", "tracking"),
-        *(
-            "train.save_steps",
-            "train.save_total_limit",
-            "train.logging_steps",
-            "train.precompute_ref_batch_size",
-        ),
-        *("bench.batch_size", "data.sampling.batch_size", "model.before_visual_tuning"),
-        *("judge.limits", "judge.price", "judge.journal", "judge.timeout", "judge.api_key"),
-        *(
-            "judge.batch",
-            "judge.batch_size",
-            "judge.retry_unscored",
-            "generator.concurrency",
-            "generator.timeout",
-            "generator.api_key",
-        ),
-    }
-)
-"""Settings that do not change a result, and so are no part of a point's identity."""
-
-OF_BASE = frozenset(
-    ["model.path", "model.weights", "model.dtype", "model.chat_template", "model.pad_to_square", "bench"]
-)
-"""The settings that the untouched model's scores depend on."""
-
-
-SHARED = tuple(field.name for field in dataclasses.fields(Config) if field.name not in AXES)
-"""The settings that no axis changes."""
-
-
 @dataclass(frozen=True)
-class Point:
-    """One config, where it lies, and what it is measured for."""
+class Identity:
+    """What a point's result depends on.
 
-    config: Config
-    role: Role
-    name: str
+    Attributes:
+        settings: The settings that count, by dotted key; JSON-able.
+        contents: The contents that count, by `override:kind`.
+    """
 
-    @property
-    def study(self) -> Path:
-        """The folder of the study."""
-        return Path(self.config.out) / self.config.study
+    settings: dict[str, Any]
+    contents: dict[str, Content]
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the point."""
-        return self.study / self.name
-
-    @property
-    def axes(self) -> dict[str, Any]:
-        """Method and axes; None where they mean nothing for an untrained model."""
-        values = {"method": self.config.method.name, **{axis: getattr(self.config, axis) for axis in AXES}}
-        if self.role is Role.trained:
-            return values
-        return {key: self.config.data_scale if key == "data_scale" else None for key in values}
+    @cached_property
+    def hex(self) -> str:
+        """The identity as 16 hexadecimal digits."""
+        return fingerprint([self.settings, {key: one.fingerprint for key, one in self.contents.items()}])
 
 
-def point(config: Config) -> Point:
-    """The point of a checked config."""
-    role = Role.base if config.is_base else Role.trained
-    return Point(config, role, _name(config, role))
+def identity(config: Config, role: Role) -> Identity:
+    """Return the identity of a point.
 
+    Args:
+        config: The point's config, checked.
+        role: The point's role.
 
-def before_visual_tuning(config: Config) -> Point | None:
-    """The point that measures the language model from before visual tuning, if the model names one."""
-    path = config.model.before_visual_tuning
-    if path is None:
-        return None
-    model = dataclasses.replace(config.model, path=path, before_visual_tuning=None)
-    config = dataclasses.replace(config, model=model, data_scale=0.0)
-    role = Role.before_visual_tuning
-    return Point(config, role, _name(config, role))
-
-
-def baselines(config: Config) -> list[Point]:
-    """The untrained models that a point of this config is compared with."""
-    before = before_visual_tuning(config)
-    return [point(dataclasses.replace(config, data_scale=0.0)), *([before] if before else [])]
-
-
-def unique_up_to_axes(configs: Iterable[Config]) -> list[Config]:
-    """Of configs that differ in axes alone the first one: what their points share is asked of it."""
-    found: list[Config] = []
-    for config in configs:
-        if not any(all(getattr(config, name) == getattr(one, name) for name in SHARED) for one in found):
-            found.append(config)
-    return found
-
-
-def identity(config: Config) -> dict[str, Any]:
-    """What a point's result depends on, as a flat `key: value`; data and shipped models by their content."""
-    flat = {key: value for key, value in flatten(config).items() if not _under(key, NOT_RESULT)}
-    if config.model.path.startswith(PACKAGE):
-        flat["model.weights"] = _weights(config.model.path)
-    if config.is_base:
-        return {key: value for key, value in flat.items() if _under(key, OF_BASE)}
-    if config.data.path is not None:
-        flat["data.path"] = file_fingerprint(Path(config.data.path))
-    if config.cluster.processes > 1:  # they share a step's rows: its batch is so many times as large
-        flat["processes"] = config.cluster.processes
-    return flat
-
-
-@cache
-def _weights(path: str) -> str:
-    """Of a model that comes with a package and may change with it."""
-    return file_fingerprint(Path(resolve_path(path)) / "model.safetensors")
+    Returns:
+        Its settings and contents. Raises UserError where a path leads nowhere.
+    """
+    settings = {key: value for key, value in _differing(config) if not under(key, BY_CONTENT)}
+    if role is Role.trained:
+        unused = _unused(config)
+        settings = {key: value for key, value in settings.items() if not under(key, unused)}
+        settings |= _of_training_data(config)
+        if settings.get("pairs.aggregate") == sorted(load_rubric(config.judge.rubric).aggregate):
+            del settings["pairs.aggregate"]  # the default, written out
+        if config.cluster.processes > 1:  # the batch of a step is that many times as large
+            settings["cluster.processes"] = config.cluster.processes
+    else:
+        settings = {key: value for key, value in settings.items() if under(key, OF_BASE)}
+    if role is Role.before_visual_tuning:
+        settings["role"] = role.value
+    if set(config.bench.tasks) - tasks_with_files(config.bench):
+        settings["nano.version"] = DATA_VERSION
+    settings["bench.tasks"] = sorted(set(config.bench.tasks))
+    return Identity(settings, contents(config))
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """A dataclass as a flat `dotted.key: plain value`."""
+    """Return a dataclass as a flat `dotted.key: plain value`."""
     flat: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         key, value = prefix + field.name, getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             flat |= flatten(value, key + ".")
-        elif isinstance(value, dict) and any(map(dataclasses.is_dataclass, value.values())):
+        elif _holds_groups(value):
             for name, entry in value.items():
                 flat |= flatten(entry, f"{key}.{name}.")
         else:
@@ -154,37 +106,128 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 @cache
-def _under(key: str, roots: frozenset[str]) -> bool:
+def under(key: str, roots: frozenset[str]) -> bool:
+    """Whether a dotted key is one of the roots or lies below one."""
     return any(key == root or key.startswith(root + ".") for root in roots)
 
 
-def _name(config: Config, role: Role) -> str:
-    suffix = fingerprint(identity(config), length=6)
-    if role is not Role.trained:
-        return f"{role.value}-{suffix}"
-    parts = [config.method.name]
-    if config.beta is not None:
-        parts.append(f"beta{config.beta:g}")
-    parts.append(f"lr{config.lr:g}")
-    if config.logprob_avg is not None:
-        parts.append("avg" if config.logprob_avg else "sum")
-    parts.append(f"data{config.data_scale}")
-    if config.data_limit is not None:
-        parts.append(f"limit{config.data_limit}")
-    if config.label_noise:
-        parts.append(f"noise{config.label_noise:g}")
-    return "-".join([*parts, f"seed{config.seed}", suffix])
+def plain(value: Any) -> Any:
+    """Return a setting as JSON-able data in one spelling: enums by value, floats rounded, whole floats as integers."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float):
+        rounded = float(f"{value:.{DIGITS}g}")
+        return int(rounded) if rounded.is_integer() else rounded
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    return value
 
 
-def require_stage(p: Point, stage: Stage) -> None:
-    """Raise UserError for a point that has no such stage, or not yet."""
-    if stage is Stage.train and p.config.is_base:
-        raise UserError("data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate")
-    if stage is Stage.export and p.config.is_base:
-        raise UserError("data_scale=0 is the untouched base: there is no adapter for stage=export")
-    if stage is Stage.judge and not has_answers(p.folder, p.config.bench.tasks):
-        raise UserError(f"{p.name} has no answers yet: run the same line with stage=evaluate")
-    if stage not in (Stage.export, Stage.evaluate) or p.config.is_base:
-        return
-    if not (p.folder / "training.json").exists():
-        raise UserError(f"{p.name} is not trained yet: run the same line with stage=train")
+@dataclass(frozen=True)
+class _Field:
+    name: str
+    default: Any  # plain; MISSING where there is none
+    counts: bool
+
+
+@cache
+def _fields(schema: Any) -> tuple[_Field, ...]:
+    """List the fields of a schema's dataclass with their defaults and whether they change a result."""
+    hints = typing.get_type_hints(schema, include_extras=True)
+    found = []
+    for field in dataclasses.fields(schema):
+        marks = getattr(hints[field.name], "__metadata__", ())
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        else:
+            default = MISSING if field.default is dataclasses.MISSING else field.default
+        found.append(_Field(field.name, plain(default), not any(isinstance(mark, NoResult) for mark in marks)))
+    return tuple(found)
+
+
+def _differing(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the settings that change a result and differ from their defaults."""
+    for field in _fields(cast(Hashable, type(group))):
+        if not field.counts:
+            continue
+        key, value = prefix + field.name, getattr(group, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _of_group(value, key).items()
+        elif _holds_groups(value):
+            for name, entry in value.items():
+                yield from _differing(entry, f"{key}.{name}.")
+        elif field.default == MISSING or plain(value) != field.default:
+            yield key, sorted(value) if key == "pairs.aggregate" else plain(value)
+
+
+def _of_group(group: Any, key: str) -> dict[str, Any]:
+    """Return the settings of a group that differ; points that differ in axes share their groups."""
+
+    def differing() -> tuple[Any, dict[str, Any]]:
+        return group, dict(_differing(group, f"{key}."))  # with the group, whose id is the key
+
+    return remembered(("settings", key, id(group)), differing)[1]
+
+
+def _holds_groups(value: Any) -> bool:
+    return isinstance(value, dict) and any(map(dataclasses.is_dataclass, value.values()))
+
+
+def _unused(config: Config) -> frozenset[str]:
+    """List the settings, or groups of them, that a trained point does not use."""
+    method, train_on = config.method, config.method.train_on
+    conditions = {
+        "method.label_smoothing": method.loss_type in LOSSES and method.loss_type not in SMOOTHED,
+        "method.fine_grained_weight": not method.fine_grained,
+        "model.projector_lr": not config.model.train_projector,
+        "model.attribute_template": train_on is not TrainOn.rated_completions,
+        "train.too_long": config.train.max_text_tokens is None,
+        **{axis: axis not in method.axes for axis in AXES},
+        **_unused_of_data(config),
+    }
+    return frozenset(key for key, unused in conditions.items() if unused)
+
+
+def _unused_of_data(config: Config) -> dict[str, bool]:
+    """Say which settings of data, generator and judge are out; those that choose are added by `_of_training_data`."""
+    data, train_on = config.data, config.method.train_on
+    if data.path is not None:
+        return dict.fromkeys(("data.prompts", "data.sources", "data.sampling", "generator", "judge", "pairs"), True)
+    sampled = train_on is not TrainOn.teacher
+    served = config.generator.sampler == "openai"
+    judge_keys = [field.name for field in dataclasses.fields(config.judge)]
+    if config.judge.client in RULES.names():
+        used_of_judge = ["rubric"]  # whose attributes `pairs.aggregate` names
+    elif sampled:
+        used_of_judge = [name for name in judge_keys if name not in ("client", "rubric")]
+    else:
+        used_of_judge = ["model", "base_url", "temperature", "max_output_tokens", "image_side"]
+    sources = [f"data.sources.{name}.{key}" for name in data.sources for key in ("path", "image_root", "format")]
+    return {
+        "data.format": True,
+        "data.on_bad_row": not data.sources,
+        "data.prompts": bool(data.sources),
+        **dict.fromkeys(sources, True),
+        "data.sampling": not sampled,
+        "generator.sampler": True,
+        "generator.model": not (sampled and served),
+        "generator.base_url": not (sampled and served),
+        "pairs": train_on is not TrainOn.pairs,
+        **{f"judge.{name}": name not in used_of_judge for name in judge_keys},
+    }
+
+
+def _of_training_data(config: Config) -> dict[str, Any]:
+    """Return the settings that choose where training data come from."""
+    data = config.data
+    if data.path is not None:
+        return {}
+    chosen: dict[str, Any] = {"judge.client": config.judge.client}
+    if config.method.train_on is not TrainOn.teacher:
+        chosen["generator.sampler"] = config.generator.sampler
+    if data.sources:
+        return chosen | {f"data.sources.{name}.format": one.format for name, one in data.sources.items()}
+    version = SYNTHETIC_FORMATS.load(str(data.format)).version()
+    return {**chosen, "data.format": data.format, f"{data.format}.version": version}

@@ -1,16 +1,16 @@
-"""How a point ended."""
+"""Outcomes of points."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from mmdpo.files import read_json
-from mmdpo.points.identity import Point
+from mmdpo.points.point import Point
 
 
 @dataclass
 class Outcome:
-    """How one asked-for point ended: its objective, or the reason of its failure."""
+    """Outcome of one point: its objective, or the reason of its failure."""
 
     point: Point
     objective: float | None = None
@@ -18,7 +18,7 @@ class Outcome:
 
 
 def outcome(p: Point, error: str | None = None) -> Outcome:
-    """The outcome of a point that has its result, or that failed for a reason."""
+    """Return the outcome of a point that has its result, or that failed for a reason."""
     if error:
         return Outcome(p, error=error)
     score = read_json(p.folder / "result.json")["scores"].get(p.config.objective)

@@ -8,7 +8,7 @@ from pathlib import Path
 from mmdpo.config.schema import Config, DataConfig, ModelConfig
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.models.paths import PACKAGE, resolve_path
-from mmdpo.points.identity import unique_up_to_axes
+from mmdpo.points.point import unique_up_to_axes
 
 NOT_DOWNLOADED = "not downloaded yet"
 """Stands for the fingerprint of a model on the hub whose revision is not known yet."""

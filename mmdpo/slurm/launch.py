@@ -10,7 +10,7 @@ import contextlib
 import json
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmdpo.config.choices import Stage
@@ -18,9 +18,13 @@ from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
-from mmdpo.points.identity import Point, Role, baselines, point, require_stage, unique_up_to_axes
+from mmdpo.points.changes import require_unchanged
+from mmdpo.points.contents import contents_remembered
+from mmdpo.points.identity import Role
+from mmdpo.points.links import known_elsewhere, link
 from mmdpo.points.outcome import Outcome, outcome
-from mmdpo.points.status import State
+from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
+from mmdpo.points.status import State, is_done
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
 from mmdpo.slurm.resources import check_fits
@@ -59,8 +63,13 @@ def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
     """
     slurm.require_installed()
     check_fits(configs[0].cluster)
-    studies = _points_by_study(configs)
-    tasks = {study: tasks_of_points(points, stage) for study, points in studies.items()}
+    with contents_remembered():
+        asked_points = points_of(configs)
+        studies = _points_by_study(asked_points)
+        tasks = {study: tasks_of_points(points, stage) for study, points in studies.items()}
+        for requested in tasks.values():
+            require_unchanged([task.point for task in requested])
+            link_known([task.point for task in requested], stage)
     for study, points in studies.items():
         submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
     if not configs[0].cluster.wait:
@@ -76,7 +85,7 @@ def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
         if is_point_stage(stage):
             _write_report(study)
         ended |= {task.point.folder: _outcome(task, states.get(task.name)) for task in requested}
-    asked = [point(config).folder for config in configs]
+    asked = [p.folder for p in asked_points]
     failed = [one for folder, one in ended.items() if one.error and folder not in set(asked)]
     return [*(ended[folder] for folder in asked), *failed]
 
@@ -179,10 +188,14 @@ def preview(configs: Sequence[Config], stage: Stage) -> None:
     cluster, unavailable = configs[0].cluster, slurm.unavailable_reason()
     if not unavailable:
         check_fits(cluster)
-    for study, points in _points_by_study(configs).items():
+    for study, points in _points_by_study(points_of(configs)).items():
         found = read_submissions(study)
+        tasks = tasks_of_points(points, stage)
+        if stage is Stage.experiment:
+            for folder, target in known_elsewhere(_open(task.point for task in tasks)).items():
+                print_line(f"{folder}: known from {target.parent.name}, would be linked")
         states = combine_states(found, None) if unavailable else query_task_states(found)
-        plan = plan_submission(study, tasks_of_points(points, stage), states)
+        plan = plan_submission(study, tasks, states)
         print_line(plan.line())
         if not plan.missing:
             continue
@@ -244,9 +257,25 @@ def next_hint(study: Path) -> str:
     return f"next: python -m mmdpo status {study}  (logs, retry and cancel take the same name)"
 
 
-def _points_by_study(configs: Sequence[Config]) -> dict[Path, list[Point]]:
+def link_known(points: Sequence[Point], stage: Stage) -> None:
+    """Link the points that are finished in another study."""
+    if stage is not Stage.experiment:
+        return
+    known = known_elsewhere(_open(points))
+    for folder, target in known.items():
+        link(folder, target)
+    if known:
+        studies = ", ".join(sorted({target.parent.name for target in known.values()}))
+        print_line(f"{len(known)} points are known from {studies}")
+
+
+def _open(points: Iterable[Point]) -> list[Point]:
+    return [p for p in points if not is_done(p.folder)]
+
+
+def _points_by_study(points: Sequence[Point]) -> dict[Path, list[Point]]:
     studies: dict[Path, list[Point]] = {}
-    for p in map(point, configs):
+    for p in points:
         studies.setdefault(p.study, []).append(p)
     return studies
 

@@ -24,13 +24,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config.choices import Stage
+from mmdpo.config.choices import SHARED_STAGES, Stage
 from mmdpo.config.cluster_checks import problems
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import atomic_write, fingerprint, read_json, write_json
-from mmdpo.pipeline.data_stages import DATA_STAGES
-from mmdpo.points.identity import Point, Role, point
+from mmdpo.points.point import Point, Role, point
 
 JOBS = "jobs"
 SUBMISSION_FILE = "submission.json"
@@ -46,7 +45,7 @@ read and their jobs cancelled, but they cannot be submitted again.
 
 def is_point_stage(stage: Stage) -> bool:
     """Return whether a stage works in a point's folder; the other stages make data that points share."""
-    return stage not in (*DATA_STAGES, Stage.reference)
+    return stage not in SHARED_STAGES
 
 
 @dataclass(frozen=True)

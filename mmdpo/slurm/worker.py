@@ -23,7 +23,7 @@ from mmdpo.slurm.inputs import changed_inputs
 from mmdpo.slurm.submission import PREPARE, Submission, Task, is_point_stage, read_submission
 from mmdpo.slurm.supervisor import EXIT_INTERRUPTED
 from mmdpo.slurm.task_states import is_finished
-from mmdpo.sweep.local import BUSY, BUSY_CODE, run_point
+from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point
 from mmdpo.training.distributed import from_slurm, rank
 
 

@@ -8,28 +8,6 @@ from typing import Any
 from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.records import Prompt
 from mmdpo.sources.select import Source, candidate_images, select
-from mmdpo.sources.tables import files
-
-
-def prompt_settings(data: DataConfig) -> dict[str, Any]:
-    """List what the prompts depend on: formats, counts, and the files by name, size and time.
-
-    The prompts are stored under their content, so a file that was only touched costs one more reading.
-    """
-    return {name: _source_settings(name, source) for name, source in data.sources.items()}
-
-
-def _source_settings(name: str, source: SourceConfig) -> dict[str, Any]:
-    listed = files(Path(source.path or ""), f"data.sources.{name}.path")
-    states = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in listed]
-    images = Path(source.image_root).stat().st_mtime_ns if source.image_root else None  # changed by a new file
-    return {
-        "format": source.format,
-        "count": source.count,
-        "offset": source.offset,
-        "files": states,
-        "images": images,
-    }
 
 
 def gather_prompts(data: DataConfig, folder: Path) -> tuple[list[Prompt], dict[str, Any]]:

@@ -1,1 +1,1 @@
-"""Points, their identity and status, the plan of a sweep, and its running. Imports no torch."""
+"""Runs the points of a sweep on this machine."""

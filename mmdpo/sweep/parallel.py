@@ -1,7 +1,7 @@
-"""Runs points at once on this machine, each in one of a few processes that stay (cluster=local_parallel).
+"""Runs several points at once on this machine, in a few long-lived processes (cluster=local_parallel).
 
-GPUs are dealt out, one a process, through CUDA_VISIBLE_DEVICES: no two points share one. A process that
-dies loses its point and no other. What a point prints goes to its logs/ folder.
+Each process gets one GPU through CUDA_VISIBLE_DEVICES, so no two points share one. When a process dies, only its point
+fails. The output of a point goes to its logs/ folder.
 """
 
 from __future__ import annotations
@@ -26,17 +26,25 @@ from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.models.model_cache import use_model_cache
 from mmdpo.points import status
-from mmdpo.points.identity import Point
+from mmdpo.points.point import Point
 from mmdpo.signals import Interrupted, listen
 
 SAVING_SECONDS = 60.0  # to save a checkpoint in, for a process that was asked to end
 
 
 def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
-    """Run the stage of the points, as many at once as the cluster's settings allow.
+    """Run a stage of the points, as many at once as the cluster's settings allow.
 
-    Returns the reasons of those that failed, by their folders. Raises UserError for settings that this
-    machine cannot fulfil, and Stopped, once the others have ended, where a point ran into a limit.
+    Args:
+        points: The points, all with the same cluster settings.
+        stage: The stage.
+
+    Returns:
+        The reasons of the points that failed, by their folders.
+
+    Raises:
+        UserError: This machine does not have what the settings ask for.
+        Stopped: A point ran into a limit; raised once the others have ended.
     """
     waiting = deque(enumerate(points, 1))
     found = devices(points[0].config.cluster)[: len(points)] if points else []
@@ -62,7 +70,7 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
                 if not _give(worker, waiting, len(points)):
                     busy.remove(worker)
     except KeyboardInterrupt:
-        print_line("the running points save where they are, and end")
+        print_line("the running points save their state and end")
         raise
     finally:
         for worker in workers:
@@ -75,7 +83,7 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
 
 
 def devices(cluster: ClusterConfig) -> list[str | None]:
-    """A CUDA_VISIBLE_DEVICES for each process; None leaves the environment as it is.
+    """Return a CUDA_VISIBLE_DEVICES for each process; None leaves the environment as it is.
 
     Raises UserError for more points at once than there are GPUs.
     """
@@ -94,7 +102,7 @@ def devices(cluster: ClusterConfig) -> list[str | None]:
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     import torch
 
     count = torch.cuda.device_count()
@@ -108,14 +116,14 @@ def _where(found: list[str | None]) -> str:
 
 
 def _threads(cluster: ClusterConfig, processes: int) -> int | None:
-    """Threads of a process where nobody has said how many: together they have the machine's cores."""
+    """Return the number of threads per process where none is set: the processes share the machine's cores."""
     if cluster.threads is not None or "OMP_NUM_THREADS" in os.environ or processes < 2:
         return None
     return max(1, len(os.sched_getaffinity(0)) // processes)
 
 
 def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> bool:
-    """Hand out the next point; False where none is left."""
+    """Give the next point to a worker; False where none is left."""
     if not waiting:
         return False
     number, p = waiting.popleft()
@@ -125,12 +133,12 @@ def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> boo
 
 
 def log_of(p: Point) -> Path:
-    """Where the attempt that comes next prints; `python -m mmdpo logs` finds it."""
+    """Return the log of the next attempt; `python -m mmdpo logs` finds it."""
     return p.folder / "logs" / f"attempt-{status.read_status(p.folder).attempts + 1}-rank-0.log"
 
 
 class _Worker:
-    """One process that runs point after point; it is started when it is needed, again after it died."""
+    """One process that runs point after point; it is started when needed, and again after it died."""
 
     def __init__(self, stage: Stage, device: str | None, threads: int | None) -> None:
         self.stage, self.device, self.threads = stage, device, threads
@@ -138,7 +146,7 @@ class _Worker:
         self.busy = False
 
     def begin(self, p: Point) -> None:
-        """Let the process run a point."""
+        """Start a point in the process."""
         if self.process is None:
             spawn = multiprocessing.get_context("spawn")  # a fork would share CUDA's and torch's state
             self.pipe, other = spawn.Pipe()
@@ -150,14 +158,14 @@ class _Worker:
         self.pipe.send((p, log_of(p)))
 
     def answer(self) -> tuple[Point, str | Stopped | None]:
-        """The point that ended and the reason where it failed."""
+        """Wait for the point; return it and the reason where it failed."""
         try:
             return self.point, self.pipe.recv()
         except EOFError:
             self.process.join()
             code, self.process = self.process.exitcode, None
             by = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            reason = f"its process ended by {by}; the same line again goes on from the last checkpoint"
+            reason = f"its process ended by {by}; rerun the same command to continue from the last checkpoint"
             status.interrupt(self.point.folder, "killed")
             status.finish(self.point.folder, reason)
             return self.point, reason
@@ -165,21 +173,28 @@ class _Worker:
             self.busy = False
 
     def end(self) -> None:
-        """Ask the process to end: at once where it waits, else when it has saved."""
+        """Ask the process to end: at once if it is idle, else after it has saved."""
         if self.process is not None:
             self.pipe.close()
             if self.busy:
                 self.process.terminate()
 
     def join(self) -> None:
-        """Wait for the end, and do not wait for ever."""
+        """Wait for the end, at most for `SAVING_SECONDS`."""
         if self.process is not None:
             self.process.join(SAVING_SECONDS)
             self.process.kill()
 
 
 def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None) -> None:
-    """The process: runs the points that come through the pipe until it closes."""
+    """Run the points that come through the pipe, in a process of its own, until the pipe closes.
+
+    Args:
+        pipe: Points and their logs come in; the reasons of failures go out.
+        stage: The stage of the points.
+        device: CUDA_VISIBLE_DEVICES of the process; None leaves it as it is.
+        threads: OMP_NUM_THREADS of the process; None leaves it as it is.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to all; the parent answers it
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
@@ -195,7 +210,7 @@ def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None
 
 def _run(p: Point, stage: Stage, log: Path) -> str | Stopped | None:
     with _printing_to(log):
-        from mmdpo.sweep.local import run_point
+        from mmdpo.sweep.run_point import run_point
 
         try:
             error = run_point(p, stage)
@@ -207,7 +222,7 @@ def _run(p: Point, stage: Stage, log: Path) -> str | Stopped | None:
 
 @contextmanager
 def _printing_to(log: Path) -> Iterator[None]:
-    """Send what this process and its libraries print to a file."""
+    """Redirect the output of this process and its libraries to a file."""
     log.parent.mkdir(parents=True, exist_ok=True)
     kept = [os.dup(number) for number in (1, 2)]
     with log.open("a", encoding="utf-8") as file:
@@ -224,7 +239,7 @@ def _printing_to(log: Path) -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """Leave no process behind where the parent is killed."""
+    """End this process when its parent is killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])

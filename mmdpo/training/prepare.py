@@ -9,7 +9,8 @@ from typing import Any
 
 from mmdpo.console import print_line
 from mmdpo.files import fingerprint
-from mmdpo.models.loading import load_processor, processor_fingerprint
+from mmdpo.models.fingerprints import processor_fingerprint
+from mmdpo.models.loading import load_processor
 from mmdpo.training.collate import Collator
 from mmdpo.training.distributed import world_size
 from mmdpo.training.reference import Reference, add_reference, reference

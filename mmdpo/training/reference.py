@@ -16,13 +16,8 @@ from mmdpo.console import progress
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.models.device import on_device, to_device
-from mmdpo.models.loading import (
-    load_model,
-    load_processor,
-    processor_fingerprint,
-    torch_dtype,
-    weights_fingerprint,
-)
+from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
+from mmdpo.models.loading import load_model, load_processor, torch_dtype
 from mmdpo.records import PreferencePair
 from mmdpo.training.collate import Collator
 from mmdpo.training.prefix import Sharing, sharing

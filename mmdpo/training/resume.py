@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdpo.files import fingerprint, read_json
-from mmdpo.models.loading import processor_fingerprint, torch_dtype
+from mmdpo.models.fingerprints import processor_fingerprint
+from mmdpo.models.loading import torch_dtype
 from mmdpo.training.custom_loss import loss_fingerprint
 from mmdpo.training.distributed import world_size
 

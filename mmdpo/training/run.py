@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo.console import print_line, progress
 from mmdpo.files import atomic_write
+from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
-from mmdpo.models.loading import load_model, weights_fingerprint
+from mmdpo.models.loading import load_model
 from mmdpo.signals import training_loop
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice

@@ -13,7 +13,8 @@ from mmdpo.config.schema import ModelConfig
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from mmdpo.models.chat import encode, to_answer, to_messages
-from mmdpo.models.loading import load_processor, processor_fingerprint
+from mmdpo.models.fingerprints import processor_fingerprint
+from mmdpo.models.loading import load_processor
 from mmdpo.records import Turn
 from mmdpo.training.collate import Collator
 from mmdpo.training.rows import tokenize_examples

@@ -11,7 +11,7 @@ from mmdpo.errors import Stopped, UserError
 from mmdpo.evaluation.judgments import bench_judge
 from mmdpo.files import read_json, write_json
 from mmdpo.pipeline import evaluating
-from mmdpo.points.identity import before_visual_tuning, point
+from mmdpo.points.point import before_visual_tuning, point
 from mmdpo.points.status import State, read_status
 from mmdpo.sweep.local import describe, run_point, run_stage
 

@@ -1,103 +1,351 @@
+"""Identities: what changes them, what does not, and a fixed table."""
+
+from __future__ import annotations
+
 import dataclasses
+import functools
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import yaml
 
+from mmdpo.config.choices import PairRule, TooLong
+from mmdpo.config.schema import (
+    BenchConfig,
+    Config,
+    DataConfig,
+    JudgeConfig,
+    LoraConfig,
+    MethodConfig,
+    ModelConfig,
+    TrainConfig,
+)
 from mmdpo.entry.compose import compose_config
-from mmdpo.points.identity import NOT_RESULT, OF_BASE, Role, baselines, flatten, identity, point
+from mmdpo.points.contents import TASK_FINGERPRINTS, Content
+from mmdpo.points.identity import Role, identity, plain
+from mmdpo.points.point import before_visual_tuning
+from tests.support.identities import IDENTITIES, own_files
 
 CONFIG = compose_config()
 
 
-def replaced(**changes):
-    return dataclasses.replace(CONFIG, **changes)
+def hex_of(config: Config, role: Role | None = None) -> str:
+    return identity(config, role or (Role.base if config.is_base else Role.trained)).hex
 
 
-def test_a_point_is_named_readably_from_its_axes():
-    name = point(compose_config(["beta=0.1", "lr=5e-5"])).name
-    assert name.startswith("dpo-beta0.1-lr5e-05-sum-data1.0-seed0-")
-    assert point(compose_config(["method=ipo"])).name.startswith("ipo-beta0.1-lr")
-    assert "-avg-" in point(compose_config(["logprob_avg=true"])).name
-    assert "-noise0.25-" in point(compose_config(["label_noise=0.25"])).name
-    assert "-data0.5-limit1000-seed0-" in point(compose_config(["data_limit=1000", "data_scale=0.5"])).name
-    assert "-limit" not in name
-    assert point(compose_config(["method=sft"])).name.startswith("sft-lr")
+@functools.cache
+def composed(*overrides: str) -> Config:
+    return compose_config(overrides)
 
 
-@given(st.sampled_from(["beta", "lr", "data_scale", "label_noise"]), st.floats(0.001, 1), st.floats(0.001, 1))
-def test_different_values_never_share_a_folder(axis, one, other):
-    names = {point(replaced(**{axis: value})).name for value in (one, other)}
-    assert len(names) == (1 if one == other else 2)
+def of(*overrides: str) -> str:
+    return hex_of(composed(*overrides))
+
+
+@pytest.fixture(autouse=True)
+def _fixed_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own_files(tmp_path)
+
+
+def test_identities_are_those_of_the_table() -> None:
+    """A finished point must stay findable: change a line only where its result has changed."""
+    assert len(IDENTITIES) >= 30
+    found = {line: of(*line.split()) for line in IDENTITIES}
+    wrong = {line: value for line, value in found.items() if value != IDENTITIES[line]}
+    assert wrong == {}
+    assert len({*found.values()}) == len(found)
+
+
+def test_the_language_model_from_before_visual_tuning_is_a_point_of_its_own() -> None:
+    before = before_visual_tuning(CONFIG)
+    assert before is not None
+    same_weights = dataclasses.replace(before.config, data_scale=0.0)
+    assert hex_of(before.config, Role.before_visual_tuning) != hex_of(same_weights, Role.base)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["method.name=mine", f"lr={CONFIG.lr}"],
+        ["model.name=mine", "study=nano"],
+        ["study=x", "out=y", "objective=visual", "tracking=none"],
+        ["model.lr.sft=1"],
+        ["method.lr=1", f"lr={CONFIG.lr}"],
+        ["method.fine_grained_weight=9"],
+        ["model.projector_lr=1"],
+        ["model.attribute_template='{question} {attributes} please'"],
+        ["train.dataloader_num_workers=3"],
+        ["train.save_steps=7", "train.save_total_limit=9", "train.logging_steps=5"],
+        ["train.precompute_ref_batch_size=3", "train.activation_checkpointing=true", "train.zero_stage=2"],
+        ["data.sampling.batch_size=3", "bench.batch_size=7"],
+        ["judge.limits.concurrency=3", "judge.timeout=1", "judge.repeat=0.5"],
+        ["judge.temperature=1", "judge.seed=3"],  # the rules have neither
+        ["generator.model=x", "generator.timeout=1"],
+        ["cluster.threads=2", "model.threads=2"],
+        ["bench.tasks=[visual,text,text_noisy,presence]"],
+        ["train.warmup_ratio=0.03", "train.num_train_epochs=1.0"],  # the defaults
+        ["beta=0.1000000000000001", "data_scale=0.9999999999999999"],
+    ],
+)
+def test_what_changes_no_result_changes_no_identity(overrides: list[str]) -> None:
+    assert of(*overrides) == hex_of(CONFIG)
 
 
 @pytest.mark.parametrize(
     "override",
     [
-        "train.num_train_epochs=2",
+        "beta=0.2",
+        "lr=1e-3",
+        "logprob_avg=true",
+        "data_scale=0.5",
+        "data_limit=100",
+        "label_noise=0.25",
+        "seed=1",
+        "method=ipo",
+        "method.fine_grained=true",
         "model.lora.r=8",
+        "model.lora.lora_alpha=8",
+        "model.lora.lora_dropout=0.1",
+        "model.train_projector=true",
+        "model.dtype=bfloat16",
+        "model.pad_to_square=true",
+        "model.chat_template=vicuna_v1",
+        "model.path=pkg://mmdpo/nano/weights/instruct",
+        "train.num_train_epochs=2",
+        "train.max_text_tokens=20",
+        "train.too_long=drop",
+        "train.prefix_sharing=false",
+        "train.lr_scheduler_type=linear",
+        "train.tf32=false",
+        "pairs.margin=3",
+        "judge=longer",
         "data.prompts=10",
+        "data.seed=1",
+        "data.sampling.temperature=1",
         "bench.items=10",
         "bench.split=dev",
-        "data.seed=1",
-        "data_limit=100",
-        "method.fine_grained=true",
-        "train.max_text_tokens=20",
+        "bench.tasks=[text]",
+        "bench.judge=longer",
     ],
 )
-def test_whatever_changes_a_result_changes_the_folder(override):
-    assert point(compose_config([override])).name != point(CONFIG).name
+def test_what_changes_a_result_changes_the_identity(override: str) -> None:
+    assert of(override) != hex_of(CONFIG)
 
 
-@pytest.mark.parametrize("override", ["tracking=none", "train.save_steps=7", "cluster.threads=1", "study=x", "out=y"])
-def test_what_does_not_change_a_result_keeps_the_folder(override):
-    assert point(compose_config([override])).name == point(CONFIG).name
+def test_a_range_gives_the_same_point_as_the_number() -> None:
+    assert hex_of(dataclasses.replace(CONFIG, beta=0.1 + 0.2)) == of("beta=0.3")
+    assert hex_of(dataclasses.replace(CONFIG, beta=0.3 + 1e-9)) != of("beta=0.3")
 
 
-def test_points_of_one_method_differ_by_what_is_asked_of_them():
-    one, other = (["method=steerlm", *more] for more in ([], ["method.attributes.verbosity=1"]))
-    assert point(compose_config(one)).name != point(compose_config(other)).name
-    assert baselines(compose_config(one))[0].name == baselines(compose_config(other))[0].name
+def test_plain_values_have_one_spelling() -> None:
+    assert plain(1.0) == 1 and isinstance(plain(1.0), int)
+    assert plain([0.1 + 0.2, TooLong.drop, {"a": 2.0}]) == [0.3, "drop", {"a": 2}]
+    assert plain(True) is True and plain(12345678901234567890) == 12345678901234567890
 
 
-def test_the_keys_left_out_of_the_identity_exist():
-    keys = {*flatten(CONFIG), *identity(CONFIG)}
-    for root in NOT_RESULT | OF_BASE:
-        assert any(key == root or key.startswith(root + ".") for key in keys), root
+def test_the_processes_that_train_together_count() -> None:
+    one, four = (["cluster=slurm", f"cluster.gpus_per_node={count}"] for count in (1, 4))
+    assert of(*one) == hex_of(CONFIG) != of(*four)
+    assert of(*four, "data_scale=0") == of("data_scale=0")
 
 
-def test_no_data_is_one_base_whatever_the_axes():
-    one, other = (point(compose_config(["data_scale=0", *more])) for more in ([], ["beta=0.3", "seed=4"]))
-    assert one.role is Role.base
-    assert one.name == other.name
-    assert set(one.axes.values()) == {None, 0.0}
+def test_a_base_depends_on_model_and_benchmarks_alone() -> None:
+    others = ["method=sft", "beta=null", "seed=4", "model.lora.r=8", "data.seed=3", "train.num_train_epochs=9"]
+    assert of("data_scale=0", *others) == of("data_scale=0")
+    assert of("data_scale=0", "bench.items=9") != of("data_scale=0")
+    assert of("data_scale=0", "model.dtype=bfloat16") != of("data_scale=0")
 
 
-def test_a_point_is_compared_with_the_base_and_the_model_before_visual_tuning():
-    base, before = baselines(CONFIG)
-    assert (base.role, before.role) == (Role.base, Role.before_visual_tuning)
-    assert before.config.model.path == CONFIG.model.before_visual_tuning
-    assert base.folder != before.folder
-    assert len(baselines(compose_config(["model.before_visual_tuning=null"]))) == 1
+def test_sft_uses_neither_completions_nor_pairs() -> None:
+    sft = ["method=sft"]
+    for override in ("data.sampling.temperature=1", "pairs.margin=3", "generator.model=x", "judge.rubric=helpsteer_1"):
+        assert of(*sft, override) == of(*sft)
 
 
-def test_own_data_is_known_by_its_content(tmp_path):
-    file = tmp_path / "pairs.jsonl"
-    overrides = ["data=pairs", f"data.path={file}"]
-    file.write_text("{}\n")
-    first = point(compose_config(overrides)).name
-    file.rename(tmp_path / "moved.jsonl")
-    assert point(compose_config(["data=pairs", f"data.path={tmp_path}/moved.jsonl"])).name == first
-    file.write_text("{} \n")
-    assert point(compose_config(overrides)).name != first
+@pytest.mark.parametrize("group", ["", "method", "model", "model.lora", "data", "judge", "pairs", "bench", "train"])
+def test_a_new_setting_with_a_default_changes_no_identity(group: str) -> None:
+    def extended(old: object) -> object:
+        """The same values in a schema with one more field."""
+        kind = dataclasses.make_dataclass(
+            f"New{type(old).__name__}",
+            [("new", int, 7), ("list", list, field(default_factory=list))],
+            bases=(type(old),),
+        )
+        return kind(**{one.name: getattr(old, one.name) for one in dataclasses.fields(old)})  # type: ignore[call-overload]
+
+    config = compose_config()
+    if not group:
+        config = extended(config)  # type: ignore[assignment]
+        last = config
+    else:
+        holder, _, name = group.rpartition(".")
+        parent = getattr(config, holder) if holder else config
+        last = extended(getattr(parent, name))  # type: ignore[assignment]
+        setattr(parent, name, last)
+    assert hex_of(config) == hex_of(CONFIG)
+    last.new = 8  # type: ignore[attr-defined]
+    expected = hex_of(CONFIG) if group == "judge" else None  # rules have no settings
+    assert (hex_of(config) == hex_of(CONFIG)) == (expected is not None)
 
 
-def test_shipped_models_are_known_by_their_content(monkeypatch):
-    before = point(CONFIG).name, *(p.name for p in baselines(CONFIG))
-    monkeypatch.setattr("mmdpo.points.identity._weights", lambda path: "others")
-    after = point(CONFIG).name, *(p.name for p in baselines(CONFIG))
-    assert not set(before) & set(after)
+OWN = ["data=pairs", "data.path=pairs.jsonl", "data.image_root=images"]
 
 
-def test_identity_is_plain_data():
-    assert all(isinstance(value, str | int | float | bool | list | dict | None) for value in identity(CONFIG).values())
+def test_another_place_of_the_same_content_is_the_same_point(tmp_path: Path) -> None:
+    first = of(*OWN)
+    shutil.copytree(tmp_path / "images", tmp_path / "elsewhere" / "photographs")
+    shutil.copy(tmp_path / "pairs.jsonl", tmp_path / "elsewhere" / "renamed.jsonl")
+    moved = ["data=pairs", "data.path=elsewhere/renamed.jsonl", f"data.image_root={tmp_path}/elsewhere/photographs/"]
+    assert of(*moved) == first
+    assert of(*OWN[:2], "data.image_root=images/") == first
+
+
+def test_a_changed_row_or_image_changes_the_points_that_use_it(tmp_path: Path) -> None:
+    other = ["data=pairs", "data.path=text.jsonl"]
+    before, untouched, base = of(*OWN), of(*other), of(*OWN, "data_scale=0")
+    (tmp_path / "images" / "not_named.png").write_bytes(b"another")
+    assert of(*OWN) == before
+    (tmp_path / "images" / "a.png").write_bytes(b"another")
+    after_image = of(*OWN)
+    assert after_image != before
+    (tmp_path / "images" / "a.png").unlink()
+    assert of(*OWN) not in (before, after_image)
+    with (tmp_path / "pairs.jsonl").open("a") as file:
+        file.write(json.dumps({"prompt": "q", "chosen": "x", "rejected": "y"}) + "\n")
+    assert of(*OWN) not in (before, after_image)
+    assert (of(*other), of(*OWN, "data_scale=0")) == (untouched, base)
+    assert of() == hex_of(CONFIG)
+
+
+SOURCE = [
+    "data=prompts",
+    "judge=gemini",
+    "data.sources.prompts.path=llava.json",
+    "data.sources.prompts.image_root=images",
+]
+
+
+def test_of_a_source_the_rows_and_the_images_that_may_be_chosen_count(tmp_path: Path) -> None:
+    before = of(*SOURCE)
+    assert of(*SOURCE, "data.sources.prompts.count=1") != before
+    assert of(*SOURCE[:3], f"data.sources.prompts.image_root={tmp_path}/images/") == before
+    (tmp_path / "images" / "not_named.png").write_bytes(b"another")
+    assert of(*SOURCE) == before
+    (tmp_path / "images" / "b.png").write_bytes(b"another")
+    assert of(*SOURCE) != before
+
+
+def test_a_changed_weight_byte_changes_the_points_of_that_model(tmp_path: Path) -> None:
+    model = ["model.path=model", "model.before_visual_tuning=null"]
+    before, base = of(*model), of(*model, "data_scale=0")
+    shutil.copytree(tmp_path / "model", tmp_path / "copy")
+    assert of("model.path=copy/", "model.before_visual_tuning=null") == before
+    with (tmp_path / "model" / "model.safetensors").open("r+b") as file:
+        file.write(b"\1")
+    assert of(*model) != before and of(*model, "data_scale=0") != base
+    assert of() == hex_of(CONFIG)
+    (tmp_path / "copy" / "README.md").write_text("not read")
+    assert of("model.path=copy", "model.before_visual_tuning=null") == before
+    (tmp_path / "copy" / "chat_template.jinja").write_text("{{ messages }}")
+    assert of("model.path=copy", "model.before_visual_tuning=null") != before
+
+
+def test_a_second_round_is_known_by_its_adapter(tmp_path: Path) -> None:
+    before = of("generator.adapter=adapter")
+    assert before != hex_of(CONFIG)
+    shutil.copytree(tmp_path / "adapter", tmp_path / "moved")
+    assert of(f"generator.adapter={tmp_path}/moved/") == before
+    (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"2")
+    assert of("generator.adapter=adapter") != before
+    assert of("generator.adapter=adapter", "method=sft") == of("method=sft")  # which samples nothing
+
+
+def test_a_changed_rubric_changes_the_points_that_a_paid_judge_rates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mmdpo.judge.rubrics as rubrics
+
+    before = [of("judge=gemini"), of("judge=gemini", "method=sft"), of()]
+    folder = tmp_path / "rubrics"
+    folder.mkdir()
+    for file in Path(rubrics.__path__[0]).glob("helpsteer_1.*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(rubrics, "__path__", [str(folder)])
+    assert [of("judge=gemini"), of("judge=gemini", "method=sft"), of()] == before
+    for file in folder.iterdir():
+        file.write_text(file.read_text() + "\nMORE = 'more'\n")
+    assert [of("judge=gemini") == before[0], of("judge=gemini", "method=sft"), of()] == [False, *before[1:]]
+
+
+def test_a_changed_benchmark_file_changes_the_points_that_it_measures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mmdpo.evaluation.tasks as tasks
+
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    (folder / "mine.py").write_text(
+        "from pathlib import Path\n\nTASK = None\n\n\ndef fingerprint(bench):\n"
+        f"    return Path({str(tmp_path / 'items.json')!r}).read_text()\n"
+    )
+    monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(folder)])
+    (tmp_path / "items.json").write_text("[1]")
+    assert TASK_FINGERPRINTS.names() == ("mine",)
+    with_mine = dataclasses.replace(CONFIG, bench=dataclasses.replace(CONFIG.bench, tasks=["text", "mine"]))
+    before = hex_of(with_mine)
+    assert "bench.tasks:mine" in identity(with_mine, Role.trained).contents
+    (tmp_path / "items.json").write_text("[2]")
+    assert hex_of(with_mine) != before
+    assert of() == hex_of(CONFIG)
+
+
+def test_identity_is_plain_data() -> None:
+    found = identity(CONFIG, Role.trained)
+    assert json.loads(json.dumps(found.settings)) == found.settings
+    assert all(isinstance(content, Content) for content in found.contents.values())
+    assert yaml.safe_load(yaml.safe_dump(found.settings)) == found.settings
+
+
+def test_a_config_from_dataclasses_has_the_identity_of_the_composed_one() -> None:
+    """Settings of the YAML files that equal the schema's defaults make no difference."""
+    one = CONFIG
+    bare = Config(
+        study="x",
+        beta=0.1,
+        lr=one.lr,
+        logprob_avg=False,
+        method=MethodConfig("mine", one.method.train_on, "sigmoid", one.method.axes),
+        model=ModelConfig("mine", one.model.path, lora=LoraConfig(32, 64, 0.0)),
+        data=DataConfig("nano", sampling=dataclasses.replace(one.data.sampling)),
+        generator=dataclasses.replace(one.generator),
+        judge=JudgeConfig(**{f.name: getattr(one.judge, f.name) for f in dataclasses.fields(one.judge)}),
+        bench=BenchConfig("mine", ["text", "visual", "presence", "text_noisy"], max_new_tokens=40),
+        train=TrainConfig(
+            "mine",
+            num_train_epochs=1,
+            per_device_train_batch_size=16,
+            gradient_accumulation_steps=1,
+            max_text_tokens=128,
+        ),
+        cluster=one.cluster,
+    )
+    assert bare.pairs.rule is PairRule.random_worse
+    assert hex_of(bare) == hex_of(one)
+
+
+@dataclass
+class _Unmarked:
+    """Stands for a schema without marks."""
+
+    name: str = "x"
+
+
+def test_labels_are_left_out_by_their_mark_and_not_by_their_name() -> None:
+    from mmdpo.points.identity import _differing
+
+    assert dict(_differing(_Unmarked("mine"))) == {"name": "mine"}
+    assert dict(_differing(LoraConfig(r=128))) == {}

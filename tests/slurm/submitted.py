@@ -9,7 +9,7 @@ from pathlib import Path
 from mmdpo.config.choices import Stage
 from mmdpo.config.schema import Config
 from mmdpo.entry.compose import compose_config
-from mmdpo.points.identity import point
+from mmdpo.points.point import point
 from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Submission, Task, config_to_dict
 from mmdpo.slurm.submit import preparation_tasks, split_into_parts
 

@@ -8,7 +8,7 @@ from mmdpo.config.choices import Stage
 from mmdpo.errors import UserError
 from mmdpo.files import write_json
 from mmdpo.points import status
-from mmdpo.points.identity import baselines, point
+from mmdpo.points.point import baselines, point
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import launch, sbatch
 from mmdpo.slurm.client import Job

@@ -7,7 +7,7 @@ import pytest
 from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
-from mmdpo.points.identity import point
+from mmdpo.points.point import point
 from mmdpo.slurm.submission import (
     PREPARE,
     SUBMISSION_FILE,

@@ -11,7 +11,7 @@ from mmdpo.config.choices import Resume, Stage
 from mmdpo.errors import UserError
 from mmdpo.files import write_json
 from mmdpo.points import status
-from mmdpo.points.identity import point
+from mmdpo.points.point import point
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import launch, sbatch, submit
 from mmdpo.slurm.client import Job

@@ -11,7 +11,7 @@ from mmdpo.slurm import worker
 from mmdpo.slurm.inputs import input_fingerprints
 from mmdpo.slurm.submission import PREPARE
 from mmdpo.slurm.supervisor import EXIT_BUSY, EXIT_INTERRUPTED
-from mmdpo.sweep import local
+from mmdpo.sweep import run_point as run_point_module
 from tests.slurm.submitted import config, submitted
 
 
@@ -28,7 +28,11 @@ def call(submission, kind="tasks", index=0):
 
 @pytest.mark.parametrize(
     ("answer", "code", "printed"),
-    [(None, 0, ""), ("the loss is nan", 1, "the loss is nan"), (local.BUSY, EXIT_BUSY, local.BUSY)],
+    [
+        (None, 0, ""),
+        ("the loss is nan", 1, "the loss is nan"),
+        (run_point_module.BUSY, EXIT_BUSY, run_point_module.BUSY),
+    ],
 )
 def test_a_points_end_is_its_exit_code(answer, code, printed, tmp_path, monkeypatch, capsys):
     submission = submitted(tmp_path / "s", count=3, stage=Stage.train)

@@ -10,7 +10,7 @@ from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.models import loading
 from mmdpo.pipeline import point_stages as stages
-from mmdpo.points.identity import Point, point
+from mmdpo.points.point import Point, point
 from mmdpo.sweep import local
 
 

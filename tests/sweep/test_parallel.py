@@ -13,9 +13,9 @@ from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import file_fingerprint, read_json
-from mmdpo.points.identity import Point, point
+from mmdpo.points.point import Point, point
 from mmdpo.points.status import State, read_status, start
-from mmdpo.sweep import local, parallel
+from mmdpo.sweep import parallel, run_point
 from mmdpo.sweep.parallel import devices, run_parallel
 from tests.support.program import ROOT, launch
 
@@ -24,7 +24,7 @@ LOCAL = "cluster=local_parallel"
 
 def small_work(*arguments):
     """The worker's process with a stand-in for training; `seed` says what becomes of the point."""
-    local.run_point = small_point
+    run_point.run_point = small_point
     work(*arguments)
 
 

@@ -1,0 +1,206 @@
+"""Content fingerprints of models, processors and adapters. Light: a sweep is planned with them.
+
+A model keeps its fingerprint when its folder is moved or copied. A model on the Hugging Face Hub is identified by the
+hashes that the hub publishes for its files, without downloading them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+
+from mmdpo.cache import cache_root
+from mmdpo.config.schema import ModelConfig
+from mmdpo.errors import UserError
+from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.models.paths import resolve_path, template
+
+WEIGHT_FILES = ("config.json", "*.safetensors")
+PROCESSOR_FILES = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab*",
+    "merges.txt",
+    "*processor_config.json",
+    "chat_template*",
+    "additional_chat_templates/*",
+)
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+LARGE = 1 << 26  # bytes; the digest of a larger file is stored in the cache
+LFS_SUFFIXES = (".safetensors", ".model", ".bin")  # the hub stores these by SHA-256, whatever their size
+LFS_SIZE = 10 * 1024**2  # bytes; the hub stores larger files by SHA-256 as well
+SETTLED_SECONDS = 2.0  # a file changed more recently may change again without a new time stamp
+HUB_SECONDS = 10.0  # timeout of one request to the hub
+UNKNOWN = "unknown: "
+"""Prefix of the fingerprint of a hub model that is neither cached nor reachable; the model's id follows."""
+
+_digests: dict[tuple[str, str, int, int], str] = {}
+
+
+def weights_fingerprint(path: str) -> str:
+    """Fingerprint of the weights and their config at `model.path`."""
+    return _fingerprint(path, WEIGHT_FILES)
+
+
+def processor_fingerprint(model: ModelConfig) -> str:
+    """Fingerprint of tokenizer, image processor and chat template, with the config's choices."""
+    own_template = template(model.chat_template) if model.chat_template else None
+    files = _fingerprint(model.path, PROCESSOR_FILES)
+    prefix = UNKNOWN if files.startswith(UNKNOWN) else ""
+    return prefix + fingerprint([files, own_template, model.pad_to_square])
+
+
+def fingerprints_before_download(model: ModelConfig) -> tuple[str, str]:
+    """Return the fingerprints of weights and processor where the hub model is neither cached nor reachable."""
+    own_template = template(model.chat_template) if model.chat_template else None
+    files = f"{UNKNOWN}{model.path}"
+    return files, UNKNOWN + fingerprint([files, own_template, model.pad_to_square])
+
+
+def adapter_fingerprint(adapter: Path) -> str:
+    """Fingerprint of an adapter's content. Raises UserError where a file is missing."""
+    for name in ADAPTER_FILES:
+        if not (adapter / name).is_file():
+            raise UserError(f"generator.adapter={adapter}: has no {name}; type generator.adapter=STUDY/POINT/adapter")
+    return fingerprint([file_digest(adapter / name)[:16] for name in ADAPTER_FILES])
+
+
+def sha256_fingerprint(folder: Path, patterns: Iterable[str]) -> str:
+    """Fingerprint of a local folder as the versions before 0.2 recorded it in result.json."""
+    return fingerprint([[name, file_digest(file)] for name, file in _matching(folder, patterns)])
+
+
+def _fingerprint(path: str, patterns: Iterable[str]) -> str:
+    folder = resolve_path(path)
+    if Path(folder).is_dir():
+        return fingerprint([[name, _hub_digest(file)] for name, file in _matching(Path(folder), patterns)])
+    files = hub_files(folder)
+    if files is None:
+        return f"{UNKNOWN}{folder}"
+    return fingerprint([[name, files[name]] for name in sorted(files) if any(fnmatch(name, p) for p in patterns)])
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> list[tuple[str, Path]]:
+    """List the files that match, with their names in the folder, by name."""
+    found = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
+    return sorted((file.relative_to(folder).as_posix(), file) for file in found)
+
+
+def _hub_digest(file: Path) -> str:
+    """Return the hash that the hub publishes for a file of this content."""
+    if file.suffix in LFS_SUFFIXES or file.stat().st_size > LFS_SIZE:
+        return file_digest(file)
+    return file_digest(file, "git")
+
+
+@functools.cache
+def hub_files(model: str) -> dict[str, str] | None:
+    """Return the published hash of each file of a hub model; asked once per process.
+
+    Online, the hub's metadata is read. Offline, the hashes are those of the snapshot in the Hugging Face cache,
+    else those that were read from the hub last.
+
+    Returns:
+        File names and hashes; None where the model is neither reachable nor cached.
+    """
+    remembered = cache_root() / "hub" / f"{fingerprint(model)}.json"
+    files = _published(model)
+    if files is not None:
+        if not remembered.exists() or read_json(remembered) != files:
+            write_json(remembered, files)
+        return files
+    if (files := _snapshot(model)) is not None:
+        return files
+    found: dict[str, str] | None = read_json(remembered) if remembered.exists() else None
+    return found
+
+
+def _published(model: str) -> dict[str, str] | None:
+    """Read the hashes from the hub's metadata; None where the hub cannot be reached or refuses."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import is_offline_mode
+
+    if is_offline_mode():
+        return None
+    try:
+        info = HfApi().model_info(model, files_metadata=True, timeout=HUB_SECONDS)
+    except Exception:  # no network, a proxy, a private model without a token: loading reports what is wrong
+        return None
+    hashes = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings or []}
+    return {name: value for name, value in hashes.items() if value}
+
+
+def _snapshot(model: str) -> dict[str, str] | None:
+    """Read the hashes from the Hugging Face cache, whose files are named by them."""
+    folder = cached_snapshot(model)
+    files = [file for file in folder.rglob("*") if file.is_file()] if folder else []
+    if folder is None or not any(file.suffix == ".safetensors" for file in files):
+        return None  # a download that has only begun
+    return {file.relative_to(folder).as_posix(): _cached_hash(file) for file in files}
+
+
+def cached_snapshot(model: str) -> Path | None:
+    """Return the folder of a hub model in the Hugging Face cache; None where it was not downloaded."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    root = Path(HF_HUB_CACHE) / f"models--{model.replace('/', '--')}"
+    try:
+        return root / "snapshots" / (root / "refs" / "main").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _cached_hash(file: Path) -> str:
+    """Return the name of the blob behind a file of a snapshot; without links, the hash of its content."""
+    blob = file.resolve()
+    return blob.name if blob.parent.name == "blobs" else _hub_digest(file)
+
+
+def file_digest(file: Path, kind: str = "sha256") -> str:
+    """Hash a file's content; remembered under its path, size and time of change.
+
+    Args:
+        file: The file; links are followed.
+        kind: `sha256`, or `git` for the SHA-1 that git gives a blob.
+
+    Returns:
+        The hexadecimal digest. That of a file of more than `LARGE` bytes is stored in the cache.
+    """
+    real = os.path.realpath(file)
+    state = os.stat(real)
+    key = (kind, real, state.st_size, state.st_mtime_ns)
+    if key in _digests:
+        return _digests[key]
+    settled = time.time() - state.st_mtime > SETTLED_SECONDS
+    digest = _stored(key, _HASHES[kind]) if state.st_size >= LARGE and settled else _HASHES[kind](Path(real))
+    if settled:
+        _digests[key] = digest
+    return digest
+
+
+def _stored(key: tuple[str, str, int, int], compute: Callable[[Path], str]) -> str:
+    kind, real, size, changed = key
+    name = fingerprint([real, size, changed, *([kind] if kind != "sha256" else [])])
+    stored = cache_root() / "digests" / f"{name}.json"
+    if not stored.exists():
+        write_json(stored, compute(Path(real)))
+    digest: str = read_json(stored)
+    return digest
+
+
+def _sha256(file: Path) -> str:
+    return file_fingerprint(file, length=64)
+
+
+def _git_blob(file: Path) -> str:
+    content = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+_HASHES: dict[str, Callable[[Path], str]] = {"sha256": _sha256, "git": _git_blob}

@@ -1,0 +1,236 @@
+"""Contents behind the paths of a config: their fingerprints, in place of the paths, are part of a point's identity."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mmdpo.cache import cache_root, code_fingerprint
+from mmdpo.config.choices import BENCHMARKS, CUSTOM_LOSSES, RUBRICS, RULES, TrainOn
+from mmdpo.config.schema import BenchConfig, Config, DataConfig, SourceConfig
+from mmdpo.errors import UserError
+from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.models.fingerprints import (
+    SETTLED_SECONDS,
+    adapter_fingerprint,
+    file_digest,
+    processor_fingerprint,
+    weights_fingerprint,
+)
+from mmdpo.models.paths import PACKAGE
+from mmdpo.registry import Kind
+
+STORED_IMAGES = 64  # digests of more images than this are stored in the cache
+STORED_BYTES = 1 << 20  # the image names of a larger data file are stored in the cache
+
+Value = TypeVar("Value")
+_remembered: dict[Any, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Content:
+    """The content behind one setting.
+
+    Attributes:
+        fingerprint: What identifies the content, wherever it lies.
+        path: Where it lies; None for content that comes with the code and is chosen by name.
+        given: Fingerprint of what else the fingerprint depends on. Two contents of one path compare only where
+            this is equal.
+    """
+
+    fingerprint: str
+    path: str | None = None
+    given: str = ""
+
+
+@contextmanager
+def contents_remembered() -> Iterator[None]:
+    """Within the block each content is looked at once: the points of one plan share it."""
+    global _remembered
+    before = _remembered
+    _remembered = {} if before is None else before
+    try:
+        yield
+    finally:
+        _remembered = before
+
+
+def remembered(key: Any, make: Callable[[], Value]) -> Value:
+    """Return what `make` returns; within `contents_remembered`, call it once per key."""
+    if _remembered is None:
+        return make()
+    if key not in _remembered:
+        _remembered[key] = make()
+    value: Value = _remembered[key]
+    return value
+
+
+def contents(config: Config) -> dict[str, Content]:
+    """Fingerprints of all contents that a point's result depends on.
+
+    Args:
+        config: The point's config.
+
+    Returns:
+        Contents by `override:kind`, as in `model.path:weights`.
+
+    Raises:
+        UserError: A path leads nowhere.
+    """
+    found = {**_of_model(config), **_of_tasks(config.bench)}
+    if config.is_base:
+        return found
+    found |= _of_loss(config.method.loss_type)
+    data = config.data
+    if data.path is not None:
+        return found | _of_own_data(data)
+    for name, source in data.sources.items():
+        found |= source_contents(name, source, data.seed)
+    adapter = config.generator.adapter
+    if adapter is not None and config.method.train_on is not TrainOn.teacher:
+        digest = remembered(("adapter", adapter), lambda: adapter_fingerprint(Path(adapter)))
+        found["generator.adapter:weights"] = Content(digest, place_of(adapter))
+    if config.method.train_on is not TrainOn.teacher and config.judge.client not in RULES.names():
+        name = config.judge.rubric
+        found["judge.rubric:text"] = Content(remembered(("rubric", name), lambda: _code(RUBRICS, name)), given=name)
+    return found
+
+
+def place_of(path: str) -> str:
+    """Return a path in one spelling; hub ids and `pkg://` stay as they are."""
+    if path.startswith(PACKAGE):
+        return path.rstrip("/")
+    folder = Path(path).expanduser()
+    return str(folder.resolve()) if folder.exists() else path
+
+
+def _of_model(config: Config) -> dict[str, Content]:
+    model = config.model
+    place = place_of(model.path)
+    key = (model.path, model.chat_template, model.pad_to_square)
+    return {
+        "model.path:weights": Content(
+            remembered(("weights", model.path), lambda: weights_fingerprint(model.path)), place
+        ),
+        "model.path:processor": Content(
+            remembered(("processor", key), lambda: processor_fingerprint(model)), place, fingerprint(key[1:])
+        ),
+    }
+
+
+def tasks_with_files(bench: BenchConfig) -> set[str]:
+    """Return the tasks that read files of the user; the other ones are made by code of a version."""
+    return {name for name in set(bench.tasks) if BENCHMARKS.load(name).files(bench)}
+
+
+def _of_loss(loss_type: str | None) -> dict[str, Content]:
+    """Fingerprint the file of a loss that is not TRL's."""
+    if loss_type not in CUSTOM_LOSSES.names():
+        return {}
+    code = remembered(("loss", loss_type), lambda: _code(CUSTOM_LOSSES, loss_type))
+    return {"method.loss_type:code": Content(code, given=loss_type)}
+
+
+def _of_tasks(bench: BenchConfig) -> dict[str, Content]:
+    """Fingerprints of the files that benchmarks read."""
+    found = {}
+    for name in sorted(tasks_with_files(bench)):
+        given = repr(bench)
+
+        def make(name: str = name) -> str:
+            return str(BENCHMARKS.load(name).fingerprint(bench))
+
+        found[f"bench.tasks:{name}"] = Content(remembered(("task", name, given), make), given=fingerprint(given))
+    return found
+
+
+def _of_own_data(data: DataConfig) -> dict[str, Content]:
+    """Fingerprints of the user's own rows and of the images that they name."""
+    path, root = Path(data.path or ""), data.image_root
+    rows = remembered(("rows", path), lambda: _rows(path, "data.path"))
+    found = {"data.path:rows": Content(rows, place_of(str(path)))}
+    if root is not None:
+        from mmdpo.sources.pair_reader import image_names
+
+        key = [rows, data.format, data.seed]
+        digest = remembered(
+            ("images", root, *key),
+            lambda: _images(Path(root), key, path, lambda: image_names(path, str(data.format), data.seed)),
+        )
+        found["data.image_root:images"] = Content(digest, place_of(root), fingerprint(key))
+    return found
+
+
+def source_contents(name: str, source: SourceConfig, seed: int) -> dict[str, Content]:
+    """Fingerprints of a source of prompts: its rows, and the images of the rows that may be chosen."""
+    path, root, key = Path(source.path or ""), source.image_root, f"data.sources.{name}"
+    rows = remembered(("rows", path), lambda: _rows(path, f"{key}.path"))
+    found = {f"{key}.path:rows": Content(rows, place_of(str(path)))}
+    if root is not None:
+        from mmdpo.sources.prompts import image_names
+
+        chosen = [rows, source.format, source.count, source.offset, seed]
+        digest = remembered(
+            ("images", root, *chosen),
+            lambda: _images(Path(root), chosen, path, lambda: image_names(name, source, seed)),
+        )
+        found[f"{key}.image_root:images"] = Content(digest, place_of(root), fingerprint(chosen))
+    return found
+
+
+def _rows(path: Path, key: str) -> str:
+    """Fingerprint of the raw rows: of the bytes of a file, or of all files of a folder, in their order."""
+    from mmdpo.sources.tables import files
+
+    return fingerprint([file_digest(file) for file in files(path, key)])
+
+
+def _images(root: Path, key: Sequence[Any], rows: Path, names_of: Callable[[], list[str]]) -> str:
+    """Fingerprint of the images under a root that rows name; a missing image counts as such."""
+    stored = cache_root() / "digests" / f"names-{fingerprint(key)}.json"
+    if stored.exists():
+        names = read_json(stored)
+    else:
+        names = names_of()
+        if rows.is_dir() or rows.stat().st_size > STORED_BYTES:
+            write_json(stored, names)
+    return fingerprint(sorted(image_digests(root, names).items()))
+
+
+def image_digests(root: Path, names: Sequence[str]) -> dict[str, str | None]:
+    """SHA-256 of each named image under the root; None for one that is not there.
+
+    Those of many images are stored in the cache, and computed again only for files whose size or time changed.
+    """
+    from mmdpo.images import inside
+
+    stored = cache_root() / "digests" / f"images-{fingerprint(str(root.resolve()))}.json"
+    many = len(names) > STORED_IMAGES
+    known: dict[str, list[Any]] = read_json(stored) if many and stored.exists() else {}
+    digests: dict[str, str | None] = {}
+    entries = dict(known)
+    for name in names:
+        try:
+            path = inside(root, name)
+        except UserError:
+            digests[name] = None
+            continue
+        state = path.stat()
+        size, changed, digest = known.get(name, (None, None, ""))
+        if (size, changed) != (state.st_size, state.st_mtime_ns):
+            digest = file_digest(path)
+            if time.time() - state.st_mtime > SETTLED_SECONDS:
+                entries[name] = [state.st_size, state.st_mtime_ns, digest]
+        digests[name] = digest
+    if many and entries != known:
+        write_json(stored, entries)
+    return digests
+
+
+def _code(kind: Kind, name: str) -> str:
+    """Fingerprint of an extension's file; its comments and docstrings do not count."""
+    return code_fingerprint(kind.file(name))

@@ -1,0 +1,79 @@
+"""Equal points are computed once: a study links to the finished point of the same identity in another study."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmdpo.points.naming import SUFFIX
+from mmdpo.points.point import Point
+from mmdpo.points.records import point_folders, read_record
+from mmdpo.points.status import State, is_done, read_status
+
+NOT_COPIED = shutil.ignore_patterns("checkpoints", "wandb", "merged", "logs", ".*")
+
+
+def known_elsewhere(points: Sequence[Point]) -> dict[Path, Path]:
+    """Find the finished points of the same identity in the other studies below the same `out`.
+
+    Args:
+        points: Points that are not done in their own study.
+
+    Returns:
+        The other point's folder by the own folder, for those that are known.
+    """
+    wanted: dict[Path, dict[str, dict[str, Point]]] = defaultdict(lambda: defaultdict(dict))
+    for p in points:
+        own = p.identity.hex
+        wanted[p.study][own[:SUFFIX]][own] = p
+    found: dict[Path, Path] = {}
+    for study, by_suffix in wanted.items():
+        for folder in _folders_beside(study):
+            if candidates := by_suffix.get(folder.name.rpartition("-")[2][:SUFFIX]):
+                record = read_record(folder)
+                own_point = candidates.get(record.identity) if record else None
+                if own_point is not None and own_point.folder not in found and is_done(folder):
+                    found[own_point.folder] = folder.resolve()
+    return found
+
+
+def link(folder: Path, target: Path) -> None:
+    """Make a point's folder a link to a finished point; where there is a folder already, copy into it.
+
+    A point that is being run keeps its folder as it is. So does the target: nothing of it is moved.
+    """
+    remove_dangling(folder)
+    if folder.exists():
+        if read_status(folder).state is not State.running:
+            shutil.copytree(target, folder, ignore=NOT_COPIED, dirs_exist_ok=True)
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.symlink_to(os.path.relpath(target, folder.parent.resolve()), target_is_directory=True)
+    except OSError:  # a file system without links
+        shutil.copytree(target, folder, ignore=NOT_COPIED)
+
+
+def remove_dangling(folder: Path) -> None:
+    """Remove a link whose target is gone: the point is not done any more."""
+    if folder.is_symlink() and not folder.exists():
+        folder.unlink(missing_ok=True)
+
+
+def counts_line(points: int, done: int, known: Sequence[Path], missing: int) -> str:
+    """Return how many points are done, known from other studies, and to be run, in one line."""
+    studies = ", ".join(sorted({folder.parent.name for folder in known}))
+    from_others = f"{len(known)} known from {studies}, " if known else ""
+    return f"{points} points: {done} done, {from_others}{missing} to run"
+
+
+def _folders_beside(study: Path) -> list[Path]:
+    """List the folders that may be points of the other studies below the same folder."""
+    try:
+        others = [path for path in sorted(study.parent.iterdir()) if path.is_dir() and path.name != study.name]
+    except OSError:
+        return []
+    return [folder for other in others if not other.name.startswith(".") for folder in point_folders(other)]

@@ -1,0 +1,146 @@
+"""Folder names of points: what was swept, in short form, and the first digits of the identity."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mmdpo.config.schema import AXES, CONF, GROUPS, Config
+from mmdpo.points.identity import Identity, Role, flatten, plain
+
+LENGTH = 100  # characters of the readable part
+VALUE_LENGTH = 24  # characters of one value
+SUFFIX = 6  # hexadecimal digits of the identity
+LONG_SUFFIX = 12  # where another point has the same name with `SUFFIX` digits
+NAMED_PATHS = ("model.path", "data.path", "generator.adapter")
+REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+
+
+def readable_name(config: Config, role: Role, identity: Identity) -> str:
+    """Return the readable part of a point's name.
+
+    It names the axes, then the settings that differ from the schema's defaults and from the YAML files of the chosen
+    groups. It is a function of the config alone.
+    """
+    parts = _axes(config) if role is Role.trained else [role.value]
+    text = "-".join([*parts, *_extras(config, role, identity)])
+    return text[:LENGTH].rstrip("-_.")
+
+
+def _axes(config: Config) -> list[str]:
+    parts = [_clean(config.method.name)]
+    if config.beta is not None:
+        parts.append(f"beta{config.beta:g}")
+    parts.append(f"lr{config.lr:g}")
+    if config.logprob_avg is not None:
+        parts.append("avg" if config.logprob_avg else "sum")
+    parts.append(f"data{float(plain(config.data_scale))}")
+    if config.data_limit is not None:
+        parts.append(f"limit{config.data_limit}")
+    if config.label_noise:
+        parts.append(f"noise{config.label_noise:g}")
+    return [*parts, f"seed{config.seed}"]
+
+
+def _extras(config: Config, role: Role, identity: Identity) -> list[str]:
+    """Name the settings of the point that are neither axes nor those of its groups' files."""
+    keys = [key for key, value in identity.settings.items() if key not in AXES and _at(config, key) == value]
+    paths = {key.partition(":")[0] for key in identity.contents} & set(NAMED_PATHS)
+    if role is Role.before_visual_tuning:
+        paths.clear()  # the base's config names this model
+    return [
+        part for key in [*keys, *sorted(paths)] for part in _named(key, _at(config, key), _of_group_file(key, config))
+    ]
+
+
+def _named(key: str, value: Any, usual: Any) -> list[str]:
+    """Return the parts of a name for one setting; none where the value is the usual one."""
+    if value is None or value == usual:
+        return []
+    if isinstance(value, dict):
+        before = usual if isinstance(usual, dict) else {}
+        return [f"{_clean(name)}{_value(one)}" for name, one in value.items() if before.get(name) != one]
+    if key in NAMED_PATHS:
+        return [f"{key.partition('.')[0]}_{_value(_name_of_path(Path(str(value))))}"]
+    name = _short(key)
+    if isinstance(value, bool):
+        return [name if value else f"no_{name}"]
+    separator = "" if isinstance(value, int | float) else "_"
+    return [f"{name}{separator}{_value(value)}"]
+
+
+def _name_of_path(path: Path) -> str:
+    """Return a short name of a path: of a point's adapter the end of the point's name."""
+    if path.name == "adapter":
+        return path.parent.name[-SUFFIX:]
+    return path.stem if path.suffix in (".json", ".jsonl", ".parquet") else path.name
+
+
+@cache
+def _short(key: str) -> str:
+    """Return the last word of a key, with the word before it where other settings end with the same word."""
+    parent, _, last = key.rpartition(".")
+    endings = [other.rpartition(".")[2] for other in flatten(Config())]
+    return last if endings.count(last) < 2 else f"{parent.rpartition('.')[2]}_{last}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return _clean("_".join(map(str, value)))[:VALUE_LENGTH]
+    return _clean(str(value))[:VALUE_LENGTH]
+
+
+def _clean(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_.")
+
+
+def _at(config: Config, key: str) -> Any:
+    """Return the value of a dotted key; None where there is none."""
+    value: Any = config
+    for word in key.split("."):
+        value = value.get(word) if isinstance(value, dict) else getattr(value, word, None)
+    return sorted(value) if key == "bench.tasks" else plain(value)
+
+
+def _of_group_file(key: str, config: Config) -> Any:
+    """Return the value that the chosen group's YAML file gives a setting; the point's own where it gives none.
+
+    For a group whose file is not among ours nothing is known, and its settings are not named.
+    """
+    group = key.partition(".")[0]
+    if group not in GROUPS:
+        return None
+    values = _group_file(group, getattr(config, group).name)
+    if values is None:
+        return _at(config, key)
+    value: Any = values
+    for word in key.split(".")[1:]:
+        if not isinstance(value, dict) or word not in value:
+            return None
+        value = value[word]
+    if key == "bench.tasks":
+        return sorted(value)
+    if isinstance(value, str) and "${" in value:
+        reference = REFERENCE.fullmatch(value)
+        return _at(config, reference[1] if reference else key)
+    return plain(value)
+
+
+@cache
+def _group_file(group: str, name: str) -> dict[str, Any] | None:
+    """Read a group's YAML file, with the files of the same group that it is based on."""
+    import yaml
+
+    try:
+        content: dict[str, Any] = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8")) or {}
+    except OSError:
+        return None
+    values: dict[str, Any] = {}
+    for base in content.pop("defaults", []):
+        if isinstance(base, str) and base != "_self_":
+            values |= _group_file(group, base) or {}
+    return values | content

@@ -1,0 +1,144 @@
+"""A point of a sweep: its config, role, name and folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmdpo.config.choices import Stage
+from mmdpo.config.schema import AXES, Config
+from mmdpo.errors import UserError
+from mmdpo.points.contents import contents_remembered, remembered
+from mmdpo.points.identity import Identity, Role, identity
+from mmdpo.points.naming import LONG_SUFFIX, SUFFIX, readable_name
+from mmdpo.points.records import read_record
+from mmdpo.points.status import has_answers
+from mmdpo.points.study_records import study_records
+
+SHARED = tuple(field.name for field in dataclasses.fields(Config) if field.name not in AXES)
+"""The settings that no axis changes."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One config, the name of its folder, and its role."""
+
+    config: Config
+    role: Role
+    name: str
+
+    @property
+    def study(self) -> Path:
+        """The folder of the study."""
+        return Path(self.config.out) / self.config.study
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the point."""
+        return self.study / self.name
+
+    @property
+    def identity(self) -> Identity:
+        """The identity by the contents as they are now."""
+        return identity(self.config, self.role)
+
+    @property
+    def axes(self) -> dict[str, Any]:
+        """Method and axes; None where they have no meaning for an untrained model."""
+        values = {"method": self.config.method.name, **{axis: getattr(self.config, axis) for axis in AXES}}
+        if self.role is Role.trained:
+            return values
+        return {key: self.config.data_scale if key == "data_scale" else None for key in values}
+
+
+def point(config: Config) -> Point:
+    """Return the point of a checked config; its folder is found by identity where it exists."""
+    return _named(config, Role.base if config.is_base else Role.trained)
+
+
+def points_of(configs: Iterable[Config]) -> list[Point]:
+    """Return the point of each config; contents and existing folders are looked at once.
+
+    Configs of the same identity are one point and get the name of the first.
+    """
+    with contents_remembered():
+        names: dict[tuple[Path, str], str] = {}
+        taken: set[tuple[Path, str]] = set()
+        found = []
+        for config in configs:
+            p = point(config)
+            key = (p.study, p.identity.hex)
+            if key not in names:
+                clash = (p.study, p.name) in taken
+                names[key] = _with_suffix(p.name.rpartition("-")[0], key[1], LONG_SUFFIX) if clash else p.name
+                taken.add((p.study, names[key]))
+            found.append(dataclasses.replace(p, name=names[key]))
+        return found
+
+
+def before_visual_tuning(config: Config) -> Point | None:
+    """Return the point that measures the language model from before visual tuning, if the model names one."""
+    path = config.model.before_visual_tuning
+    if path is None:
+        return None
+    model = dataclasses.replace(config.model, path=path, before_visual_tuning=None)
+    config = dataclasses.replace(config, model=model, data_scale=0.0)
+    return _named(config, Role.before_visual_tuning)
+
+
+def baselines(config: Config) -> list[Point]:
+    """Return the untrained models that a point of this config is compared with."""
+    before = before_visual_tuning(config)
+    return [point(dataclasses.replace(config, data_scale=0.0)), *([before] if before else [])]
+
+
+def unique_up_to_axes(configs: Iterable[Config]) -> list[Config]:
+    """Return the first of each group of configs that differ only in axes."""
+    found: list[Config] = []
+    for config in configs:
+        if not any(all(getattr(config, name) == getattr(one, name) for name in SHARED) for one in found):
+            found.append(config)
+    return found
+
+
+def require_stage(p: Point, stage: Stage) -> None:
+    """Raise UserError for a point that has no such stage, or that needs another stage first."""
+    if stage is Stage.train and p.config.is_base:
+        raise UserError("data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate")
+    if stage is Stage.export and p.config.is_base:
+        raise UserError("data_scale=0 is the untouched base: there is no adapter for stage=export")
+    if stage is Stage.judge and not has_answers(p.folder, p.config.bench.tasks):
+        raise UserError(f"{p.name} has no answers yet: run the same command with stage=evaluate")
+    if stage not in (Stage.export, Stage.evaluate) or p.config.is_base:
+        return
+    if not (p.folder / "training.json").exists():
+        raise UserError(f"{p.name} is not trained yet: run the same command with stage=train")
+
+
+def _named(config: Config, role: Role) -> Point:
+    """Return a point under the name of its existing folder, else under a new one."""
+    own = identity(config, role)
+    study = Path(config.out) / config.study
+    if existing := _folders(study).get(own.hex):
+        return Point(config, role, existing)
+    readable = readable_name(config, role, own)
+    name = _with_suffix(readable, own.hex, SUFFIX)
+    record = read_record(study / name)
+    if record is not None and record.identity != own.hex:
+        name = _with_suffix(readable, own.hex, LONG_SUFFIX)
+    return Point(config, role, name)
+
+
+def _folders(study: Path) -> dict[str, str]:
+    """Return the names of a study's folders by identity; of equal ones that which was written first."""
+    return remembered(
+        ("folders", study),
+        lambda: {record.identity: record.folder.name for record in reversed(study_records(study)) if record.identity},
+    )
+
+
+def _with_suffix(readable: str, identity: str, digits: int) -> str:
+    return f"{readable}-{identity[:digits]}"

@@ -1,0 +1,75 @@
+"""fingerprints.json of a point: its identity and the contents that it was made with."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmdpo.files import read_json, write_json
+from mmdpo.points.contents import Content
+from mmdpo.points.identity import Identity
+
+FILE = "fingerprints.json"
+MADE = ("result.json", "training.json", "checkpoints", "answers")
+"""Files and folders of a point that has computed anything."""
+
+
+@dataclass(frozen=True)
+class PointRecord:
+    """A point on disk.
+
+    Attributes:
+        folder: The point's folder.
+        identity: Its identity in hexadecimal; empty where it cannot be determined.
+        contents: The contents it was made with.
+        made: Whether anything has been computed in the folder.
+        written: When the record was written, in seconds since the epoch.
+        error: Why the point's identity cannot be determined.
+    """
+
+    folder: Path
+    identity: str
+    contents: dict[str, Content] = field(default_factory=dict)
+    made: bool = True
+    written: float = 0.0
+    error: str = ""
+
+
+def write_record(folder: Path, identity: Identity) -> None:
+    """Write a point's fingerprints.json."""
+    write_values(folder, identity.hex, identity.settings, identity.contents)
+
+
+def write_values(folder: Path, identity: str, settings: dict[str, Any], contents: dict[str, Content]) -> None:
+    """Write a record from its parts."""
+    plain = {key: dataclasses.asdict(content) for key, content in contents.items()}
+    write_json(folder / FILE, {"identity": identity, "settings": settings, "contents": plain})
+
+
+def read_record(folder: Path) -> PointRecord | None:
+    """Read a point's record; None where there is none or it cannot be read."""
+    try:
+        data: dict[str, Any] = read_json(folder / FILE)
+        contents = {key: Content(**content) for key, content in data["contents"].items()}
+        made = not set(MADE).isdisjoint(os.listdir(folder))
+        return PointRecord(folder, str(data["identity"]), contents, made, (folder / FILE).stat().st_mtime)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def point_folders(study: Path) -> list[Path]:
+    """List the folders of a study that may be points; links whose target is gone are left out."""
+    try:
+        with os.scandir(study) as entries:
+            return [study / entry.name for entry in entries if "-" in entry.name and entry.is_dir()]
+    except OSError:
+        return []
+
+
+def identity_of(folder: Path) -> str | None:
+    """Return the identity that a point was planned with; None where no record says it."""
+    record = read_record(folder)
+    return record.identity if record else None

@@ -1,0 +1,23 @@
+"""The miniature's generated data stand still as long as its version does: points of a study are known by it."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from mmdpo.files import fingerprint
+from mmdpo.nano import DATA_VERSION
+from mmdpo.nano.items import noisy_text_items, preference_items, presence_items, text_items, visual_items
+
+CONTENT = {1: "58746831be5fc4c5"}
+
+
+def test_other_data_need_another_version(tmp_path: Path) -> None:
+    """Where this fails, raise DATA_VERSION and add the new content here: finished points are not reused."""
+    items = [
+        text_items(16, "test", 0),
+        noisy_text_items(4, "test", 0, tmp_path),
+        visual_items(24, "test", 0, tmp_path),
+        presence_items(8, "test", 0, tmp_path),
+        preference_items(24, "preference", 0, tmp_path),
+    ]
+    found = fingerprint([asdict(prompt) for prompts in items for prompt in prompts])  # images by their content
+    assert found == CONTENT[DATA_VERSION]

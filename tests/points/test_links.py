@@ -1,0 +1,127 @@
+"""Equal points are computed once, whatever study they stand in."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from mmdpo.analysis.points import read_study
+
+from mmdpo.config.schema import Config
+from mmdpo.entry.compose import compose_config
+from mmdpo.files import read_json, write_json
+from mmdpo.points import links, status
+from mmdpo.points.links import known_elsewhere, link
+from mmdpo.points.point import Point, point
+from mmdpo.points.records import write_record
+from mmdpo.sweep import local
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return compose_config([f"out={tmp_path}", "study=first", "tracking=none", "model.before_visual_tuning=null"])
+
+
+def finish(p: Point) -> None:
+    """What a run leaves, without the run."""
+    p.folder.mkdir(parents=True, exist_ok=True)
+    write_record(p.folder, p.identity)
+    write_json(p.folder / "result.json", {"role": p.role.value, "scores": {"text": {"value": 1.0}}})
+    (p.folder / "answers").mkdir(exist_ok=True)
+    (p.folder / "checkpoints").mkdir(exist_ok=True)
+    status.finish(p.folder)
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the points that were run, by a stand-in."""
+    names: list[str] = []
+
+    def run_all(points: list[Point], stage: object) -> dict[Path, str]:
+        for p in points:
+            links.remove_dangling(p.folder)
+            names.append(p.name)
+            finish(p)
+        return {}
+
+    monkeypatch.setattr(local, "_run_all", run_all)
+    monkeypatch.setattr(local, "report", lambda points: None)
+    return names
+
+
+def test_a_study_links_to_what_another_has_finished(
+    config: Config, ran: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    local.run_sweep([config])
+    assert len(ran) == 2  # with its base
+    second = dataclasses.replace(config, study="second")
+    sweep = [second, dataclasses.replace(second, beta=0.7)]
+    local.describe(sweep, sweep[0].stage)
+    assert "known from first, would be linked" in capsys.readouterr().out
+    assert not (Path(config.out) / "second").exists()
+
+    outcomes = local.run_sweep(sweep)
+    assert "3 points: 0 done, 2 known from first, 1 to run" in capsys.readouterr().out
+    assert [one.objective for one in outcomes] == [1.0, 1.0] and len(ran) == 3
+    linked = point(second).folder
+    assert linked.is_symlink() and not os.path.isabs(os.readlink(linked))
+    assert linked.resolve() == point(config).folder.resolve()
+    local.run_sweep(sweep)
+    assert "3 points: 3 done, 0 to run" in capsys.readouterr().out
+    assert {row.state for row in read_study(linked.parent).rows} == {"done"}
+
+    third = dataclasses.replace(config, study="third")
+    local.run_sweep([third])
+    assert os.readlink(point(third).folder) == f"../first/{linked.name}"  # not to a link
+
+
+def test_a_point_whose_study_was_deleted_is_run_again(config: Config, ran: list[str]) -> None:
+    second = dataclasses.replace(config, study="second")
+    local.run_sweep([config])
+    local.run_sweep([second])
+    shutil.rmtree(Path(config.out) / "first")
+    del ran[:]
+    local.run_sweep([second])
+    assert len(ran) == 2 and not point(second).folder.is_symlink()
+    assert status.is_done(point(second).folder)
+
+
+def test_an_unfinished_or_unequal_point_is_not_known(config: Config) -> None:
+    p = point(config)
+    finish(p)
+    second = dataclasses.replace(config, study="second")
+    assert [*known_elsewhere([point(second)])] == [point(second).folder]
+    assert known_elsewhere([point(dataclasses.replace(second, seed=3))]) == {}
+    assert known_elsewhere([point(dataclasses.replace(second, out=f"{config.out}/elsewhere"))]) == {}
+    status.finish(p.folder, "it failed")
+    assert known_elsewhere([point(second)]) == {}
+
+
+def test_without_links_the_results_are_copied(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    p, second = point(config), point(dataclasses.replace(config, study="second"))
+    finish(p)
+
+    def refuse(self: Path, *given: object, **options: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    link(second.folder, p.folder)
+    assert not second.folder.is_symlink() and status.is_done(second.folder)
+    assert read_json(second.folder / "result.json") == read_json(p.folder / "result.json")
+    assert (second.folder / "answers").exists() and not (second.folder / "checkpoints").exists()
+
+
+def test_a_failed_attempt_keeps_its_folder_and_gets_the_result(config: Config) -> None:
+    p, second = point(config), point(dataclasses.replace(config, study="second"))
+    finish(p)
+    second.folder.mkdir(parents=True)
+    (second.folder / "own").write_text("kept")
+    status.start(second.folder)
+    link(second.folder, p.folder)
+    assert not status.is_done(second.folder)  # it is being run
+    status.finish(second.folder, "it failed")
+    link(second.folder, p.folder)
+    assert status.is_done(second.folder) and (second.folder / "own").exists()

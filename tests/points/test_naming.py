@@ -1,0 +1,106 @@
+"""Folder names of points."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmdpo.entry.compose import compose_config
+from mmdpo.points.point import Role, baselines, point, points_of
+
+CONFIG = compose_config()
+
+
+def name_of(*overrides: str) -> str:
+    return point(compose_config(overrides)).name
+
+
+def test_a_point_is_named_readably_from_its_axes() -> None:
+    name = name_of("beta=0.1", "lr=5e-5")
+    assert name.startswith("dpo-beta0.1-lr5e-05-sum-data1.0-seed0-")
+    assert len(name.rpartition("-")[2]) == 6
+    assert name_of("method=ipo").startswith("ipo-beta0.1-lr")
+    assert "-avg-" in name_of("logprob_avg=true")
+    assert "-noise0.25-" in name_of("label_noise=0.25")
+    assert "-data0.5-limit1000-seed0-" in name_of("data_limit=1000", "data_scale=0.5")
+    assert "-limit" not in name
+    assert name_of("method=sft").startswith("sft-lr")
+    assert "-data0.3-" in point(dataclasses.replace(CONFIG, data_scale=0.1 + 0.2)).name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "part"),
+    [
+        (["model.lora.r=8"], "-r8-"),
+        (["train.num_train_epochs=2"], "-num_train_epochs2-"),
+        (["model.lora.r=8", "train.num_train_epochs=0.5"], "-r8-num_train_epochs0.5-"),
+        (["data.seed=3"], "-data_seed3-"),  # not the axis
+        (["bench.max_new_tokens=3"], "-bench_max_new_tokens3-"),
+        (["method.fine_grained=true"], "-fine_grained-"),
+        (["train.prefix_sharing=false"], "-no_prefix_sharing-"),
+        (["method=steerlm", "method.attributes.verbosity=1"], "-verbosity1-"),
+        (["bench.tasks=[visual,text]", "bench.split=dev"], "-tasks_text_visual-split_dev-"),
+        (["data_scale=0", "bench.items=9"], "base-items9-"),
+        (["model.path=pkg://mmdpo/nano/weights/instruct"], "-model_instruct-"),
+        (["train=paper", "train.per_device_train_batch_size=3"], "-train_per_device_train_batch_size3-"),
+    ],
+)
+def test_what_was_swept_is_named(overrides: list[str], part: str) -> None:
+    assert part in name_of(*overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["method=steerlm"],
+        ["train=paper"],  # whose file refers to other settings
+        ["model.lora.r=32"],
+        ["train.save_steps=7"],
+        ["judge=longer"],
+        ["model.path=pkg://mmdpo/nano/weights/llava"],
+        ["cluster=slurm"],
+    ],
+)
+def test_what_the_chosen_files_say_is_not_named(overrides: list[str]) -> None:
+    words = name_of(*overrides).rpartition("-")[0].split("-")
+    assert words[-1] == "seed0"
+
+
+def test_long_names_are_cut() -> None:
+    many = ["model.attribute_template='{question} {attributes}'", "method=steerlm", "train.weight_decay=0.123456"]
+    many += [f"train.{key}" for key in ("max_grad_norm=0.123456", "warmup_ratio=0.123456", "lr_scheduler_type=linear")]
+    name = name_of(*many, "bench.resamples=123456", "bench.confidence=0.912345")
+    readable, _, suffix = name.rpartition("-")
+    assert len(readable) <= 100 and len(suffix) == 6
+    assert not set(name) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+@given(st.sampled_from(["beta", "lr", "data_scale", "label_noise"]), st.floats(0.001, 1), st.floats(0.001, 1))
+def test_different_values_never_share_a_folder(axis: str, one: float, other: float) -> None:
+    names = {point(dataclasses.replace(CONFIG, **{axis: value})).name for value in (one, other)}
+    assert len(names) == (1 if f"{one:.12g}" == f"{other:.12g}" else 2)
+
+
+def test_no_data_is_one_base_whatever_the_axes() -> None:
+    one, other = (point(compose_config(["data_scale=0", *more])) for more in ([], ["beta=0.3", "seed=4"]))
+    assert one.role is Role.base
+    assert one.name == other.name
+    assert set(one.axes.values()) == {None, 0.0}
+
+
+def test_a_point_is_compared_with_the_base_and_the_model_before_visual_tuning() -> None:
+    base, before = baselines(CONFIG)
+    assert (base.role, before.role) == (Role.base, Role.before_visual_tuning)
+    assert before.config.model.path == CONFIG.model.before_visual_tuning
+    assert before.name.rpartition("-")[0] == "before_visual_tuning"
+    assert base.folder != before.folder
+    assert len(baselines(compose_config(["model.before_visual_tuning=null"]))) == 1
+
+
+def test_equal_points_of_one_sweep_get_one_folder() -> None:
+    labelled = dataclasses.replace(CONFIG, method=dataclasses.replace(CONFIG.method, name="mine"))
+    ranged = dataclasses.replace(CONFIG, beta=0.1 + 1e-17)
+    assert len({p.name for p in points_of([CONFIG, labelled, ranged])}) == 1

@@ -1,0 +1,30 @@
+"""Points that another study has finished are not submitted."""
+
+import dataclasses
+
+from mmdpo.config.choices import Stage
+from mmdpo.files import write_json
+from mmdpo.points import status
+from mmdpo.points.point import point
+from mmdpo.points.records import write_record
+from mmdpo.slurm import launch
+from mmdpo.slurm.submission import Task
+from mmdpo.slurm.submit import plan
+from tests.slurm.submitted import config
+
+
+def test_a_point_that_another_study_has_finished_is_linked(tmp_path, capsys):
+    first, second = (point(config(tmp_path / study)) for study in ("first", "second"))
+    first.folder.mkdir(parents=True)
+    write_record(first.folder, first.identity)
+    write_json(first.folder / "result.json", {})
+    status.finish(first.folder)
+    other = point(dataclasses.replace(second.config, seed=7))
+    launch.link_known([second, other], Stage.train)
+    assert not second.folder.exists()
+    launch.link_known([second, other], Stage.experiment)
+    assert second.folder.resolve() == first.folder and not other.folder.exists()
+    assert "1 points are known from first" in capsys.readouterr().out
+    tasks = [Task.of(p, Stage.experiment) for p in (second, other)]
+    planned = plan(second.study, tasks, {})
+    assert (planned.done, planned.missing) == ([second.name], [tasks[1]])
