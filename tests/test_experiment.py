@@ -128,10 +128,9 @@ def test_a_failed_point_does_not_stop_the_others_and_is_tried_again(tmp_path):
     assert [read_json(p / "status.json")["attempts"] for p in points(tmp_path / "nano")].count(2) == 1
 
 
-def start_and_wait_for_step(line: list[str], out: Path, name: str, step: int) -> subprocess.Popen:
-    """The line in a process of its own, once the point has logged so many steps."""
-    command = [sys.executable, "launch.py", *line, f"out={out}"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def start_and_wait_for_step(line: list[str], out: Path, name: str, step: int) -> Program:
+    """Start the command; return once the point has logged so many steps."""
+    process = start_program("launch.py", *line, f"out={out}")
     log = out / "nano" / name / "metrics.jsonl"
     while not log.exists() or len(metrics(log.parent)) < step:
         assert process.poll() is None, "it ended before it could be disturbed"

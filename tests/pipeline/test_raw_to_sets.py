@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +14,7 @@ import pytest
 
 from mmdpo.files import read_json
 from mmdpo.testing.fake_gemini import fake_gemini
-from tests.support.program import ROOT, launch
+from tests.support.program import launch, start_program
 from tests.support.raw_data import write_raw_data
 
 pytestmark = pytest.mark.slow
@@ -69,10 +67,7 @@ def killer(rng: Random, times: int) -> Kill:
         if line[0] not in ("stage=sample", "stage=annotate", "stage=teacher"):
             return
         for _ in range(times):
-            process = subprocess.Popen(
-                [sys.executable, "launch.py", *line], cwd=ROOT, env={**os.environ, **environment},
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+            process = start_program("launch.py", *line, environment={**os.environ, **environment})
             time.sleep(rng.uniform(1.0, 7.0))
             process.send_signal(signal.SIGKILL)
             process.wait(30)

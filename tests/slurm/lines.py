@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.program import Program, completed, start
+from tests.support.program import Program, completed, start_program
 from tests.support.slurm.cluster import Cluster
 
 SMALL = (
@@ -46,7 +46,7 @@ class Lines:
 
     def launching(self, *overrides: str) -> Program:
         """Start `launch.py -m OVERRIDES`; its standard error goes to standard output."""
-        return start(*self._line(overrides), environment=self._environment(), merge=True)
+        return start_program(*self._line(overrides), environment=self._environment(), merge=True)
 
     def mmdpo(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `python -m mmdpo WORDS` to its end."""
@@ -109,6 +109,6 @@ class Lines:
         return {**self.cluster.environment, "OMP_NUM_THREADS": threads, **self.environment}
 
     def _run(self, arguments: list[str], check: bool) -> subprocess.CompletedProcess[str]:
-        done = completed(start(*arguments, environment=self._environment()))
+        done = completed(start_program(*arguments, environment=self._environment()))
         assert done.returncode == 0 or not check, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done

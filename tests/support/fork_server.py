@@ -57,8 +57,9 @@ def serve(path: str) -> tuple[dict[str, Any], list[int]]:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(path)
     listener.listen(16)
+    waiting: list[Any] = [listener, 0]
     while True:
-        ready, _, _ = select.select([listener, 0], [], [])
+        ready, _, _ = select.select(waiting, [], [])
         if 0 in ready:  # the tests have ended, or were killed
             os._exit(0)
         connection, _ = listener.accept()
@@ -92,7 +93,8 @@ def supervise(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     try:
         connection.send(str(pid).encode())
         ended = os.pidfd_open(pid)
-        ready, _, _ = select.select([ended, connection], [], [])
+        waiting: list[Any] = [ended, connection]
+        ready, _, _ = select.select(waiting, [], [])
         if ended not in ready:  # whoever started it is gone
             os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)

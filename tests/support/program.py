@@ -31,12 +31,12 @@ def program(
     *arguments: str, cwd: Path = ROOT, timeout: int = 280, real: bool = False, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `python ARGUMENTS` to its end; returns the completed process with its output as text."""
-    return completed(start(*arguments, cwd=cwd, environment={**os.environ, **environment}, real=real), timeout)
+    return completed(start_program(*arguments, cwd=cwd, environment={**os.environ, **environment}, real=real), timeout)
 
 
 def launch(*overrides: str, real: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `python launch.py OVERRIDES` to its end."""
-    return completed(start("launch.py", *overrides, environment={**os.environ, **environment}, real=real))
+    return completed(start_program("launch.py", *overrides, environment={**os.environ, **environment}, real=real))
 
 
 def completed(process: Program, timeout: float = 280) -> subprocess.CompletedProcess[str]:
@@ -52,7 +52,7 @@ def completed(process: Program, timeout: float = 280) -> subprocess.CompletedPro
     return subprocess.CompletedProcess(process.args, code, stdout, stderr)
 
 
-def start(
+def start_program(
     *arguments: str,
     cwd: Path = ROOT,
     environment: Mapping[str, str] | None = None,

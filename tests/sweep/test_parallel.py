@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from mmdpo.points.identity import Point, point
 from mmdpo.points.status import State, read_status, start
 from mmdpo.sweep import local, parallel
 from mmdpo.sweep.parallel import devices, run_parallel
-from tests.support.program import ROOT, launch
+from tests.support.program import launch, start_program
 
 LOCAL = "cluster=local_parallel"
 
@@ -171,10 +170,7 @@ def test_no_process_stays_behind_and_the_line_goes_on(tmp_path, number):
         f"out={tmp_path}",
     ]
     environment = {**os.environ, "MMDPO_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "launch.py", *line, "train.save_steps=1000"]
-    program = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    program = start_program("launch.py", *line, "train.save_steps=1000", environment=environment)
     while len(list(tmp_path.glob("nano/dpo*/metrics.jsonl"))) < 2:  # both train
         time.sleep(0.2)
         assert program.poll() is None

@@ -17,12 +17,12 @@ from typing import Any
 from tests.support.tiny import tiny_config, tiny_pairs
 
 SETTINGS: dict[str, Any] = {
-    "train__epochs": 3.0,
-    "train__batch_size": 2,
-    "train__accumulation": 2,
-    "train__keep": 1,
+    "train__num_train_epochs": 3.0,
+    "train__per_device_train_batch_size": 2,
+    "train__gradient_accumulation_steps": 2,
+    "train__save_total_limit": 1,
     "train__save_steps": 2,
-    "model__lora__dropout": 0.1,
+    "model__lora__lora_dropout": 0.1,
 }  # 9 steps, 3 an epoch
 
 SCENES = {

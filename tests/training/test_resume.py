@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from mmdpo.training.resume import MARKER, complete, continue_from, last_complete
 from mmdpo.training.run import TrainSummary, train
+from tests.support.program import program
 from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_config
 from tests.training.killed import SCENES, SETTINGS
 
@@ -55,9 +53,8 @@ def adapter(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def killed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-m", "tests.training.killed", str(tiny.model), str(tiny.images), str(out)]
-    settings = {**os.environ, "MMDPO_CACHE": str(out / "cache")}
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=settings, capture_output=True, text=True)
+    command = ("-m", "tests.training.killed", str(tiny.model), str(tiny.images), str(out))
+    done = program(*command, MMDPO_CACHE=str(out / "cache"))
     assert done.returncode == 0, done.stderr
     return out
 
