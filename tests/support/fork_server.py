@@ -30,7 +30,7 @@ LIBRARIES = (
     "transformers.models.llama.modeling_llama transformers.models.llava.modeling_llava "
     "transformers.models.llava.processing_llava"
 ).split()
-READ_AT_IMPORT = ("CUDA", "DS_", "HF_", "KMP_", "LD_", "MKL_", "MPL", "OMP_", "PYTHON", "TORCH", "TRANSFORMERS_")
+READ_AT_IMPORT = tuple("CUDA DS_ HF_ KMP_ LD_ MKL_ MPL OMP_ PYTHON TORCH TRANSFORMERS_ WANDB_".split())
 SET_LATER = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")  # read at import, too, but a child can still follow them
 PASSIVE = {"OMP_WAIT_POLICY": "passive"}  # launch.py sets it before torch is imported
 MESSAGE_BYTES = 1 << 18
@@ -84,12 +84,16 @@ def supervise(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
     data, streams, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 3)
     if not data:
         os._exit(0)
+    begun, begin = os.pipe()
     pid = os.fork()
     if pid == 0:
-        connection.close()
+        os.setsid()
+        for own in (begun, begin, connection.detach()):
+            os.close(own)
         return json.loads(data), streams
-    for stream in streams:
+    for stream in (*streams, begin):
         os.close(stream)
+    os.read(begun, 1)  # returns when the program has its own session, which may then be killed
     try:
         connection.send(str(pid).encode())
         ended = os.pidfd_open(pid)
@@ -106,7 +110,6 @@ def supervise(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 def become(request: dict[str, Any], streams: list[int]) -> None:
     """Make this process what a freshly started interpreter would be."""
-    os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
