@@ -140,11 +140,9 @@ LINE = ["data.prompts=80", "bench.items=16", "bench.resamples=100", "tracking=no
 
 @pytest.mark.slow
 def test_the_results_are_those_of_one_after_another(tmp_path):
-    for cluster in ("local", "local_parallel"):
-        done = launch(
-            *("-m", "beta=0.1,0.3", f"cluster={cluster}", *LINE, f"out={tmp_path / cluster}"),
-            **{"MMDPO_CACHE": str(tmp_path / "cache" / cluster)},
-        )
+    own_cache = {"local": {}, "local_parallel": {"MMDPO_CACHE": str(tmp_path / "cache")}}
+    for cluster, environment in own_cache.items():
+        done = launch("-m", "beta=0.1,0.3", f"cluster={cluster}", *LINE, f"out={tmp_path / cluster}", **environment)
         assert done.returncode == 0, done.stdout + done.stderr
     folders = {path.parent.name for path in (tmp_path / "local/nano").glob("*/result.json")}
     assert len(folders) == 4
@@ -169,8 +167,7 @@ def test_no_process_stays_behind_and_the_line_goes_on(tmp_path, number):
         "train.num_train_epochs=30",
         f"out={tmp_path}",
     ]
-    environment = {**os.environ, "MMDPO_CACHE": str(tmp_path / "cache")}
-    program = start_program("launch.py", *line, "train.save_steps=1000", environment=environment)
+    program = start_program("launch.py", *line, "train.save_steps=1000")
     while len(list(tmp_path.glob("nano/dpo*/metrics.jsonl"))) < 2:  # both train
         time.sleep(0.2)
         assert program.poll() is None
