@@ -1,4 +1,4 @@
-"""From raw files with real pictures to the training sets of all four methods, killed on the way."""
+"""Raw files with real pictures become the training sets of all four methods, with kills on the way."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Kill = Callable[[list[str], dict[str, str]], None]
 
 
 def run_all(data: list[str], cache: Path, raw: Path, kill: Kill) -> Any:
-    """All stages through one server; `kill` disturbs a line before it is run to its end."""
+    """Run all stages with one server; `kill` disturbs each command before it is run to its end."""
     with fake_gemini("throttled:2,fenced:3,busy:1,prose:2") as server:
         environment = {"MMDPO_CACHE": str(cache), "MMDPO_DATA": str(raw), "GEMINI_API_KEY": "a-key"}
         service = ["judge=gemini", f"judge.base_url={server.url}", f"judge.limits.concurrency={CALLS}"]
@@ -61,7 +61,7 @@ def run_all(data: list[str], cache: Path, raw: Path, kill: Kill) -> Any:
 
 
 def sets(cache: Path) -> dict[str, tuple[dict[str, int], bytes]]:
-    """Counts and bytes of each set by the kind of its training."""
+    """Return counts and bytes of each training set by what it trains on."""
     found = {}
     for card in (cache / "training_set").glob("[!.]*/card.json"):
         facts = read_json(card)["facts"]

@@ -1,4 +1,4 @@
-"""Jobs that a real SLURM ends before their work is done: they go on, and end as if nothing had been."""
+"""Jobs that a real SLURM ends early: they resume, and end with the results of undisturbed ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lines(slurm: Cluster, tmp_path: Path) -> Iterator[Lines]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The point of LONG, trained in one go without SLURM."""
+    """The point of LONG, trained without interruption and without SLURM."""
     out = tmp_path_factory.mktemp("undisturbed")
     done = launch("-m", f"out={out}", "study=s", *LONG, "cluster=local")
     assert done.returncode == 0, done.stderr
@@ -40,7 +40,7 @@ def weights(point: Path) -> bytes:
 
 
 def time_limit(lines: Lines) -> None:
-    """The warning that comes before a time limit; the limit itself is tested once, below."""
+    """Send the warning that precedes a time limit; the limit itself is tested once, below."""
     lines.cluster.run("scancel", "--signal=USR2", lines.status()["job_id"])
 
 
@@ -114,7 +114,7 @@ def test_a_point_that_is_killed_again_and_again_fails_and_says_so(lines: Lines):
 
 
 def pending(pid: int, number: int) -> bool:
-    """Whether a stopped process has been sent a signal."""
+    """Check that a stopped process has been sent a signal."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
     return any(mask >> (number - 1) & 1 for mask in masks)
@@ -122,7 +122,7 @@ def pending(pid: int, number: int) -> bool:
 
 @pytest.mark.timeout(900)  # four processes' work, on as few cores as there are
 def test_two_processes_with_zero_3_save_at_a_time_limit_and_go_on(lines: Lines, tmp_path: Path):
-    """SLURM's own time limit: its warning, and a job that has left before the limit itself."""
+    """SLURM's own time limit: its warning, and a job that ends before the limit."""
     line = (
         *SMALL,
         "cluster=slurm_zero3",

@@ -37,7 +37,7 @@ MESSAGE_BYTES = 1 << 18
 
 
 def fits(environment: dict[str, str], own: dict[str, str]) -> bool:
-    """Whether a child of a server with the environment `own` behaves as a program started in `environment`.
+    """Check that a child of a server with the environment `own` behaves as a program started in `environment`.
 
     Libraries read some variables while they are imported; where one of these differs, a child would not see it.
     """

@@ -1,4 +1,4 @@
-"""Annotating is killed again and again: no answer is lost, and only calls in flight are paid for twice."""
+"""Kills during annotation: no answer is lost, and only calls in flight are paid for twice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def until(condition: Callable[[], bool], process: Program) -> None:
     limit = time.monotonic() + 120
     while not condition():
         assert process.poll() is None, f"it ended by itself ({process.returncode})"
-        assert time.monotonic() < limit, "it got nowhere"
+        assert time.monotonic() < limit, "there was no progress"
         time.sleep(0.002)
 
 

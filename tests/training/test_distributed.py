@@ -29,7 +29,7 @@ Logged = dict[int, dict[str, float]]
 
 
 def together(tiny: Tiny, out: Path, processes: int, dies: bool = False, **settings: Any) -> Logged:
-    """Train in processes of their own; what the first of them logged."""
+    """Train in processes of their own; returns the metrics that rank 0 logged."""
     arguments = [*map(str, (tiny.model, out.parent / "images", out)), json.dumps(SETTINGS | settings)]
     common = {
         **{name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")},

@@ -18,7 +18,7 @@ Logged = dict[int, dict[str, float]]
 
 
 def run(tiny: Tiny, folder: Path, logged: Logged, expect: int | None) -> TrainSummary:
-    """Train to the end; `logged` keeps what a run before it has logged, up to the checkpoint."""
+    """Train to the end; entries of `logged` after the checkpoint are dropped first."""
     continued: list[int] = []
 
     def resumed(step: int) -> None:
@@ -37,7 +37,7 @@ def run(tiny: Tiny, folder: Path, logged: Logged, expect: int | None) -> TrainSu
 
 
 def numbers(logged: Logged) -> Logged:
-    """What was logged, without speed and memory."""
+    """Return the logged metrics without speed and memory."""
     return {
         step: {name: value for name, value in metrics.items() if name not in OF_THE_MACHINE}
         for step, metrics in logged.items()

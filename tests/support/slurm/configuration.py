@@ -1,4 +1,4 @@
-"""The files a cluster of one machine is made of: two pretended nodes that SLURM takes at their word."""
+"""Configuration files of a cluster on one machine: two simulated nodes with declared resources."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 NODES = ("n1", "n2")
-CPUS = 8  # a node, pretended, as all of this
+CPUS = 8  # per node; declared, not real, as all resources here
 GPUS = 4
-MEMORY = 16000  # MB; what a job uses of it is not watched
+MEMORY = 16000  # MB per node; the use of jobs is not monitored
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What differs between the clusters of the tests; the times are in seconds."""
+    """Settings that differ between the clusters of tests; times in seconds."""
 
     accounting: Literal["dbd", "none"] = "dbd"  # none: squeue and scontrol only, sacct says that it is off
     max_array_size: int = 1001  # SLURM's own default; the largest index is one less
@@ -52,7 +52,7 @@ def free_ports() -> Ports:
 
 
 def host() -> str:
-    """What SLURM calls this machine."""
+    """Return the name that SLURM has for this machine."""
     return socket.gethostname().split(".")[0]
 
 

@@ -1,4 +1,4 @@
-"""The clusters that tests share; each starts for the first test that asks for it."""
+"""Clusters that tests share; each starts for the first test that uses it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.slurm.cluster import Cluster, cluster, missing
 
-NEEDED = "MMDPO_TESTS_NEED_SLURM"  # .ci/run sets it: there, a SLURM that is not installed is a failure
+NEEDED = "MMDPO_TESTS_NEED_SLURM"  # .ci/run sets it: tests fail where SLURM is not installed
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def slurm() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def slurm_without_accounting() -> Iterator[Cluster]:
-    """A real SLURM whose sacct has nothing to say but that accounting is off."""
+    """A real SLURM without accounting: sacct fails."""
     require()
     with cluster(accounting="none") as running:
         yield running

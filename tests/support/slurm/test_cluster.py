@@ -1,4 +1,4 @@
-"""Starting and ending a SLURM of the tests' own, and what its controller remembers."""
+"""Start and end of the tests' SLURM, and the state that its controller keeps."""
 
 from __future__ import annotations
 
