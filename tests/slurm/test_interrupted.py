@@ -114,13 +114,6 @@ def test_a_point_that_is_killed_again_and_again_fails_and_says_so(lines: Lines):
     lines.wait_for_attempt(3)
 
 
-def pending(pid: int, number: int) -> bool:
-    """Check that a stopped process has been sent a signal."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
-    return any(mask >> (number - 1) & 1 for mask in masks)
-
-
 @pytest.mark.timeout(900)  # four processes' work, on as few cores as there are
 def test_two_processes_with_zero_3_save_at_a_time_limit_and_go_on(lines: Lines, tmp_path: Path):
     """SLURM's own time limit: its warning, and a job that ends before the limit."""
@@ -132,14 +125,12 @@ def test_two_processes_with_zero_3_save_at_a_time_limit_and_go_on(lines: Lines, 
         "beta=0.1",
         "stage=train",
     )
-    line = (*line, "train.num_train_epochs=40", "train.save_steps=1000", "cluster.wait=false")
+    line = (*line, "train.num_train_epochs=12", "train.save_steps=1000", "cluster.wait=false")
     lines.launch(*line)
     lines.wait_for_steps(NEAR, 180)
-    pid = lines.status()["pid"]
-    os.kill(pid, signal.SIGSTOP)  # SLURM looks at time limits every 30 s; the training need not last as long
+    # SLURM looks at time limits every 30 s, and its signal wakes a stopped process: training stands still meanwhile.
+    os.kill(lines.status()["pid"], signal.SIGSTOP)
     lines.cluster.time_out(lines.status()["job_id"])
-    lines.cluster.wait_for(lambda: pending(pid, signal.SIGUSR2), 70, "the warning")
-    os.kill(pid, signal.SIGCONT)
     lines.wait_for_interruptions(1)
     assert lines.status()["interruptions"][0]["cause"] == "time_limit"
     lines.cluster.run("scontrol", "update", f"JobId={lines.status()['job_id']}", "TimeLimit=60")
