@@ -19,17 +19,19 @@ MEMORY = 16000  # MB per node; the use of jobs is not monitored
 class Settings:
     """Settings that differ between the clusters of tests; times in seconds."""
 
-    accounting: Literal["dbd", "none"] = "dbd"  # none: squeue and scontrol only, sacct says that it is off
+    accounting: Literal["dbd", "none"] = (
+        "dbd"  # none: only squeue and scontrol work; sacct reports that accounting is off
+    )
     max_array_size: int = 1001  # SLURM's own default; the largest index is one less
     kill_wait: int = 5  # between SIGTERM and SIGKILL of a cancelled or timed out job
-    grace_time: int = 10  # a job of scavenge keeps its place, its steps warned by SIGTERM, and some 5 s more
-    requeue_wait: int = 5  # how long a requeued job waits; below 5 SLURM silently takes its default, 120
+    grace_time: int = 10  # seconds that a preempted job of scavenge keeps after SIGTERM, plus about 5
+    requeue_wait: int = 5  # delay of a requeued job; below 5 SLURM uses its default of 120
     extra: str = ""  # more lines of slurm.conf
 
 
 @dataclass(frozen=True)
 class Ports:
-    """One for each daemon that listens."""
+    """One port per daemon that listens."""
 
     controller: int
     accounting: int
@@ -37,9 +39,9 @@ class Ports:
 
 
 def free_ports() -> Ports:
-    """Ports nobody listens on, below those the kernel gives to outgoing connections."""
+    """Find unused ports below those that the kernel gives to outgoing connections."""
     found: list[int] = []
-    port = 10000 + os.getpid() * 16 % 20000  # not the same for two test runs side by side
+    port = 10000 + os.getpid() * 16 % 20000  # differs between simultaneous test runs
     while len(found) < 2 + len(NODES):
         port += 1
         with socket.socket() as probe:
@@ -57,7 +59,7 @@ def host() -> str:
 
 
 def write_configuration(folder: Path, settings: Settings, ports: Ports) -> None:
-    """slurm.conf, gres.conf, cgroup.conf and slurmdbd.conf, and the pretended GPUs."""
+    """Write slurm.conf, gres.conf, cgroup.conf, slurmdbd.conf and the simulated GPUs."""
     (folder / "slurm.conf").write_text(_slurm(folder, settings, ports))
     # A GPU is a device file with a number; only a character device makes SLURM set CUDA_VISIBLE_DEVICES.
     for number in range(GPUS):
