@@ -1,24 +1,41 @@
-# Two commands on a fresh machine: `make sweep` runs the main job, `make test` passes the tests.
-# Each makes .venv and installs what it needs, once.
+# Each target installs what it needs into .venv, once. `make help` lists them.
 
 PYTHON ?= python3
+WORKERS ?= 2
+SELECT ?= not slurm and not exhaustive
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
+# The order is that of tests/conftest.py: the slowest files first.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-.PHONY: sweep test check clean
+.DEFAULT_GOAL := help
+.PHONY: help sweep test test-all check format docs clean
 
-sweep: $(VENV)/installed
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+sweep: $(VENV)/installed ## Run the main job: three DPO trainings of the miniature, and their report
 	$(BIN)/python launch.py -m method=dpo beta=0.1,0.2,0.3
 
-test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+test: $(VENV)/installed-dev ## Run the tests; leaves out those of SLURM and exhaustive ones (SELECT, WORKERS)
+	$(PYTEST) -m "$(SELECT)"
 
-check: $(VENV)/installed-dev
+test-all: $(VENV)/installed-dev ## Run all tests, also exhaustive ones, with random hypothesis seeds
+	$(PYTEST) --hypothesis-profile=all
+
+check: $(VENV)/installed-dev ## Check style, types and the walls between folders
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev ## Format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/installed-dev ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -29,9 +46,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	@echo "installing what the tests need, once"
+	@echo "installing the test and development tools, once"
 	$(PIP) -e '.[dev]'
 	touch $@
 
-clean:
-	rm -rf outputs .mypy_cache .pytest_cache .ruff_cache
+clean: ## Remove outputs and caches of tools
+	rm -rf outputs site .mypy_cache .pytest_cache .ruff_cache

@@ -1,22 +1,19 @@
-"""The whole line on a shrunken miniature: trained, measured, drawn, resumed, repeated, failed."""
+"""Whole experiments on a shrunken miniature: trained, measured, drawn, resumed, repeated, failed."""
 
 import csv
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from mmdpo.entry.compose import compose_config
 from mmdpo.files import file_fingerprint, read_json
-from mmdpo.points.point import point as point_of
-from tests.support.program import ROOT, launch, program
+from tests.support.program import Program, launch, program, start_program
 from tests.support.tiny import OF_THE_MACHINE
 
 pytestmark = pytest.mark.slow
+EXHAUSTIVE = pytest.mark.exhaustive
 
 SMALL = ["data.prompts=80", "bench.items=16", "bench.resamples=100", "tracking=none", "cluster.threads=1"]
 LINE = ["-m", "method=dpo", "beta=0.1,0.2,0.3", "data.prompts=80", "bench.items=16", "bench.resamples=100"]
@@ -27,21 +24,21 @@ def points(study: Path) -> list[Path]:
 
 
 def metrics(point: Path) -> list[dict]:
-    """Without what is the machine's: speed and memory."""
+    """Read the logged steps, without the machine's speed and memory."""
     rows = [json.loads(line) for line in (point / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in row.items() if key not in OF_THE_MACHINE} for row in rows]
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """The card's line, run once."""
+    """The README's main job, run once, by a real command."""
     out = tmp_path_factory.mktemp("outputs")
-    done = launch(*LINE, f"out={out}")
+    done = launch(*LINE, f"out={out}", real=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done, out / "nano"
 
 
-def test_the_line_leaves_what_the_readme_says(sweep):
+def test_the_real_command_leaves_what_the_readme_says(sweep):
     _, study = sweep
     roles = [point.name.split("-")[0] for point in points(study)]
     assert roles == ["base", "before_visual_tuning", "dpo", "dpo", "dpo"]
@@ -128,10 +125,9 @@ def test_a_failed_point_does_not_stop_the_others_and_is_tried_again(tmp_path):
     assert [read_json(p / "status.json")["attempts"] for p in points(tmp_path / "nano")].count(2) == 1
 
 
-def start_and_wait_for_step(line: list[str], out: Path, name: str, step: int) -> subprocess.Popen:
-    """The line in a process of its own, once the point has logged so many steps."""
-    command = [sys.executable, "launch.py", *line, f"out={out}"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+def start_and_wait_for_step(line: list[str], out: Path, name: str, step: int) -> Program:
+    """Start the command; return once the point has logged so many steps."""
+    process = start_program("launch.py", *line, f"out={out}")
     log = out / "nano" / name / "metrics.jsonl"
     while not log.exists() or len(metrics(log.parent)) < step:
         assert process.poll() is None, "it ended before it could be disturbed"
@@ -139,37 +135,34 @@ def start_and_wait_for_step(line: list[str], out: Path, name: str, step: int) ->
     return process
 
 
-def test_an_interrupted_run_says_how_to_go_on(tmp_path):
-    line = ["train.num_train_epochs=4", "train.save_steps=2", *SMALL]
-    name = point_of(compose_config(line)).name
-    process = start_and_wait_for_step(line, tmp_path, name, 2)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert "rerun the same command" in stderr
-    assert "Traceback" not in stderr
-    assert read_json(tmp_path / "nano" / name / "status.json")["error"] == "interrupted"
-
-
-def test_a_killed_and_resumed_point_equals_an_undisturbed_one(tmp_path):
+def test_an_interrupted_killed_and_resumed_point_equals_an_undisturbed_one(tmp_path):
     line = ["train.num_train_epochs=4", "train.save_steps=2", *SMALL]
     assert launch(*line, f"out={tmp_path / 'calm'}").returncode == 0
     (calm,) = (tmp_path / "calm" / "nano").glob("dpo-*")
+    out = tmp_path / "disturbed"
+    disturbed = out / "nano" / calm.name
 
-    killed = tmp_path / "killed" / "nano" / calm.name
-    process = start_and_wait_for_step(line, tmp_path / "killed", calm.name, 5)
+    process = start_and_wait_for_step(line, out, calm.name, 2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "last checkpoint" in stderr
+    assert "Traceback" not in stderr
+    assert read_json(disturbed / "status.json")["error"] == "interrupted"
+
+    process = start_and_wait_for_step(line, out, calm.name, 5)
     process.kill()
-    process.communicate()
-    assert not (killed / "adapter").exists()
-    assert "interrupted" in program("-m", "mmdpo", "status", str(killed.parent)).stdout
+    assert process.wait(30) == -signal.SIGKILL
+    assert not (disturbed / "adapter").exists()
+    assert "interrupted" in program("-m", "mmdpo", "status", str(disturbed.parent)).stdout
 
-    done = launch(*line, f"out={tmp_path / 'killed'}")
+    done = launch(*line, f"out={out}")
     assert done.returncode == 0, done.stderr
-    assert read_json(killed / "status.json")["attempts"] == 2
+    assert read_json(disturbed / "status.json")["attempts"] == 3
     adapter = Path("adapter/adapter_model.safetensors")
-    assert file_fingerprint(killed / adapter) == file_fingerprint(calm / adapter)
-    assert metrics(killed) == metrics(calm)
-    assert read_json(killed / "result.json")["scores"] == read_json(calm / "result.json")["scores"]
+    assert file_fingerprint(disturbed / adapter) == file_fingerprint(calm / adapter)
+    assert metrics(disturbed) == metrics(calm)
+    assert read_json(disturbed / "result.json")["scores"] == read_json(calm / "result.json")["scores"]
 
 
 def test_the_stages_run_alone_and_name_the_one_that_is_missing(tmp_path):
@@ -226,16 +219,14 @@ def test_the_methods_study_trains_all_four(tmp_path):
     assert "asked for ratings; without the request text" in " ".join(done.stdout.split())
 
 
-def test_two_processes_run_the_same_line(tmp_path):
-    """torchrun, ZeRO-3, a method with pairs and one without: the scores of one process alone."""
+def test_real_torchrun_trains_what_one_process_does(tmp_path):
+    """ZeRO-3 with two processes, a method with pairs and one without."""
     line = ["-m", "method=dpo,rejection_sampling", *SMALL, "bench.tasks=[text]", "data_limit=32"]
     alone = launch(*line, "train.per_device_train_batch_size=16", f"out={tmp_path}/alone")
     assert alone.returncode == 0, alone.stderr
-    together = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=29577"]
-        + ["launch.py", *line, "train.per_device_train_batch_size=8", "train.zero_stage=3", f"out={tmp_path}/together"],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    train = ("train.per_device_train_batch_size=8", "train.zero_stage=3")
+    together = program(*torchrun, "launch.py", *line, *train, f"out={tmp_path}/together", real=True)
     assert together.returncode == 0, together.stdout + together.stderr
     losses = {
         where: {
@@ -248,7 +239,7 @@ def test_two_processes_run_the_same_line(tmp_path):
     assert losses["together"].keys() == losses["alone"].keys() == {"dpo", "rejection_sampling"}
     for method, expected in losses["alone"].items():
         assert losses["together"][method] == pytest.approx(expected, abs=1e-3), method
-    assert together.stdout.count("the same line again") == alone.stdout.count("the same line again")
+    assert together.stdout.count("report.html") == alone.stdout.count("report.html") == 1  # printed by one rank
 
 
 def test_a_trained_point_is_exported_and_an_untrained_one_is_refused(tmp_path):
@@ -276,7 +267,7 @@ def test_optuna_searches_the_same_axes(tmp_path):
     assert all(0.05 <= beta <= 0.5 for beta in betas)
 
 
-@pytest.mark.parametrize("form", ["jsonl", "json", "parquet"])
+@pytest.mark.parametrize("form", ["parquet", *(pytest.param(form, marks=EXHAUSTIVE) for form in ("jsonl", "json"))])
 def test_own_pairs_with_photographs_train(tmp_path, form):
     from skimage import data as photographs
 

@@ -12,6 +12,7 @@ from mmdpo.files import file_fingerprint, read_json
 from mmdpo.nano import INSTRUCT, LLAVA, WEIGHTS
 from mmdpo.nano.items import presence_items, text_items
 from mmdpo.nano.oracle import rate
+from mmdpo.nano_models import build
 from mmdpo.nano_models.__main__ import main
 from mmdpo.nano_models.card import GATE, gate
 from mmdpo.nano_models.measure import generate_answers, summary
@@ -57,9 +58,10 @@ def test_the_card_is_of_the_shipped_weights_and_the_gate_is_met() -> None:
     assert (WEIGHTS / "card.md").read_text(encoding="utf-8").startswith("# The nano models")
 
 
-def test_a_shortened_build_runs_and_repeats_itself(tmp_path: Path) -> None:
+def test_a_shortened_build_runs_and_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "THREADS", 1)  # two workers share the cores
     for name in ("one", "two"):
-        arguments = ["build", "--out", str(tmp_path / name), "--steps-scale", "0.002", "--items", "16"]
+        arguments = ["build", "--out", str(tmp_path / name), "--steps-scale", "0.002", "--items", "4"]
         main([*arguments, "--tuning-seeds", "0"])
     for role in ("instruct", "llava"):
         weights = [(tmp_path / name / role / "model.safetensors").read_bytes() for name in ("one", "two")]

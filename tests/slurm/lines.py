@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.program import ROOT
+from tests.support.program import Program, completed, start_program
 from tests.support.slurm.cluster import Cluster
 
 SMALL = (
@@ -42,27 +41,19 @@ class Lines:
         return self.out / self.study
 
     def launch(self, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`launch.py -m OVERRIDES`, to its end."""
-        return self.cluster.run(*self._line(overrides), **self._how(check))
+        """Run `launch.py -m OVERRIDES` to its end."""
+        return self._run(self._line(overrides), check)
 
-    def launching(self, *overrides: str) -> subprocess.Popen[str]:
-        """`launch.py -m OVERRIDES`, just started."""
-        return subprocess.Popen(
-            self._line(overrides),
-            env={**self.cluster.environment, **self.environment},
-            cwd=ROOT,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+    def launching(self, *overrides: str) -> Program:
+        """Start `launch.py -m OVERRIDES`; its standard error goes to standard output."""
+        return start_program(*self._line(overrides), environment=self._environment(), merge=True)
 
     def mmdpo(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """`python -m mmdpo WORDS`, to its end."""
-        return self.cluster.run(sys.executable, "-m", "mmdpo", *words, **self._how(check))
+        """Run `python -m mmdpo WORDS` to its end."""
+        return self._run(["-m", "mmdpo", *words], check)
 
     def points(self) -> list[Path]:
-        """The folders of the study's points."""
+        """Return the folders of the study's points."""
         return sorted(file.parent for file in self.folder.glob("*/status.json"))
 
     def status(self, piece: str = "") -> dict[str, Any]:
@@ -72,13 +63,13 @@ class Lines:
         return json.loads((found[0] / "status.json").read_text()) if found else {}
 
     def losses(self, piece: str = "") -> list[float]:
-        """The logged losses of a point's steps."""
+        """Read the logged losses of a point's steps."""
         files = [point / "metrics.jsonl" for point in self.points() if piece in point.name]
         text = files[0].read_text() if files and files[0].exists() else ""
         return [json.loads(line)["loss"] for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def jobs(self) -> list[str]:
-        """SLURM's ids of all parts of all submissions."""
+        """Return the SLURM ids of all parts of all submissions."""
         files = sorted(self.folder.glob("jobs/*/submission.json"))
         return [part["job"] for file in files for part in json.loads(file.read_text())["parts"]]
 
@@ -111,12 +102,13 @@ class Lines:
         return self.cluster.wait_for(ended, seconds, "the end of all jobs")
 
     def _line(self, overrides: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "launch.py", "-m", f"out={self.out}", f"study={self.study}", *overrides]
+        return ["launch.py", "-m", f"out={self.out}", f"study={self.study}", *overrides]
 
-    def _how(self, check: bool) -> dict[str, Any]:
-        return {
-            "check": check,
-            "seconds": 280,
-            "environment": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), **self.environment},
-            "cwd": ROOT,
-        }
+    def _environment(self) -> dict[str, str]:
+        threads = os.environ.get("OMP_NUM_THREADS", "1")
+        return {**self.cluster.environment, "OMP_NUM_THREADS": threads, **self.environment}
+
+    def _run(self, arguments: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+        done = completed(start_program(*arguments, environment=self._environment()))
+        assert done.returncode == 0 or not check, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done

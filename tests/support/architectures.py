@@ -1,4 +1,4 @@
-"""Random vision-language models of other families than LLaVA-1.5, some thousand parameters each."""
+"""Random vision-language models of families other than LLaVA-1.5, a few thousand parameters each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIDE, PATCH = 28, 14  # pixels
 
 
 def template(placeholder: str, end: str) -> str:
-    """A chat template in the manner of the family: its placeholder, its end of a turn."""
+    """Return a chat template with the family's image placeholder and end-of-turn mark."""
     return (
         "{% for m in messages %}{{ m['role'] | upper }} : {% for part in m['content'] %}"
         "{% if part['type'] == 'image' %}" + placeholder + " {% else %}{{ part['text'] }} {% endif %}"
@@ -25,7 +25,7 @@ def template(placeholder: str, end: str) -> str:
 
 
 def save_architecture(kind: str, folder: Path) -> Any:
-    """Write the model of a family to `folder`, and its processor, which is returned too.
+    """Write the model of a family and its processor to `folder`; returns the processor.
 
     Qwen's processor is only returned: loading it takes torchvision, for videos.
     """
@@ -72,7 +72,7 @@ def _text(tokenizer: Any, kind: Any, **more: Any) -> Any:
 
 
 def _llava_next() -> tuple[Any, Any]:
-    """Mistral's language model, several tiles an image, and a template that writes no EOS."""
+    """Mistral's language model, several tiles per image, and a template that writes no EOS."""
     from transformers import (
         CLIPVisionConfig,
         LlavaNextConfig,
@@ -105,7 +105,7 @@ def _llava_next() -> tuple[Any, Any]:
 
 
 def _qwen2_5_vl() -> tuple[Any, Any]:
-    """Positions in three dimensions, and images of any size as a flat list of patches."""
+    """Qwen2.5-VL: positions in three dimensions, and images of any size as a flat list of patches."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
     from transformers.processing_utils import ProcessorMixin
@@ -144,13 +144,13 @@ def _qwen2_5_vl() -> tuple[Any, Any]:
 
 
 def _without_checks(self: Any, images: Any, tokenizer: Any, videos: None, chat_template: str) -> None:
-    """ProcessorMixin.__init__ but for its check of the video processor, which looks for torchvision."""
+    """ProcessorMixin.__init__ without its check of the video processor, which needs torchvision."""
     self.image_processor, self.tokenizer, self.video_processor = images, tokenizer, videos
     self.chat_template = chat_template
 
 
 def _idefics3() -> tuple[Any, Any]:
-    """SmolVLM's architecture: an image is cut into tiles with marks of their own between them."""
+    """SmolVLM's architecture: an image is cut into tiles that are separated by special tokens."""
     from transformers import (
         Idefics3Config,
         Idefics3ForConditionalGeneration,

@@ -1,11 +1,11 @@
-"""A tokenizer that treats spaces, seams and line breaks as Llama's does, small enough to read."""
+"""A small tokenizer that treats spaces, joins and line breaks as Llama's does."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-SPACE = "▁"  # SentencePiece's: it begins a word, and every text
+SPACE = "▁"  # of SentencePiece: starts each word and each text
 MARKS = ("<unk>", "<s>", "</s>", "<0x0A>")
 WORDS = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
@@ -14,7 +14,7 @@ WORDS = (
 
 
 def llama_tokenizer() -> Any:
-    """Byte-pair merges that build each of WORDS, and no other word; `<image>` and `<pad>` are added."""
+    """Return byte-pair merges that build exactly WORDS; `<image>` and `<pad>` are added."""
     from tokenizers import AddedToken, Tokenizer, models, normalizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -36,7 +36,7 @@ def llama_tokenizer() -> Any:
 
 
 def save_llava_1_5(folder: Path) -> Path:
-    """A random LLaVA-1.5 of some thousand parameters, its files laid out as those on the hub."""
+    """Write a random LLaVA-1.5 of a few thousand parameters, with the files that hub models have."""
     import torch
     from transformers import (
         CLIPVisionConfig,

@@ -1,4 +1,4 @@
-"""Processes that wait where they are told to, so that a test can kill them there."""
+"""Processes that wait at a given place in their code, so that a test can kill them there."""
 
 import signal
 import subprocess
@@ -10,7 +10,7 @@ PRELUDE = "import time; from pathlib import Path\n"
 
 
 def waiting_for(signal_file: Path, started: Path) -> str:
-    """One line of code that says it is there by making `started`, and goes on when `signal_file` appears."""
+    """Return a line of code that creates `started` and then waits until `signal_file` appears."""
     return (
         f"Path({str(started)!r}).touch(); "
         f"[time.sleep(0.02) for _ in iter(lambda: Path({str(signal_file)!r}).exists(), True)]"
@@ -18,7 +18,7 @@ def waiting_for(signal_file: Path, started: Path) -> str:
 
 
 def start(code: str) -> "subprocess.Popen[bytes]":
-    """A Python process that runs the code."""
+    """Start a Python process that runs the code."""
     return subprocess.Popen([sys.executable, "-c", PRELUDE + code])
 
 
@@ -31,7 +31,7 @@ def until(path: Path, seconds: float = 30) -> None:
 
 
 def killed_when(code: str, started: Path) -> None:
-    """Run the code and kill it, with no time to tidy up, when the file appears."""
+    """Run the code and send SIGKILL when the file appears."""
     process = start(code)
     until(started)
     process.send_signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A folder as `data=paper` expects it: rows of SciGraphQA and LRV-Instruct, with pictures."""
+"""Raw files as `data=paper` expects them: rows of SciGraphQA and LRV-Instruct, with pictures."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SIDE = 160  # pixels
 
 
 def photographs() -> list[Image.Image]:
-    """A few real ones."""
+    """Load a few real photographs."""
     from skimage import data
 
     return [Image.fromarray(getattr(data, name)()) for name in ("astronaut", "coffee", "chelsea", "page")]
 
 
 def piece(pictures: list[Image.Image], number: int) -> Image.Image:
-    """A part of one of them, another one for each number."""
+    """Crop a part of one of the pictures, a different part for each number."""
     picture = pictures[number % len(pictures)].convert("RGB")
     left = 7 * number % (picture.width - SIDE)
     top = 5 * number % (picture.height - SIDE)

@@ -1,4 +1,4 @@
-"""Made-up studies on disk. Every number is synthetic: a formula and seeded noise, no model's result."""
+"""Synthetic studies on disk. All numbers come from a formula with seeded noise, none from a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AXES: dict[str, Any] = {
 
 
 def make_study(folder: Path, points: Iterable[dict[str, Any]], *, n: int = 24, references: bool = True) -> Path:
-    """A finished study: the two reference models, then a point for each set of axes."""
+    """Write a finished study: the two reference models, then one point per set of axes."""
     if references:
         make_point(folder, {"data_scale": 0.0}, role="base", n=n, gain=0.0)
         make_point(folder, {"data_scale": 0.0}, role="before_visual_tuning", n=n, gain=1.0)
@@ -52,7 +52,7 @@ def make_point(
     judge: str = "oracle",
     **status: Any,
 ) -> Path:
-    """One point's folder; `gain` moves its scores up from the base's."""
+    """Write one point's folder; `gain` raises its scores above those of the base."""
     axes = AXES | axes
     shown = axes if role == "trained" else dict.fromkeys(AXES) | {"data_scale": 0.0}
     folder = study / point_name(axes, role, config)
@@ -110,7 +110,7 @@ def make_point(
 
 
 def made_up_step(step: int, steps: int, gain: float, random_: random.Random) -> dict[str, Any]:
-    """A logged step whose loss falls and whose margin grows."""
+    """Return a logged step; over the steps the loss falls and the margin grows."""
     share = step / steps
     return {
         "step": step,
@@ -121,7 +121,7 @@ def made_up_step(step: int, steps: int, gain: float, random_: random.Random) -> 
 
 
 def made_up_item(index: int, benchmark: str, gain: float, random_: random.Random) -> dict[str, Any]:
-    """A judged answer: better form where `gain` is higher, the same content."""
+    """Return a judged answer; a higher `gain` improves its form and leaves its content."""
     form = min(4.0, max(0.0, 2.6 + 1.2 * gain + random_.gauss(0, 0.5)))
     parts = {"correctness": float(random_.choice((3, 4, 4))), "helpfulness": form, "coherence": form}
     length = int(5 + 4 * gain + random_.random() * 4)
@@ -137,7 +137,7 @@ def made_up_item(index: int, benchmark: str, gain: float, random_: random.Random
 
 
 def rated_scores(benchmark: str, items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The scores of a rated benchmark, with a normal interval: enough for a made-up study."""
+    """Return the scores of a rated benchmark with normal intervals."""
     scores = {benchmark: mean_of([item["score"] for item in items])}
     for part in ("correctness", "helpfulness", "coherence"):
         scores[f"{benchmark}/{part}"] = mean_of([item["parts"][part] for item in items])
@@ -149,14 +149,14 @@ def rated_scores(benchmark: str, items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def mean_of(values: list[float]) -> dict[str, Any]:
-    """Mean and normal 95 % interval."""
+    """Return the mean with its normal 95 % interval."""
     mean = sum(values) / len(values)
     variance = sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)
     return interval(mean, 1.96 * (variance / len(values)) ** 0.5, len(values))
 
 
 def interval(value: float, half: float, n: int) -> dict[str, Any]:
-    """A score entry of result.json."""
+    """Return a score entry of result.json."""
     return {"value": value, "n": n, "low": value - half, "high": value + half}
 
 
@@ -178,12 +178,12 @@ def write_answers(folder: Path, benchmark: str, items: list[dict[str, Any]]) -> 
 
 
 def write(path: Path, data: Any) -> None:
-    """A JSON file."""
+    """Write a JSON file."""
     path.write_text(json.dumps(data), encoding="utf-8")
 
 
 def point_name(axes: dict[str, Any], role: str, config: dict[str, Any] | None) -> str:
-    """A readable name, unique among the axes."""
+    """Return a readable name, unique among the axes."""
     if role != "trained":
         return f"{role}-00abcd"
     average = "avg" if axes["logprob_avg"] else "sum"
@@ -198,7 +198,7 @@ def point_name(axes: dict[str, Any], role: str, config: dict[str, Any] | None) -
 
 
 def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the groups of `over` laid over it."""
+    """Return `base` with the groups of `over` merged into it."""
     return base | {
         group: base[group] | values if isinstance(values, dict) else values for group, values in over.items()
     }

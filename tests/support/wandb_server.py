@@ -1,4 +1,4 @@
-"""As much of a W&B server, on the loopback interface, as an online run needs."""
+"""The part of a W&B server that an online run needs, on the loopback interface."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ ANSWERS: dict[str, Any] = {
 
 
 class WandbServer(ThreadingHTTPServer):
-    """Keeps the lines of history that arrive; silent for ever once `deaf` is set."""
+    """Server that records the history it receives; with `deaf` set it no longer answers."""
 
     daemon_threads = True
 
@@ -29,7 +29,7 @@ class WandbServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """What WANDB_BASE_URL is to be."""
+        """The value for WANDB_BASE_URL."""
         return f"http://127.0.0.1:{self.server_port}"
 
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from mmdpo.points.point import Point, point
 from mmdpo.points.status import State, read_status, start
 from mmdpo.sweep import parallel, run_point
 from mmdpo.sweep.parallel import devices, run_parallel
-from tests.support.program import ROOT, launch
+from tests.support.program import launch, start_program
 
 LOCAL = "cluster=local_parallel"
 
@@ -141,11 +140,9 @@ LINE = ["data.prompts=80", "bench.items=16", "bench.resamples=100", "tracking=no
 
 @pytest.mark.slow
 def test_the_results_are_those_of_one_after_another(tmp_path):
-    for cluster in ("local", "local_parallel"):
-        done = launch(
-            *("-m", "beta=0.1,0.3", f"cluster={cluster}", *LINE, f"out={tmp_path / cluster}"),
-            **{"MMDPO_CACHE": str(tmp_path / "cache" / cluster)},
-        )
+    own_cache = {"local": {}, "local_parallel": {"MMDPO_CACHE": str(tmp_path / "cache")}}
+    for cluster, environment in own_cache.items():
+        done = launch("-m", "beta=0.1,0.3", f"cluster={cluster}", *LINE, f"out={tmp_path / cluster}", **environment)
         assert done.returncode == 0, done.stdout + done.stderr
     folders = {path.parent.name for path in (tmp_path / "local/nano").glob("*/result.json")}
     assert len(folders) == 4
@@ -170,11 +167,7 @@ def test_no_process_stays_behind_and_the_line_goes_on(tmp_path, number):
         "train.num_train_epochs=30",
         f"out={tmp_path}",
     ]
-    environment = {**os.environ, "MMDPO_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "launch.py", *line, "train.save_steps=1000"]
-    program = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    program = start_program("launch.py", *line, "train.save_steps=1000")
     while len(list(tmp_path.glob("nano/dpo*/metrics.jsonl"))) < 2:  # both train
         time.sleep(0.2)
         assert program.poll() is None

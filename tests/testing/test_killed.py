@@ -1,11 +1,8 @@
-"""Annotating is killed again and again: no answer is lost, and only calls in flight are paid for twice."""
+"""Kills during annotation: no answer is lost, and only calls in flight are paid for twice."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +13,7 @@ import pytest
 from mmdpo.clients.journal import journal
 from mmdpo.testing.fake_gemini import fake_gemini
 from mmdpo.testing.server import FakeServer
+from tests.support.program import Program, start_program
 from tests.testing.services import annotated
 
 PROMPTS = 60
@@ -35,22 +33,19 @@ with journal(folder / "j.sqlite") as opened:
 pytestmark = pytest.mark.slow
 
 
-def start(server: FakeServer, folder: Path, concurrency: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, server.url, str(folder), str(concurrency)],
-        cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": "."},
-    )  # fmt: skip
+def annotate(server: FakeServer, folder: Path, concurrency: int) -> Program:
+    return start_program("-c", PROGRAM, server.url, str(folder), str(concurrency))
 
 
-def until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def until(condition: Callable[[], bool], process: Program) -> None:
     limit = time.monotonic() + 120
     while not condition():
         assert process.poll() is None, f"it ended by itself ({process.returncode})"
-        assert time.monotonic() < limit, "it got nowhere"
+        assert time.monotonic() < limit, "there was no progress"
         time.sleep(0.002)
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: Program) -> None:
     process.send_signal(signal.SIGKILL)
     assert process.wait(30) == -signal.SIGKILL
 
@@ -61,7 +56,7 @@ def rows(folder: Path) -> int:
 
 
 def finish(server: FakeServer, folder: Path, concurrency: int) -> None:
-    assert start(server, folder, concurrency).wait(120) == 0
+    assert annotate(server, folder, concurrency).wait(120) == 0
 
 
 def undisturbed(folder: Path) -> str:
@@ -75,7 +70,7 @@ def test_killed_between_two_calls_no_prompt_is_answered_twice(tmp_path: Path) ->
     with fake_gemini() as server:
         for answered in (1, 24):
             server.hold(answered)
-            process = start(server, tmp_path, 1)
+            process = annotate(server, tmp_path, 1)
             until(server.held.is_set, process)
             kill(process)
             server.let_go()
@@ -92,7 +87,7 @@ def test_killed_at_any_moment_at_most_the_calls_in_flight_are_asked_twice(tmp_pa
     with fake_gemini("empty:20%,slow:100%", slow_seconds=0.02) as server:
         for _ in range(kills):
             goal = server.answered.total() + rng.randint(5, 12)
-            process = start(server, tmp_path, concurrency)
+            process = annotate(server, tmp_path, concurrency)
             until(lambda goal=goal: server.answered.total() >= goal, process)
             time.sleep(rng.uniform(0, 0.03))
             kill(process)

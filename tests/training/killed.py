@@ -1,7 +1,7 @@
-"""Trains and is killed in the midst of it: `python -m tests.training.killed MODEL IMAGES OUT`.
+"""Trainings that are killed at chosen moments: `python -m tests.training.killed MODEL IMAGES OUT`.
 
 One process loads the libraries; each scene is a child of it that ends by SIGKILL, so that nothing
-of Python's gets to tidy up.
+of Python can clean up.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SCENES = {
     "before_the_old_checkpoint_goes": 4,
     "before_the_adapter_is_in_place": 9,
 }
-"""Where the kill falls, and the step of the checkpoint before it (for steps: the step it falls after)."""
+"""Scenes and the step of the checkpoint before the kill; for `after_...` the step after which it falls."""
 
 
 def die(*args: Any, **kwargs: Any) -> None:

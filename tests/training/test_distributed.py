@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 
 from mmdpo.config.schema import TrainConfig
 from mmdpo.training.distributed import deepspeed_config, from_slurm
+from tests.support.program import completed, start_program
 from tests.support.tiny import OF_THE_MACHINE, Tiny
 
 SETTINGS: dict[str, Any] = {
@@ -24,31 +24,41 @@ SETTINGS: dict[str, Any] = {
     "train__save_steps": 2,
     "model__train_projector": True,
 }  # 6 steps of 4 pairs
+ONE_ROW = {"train__per_device_train_batch_size": 1}
 Logged = dict[int, dict[str, float]]
 
 
 def together(tiny: Tiny, out: Path, processes: int, dies: bool = False, **settings: Any) -> Logged:
-    """Train in processes of their own; what the first of them logged."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    torchrun = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", f"--master-port={port}"]
+    """Train in processes of their own; returns the metrics that rank 0 logged."""
     arguments = [*map(str, (tiny.model, out.parent / "images", out)), json.dumps(SETTINGS | settings)]
-    command = [
-        sys.executable,
-        *(torchrun if processes > 1 else []),
-        "-m",
-        "tests.training.together",
-        *arguments,
-    ]
-    environment = {
+    common = {
         **{name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")},
-        **{"MMDPO_CACHE": str(out.parent / "cache"), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"},
+        **{"MMDPO_CACHE": str(out.parent / "cache"), "OMP_NUM_THREADS": "1"},
     }
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=environment, capture_output=True, text=True)
-    assert (done.returncode != 0) is dies, done.stdout + done.stderr
+    ranks = [
+        start_program("-m", "tests.training.together", *arguments, environment=common | variables, merge=True)
+        for variables in torchrun_variables(processes)
+    ]
+    while {rank.poll() for rank in ranks} == {None}:
+        time.sleep(0.02)
+    if any(rank.returncode for rank in ranks):  # torchrun ends the others
+        for rank in ranks:
+            rank.kill()
+    done = [completed(rank) for rank in ranks]
+    assert any(one.returncode for one in done) is dies, "\n".join(one.stdout for one in done)
     lines = (out / "log.jsonl").read_text().splitlines()
     return {step: metrics for step, metrics in map(json.loads, lines)}
+
+
+def torchrun_variables(processes: int) -> list[dict[str, str]]:
+    """Return what torchrun sets for each of some processes on one machine; nothing for one process."""
+    if processes == 1:
+        return [{}]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        master = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1])}
+    count = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    return [master | count | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
 
 
 def assert_same(logged: Logged, expected: Logged) -> None:
@@ -93,7 +103,7 @@ def test_two_processes_train_what_one_does(
 def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(tiny: Tiny, alone: tuple[Logged, Path]) -> None:
     expected, folder = alone
     out = folder.parent / "died"
-    settings = {"train__per_device_train_batch_size": 1, "train__zero_stage": 3}
+    settings = {**ONE_ROW, "train__zero_stage": 3}
     cut = together(tiny, out, processes=2, dies=True, die_after=3, **settings)
     assert list(cut) == [1, 2, 3]
     assert_same(together(tiny, out, processes=2, **settings), expected)

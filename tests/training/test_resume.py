@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from mmdpo.training.resume import MARKER, complete, continue_from, last_complete
 from mmdpo.training.run import TrainSummary, train_adapter
+from tests.support.program import program
 from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_settings
 from tests.training.killed import SCENES, SETTINGS
 
@@ -20,7 +18,7 @@ Logged = dict[int, dict[str, float]]
 
 
 def run(tiny: Tiny, folder: Path, logged: Logged, expect: int | None) -> TrainSummary:
-    """Train to the end; `logged` keeps what a run before it has logged, up to the checkpoint."""
+    """Train to the end; entries of `logged` after the checkpoint are dropped first."""
     continued: list[int] = []
 
     def resumed(step: int) -> None:
@@ -39,7 +37,7 @@ def run(tiny: Tiny, folder: Path, logged: Logged, expect: int | None) -> TrainSu
 
 
 def numbers(logged: Logged) -> Logged:
-    """What was logged, without speed and memory."""
+    """Return the logged metrics without speed and memory."""
     return {
         step: {name: value for name, value in metrics.items() if name not in OF_THE_MACHINE}
         for step, metrics in logged.items()
@@ -55,9 +53,8 @@ def adapter(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def killed(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("killed")
-    command = [sys.executable, "-m", "tests.training.killed", str(tiny.model), str(tiny.images), str(out)]
-    settings = {**os.environ, "MMDPO_CACHE": str(out / "cache")}
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=settings, capture_output=True, text=True)
+    command = ("-m", "tests.training.killed", str(tiny.model), str(tiny.images), str(out))
+    done = program(*command, MMDPO_CACHE=str(out / "cache"))
     assert done.returncode == 0, done.stderr
     return out
 

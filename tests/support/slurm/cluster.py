@@ -75,7 +75,7 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment with SLURM_CONF, by which sbatch, squeue and sacct find the cluster."""
+        """The environment of this process with SLURM_CONF, by which sbatch, squeue and sacct find the cluster."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return {**own, "SLURM_CONF": f"{self.folder}/slurm.conf"}
 
@@ -135,11 +135,11 @@ class Cluster:
         self.wait_for(lambda: set(self.job_states(job_id).values()) == {state}, seconds, f"{job_id} {state}")
 
     def time_out(self, job_id: str | int, warned: bool = True) -> None:
-        """Bring a running job's time limit near: the job's own --signal, then the time-out. Returns at once.
+        """Move a running job's time limit to 31 s from now, or 1 s without `warned`. Returns at once.
 
-        slurmctld looks at time limits every 30 s. With `warned` it sends the signal when it looks next, in
-        0 to 30 s, and SIGTERM 30 s later, or 60 where it had looked within a second: within 62 s from here.
-        Otherwise it sends both at once when it looks next. SIGKILL follows after Settings.kill_wait.
+        slurmctld checks time limits every 30 s. With `warned` it sends the signal at the next check, in
+        0 to 30 s, and SIGTERM 30 s later, or 60 s if it had checked within a second: within 62 s from here.
+        Otherwise it sends both at the next check. SIGKILL follows after Settings.kill_wait.
 
         `--signal=USR2@S` goes to the tasks of all steps, `B:USR2@S` to the batch script alone; SIGTERM to
         all of them. The state is COMPLETING and then TIMEOUT; SLURM requeues no job for it.
@@ -176,14 +176,14 @@ class Cluster:
         self._daemons.wait("slurmctld", lambda: self._complaint("scontrol", "ping"))
 
     def kill_controller(self) -> None:
-        """SIGKILL to slurmctld. Jobs run on; squeue and sbatch fail after 9 s until `start_controller`.
+        """Send SIGKILL to slurmctld. Jobs keep running; squeue and sbatch fail after 9 s until `start_controller`.
 
-        Its state is saved every few seconds: a job submitted just before is forgotten.
+        Its state is saved every few seconds: a job submitted just before is lost.
         """
         self._daemons.stop("slurmctld", signal.SIGKILL)
 
     def restart_controller(self, **changes: Any) -> None:
-        """Stop slurmctld in order and start it again; keywords change Settings, for good."""
+        """Stop slurmctld with SIGTERM and start it again; keywords change Settings permanently."""
         self._daemons.stop("slurmctld")
         self.settings = replace(self.settings, **changes)
         write_configuration(self.folder, self.settings, self._ports)

@@ -39,7 +39,7 @@ class Ports:
 def free_ports() -> Ports:
     """Return free ports below those that the kernel uses for outgoing connections."""
     found: list[int] = []
-    port = 10000 + os.getpid() * 16 % 20000  # not the same for two test runs side by side
+    port = 10000 + os.getpid() * 16 % 20000  # differs between simultaneous test runs
     while len(found) < 2 + len(NODES):
         port += 1
         with socket.socket() as probe:
