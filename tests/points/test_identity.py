@@ -24,7 +24,7 @@ from mmdpo.config.schema import (
     TrainConfig,
 )
 from mmdpo.entry.compose import compose_config
-from mmdpo.points.contents import TASK_FINGERPRINTS, Content
+from mmdpo.points.contents import Content, tasks_with_files
 from mmdpo.points.identity import Role, identity, plain
 from mmdpo.points.point import before_visual_tuning
 from tests.support.identities import IDENTITIES, own_files
@@ -289,13 +289,14 @@ def test_a_changed_benchmark_file_changes_the_points_that_it_measures(
     folder = tmp_path / "tasks"
     folder.mkdir()
     (folder / "mine.py").write_text(
-        "from pathlib import Path\n\nTASK = None\n\n\ndef fingerprint(bench):\n"
-        f"    return Path({str(tmp_path / 'items.json')!r}).read_text()\n"
+        "import dataclasses\nfrom pathlib import Path\n\nfrom mmdpo.evaluation.tasks import text\n\n"
+        f"FILE = Path({str(tmp_path / 'items.json')!r})\n"
+        "TASK = dataclasses.replace(text.TASK, name='mine', files=lambda bench: [FILE])\n"
     )
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(folder)])
     (tmp_path / "items.json").write_text("[1]")
-    assert TASK_FINGERPRINTS.names() == ("mine",)
     with_mine = dataclasses.replace(CONFIG, bench=dataclasses.replace(CONFIG.bench, tasks=["text", "mine"]))
+    assert tasks_with_files(with_mine.bench) == {"mine"}
     before = hex_of(with_mine)
     assert "bench.tasks:mine" in identity(with_mine, Role.trained).contents
     (tmp_path / "items.json").write_text("[2]")

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mmdpo.analysis.points import read_study
 
+from mmdpo.analysis.study import read_study
 from mmdpo.config.schema import Config
 from mmdpo.entry.compose import compose_config
 from mmdpo.files import read_json, write_json
