@@ -291,7 +291,7 @@ def test_a_changed_benchmark_file_changes_the_points_that_it_measures(
     (folder / "mine.py").write_text(
         "import dataclasses\nfrom pathlib import Path\n\nfrom mmdpo.evaluation.tasks import text\n\n"
         f"FILE = Path({str(tmp_path / 'items.json')!r})\n"
-        "TASK = dataclasses.replace(text.TASK, name='mine', files=lambda bench: [FILE])\n"
+        "TASK = dataclasses.replace(text.TASK, files=lambda bench: [FILE])\n"
     )
     monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(folder)])
     (tmp_path / "items.json").write_text("[1]")
@@ -321,7 +321,7 @@ def test_a_config_from_dataclasses_has_the_identity_of_the_composed_one() -> Non
         logprob_avg=False,
         method=MethodConfig("mine", one.method.train_on, "sigmoid", one.method.axes),
         model=ModelConfig("mine", one.model.path, lora=LoraConfig(32, 64, 0.0)),
-        data=DataConfig("nano", sampling=dataclasses.replace(one.data.sampling)),
+        data=DataConfig("nano", format="nano", sampling=dataclasses.replace(one.data.sampling)),
         generator=dataclasses.replace(one.generator),
         judge=JudgeConfig(**{f.name: getattr(one.judge, f.name) for f in dataclasses.fields(one.judge)}),
         bench=BenchConfig("mine", ["text", "visual", "presence", "text_noisy"], max_new_tokens=40),

@@ -34,16 +34,16 @@ IDENTITIES = {
     "train=paper": "9028e742a4455645",
     "pairs.margin=3": "dbe265cfe54bd0ce",
     "judge=longer": "62b52eed23a5bd8b",
-    "judge=openai judge.model=m": "bea8fda64f541e8e",
+    "judge=openai judge.model=m": "412086da6862186e",
     "data.seed=1": "52ea337007f4cb97",
     "data.sampling.temperature=1": "3a45763dc9ebda8b",
     "generator=openai generator.model=m generator.base_url=http://localhost:1/v1": "68af1802c9157d9a",
     "generator.adapter=adapter": "31f26653a5a3d00c",
     "bench.tasks=[text]": "7dd28cf8d6944a85",
     "bench.items=16": "82d35f13d550128e",
-    "data=pairs data.path=text.jsonl": "19346024348a48fc",
-    "data=pairs data.path=pairs.jsonl data.image_root=images": "67275663f3b0ba4c",
-    "data=prompts judge=gemini data.sources.prompts.path=llava.json data.sources.prompts.image_root=images": "dd405aa8d8452c7d",  # noqa: E501
+    "data=pairs data.path=text.jsonl": "6e483187ca517fc4",
+    "data=pairs data.path=pairs.jsonl data.image_root=images": "70077aefc5f37881",
+    "data=prompts judge=gemini data.sources.prompts.path=llava.json data.sources.prompts.image_root=images": "6043b352969a03d8",  # noqa: E501
     "cluster=slurm_zero3": "0830fe46a398b2d5",
 }
 """What is typed after `python launch.py`, and the identity of the point."""
