@@ -1,4 +1,4 @@
-"""launch.py and python -m mmdpo on the tests' SLURM, with the smallest settings of the miniature."""
+"""launch.py and python -m mmdpo on the tests' SLURM, with a minimal data set and benchmark."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = (
     "bench.tasks=[text]",
 )
 LONG = (*SMALL, "train.num_train_epochs=40", "train.save_steps=1000", "beta=0.1", "stage=train")
-"""A training that is long enough to be interrupted, and saves only when it is asked to."""
+"""A training that lasts long enough to be disturbed, and saves only on request."""
 
 
 @dataclass
@@ -53,45 +53,45 @@ class Lines:
         return self._run(["-m", "mmdpo", *words], check)
 
     def points(self) -> list[Path]:
-        """The folders of the study's points."""
+        """Return the folders of the study's points."""
         return sorted(file.parent for file in self.folder.glob("*/status.json"))
 
     def status(self, piece: str = "") -> dict[str, Any]:
-        """The status.json of the only point with this piece in its name; empty if there is none."""
+        """Read status.json of the point with this piece in its name; empty where there is none."""
         found = [point for point in self.points() if piece in point.name]
         assert len(found) < 2, found
         return json.loads((found[0] / "status.json").read_text()) if found else {}
 
     def losses(self, piece: str = "") -> list[float]:
-        """The logged losses of a point's steps."""
+        """Read the logged losses of a point's steps."""
         files = [point / "metrics.jsonl" for point in self.points() if piece in point.name]
         text = files[0].read_text() if files and files[0].exists() else ""
         return [json.loads(line)["loss"] for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def jobs(self) -> list[str]:
-        """SLURM's ids of all parts of all submissions."""
+        """Return the SLURM ids of all parts of all submissions."""
         files = sorted(self.folder.glob("jobs/*/submission.json"))
         return [part["job"] for file in files for part in json.loads(file.read_text())["parts"]]
 
     def accounted(self) -> dict[str, str]:
-        """The states of the study's jobs in sacct."""
+        """Return the states of the study's jobs from sacct."""
         jobs = [job for job in self.jobs() if job]
         return self.cluster.accounted(",".join(jobs)) if jobs else {}
 
     def wait_for_steps(self, count: int, seconds: float = 120) -> None:
-        """Wait until the study's only point has logged `count` steps."""
+        """Wait until the study's only point has logged so many steps."""
         self.cluster.wait_for(lambda: len(self.losses()) >= count, seconds, f"{count} steps")
 
     def wait_for_attempt(self, number: int) -> None:
-        """Wait until the study's only point has started attempt `number`."""
+        """Wait until the study's only point is in this attempt."""
         self.cluster.wait_for(lambda: self.status().get("attempts") == number, 120, f"attempt {number}")
 
     def wait_for_interruptions(self, count: int) -> None:
-        """Wait until `count` attempts of the study's only point were interrupted."""
+        """Wait until so many attempts of the study's only point have ended early."""
         self.cluster.wait_for(lambda: len(self.status()["interruptions"]) == count, 90, f"interruption {count}")
 
     def wait_for_end(self, seconds: float = 240) -> dict[str, str]:
-        """Wait until no job of the study waits or runs, and return their states in SLURM."""
+        """Wait until no job of the study is pending or running; returns the state of each."""
 
         def ended() -> dict[str, str]:
             states = self.cluster.run("squeue", "-h", "-r", "-t", "all", "-o", "%i %T", "-j", ",".join(self.jobs()))

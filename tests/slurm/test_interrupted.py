@@ -1,4 +1,4 @@
-"""Jobs that a real SLURM interrupts: they continue, and end with the same result."""
+"""Jobs that a real SLURM ends early: they resume, and end with the results of undisturbed ones."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.support.slurm.cluster import Cluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-FAR = 20  # steps before a training is interrupted
-NEAR = 5  # the same where the training is paused at once
+FAR = 20  # steps, after which a training is disturbed
+NEAR = 5  # the same where it is paused at once
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def weights(point: Path) -> bytes:
 
 
 def time_limit(lines: Lines) -> None:
-    """Send the warning that comes before a time limit; the limit itself is tested once, below."""
+    """Send the warning that precedes a time limit; the limit itself is tested once, below."""
     lines.cluster.run("scancel", "--signal=USR2", lines.status()["job_id"])
 
 
@@ -94,13 +94,13 @@ def test_a_disturbed_training_ends_bit_equal_to_an_undisturbed_one(
     assert weights(point) == weights(undisturbed)
     assert (point / "metrics.jsonl").read_text().count("\n") == len(lines.losses())
     steps = [line.split('"step": ')[1].split(",")[0] for line in (point / "metrics.jsonl").open()]
-    assert steps == [str(step + 1) for step in range(len(steps))]  # none repeated, none missing
+    assert steps == [str(step + 1) for step in range(len(steps))]  # none twice, none left out
     assert not (point / "checkpoints").exists()
     runs = [folder.name.rpartition("-")[2] for folder in point.glob("wandb/offline-run-*")]
     assert (len(runs), len(set(runs))) == ((2, 1) if mirrored else (0, 0))  # of one id
 
 
-def test_a_point_that_is_killed_repeatedly_fails_with_the_setting(lines: Lines):
+def test_a_point_that_is_killed_again_and_again_fails_and_says_so(lines: Lines):
     lines.launch(*LONG, "cluster.max_attempts.killed=2", "cluster.wait=false")
     for attempt in (1, 2):
         lines.wait_for_attempt(attempt)
@@ -114,9 +114,9 @@ def test_a_point_that_is_killed_repeatedly_fails_with_the_setting(lines: Lines):
     lines.wait_for_attempt(3)
 
 
-@pytest.mark.timeout(900)  # the work of four processes on few cores
-def test_two_processes_with_zero_3_save_at_a_time_limit_and_continue(lines: Lines, tmp_path: Path):
-    """SLURM's own time limit: its warning, and a job that ends before the limit itself."""
+@pytest.mark.timeout(900)  # four processes' work, on as few cores as there are
+def test_two_processes_with_zero_3_save_at_a_time_limit_and_go_on(lines: Lines, tmp_path: Path):
+    """SLURM's own time limit: its warning, and a job that ends before the limit."""
     line = (
         *SMALL,
         "cluster=slurm_zero3",

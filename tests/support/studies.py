@@ -161,7 +161,7 @@ def interval(value: float, half: float, n: int) -> dict[str, Any]:
 
 
 def write_answers(folder: Path, benchmark: str, items: list[dict[str, Any]]) -> None:
-    """answers/<benchmark>.jsonl"""
+    """Write answers/<benchmark>.jsonl."""
     path = folder / "answers" / f"{benchmark}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A random LLaVA of a few thousand parameters, and data and settings to train it with."""
+"""A random LLaVA of a few thousand parameters, with data and settings to train it."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ OF_THE_MACHINE = (
     "rows_per_second",
     "tokens_per_second",
     "peak_memory_gib",
-)  # logged, and never twice the same
+)  # logged, and different in each run
 
 
 class Tiny(NamedTuple):
-    """A model's folder, pairs, and the folder of their images."""
+    """Folder of a model, preference pairs, and the folder of their images."""
 
     model: Path
     pairs: list[PreferencePair]
@@ -46,7 +46,7 @@ class Tiny(NamedTuple):
 
 
 def save_tiny_llava(folder: Path, seed: int = 0) -> Path:
-    """Write model and processor to `folder`, as `from_pretrained` reads them: the same for the same seed."""
+    """Write model and processor to `folder` for `from_pretrained`; the same seed gives the same weights."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import (
@@ -105,7 +105,7 @@ def save_tiny_llava(folder: Path, seed: int = 0) -> Path:
 
 
 def tiny_pairs(image_root: Path, count: int = 12, text_only: int = 3) -> list[PreferencePair]:
-    """Pairs with answers of 1 to 6 words and noise for images; every `text_only`-th has no image."""
+    """Make pairs with answers of 1 to 6 words and noise as images; every `text_only`-th has no image."""
     import numpy as np
     from PIL import Image
 
@@ -126,7 +126,7 @@ def tiny_pairs(image_root: Path, count: int = 12, text_only: int = 3) -> list[Pr
 
 
 def tiny_config(folder: Path, **overrides: Any) -> Config:
-    """Settings for the model in `folder`; a dotted key goes as `train__batch_size=2`."""
+    """Return settings for the model in `folder`; the key train.seed is written `train__seed=2`."""
     config = Config(
         study="tiny",
         beta=0.1,

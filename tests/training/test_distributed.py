@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "train__save_steps": 2,
     "model__train_projector": True,
 }  # 6 steps of 4 pairs
+ONE_ROW = {"train__per_device_train_batch_size": 1}
 Logged = dict[int, dict[str, float]]
 
 
@@ -102,7 +103,7 @@ def test_two_processes_train_what_one_does(
 def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(tiny: Tiny, alone: tuple[Logged, Path]) -> None:
     expected, folder = alone
     out = folder.parent / "died"
-    settings = {"train__per_device_train_batch_size": 1, "train__zero_stage": 3}
+    settings = {**ONE_ROW, "train__zero_stage": 3}
     cut = together(tiny, out, processes=2, dies=True, die_after=3, **settings)
     assert list(cut) == [1, 2, 3]
     assert_same(together(tiny, out, processes=2, **settings), expected)

@@ -1,6 +1,6 @@
-"""One of several processes that train together: `torchrun -m tests.training.together MODEL IMAGES OUT JSON`.
+"""One rank of a distributed training: `python -m tests.training.together MODEL IMAGES OUT JSON`.
 
-JSON holds settings of tiny_config, and `die_after`: the step at which the first process gives up.
+JSON holds settings of tiny_config, and `die_after`: the step after which a process exits with code 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A real SLURM on this machine for the tests, with two simulated nodes and daemons of its own."""
+"""A real SLURM on this machine: two simulated nodes and private daemons, removed at the end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TABLES = Path("/usr/share/mysql")
 
 
 def missing(accounting: Literal["dbd", "none"] = "dbd") -> str:
-    """Return why no cluster can be started here; empty if one can."""
+    """Return the reason why no cluster can be started here; empty if one can."""
     if os.geteuid() != 0:
         return "SLURM's daemons need root here"
     absent = [name for name in (PROGRAMS + " " + ACCOUNTING).split() if not found(name)]
@@ -47,7 +47,7 @@ def missing(accounting: Literal["dbd", "none"] = "dbd") -> str:
 
 @contextlib.contextmanager
 def cluster(settings: Settings | None = None, **changes: Any) -> Iterator[Cluster]:
-    """Start a cluster; at the end, or if it does not start, end all of its processes.
+    """Run a cluster; at the end, or when it does not start, none of its processes is left.
 
     Keywords are fields of Settings: `cluster(accounting="none", max_array_size=10)`.
     """
@@ -62,7 +62,7 @@ def cluster(settings: Settings | None = None, **changes: Any) -> Iterator[Cluste
 
 
 class Cluster:
-    """A running cluster. Its folder is separate from the folders of jobs."""
+    """A cluster as tests use it. `folder` belongs to the daemons; jobs run elsewhere."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
@@ -75,7 +75,7 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """This process's environment with SLURM_CONF, by which sbatch, squeue and sacct find the cluster."""
+        """The environment of this process with SLURM_CONF, by which sbatch, squeue and sacct find the cluster."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return {**own, "SLURM_CONF": f"{self.folder}/slurm.conf"}
 
@@ -87,7 +87,7 @@ class Cluster:
         environment: Mapping[str, str] | None = None,
         **options: Any,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end. Raises AssertionError with its output if it fails, unless `check` is False."""
+        """Run a command to its end. With `check`, raises AssertionError with its output if it fails."""
         done = subprocess.run(
             [str(word) for word in words],
             env={**self.environment, **(environment or {})},
@@ -101,12 +101,12 @@ class Cluster:
         return done
 
     def submit(self, script: str, *options: str | Path, folder: Path) -> str:
-        """Submit a shell script that runs and writes its output in `folder`; returns the id of the job or array."""
+        """Submit a shell script that runs and writes its output in the folder; returns the id of the job or array."""
         text = script if script.startswith("#!") else "#!/bin/bash\n" + script
         return self.run("sbatch", "--parsable", *options, input=text, cwd=folder).stdout.strip()
 
     def job_states(self, job_id: str | int) -> dict[str, str]:
-        """Return the states of a job in the controller, without accounting: {"7": ...} or {"7_0": ..., "7_1": ...}."""
+        """Return the states from squeue: {"7": ...} or {"7_0": ..., "7_1": ...}. Needs no accounting."""
         lines = self.run("squeue", "-h", "-r", "-t", "all", "-o", "%i %T", "-j", str(job_id)).stdout
         return dict(line.split() for line in lines.splitlines())
 
@@ -116,12 +116,12 @@ class Cluster:
         return dict(word.split("=", 1) for word in line.split() if "=" in word)
 
     def accounted(self, job_id: str | int, *options: str) -> dict[str, str]:
-        """Return the states of a job in sacct, without its steps: {"7_0": "COMPLETED", ...}. Needs accounting `dbd`."""
+        """Return the states from sacct, without steps: {"7_0": "COMPLETED", ...}. Needs accounting `dbd`."""
         lines = self.run("sacct", "-X", "-n", "-P", "-o", "JobID,State", "-j", str(job_id), *options).stdout
         return dict(line.split("|") for line in lines.splitlines())
 
     def wait_for(self, predicate: Callable[[], Any], seconds: float, what: str) -> Any:
-        """Return the predicate's value when it becomes true. Raises AssertionError with the queue after `seconds`."""
+        """Return the predicate's value as soon as it is true. Raises AssertionError with the queue when late."""
         limit = time.monotonic() + seconds
         while not (value := predicate()):
             if time.monotonic() > limit:
@@ -135,11 +135,11 @@ class Cluster:
         self.wait_for(lambda: set(self.job_states(job_id).values()) == {state}, seconds, f"{job_id} {state}")
 
     def time_out(self, job_id: str | int, warned: bool = True) -> None:
-        """Bring a running job's time limit near: the job's own --signal, then the time-out. Returns at once.
+        """Move a running job's time limit to 31 s from now, or 1 s without `warned`. Returns at once.
 
-        slurmctld looks at time limits every 30 s. With `warned` it sends the signal when it looks next, in
-        0 to 30 s, and SIGTERM 30 s later, or 60 where it had looked within a second: within 62 s from here.
-        Otherwise it sends both at once when it looks next. SIGKILL follows after Settings.kill_wait.
+        slurmctld checks time limits every 30 s. With `warned` it sends the signal at the next check, in
+        0 to 30 s, and SIGTERM 30 s later, or 60 s if it had checked within a second: within 62 s from here.
+        Otherwise it sends both at the next check. SIGKILL follows after Settings.kill_wait.
 
         `--signal=USR2@S` goes to the tasks of all steps, `B:USR2@S` to the batch script alone; SIGTERM to
         all of them. The state is COMPLETING and then TIMEOUT; SLURM requeues no job for it.
@@ -176,21 +176,21 @@ class Cluster:
         self._daemons.wait("slurmctld", lambda: self._complaint("scontrol", "ping"))
 
     def kill_controller(self) -> None:
-        """SIGKILL to slurmctld. Jobs run on; squeue and sbatch fail after 9 s until `start_controller`.
+        """Send SIGKILL to slurmctld. Jobs keep running; squeue and sbatch fail after 9 s until `start_controller`.
 
-        Its state is saved every few seconds: a job submitted just before is forgotten.
+        Its state is saved every few seconds: a job submitted just before is lost.
         """
         self._daemons.stop("slurmctld", signal.SIGKILL)
 
     def restart_controller(self, **changes: Any) -> None:
-        """Stop slurmctld in order and start it again; keywords change Settings, for good."""
+        """Stop slurmctld with SIGTERM and start it again; keywords change Settings permanently."""
         self._daemons.stop("slurmctld")
         self.settings = replace(self.settings, **changes)
         write_configuration(self.folder, self.settings, self._ports)
         self.start_controller()
 
     def _complaint(self, *words: str) -> str:
-        """Return the error message of a command; empty if it succeeds."""
+        """Return the message of a command that fails; empty if it succeeds."""
         try:
             done = self.run(*words, check=False, seconds=20)
         except subprocess.TimeoutExpired:
@@ -208,12 +208,12 @@ class Cluster:
         own = {"key-file": key.name, "socket": "munge.socket", "pid-file": "munged.pid"}
         own |= {"log-file": "munged.log", "seed-file": "munge.seed"}
         options = [f"--{name}={self.folder / file}" for name, file in own.items()]
-        options += ["--force", "--num-threads=2"]  # force: also in a folder that only root can enter
+        options += ["--force", "--num-threads=2"]  # force: also below a folder that only root can enter
         self._daemons.start("munged", "munged", "--foreground", *options)
         self._daemons.wait("munged", lambda: self._complaint("munge", "-n", f"-S{self.folder}/munge.socket"))
 
     def _start_database(self) -> None:
-        """Start mariadbd on a socket, without durability, because its data are deleted with the cluster."""
+        """Start mariadbd on a socket, tuned for speed: its data need not survive the cluster."""
         data, unix_socket = self.folder / "database", self.folder / "mariadb.socket"
         data.mkdir(mode=0o700)
         words = ["mariadbd", "--no-defaults", "--user=root", f"--datadir={data}", "--skip-log-bin"]

@@ -1,4 +1,4 @@
-"""The configuration files of a cluster on one machine, with two simulated nodes."""
+"""Configuration files of a cluster on one machine: two simulated nodes with declared resources."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from pathlib import Path
 from typing import Literal
 
 NODES = ("n1", "n2")
-CPUS = 8  # per node; simulated, like the other resources
+CPUS = 8  # per node; declared, not real, as all resources here
 GPUS = 4
-MEMORY = 16000  # MB; the use of a job is not limited
+MEMORY = 16000  # MB per node; the use of jobs is not monitored
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings in which the clusters of the tests differ; times are in seconds."""
+    """Settings that differ between the clusters of tests; times in seconds."""
 
-    accounting: Literal["dbd", "none"] = "dbd"  # none: squeue and scontrol only, and sacct fails
+    accounting: Literal["dbd", "none"] = (
+        "dbd"  # none: only squeue and scontrol work; sacct reports that accounting is off
+    )
     max_array_size: int = 1001  # SLURM's own default; the largest index is one less
     kill_wait: int = 5  # between SIGTERM and SIGKILL of a cancelled or timed out job
-    grace_time: int = 10  # a job of scavenge keeps its place, its steps warned by SIGTERM, and some 5 s more
-    requeue_wait: int = 5  # delay of a requeued job; below 5 SLURM uses its default, 120
+    grace_time: int = 10  # seconds that a preempted job of scavenge keeps after SIGTERM, plus about 5
+    requeue_wait: int = 5  # delay of a requeued job; below 5 SLURM uses its default of 120
     extra: str = ""  # more lines of slurm.conf
 
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports of the daemons."""
+    """One port per daemon that listens."""
 
     controller: int
     accounting: int
@@ -37,9 +39,9 @@ class Ports:
 
 
 def free_ports() -> Ports:
-    """Return free ports below those that the kernel uses for outgoing connections."""
+    """Find unused ports below those that the kernel gives to outgoing connections."""
     found: list[int] = []
-    port = 10000 + os.getpid() * 16 % 20000  # not the same for two test runs side by side
+    port = 10000 + os.getpid() * 16 % 20000  # differs between simultaneous test runs
     while len(found) < 2 + len(NODES):
         port += 1
         with socket.socket() as probe:
@@ -52,7 +54,7 @@ def free_ports() -> Ports:
 
 
 def host() -> str:
-    """Return SLURM's name of this machine."""
+    """Return the name that SLURM has for this machine."""
     return socket.gethostname().split(".")[0]
 
 
@@ -65,10 +67,10 @@ def write_configuration(folder: Path, settings: Settings, ports: Ports) -> None:
         if not device.exists():
             os.mknod(device, 0o666 | stat.S_IFCHR, os.stat(os.devnull).st_rdev)
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-{GPUS - 1}]\n")
-    # slurmd loads a cgroup plugin although none is used: v1 works without cgroups, v2 does not.
+    # slurmd loads a cgroup plugin though none is used: v1's is content without cgroups, v2's is not.
     (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
     slurmdbd = folder / "slurmdbd.conf"
-    slurmdbd.touch(mode=0o600)  # slurmdbd rejects a file that others can read
+    slurmdbd.touch(mode=0o600)  # it reads no file that others can
     slurmdbd.write_text(_slurmdbd(folder, ports))
 
 
@@ -112,13 +114,13 @@ AuthInfo=socket={folder}/munge.socket,cred_expire={settings.requeue_wait}
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
-# the hardware written below, not that of this machine
+# hardware as it is written below, not as it is found
 SlurmdParameters=config_overrides
 GresTypes=gpu
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=256
-# shorter intervals than on a real cluster
+# quicker than a cluster of thousands of nodes would have it
 SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0
 KillWait={settings.kill_wait}

@@ -1,4 +1,4 @@
-"""Daemons as child processes of the tests, and the end of all their processes."""
+"""Daemons as foreground children of the tests, and the end of all their processes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"
 
 
 class ClusterError(Exception):
-    """The cluster failed; the message has the last lines of the daemons' logs."""
+    """A failure of the cluster; the message has the ends of the daemons' logs."""
 
 
 def found(program: str) -> str | None:
-    """Return the path of a program, also from the folders of system daemons."""
+    """Return the path of a program, also of a daemon outside the user's PATH."""
     return shutil.which(program, path=PATH)
 
 
 def last_words(folder: Path, lines: int = 15) -> str:
-    """Return the last lines of the daemons' logs."""
+    """Return the ends of the daemons' logs."""
     logs = sorted(folder.glob("*.log"))
     return "\n".join(
         f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
@@ -34,7 +34,7 @@ def last_words(folder: Path, lines: int = 15) -> str:
 
 
 class Daemons:
-    """The daemons of one cluster by name; their logs are in its folder."""
+    """The daemons of one cluster by name, their logs in its folder."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
@@ -42,7 +42,7 @@ class Daemons:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, *words: str, **environment: str) -> None:
-        """Start a daemon, which the kernel kills when the thread that started it ends."""
+        """Start a daemon. The kernel kills it when the thread that starts it ends."""
         program = found(words[0])
         if program is None:
             raise ClusterError(f"{words[0]} is not installed")
@@ -58,7 +58,7 @@ class Daemons:
             )
 
     def wait(self, name: str, complaint: Callable[[], str], seconds: float = 30) -> None:
-        """Wait until `complaint` returns no error. Raises ClusterError if the daemon ends or does not answer."""
+        """Wait until there is no complaint about a daemon. Raises ClusterError when it ends or the time is over."""
         limit = time.monotonic() + seconds
         while said := complaint():
             code = self._running[name].poll()
@@ -68,7 +68,7 @@ class Daemons:
             time.sleep(0.05)
 
     def stop(self, name: str, how: signal.Signals = signal.SIGTERM, seconds: float = 30) -> None:
-        """Send a signal to a daemon and wait for its end."""
+        """Send a daemon a signal and wait for its end."""
         process = self._running.pop(name)
         process.send_signal(how)
         try:
@@ -78,7 +78,7 @@ class Daemons:
             process.wait()
 
     def kill_all(self, variable: str) -> None:
-        """Kill the daemons and all processes with NAME=VALUE in their environment, such as jobs, until none is left."""
+        """Send SIGKILL to the daemons and to all processes with NAME=VALUE, as jobs have it, until none is left."""
         limit = time.monotonic() + 20
         while alive := set(with_variable(variable)):
             for pid in alive:
@@ -95,7 +95,7 @@ class Daemons:
 
 
 def with_variable(variable: str) -> Iterator[int]:
-    """Yield the processes with NAME=VALUE in their environment and their descendants, except this process."""
+    """Find processes started with NAME=VALUE in their environment, and their descendants, except this one."""
     parents: dict[int, int] = {}
     seen: set[int] = set()
     for entry in Path("/proc").iterdir():

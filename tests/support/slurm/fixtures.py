@@ -1,4 +1,4 @@
-"""The clusters that tests share; each starts for the first test that uses it."""
+"""Clusters that tests share; each starts for the first test that uses it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.slurm.cluster import Cluster, cluster, missing
 
-NEEDED = "MMDPO_TESTS_NEED_SLURM"  # set by .ci/run: tests fail instead of being skipped without SLURM
+NEEDED = "MMDPO_TESTS_NEED_SLURM"  # .ci/run sets it: tests fail where SLURM is not installed
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +22,13 @@ def slurm() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def slurm_without_accounting() -> Iterator[Cluster]:
-    """A real SLURM without accounting, so that sacct fails."""
+    """A real SLURM without accounting: sacct fails."""
     require()
     with cluster(accounting="none") as running:
         yield running
 
 
 def require() -> None:
-    """Skip the test, or fail it, if no cluster can be started."""
+    """Skip the test, or fail it, where no cluster can be started."""
     if reason := missing():
         (pytest.fail if os.environ.get(NEEDED) else pytest.skip)(f"no SLURM: {reason}")

@@ -1,4 +1,4 @@
-"""Starting and ending the tests' own SLURM, and the state that its controller keeps."""
+"""Start and end of the tests' SLURM, and the state that its controller keeps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_at_the_end_no_process_is_left(tmp_path: Path):
 
 
 @pytest.mark.slurm
-def test_a_failed_start_has_its_reason_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_failed_start_says_why_and_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     fixtures.require()
     folder = tmp_path / "cluster"
     folder.mkdir()
@@ -74,14 +74,14 @@ def test_without_accounting_sacct_fails(slurm_without_accounting: Cluster, tmp_p
 
 
 @pytest.mark.slurm
-def test_a_wait_that_times_out_shows_the_queue(slurm: Cluster, tmp_path: Path):
+def test_waiting_in_vain_shows_the_queue(slurm: Cluster, tmp_path: Path):
     slurm.submit("true", "--hold", "--job-name=lazybone", folder=tmp_path)
     with pytest.raises(AssertionError, match="(?s)not within 0.1 s: a miracle.*lazybone"):
         slurm.wait_for(lambda: False, 0.1, "a miracle")
 
 
 @pytest.mark.slurm
-def test_a_failed_command_shows_its_output(slurm: Cluster):
+def test_a_failed_command_shows_what_it_said(slurm: Cluster):
     with pytest.raises(AssertionError, match="Invalid job id"):
         slurm.job_states(99999)
 
@@ -96,7 +96,7 @@ def test_it_is_skipped_where_slurm_is_missing_and_fails_where_it_is_needed(monke
         fixtures.require()
 
 
-def test_a_daemon_that_does_not_answer_is_named_with_its_log(tmp_path: Path):
+def test_a_silent_daemon_is_named_with_its_last_words(tmp_path: Path):
     daemons = Daemons(tmp_path, {**os.environ, "WHOSE": str(tmp_path)})
     daemons.start("sleeper", "sh", "-c", "echo nearly there; sleep 99 & wait")
     try:

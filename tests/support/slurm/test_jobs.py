@@ -1,4 +1,4 @@
-"""SLURM's handling of jobs, as far as mmdpo relies on it."""
+"""Behaviour of SLURM on which the launcher relies."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ pytestmark = pytest.mark.slurm
 
 
 class Job(NamedTuple):
-    """A submitted job and where it writes."""
+    """A submitted job and the folder it writes to."""
 
     id: str
     folder: Path
 
     def text(self, name: str) -> str:
-        """One of its files; empty if there is none yet."""
+        """Read one of its files; empty if there is none yet."""
         file = self.folder / name
         return file.read_text() if file.exists() else ""
 
