@@ -6,8 +6,8 @@ SELECT ?= not slurm and not exhaustive
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
-# The order is that of tests/conftest.py: the slowest files first.
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# tests/conftest.py orders the files, the slowest first, and keeps those of SLURM on one worker.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help sweep test test-all check format docs clean
