@@ -171,6 +171,7 @@ def test_a_judge_and_a_sampler_behind_a_compatible_server(own: Path, monkeypatch
     with fake_openai() as server:
         judge = dataclasses.replace(config.judge, base_url=server.url)
         found = list(annotate(lambda: items(2), 2, own, judge, client_of(judge), Journal(None)))
+        assert server.complaints == [] and len(server.answered) == 2
     assert [(type(one), one.judge) for one in found] == [(Annotation, "openai")] * 2  # type: ignore[union-attr]
 
 
@@ -241,6 +242,8 @@ def test_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = {one.path.name: one for one in figures.draw(several, tmp_path / "figures")}
     assert drawn["seconds.png"].caption == "Seconds of each point."
     assert drawn["seconds.png"].path.read_bytes().startswith(b"\x89PNG")
+    assert drawn["seconds.png"].path.with_suffix(".pdf").is_file()
+    assert len(drawn) > 1 and [*drawn][-1] == "seconds.png"  # its order is the default, the last
     one = read_study(make_study(tmp_path / "one", [{}], n=2))
     assert not any(kind.caption("") == "Seconds of each point." for kind in figures.kinds(one))
 
