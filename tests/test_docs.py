@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -169,6 +170,17 @@ def test_the_readme_is_short_and_names_every_method_and_axis() -> None:
     assert {"make sweep", "make test", "python launch.py -m method=dpo beta=0.1,0.2,0.3"} <= {*EVERY}
     for name in [*options("method"), *AXES]:
         assert f"`{name}`" in README, name
+
+
+def test_the_layout_names_every_folder_from_top_to_bottom() -> None:
+    """Its order is that of the import-linter contract."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    layout = text.partition("    mmdpo/\n")[2].partition("\n    hydra_plugins/")[0]
+    names = [name.rstrip("/") for line in layout.splitlines() for name in line.split("  ")[3].split()]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    *layers, modules = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert [name.removesuffix(".py") for name in names[: len(layers)]] == layers
+    assert sorted(names[len(layers) :]) == sorted(f"{name}.py" for name in modules.split(" : "))
 
 
 def test_forbidden_words() -> None:
