@@ -34,7 +34,7 @@ format: $(VENV)/installed-dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/installed-dev ## Build the documentation into site/
+docs: $(VENV)/installed-dev ## Build the documentation into build/site/
 	$(BIN)/mkdocs build --strict
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -51,4 +51,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 clean: ## Remove outputs and caches of tools
-	rm -rf outputs site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf outputs build .mypy_cache .pytest_cache .ruff_cache
