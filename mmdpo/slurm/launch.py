@@ -7,7 +7,6 @@ waited. With `cluster.wait=false`, or after Ctrl-C, the command ends and its job
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 import statistics
 from collections.abc import Iterable, Sequence
@@ -130,14 +129,13 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
             "so these are other points. Rerun the launch command with these settings"
         )
     check_fits(cluster)
-    reading = {json.dumps([task.config["data"], task.config["model"]]): task for task in tasks}
-    configs = [task.point.config for task in reading.values()]
     if not Path(last.cwd).is_dir():
         raise UserError(
             f"{study} was submitted from {last.cwd}, which is gone, and its relative paths start there. Rerun its "
             "launch command"
         )
     with contextlib.chdir(last.cwd):
+        configs = [task.typed_config for task in tasks]
         return len(submit_missing(study, tasks, configs, cluster, last.code).missing)
 
 
@@ -153,7 +151,7 @@ def submit_missing(
     Args:
         study: The folder of the study.
         tasks: The requested tasks.
-        configs: Configs that name all data and models of the tasks.
+        configs: The configs of the tasks.
         cluster: The settings of `cluster=`.
         code: The name of an existing snapshot for the jobs to run; None takes a snapshot of the present code.
 
@@ -190,6 +188,7 @@ def preview(configs: Sequence[Config], stage: Stage) -> None:
         check_fits(cluster)
     for study, points in _points_by_study(points_of(configs)).items():
         found = read_submissions(study)
+        check_unchanged(found, configs, None)
         tasks = tasks_of_points(points, stage)
         if stage is Stage.experiment:
             for folder, target in known_elsewhere(_open(task.point for task in tasks)).items():

@@ -39,10 +39,10 @@ def run_point(p: Point, stage: Stage) -> str | None:
         stage: A stage of points.
 
     Returns:
-        The reason where it failed.
+        The reason where it failed, as where the point has no such stage or needs another one first.
 
     Raises:
-        UserError: The point has no such stage, or needs another stage first.
+        Stopped: A limit of the judge ended the run.
     """
     from mmdpo.pipeline import point_stages as stages
 
@@ -50,14 +50,14 @@ def run_point(p: Point, stage: Stage) -> str | None:
         if stage in (Stage.experiment, Stage.train):
             train_nonzero_rank([p])
         return None
-    require_stage(p, stage)
     if stage is Stage.export:
+        require_stage(p, stage)
         require_as_planned(p)
         require_unchanged([p])
         stages.export(p)
         return None
     plan_point(p)
-    return _run(p, stages.work_of(stage))
+    return _run(p, stage, stages.work_of(stage))
 
 
 def train_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
@@ -89,13 +89,14 @@ def _lock(p: Point) -> FileLock:
     return FileLock(p.folder / ".lock", timeout=0)
 
 
-def _run(p: Point, work: Callable[[Point], object]) -> str | None:
+def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     """Do the work of one point; returns the reason where it failed."""
     try:
         with _lock(p):
             if status.is_done(p.folder):
                 return None  # another process was faster
             status.start(p.folder)
+            require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
             work(p)
