@@ -151,10 +151,19 @@ def study_of(folder: Path, rows: list[Row]) -> Study:
 
 def _is_point(path: Path) -> bool:
     hidden = path.name.startswith(".")
-    return not hidden and path.is_dir() and any((path / name).exists() for name in POINT_FILES)
+    return not hidden and (_is_gone_link(path) or path.is_dir() and any((path / name).exists() for name in POINT_FILES))
+
+
+def _is_gone_link(path: Path) -> bool:
+    """Return whether a path is the link to a point of another study that was deleted."""
+    return path.is_symlink() and not path.exists()
 
 
 def _read_row(folder: Path) -> Row:
+    if _is_gone_link(folder):
+        role = next((role for role in Role if folder.name.startswith(f"{role}-")), Role.trained)
+        error = f"it was linked from {os.readlink(folder)}, which is gone; rerun the same command to run it here"
+        return Row(folder.name, folder, role, State.unreadable, error=error)
     config, config_error = _read(folder / "config.yaml")
     status, status_error = _read(folder / "status.json")
     result, result_error = _read(folder / "result.json")

@@ -84,6 +84,10 @@ def test_a_point_whose_study_was_deleted_is_run_again(config: Config, ran: list[
     local.run_sweep([second])
     shutil.rmtree(Path(config.out) / "first")
     del ran[:]
+    rows = {row.role: row for row in read_study(Path(config.out) / "second").rows}
+    assert {*rows} == {"base", "trained"}
+    for row in rows.values():
+        assert row.state == "unreadable" and "first/" in (row.error or "") and "rerun" in (row.error or "")
     local.run_sweep([second])
     assert len(ran) == 2 and not point(second).folder.is_symlink()
     assert status.is_done(point(second).folder)
