@@ -75,6 +75,8 @@ def plan_point(p: Point) -> None:
     with suppress(Timeout), _lock(p):
         if status.is_done(p.folder):
             return
+        if status.read_status(p.folder).state is status.State.running:  # nobody holds its lock
+            status.interrupt(p.folder, "killed")
         status.plan(p.folder)
         with atomic_write(p.folder / "config.yaml") as aside:
             OmegaConf.save(OmegaConf.structured(p.config), aside)
