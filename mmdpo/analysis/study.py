@@ -20,6 +20,7 @@ from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import in_order
 from mmdpo.files import read_json
 from mmdpo.points.identity import Role
+from mmdpo.points.previous_version import is_previous_config
 from mmdpo.points.status import State
 
 POINT_FILES = ("config.yaml", "status.json", "result.json")
@@ -183,6 +184,9 @@ def _read_row(folder: Path) -> Row:
     elif state == State.planned and config_error:
         row.error = config_error
     row.state = state
+    if not result and state != State.running and is_previous_config(config):
+        row.state = State.failed
+        row.error = "an earlier version began it, and this version does not continue it: delete its folder"
     if state == State.done:
         row.scores = _scores(result.get("scores"))
         training = result.get("training")
