@@ -55,9 +55,13 @@ def _content(folder: Path, label: str) -> dict[str, Any] | None:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    """Read a preset's file; a broken one, which Hydra reports when it is chosen, gives no values."""
     import yaml
 
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
     return content if isinstance(content, dict) else {}
 
 
