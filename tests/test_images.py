@@ -15,7 +15,8 @@ from tests.sources.photographs import SKIMAGE, SKLEARN, photograph
 
 def difference(left: Image.Image, right: Image.Image) -> float:
     """Mean absolute difference of two pictures, 0..255."""
-    assert left.mode == right.mode == "RGB" and left.size == right.size
+    assert left.mode == right.mode == "RGB"
+    assert left.size == right.size
     return float(np.abs(np.asarray(left, np.int16) - np.asarray(right, np.int16)).mean())
 
 
@@ -104,7 +105,8 @@ def test_32_bits_are_stretched(tmp_path: Path, kind: type) -> None:
     values = np.asarray(photograph("camera.png").convert("L")).astype(kind) * 1000
     Image.fromarray(values).save(tmp_path / "deep.tiff")
     opened = np.asarray(open_image(tmp_path / "deep.tiff"))
-    assert opened.min() == 0 and opened.max() == 255
+    assert opened.min() == 0
+    assert opened.max() == 255
 
 
 def test_animation_gives_its_first_frame(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_ratings_are_counted_by_attribute(tmp_path: Path) -> None:
     assert numbers["ratings"]["verbosity"] == [3, 0, 0, 0, 1]
     assert numbers["read_by"] == {"schema": 1, "text": 1}
     assert (numbers["scored"], numbers["unscored"]) == (2, {"recitation": 1, "empty": 1})
-    assert numbers["agreement"] is None and numbers["position"] is None
+    assert numbers["agreement"] is None
+    assert numbers["position"] is None
     assert numbers["cost_so_far"] == 1.5
 
 
@@ -67,9 +68,11 @@ def test_a_judge_that_likes_the_first_place_is_found_out(tmp_path: Path, biased:
         made.append(Annotation(f"p{number}", tuple(ratings), "j", shown))
     position = summarize(folder_of(tmp_path, made))["position"]
     if biased:
-        assert position["quality"] == [12.0, 3.0, 3.0] and position["p"] < 1e-6
+        assert position["quality"] == [12.0, 3.0, 3.0]
+        assert position["p"] < 1e-6
     else:
-        assert max(position["quality"]) - min(position["quality"]) < 0.7 and position["p"] > 0.5
+        assert max(position["quality"]) - min(position["quality"]) < 0.7
+        assert position["p"] > 0.5
 
 
 def test_the_report_is_a_table_json_and_a_picture(tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ def test_a_second_axis_makes_series_and_a_point_without_the_axis_a_dashed_line(t
 def test_grid_has_a_block_an_averaging_and_a_row_a_benchmark(tmp_path: Path):
     found = study(tmp_path, GRID)
     blocks = data.grid(found, data.pattern(found))
-    assert len(blocks) == 4 and [block.label for block in blocks[0]] == ["logps sum", "logps mean"]
+    assert len(blocks) == 4
+    assert [block.label for block in blocks[0]] == ["logps sum", "logps mean"]
     block = blocks[0][1]
     assert (block.xs, block.ys) == ((0.1, 0.2, 0.3), (5e-5, 5e-4))
     assert block.base == found.rows[0].scores["text"]
@@ -112,7 +113,8 @@ def test_an_unfinished_cell_of_a_grid_is_empty(tmp_path: Path):
     make_point(tmp_path, GRID[-1], state="failed", error="x")
     found = read_study(tmp_path)
     last = data.grid(found, data.pattern(found))[0][1]
-    assert last.cells[0][2] is None and last.cells[1][2] is not None
+    assert last.cells[0][2] is None
+    assert last.cells[1][2] is not None
 
 
 def test_parts_leave_out_categories_and_end_with_the_length(tmp_path: Path):
@@ -157,7 +159,8 @@ def test_every_pattern_is_drawn(tmp_path: Path, points: list[dict], names: set[s
     assert drawn[0].path.stem == ("data_scaling" if "data_scaling" in names else "scores")
     assert all(one.caption.endswith(".") for one in drawn)
     for path in (one.path for one in drawn):
-        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 8000
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.stat().st_size > 8000
         assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
     assert len(list((tmp_path / "figures").glob("*.p*"))) == 2 * len(drawn)
 
@@ -204,14 +207,18 @@ def test_pictures_are_drawn_again_where_something_has_changed(tmp_path: Path, mo
     drawn = figures.draw(read_study(folder), out)
     assert not again()
     drawn[0].path.with_suffix(".pdf").unlink()
-    assert again() and not again()
+    assert again()
+    assert not again()
     make_point(folder, {"beta": 0.3}, n=2)
-    assert again() and not again()
+    assert again()
+    assert not again()
     with next(folder.glob("dpo-*/metrics.jsonl")).open("a") as metrics:
         metrics.write('{"step": 36, "loss": 0.1}\n')
-    assert again() and not again()
+    assert again()
+    assert not again()
     monkeypatch.setattr(figures, "file_fingerprint", lambda file: "other code")
-    assert again() and not again()
+    assert again()
+    assert not again()
     (out / ".drawn.json").write_text("{")
     assert again()
 
@@ -240,7 +247,8 @@ def test_a_figure_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path / "mine")])
     first, *_ = figures.draw(study(tmp_path, BETAS, n=2), tmp_path / "figures")
     assert (first.path.name, first.caption) == ("seconds.png", "Seconds of each point.")
-    assert first.path.exists() and first.path.with_suffix(".pdf").exists()
+    assert first.path.exists()
+    assert first.path.with_suffix(".pdf").exists()
     assert "seconds" not in by_name(read_study(make_study(tmp_path / "single", [{}], n=2)))
 
 

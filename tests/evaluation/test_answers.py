@@ -89,9 +89,10 @@ def test_a_kill_between_answers_and_sidecar_leaves_nothing_that_is_misread(gener
     def killed(path, data):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(answers, "write_json", killed)
-        written(tmp_path, made_of={**MADE_OF, "adapter": "b"})
+        with pytest.raises(KeyboardInterrupt):
+            written(tmp_path, made_of={**MADE_OF, "adapter": "b"})
     assert (tmp_path / "answers" / "text.jsonl").read_bytes() != before
     one = sample_sets(BENCH, {}, "")[0]
     assert differences(one, MADE_OF, BENCH, tmp_path) == ["content"]  # the old sidecar beside new answers

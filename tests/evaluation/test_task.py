@@ -48,7 +48,7 @@ def mine(tmp_path, monkeypatch):
 
 def test_the_tasks_are_the_files_of_the_folder():
     assert set(BENCHMARKS.names()) == set(NANO)
-    with pytest.raises(UserError, match="bench.tasks=txt.*presence, text, text_noisy, visual"):
+    with pytest.raises(UserError, match=r"bench\.tasks=txt.*presence, text, text_noisy, visual"):
         load_task("txt")
     assert find_task("txt") is None
 
@@ -68,7 +68,7 @@ def test_tasks_declare_order_labels_scales_and_what_is_better():
 
 
 def test_a_main_metric_that_the_task_lacks_is_refused():
-    with pytest.raises(ValueError, match="main_metric='f1'.*score, correctness"):
+    with pytest.raises(ValueError, match=r"main_metric='f1'.*score, correctness"):
         dataclasses.replace(load_task("text"), main_metric="f1")
 
 
@@ -112,7 +112,7 @@ def test_a_task_is_one_file(mine, generation, tmp_path: Path):
     assert (scores["sums"].value, scores["sums"].n, scores["sums/words"].value) == (0.25, 4, 1)
     assert scores["text"].n == 4
     assert in_order(["visual", "sums", "text"]) == ["text", "sums", "visual"]
-    with pytest.raises(UserError, match="bench.tasks.*sum.*sums"):
+    with pytest.raises(UserError, match=r"bench\.tasks.*sum.*sums"):
         compose_config(["bench.tasks=[sum]"])
 
 

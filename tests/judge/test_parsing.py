@@ -119,7 +119,8 @@ RATINGS = st.lists(st.builds(rating, *[st.integers(0, 4)] * 5), min_size=1, max_
 @given(RATINGS, st.sampled_from(["{}", "```json\n{}\n```", "So:\n{}\nDone.", "{},"]))
 def test_what_was_written_is_read(ratings: list[Rating], frame: str) -> None:
     found = parse(frame.replace("{}", json.dumps(reply(*ratings))), len(ratings))
-    assert isinstance(found, ParsedRatings) and found.ratings == tuple(ratings)
+    assert isinstance(found, ParsedRatings)
+    assert found.ratings == tuple(ratings)
 
 
 @given(RATINGS, st.data())

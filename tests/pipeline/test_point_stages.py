@@ -92,7 +92,8 @@ def test_what_comes_out_the_same_is_made_no_further(tmp_path, monkeypatch):
     other = replace(step, settings=lambda config: {**step.settings(config), "code": "newer"})
     monkeypatch.setitem(DATA_STAGES, Stage.prompts, other)
     after = [made(config, stage) for stage in pipeline(config)]
-    assert before[0] != after[0] and before[1:] == after[1:]
+    assert before[0] != after[0]
+    assert before[1:] == after[1:]
 
 
 def test_a_stage_alone_names_the_one_before_it(tmp_path, monkeypatch):
@@ -101,7 +102,7 @@ def test_a_stage_alone_names_the_one_before_it(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="stage=prompts"):
         run_data_stage(config, Stage.reference)
     run_data_stage(config, Stage.prompts)
-    with pytest.raises(UserError, match="no completions .* stage=sample"):
+    with pytest.raises(UserError, match=r"no completions .* stage=sample"):
         run_data_stage(config, Stage.annotate)
     assert [line.split(":")[0] for line in describe_data(config, Stage.sample)] == ["prompts", "completions"]
 
@@ -115,11 +116,11 @@ def test_a_method_has_only_the_stages_that_it_needs(tmp_path, monkeypatch):
         for look in (run_data_stage, lambda *point: list(describe_data(*point))):
             with pytest.raises(UserError, match="method=sft is made by the stages prompts, teacher, build"):
                 look(config, stage)
-    with pytest.raises(UserError, match="stage=teacher: .* prompts, sample, annotate, build"):
+    with pytest.raises(UserError, match=r"stage=teacher: .* prompts, sample, annotate, build"):
         run_data_stage(compose_config(SMALL), Stage.teacher)
     with pytest.raises(UserError, match="method=sft has no reference model"):
         run_data_stage(config, Stage.reference)
-    with pytest.raises(UserError, match="no prompts .* stage=prompts"):
+    with pytest.raises(UserError, match=r"no prompts .* stage=prompts"):
         run_data_stage(config, Stage.teacher)
     for stage in (Stage.prompts, Stage.teacher, Stage.build):
         run_data_stage(config, stage)
@@ -218,14 +219,17 @@ def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, mon
     run_data_stage(config, Stage.annotate)
     with (made(config, Stage.annotate) / "differences.csv").open() as table:
         found = list(csv.DictReader(table))
-    assert len(found) == 12 and {row["preference"] for row in found} == {"1", "2"}
+    assert len(found) == 12
+    assert {row["preference"] for row in found} == {"1", "2"}
     for row in found:  # the judge prefers the longer answer, which is the chosen one
         gap = int(row["helpfulness"]) + int(row["correctness"])
         assert gap > 0 if row["preference"] == "1" else gap < 0
     out = capsys.readouterr().out
-    assert "quality by place shown" in out and "12 : 0" in out
+    assert "quality by place shown" in out
+    assert "12 : 0" in out
     people = read_json(made(config, Stage.annotate) / "report.json")["people"]
-    assert people["helpfulness"] == {"with": 12, "against": 0, "tied": 0} and people["pairs"] == 12
+    assert people["helpfulness"] == {"with": 12, "against": 0, "tied": 0}
+    assert people["pairs"] == 12
 
 
 def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypatch, capsys):
@@ -241,9 +245,11 @@ def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypat
         run_data_stage(config, Stage.annotate)  # they stay unscored without the word
         assert server.answered.total() == answered == 18
         run_data_stage(again, Stage.annotate)
-        assert server.answered.total() == 24 and set(server.answered.values()) == {1}
+        assert server.answered.total() == 24
+        assert set(server.answered.values()) == {1}
         after = made(config, Stage.build)
-        assert before != after and made(again, Stage.build) == after
+        assert before != after
+        assert made(again, Stage.build) == after
         run_data_stage(again, Stage.annotate)  # nothing is left to ask
         assert server.answered.total() == 24
     card = read_json(after / "card.json")
@@ -265,7 +271,8 @@ def test_another_rubric_asks_anew_and_the_old_ratings_stay(tmp_path, monkeypatch
         (tmp_path / "mine.py").write_text(f"{mine}RUBRIC = replace(ONE, name='mine', instructions='Be kind.')\n")
         monkeypatch.setattr(mmdpo.judge.rubrics, "__path__", [*mmdpo.judge.rubrics.__path__, str(tmp_path)])
         after = made(compose_config([*line, "judge.rubric=mine"]), Stage.annotate)
-        assert before != after and server.answered.total() == 48
+        assert before != after
+        assert server.answered.total() == 48
     with journal(journal_of(config.judge)) as kept:
         assert kept.asked_since(account_of(config.judge), datetime(2000, 1, 1, tzinfo=UTC)) == 48
 

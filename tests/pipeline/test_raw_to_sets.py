@@ -110,7 +110,8 @@ def test_killed_on_the_way_it_ends_as_a_calm_run(data: list[str], tmp_path: Path
     assert calm.keys() == {"pairs", "teacher", "best_completion", "rated_completions"}
     prompts = 2 * EACH if data is PAPER else 60
     for counts, content in calm.values():
-        assert counts["prompts"] == prompts and content
+        assert counts["prompts"] == prompts
+        assert content
     assert killed == calm
     assert answers.keys() == calm_answers.keys()
     assert sum(answers.values()) <= sum(calm_answers.values()) + 2 * CALLS  # in flight at the two kills

@@ -54,7 +54,8 @@ def test_the_order_is_the_prompts_and_a_batch_is_all_with_or_all_without_image(
     assert [(one.prompt_id, one.index) for one in found] == [(f"p{n}", i) for n in range(30) for i in (0, 1)]
     assert all(one.text == f"{one.prompt_id} {one.index}" for one in found)
     for batch in generator.asked:
-        assert len(batch) <= 4 and len({int(name[1:]) % 3 == 0 for name in batch}) == 1
+        assert len(batch) <= 4
+        assert len({int(name[1:]) % 3 == 0 for name in batch}) == 1
     assert not list(tmp_path.iterdir())  # nothing is left of what was unfinished
 
 
@@ -84,7 +85,8 @@ def test_sharing_the_prefix_does_not_change_a_text(tmp_path: Path, monkeypatch: 
             monkeypatch.setattr(sampling.OwnModel, "_can_share", lambda self, prompts: False)
         folder = made(compose_config(SMALL), Stage.sample)
         texts.append(list(read_records(folder / "completions.jsonl", Completion)))
-    assert texts[0] == texts[1] and len({one.text for one in texts[0]}) > 20
+    assert texts[0] == texts[1]
+    assert len({one.text for one in texts[0]}) > 20
 
 
 def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +109,7 @@ def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.Monkey
     plain, other = made(config, Stage.sample), made(second, Stage.sample)
     assert plain != other
     assert (plain / "completions.jsonl").read_bytes() != (other / "completions.jsonl").read_bytes()
-    with pytest.raises(UserError, match="generator.adapter=.*adapter_config.json"):
+    with pytest.raises(UserError, match=r"generator\.adapter=.*adapter_config\.json"):
         compose_config([f"generator.adapter={tmp_path}"])
 
 
@@ -150,7 +152,8 @@ def test_a_server_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, q
             assert server.complaints == []
         texts.append(list(read_records(folder / "completions.jsonl", Completion)))
     assert texts[0] == texts[1]
-    assert len(texts[0]) == 80 and len({one.text for one in texts[0]}) > 20
+    assert len(texts[0]) == 80
+    assert len({one.text for one in texts[0]}) > 20
 
 
 def _of(config: Any) -> list[Prompt]:
@@ -164,7 +167,7 @@ def test_a_server_that_does_not_answer_stops_and_keeps_what_there_is(
     with fake_openai("good:30,busy:1000") as server:
         line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
         config = compose_config([*line, "generator.concurrency=2"])
-        with pytest.raises(Stopped, match="does not answer .*kept"):
+        with pytest.raises(Stopped, match=r"does not answer .*kept"):
             list(sample(config, lambda: _of(config), made(config, Stage.prompts), tmp_path / "half"))
     kept = sqlite3.connect(tmp_path / "half").execute("SELECT count(*) FROM answers").fetchone()[0]
     assert kept == 16  # whole batches

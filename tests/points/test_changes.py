@@ -88,7 +88,7 @@ def test_a_point_that_has_computed_nothing_holds_no_one_to_its_data(config: Conf
 def test_a_point_that_has_begun_does(file: str, config: Config, tmp_path: Path) -> None:
     made(point(config), file)
     (tmp_path / "pairs.jsonl").write_text((tmp_path / "text.jsonl").read_text())
-    with pytest.raises(UserError, match="data.path="):
+    with pytest.raises(UserError, match=r"data\.path="):
         require_unchanged([point(config)])
 
 

@@ -65,9 +65,11 @@ def test_a_study_links_to_what_another_has_finished(
 
     outcomes = local.run_sweep(sweep)
     assert "3 points: 0 done, 2 known from first, 1 to run" in capsys.readouterr().out
-    assert [one.objective for one in outcomes] == [1.0, 1.0] and len(ran) == 3
+    assert [one.objective for one in outcomes] == [1.0, 1.0]
+    assert len(ran) == 3
     linked = point(second).folder
-    assert linked.is_symlink() and not os.path.isabs(os.readlink(linked))
+    assert linked.is_symlink()
+    assert not os.path.isabs(os.readlink(linked))
     assert linked.resolve() == point(config).folder.resolve()
     local.run_sweep(sweep)
     assert "3 points: 3 done, 0 to run" in capsys.readouterr().out
@@ -85,7 +87,8 @@ def test_a_point_whose_study_was_deleted_is_run_again(config: Config, ran: list[
     shutil.rmtree(Path(config.out) / "first")
     del ran[:]
     local.run_sweep([second])
-    assert len(ran) == 2 and not point(second).folder.is_symlink()
+    assert len(ran) == 2
+    assert not point(second).folder.is_symlink()
     assert status.is_done(point(second).folder)
 
 
@@ -109,9 +112,11 @@ def test_without_links_the_results_are_copied(config: Config, monkeypatch: pytes
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
     link(second.folder, p.folder)
-    assert not second.folder.is_symlink() and status.is_done(second.folder)
+    assert not second.folder.is_symlink()
+    assert status.is_done(second.folder)
     assert read_json(second.folder / "result.json") == read_json(p.folder / "result.json")
-    assert (second.folder / "answers").exists() and not (second.folder / "checkpoints").exists()
+    assert (second.folder / "answers").exists()
+    assert not (second.folder / "checkpoints").exists()
 
 
 def test_a_failed_attempt_keeps_its_folder_and_gets_the_result(config: Config) -> None:
@@ -124,4 +129,5 @@ def test_a_failed_attempt_keeps_its_folder_and_gets_the_result(config: Config) -
     assert not status.is_done(second.folder)  # it is being run
     status.finish(second.folder, "it failed")
     link(second.folder, p.folder)
-    assert status.is_done(second.folder) and (second.folder / "own").exists()
+    assert status.is_done(second.folder)
+    assert (second.folder / "own").exists()

@@ -23,7 +23,8 @@ def test_a_point_that_another_study_has_finished_is_linked(tmp_path, capsys):
     launch.link_known([second, other], Stage.train)
     assert not second.folder.exists()
     launch.link_known([second, other], Stage.experiment)
-    assert second.folder.resolve() == first.folder and not other.folder.exists()
+    assert second.folder.resolve() == first.folder
+    assert not other.folder.exists()
     assert "1 points are known from first" in capsys.readouterr().out
     tasks = [Task.of(p, Stage.experiment) for p in (second, other)]
     planned = plan_submission(second.study, tasks, {})

@@ -22,12 +22,12 @@ def world(monkeypatch):
     """A SLURM that accepts everything, with the names of points that fail and the end of the wait."""
 
     class World:
-        submitted: list[str] = []
-        failing: tuple[str, ...] = ()
-        ctrl_c = False
+        def __init__(self):
+            self.submitted: list[str] = []
+            self.failing: tuple[str, ...] = ()
+            self.ctrl_c = False
 
     world = World()
-    world.submitted = []
 
     def take(folder, text):
         world.submitted.append(text)
@@ -115,7 +115,7 @@ def test_export_is_for_one_machine(tmp_path, world):
 
 def test_a_machine_without_sbatch_names_the_other_clusters(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="no sbatch on this machine.*cluster=local or cluster=local_parallel"):
+    with pytest.raises(UserError, match=r"no sbatch on this machine.*cluster=local or cluster=local_parallel"):
         launch.launch(seeds(tmp_path / "s", 1), Stage.train)
 
 
@@ -153,7 +153,8 @@ def test_what_is_not_trained_yet_is_not_sent_to_be_measured(tmp_path, world):
         launch.launch(seeds(tmp_path / "s", 1), Stage.evaluate)
     with pytest.raises(UserError, match="there is nothing to train"):
         launch.launch([config(tmp_path / "s", "data_scale=0")], Stage.train)
-    assert not world.submitted and not read_submissions(tmp_path / "s")
+    assert not world.submitted
+    assert not read_submissions(tmp_path / "s")
 
 
 def test_a_submission_names_its_cluster(tmp_path, world):

@@ -73,7 +73,7 @@ def test_a_failed_point_is_failed_everywhere_and_retry_runs_it_alone(lines: Line
 def test_a_failed_preparation_cancels_the_points_with_its_reason(lines: Lines):
     done = lines.launch(*SMALL, "beta=0.1,0.2", "train.max_text_tokens=5", "train.too_long=error", check=False)
     assert done.returncode != 0
-    prepare, array = lines.jobs()
+    prepare, _array = lines.jobs()
     assert lines.accounted()[prepare] == "FAILED"
     assert [state.split()[0] for job, state in lines.accounted().items() if job != prepare] == ["CANCELLED"]
     assert "the preparation failed" in done.stdout + done.stderr
@@ -139,7 +139,9 @@ def test_a_command_killed_around_sbatch_loses_and_doubles_nothing(moment: str, l
     to_submit = {"before": 2, "during": 0, "after": 0}[moment]
     done_or_live = 2 - to_submit
     found = re.search(r"2 points: (\d) done, (\d) on their way, (\d) to submit", again.stdout)
-    assert found and int(found[3]) == to_submit and int(found[1]) + int(found[2]) == done_or_live
+    assert found
+    assert int(found[3]) == to_submit
+    assert int(found[1]) + int(found[2]) == done_or_live
     assert [lines.status(point.name)["attempts"] for point in lines.points()] == [1, 1]
     assert list(lines.accounted().values()) == ["COMPLETED"] * 2
 
@@ -259,7 +261,8 @@ def test_an_account_of_others_is_rejected_in_slurms_words(tmp_path: Path):
         lines = Lines(slurm, tmp_path)
         line = (*MEASURED, "bench.seed=0", "cluster.wait=false")
         shown = lines.launch(*line, "cluster.account=nobody", "dry_run=true")
-        assert "SLURM would reject this" in shown.stdout and "nvalid account" in shown.stdout
+        assert "SLURM would reject this" in shown.stdout
+        assert "nvalid account" in shown.stdout
         done = lines.launch(*line, "cluster.account=nobody", check=False)
         assert done.returncode != 0
         assert "Invalid account or account/partition combination" in done.stderr

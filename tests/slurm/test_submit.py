@@ -146,7 +146,7 @@ def test_a_rejected_submission_leaves_nothing(tmp_path, sent, monkeypatch):
 
     monkeypatch.setattr(sbatch, "submit_script", refuse)
     submission, cluster = new(tmp_path / "s", 2)
-    with pytest.raises(UserError, match="^Invalid qos specification$"):
+    with pytest.raises(UserError, match=r"^Invalid qos specification$"):
         send_parts(submission, cluster)
     assert not submission.folder.exists()
     assert cancelled == ["11"]  # the preparation of nothing
@@ -317,7 +317,8 @@ def test_retry_runs_the_code_of_the_submission_and_refuses_other_data(begun, mon
     monkeypatch.setattr(launch, "recover_job_ids", read_submissions)
     monkeypatch.setattr(slurm, "max_array_size", lambda: 1001)
     assert launch.resubmit(first.study, []) == 2
-    assert sent[0].inputs == first.inputs and len(sent[0].inputs) == 2
+    assert sent[0].inputs == first.inputs
+    assert len(sent[0].inputs) == 2
     more.write_text("{} \n")
     with pytest.raises(UserError, match=rf"since .*: data\.path={more} \(its content\)\. .*resume=force"):
         launch.resubmit(first.study, [])

@@ -57,7 +57,8 @@ def test_the_traceback_of_a_failed_point_is_in_its_log(tmp_path, monkeypatch, ca
     monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", fail)
     assert call(submission) == 1
     log = capsys.readouterr().err
-    assert log.startswith("Traceback") and "ValueError: a shape is wrong" in log
+    assert log.startswith("Traceback")
+    assert "ValueError: a shape is wrong" in log
 
 
 def test_an_interrupted_point_is_to_be_continued(tmp_path, monkeypatch):

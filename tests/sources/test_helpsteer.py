@@ -38,7 +38,8 @@ def test_pairs_and_what_is_too_close(tmp_path: Path, suffix: str) -> None:
     result = read_pairs(path, None, OnBadRow.error, tmp_path / "embedded", "helpsteer")
     assert (result.read, result.dropped) == (8, {"too close": 1})
     assert [(pair.question, pair.chosen) for pair in result.pairs] == [("a", "good"), ("c", "high")]
-    assert result.pairs[0].rejected in ("bad", "worse") and result.pairs[1].rejected == "low"
+    assert result.pairs[0].rejected in ("bad", "worse")
+    assert result.pairs[1].rejected == "low"
 
 
 def test_the_seed_chooses_among_the_worse() -> None:
@@ -83,7 +84,8 @@ def test_wrong_rows_do_not_part_a_prompt(tmp_path: Path, change: dict[str, Any],
     path = as_lines(tmp_path / "a.jsonl", [ROWS[0], ROWS[1] | change, ROWS[3]])
     with pytest.raises(UserError) as error:
         read_pairs(path, None, OnBadRow.error, tmp_path, "helpsteer")
-    assert str(error.value).startswith("1 of 3 rows") and f"a.jsonl row 2: {reason}" in str(error.value)
+    assert str(error.value).startswith("1 of 3 rows")
+    assert f"a.jsonl row 2: {reason}" in str(error.value)
     (pair,) = read_pairs(path, None, OnBadRow.drop, tmp_path, "helpsteer").pairs
     assert (pair.chosen, pair.rejected) == ("good", "worse")
 

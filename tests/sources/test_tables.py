@@ -125,7 +125,8 @@ def test_memory_stays_flat(tmp_path: Path, suffix: str) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert count == 5_000 and peak < 1_500_000  # all rows together are above 4 MB
+    assert count == 5_000
+    assert peak < 1_500_000
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl"])
@@ -147,6 +148,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = as_lines(tmp_path / "a.jsonl", [{"old": 1}])
     with pytest.raises(RuntimeError):
         tables.write(path, rows())
-    assert read(path) == [(1, {"old": 1})] and len(list(tmp_path.iterdir())) == 1
+    assert read(path) == [(1, {"old": 1})]
+    assert len(list(tmp_path.iterdir())) == 1
     with pytest.raises(UserError, match=r"suffix '\.csv'; allowed: \.json, \.jsonl"):
         tables.write(tmp_path / "a.csv", [])

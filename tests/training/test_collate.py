@@ -100,7 +100,8 @@ def test_a_batch_without_images_may_carry_a_blank_one(tiny: Tiny, shared: bool) 
     pairs = [pair for pair in tiny.pairs if not pair.image]
     rows = tokenize_examples(pairs, tiny.images, processor, settings.train).rows
     plain, blank = (Collator(processor, shared, always)(rows) for always in (False, True))
-    assert "pixel_values" not in plain["model"] and len(blank["model"]["pixel_values"]) == 1
+    assert "pixel_values" not in plain["model"]
+    assert len(blank["model"]["pixel_values"]) == 1
     torch.testing.assert_close(log_probs(model, blank), log_probs(model, plain))
     with_image = tokenize_examples(tiny.pairs[1:2], tiny.images, processor, settings.train).rows
     both = Collator(processor, shared, True)(with_image)["model"]["pixel_values"]
@@ -120,5 +121,5 @@ def test_a_template_that_drops_the_image_is_refused(tiny: Tiny) -> None:
     settings = tiny_settings(tiny.model)
     processor = load_processor(settings.model)
     processor.chat_template = "{% for m in messages %}{{ m['content'][-1]['text'] }} {% endfor %}"
-    with pytest.raises(UserError, match="'pair-01'.*0 image placeholders"):
+    with pytest.raises(UserError, match=r"'pair-01'.*0 image placeholders"):
         tokenize_examples(tiny.pairs, tiny.images, processor, settings.train)

@@ -49,7 +49,7 @@ def test_the_last_whole_checkpoint_is_named_and_continued(
         full.setattr(torch, "save", save)
         if kind == "torch":
             full.setattr(disk, "_has_space", lambda folder: False)
-        with pytest.raises(UserError, match="the disk is full.*checkpoint-1.*rerun the same command"):
+        with pytest.raises(UserError, match=r"the disk is full.*checkpoint-1.*rerun the same command"):
             run(tiny, tmp_path / "full")
     assert run(tiny, tmp_path / "full") == [1]
     assert run(tiny, tmp_path / "calm") == [0]

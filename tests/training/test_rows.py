@@ -61,7 +61,8 @@ def test_answers_are_cut_at_their_end(tiny: Tiny) -> None:
     whole, cut = made(tiny, [LONG, SHORT]), made(tiny, [LONG, SHORT], PROMPT + 3)
     assert cut.rows[0]["answers"] == [whole.rows[0]["answers"][0][:3], whole.rows[0]["answers"][1]]
     assert cut.rows[1] == whole.rows[1]
-    assert cut.dropped == {} and cut.lengths.over == 1
+    assert cut.dropped == {}
+    assert cut.lengths.over == 1
     assert str(cut.lengths) == ("text tokens per row: longest 11, 99th percentile 11; train.max_text_tokens=9: 1 cut")
 
 

@@ -186,4 +186,5 @@ def test_the_model_is_left_as_it_was(tiny: Tiny) -> None:
     with scoring(model), shared_attention(model):
         assert model.config.get_text_config()._attn_implementation != usual
     assert model.config.get_text_config()._attn_implementation == usual
-    assert not model.base_model._forward_hooks and "forward" not in vars(model)
+    assert not model.base_model._forward_hooks
+    assert "forward" not in vars(model)
