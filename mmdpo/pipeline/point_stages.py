@@ -16,13 +16,13 @@ from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.data_stages import (
     DATA_STAGES,
-    before,
     check_stage,
-    made,
-    outcome,
+    describe_counts,
+    get_or_make,
     pipeline,
     require,
-    retried,
+    rerun_unscored,
+    upstream,
 )
 from mmdpo.pipeline.training_sets import training_set
 from mmdpo.points.identity import Role, flatten
@@ -190,17 +190,19 @@ def export(p: Point) -> None:
 def run_data_stage(config: Config, stage: Stage) -> None:
     """Run a stage that makes data on its own; raises UserError where the stage before it was not run."""
     check_stage(config, stage)
-    for earlier in before(config, stage):
+    for earlier in upstream(config, stage):
         require(config, earlier)
     if stage is Stage.reference:
         _reference_alone(config)
     else:
-        folder = retried(config, stage) if stage in (Stage.annotate, Stage.teacher) else made(config, stage)
+        folder = (
+            rerun_unscored(config, stage) if stage in (Stage.annotate, Stage.teacher) else get_or_make(config, stage)
+        )
         if stage is Stage.annotate:
             from mmdpo.analysis.annotation import write_annotation_report
 
             write_annotation_report(folder)
-        for line in (*outcome(folder), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
+        for line in (*describe_counts(folder), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
             print_line(line)
 
 

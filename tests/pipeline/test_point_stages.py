@@ -14,7 +14,7 @@ from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.judge.judges import journal_of
-from mmdpo.pipeline.data_stages import DATA_STAGES, describe_data, made, pipeline
+from mmdpo.pipeline.data_stages import DATA_STAGES, describe_data, get_or_make, pipeline
 from mmdpo.pipeline.point_stages import run_data_stage
 from mmdpo.pipeline.training_sets import training_set
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, SftExample, read_records
@@ -36,7 +36,7 @@ def test_the_same_settings_make_the_same_bytes_twice(tmp_path, monkeypatch):
     caches = [tmp_path / "one", tmp_path / "two"]
     for cache, batch_size in zip(caches, (8, 5), strict=True):  # the batch size is no setting of the data
         monkeypatch.setenv("MMDPO_CACHE", str(cache))
-        made(compose_config([*SMALL, f"data.sampling.batch_size={batch_size}"]), Stage.build)
+        get_or_make(compose_config([*SMALL, f"data.sampling.batch_size={batch_size}"]), Stage.build)
     one, two = map(files, caches)
     assert any(name.endswith(".png") for name in one)
     assert {name.split("/")[0] for name in one} == {DATA_STAGES[stage].kind for stage in pipeline(compose_config([]))}
@@ -46,7 +46,7 @@ def test_the_same_settings_make_the_same_bytes_twice(tmp_path, monkeypatch):
 def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     config = compose_config(SMALL)
-    folder = {stage: made(config, stage) for stage in pipeline(config)}
+    folder = {stage: get_or_make(config, stage) for stage in pipeline(config)}
     prompts = list(read_records(folder[Stage.prompts] / "prompts.jsonl", Prompt))
     completions = list(read_records(folder[Stage.sample] / "completions.jsonl", Completion))
     annotations = list(read_records(folder[Stage.annotate] / "annotations.jsonl", Annotation))
@@ -76,7 +76,7 @@ def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
 )
 def test_a_setting_remakes_its_stage_and_the_later_ones(override, remade):
     before, after = (
-        [made(compose_config([*SMALL, *more]), stage) for stage in pipeline(compose_config([]))]
+        [get_or_make(compose_config([*SMALL, *more]), stage) for stage in pipeline(compose_config([]))]
         for more in ([], [override])
     )
     changed = [one != two for one, two in zip(before, after, strict=True)]
@@ -87,11 +87,11 @@ def test_what_comes_out_the_same_is_made_no_further(tmp_path, monkeypatch):
     """Prompts from other code, a touched file, a judge asked again: the later stages look at content."""
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     config = compose_config(SMALL)
-    before = [made(config, stage) for stage in pipeline(config)]
+    before = [get_or_make(config, stage) for stage in pipeline(config)]
     step = DATA_STAGES[Stage.prompts]
     other = replace(step, settings=lambda config: {**step.settings(config), "code": "newer"})
     monkeypatch.setitem(DATA_STAGES, Stage.prompts, other)
-    after = [made(config, stage) for stage in pipeline(config)]
+    after = [get_or_make(config, stage) for stage in pipeline(config)]
     assert before[0] != after[0]
     assert before[1:] == after[1:]
 
@@ -162,12 +162,14 @@ def test_the_sets_of_all_methods_are_made_of_the_same_completions(tmp_path, monk
     ],
 )
 def test_pairs_do_not_depend_on_what_is_done_with_them(overrides):
-    assert made(compose_config([*SMALL, *overrides]), Stage.build) == made(compose_config(SMALL), Stage.build)
+    assert get_or_make(compose_config([*SMALL, *overrides]), Stage.build) == get_or_make(
+        compose_config(SMALL), Stage.build
+    )
 
 
 def test_what_is_asked_for_when_measured_does_not_remake_steerlms_examples():
     one, other = ([*SMALL, "method=steerlm", *more] for more in ([], ["method.attributes.verbosity=1"]))
-    assert made(compose_config(one), Stage.build) == made(compose_config(other), Stage.build)
+    assert get_or_make(compose_config(one), Stage.build) == get_or_make(compose_config(other), Stage.build)
 
 
 def test_sft_learns_the_chosen_answers_of_own_pairs(tmp_path):
@@ -189,7 +191,7 @@ def test_own_pairs_have_no_data_stages(tmp_path):
 
 def test_a_card_says_what_a_set_was_made_of(tmp_path, monkeypatch):
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
-    card = read_json(made(compose_config([*SMALL, "pairs.margin=1"]), Stage.build) / "card.json")
+    card = read_json(get_or_make(compose_config([*SMALL, "pairs.margin=1"]), Stage.build) / "card.json")
     (annotations,) = card["made_of"]
     (completions,) = annotations["made_of"]
     (prompts,) = completions["made_of"]
@@ -200,8 +202,8 @@ def test_a_card_says_what_a_set_was_made_of(tmp_path, monkeypatch):
 
 
 def test_sets_are_written_for_other_trainers_too():
-    pairs = made(compose_config(SMALL), Stage.build)
-    again = [*read_pairs(pairs / "llava_dpo.json", made(compose_config(SMALL), Stage.prompts),
+    pairs = get_or_make(compose_config(SMALL), Stage.build)
+    again = [*read_pairs(pairs / "llava_dpo.json", get_or_make(compose_config(SMALL), Stage.prompts),
                          OnBadRow.error, pairs, "authors").pairs]  # fmt: skip
     assert again == list(read_records(pairs / "examples.jsonl", PreferencePair))
 
@@ -217,7 +219,7 @@ def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, mon
     config = compose_config([*line, "judge=longer"])
     assert [text.split(":")[0] for text in describe_data(config, Stage.annotate)] == ["annotations"]
     run_data_stage(config, Stage.annotate)
-    with (made(config, Stage.annotate) / "differences.csv").open() as table:
+    with (get_or_make(config, Stage.annotate) / "differences.csv").open() as table:
         found = list(csv.DictReader(table))
     assert len(found) == 12
     assert {row["preference"] for row in found} == {"1", "2"}
@@ -227,7 +229,7 @@ def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, mon
     out = capsys.readouterr().out
     assert "quality by place shown" in out
     assert "12 : 0" in out
-    people = read_json(made(config, Stage.annotate) / "report.json")["people"]
+    people = read_json(get_or_make(config, Stage.annotate) / "report.json")["people"]
     assert people["helpfulness"] == {"with": 12, "against": 0, "tied": 0}
     assert people["pairs"] == 12
 
@@ -239,7 +241,7 @@ def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypat
         line = [*SMALL, "judge=gemini", f"judge.base_url={server.url}", "stage=annotate"]
         line += [f"judge.limits.{name}=null" for name in ("requests_per_minute", "tokens_per_minute")]
         config, again = compose_config(line), compose_config([*line, "judge.retry_unscored=true"])
-        before = made(config, Stage.build)
+        before = get_or_make(config, Stage.build)
         assert "6 of 24 prompts are unscored (6 recitation)" in capsys.readouterr().out
         answered = server.answered.total()
         run_data_stage(config, Stage.annotate)  # they stay unscored without the word
@@ -247,9 +249,9 @@ def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypat
         run_data_stage(again, Stage.annotate)
         assert server.answered.total() == 24
         assert set(server.answered.values()) == {1}
-        after = made(config, Stage.build)
+        after = get_or_make(config, Stage.build)
         assert before != after
-        assert made(again, Stage.build) == after
+        assert get_or_make(again, Stage.build) == after
         run_data_stage(again, Stage.annotate)  # nothing is left to ask
         assert server.answered.total() == 24
     card = read_json(after / "card.json")
@@ -266,11 +268,11 @@ def test_another_rubric_asks_anew_and_the_old_ratings_stay(tmp_path, monkeypatch
         line = [*SMALL, "judge=gemini", f"judge.base_url={server.url}"]
         line += [f"judge.limits.{name}=null" for name in ("requests_per_minute", "tokens_per_minute")]
         config = compose_config(line)
-        before = made(config, Stage.annotate)
+        before = get_or_make(config, Stage.annotate)
         mine = "from dataclasses import replace\nfrom mmdpo.judge.rubrics.helpsteer_1 import RUBRIC as ONE\n"
         (tmp_path / "mine.py").write_text(f"{mine}RUBRIC = replace(ONE, name='mine', instructions='Be kind.')\n")
         monkeypatch.setattr(mmdpo.judge.rubrics, "__path__", [*mmdpo.judge.rubrics.__path__, str(tmp_path)])
-        after = made(compose_config([*line, "judge.rubric=mine"]), Stage.annotate)
+        after = get_or_make(compose_config([*line, "judge.rubric=mine"]), Stage.annotate)
         assert before != after
         assert server.answered.total() == 48
     with journal(journal_of(config.judge)) as kept:

@@ -14,7 +14,7 @@ from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
 from mmdpo.models import served
 from mmdpo.pipeline import sampling
-from mmdpo.pipeline.data_stages import made
+from mmdpo.pipeline.data_stages import get_or_make
 from mmdpo.pipeline.sampling import sample
 from mmdpo.records import Completion, Prompt, read_records
 from mmdpo.testing.fake_openai import fake_openai
@@ -83,7 +83,7 @@ def test_sharing_the_prefix_does_not_change_a_text(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / str(shared)))
         if not shared:
             monkeypatch.setattr(sampling.OwnModel, "_can_share", lambda self, prompts: False)
-        folder = made(compose_config(SMALL), Stage.sample)
+        folder = get_or_make(compose_config(SMALL), Stage.sample)
         texts.append(list(read_records(folder / "completions.jsonl", Completion)))
     assert texts[0] == texts[1]
     assert len({one.text for one in texts[0]}) > 20
@@ -106,7 +106,7 @@ def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.Monkey
             torch.nn.init.normal_(weight, std=0.05)
     adapted.save_pretrained(tmp_path / "adapter")
     second = compose_config([*SMALL, f"generator.adapter={tmp_path / 'adapter'}"])
-    plain, other = made(config, Stage.sample), made(second, Stage.sample)
+    plain, other = get_or_make(config, Stage.sample), get_or_make(second, Stage.sample)
     assert plain != other
     assert (plain / "completions.jsonl").read_bytes() != (other / "completions.jsonl").read_bytes()
     with pytest.raises(UserError, match=r"generator\.adapter=.*adapter_config\.json"):
@@ -120,7 +120,7 @@ def test_the_prefix_is_shared_in_either_type(dtype: str, tmp_path: Path, monkeyp
 
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     config = compose_config([*SMALL, f"model.dtype={dtype}"])
-    folder = made(config, Stage.prompts)
+    folder = get_or_make(config, Stage.prompts)
     own = sampling._generator(config, folder)
     prompts = list(read_records(folder / "prompts.jsonl", Prompt))[:4]
     asked = [prompt for prompt in prompts if (prompt.image is None) == (prompts[0].image is None)]
@@ -148,7 +148,7 @@ def test_a_server_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, q
         with fake_openai(faults) as server:
             line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
             config = compose_config([*line, f"generator.concurrency={concurrency}"])
-            folder = made(config, Stage.sample)
+            folder = get_or_make(config, Stage.sample)
             assert server.complaints == []
         texts.append(list(read_records(folder / "completions.jsonl", Completion)))
     assert texts[0] == texts[1]
@@ -157,7 +157,7 @@ def test_a_server_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, q
 
 
 def _of(config: Any) -> list[Prompt]:
-    return list(read_records(made(config, Stage.prompts) / "prompts.jsonl", Prompt))
+    return list(read_records(get_or_make(config, Stage.prompts) / "prompts.jsonl", Prompt))
 
 
 def test_a_server_that_does_not_answer_stops_and_keeps_what_there_is(
@@ -168,7 +168,7 @@ def test_a_server_that_does_not_answer_stops_and_keeps_what_there_is(
         line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
         config = compose_config([*line, "generator.concurrency=2"])
         with pytest.raises(Stopped, match=r"does not answer .*kept"):
-            list(sample(config, lambda: _of(config), made(config, Stage.prompts), tmp_path / "half"))
+            list(sample(config, lambda: _of(config), get_or_make(config, Stage.prompts), tmp_path / "half"))
     kept = sqlite3.connect(tmp_path / "half").execute("SELECT count(*) FROM answers").fetchone()[0]
     assert kept == 16  # whole batches
 
@@ -180,6 +180,6 @@ def test_a_declined_completion_is_left_out(
     with fake_openai("good:3,content_filter:1") as server:
         line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
         config = compose_config([*line, "generator.concurrency=1"])
-        found = list(sample(config, lambda: _of(config), made(config, Stage.prompts), tmp_path / "half"))
+        found = list(sample(config, lambda: _of(config), get_or_make(config, Stage.prompts), tmp_path / "half"))
     assert len(found) == 79
     assert "declined 1 completions" in capsys.readouterr().out

@@ -101,12 +101,12 @@ def test_a_format_of_prompts_may_make_several_of_a_row(mine: Path) -> None:
 
 def test_synthetic_prompts(mine: Path) -> None:
     from mmdpo.config.choices import Stage
-    from mmdpo.pipeline.data_stages import made, prompts_of
+    from mmdpo.pipeline.data_stages import get_or_make, prompts_of
 
     config = compose_config(["data.format=mine3", "data.prompts=2", "data.seed=5", "judge=longer"])
     assert [prompt.id for prompt in prompts_of(config)] == ["5-0", "5-1"]
     nano = compose_config(["data.prompts=2", "data.seed=5"])
-    assert made(nano, Stage.prompts) != made(config, Stage.prompts)
+    assert get_or_make(nano, Stage.prompts) != get_or_make(config, Stage.prompts)
 
 
 @pytest.mark.parametrize(
