@@ -114,7 +114,7 @@ def test_cfg_job_imports_no_torch():
         "slow = {'torch', 'transformers', 'trl', 'peft', 'wandb', 'scipy', 'matplotlib'} & set(sys.modules)\n"
         "assert not slow, slow"
     )
-    done = program("-c", code)
+    done = program("-c", code, real=True)
     assert done.returncode == 0, done.stderr
     assert "beta: 0.3" in done.stdout
 

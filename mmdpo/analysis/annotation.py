@@ -30,14 +30,14 @@ def write_annotation_report(folder: Path, console: Console | None = None) -> dic
     """Write report.json, report.png and report.pdf to the folder and print the tables; returns the numbers."""
     from rich.console import Console
 
-    numbers = summarize(folder)
+    numbers = summarize_ratings(folder)
     write_json(folder / "report.json", numbers)
     _draw(numbers, folder / "report.png")
     _print(numbers, console or Console())
     return numbers
 
 
-def summarize(folder: Path) -> dict[str, Any]:
+def summarize_ratings(folder: Path) -> dict[str, Any]:
     """Compute the numbers of the report from the records in the folder."""
     summary = read_json(folder / "summary.json")
     rubric = load_rubric(summary.pop("rubric", JudgeConfig.rubric))
@@ -190,10 +190,10 @@ def _marks(numbers: Mapping[str, Any]) -> range:
 
 
 def _draw(numbers: Mapping[str, Any], path: Path) -> None:
-    from mmdpo.analysis.figures.style import applied, save
+    from mmdpo.analysis.figures.style import applied, save_figure
 
     with applied():
-        save(_figure(numbers), path)
+        save_figure(_figure(numbers), path)
 
 
 def _figure(numbers: Mapping[str, Any]) -> Figure:

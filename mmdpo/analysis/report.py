@@ -31,7 +31,7 @@ def write_report(study_folder: Path) -> Study:
 
     study = read_study(study_folder)
     write_summary(study, study_folder / "summary.csv")
-    pictures = figures.draw(study, study_folder / "figures")
+    pictures = figures.draw_figures(study, study_folder / "figures")
     report = study_folder / "report.html"
     write_html(study, pictures, report)
     console = Console(highlight=False)

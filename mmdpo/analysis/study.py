@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from mmdpo.analysis.varying import flatten, varying_settings
+from mmdpo.analysis.varying import flatten_dict, varying_settings
 from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
 from mmdpo.evaluation.statistics import Score
@@ -142,7 +142,7 @@ def study_of(folder: Path, rows: list[Row]) -> Study:
         row.settings = settings
     for row in rows:
         if trained and row.config and row.role != Role.trained:
-            flat = flatten(row.config)
+            flat = flatten_dict(row.config)
             # data, judge and training do not apply to a model that was not trained
             known = (key for key in trained[0].settings if key.startswith(("model", "bench")))
             row.settings = {key: flat.get(key) for key in known}

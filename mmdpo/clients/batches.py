@@ -15,7 +15,7 @@ from uuid import uuid4
 from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary
 from mmdpo.clients.client import Client
 from mmdpo.clients.estimate import tokens_of
-from mmdpo.clients.journal import FAILED, Attempt, Job, JobEntry, Journal, account_of
+from mmdpo.clients.journal import FAILED, Attempt, BatchJob, JobEntry, Journal, account_of
 from mmdpo.clients.limits import budget_is_spent
 from mmdpo.clients.replies import Found, Parser, find_reply
 from mmdpo.clients.request import Request
@@ -125,7 +125,7 @@ class BatchRunner:
                 f"the judge does not answer ({failure.reason}): its jobs cannot be collected now. Rerun the "
                 "same command later."
             ) from failure
-        submission = Submission(self, total)
+        submission = BatchSubmission(self, total)
         asked_again = {entry.key for job in self.jobs("collected") for entry in job.asked}
         for request in requests:
             found = find_reply(self.journal, request, self.parser)
@@ -137,7 +137,7 @@ class BatchRunner:
                 advance(1)
         submission.finish()
 
-    def jobs(self, state: str) -> list[Job]:
+    def jobs(self, state: str) -> list[BatchJob]:
         """Return this account's jobs in a state, of every purpose."""
         return self.journal.jobs(self.account, state)
 
@@ -153,7 +153,7 @@ class BatchRunner:
             else:
                 self.journal.forget_job(job)
 
-    def _collect(self, job: Job) -> None:
+    def _collect(self, job: BatchJob) -> None:
         """Store a job's replies if it has ended: in one transaction, since they are paid for."""
         name = job.name or ""
         status = self._retry(lambda: self.service.get_batch(name))
@@ -192,7 +192,7 @@ class BatchRunner:
         )
 
 
-class Submission:
+class BatchSubmission:
     """The jobs that one run submits, as far as the budget and the service allow."""
 
     def __init__(self, runner: BatchRunner, total: int) -> None:
@@ -269,7 +269,7 @@ class Submission:
     def _submit(self) -> None:
         """Note a job, create it, note its name; if that fails, the next run checks whether it exists."""
         entries = tuple(entry for entry, _ in self._gathered)
-        job = Job(f"mmdpo-{uuid4().hex}", self.account, self.purpose, self._cost, entries)
+        job = BatchJob(f"mmdpo-{uuid4().hex}", self.account, self.purpose, self._cost, entries)
         packed = [one for _, one in self._gathered]
         self._gathered, self._size, self._cost = [], 0, 0.0
         if self._refusal:
@@ -311,7 +311,7 @@ def make_runner(
     return RequestRunner(judge, client, journal, parser)
 
 
-def _paired(job: Job, status: BatchStatus) -> Iterator[tuple[JobEntry, Answer | NoAnswer]]:
+def _paired(job: BatchJob, status: BatchStatus) -> Iterator[tuple[JobEntry, Answer | NoAnswer]]:
     """Yield each request with its response; requests that a broken-off job has no response for are left out."""
     by_key = {key: answer for key, answer in status.responses if key is not None}
     if not by_key and len(status.responses) == len(job.asked):  # a service that returns no keys, but keeps the order

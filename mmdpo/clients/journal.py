@@ -69,7 +69,7 @@ class JobEntry:
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchJob:
     """Requests that were submitted together; `state` is `running` until their replies are collected."""
 
     display_name: str
@@ -202,12 +202,12 @@ class Journal:
         ).fetchone()[0]
         return found
 
-    def add_job(self, job: Job) -> None:
+    def add_job(self, job: BatchJob) -> None:
         """Note a job, which is durable when this returns."""
         row = {**asdict(job.account), **{name: value for name, value in asdict(job).items() if name != "account"}}
         self._insert("batches", {**row, "asked": json.dumps(row["asked"]), "submitted": _now()})
 
-    def change_job(self, job: Job) -> None:
+    def change_job(self, job: BatchJob) -> None:
         """Overwrite a job's name, state and requests."""
         asked = json.dumps([asdict(entry) for entry in job.asked])
         self._write(
@@ -215,7 +215,7 @@ class Journal:
             (job.name, job.state, asked, job.display_name),
         )
 
-    def forget_job(self, job: Job) -> None:
+    def forget_job(self, job: BatchJob) -> None:
         """Delete the note of a job that was never created."""
         self._write("DELETE FROM batches WHERE display_name = ?", (job.display_name,))
 
@@ -227,7 +227,7 @@ class Journal:
             (account.client, account.base_url, purpose),
         )
 
-    def jobs(self, account: Account, state: str) -> list[Job]:
+    def jobs(self, account: Account, state: str) -> list[BatchJob]:
         """Return the jobs of an account in a state, oldest first."""
         rows = self._rows.execute(
             "SELECT display_name, purpose, expected, asked, name FROM batches "
@@ -235,7 +235,7 @@ class Journal:
             (account.client, account.base_url, state),
         )
         return [
-            Job(display_name, account, purpose, expected, _entries(asked), name, state)
+            BatchJob(display_name, account, purpose, expected, _entries(asked), name, state)
             for display_name, purpose, expected, asked, name in rows.fetchall()
         ]
 

@@ -108,11 +108,11 @@ def _describe(configs: list[Config], stage: Stage) -> None:
 
 
 def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outcome]:
-    from mmdpo.slurm.launch import launch as submit
+    from mmdpo.slurm.launch import submit_and_watch
 
     if searching and not configs[0].cluster.wait:
         raise UserError("cluster.wait=false: this sweeper chooses points by scores; type cluster.wait=true")
-    outcomes = submit(configs, stage)
+    outcomes = submit_and_watch(configs, stage)
     if outcomes is None and searching:
         raise SystemExit(0)
     return outcomes or []

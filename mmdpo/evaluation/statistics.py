@@ -28,7 +28,7 @@ class Score:
     unscored: int = 0
 
 
-def score(
+def bootstrap_score(
     columns: Sequence[Sequence[float]],
     bench: BenchConfig,
     statistic: Statistic | None = None,
@@ -130,7 +130,7 @@ def summarize(task: Task, judgments: Sequence[Judgment], bench: BenchConfig) -> 
 
     def compute(metric: Metric, items: Sequence[Judgment], unscored: int) -> Score:
         columns = [[_value(item, column) for item in items] for column in metric.columns]
-        return score(columns, bench, metric.statistic, [item.cluster for item in items], unscored)
+        return bootstrap_score(columns, bench, metric.statistic, [item.cluster for item in items], unscored)
 
     scores = {"": compute(task.main, scored, unscored)}
     scores |= {metric.name: compute(metric, scored, unscored) for metric in task.metrics if metric != task.main}

@@ -48,7 +48,7 @@ def rate(prompt: Prompt, text: str) -> Rating:
     }
 
 
-def score(rating: Rating) -> float:
+def ten_point_score(rating: Rating) -> float:
     """Return a rating on MT-Bench's scale: 1 (quality 0) to 10 (quality 12)."""
     return 1 + 9 * quality(rating, QUALITY) / (HIGHEST * len(QUALITY))
 

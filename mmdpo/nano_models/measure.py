@@ -11,10 +11,10 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.scorers import read_yes_no
-from mmdpo.evaluation.statistics import score as mean_score
+from mmdpo.evaluation.statistics import bootstrap_score
 from mmdpo.models.generate import Decoding, generate_several
 from mmdpo.nano import items as nano_items
-from mmdpo.nano.oracle import QUALITY, rate, score
+from mmdpo.nano.oracle import QUALITY, rate, ten_point_score
 from mmdpo.records import Prompt, quality
 
 BATCH = 100
@@ -53,7 +53,7 @@ def generate_answers(
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
     """Compute mean, bootstrap interval and number of values."""
-    found = mean_score([values], BenchConfig())
+    found = bootstrap_score([values], BenchConfig())
     return {
         "mean": round(found.value, 3),
         "low": round(found.low, 3),
@@ -102,7 +102,7 @@ def _rows(items: Sequence[Prompt], given: Sequence[list[str]]) -> list[dict[str,
                 "answer": answer,
                 "group": item.facts["distance"] if item.facts["distance"] != "visual" else item.category,
                 "category": item.category,
-                "score": score(rating),
+                "score": ten_point_score(rating),
                 "correctness": rating["correctness"],
                 "helpfulness": rating["helpfulness"],
                 "coherence": rating["coherence"],

@@ -60,9 +60,9 @@ def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
 
 
 def _sample_settings(config: Config) -> dict[str, Any]:
-    from mmdpo.pipeline.sampling import identity
+    from mmdpo.pipeline.sampling import generator_identity
 
-    return identity(config)
+    return generator_identity(config)
 
 
 def _make_completions(config: Config, folder: Path) -> dict[str, Any]:

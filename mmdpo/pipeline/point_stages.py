@@ -49,14 +49,14 @@ def experiment(p: Point) -> None:
         if p.role is Role.trained:
             _trained(p, tracker)
         raise_if_asked()
-        evaluating.evaluate(p)
+        evaluating.answer_tasks(p)
         raise_if_asked()
         _judge(p, tracker, started)
 
 
 def evaluate(p: Point) -> None:
     """Write the answers of a point's model, where this is not done yet; they are scored by `judge`."""
-    evaluating.evaluate(p)
+    evaluating.answer_tasks(p)
 
 
 def judge(p: Point) -> None:
@@ -73,7 +73,7 @@ def work_of(stage: Stage) -> Callable[[Point], None]:
 
 def _judge(p: Point, tracker: Tracker, started: float) -> None:
     training = read_json(p.folder / TRAINING) if p.role is Role.trained else None
-    judged = evaluating.judge(p)
+    judged = evaluating.judge_answers(p)
     data = {} if training is None else {"data": training.get("data_fingerprint")}
     result = {
         "point": p.name,
@@ -214,7 +214,7 @@ def _next(config: Config, stage: Stage) -> str:
     return f"  ·  next: stage={order[order.index(stage) + 1].value}"
 
 
-def prepare(config: Config) -> None:
+def make_shared_data(config: Config) -> None:
     """Make what the points of a sweep share: the training set and, for pairs, the reference log-probs."""
     if config.method.train_on is TrainOn.pairs:
         _reference_alone(config)

@@ -24,7 +24,7 @@ def input_fingerprints(configs: Iterable[Config]) -> dict[str, str]:
     return found
 
 
-def changed_inputs(recorded: Mapping[str, str], configs: Iterable[Config]) -> list[str]:
+def changed_since_submission(recorded: Mapping[str, str], configs: Iterable[Config]) -> list[str]:
     """Return the overrides of `configs` whose files differ from their recorded fingerprints.
 
     Submitting compares a study with its earlier submissions by this function, and a job compares the files with

@@ -34,8 +34,8 @@ from mmdpo.slurm.submission import (
     JOBS,
     PREPARE,
     TASKS,
+    SlurmTask,
     Submission,
-    Task,
     changed_cluster,
     is_point_stage,
     read_submissions,
@@ -55,7 +55,7 @@ from mmdpo.slurm.task_states import TaskState, combine_states, query_task_states
 from mmdpo.slurm.watch import watch
 
 
-def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
+def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
     """Submit what is missing of these points, and of the baselines they are compared with.
 
     Returns an outcome for each config when its job has ended, then those of baselines that failed; None if this
@@ -143,7 +143,7 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
 
 def submit_missing(
     study: Path,
-    tasks: Sequence[Task],
+    tasks: Sequence[SlurmTask],
     configs: Sequence[Config],
     cluster: ClusterConfig,
     code: str | None = None,
@@ -167,7 +167,7 @@ def submit_missing(
         print_line(plan.line())
         if not plan.missing:
             return plan
-        print_line(estimate(plan, cluster))
+        print_line(estimate_hours(plan, cluster))
         shared = preparation_tasks(plan.missing, found)
         code = code or take_snapshot(study / JOBS)
         parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size())
@@ -199,7 +199,7 @@ def preview(configs: Sequence[Config], stage: Stage) -> None:
         print_line(plan.line())
         if not plan.missing:
             continue
-        print_line(estimate(plan, cluster))
+        print_line(estimate_hours(plan, cluster))
         count = len(plan.missing)
         shared = preparation_tasks(plan.missing, found)
         parts = split_into_parts(count, bool(shared), count if unavailable else slurm.max_array_size())
@@ -218,7 +218,7 @@ def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str
     return [sbatch.script_text(submission, part, cluster) for part in reversed(kinds.values())]
 
 
-def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[Task]:
+def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[SlurmTask]:
     """Return the tasks of a command, each once; for `experiment`, those of the baselines first.
 
     Raises UserError for points that do not have the stage, or not yet.
@@ -228,12 +228,12 @@ def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[Task]:
     for p in points:
         require_stage(p, stage)
     if stage is not Stage.experiment:
-        return list({task.name: task for task in (Task.of(p, stage) for p in points)}.values())
+        return list({task.name: task for task in (SlurmTask.of(p, stage) for p in points)}.values())
     extra = [base for config in unique_up_to_axes(p.config for p in points) for base in baselines(config)]
-    return [Task.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
+    return [SlurmTask.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
 
 
-def estimate(plan: SubmissionPlan, cluster: ClusterConfig) -> str:
+def estimate_hours(plan: SubmissionPlan, cluster: ClusterConfig) -> str:
     """Estimate the hours of the missing tasks, from cluster.minutes_per_point or from the study's finished points."""
     jobs, gpus = len(plan.missing), cluster.nodes * cluster.gpus_per_node
     kind = "GPU-hours" if gpus else "hours"
@@ -286,7 +286,7 @@ def _write_report(study: Path) -> None:
     write_report(study)
 
 
-def _outcome(task: Task, state: TaskState | None) -> Outcome:
+def _outcome(task: SlurmTask, state: TaskState | None) -> Outcome:
     """Return the outcome of a task; one without a state was finished on one machine, without a job."""
     if state is not None and state.state is not State.done:
         return Outcome(task.point, error=f"{task.name}: {state.state}: {state.detail}")

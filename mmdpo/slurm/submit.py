@@ -20,15 +20,15 @@ from mmdpo.points.identity import Role
 from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
-from mmdpo.slurm.inputs import changed_inputs, input_fingerprints
+from mmdpo.slurm.inputs import changed_since_submission, input_fingerprints
 from mmdpo.slurm.snapshot import changed_code, code_files
 from mmdpo.slurm.submission import (
     JOBS,
     PREPARE,
     TASKS,
     Part,
+    SlurmTask,
     Submission,
-    Task,
     config_to_dict,
     is_point_stage,
     job_comment,
@@ -47,11 +47,11 @@ class SubmissionPlan:
     """The requested tasks of a study: done, with a live job, and to be submitted."""
 
     study: Path
-    tasks: list[Task]
+    tasks: list[SlurmTask]
     done: list[str]
     live: dict[str, TaskState]
     failed: list[str]  # those to be submitted that were tried before
-    missing: list[Task]  # those to be submitted
+    missing: list[SlurmTask]  # those to be submitted
 
     def line(self) -> str:
         """Return the counts as one line for the terminal."""
@@ -61,7 +61,7 @@ class SubmissionPlan:
         )
 
 
-def plan_submission(study: Path, tasks: Sequence[Task], states: Mapping[str, TaskState]) -> SubmissionPlan:
+def plan_submission(study: Path, tasks: Sequence[SlurmTask], states: Mapping[str, TaskState]) -> SubmissionPlan:
     """Sort tasks by their states.
 
     Args:
@@ -94,7 +94,7 @@ def plan_submission(study: Path, tasks: Sequence[Task], states: Mapping[str, Tas
     return SubmissionPlan(study, list(tasks), done, live, failed, missing)
 
 
-def _is_done(study: Path, task: Task, known: TaskState | None) -> bool:
+def _is_done(study: Path, task: SlurmTask, known: TaskState | None) -> bool:
     if is_point_stage(task.stage):
         return is_finished(task, study / task.name)
     return known is not None and known.state is State.done
@@ -180,7 +180,7 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code
     if code is None:
         files = last.folder.parent / last.code / "files.json"
         changed = changed_code(read_json(files) if files.exists() else {}, code_files())
-    changed += [f"{name} (its content)" for name in changed_inputs(last.inputs, configs)]
+    changed += [f"{name} (its content)" for name in changed_since_submission(last.inputs, configs)]
     if changed:
         more = f" and {len(changed) - LISTED} more" if len(changed) > LISTED else ""
         raise UserError(
@@ -190,7 +190,7 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code
         )
 
 
-def preparation_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Task]:
+def preparation_tasks(tasks: Sequence[SlurmTask], found: Sequence[Submission]) -> list[SlurmTask]:
     """Return the tasks that make what points share: training sets and reference log-probs.
 
     Args:
@@ -204,7 +204,7 @@ def preparation_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> lis
     for task in tasks:
         if task.stage in (Stage.experiment, Stage.train) and task.role == Role.trained.value:
             name = f"shared-{fingerprint(_shared_settings(task.config), length=6)}"
-            shared[name] = Task(name, Stage.reference, task.config)
+            shared[name] = SlurmTask(name, Stage.reference, task.config)
     made = {
         task.name
         for submission in found

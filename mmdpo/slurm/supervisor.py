@@ -24,7 +24,7 @@ from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm.submission import PREPARE, Part, Submission, Task, read_submission
+from mmdpo.slurm.submission import PREPARE, Part, SlurmTask, Submission, read_submission
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: saved, to be continued
 EXIT_BUSY = 3  # another run holds the point
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     return supervise(submission, part, index, folder_of_task, job)
 
 
-def rename_job_after_task(job: str, submission: Submission, task: Task | None) -> None:
+def rename_job_after_task(job: str, submission: Submission, task: SlurmTask | None) -> None:
     """Name the job after its task in squeue.
 
     Args:

@@ -19,8 +19,8 @@ from mmdpo.errors import UserError
 from mmdpo.pipeline import point_stages as stages
 from mmdpo.points import status
 from mmdpo.signals import Interrupted, listen
-from mmdpo.slurm.inputs import changed_inputs
-from mmdpo.slurm.submission import PREPARE, Submission, Task, is_point_stage, read_submission
+from mmdpo.slurm.inputs import changed_since_submission
+from mmdpo.slurm.submission import PREPARE, SlurmTask, Submission, is_point_stage, read_submission
 from mmdpo.slurm.supervisor import EXIT_INTERRUPTED
 from mmdpo.slurm.task_states import is_finished
 from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     try:
         if kind == PREPARE:
             tasks = list(submission.tasks(PREPARE))
-            works = [partial(stages.prepare, task.point.config) for task in tasks]
+            works = [partial(stages.make_shared_data, task.point.config) for task in tasks]
             return _make_unchanged(submission, tasks, submission.folder / PREPARE, works)
         task = submission.task(part, int(index))
         if not is_point_stage(task.stage):
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
 
 
-def run_point_task(submission: Submission, task: Task) -> int:
+def run_point_task(submission: Submission, task: SlurmTask) -> int:
     """Run a stage of a point and return the exit code."""
     folder = submission.folder_of(task)
     if not is_finished(task, folder) and rank() == 0 and (reason := change_reason(submission, [task])):
@@ -60,12 +60,12 @@ def run_point_task(submission: Submission, task: Task) -> int:
     return BUSY_CODE if error == BUSY else 1
 
 
-def change_reason(submission: Submission, tasks: Sequence[Task]) -> str:
+def change_reason(submission: Submission, tasks: Sequence[SlurmTask]) -> str:
     """Return which data or model files have changed since the submission; empty if none has.
 
     A job may start long after it was submitted, and its points are named by the content of their files.
     """
-    changed = changed_inputs(submission.inputs, [task.point.config for task in tasks])
+    changed = changed_since_submission(submission.inputs, [task.point.config for task in tasks])
     if not changed:
         return ""
     return (
@@ -75,7 +75,7 @@ def change_reason(submission: Submission, tasks: Sequence[Task]) -> str:
 
 
 def _make_unchanged(
-    submission: Submission, tasks: Sequence[Task], folder: Path, works: Sequence[Callable[[], object]]
+    submission: Submission, tasks: Sequence[SlurmTask], folder: Path, works: Sequence[Callable[[], object]]
 ) -> int:
     if rank():
         return 0

@@ -128,7 +128,7 @@ def files(path: Path, key: str) -> list[Path]:
     return [path]
 
 
-def write(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     """Write rows as JSON lines or as a JSON list, by the path's suffix, and return their number."""
     if path.suffix.lower() not in (".json", ".jsonl"):
         raise UserError(f"{path}: suffix {path.suffix!r}; allowed: .json, .jsonl")

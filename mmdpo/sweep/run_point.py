@@ -48,7 +48,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
 
     if rank():
         if stage in (Stage.experiment, Stage.train):
-            train_nonzero_rank([p])
+            train_missing_nonzero_rank([p])
         return None
     require_stage(p, stage)
     if stage is Stage.export:
@@ -60,7 +60,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
     return _run(p, stages.work_of(stage))
 
 
-def train_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
+def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
     """Train the points that are not trained yet, as a process that is not the first of several."""
     from mmdpo.pipeline import point_stages as stages
 

@@ -243,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: a URL may contain a key."""
 
 
-def tokens(text: str) -> int:
+def count_tokens(text: str) -> int:
     """Estimate the tokens of a text: one per four letters."""
     return -(-len(text) // 4)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mmdpo.clients.journal import Account, Job, JobEntry, Journal, journal
+from mmdpo.clients.journal import Account, BatchJob, JobEntry, Journal, journal
 from mmdpo.clients.migrations import ATTEMPTS_1, VERSION
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import Stopped
@@ -82,7 +82,7 @@ def test_jobs_are_keyed_by_their_purpose(old: Path) -> None:
     assert [(one.record_id, one.reminded, one.note) for one in annotating.asked] == [
         *(("p5", True, "image sent smaller"), ("p6", False, "image sent smaller"), ("p7", False, "image sent smaller")),
     ]
-    assert isinstance(teaching, Job)
+    assert isinstance(teaching, BatchJob)
     assert isinstance(teaching.asked[0], JobEntry)
     assert teaching.expected == 0.0005005
 

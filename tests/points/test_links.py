@@ -48,7 +48,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return {}
 
     monkeypatch.setattr(local, "_run_all", run_all)
-    monkeypatch.setattr(local, "report", lambda points: None)
+    monkeypatch.setattr(local, "report_studies", lambda points: None)
     return names
 
 

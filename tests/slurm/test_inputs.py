@@ -4,7 +4,7 @@ import pytest
 
 from mmdpo.entry.compose import compose_config
 from mmdpo.slurm import inputs
-from mmdpo.slurm.inputs import NOT_DOWNLOADED, changed_inputs, input_fingerprints
+from mmdpo.slurm.inputs import NOT_DOWNLOADED, changed_since_submission, input_fingerprints
 
 
 def fingerprints(*overrides):
@@ -48,11 +48,11 @@ def test_changed_inputs_are_those_that_a_config_names(tmp_path):
     configs = [compose_config(["data=pairs", f"data.path={data}"]) for data in (one, other)]
     recorded = input_fingerprints(configs)
     assert len(recorded) == 2
-    assert changed_inputs(recorded, configs) == []
+    assert changed_since_submission(recorded, configs) == []
     other.write_text("{} \n")
-    assert changed_inputs(recorded, configs) == [f"data.path={other}"]
-    assert changed_inputs(recorded, configs[:1]) == []
-    assert changed_inputs({}, configs) == []
+    assert changed_since_submission(recorded, configs) == [f"data.path={other}"]
+    assert changed_since_submission(recorded, configs[:1]) == []
+    assert changed_since_submission({}, configs) == []
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_changed_inputs_are_those_that_a_config_names(tmp_path):
 def test_a_model_of_the_hub_may_be_downloaded_after_the_submission(before, after, changed, monkeypatch):
     name = "model.path=llava-hf/llava-1.5-7b-hf"
     monkeypatch.setattr(inputs, "input_fingerprints", lambda configs: {name: after})
-    assert changed_inputs({name: before}, [compose_config()]) == ([name] if changed else [])
+    assert changed_since_submission({name: before}, [compose_config()]) == ([name] if changed else [])

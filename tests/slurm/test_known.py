@@ -8,7 +8,7 @@ from mmdpo.points import status
 from mmdpo.points.point import point
 from mmdpo.points.records import write_record
 from mmdpo.slurm import launch
-from mmdpo.slurm.submission import Task
+from mmdpo.slurm.submission import SlurmTask
 from mmdpo.slurm.submit import plan_submission
 from tests.slurm.submitted import config
 
@@ -26,6 +26,6 @@ def test_a_point_that_another_study_has_finished_is_linked(tmp_path, capsys):
     assert second.folder.resolve() == first.folder
     assert not other.folder.exists()
     assert "1 points are known from first" in capsys.readouterr().out
-    tasks = [Task.of(p, Stage.experiment) for p in (second, other)]
+    tasks = [SlurmTask.of(p, Stage.experiment) for p in (second, other)]
     planned = plan_submission(second.study, tasks, {})
     assert (planned.done, planned.missing) == ([second.name], [tasks[1]])

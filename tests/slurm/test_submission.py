@@ -12,7 +12,7 @@ from mmdpo.slurm.submission import (
     PREPARE,
     SUBMISSION_FILE,
     Part,
-    Task,
+    SlurmTask,
     changed_cluster,
     config_from_dict,
     config_to_dict,
@@ -128,7 +128,7 @@ def test_settings_of_the_cluster_change_and_nothing_else(tmp_path):
 
 @pytest.mark.parametrize("stage", ["prompts", "sample", "annotate", "teacher", "build", "reference"])
 def test_stages_that_make_data_do_not_work_in_a_points_folder(stage, tmp_path):
-    task = Task.of(point(config(tmp_path / "s")), Stage(stage))
+    task = SlurmTask.of(point(config(tmp_path / "s")), Stage(stage))
     assert task.role is None
     assert task.name.startswith(f"{stage}-")
 
@@ -136,5 +136,5 @@ def test_stages_that_make_data_do_not_work_in_a_points_folder(stage, tmp_path):
 @pytest.mark.parametrize("stage", [Stage.experiment, Stage.train, Stage.evaluate])
 def test_stages_of_a_point_work_in_its_folder(stage, tmp_path):
     one = point(config(tmp_path / "s"))
-    task = Task.of(one, stage)
+    task = SlurmTask.of(one, stage)
     assert (task.role, task.name) == ("trained", one.name)

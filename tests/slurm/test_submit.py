@@ -16,7 +16,7 @@ from mmdpo.slurm import client as slurm
 from mmdpo.slurm import launch, sbatch, submit
 from mmdpo.slurm.client import Job
 from mmdpo.slurm.inputs import input_fingerprints
-from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Part, Task, read_submissions
+from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Part, SlurmTask, read_submissions
 from mmdpo.slurm.submit import (
     check_unchanged,
     lock_submissions,
@@ -306,7 +306,7 @@ def test_retry_runs_the_code_of_the_submission_and_refuses_other_data(begun, mon
     more.write_text("{}\n{}\n")
     second = config(first.study, "data=pairs", f"data.path={more}")
     first.inputs = input_fingerprints([one, second])
-    first.write_tasks(TASKS, [Task.of(point(each), Stage.experiment) for each in (one, second)])
+    first.write_tasks(TASKS, [SlurmTask.of(point(each), Stage.experiment) for each in (one, second)])
     first.save()
     files["mmdpo/training/loss.py"] = "2"
     sent = []

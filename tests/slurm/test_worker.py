@@ -93,7 +93,7 @@ def test_a_preparation_fails_if_it_made_nothing(answers, code, state, error, tmp
         if (answer := next(left)) is not None:
             raise answer
 
-    monkeypatch.setattr("mmdpo.pipeline.point_stages.prepare", prepare)
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.make_shared_data", prepare)
     assert call(submission, PREPARE) == code
     seen = status.read_status(submission.folder / PREPARE)
     assert (seen.state, seen.error) == (state, error)
@@ -120,7 +120,7 @@ def test_only_the_first_process_makes_data(tmp_path, monkeypatch):
 def changed(tmp_path, monkeypatch):
     """A config whose data file has changed since its submission, and the submission's inputs."""
     monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", lambda p: pytest.fail("experiment ran"))
-    monkeypatch.setattr("mmdpo.pipeline.point_stages.prepare", lambda config: pytest.fail("prepare ran"))
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.make_shared_data", lambda config: pytest.fail("prepare ran"))
     monkeypatch.setattr("mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: pytest.fail("stage ran"))
     data = tmp_path / "pairs.jsonl"
     data.write_text("{}\n")

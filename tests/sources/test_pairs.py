@@ -14,7 +14,7 @@ from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.images import open_image
 from mmdpo.records import Turn
-from mmdpo.sources.pair_reader import ReadPairs, image_names, read_pairs
+from mmdpo.sources.pair_reader import ReadPairs, pair_image_names, read_pairs
 from tests.sources.photographs import photograph
 
 GOOD = {"prompt": "What is on the table?", "chosen": "A cup of coffee.", "rejected": "A dog."}
@@ -284,7 +284,7 @@ def test_an_image_column_of_plain_bytes(tmp_path: Path) -> None:
 def test_names_of_images_without_opening_them(tmp_path: Path) -> None:
     rows = [{**GOOD, "image": name} for name in ("b.png", "gone.png", "b.png", None)]
     path = lines(tmp_path / "a.jsonl", *rows, "{", {"image": "of a bad row.png"})
-    assert image_names(path) == ["b.png", "gone.png"]
+    assert pair_image_names(path) == ["b.png", "gone.png"]
     turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "That."}]
     path = lines(tmp_path / "b.jsonl", {"id": 1, "image": "c.png", "conversations": turns}, {"id": 2})
-    assert image_names(path, "llava_sft") == ["c.png"]
+    assert pair_image_names(path, "llava_sft") == ["c.png"]

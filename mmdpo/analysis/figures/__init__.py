@@ -28,7 +28,7 @@ class Picture:
     caption: str
 
 
-def draw(study: Study, folder: Path) -> list[Picture]:
+def draw_figures(study: Study, folder: Path) -> list[Picture]:
     """Draw the study's pictures as PNG and PDF into `folder`; returns them, the main one first.
 
     A study without any score or logged step has no picture. Pictures are kept where neither the study nor the code
@@ -41,7 +41,7 @@ def draw(study: Study, folder: Path) -> list[Picture]:
 
     with style.applied():
         found = [
-            Picture(style.save(figure, folder / f"{name}.png"), kind.caption(name))
+            Picture(style.save_figure(figure, folder / f"{name}.png"), kind.caption(name))
             for kind in kinds(study)
             for name, figure in kind.draw(study).items()
         ]
@@ -60,7 +60,7 @@ def _key(study: Study) -> str:
     """Fingerprint all that the pictures depend on: the study and the code of analysis, figures and tasks."""
     folders = [ANALYSIS, *map(Path, [*__path__, *evaluation.__path__])]
     code = {str(file): file_fingerprint(file) for folder in folders for file in sorted(folder.rglob("*.py"))}
-    return fingerprint([repr(study), repr(data.training(study)), code])
+    return fingerprint([repr(study), repr(data.training_curves(study)), code])
 
 
 def _drawn(folder: Path, key: str) -> list[Picture] | None:

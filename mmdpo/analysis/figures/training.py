@@ -46,7 +46,7 @@ def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
     legend = style.common_legend(panels, width) if named and len(labels) > 1 else style.Legend({}, 1)
     figure.set_figheight(2.9 + legend.height)
     note = _note(metrics, window, faint=len(labels) <= MOST_RAW)
-    style.describe(figure, study, "Training", note, legend)
+    style.describe_figure(figure, study, "Training", note, legend)
     return figure
 
 
@@ -70,7 +70,9 @@ def _note(metrics: dict[str, list[Curve]], window: int, *, faint: bool) -> str:
 
 
 def _figures(study: Study) -> dict[str, Figure]:
-    return {"training": curves(study, data.training(study))}
+    return {"training": curves(study, data.training_curves(study))}
 
 
-FIGURE = StudyFigure(lambda study: bool(data.training(study)), _figures, lambda name: "Training curves.", order=40)
+FIGURE = StudyFigure(
+    lambda study: bool(data.training_curves(study)), _figures, lambda name: "Training curves.", order=40
+)
