@@ -6,6 +6,9 @@ twentieth, output head a fiftieth), LoRA on its language model, float32, and no 
 layers and the 7B has 32: mmdpo computes the feed-forward block of the last layer for answers alone, so its ratio here
 is about 5 % too high.
 
+On a GPU (`python benchmarks/dpo_step.py cuda`, or `cuda recompute` with activation checkpointing) the language model
+has the widths of the 7B and 8 of its 32 layers, in bfloat16, and peak memory is that of the GPU.
+
 Three trainers take the same steps on the same pairs: stock TRL, which computes reference log-probs in each step (it
 refuses precomputed ones for vision data); stock TRL without its reference pass; mmdpo. Each runs in its own process on
 one core, one after the other. A figure is the median of all steps except the first of each process.
@@ -16,14 +19,15 @@ from __future__ import annotations
 import json
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 CONTENDERS = {
@@ -36,7 +40,24 @@ IMAGE, PROMPT, ANSWERS = 576, 30, (50, 130)  # tokens
 WORDS = 2000
 
 
-def prepare(folder: Path) -> None:
+@dataclass(frozen=True)
+class Shape:
+    """Widths of the model, and the steps that are timed."""
+
+    hidden: int
+    intermediate: int
+    heads: int
+    tower: int
+    tower_heads: int
+    steps: int
+    batch: int  # pairs per step
+
+
+CPU = Shape(1024, 2752, 8, 320, 5, STEPS, BATCH)
+GPU = Shape(4096, 11008, 32, 1024, 16, 8, 4)  # widths of LLaVA-1.5 7B
+
+
+def prepare(folder: Path, shape: Shape) -> None:
     """Write model, processor, pairs and images."""
     import numpy as np
     import torch
@@ -78,18 +99,22 @@ def prepare(folder: Path) -> None:
         num_additional_image_tokens=1,
         chat_template=template,
     ).save_pretrained(folder / "model")
-    shape = {"num_hidden_layers": 8, "num_attention_heads": 8}
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(
-            hidden_size=320,
-            intermediate_size=1280,
+            hidden_size=shape.tower,
+            intermediate_size=4 * shape.tower,
             num_hidden_layers=4,
-            num_attention_heads=5,
+            num_attention_heads=shape.tower_heads,
             image_size=336,
             patch_size=14,
         ),
         text_config=LlamaConfig(
-            **shape, hidden_size=1024, intermediate_size=2752, vocab_size=len(tokens), pad_token_id=1
+            num_hidden_layers=8,
+            num_attention_heads=shape.heads,
+            hidden_size=shape.hidden,
+            intermediate_size=shape.intermediate,
+            vocab_size=len(tokens),
+            pad_token_id=1,
         ),
         image_token_id=4,
     )
@@ -101,7 +126,7 @@ def prepare(folder: Path) -> None:
         return " ".join(f"w{rng.randrange(WORDS)}" for _ in range(count))
 
     pairs = []
-    for index in range(STEPS * BATCH):
+    for index in range(shape.steps * shape.batch):
         pixels = noise.integers(0, 255, (336, 336, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{index}.png")
         answers = [words(rng.randint(length - 5, length + 5)) for length in ANSWERS]
@@ -111,16 +136,19 @@ def prepare(folder: Path) -> None:
     (folder / "pairs.json").write_text(json.dumps(pairs))
 
 
-def contend(name: str, folder: Path) -> dict[str, Any]:
+def contend(name: str, folder: Path, gpu: bool, recompute: bool) -> dict[str, Any]:
     """Take the steps with one trainer.
 
     Args:
         name: A key of CONTENDERS.
         folder: Folder of model and pairs.
+        gpu: Whether to compute on the GPU, in bfloat16.
+        recompute: Whether to use activation checkpointing.
 
     Returns:
         Seconds of each step, positions per step, and peak memory (GiB).
     """
+    import torch
     from transformers import TrainerCallback, set_seed
 
     from mmdpo.config.schema import LoraConfig, ModelConfig
@@ -137,6 +165,8 @@ def contend(name: str, folder: Path) -> dict[str, Any]:
             self.start = time.perf_counter()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            if gpu:
+                torch.cuda.synchronize()
             seconds.append(time.perf_counter() - self.start)
 
     with suppress_library_output():
@@ -144,15 +174,16 @@ def contend(name: str, folder: Path) -> dict[str, Any]:
 
         set_seed(0)
         model_config = ModelConfig(path=str(folder / "model"), lora=LoraConfig(16, 32, 0.0))
-        model = load_model(model_config.path, "float32")
+        shape = GPU if gpu else CPU
+        model = load_model(model_config.path, "bfloat16" if gpu else "float32")
         settings = DPOConfig(
             output_dir=str(folder / "out"),
-            per_device_train_batch_size=BATCH,
-            max_steps=STEPS,
+            per_device_train_batch_size=shape.batch,
+            max_steps=shape.steps,
             learning_rate=1e-4,
-            activation_checkpointing=False,
-            bf16=False,
-            use_cpu=True,
+            activation_checkpointing=recompute,
+            bf16=gpu,
+            use_cpu=not gpu,
             max_length=None,
             report_to="none",
             save_strategy="no",
@@ -171,7 +202,7 @@ def contend(name: str, folder: Path) -> dict[str, Any]:
         trainer.add_callback(Clock())
         with shared_attention(model) if name == "ours" else nullcontext():
             trainer.train()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+    peak = torch.cuda.max_memory_allocated() / (1 << 30) if gpu else getrusage(RUSAGE_SELF).ru_maxrss / (1 << 20)
     return {"seconds": seconds[1:], "positions": sum(positions) / len(seconds), "memory": peak}
 
 
@@ -230,16 +261,16 @@ def ours(folder: Path, model: Any, settings: Any, processor: Any, adapter: Any) 
     return LoraDPOTrainer(model, settings, rows, Collator(processor, shared=True), adapter, 0.0)
 
 
-def main() -> None:
+def main(options: list[str]) -> None:
     """Print a table and, last, one JSON object."""
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(folder)
+        prepare(folder, GPU if "cuda" in options else CPU)
         environment = {"OMP_NUM_THREADS": "1", **os.environ}  # less noise on a shared machine
         for _ in range(ROUNDS):
             for name, runs in results.items():
-                command = [sys.executable, __file__, name, str(folder)]
+                command = [sys.executable, __file__, name, str(folder), *options]
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
                 runs.append(json.loads(done.stdout.splitlines()[-1]))
     step = {name: statistics.median(s for run in runs for s in run["seconds"]) for name, runs in results.items()}
@@ -262,7 +293,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        print(json.dumps(contend(sys.argv[1], Path(sys.argv[2]))))
+    if sys.argv[1:2] and sys.argv[1] in CONTENDERS:
+        print(json.dumps(contend(sys.argv[1], Path(sys.argv[2]), "cuda" in sys.argv, "recompute" in sys.argv)))
     else:
-        main()
+        main(sys.argv[1:])

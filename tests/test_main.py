@@ -239,7 +239,7 @@ def test_doctor_of_a_data_set_in_a_directory_of_ones_own(data: Path, capsys: pyt
     (data.parent / "own/data/mine.yaml").write_text("name: mine\nformat: pairs\npath: a.jsonl\n")
     as_lines(data.parent / "a.jsonl", [{"prompt": "What?", "chosen": "A cup.", "rejected": "A dog."}])
     out = doctor(capsys, 0, "--config-dir", "own", "data=mine")
-    assert "data=mine: all there. Next:" in out
+    assert "data=mine: complete. Next:" in out
     assert out[-1] == "python launch.py --config-dir own data=mine dry_run=true"
     assert main(["doctor", "--config-dir", "gone", "data=mine"]) == 2
 

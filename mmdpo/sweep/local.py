@@ -117,10 +117,10 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
         require_unchanged(points)
         if configs[0].cluster.runner is Runner.slurm:
             return
-        missing = [p for p in points if not status.is_done(p.folder)]
+        missing = [p for p in points if not _is_done(p, stage)]
         known = known_elsewhere(missing) if stage is Stage.experiment else {}
         for p in points:
-            print_line(f"{p.folder}: {_fate(p, known)}")
+            print_line(f"{p.folder}: {_fate(p, known, stage)}")
         open_ = len(missing) - len(known)
         print_line(counts_line(len(points), len(points) - len(missing), [*known.values()], open_))
 
@@ -142,11 +142,17 @@ def _with_baselines(configs: Sequence[Config]) -> tuple[list[Point], list[Point]
     return asked, [*unasked.values(), *{p.folder: p for p in asked}.values()]
 
 
-def _fate(p: Point, known: dict[Path, Path]) -> str:
+def _is_done(p: Point, stage: Stage) -> bool:
+    return status.is_stage_done(p.folder, stage, p.config.bench.tasks)
+
+
+def _fate(p: Point, known: dict[Path, Path], stage: Stage) -> str:
     if p.folder in known:
         return f"known from {known[p.folder].parent.name}, would be linked"
-    if status.is_done(p.folder):
+    if _is_done(p, stage):
         return "done, would be skipped"
+    if stage is not Stage.experiment:
+        return f"would {stage.value}"
     return f"would {'measure' if p.config.is_base else 'train and measure'}"
 
 
