@@ -173,7 +173,7 @@ def test_nothing_leaves_the_root(tmp_path: Path, name: str) -> None:
     (root / "link.png").symlink_to(tmp_path / "out.png")
     (root / "folder").symlink_to(tmp_path)
     name = str(tmp_path / "out.png") if name == "ABSOLUTE" else name
-    with pytest.raises(UserError, match="leaves the image root"):
+    with pytest.raises(UserError, match="is outside the image root"):
         inside(root, name)
 
 

@@ -61,7 +61,7 @@ def test_compare_by_pieces_of_names(outputs: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["status", "nope"], "no study 'nope': it is no folder, and outputs/ holds new, old"),
+        (["status", "nope"], "no study 'nope': it is not a folder, and outputs/ holds new, old"),
         (["compare", "nope", "beta1-"], "no point 'nope' in outputs/"),
         (["compare", "new/base", "new/dpo"], "'dpo' is in the name of 2 points; type more of one"),
         (["compare", "gone/base", "new/base"], "no study 'gone'"),

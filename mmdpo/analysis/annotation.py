@@ -1,6 +1,6 @@
-"""Report on a judge's ratings: distributions, agreement with itself, effect of the order shown, cost.
+"""Report on a judge's ratings: distributions, agreement with itself, effect of the presentation order, cost.
 
-The report is made from the folder that stage=annotate writes, and lies beside it as JSON and a picture.
+The report is made from the folder that stage=annotate writes, and is added to it as JSON and a picture.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _annotations(path: Path) -> Iterable[Annotation]:
 
 
 def _agreement(twice: Sequence[tuple[Annotation, Annotation]], attributes: Sequence[str]) -> dict[str, Any] | None:
-    """Compute the agreement of two ratings of the same completions, by attribute; None where none was repeated."""
+    """Compute the agreement of two ratings of the same completions, by attribute; None if none was repeated."""
     from scipy.stats import spearmanr
 
     if not twice:
@@ -98,9 +98,9 @@ def _agreement(twice: Sequence[tuple[Annotation, Annotation]], attributes: Seque
 
 
 def _position(rows: Sequence[Sequence[int]]) -> dict[str, Any] | None:
-    """Compute the mean quality by the place at which a completion was shown, and Friedman's test for differences.
+    """Compute the mean quality by presentation position, and Friedman's test for differences.
 
-    The order is drawn for each prompt, so that without a bias all places have the same mean.
+    The order is drawn for each prompt, so that without a bias all positions have the same mean.
     """
     from scipy.stats import friedmanchisquare
 
@@ -197,7 +197,7 @@ def _draw(numbers: Mapping[str, Any], path: Path) -> None:
 
 
 def _figure(numbers: Mapping[str, Any]) -> Figure:
-    """Draw the share of each mark by attribute (left) and the mean quality by the place shown (right)."""
+    """Draw the share of each mark by attribute (left) and the mean quality by presentation order (right)."""
     from mmdpo.analysis.figures.style import GREY, PALETTE, light_grid, new_figure
 
     position = numbers["position"]

@@ -33,7 +33,7 @@ class Difference:
         low: The lower end of its interval; NaN for a single item.
         high: The upper end.
         n: The number of items that both points have a value of.
-        wins: Items on which B is better, by the task's metrics; higher where they do not tell.
+        wins: Items on which B is better, by the task's metrics; higher where no direction is declared.
         ties: Items with equal values.
         losses: Items on which A is better.
     """

@@ -19,7 +19,7 @@ SUGGESTIONS = (
     ("label_noise", "python launch.py -m sweep=label_noise"),
     ("seed", "python launch.py -m seed=0,1,2"),
 )
-"""The axes to vary next where no study has varied them, the paper's main result first."""
+"""The axes to vary next if no study has varied them, the paper's main result first."""
 
 
 def write_report(study_folder: Path) -> Study:

@@ -1,4 +1,4 @@
-"""A study as it lies on disk: one row per point, whatever state its files are in."""
+"""A study read from its folder: one row per point, whatever state its files are in."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Row:
         return values if isinstance(values, dict) else {}
 
     def value(self, key: str) -> Any:
-        """Return the point's value of an axis or a varying setting; None where it has none."""
+        """Return the point's value of an axis or a varying setting; None if it has none."""
         return self.axes.get(key) if key in POINT_AXES else self.settings.get(key)
 
 
@@ -219,7 +219,7 @@ def _guess_role(point: str, axes: dict[str, Any]) -> str:
 
 
 def _is_gone(status: dict[str, Any]) -> bool:
-    """Return whether the process of a running point has ended; False where it ran on another host."""
+    """Return whether the process of a running point has ended; False if it ran on another host."""
     pid = status.get("pid")
     if status.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
         return False

@@ -1,4 +1,4 @@
-"""The settings, beside the axes, in which the configurations of a study's points differ."""
+"""The settings, apart from the axes, in which the configurations of a study's points differ."""
 
 from __future__ import annotations
 

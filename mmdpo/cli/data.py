@@ -1,4 +1,4 @@
-"""Commands that look at data: doctor."""
+"""Commands for data: doctor."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def bootstrap_score(
         unscored: The number of items without a score, to be kept with the result.
 
     Returns:
-        The score; NaN where there is no item.
+        The score; NaN if there is no item.
     """
     import numpy as np
 
@@ -106,7 +106,7 @@ def _cluster_interval(
 
 
 def f1(predicted: Any, label: Any, axis: int = -1) -> Any:
-    """Compute F1 of the positive answer over arrays [..., N] of zeros and ones; 0 where there is no positive."""
+    """Compute F1 of the positive answer over arrays [..., N] of zeros and ones; 0 if there is no positive."""
     import numpy as np
 
     hits = (predicted * label).sum(axis)

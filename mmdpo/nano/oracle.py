@@ -160,7 +160,7 @@ def _coherence(text: str, words: list[str], brief: bool) -> int:
 
 
 def _loops(text: str, words: Sequence[str]) -> bool:
-    """Tell whether a word is repeated at once, several words twice at once, or a sentence anywhere."""
+    """Return whether a word is repeated at once, several words twice at once, or a sentence anywhere."""
     sentences = [part for sentence in re.split(r"[.!?]", text.lower()) if (part := " ".join(sentence.split()))]
     if len(set(sentences)) < len(sentences):
         return True

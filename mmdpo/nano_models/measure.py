@@ -21,7 +21,7 @@ BATCH = 100
 MAX_NEW_TOKENS = 64
 TEMPERATURE = 0.7  # paper, 3.1
 PAIR_GAP = 2
-"""Smallest difference of merit between the two answers of a preference pair (paper, 3.2)."""
+"""Smallest difference of quality between the two answers of a preference pair (paper, 3.2)."""
 
 
 def generate_answers(

@@ -148,7 +148,7 @@ def _make_training_set(config: Config, folder: Path) -> dict[str, Any]:
 
 
 def _aggregate(config: Config) -> list[str]:
-    """Return the attributes whose sum ranks completions: the rubric's, unless pairs are made by others."""
+    """Return the attributes whose sum ranks completions: those of `pairs.aggregate` for pairs, else the rubric's."""
     from mmdpo.judge.rubric import load_rubric
 
     if config.method.train_on is TrainOn.pairs and config.pairs.aggregate is not None:
@@ -157,7 +157,7 @@ def _aggregate(config: Config) -> list[str]:
 
 
 def prompts_of(config: Config) -> Iterator[Prompt]:
-    """Yield the prompts; they are made first if they do not exist."""
+    """Yield the prompts; make them first if they do not exist."""
     return read_records(get_or_make(config, Stage.prompts) / "prompts.jsonl", Prompt)
 
 
@@ -173,7 +173,7 @@ def _completions(config: Config) -> Iterator[Completion]:
 
 
 def items_of(config: Config) -> Callable[[], Iterator[tuple[Prompt, Sequence[Completion]]]]:
-    """What a judge rates: each prompt with its completions, or the two answers of the user's own pairs."""
+    """Return what a judge rates: each prompt with its completions, or the two answers of the user's own pairs."""
     if config.data.path is not None:
         from mmdpo.judge.differences import two_answers
 
@@ -221,11 +221,11 @@ def check_stage(config: Config, stage: Stage) -> None:
     if data.path is not None:
         if stage in DATA_STAGES and stage is not Stage.annotate:
             raise UserError(
-                f"stage={stage.value}: data={data.name} brings its own pairs; nothing is to be made. "
+                f"stage={stage.value}: data={data.name} has its own pairs; there is nothing to make. "
                 "stage=annotate rates their two answers"
             )
         if stage is Stage.annotate and data.format in EXAMPLE_FORMATS.names():
-            raise UserError(f"stage=annotate: data={data.name} has one answer a row; nothing is to be compared")
+            raise UserError(f"stage=annotate: data={data.name} has one answer per row; there is nothing to compare")
         if stage is Stage.annotate and config.judge.client in NANO_RULES.names():
             raise UserError(f"judge={config.judge.name}: knows the miniature only; choose judge=gemini or judge=openai")
     elif stage in DATA_STAGES and stage not in pipeline(config):
@@ -244,7 +244,7 @@ def upstream(config: Config, stage: Stage) -> list[Stage]:
 
 
 def get_or_make(config: Config, stage: Stage, remake: bool = False) -> Path:
-    """Return the folder of a data stage; it is made if it does not exist.
+    """Return the folder of a data stage; make it if it does not exist.
 
     Args:
         config: The point's config.

@@ -18,7 +18,7 @@ from mmdpo.points.point import Point, require_stage
 
 
 def answer_tasks(p: Point) -> None:
-    """Write the answers of the point's model to its tasks, where they are not there yet."""
+    """Write the answers of the point's model to its tasks, if they do not exist yet."""
     config = p.config
     provenance.set_threads(config.cluster.threads)
     write_answers(_sample_sets(config), lambda: _load(p), {**_model(config), **_adapter(p)}, config.bench, p.folder)
@@ -60,7 +60,7 @@ def _sample_sets(config: Config) -> list[SampleSet]:
 
 
 def _load(p: Point) -> tuple[Any, Any]:
-    """Load the point's model, with its adapter where it is trained, and the processor."""
+    """Load the point's model, with its adapter if it is trained, and the processor."""
     from mmdpo.models.adapter import merged
     from mmdpo.models.device import on_device
     from mmdpo.models.loading import load_model, load_processor

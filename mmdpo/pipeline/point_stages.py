@@ -55,7 +55,7 @@ def experiment(p: Point) -> None:
 
 
 def evaluate(p: Point) -> None:
-    """Write the answers of a point's model, where this is not done yet; they are scored by `judge`."""
+    """Write the answers of a point's model, if this is not done yet; they are scored by `judge`."""
     evaluating.answer_tasks(p)
 
 
@@ -95,7 +95,7 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
 
 
 def train(p: Point) -> None:
-    """Train the adapter of a point, where this is not done yet."""
+    """Train the adapter of a point, if this is not done yet."""
     with _tracker(p) as tracker:
         _trained(p, tracker)
 
@@ -122,7 +122,7 @@ def train_nonzero_rank(p: Point) -> None:
 
 
 def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
-    """Train the point, where this is not done yet, and return the summary of the training."""
+    """Train the point, if this is not done yet, and return the summary of the training."""
     done = p.folder / TRAINING
     if not done.exists():
         summary, counts = _train(p, tracker.log, tracker.resumed)
@@ -152,7 +152,7 @@ def _train(
     examples = subset(examples, config.data_scale, seed)
     if not examples:
         raise UserError(
-            f"data_scale={config.data_scale}: leaves none of {len(data.examples)} examples; raise data_scale "
+            f"data_scale={config.data_scale}: selects none of {len(data.examples)} examples; raise data_scale "
             "or data.prompts"
         )
     if reference_logps:
@@ -188,7 +188,7 @@ def export(p: Point) -> None:
 
 
 def run_data_stage(config: Config, stage: Stage) -> None:
-    """Run a stage that makes data on its own; raises UserError where the stage before it was not run."""
+    """Run a data stage on its own. Raises UserError if the stage before it was not run."""
     check_stage(config, stage)
     for earlier in upstream(config, stage):
         require(config, earlier)

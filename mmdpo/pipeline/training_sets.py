@@ -39,7 +39,7 @@ def training_set(config: Config) -> TrainingSet:
 
 @functools.lru_cache(maxsize=4)
 def _built(folder: Path, kind: type[Record]) -> list[Record]:
-    """Read a built set once per process: what lies in the cache does not change."""
+    """Read a built set once per process: folders of the cache do not change."""
     return list(read_records(folder / "examples.jsonl", kind))
 
 

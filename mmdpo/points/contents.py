@@ -36,9 +36,9 @@ class Content:
     """The content behind one setting.
 
     Attributes:
-        fingerprint: What identifies the content, wherever it lies.
-        path: Where it lies; None for content that comes with the code and is chosen by name.
-        given: Fingerprint of what else the fingerprint depends on. Two contents of one path compare only where
+        fingerprint: Digest that identifies the content, wherever it is stored.
+        path: File or folder of the content; None for content that comes with the code and is chosen by name.
+        given: Fingerprint of what else the fingerprint depends on. Two contents of one path compare only if
             this is equal.
     """
 
@@ -49,7 +49,7 @@ class Content:
 
 @contextmanager
 def contents_remembered() -> Iterator[None]:
-    """Within the block each content is looked at once: the points of one plan share it."""
+    """Look at each content once within the block, because the points of one plan share it."""
     global _remembered
     before = _remembered
     _remembered = {} if before is None else before

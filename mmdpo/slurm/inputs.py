@@ -11,7 +11,7 @@ from mmdpo.models.paths import PACKAGE, resolve_path
 from mmdpo.points.point import unique_up_to_axes
 
 NOT_DOWNLOADED = "not downloaded yet"
-"""Stands for the fingerprint of a model on the hub whose revision is not known yet."""
+"""Placeholder for the fingerprint of a model on the hub whose revision is not known yet."""
 
 LARGE = 1 << 26  # bytes; larger files are compared by size and modification time instead of content
 

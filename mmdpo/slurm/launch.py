@@ -1,4 +1,4 @@
-"""A command with cluster=slurm: check, plan, submit, and watch until the jobs end or the user leaves.
+"""A command with cluster=slurm: check, plan, submit, and watch until the jobs end or the user presses Ctrl-C.
 
 Hydra's launchers wait for their jobs, as its maintainers intend. This one returns results to Hydra only if it
 waited. With `cluster.wait=false`, or after Ctrl-C, the command ends and its jobs continue.
@@ -80,7 +80,7 @@ def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] |
     for study, requested in tasks.items():
         states = watch(study, [task.name for task in requested])
         if states is None:
-            print_line(f"left; the jobs continue. {next_hint(study)}")
+            print_line(f"stopped watching; the jobs continue. {next_hint(study)}")
             return None
         if is_point_stage(stage):
             _write_report(study)

@@ -92,7 +92,7 @@ class Part:
 
 
 def user_name() -> str:
-    """Return the user's name in the system's database, which SLURM uses too; the user id if there is none."""
+    """Return the user's name in the system's database, which SLURM uses too; the user id if they have none."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -169,7 +169,7 @@ def new_submission_folder(study: Path) -> Path:
 def read_submissions(study: Path) -> list[Submission]:
     """Read a study's submissions, oldest first.
 
-    A folder without submission.json was left by a command that ended before it submitted anything; it is ignored.
+    A folder without submission.json is of a command that ended before it submitted anything; it is ignored.
     """
     return [read_submission(file.parent) for file in sorted((study / JOBS).glob(f"*/{SUBMISSION_FILE}"))]
 

@@ -272,7 +272,7 @@ def split_into_parts(tasks: int, prepare: bool, max_array_size: int) -> list[Par
 def send_parts(submission: Submission, cluster: ClusterConfig) -> None:
     """Submit the parts of a submission, and record each job id at once.
 
-    Raises UserError with SLURM's own message. If SLURM accepted no points, nothing of the submission is left.
+    Raises UserError with SLURM's own message. If SLURM accepted no points, the submission is removed.
     """
     for part in submission.parts:
         try:

@@ -138,7 +138,7 @@ def _fail(folder: Path, reason: str) -> int:
 
 
 def interruption_cause(code: int, log: Path, job: str) -> str:
-    """Determine what ended processes that left no status.
+    """Determine what ended processes that wrote no status.
 
     Args:
         code: The highest of their exit codes.
@@ -220,7 +220,7 @@ def is_preempted(job: str) -> bool:
 
 
 def is_current_run(job: str) -> bool:
-    """Return whether this process belongs to the job's present run; some clusters leave earlier ones alive."""
+    """Return whether this process belongs to the job's present run; some clusters do not end earlier ones."""
     try:
         fields = slurm.show_job(job)
     except UserError:  # the job has ended, and SLURM has no record of it

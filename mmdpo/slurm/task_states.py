@@ -167,7 +167,7 @@ def combine_state(
         return _state_from_files(status)
     if job is not None:
         return State.failed, f"job {job_id} ended without a result"
-    return State.failed, f"job {job_id} is gone: SLURM has no record of it, and it left no result"
+    return State.failed, f"job {job_id} is gone: SLURM has no record of it, and there is no result"
 
 
 def is_finished(task: SlurmTask, folder: Path, status: Status | None = None) -> bool:

@@ -1,7 +1,7 @@
-"""Runs the points of a sweep on this machine: one after another in this process, or in several.
+"""Execution of the points of a sweep on this machine: one after another in this process, or in several.
 
-Under torchrun or srun several processes come here with the same points: the first does all the work, the others train
-with it.
+Under torchrun or srun several processes run this module with the same points: the first does all the work, the others
+train with it.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
 
 
 def report_studies(points: Sequence[Point]) -> None:
-    """Write the table, pictures and page of each study that the points lie in."""
+    """Write the table, pictures and page of each study of the points."""
     from mmdpo.analysis.report import write_report
 
     for study in dict.fromkeys(p.study for p in points):

@@ -92,10 +92,10 @@ class FakeGemini(FakeServer):
         """Listen on the port.
 
         Args:
-            faults: the fault script.
-            port: the port; 0 takes a free one.
-            batch_polls: a batch is done at this poll; None leaves it to `finish_batches`.
-            **more: arguments of FakeServer.
+            faults: The fault script.
+            port: The port; 0 takes a free one.
+            batch_polls: A batch is done at this poll; None leaves it to `finish_batches`.
+            **more: Arguments of FakeServer.
         """
         super().__init__(faults, port, **more)
         self.batch_polls = batch_polls

@@ -183,7 +183,7 @@ def test_own_pairs_have_no_data_stages(tmp_path):
     file = tmp_path / "pairs.jsonl"
     file.write_text('{"prompt": "Why?", "chosen": "So it is.", "rejected": "No."}\n')
     config = compose_config(["data=pairs", f"data.path={file}"])
-    with pytest.raises(UserError, match="data=pairs brings its own pairs"):
+    with pytest.raises(UserError, match="data=pairs has its own pairs"):
         run_data_stage(config, Stage.build)
     assert not list(describe_data(config, Stage.experiment))
     assert training_set(config).counts == {"rows": 1, "pairs": 1}

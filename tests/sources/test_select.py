@@ -128,9 +128,9 @@ def test_what_a_source_names_elsewhere_never_leaves_the_folder(tmp_path: Path) -
     ("image", "said"),
     [
         ("absent.png", "no such file"),
-        ("../secret.png", "leaves the image root"),
-        ("link.png", "leaves the image root"),
-        ("/etc/passwd", "leaves the image root"),
+        ("../secret.png", "is outside the image root"),
+        ("link.png", "is outside the image root"),
+        ("/etc/passwd", "is outside the image root"),
         ("torn.png", "damaged"),
     ],
 )

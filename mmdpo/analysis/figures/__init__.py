@@ -17,12 +17,12 @@ FIGURES = Kind("mmdpo.analysis.figures", "FIGURE", "figure")
 
 ANALYSIS = Path(__file__).parent.parent
 DRAWN = ".drawn.json"
-"""The file beside the pictures that tells what they were drawn from."""
+"""The file beside the pictures that names what they were drawn from."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a PNG file, with its caption; a PDF of the same name lies beside it."""
+    """A picture as a PNG file, with its caption; a PDF of the same name is beside it."""
 
     path: Path
     caption: str
@@ -31,7 +31,7 @@ class Picture:
 def draw_figures(study: Study, folder: Path) -> list[Picture]:
     """Draw the study's pictures as PNG and PDF into `folder`; returns them, the main one first.
 
-    A study without any score or logged step has no picture. Pictures are kept where neither the study nor the code
+    A study without any score or logged step has no picture. Pictures are kept if neither the study nor the code
     that draws has changed since they were drawn.
     """
     key = _key(study)
@@ -64,7 +64,7 @@ def _key(study: Study) -> str:
 
 
 def _drawn(folder: Path, key: str) -> list[Picture] | None:
-    """Return the pictures that were drawn with this key; None where one of them is missing."""
+    """Return the pictures that were drawn with this key; None if one of them is missing."""
     try:
         note = read_json(folder / DRAWN)
         if note["key"] != key:

@@ -22,7 +22,7 @@ class Pattern:
     """The form of a study's main picture.
 
     Attributes:
-        kind: scaling, curve, grid, rows or nothing.
+        kind: One of `scaling`, `curve`, `grid`, `rows` and `nothing`.
         x: The axis that scores are drawn against.
         y: The second axis of a heat-map.
         by: The axes that distinguish series.
@@ -47,7 +47,7 @@ class Group:
         return self.rows[0].value(key)
 
     def score(self, metric: str) -> Score | None:
-        """Return the mean over the seeds; None where no point has the score."""
+        """Return the mean over the seeds; None if no point has the score."""
         scores = [row.scores[metric] for row in self.rows if metric in row.scores]
         if not scores:
             return None
@@ -55,14 +55,14 @@ class Group:
         return Score(means[0], scores[0].n, means[1], means[2])
 
     def seeds(self, metric: str) -> list[float]:
-        """Return the scores of the single seeds where there are several, else nothing."""
+        """Return the scores of the single seeds if there are several, else nothing."""
         values = [row.scores[metric].value for row in self.rows if metric in row.scores]
         return values if len(values) > 1 else []
 
 
 @dataclass(frozen=True)
 class Dot:
-    """One point of a line, with the scores of its seeds where there are several."""
+    """One point of a line, with the scores of its seeds if there are several."""
 
     x: float
     score: Score

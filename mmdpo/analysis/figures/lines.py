@@ -92,7 +92,7 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def _error_bars(scores: list[Score]) -> list[list[float]]:
-    """Return the distances down and up; 0 where there is no interval."""
+    """Return the distances down and up; 0 if there is no interval."""
     pairs = [
         (0.0, 0.0) if math.isnan(s.low) else (max(0.0, s.value - s.low), max(0.0, s.high - s.value)) for s in scores
     ]
