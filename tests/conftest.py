@@ -1,4 +1,4 @@
-"""What all tests share: a cache of the test run, no network, no W&B key, one thread, derandomized examples."""
+"""Fixtures of all tests: a cache of the test run, no network, no W&B key, one thread, derandomized examples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # tests.support, from any folder
+sys.path.insert(0, str(ROOT))  # for tests.support, from any folder
 # A shell's background jobs ignore Ctrl-C, and so would the programs that the tests start and send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Bit-equal results need one number of threads, and two workers share the cores. Read when torch is imported.
@@ -28,7 +28,7 @@ pytest_plugins = ["tests.support.slurm.fixtures"]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each file to one pytest-xdist worker, all tests of SLURM to the same one, and start with the slowest."""
+    """Assign each file to one pytest-xdist worker, all SLURM tests to the same one, slowest first."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     for item in items:
         in_slurm = item.get_closest_marker("slurm") is not None

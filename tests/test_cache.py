@@ -1,4 +1,4 @@
-"""The cache holds complete things only, makes each once, and waits for no dead maker."""
+"""The cache: complete artifacts only, each made once, without waiting for a dead process."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def maker(tmp_path: Path, name: str, before_the_end: str = "pass") -> str:
-    """Code that asks for a thing; each making adds a line to the file `made`."""
+    """Return code that asks for an artifact; each making adds a line to the file `made`."""
     return f"""
 from mmdpo.cache import cached
 def make(folder):

@@ -310,7 +310,7 @@ QUESTION = {"prompt": "What colour is the suit?"}
 
 
 def own_pairs(images: Path, photographs) -> list[dict]:
-    """Pairs about one photograph in the forms that people have, and one without."""
+    """Pairs about one photograph in several formats, and one without an image."""
     from PIL import Image
 
     photo = Image.fromarray(photographs.astronaut())

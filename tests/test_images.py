@@ -1,4 +1,4 @@
-"""Every form of photograph becomes the same upright RGB picture, and every damage an error with a name."""
+"""Decoding of images: the same upright RGB picture from every format, and a named error for damage."""
 
 import struct
 import zlib

@@ -138,7 +138,7 @@ def paper_rows(folder: Path, figures: int, photographs: int) -> None:
 
 
 def doctor(capsys: pytest.CaptureFixture[str], code: int, *overrides: str) -> list[str]:
-    """The lines that the doctor prints, without what is blank around them."""
+    """The lines that the doctor prints, without surrounding white space."""
     assert main(["doctor", *overrides]) == code
     captured = capsys.readouterr()
     assert not captured.err

@@ -1,4 +1,4 @@
-"""What the README promises: its commands run, its links resolve, its table names what there is."""
+"""The README: its commands, its links and its table."""
 
 import re
 import shlex

@@ -43,7 +43,9 @@ def summarize_ratings(folder: Path) -> dict[str, Any]:
     rubric = load_rubric(summary.pop("rubric", JudgeConfig.rubric))
     low, high = rubric.scale
     marks = np.zeros((len(rubric.attributes), high - low + 1), dtype=int)
-    by_place: dict[int, list[list[int]]] = {}  # number of completions shown: the qualities of each prompt by place
+    by_position: dict[
+        int, list[list[int]]
+    ] = {}  # number of completions shown: the qualities of each prompt by position
     steps: Counter[str] = Counter()
     first: dict[str, Annotation] = {}
     again = {one.prompt_id: one for one in _annotations(folder / "repeated.jsonl")}
@@ -56,8 +58,10 @@ def summarize_ratings(folder: Path) -> dict[str, Any]:
                 marks[row, rating[name] - low] += 1
         order = annotation.presentation_order
         if len(order) > 1 and len(order) == len(set(order)):  # no two completions were equal
-            qualities = [quality(annotation.ratings[order.index(place)], rubric.aggregate) for place in sorted(order)]
-            by_place.setdefault(len(order), []).append(qualities)
+            qualities = [
+                quality(annotation.ratings[order.index(position)], rubric.aggregate) for position in sorted(order)
+            ]
+            by_position.setdefault(len(order), []).append(qualities)
         if annotation.prompt_id in again:
             first[annotation.prompt_id] = annotation
     reasons = Counter(one.reason for one in read_records(folder / "unscored.jsonl", Unscored))
@@ -67,7 +71,7 @@ def summarize_ratings(folder: Path) -> dict[str, Any]:
         "read_by": dict(steps.most_common()),
         "ratings": {name: marks[row].tolist() for row, name in enumerate(rubric.attributes)},
         "agreement": _agreement([(first[name], again[name]) for name in first], rubric.attributes),
-        "position": _position(max(by_place.values(), key=len, default=[])),
+        "position": _position(max(by_position.values(), key=len, default=[])),
         "people": _people(folder / "differences.csv", rubric.attributes),
         "scale": [low, high],
         "best": high * len(rubric.aggregate),
@@ -177,7 +181,7 @@ def _lines(numbers: Mapping[str, Any]) -> list[str]:
             for place, (mean, half) in enumerate(zip(position["quality"], position["half_width"], strict=True), 1)
         )
         test = "" if position["p"] is None else f"  (Friedman p {position['p']:.2g})"
-        lines.append(f"quality by place shown: {means}{test}")
+        lines.append(f"quality by presentation position: {means}{test}")
     if numbers["cost_so_far"]:
         lines.append(f"cost of this judge so far: {numbers['cost_so_far']:.2f} {numbers['currency']}")
     return lines
@@ -213,9 +217,9 @@ def _figure(numbers: Mapping[str, Any]) -> Figure:
         left.barh(attributes, shares[:, column], left=begins, color=grey, height=0.7)
         for row, share in enumerate(shares[:, column]):
             if share >= 8:
-                place = begins[row] + share / 2
+                centre = begins[row] + share / 2
                 left.text(
-                    place,
+                    centre,
                     row,
                     str(mark),
                     ha="center",
@@ -228,14 +232,16 @@ def _figure(numbers: Mapping[str, Any]) -> Figure:
     left.set(xlim=(0, 100), xlabel="% of the completions, by rating", title="Ratings")
     if position:
         right = panels[1]
-        places = np.arange(1, len(position["quality"]) + 1)
-        right.errorbar(places, position["quality"], yerr=position["half_width"], fmt="o", color=PALETTE[0], capsize=3)
+        positions = np.arange(1, len(position["quality"]) + 1)
+        right.errorbar(
+            positions, position["quality"], yerr=position["half_width"], fmt="o", color=PALETTE[0], capsize=3
+        )
         middle = float(np.mean(position["quality"]))
         right.axhline(middle, color=GREY, linewidth=0.8, linestyle="--")
-        right.set(xticks=places, xlabel="place at which it was shown", ylabel=f"mean quality, 0..{numbers['best']}")
+        right.set(xticks=positions, xlabel="presentation position", ylabel=f"mean quality, 0..{numbers['best']}")
         bars = zip(position["quality"], position["half_width"], strict=True)
         reach = max(1.0, *(1.1 * (abs(mean - middle) + half) for mean, half in bars))
         right.set_ylim(middle - reach, middle + reach)
-        right.set_title("Does the order matter?")
+        right.set_title("Effect of the presentation order")
         light_grid(right)
     return figure

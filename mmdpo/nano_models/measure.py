@@ -147,5 +147,5 @@ def pair_share(
     """
     items = nano_items.preference_items(count, "preference", seed, folder)
     given = generate_answers(model, processor, items, folder, samples=4, temperature=TEMPERATURE, seed=seed)
-    merits = [[quality(rate(item, text), QUALITY) for text in texts] for item, texts in zip(items, given, strict=True)]
-    return summary([float(max(row) - min(row) >= PAIR_GAP) for row in merits])
+    scores = [[quality(rate(item, text), QUALITY) for text in texts] for item, texts in zip(items, given, strict=True)]
+    return summary([float(max(row) - min(row) >= PAIR_GAP) for row in scores])

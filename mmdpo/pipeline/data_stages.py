@@ -227,7 +227,7 @@ def check_stage(config: Config, stage: Stage) -> None:
         if stage is Stage.annotate and data.format in EXAMPLE_FORMATS.names():
             raise UserError(f"stage=annotate: data={data.name} has one answer per row; there is nothing to compare")
         if stage is Stage.annotate and config.judge.client in NANO_RULES.names():
-            raise UserError(f"judge={config.judge.name}: knows the miniature only; choose judge=gemini or judge=openai")
+            raise UserError(f"judge={config.judge.name}: rates the miniature only; choose judge=gemini or judge=openai")
     elif stage in DATA_STAGES and stage not in pipeline(config):
         stages = ", ".join(step.value for step in pipeline(config))
         raise UserError(f"stage={stage.value}: the data of method={method.name} is made by the stages {stages}")

@@ -56,7 +56,7 @@ class SubmissionPlan:
     def line(self) -> str:
         """Return the counts as one line for the terminal."""
         return (
-            f"{self.study}: {len(self.tasks)} points: {len(self.done)} done, {len(self.live)} on their way, "
+            f"{self.study}: {len(self.tasks)} points: {len(self.done)} done, {len(self.live)} queued or running, "
             f"{len(self.missing)} to submit" + (f" ({len(self.failed)} failed before)" if self.failed else "")
         )
 
@@ -184,7 +184,7 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code
     if changed:
         more = f" and {len(changed) - LISTED} more" if len(changed) > LISTED else ""
         raise UserError(
-            f"{last.study} was begun with other code or data. Changed since {last.created}: "
+            f"{last.study} was started with other code or data. Changed since {last.created}: "
             f"{', '.join(changed[:LISTED])}{more}. Type study=NEW_NAME for a new study, or resume=force to continue "
             "this one"
         )

@@ -120,7 +120,7 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
         missing = [p for p in points if not _is_done(p, stage)]
         known = known_elsewhere(missing) if stage is Stage.experiment else {}
         for p in points:
-            print_line(f"{p.folder}: {_fate(p, known, stage)}")
+            print_line(f"{p.folder}: {_plan_of(p, known, stage)}")
         open_ = len(missing) - len(known)
         print_line(counts_line(len(points), len(points) - len(missing), [*known.values()], open_))
 
@@ -146,7 +146,7 @@ def _is_done(p: Point, stage: Stage) -> bool:
     return status.is_stage_done(p.folder, stage, p.config.bench.tasks)
 
 
-def _fate(p: Point, known: dict[Path, Path], stage: Stage) -> str:
+def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
     if p.folder in known:
         return f"known from {known[p.folder].parent.name}, would be linked"
     if _is_done(p, stage):

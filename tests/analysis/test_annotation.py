@@ -1,4 +1,4 @@
-"""The report of an annotation: hand-made ratings give hand-counted numbers."""
+"""The report of an annotation, checked by hand-made ratings and hand-counted numbers."""
 
 from __future__ import annotations
 

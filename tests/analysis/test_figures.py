@@ -1,4 +1,4 @@
-"""Which pictures a study has, and what they plot."""
+"""The choice of pictures for a study, and their content."""
 
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def test_training_curves_of_finished_and_running_points(tmp_path: Path):
     make_point(tmp_path, {"beta": 0.2}, steps=3, state="running")
     curves = data.training_curves(read_study(tmp_path))
     assert list(curves) == ["loss", "rewards/margins", "rewards/accuracies"]
-    assert [(c.label, c.state, c.steps) for c in curves["loss"]] == [
+    assert [(curve.label, curve.state, curve.steps) for curve in curves["loss"]] == [
         ("beta 0.1", "done", (1, 2, 3, 4, 5)),
         ("beta 0.2", "running", (1, 2, 3)),
     ]
@@ -241,7 +241,7 @@ FIGURE = StudyFigure(lambda study: len(study.trained) > 1, draw, lambda name: "S
 
 
 def test_a_figure_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A file in the folder is drawn for the studies that it suits, with its caption, at its place."""
+    """A file in the folder adds a picture to the studies that it suits, with caption and order."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "seconds.py").write_text(MINE)
     monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path / "mine")])

@@ -1,4 +1,4 @@
-"""How values are written."""
+"""Labels of values, axes and scores."""
 
 import pytest
 

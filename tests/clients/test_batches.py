@@ -1,4 +1,4 @@
-"""Batches through Gemini's own library against its rehearsal: submitted, left alone, collected once."""
+"""Batches through Gemini's own library against its rehearsal: submitted once and collected once."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_asking_one_by_one_what_a_job_asks_is_warned_of(
 
 
 class Killed(BaseException):
-    """The process dies."""
+    """Death of the process."""
 
 
 def test_a_job_whose_name_was_not_noted_is_adopted(

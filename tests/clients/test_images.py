@@ -1,4 +1,4 @@
-"""Images as they are sent: the file itself if a service takes it, or else a copy with a note."""
+"""Images for a service: the file itself if the service accepts it, or else a copy with a note."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The journal: whole rows, whatever is killed; no other file is mistaken for one."""
+"""The journal: rows are complete after any kill, and other files are refused."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_another_file_is_no_journal(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_takes_nothing(tmp_path: Path) -> None:
-    """A read-only file system, as SQLite tells of it; root may write to any folder, so rights do not help."""
+    """A read-only file system as SQLite reports it. Folder permissions would not stop root."""
     path = tmp_path / "j.sqlite"
     opened = Journal(path)
     opened._rows.execute("PRAGMA query_only=1")
@@ -109,5 +109,5 @@ def test_a_kill_loses_no_row_that_was_recorded(tmp_path: Path, seconds: float) -
         assert told
         assert all(opened.attempts(str(number)) == [ANSWERED] for number in range(max(told) + 1))
         rows = opened._rows.execute("SELECT count(*) FROM attempts").fetchone()[0]
-        assert rows - len(told) in (0, 1)  # at most the one that was not told of yet
+        assert rows - len(told) in (0, 1)  # at most the one that was not reported yet
         assert opened._rows.execute("PRAGMA integrity_check").fetchone()[0] == "ok"

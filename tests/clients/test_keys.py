@@ -1,4 +1,4 @@
-"""Keys come from the environment, whole, and are shown nowhere."""
+"""API keys: read from the environment, checked, and never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pace, day and budget, by a clock of the test's own."""
+"""Pace, daily quota and budget, with a simulated clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Journals of earlier versions: their replies, jobs and costs are found, and nothing is asked again."""
+"""Journals of earlier versions: their replies, jobs and costs are used, and no request is repeated."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_the_jobs_of_an_old_journal_are_not_submitted_again(old: Path) -> None:
         def get_batch(self, name: str) -> Any:
             from mmdpo.clients.batches import BatchStatus
 
-            assert name == "batches/one"  # the teacher's job is left alone
+            assert name == "batches/one"  # the teacher's job is ignored
             return BatchStatus("running")
 
     judge = judge_config()
@@ -114,7 +114,7 @@ def test_the_jobs_of_an_old_journal_are_not_submitted_again(old: Path) -> None:
 
 
 def test_money_of_an_old_journal_counts_for_every_endpoint(old: Path) -> None:
-    """It did not note the endpoint: a budget must not be exceeded because of that."""
+    """The old journal has no endpoints; the budget must hold nevertheless."""
     with journal(old) as opened:
         spent = sum(cost for (cost,) in rows(opened, "cost"))
         assert spent > 0.02

@@ -1,4 +1,4 @@
-"""Stored replies are parsed when they are read: a better parser needs no new call."""
+"""Parsing of stored replies: a better parser needs no new call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers are written once, and again only where they would be others."""
+"""Writing of answers: once, and again only if they would differ."""
 
 import dataclasses
 import json
@@ -127,7 +127,7 @@ def test_an_image_with_other_content_is_another_sample(tmp_path):
 
 
 def test_a_solver_with_several_turns_needs_no_other_form(generation, tmp_path):
-    """A solver may ask the model again with what it answered, and read numbers beside the text."""
+    """A solver may prompt the model again with its answers, and read numbers in addition to the text."""
     from mmdpo.records import Turn
 
     def two_turns(inference, prompts):

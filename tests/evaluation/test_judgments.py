@@ -1,4 +1,4 @@
-"""Answers become judgments and scores, without a model."""
+"""Judgments and scores of answers, without a model."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ STEERED = config("method=steerlm", "method.attributes.verbosity=1")
 
 @pytest.fixture
 def asked(generation):
-    """The questions put to a stand-in for a model, which answers only where it is asked for ratings."""
+    """The questions put to a stand-in for a model, which answers only if it is asked for ratings."""
     generation.reply = lambda prompt: prompt.facts["full"] if prompt.question.endswith(REQUEST) else ""
     return generation.questions
 
@@ -90,7 +90,7 @@ def test_a_score_has_the_keys_and_judgments_that_tables_read(asked, tmp_path):
 
 def test_unscored_items_are_counted_and_have_no_made_up_score(asked, tmp_path):
     class Half:
-        """Rates every second answer as the oracle does, and declines the others."""
+        """Judge that rates every second answer as the oracle does, and declines the others."""
 
         def rate(self, items):
             ratings = bench_judge("oracle").rate(items)
@@ -107,7 +107,7 @@ def test_unscored_items_are_counted_and_have_no_made_up_score(asked, tmp_path):
 
 def test_a_judge_whose_quota_ends_keeps_what_was_judged(asked, tmp_path):
     class Quota:
-        """Ends with the second task, once."""
+        """Judge whose quota ends at the second task, once."""
 
         calls = 0
 

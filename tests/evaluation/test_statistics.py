@@ -56,7 +56,7 @@ def test_clusters_of_one_item_are_the_items():
 
 
 def test_an_interval_over_clusters_is_that_of_the_clusters_means():
-    """Four items that repeat each cluster's value tell no more than one of them does."""
+    """Four items that repeat each cluster's value carry no more information than one."""
     means = list(np.random.default_rng(1).normal(5, 1, 50))
     many = BenchConfig(resamples=4000)
     values = [value for value in means for _ in range(4)]
@@ -76,7 +76,10 @@ def test_an_interval_over_unequal_clusters_against_all_resamples_by_hand():
     members = {"a": [0.0], "b": [1.0, 2.0], "c": [6.0]}
     means = sorted(np.mean([x for name in drawn for x in members[name]]) for drawn in product("abc", repeat=3))
     result = bootstrap_score([values], BenchConfig(resamples=4000), clusters=clusters)
-    assert (result.low, result.high) == (pytest.approx(means[0]), pytest.approx(means[-1]))  # 1/27 lies at each end
+    assert (result.low, result.high) == (
+        pytest.approx(means[0]),
+        pytest.approx(means[-1]),
+    )  # 1/27 of the resamples are at each end
 
 
 def test_a_single_cluster_has_no_interval():

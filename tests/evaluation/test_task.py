@@ -103,7 +103,7 @@ def test_looking_at_tasks_loads_no_heavy_library():
 
 
 def test_a_task_is_one_file(mine, generation, tmp_path: Path):
-    """A file in the folder is chosen by `bench.tasks`, answered, judged and ordered like the others."""
+    """A new file in the folder can be chosen, answered, judged and ordered like the others."""
     bench = compose_config(["bench.tasks=[sums,text]", "objective=sums", "bench.items=4"]).bench
     generation.reply = lambda prompt: " 3. " if prompt.id.startswith("sum") else "No."
     sets = sample_sets(bench, {}, "")

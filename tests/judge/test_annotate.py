@@ -32,7 +32,7 @@ from tests.support.ratings import quality_of
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Sleeps are noted and not slept."""
+    """Record sleeps instead of sleeping."""
     slept: list[float] = []
     monkeypatch.setattr(asking.RequestRunner.__init__, "__defaults__", (slept.append,))
     return slept
@@ -228,7 +228,7 @@ def test_one_prompt_without_an_answer_does_not_stop_the_others() -> None:
     assert all(isinstance(one, Annotation) for one in found)
 
 
-def test_a_judge_that_is_gone_is_not_asked_for_ever() -> None:
+def test_a_judge_that_is_gone_is_not_asked_forever() -> None:
     client = Scripted(*[Temporary("unreachable")] * 1000)
     with pytest.raises(Stopped, match=r"does not answer \(unreachable\)"):
         run(client, items(100), max_attempts=2)
@@ -254,7 +254,7 @@ def test_our_own_count_of_the_day_outlives_a_run() -> None:
 
 
 def test_the_budget_is_not_passed() -> None:
-    """A call costs (1000 x 1 + 100 x 10) / 1e6 = 0.002; the first is not known yet to fit."""
+    """A call costs (1000 x 1 + 100 x 10) / 1e6 = 0.002; the cost of the first is not known yet."""
     client, journal = Scripted(), Journal(None)
     with pytest.raises(Stopped, match=r"budget=0.007 is spent \(0.01\): 3 of 5"):
         run(client, items(5), journal, budget=0.007)

@@ -1,4 +1,4 @@
-"""The request for ratings: its text and key are those of earlier versions, so that old journals are found."""
+"""The request for ratings, with the text and key of earlier versions, so that old journals are found."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def test_unknown_names_are_refused_with_the_choices(folder: Path) -> None:
 
 
 def test_a_judge_behind_a_compatible_server_is_one_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its label is its own; what it does follows from `client`."""
+    """`name` is a label; `client` chooses the behaviour."""
     from hydra import compose, initialize_config_dir
 
     from mmdpo.config.schema import CONF

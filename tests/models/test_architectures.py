@@ -1,4 +1,4 @@
-"""Families other than LLaVA-1.5: they load, answer, share a prefix where they can, and train."""
+"""Model families other than LLaVA-1.5: loading, answers, prefix sharing and training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversations: one placeholder an image, in the first user turn."""
+"""Conversations: one placeholder per image, in the first user turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers do not depend on their batch, and sampling draws from the model's distribution."""
+"""Generation: independence of the batch, and sampling from the model's distribution."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""LLaVA-1.5 as its authors prompted it and showed it pictures: their `vicuna_v1`, their padding."""
+"""LLaVA-1.5 with its authors' prompts (`vicuna_v1`) and image padding."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_checkpoint_without_a_template_names_those_there_are(tmp_path: Path) -
 
 
 def test_the_preset_trains(folder: Path, tmp_path: Path) -> None:
-    """The 7B preset on a folder of its form, with projector and padding, as one types it."""
+    """The 7B preset on a folder of its form, with projector and padding, by the command of a user."""
     from mmdpo.pipeline.point_stages import training_settings
     from mmdpo.training.run import train_adapter
 

@@ -1,4 +1,4 @@
-"""A model in memory: modules apart, weights shared, and never those of another folder or type."""
+"""The model cache: separate modules, shared weights, one entry per folder and type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where models lie."""
+"""Locations of models and templates."""
 
 from __future__ import annotations
 

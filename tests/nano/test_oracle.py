@@ -1,4 +1,4 @@
-"""The oracle, on answers a reader can judge."""
+"""The oracle, on answers that a reader can judge."""
 
 from __future__ import annotations
 

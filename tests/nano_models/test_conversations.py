@@ -1,4 +1,4 @@
-"""Training rows of the miniature models come from the split that trains them."""
+"""Training rows of the miniature models, from their own split."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""The shipped models answer, and the build that makes them runs."""
+"""Answers of the shipped models, and the build that makes them."""
 
 from __future__ import annotations
 

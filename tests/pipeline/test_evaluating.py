@@ -42,7 +42,7 @@ def config(tmp_path):
 
 
 def trained(config):
-    """A trained point, as far as evaluation looks at it."""
+    """A trained point, with the files that evaluation reads."""
     p = point(config)
     (p.folder / "adapter").mkdir(parents=True)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
@@ -143,14 +143,14 @@ def test_a_judge_that_stops_ends_the_command_and_loses_no_answer(loads, config, 
 
 
 def test_two_points_are_judged_at_once(loads, config, monkeypatch):
-    """While one point's judge is at work, another point is judged to its end: nothing is locked between them."""
+    """One point is judged to its end while the judge of another is working: no lock is shared."""
     first, second = trained(config()), trained(config("seed=1"))
     for p in (first, second):
         run_point(p, Stage.evaluate)
     oracle = bench_judge("oracle")
 
     class Nested:
-        """Judges the second point while it is asked about the first."""
+        """Judge that judges the second point during its call for the first."""
 
         started = False
 

@@ -1,4 +1,4 @@
-"""The data stages, from prompts to pairs: deterministic, chained, and clear about what is missing."""
+"""The data stages, from prompts to pairs: determinism, order, and messages about missing input."""
 
 import csv
 import json
@@ -52,7 +52,7 @@ def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
     annotations = list(read_records(folder[Stage.annotate] / "annotations.jsonl", Annotation))
     pairs = list(read_records(folder[Stage.build] / "examples.jsonl", PreferencePair))
     ids = [prompt.id for prompt in prompts]
-    assert [(c.prompt_id, c.index) for c in completions] == [(id_, n) for id_ in ids for n in range(4)]
+    assert [(one.prompt_id, one.index) for one in completions] == [(id_, n) for id_ in ids for n in range(4)]
     assert [annotation.prompt_id for annotation in annotations] == ids
     assert {len(annotation.ratings) for annotation in annotations} == {4}
     assert 0 < len(pairs) < len(ids)
@@ -84,7 +84,7 @@ def test_a_setting_remakes_its_stage_and_the_later_ones(override, remade):
 
 
 def test_what_comes_out_the_same_is_made_no_further(tmp_path, monkeypatch):
-    """Prompts from other code, a touched file, a judge asked again: the later stages look at content."""
+    """Prompts from other code, a touched file, a judge asked again: the later stages compare content."""
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     config = compose_config(SMALL)
     before = [get_or_make(config, stage) for stage in pipeline(config)]
@@ -227,7 +227,7 @@ def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, mon
         gap = int(row["helpfulness"]) + int(row["correctness"])
         assert gap > 0 if row["preference"] == "1" else gap < 0
     out = capsys.readouterr().out
-    assert "quality by place shown" in out
+    assert "quality by presentation position" in out
     assert "12 : 0" in out
     people = read_json(get_or_make(config, Stage.annotate) / "report.json")["people"]
     assert people["helpfulness"] == {"with": 12, "against": 0, "tied": 0}

@@ -1,4 +1,4 @@
-"""Raw files with real pictures become the training sets of all four methods, with kills on the way."""
+"""Training sets of all four methods from raw files with real pictures, with kills in between."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def killed_once(rng: Random) -> Kill:
 
 
 def written(folder: Path) -> int:
-    """Count the bytes of all files; those that vanish meanwhile are left out."""
+    """Count the bytes of all files; those that vanish meanwhile are skipped."""
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Completions of the model itself and of a server: the same whatever happens on the way."""
+"""Completions of the model itself and of a server: the same after any interruption."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = ["data.prompts=20", "data.sampling.batch_size=4", "data.sampling.max_new
 
 
 class Counting:
-    """A generator that notes what it is asked, and fails at a call of one's choice."""
+    """A generator that records its prompts, and fails at a chosen call."""
 
     def __init__(self, fails_at: int = -1) -> None:
         self.asked: list[list[str]] = []
@@ -37,7 +37,7 @@ class Counting:
 
 
 def prompts(count: int) -> list[Prompt]:
-    """Every third without an image."""
+    """Prompts, of which every third has no image."""
     return [Prompt(f"p{n}", "What?", None if n % 3 == 0 else "a.png") for n in range(count)]
 
 

@@ -1,4 +1,4 @@
-"""Identities: what changes them, what does not, and a fixed table."""
+"""Identities: settings and contents that change them, others that do not, and a fixed table."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _fixed_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_identities_are_those_of_the_table() -> None:
-    """A finished point must stay findable: change a line only where its result has changed."""
+    """A finished point must stay findable: change a line only if its result has changed."""
     assert len(IDENTITIES) >= 30
     found = {line: of(*line.split()) for line in IDENTITIES}
     wrong = {line: value for line, value in found.items() if value != IDENTITIES[line]}
@@ -343,7 +343,7 @@ def test_a_config_from_dataclasses_has_the_identity_of_the_composed_one() -> Non
 
 @dataclass
 class _Unmarked:
-    """Stands for a schema without marks."""
+    """Stand-in for a schema without markers."""
 
     name: str = "x"
 

@@ -1,4 +1,4 @@
-"""Equal points are computed once, whatever study they stand in."""
+"""Links between studies: equal points are computed once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def finish(p: Point) -> None:
-    """What a run leaves, without the run."""
+    """Write the files of a run, without the run."""
     p.folder.mkdir(parents=True, exist_ok=True)
     write_record(p.folder, p.identity)
     write_json(p.folder / "result.json", {"role": p.role.value, "scores": {"text": {"value": 1.0}}})

@@ -1,4 +1,4 @@
-"""A point's folder is found by identity; names may differ."""
+"""Lookup of a point's folder by identity; names may differ."""
 
 from __future__ import annotations
 

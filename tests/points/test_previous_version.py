@@ -52,7 +52,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 def old_point(config: Config) -> Path:
-    """A finished point as the earlier version left it."""
+    """A finished point as the earlier version wrote it."""
     raw = old_keys(config)
     folder = Path(config.out) / config.study / f"dpo-beta0.2-{previous_hash(raw, config)}"
     folder.mkdir(parents=True)

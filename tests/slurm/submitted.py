@@ -1,4 +1,4 @@
-"""Submissions on disk, as a command with cluster=slurm leaves them, without SLURM."""
+"""Submissions on disk, as a command with cluster=slurm writes them, without SLURM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Points that another study has finished are not submitted."""
+"""Points that another study has finished, which are not submitted."""
 
 import dataclasses
 

@@ -81,7 +81,7 @@ def test_points_that_were_done_on_one_machine_are_neither_submitted_nor_missed(t
     done, other = seeds(tmp_path / "s", 1, 2)
     finish(point(done).folder, 1)
     assert [one.objective for one in launch.submit_and_watch([done, other], Stage.experiment)] == [1.0, 2.0]
-    assert "4 points: 1 done, 0 on their way, 3 to submit" in capsys.readouterr().out
+    assert "4 points: 1 done, 0 queued or running, 3 to submit" in capsys.readouterr().out
 
 
 def test_a_study_that_is_done_submits_nothing(tmp_path, world):
@@ -167,7 +167,7 @@ def test_a_dry_run_shows_the_scripts_also_where_there_is_no_slurm(tmp_path, monk
     monkeypatch.setenv("PATH", str(tmp_path))
     launch.preview(seeds(tmp_path / "s", 1, 2, overrides=("cluster.partition=a100",)), Stage.experiment)
     printed = capsys.readouterr().out
-    assert "4 points: 0 done, 0 on their way, 4 to submit" in printed
+    assert "4 points: 0 done, 0 queued or running, 4 to submit" in printed
     assert printed.count("#SBATCH --partition=a100") == 2
     assert "SLURM has not checked this: there is no sbatch on this machine" in printed
     assert not (tmp_path / "s").exists()

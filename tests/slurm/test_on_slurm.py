@@ -29,7 +29,7 @@ def lines(slurm: Cluster, tmp_path: Path) -> Lines:
 def test_a_sweep_is_one_array_and_rerunning_it_does_nothing(lines: Lines):
     line = (*SMALL, "cluster.gpus_per_node=1", "beta=0.1,0.2,0.3,0.4")
     done = lines.launch(*line)
-    assert "6 points: 0 done, 0 on their way, 6 to submit" in done.stdout
+    assert "6 points: 0 done, 0 queued or running, 6 to submit" in done.stdout
     prepare, array = lines.jobs()
     states = lines.accounted()
     assert states == {prepare: "COMPLETED", **{f"{array}_{index}": "COMPLETED" for index in range(6)}}
@@ -40,7 +40,7 @@ def test_a_sweep_is_one_array_and_rerunning_it_does_nothing(lines: Lines):
         point.name: 1 for point in lines.points()
     }
     again = lines.launch(*line)
-    assert "6 points: 6 done, 0 on their way, 0 to submit" in again.stdout
+    assert "6 points: 6 done, 0 queued or running, 0 to submit" in again.stdout
     assert lines.jobs() == [prepare, array]
 
 
@@ -138,7 +138,7 @@ def test_a_command_killed_around_sbatch_loses_and_doubles_nothing(moment: str, l
     again = lines.launch(*line)
     to_submit = {"before": 2, "during": 0, "after": 0}[moment]
     done_or_live = 2 - to_submit
-    found = re.search(r"2 points: (\d) done, (\d) on their way, (\d) to submit", again.stdout)
+    found = re.search(r"2 points: (\d) done, (\d) queued or running, (\d) to submit", again.stdout)
     assert found
     assert int(found[3]) == to_submit
     assert int(found[1]) + int(found[2]) == done_or_live
@@ -230,7 +230,7 @@ def test_optuna_searches_with_jobs(lines: Lines):
     assert refused.returncode != 0
     assert "this sweeper chooses points by scores; type cluster.wait=true" in refused.stderr
     done = lines.launch(*SMALL, *search)
-    assert "4 points: 0 done, 0 on their way, 4 to submit" in done.stdout  # two trials at once, two baselines
+    assert "4 points: 0 done, 0 queued or running, 4 to submit" in done.stdout  # two trials at once, two baselines
     betas = {json.loads(file.read_text())["axes"]["beta"] for file in lines.folder.glob("dpo-*/result.json")}
     assert len(betas) == 2
     assert all(0.05 <= beta <= 0.5 for beta in betas)

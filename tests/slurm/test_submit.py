@@ -61,7 +61,7 @@ def test_a_plan_sorts_tasks_by_their_states(tmp_path):
     assert [*found.live] == [tasks[2].name, tasks[3].name]
     assert found.missing == [tasks[1], tasks[4], tasks[5]]
     assert found.failed == [tasks[1].name, tasks[4].name]
-    line = "6 points: 1 done, 2 on their way, 3 to submit (2 failed before)"
+    line = "6 points: 1 done, 2 queued or running, 3 to submit (2 failed before)"
     assert found.line().endswith(line)
 
 

@@ -113,7 +113,7 @@ def test_durations(seconds, expected):
 
 
 def states(monkeypatch, submission, *looks):
-    """Let SLURM show these states of a submission's tasks, one after the other."""
+    """Make SLURM show these states of a submission's tasks, one after the other."""
     left = iter(looks)
     monkeypatch.setattr(watch, "FILES_SECONDS", 0)
     monkeypatch.setattr(watch, "SLURM_SECONDS", -1)

@@ -1,4 +1,4 @@
-"""The authors' pairs are read as their file has them, and what is written comes back."""
+"""Reading and writing of the authors' pairs."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is missing of a data set is told with its place, what is there with exact numbers."""
+"""The report on a data set: locations of missing files, exact numbers of the others."""
 
 import io
 import tempfile

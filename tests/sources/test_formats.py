@@ -1,4 +1,4 @@
-"""A data format is one file: it is found, chosen by its name, used, and refused if its name is misspelt."""
+"""Data formats, one file each: found, chosen by name, used, and refused if misspelt."""
 
 import sys
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ def said(*texts: str) -> list[dict[str, str]]:
 
 
 def convert(form: Format[Any], *rows: Any) -> list[Any]:
-    """What a format makes of rows; they are numbered from 1."""
+    """Convert rows by a format; they are numbered from 1."""
     items = list(form.convert(iter(enumerate(rows, 1)), 0))
     assert [number for number, _ in items] == list(range(1, len(rows) + 1))
     return [item for _, item in items]

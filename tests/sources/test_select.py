@@ -1,4 +1,4 @@
-"""Prompts are chosen by rank: nested, the same in any order of rows, and only with images that open."""
+"""Selection of prompts by rank: nested, independent of the order of rows, only with valid images."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Rows come one at a time from every kind of file, and a torn file is named with its setting."""
+"""Rows of every kind of file, one at a time; errors name the damaged file and its setting."""
 
 import json
 import tracemalloc

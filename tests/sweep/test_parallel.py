@@ -1,4 +1,4 @@
-"""Points at once on one machine: who gets which GPU, whose death costs what, and equal results."""
+"""Parallel points on one machine: assignment of GPUs, death of processes, and equal results."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ LOCAL = "cluster=local_parallel"
 
 
 def small_work(*arguments):
-    """The worker's process with a stand-in for training; `seed` says what becomes of the point."""
+    """The worker's process with a stand-in for training; `seed` decides the outcome of the point."""
     run_point.run_point = small_point
     work(*arguments)
 

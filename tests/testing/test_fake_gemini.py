@@ -1,4 +1,4 @@
-"""The rehearsal of Gemini: what its SDK sees of batches, what it objects to, and the program."""
+"""The rehearsal server of Gemini: batches through its SDK, refused requests, and the program."""
 
 from __future__ import annotations
 

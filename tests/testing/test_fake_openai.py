@@ -1,4 +1,4 @@
-"""The rehearsal of an OpenAI-compatible service as a generator, and what it objects to."""
+"""The rehearsal server with the API of OpenAI: generation, and refused requests."""
 
 from __future__ import annotations
 

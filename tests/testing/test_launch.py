@@ -1,4 +1,4 @@
-"""The command that a rehearsal server prints: a whole stage by launch.py, with faults on the way."""
+"""The command that a rehearsal server prints: a whole stage by launch.py, with faults."""
 
 from __future__ import annotations
 

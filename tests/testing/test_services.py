@@ -1,4 +1,4 @@
-"""Every judge of a service against its rehearsal, by the services' own libraries: each fault its outcome."""
+"""Every judge of a service against its rehearsal, through the services' own libraries: the outcome of each fault."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_reply_that_breaks_off_in_the_middle(tmp_path: Path, name: str) -> Non
 
 @NAMES
 def test_bytes_that_are_no_text_change_no_rating(tmp_path: Path, name: str) -> None:
-    """The second time they stand in the midst of a word; Google's newer library reads over them."""
+    """The second time they are within a word; Google's newer library skips them."""
     with SERVERS[name]("non_utf8:2") as server:
         found = annotated(server, name, tmp_path, 3)
     for (prompt, completions), one in zip(items(tmp_path, 3), found, strict=True):
@@ -198,7 +198,7 @@ def test_a_rough_day_ends_with_every_prompt_rated_once(tmp_path: Path, name: str
     assert set(server.answered.values()) == {1}
     assert len(server.answered) == 24
     assert all(server.seen[fault] for fault in ("throttled", "busy", "dropped", "html", "empty"))
-    assert 0.2 in slept  # the server's word
+    assert 0.2 in slept  # the server names the time
 
 
 @NAMES

@@ -1,4 +1,4 @@
-"""Batches: TRL's numbers for rows with images, and the same numbers when text-only rows are mixed in."""
+"""Batches: TRL's numbers for rows with images, also when text-only rows are mixed in."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stock_batch(pairs: list[PreferencePair], images: Path, processor: Any) -> di
 
 
 def whole(batch: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
-    """Of each sequence of a batch with separate rows: its tokens with the last one, and its answer."""
+    """Return the tokens and the answer of each sequence of a batch with separate rows."""
     inputs = batch["model"]
     length = inputs["input_ids"].shape[1]
     tokens, answers = [], []
@@ -94,7 +94,7 @@ def test_a_mixed_batch_has_the_log_probs_of_separate_ones(
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_batch_without_images_may_carry_a_blank_one(tiny: Tiny, shared: bool) -> None:
-    """What keeps a process without images in step with the others, and changes no number."""
+    """A blank image keeps a process without images in step with the others, and changes no number."""
     settings = tiny_settings(tiny.model)
     model, processor = load_model(str(tiny.model), "float32"), load_processor(settings.model)
     pairs = [pair for pair in tiny.pairs if not pair.image]

@@ -1,4 +1,4 @@
-"""Two real processes (gloo, CPU) train what one does, also when one of them has no image in a batch."""
+"""Two real processes (gloo, CPU) and one process train the same, also if a batch has no image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is exported is the trained model, and loads without mmdpo."""
+"""Export of the trained model, which loads without mmdpo."""
 
 from __future__ import annotations
 

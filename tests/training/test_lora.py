@@ -1,4 +1,4 @@
-"""LoRA sits on the language model's linear layers, found by structure."""
+"""LoRA on the language model's linear layers, found by structure."""
 
 from __future__ import annotations
 

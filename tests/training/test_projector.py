@@ -1,4 +1,4 @@
-"""A projector that is trained beside LoRA: at its own rate, in the adapter, and never in the reference."""
+"""A projector trained in addition to LoRA: its learning rate, its place in the adapter, and the reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is killed and started again ends as an undisturbed one does, bit by bit."""
+"""A killed and restarted run, compared with an undisturbed one bit by bit."""
 
 from __future__ import annotations
 

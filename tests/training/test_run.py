@@ -1,4 +1,4 @@
-"""The recipe as a whole: what it leaves, what it says, and that it is the same bytes twice."""
+"""The recipe as a whole: its files, its messages, and the same bytes twice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_settings
 
 
 def fresh(step: int) -> None:
-    """What a run is told that goes on from no checkpoint."""
+    """The value of `resumed` in a run without a checkpoint."""
     assert step == 0
 
 

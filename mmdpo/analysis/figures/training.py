@@ -27,7 +27,7 @@ def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
     figure = style.new_figure(width, 2.9)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     colours = dict(zip(labels, _colours(len(labels)), strict=True))
-    window = max(1, max(len(c.steps) for of_metric in metrics.values() for c in of_metric) // 10)
+    window = max(1, max(len(curve.steps) for of_metric in metrics.values() for curve in of_metric) // 10)
     for axes, (metric, of_metric) in zip(panels, metrics.items(), strict=True):
         style.light_grid(axes)
         for curve in of_metric:
