@@ -43,9 +43,7 @@ def summarize_ratings(folder: Path) -> dict[str, Any]:
     rubric = load_rubric(summary.pop("rubric", JudgeConfig.rubric))
     low, high = rubric.scale
     marks = np.zeros((len(rubric.attributes), high - low + 1), dtype=int)
-    by_position: dict[
-        int, list[list[int]]
-    ] = {}  # number of completions shown: the qualities of each prompt by position
+    by_position: dict[int, list[list[int]]] = {}  # by number of completions: qualities in presentation order
     steps: Counter[str] = Counter()
     first: dict[str, Annotation] = {}
     again = {one.prompt_id: one for one in _annotations(folder / "repeated.jsonl")}
@@ -58,9 +56,8 @@ def summarize_ratings(folder: Path) -> dict[str, Any]:
                 marks[row, rating[name] - low] += 1
         order = annotation.presentation_order
         if len(order) > 1 and len(order) == len(set(order)):  # no two completions were equal
-            qualities = [
-                quality(annotation.ratings[order.index(position)], rubric.aggregate) for position in sorted(order)
-            ]
+            presented = [annotation.ratings[order.index(position)] for position in sorted(order)]
+            qualities = [quality(rating, rubric.aggregate) for rating in presented]
             by_position.setdefault(len(order), []).append(qualities)
         if annotation.prompt_id in again:
             first[annotation.prompt_id] = annotation
@@ -177,11 +174,11 @@ def _lines(numbers: Mapping[str, Any]) -> list[str]:
     position = numbers["position"]
     if position:
         means = "  ".join(
-            f"{place}: {mean:.2f} ±{half:.2f}"
-            for place, (mean, half) in enumerate(zip(position["quality"], position["half_width"], strict=True), 1)
+            f"{number}: {mean:.2f} ±{half:.2f}"
+            for number, (mean, half) in enumerate(zip(position["quality"], position["half_width"], strict=True), 1)
         )
         test = "" if position["p"] is None else f"  (Friedman p {position['p']:.2g})"
-        lines.append(f"quality by presentation position: {means}{test}")
+        lines.append(f"quality by position: {means}{test}")
     if numbers["cost_so_far"]:
         lines.append(f"cost of this judge so far: {numbers['cost_so_far']:.2f} {numbers['currency']}")
     return lines

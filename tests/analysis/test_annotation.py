@@ -88,7 +88,7 @@ def test_the_report_is_a_table_json_and_a_picture(tmp_path: Path) -> None:
     for words in (
         "helpfulness",
         "unscored: 2 (1 recitation, 1 empty)",
-        "quality by place",
+        "quality by position",
         "1.50 USD",
         "100 %",
     ):

@@ -14,7 +14,7 @@ from mmdpo.nano.items import presence_items, text_items
 from mmdpo.nano.oracle import rate
 from mmdpo.nano_models import build
 from mmdpo.nano_models.__main__ import main
-from mmdpo.nano_models.card import GATE, gate
+from mmdpo.nano_models.card import GATE, card_text, gate
 from mmdpo.nano_models.measure import generate_answers, summary
 from mmdpo.nano_models.processor import VOCABULARY
 from mmdpo.nano_models.training import NanoRecipe
@@ -55,7 +55,7 @@ def test_the_card_is_of_the_shipped_weights_and_the_gate_is_met() -> None:
     for name, print_ in card["weights"].items():
         assert file_fingerprint(WEIGHTS / name / "model.safetensors") == print_
     assert all(gate(tuning) for base in card["bases"] for tuning in base["tunings"])
-    assert (WEIGHTS / "card.md").read_text(encoding="utf-8").startswith("# The nano models")
+    assert (WEIGHTS / "card.md").read_text(encoding="utf-8") == card_text(card)
 
 
 def test_a_shortened_build_runs_and_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

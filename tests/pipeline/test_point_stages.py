@@ -227,7 +227,7 @@ def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, mon
         gap = int(row["helpfulness"]) + int(row["correctness"])
         assert gap > 0 if row["preference"] == "1" else gap < 0
     out = capsys.readouterr().out
-    assert "quality by presentation position" in out
+    assert "quality by position" in out
     assert "12 : 0" in out
     people = read_json(get_or_make(config, Stage.annotate) / "report.json")["people"]
     assert people["helpfulness"] == {"with": 12, "against": 0, "tied": 0}
