@@ -10,7 +10,6 @@ from pathlib import Path
 from mmdpo import __version__
 
 PACKAGES = (
-    "mmdpo",
     "torch",
     "transformers",
     "trl",
@@ -23,10 +22,16 @@ PACKAGES = (
 )
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that a result depends on."""
-    ours = {"python": platform.python_version(), "mmdpo": __version__}
-    return ours | {name: importlib.metadata.version(name) for name in PACKAGES}
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python, mmdpo and the packages that a result depends on; None if not installed."""
+    return {"python": platform.python_version(), "mmdpo": __version__} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def git_commit() -> str | None:

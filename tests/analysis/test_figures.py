@@ -223,35 +223,6 @@ def test_pictures_are_drawn_again_where_something_has_changed(tmp_path: Path, mo
     assert again()
 
 
-MINE = '''
-"""Seconds of each point."""
-
-from mmdpo.analysis.figures import style
-from mmdpo.analysis.figures.figure import StudyFigure
-
-
-def draw(study):
-    figure = style.new_figure(3, 2)
-    figure.add_subplot().plot([row.seconds for row in study.trained])
-    return {"seconds": figure}
-
-
-FIGURE = StudyFigure(lambda study: len(study.trained) > 1, draw, lambda name: "Seconds of each point.", order=5)
-'''
-
-
-def test_a_figure_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A file in the folder adds a picture to the studies that it suits, with caption and order."""
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "seconds.py").write_text(MINE)
-    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path / "mine")])
-    first, *_ = figures.draw_figures(study(tmp_path, BETAS, n=2), tmp_path / "figures")
-    assert (first.path.name, first.caption) == ("seconds.png", "Seconds of each point.")
-    assert first.path.exists()
-    assert first.path.with_suffix(".pdf").exists()
-    assert "seconds" not in by_name(read_study(make_study(tmp_path / "single", [{}], n=2)))
-
-
 def test_an_unknown_benchmark_is_drawn_under_its_own_name(tmp_path: Path):
     for beta in (0.1, 0.2):
         folder = make_point(tmp_path / "s", {"beta": beta})

@@ -10,19 +10,15 @@ import pytest
 
 import mmdpo.clients
 import mmdpo.judge.rubrics
-from mmdpo.clients.journal import Journal
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.entry.checks import check
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
-from mmdpo.judge.annotate import annotate
-from mmdpo.judge.judges import client_of, journal_of
+from mmdpo.judge.judges import journal_of
 from mmdpo.judge.stage import write_annotations
 from mmdpo.records import Annotation, read_records
-from mmdpo.testing.fake_openai import fake_openai
 from mmdpo.training_data.rated import rated
 from tests.judge.scripted import items
-from tests.testing.services import KEY, VARIABLE
 
 RUBRIC = """
 from mmdpo.judge.rubric import Rubric
@@ -113,29 +109,3 @@ def test_unknown_names_are_refused_with_the_choices(folder: Path) -> None:
         check(compose_config(["judge=gemini", "judge.rubric=none"]))
     with pytest.raises(UserError, match=r"judge\.rubric=clear: judge=oracle rates by helpsteer_1 only"):
         check(compose_config(["judge.rubric=clear"]))
-
-
-def test_a_judge_behind_a_compatible_server_is_one_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`name` is a label; `client` chooses the behaviour."""
-    from hydra import compose, initialize_config_dir
-
-    from mmdpo.config.schema import CONF
-
-    monkeypatch.setenv(VARIABLE, KEY)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with fake_openai() as server:
-        (tmp_path / "conf" / "judge").mkdir(parents=True)
-        (tmp_path / "conf" / "judge" / "house.yaml").write_text(
-            f"name: house\nclient: openai\nmodel: rehearsal\nbase_url: {server.url}\napi_key: [{VARIABLE}]\n"
-        )
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            searched = f"hydra.searchpath=[file://{tmp_path / 'conf'}]"
-            composed = compose("config", overrides=["judge=house", searched], return_hydra_config=False)
-        judge = JudgeConfig(
-            **{name: composed.judge[name] for name in ("name", "client", "model", "base_url")},
-            api_key=list(composed.judge.api_key),
-        )
-        found = list(annotate(lambda: items(2), 2, tmp_path, judge, client_of(judge), Journal(None)))
-        assert server.complaints == []
-        assert len(server.answered) == 2
-    assert [one.judge for one in found] == ["openai", "openai"]

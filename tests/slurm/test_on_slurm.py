@@ -143,7 +143,8 @@ def test_a_command_killed_around_sbatch_loses_and_doubles_nothing(moment: str, l
     assert int(found[3]) == to_submit
     assert int(found[1]) + int(found[2]) == done_or_live
     assert [lines.status(point.name)["attempts"] for point in lines.points()] == [1, 1]
-    assert list(lines.accounted().values()) == ["COMPLETED"] * 2
+    completed = ["COMPLETED"] * 2
+    lines.cluster.wait_for(lambda: list(lines.accounted().values()) == completed, 20, "both tasks in sacct")
 
 
 def test_the_controller_restarts_while_a_sweep_runs(lines: Lines):

@@ -69,13 +69,6 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         vars(mmdpo.sources).pop(name, None)
 
 
-def test_a_format_of_pairs(mine: Path) -> None:
-    path = as_lines(mine / "a.jsonl", [PAIR])
-    config = compose_config(["data=pairs", "data.format=mine", f"data.path={path}"])
-    (pair,) = training_set(config).examples
-    assert (pair.id, pair.question, pair.chosen, pair.rejected) == tuple(PAIR.values())  # type: ignore[union-attr]
-
-
 def test_a_format_of_answers(mine: Path) -> None:
     path = as_lines(mine / "a.jsonl", [{**PAIR, "asked": ["What?"]}])
     line = ["data=pairs", "data.format=mine2", f"data.path={path}"]

@@ -1,4 +1,8 @@
-"""The pictures of a study: those of the files in this folder that suit it."""
+"""The pictures of a study, one file per kind, which defines `FIGURE`.
+
+A report has the pictures that suit its study. mmdpo/analysis/figures/figure.py describes a kind of picture, and
+docs/extending.md has an example.
+"""
 
 from __future__ import annotations
 
