@@ -35,7 +35,7 @@ def _version(name: str) -> str | None:
 
 
 def git_commit() -> str | None:
-    """Return the commit of this checkout, with `-dirty` where files differ; None outside git."""
+    """Return the commit of this checkout, with `-dirty` if files differ; None outside git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
@@ -45,7 +45,7 @@ def git_commit() -> str | None:
 
 
 def set_threads(threads: int | None) -> None:
-    """Set torch's number of CPU threads; None leaves torch's choice."""
+    """Set torch's number of CPU threads; None keeps torch's choice."""
     import torch
 
     if threads is not None:

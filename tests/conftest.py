@@ -1,4 +1,4 @@
-"""What all tests share: a cache of the test run, no network, no W&B key, one thread, derandomized examples."""
+"""Fixtures of all tests: a cache of the test run, no network, no W&B key, one thread, derandomized examples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # tests.support, from any folder
+sys.path.insert(0, str(ROOT))  # for tests.support, from any folder
 # A shell's background jobs ignore Ctrl-C, and so would the programs that the tests start and send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Bit-equal results need one number of threads, and two workers share the cores. Read when torch is imported.

@@ -171,7 +171,8 @@ def test_a_judge_and_a_sampler_behind_a_compatible_server(own: Path, monkeypatch
     with fake_openai() as server:
         judge = dataclasses.replace(config.judge, base_url=server.url)
         found = list(annotate(lambda: items(2), 2, own, judge, client_of(judge), Journal(None)))
-        assert server.complaints == [] and len(server.answered) == 2
+        assert server.complaints == []
+        assert len(server.answered) == 2
     assert [(type(one), one.judge) for one in found] == [(Annotation, "openai")] * 2  # type: ignore[union-attr]
 
 
@@ -211,8 +212,10 @@ def test_a_judge_with_its_own_sdk(own: Path, tmp_path: Path, monkeypatch: pytest
     judge = dataclasses.replace(judge, limits=LimitsConfig(backoff_seconds=0.01))
     assert journal_of(judge) is not None
     rated, unscored = list(annotate(lambda: items(2), 2, tmp_path, judge, client_of(judge), Journal(None)))
-    assert isinstance(rated, Annotation) and rated.ratings[0] == dict.fromkeys(attributes, 3)
-    assert isinstance(unscored, Unscored) and unscored.reason == "refused"
+    assert isinstance(rated, Annotation)
+    assert rated.ratings[0] == dict.fromkeys(attributes, 3)
+    assert isinstance(unscored, Unscored)
+    assert unscored.reason == "refused"
     assert [model for model, _ in calls] == ["acme-large"] * 3
 
 
@@ -221,7 +224,9 @@ def test_a_rubric(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     config = compose_config(["judge=house", "judge.rubric=plain", "pairs.aggregate=[clarity,brevity]"], own)
     rubric = load_rubric(config.judge.rubric)
     text = rubric.prompt_text(Prompt("p", "Why?"), ["Because.", "So."])
-    assert "Why?" in text and "# Completion B\nSo." in text and text.endswith("one entry for each of A, B.")
+    assert "Why?" in text
+    assert "# Completion B\nSo." in text
+    assert text.endswith("one entry for each of A, B.")
     reply = {"ratings": [{"label": "B", "clarity": 2, "brevity": 5}, {"label": "A", "clarity": 4, "brevity": 1}]}
     parsed = rubric.parse(json.dumps(reply), 2)
     assert not isinstance(parsed, ParseFailure)
@@ -239,11 +244,12 @@ def test_a_model(own: Path) -> None:
 def test_a_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add("mmdpo/analysis/figures/seconds.py", tmp_path, monkeypatch)
     several = read_study(make_study(tmp_path / "several", [{"beta": 0.1}, {"beta": 0.2}], n=2))
-    drawn = {one.path.name: one for one in figures.draw(several, tmp_path / "figures")}
+    drawn = {one.path.name: one for one in figures.draw_figures(several, tmp_path / "figures")}
     assert drawn["seconds.png"].caption == "Seconds of each point."
     assert drawn["seconds.png"].path.read_bytes().startswith(b"\x89PNG")
     assert drawn["seconds.png"].path.with_suffix(".pdf").is_file()
-    assert len(drawn) > 1 and [*drawn][-1] == "seconds.png"  # its order is the default, the last
+    assert len(drawn) > 1
+    assert [*drawn][-1] == "seconds.png"
     one = read_study(make_study(tmp_path / "one", [{}], n=2))
     assert not any(kind.caption("") == "Seconds of each point." for kind in figures.kinds(one))
 

@@ -88,9 +88,9 @@ def test_the_config_takes_them_and_asks_the_rubric_for_its_attributes(folder: Pa
     judge = ["judge=openai", "judge.client=my_service", "judge.model=my-model", "judge.rubric=clear"]
     check(compose_config(judge))
     check(compose_config([*judge, "pairs.aggregate=[clarity,length]"]))
-    with pytest.raises(UserError, match="pairs.aggregate: helpfulness is unknown.*clarity, length"):
+    with pytest.raises(UserError, match=r"pairs\.aggregate: helpfulness is unknown.*clarity, length"):
         check(compose_config([*judge, "pairs.aggregate=[helpfulness]"]))
-    with pytest.raises(UserError, match="method.attributes.*judge.rubric=clear needs exactly clarity, length"):
+    with pytest.raises(UserError, match=r"method\.attributes.*judge\.rubric=clear needs exactly clarity, length"):
         check(compose_config([*judge, "method=steerlm"]))
     config = compose_config([*judge, "model.attribute_template='{question} {attributes}'"])
     steerlm = compose_config(["method=steerlm"])
@@ -98,7 +98,7 @@ def test_the_config_takes_them_and_asks_the_rubric_for_its_attributes(folder: Pa
     config.method.attributes = {"clarity": 10, "length": 1}
     check(config)
     config.method.attributes["clarity"] = 11
-    with pytest.raises(UserError, match="method.attributes.clarity=11: must be at least 1 and at most 10"):
+    with pytest.raises(UserError, match=r"method\.attributes\.clarity=11: must be at least 1 and at most 10"):
         check(config)
 
 

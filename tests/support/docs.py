@@ -28,7 +28,8 @@ def examples() -> dict[str, str]:
         if language in ("yaml", "python"):
             first, _, rest = block.partition("\n")
             place = first.removeprefix("# ")
-            assert place != first and place not in found, f"docs/extending.md: {first!r} names no place of its own"
+            assert place != first, f"docs/extending.md: {first!r} does not name a file"
+            assert place not in found, f"docs/extending.md: {place} occurs twice"
             found[place] = rest
     return found
 
