@@ -52,7 +52,7 @@ class MmdpoSource(ConfigSource):
             return self._result(OmegaConf.structured(Config), "_global_")
         file, group = _find(config_path), _group(config_path)
         assert file is not None  # is_config has found it
-        node = OmegaConf.load(file)
+        node = _load(file)
         package = self._get_header_dict(file.read_text(encoding="utf-8")[:512])["package"]
         if group == SWEEP:
             package = "_global_"
@@ -94,6 +94,19 @@ def _own_directories() -> list[Path]:
     elements = GlobalHydra.instance().config_loader().get_search_path().get_path()
     paths = [Path(one.path.removeprefix("file://")) for one in elements if one.provider == "command-line" and one.path]
     return [path for path in paths if path.resolve() != CONF]
+
+
+def _load(file: Path) -> Any:
+    """Read a YAML file; Hydra prints what is wrong with it without a traceback."""
+    import yaml
+
+    try:
+        node = OmegaConf.load(file)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigCompositionException(f"{file} cannot be read: {' '.join(str(error).split())}") from None
+    if not OmegaConf.is_dict(node):
+        raise ConfigCompositionException(f"{file} cannot be read: it must hold `key: value` lines")
+    return node
 
 
 def _check(file: Path, group: str | None, content: Any) -> None:

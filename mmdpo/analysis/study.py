@@ -20,6 +20,7 @@ from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import in_order
 from mmdpo.files import read_json
 from mmdpo.points.identity import Role
+from mmdpo.points.previous_version import is_previous_config
 from mmdpo.points.status import State
 
 POINT_FILES = ("config.yaml", "status.json", "result.json")
@@ -151,10 +152,21 @@ def study_of(folder: Path, rows: list[Row]) -> Study:
 
 def _is_point(path: Path) -> bool:
     hidden = path.name.startswith(".")
-    return not hidden and path.is_dir() and any((path / name).exists() for name in POINT_FILES)
+    return not hidden and (
+        _is_gone_link(path) or (path.is_dir() and any((path / name).exists() for name in POINT_FILES))
+    )
+
+
+def _is_gone_link(path: Path) -> bool:
+    """Return whether a path is the link to a point of another study that was deleted."""
+    return path.is_symlink() and not path.exists()
 
 
 def _read_row(folder: Path) -> Row:
+    if _is_gone_link(folder):
+        role = next((role for role in Role if folder.name.startswith(f"{role}-")), Role.trained)
+        error = f"it was linked from {os.readlink(folder)}, which is gone; rerun the same command to run it here"
+        return Row(folder.name, folder, role, State.unreadable, error=error)
     config, config_error = _read(folder / "config.yaml")
     status, status_error = _read(folder / "status.json")
     result, result_error = _read(folder / "result.json")
@@ -174,6 +186,9 @@ def _read_row(folder: Path) -> Row:
     elif state == State.planned and config_error:
         row.error = config_error
     row.state = state
+    if not result and state != State.running and is_previous_config(config):
+        row.state = State.failed
+        row.error = "an earlier version began it, and this version does not continue it: delete its folder"
     if state == State.done:
         row.scores = _scores(result.get("scores"))
         training = result.get("training")

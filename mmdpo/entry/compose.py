@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmdpo.config.keys import key_problem
+from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, Config, DataConfig
 from mmdpo.entry.overrides import check_directory, check_overrides
 from mmdpo.errors import UserError
@@ -82,6 +83,7 @@ def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -
 
 def _composed(overrides: Sequence[str], directory: Path | None) -> DictConfig:
     check_overrides(overrides)
+    set_own_directory(directory.resolve() if directory is not None else None)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         if directory is not None:
             check_directory(directory)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.config.keys import key_problem
+from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
 from mmdpo.errors import UserError
 
@@ -27,6 +28,7 @@ def check_command(arguments: Sequence[str]) -> None:
     check_overrides(options.overrides)
     if options.config_dir is not None:
         check_directory(Path(options.config_dir))
+        set_own_directory(Path(options.config_dir).resolve())
 
 
 def check_overrides(overrides: Iterable[str]) -> None:

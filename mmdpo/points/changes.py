@@ -112,24 +112,32 @@ def _is_finished(p: Point) -> bool:
     return (p.folder / "result.json").exists()
 
 
-def inputs(config: Config) -> dict[str, str]:
-    """Return the fingerprints of the contents behind a config's paths, by `override=path (kind)`."""
-    before = before_visual_tuning(config)
-    named = {_shown(key, content.path): content.fingerprint for key, content in contents(config).items()}
-    if before is not None:
-        named |= {_shown(key, one.path): one.fingerprint for key, one in before.identity.contents.items()}
-    return named
-
-
 def all_inputs(configs: Iterable[Config]) -> dict[str, str]:
-    """Return the fingerprints of the contents behind the paths of all configs."""
+    """Return the fingerprints of the contents behind the paths of all configs.
+
+    Args:
+        configs: The configs of points.
+
+    Returns:
+        Fingerprints by `override=path (kind)#given`, where `given` is that of `Content`: contents of one path are
+        compared only where it is equal.
+
+    Raises:
+        UserError: A path leads nowhere.
+    """
     with contents_remembered():
-        return {key: value for config in unique_up_to_axes(configs) for key, value in inputs(config).items()}
+        found: dict[str, str] = {}
+        for config in unique_up_to_axes(configs):
+            before = before_visual_tuning(config)
+            for key, content in [*contents(config).items(), *(before.identity.contents.items() if before else ())]:
+                found[f"{_shown(key, content.path)}#{content.given}"] = content.fingerprint
+        return found
 
 
 def changed_since(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Name the inputs whose fingerprints differ; what is unknown on either side does not count."""
-    return [name for name, value in before.items() if name in now and _differ(value, now[name])]
+    """Name the inputs that differ between two results of `all_inputs`; unknown fingerprints do not count."""
+    changed = [key for key, value in before.items() if key in now and _differ(value, now[key])]
+    return list(dict.fromkeys(key.rpartition("#")[0] for key in changed))
 
 
 def _latest(study: Path) -> dict[tuple[str, str | None, str], str]:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmdpo.console import print_line
 from mmdpo.points.naming import SUFFIX
 from mmdpo.points.point import Point
 from mmdpo.points.records import point_folders, read_record
@@ -55,6 +56,16 @@ def link(folder: Path, target: Path) -> None:
         folder.symlink_to(os.path.relpath(target, folder.parent.resolve()), target_is_directory=True)
     except OSError:  # a file system without links
         shutil.copytree(target, folder, ignore=NOT_COPIED)
+
+
+def link_known(points: Sequence[Point]) -> None:
+    """Link those of the points that are not done here and are finished in another study; print from which."""
+    known = known_elsewhere([p for p in points if not is_done(p.folder)])
+    for folder, target in known.items():
+        link(folder, target)
+    if known:
+        studies = ", ".join(sorted({target.parent.name for target in known.values()}))
+        print_line(f"{len(known)} points are known from {studies}")
 
 
 def remove_dangling(folder: Path) -> None:

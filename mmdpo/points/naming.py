@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config.schema import AXES, CONF, GROUPS, Config
+from mmdpo.config.presets import preset_values
+from mmdpo.config.schema import AXES, GROUPS, Config
 from mmdpo.points.identity import Identity, Role, flatten, plain
 
 LENGTH = 100  # characters of the readable part
@@ -22,7 +23,7 @@ def readable_name(config: Config, role: Role, identity: Identity) -> str:
     """Return the readable part of a point's name.
 
     It names the axes, then the settings that differ from the schema's defaults and from the YAML files of the chosen
-    groups. It is a function of the config alone.
+    presets. It is a function of the config and of these files, so that every command gives a point the same name.
     """
     parts = _axes(config) if role is Role.trained else [role.value]
     text = "-".join([*parts, *_extras(config, role, identity)])
@@ -109,12 +110,12 @@ def _at(config: Config, key: str) -> Any:
 def _of_group_file(key: str, config: Config) -> Any:
     """Return the value that the chosen group's YAML file gives a setting; the point's own if it gives none.
 
-    Settings of a group whose file is not built in are not named.
+    Settings of a group whose file cannot be found are not named.
     """
     group = key.partition(".")[0]
     if group not in GROUPS:
         return None
-    values = _group_file(group, getattr(config, group).name)
+    values = preset_values(group, getattr(config, group).name)
     if values is None:
         return _at(config, key)
     value: Any = values
@@ -128,19 +129,3 @@ def _of_group_file(key: str, config: Config) -> Any:
         reference = REFERENCE.fullmatch(value)
         return _at(config, reference[1] if reference else key)
     return plain(value)
-
-
-@cache
-def _group_file(group: str, name: str) -> dict[str, Any] | None:
-    """Read a group's YAML file, with the files of the same group that it is based on."""
-    import yaml
-
-    try:
-        content: dict[str, Any] = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8")) or {}
-    except OSError:
-        return None
-    values: dict[str, Any] = {}
-    for base in content.pop("defaults", []):
-        if isinstance(base, str) and base != "_self_":
-            values |= _group_file(group, base) or {}
-    return values | content

@@ -11,7 +11,7 @@ import yaml
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmdpo.config.renamed import RENAMED
+from mmdpo.config.renamed import RENAMED, new_name
 from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint, read_json
@@ -41,6 +41,11 @@ def is_previous(folder: Path) -> bool:
     except (OSError, ValueError):  # absent or damaged: the point is not finished
         return False
     return isinstance(result, dict) and "fingerprints" in result and "identity" not in result
+
+
+def is_previous_config(raw: dict[str, Any]) -> bool:
+    """Whether an earlier version wrote a config.yaml, by its keys."""
+    return any(new_name(key) is not None for key, _ in _flat(raw))
 
 
 def previous_record(folder: Path) -> PointRecord:

@@ -7,10 +7,9 @@ waited. With `cluster.wait=false`, or after Ctrl-C, the command ends and its job
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmdpo.config.choices import Stage
@@ -21,7 +20,7 @@ from mmdpo.files import read_json
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.identity import Role
-from mmdpo.points.links import known_elsewhere, link
+from mmdpo.points.links import known_elsewhere, link_known
 from mmdpo.points.outcome import Outcome, outcome
 from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
 from mmdpo.points.status import State, is_done
@@ -69,7 +68,10 @@ def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] |
         tasks = {study: tasks_of_points(points, stage) for study, points in studies.items()}
         for requested in tasks.values():
             require_unchanged([task.point for task in requested])
-            link_known([task.point for task in requested], stage)
+            if is_point_stage(stage):
+                link_known([task.point for task in requested])
+        for p in asked_points:
+            require_stage(p, stage)
     for study, points in studies.items():
         submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
     if not configs[0].cluster.wait:
@@ -130,14 +132,13 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
             "so these are other points. Rerun the launch command with these settings"
         )
     check_fits(cluster)
-    reading = {json.dumps([task.config["data"], task.config["model"]]): task for task in tasks}
-    configs = [task.point.config for task in reading.values()]
     if not Path(last.cwd).is_dir():
         raise UserError(
             f"{study} was submitted from {last.cwd}, which is gone, and its relative paths start there. Rerun its "
             "launch command"
         )
     with contextlib.chdir(last.cwd):
+        configs = [task.typed_config for task in tasks]
         return len(submit_missing(study, tasks, configs, cluster, last.code).missing)
 
 
@@ -153,7 +154,7 @@ def submit_missing(
     Args:
         study: The folder of the study.
         tasks: The requested tasks.
-        configs: Configs that name all data and models of the tasks.
+        configs: The configs of the tasks.
         cluster: The settings of `cluster=`.
         code: The name of an existing snapshot for the jobs to run; None takes a snapshot of the present code.
 
@@ -188,28 +189,41 @@ def preview(configs: Sequence[Config], stage: Stage) -> None:
     cluster, unavailable = configs[0].cluster, slurm.unavailable_reason()
     if not unavailable:
         check_fits(cluster)
-    for study, points in _points_by_study(points_of(configs)).items():
-        found = read_submissions(study)
-        tasks = tasks_of_points(points, stage)
-        if stage is Stage.experiment:
-            for folder, target in known_elsewhere(_open(task.point for task in tasks)).items():
-                print_line(f"{folder}: known from {target.parent.name}, would be linked")
-        states = combine_states(found, None) if unavailable else query_task_states(found)
-        plan = plan_submission(study, tasks, states)
-        print_line(plan.line())
-        if not plan.missing:
-            continue
-        print_line(estimate_hours(plan, cluster))
-        count = len(plan.missing)
-        shared = preparation_tasks(plan.missing, found)
-        parts = split_into_parts(count, bool(shared), count if unavailable else slurm.max_array_size())
-        submission = new_submission(study, cluster, configs, "code-...", parts)
-        for text in distinct_scripts(submission, cluster):
-            print_line(text)
-            if not unavailable and (reason := sbatch.rejection_reason(text)):
-                print_line(f"SLURM would reject this at the moment: {reason}")
-        if unavailable:
-            print_line(f"SLURM has not checked this: {unavailable}")
+    with contents_remembered():
+        for study, points in _points_by_study(points_of(configs)).items():
+            _preview_study(study, points, stage, unavailable)
+
+
+def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailable: str) -> None:
+    configs = [p.config for p in points]
+    cluster = configs[0].cluster
+    found = read_submissions(study)
+    check_unchanged(found, configs, None)
+    tasks = tasks_of_points(points, stage)
+    if is_point_stage(stage):
+        known = known_elsewhere([task.point for task in tasks if not is_done(task.point.folder)])
+        for folder, target in known.items():
+            print_line(f"{folder}: known from {target.parent.name}, would be linked")
+        tasks = [task for task in tasks if task.point.folder not in known]
+        for p in points:
+            if p.folder not in known:
+                require_stage(p, stage)
+    states = combine_states(found, None) if unavailable else query_task_states(found)
+    plan = plan_submission(study, tasks, states)
+    print_line(plan.line())
+    if not plan.missing:
+        return
+    print_line(estimate_hours(plan, cluster))
+    count = len(plan.missing)
+    shared = preparation_tasks(plan.missing, found)
+    parts = split_into_parts(count, bool(shared), count if unavailable else slurm.max_array_size())
+    submission = new_submission(study, cluster, configs, "code-...", parts)
+    for text in distinct_scripts(submission, cluster):
+        print_line(text)
+        if not unavailable and (reason := sbatch.rejection_reason(text)):
+            print_line(f"SLURM would reject this at the moment: {reason}")
+    if unavailable:
+        print_line(f"SLURM has not checked this: {unavailable}")
 
 
 def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str]:
@@ -221,12 +235,10 @@ def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str
 def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[SlurmTask]:
     """Return the tasks of a command, each once; for `experiment`, those of the baselines first.
 
-    Raises UserError for points that do not have the stage, or not yet.
+    Raises UserError for `export`, which runs on one machine.
     """
     if stage is Stage.export:
         raise UserError("stage=export needs no cluster: type cluster=local")
-    for p in points:
-        require_stage(p, stage)
     if stage is not Stage.experiment:
         return list({task.name: task for task in (SlurmTask.of(p, stage) for p in points)}.values())
     extra = [base for config in unique_up_to_axes(p.config for p in points) for base in baselines(config)]
@@ -255,22 +267,6 @@ def estimate_hours(plan: SubmissionPlan, cluster: ClusterConfig) -> str:
 def next_hint(study: Path) -> str:
     """Return the command that shows a study's jobs later."""
     return f"next: python -m mmdpo status {study}  (logs, retry and cancel take the same name)"
-
-
-def link_known(points: Sequence[Point], stage: Stage) -> None:
-    """Link the points that are finished in another study."""
-    if stage is not Stage.experiment:
-        return
-    known = known_elsewhere(_open(points))
-    for folder, target in known.items():
-        link(folder, target)
-    if known:
-        studies = ", ".join(sorted({target.parent.name for target in known.values()}))
-        print_line(f"{len(known)} points are known from {studies}")
-
-
-def _open(points: Iterable[Point]) -> list[Point]:
-    return [p for p in points if not is_done(p.folder)]
 
 
 def _points_by_study(points: Sequence[Point]) -> dict[Path, list[Point]]:

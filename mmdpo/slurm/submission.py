@@ -71,8 +71,13 @@ class SlurmTask:
         """The point that the task belongs to."""
         if self.cached_point is not None:
             return self.cached_point
-        config = config_from_dict(self.config)
+        config = self.typed_config
         return Point(config, Role(self.role), self.name) if self.role else point(config)
+
+    @property
+    def typed_config(self) -> Config:
+        """The config of the point; no file that it names is read. Raises UserError for keys of another version."""
+        return self.cached_point.config if self.cached_point is not None else config_from_dict(self.config)
 
 
 @dataclass
@@ -106,7 +111,7 @@ class Submission:
     folder: Path
     code: str  # name of the code's snapshot, a folder beside this one
     cluster: dict[str, Any]  # the settings of `cluster=`
-    inputs: dict[str, str]  # fingerprints of data and models
+    inputs: dict[str, str]  # fingerprints of the contents behind paths, by `points.changes.all_inputs`
     parts: list[Part] = field(default_factory=list)
     user: str = field(default_factory=user_name)
     cluster_name: str = ""  # SLURM's ClusterName, to which the job ids belong

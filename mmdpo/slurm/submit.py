@@ -16,11 +16,11 @@ from mmdpo.config.choices import Resume, Stage
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json
+from mmdpo.points.changes import all_inputs, changed_since
 from mmdpo.points.identity import Role
 from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
-from mmdpo.slurm.inputs import changed_since_submission, input_fingerprints
 from mmdpo.slurm.snapshot import changed_code, code_files
 from mmdpo.slurm.submission import (
     JOBS,
@@ -163,10 +163,10 @@ def find_job_id(submission: Submission, part: Part, jobs: Mapping[str, slurm.Job
 
 
 def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code: str | None) -> None:
-    """Compare data, models and code with those of a study's last submission.
+    """Compare the code with that of a study's last submission, and contents with those of all submissions.
 
     Args:
-        found: The submissions of the study, oldest first.
+        found: The submissions of the study, oldest first. Of a content that changed between them, the last counts.
         configs: The configs of the requested points.
         code: The snapshot that the jobs will run; None for the code of this process.
 
@@ -180,7 +180,8 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code
     if code is None:
         files = last.folder.parent / last.code / "files.json"
         changed = changed_code(read_json(files) if files.exists() else {}, code_files())
-    changed += [f"{name} (its content)" for name in changed_since_submission(last.inputs, configs)]
+    submitted = {key: value for one in found for key, value in one.inputs.items()}
+    changed += changed_since(submitted, all_inputs(configs))
     if changed:
         more = f" and {len(changed) - LISTED} more" if len(changed) > LISTED else ""
         raise UserError(
@@ -238,7 +239,7 @@ def new_submission(
     Args:
         study: The folder of the study.
         cluster: The settings of `cluster=`.
-        configs: The configs of the points; fingerprints of their data and models are recorded.
+        configs: The configs of the points; the fingerprints of their contents are recorded.
         code: The name of the snapshot that the jobs run.
         parts: The jobs, from `split_into_parts`.
 
@@ -249,7 +250,7 @@ def new_submission(
         new_submission_folder(study),
         code=code,
         cluster=config_to_dict(cluster),
-        inputs=input_fingerprints(configs),
+        inputs=all_inputs(configs),
         parts=list(parts),
     )
 

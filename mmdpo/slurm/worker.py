@@ -2,8 +2,8 @@
 
     python -m mmdpo.slurm.worker SUBMISSION KIND FIRST INDEX
 
-Exit codes: 0 done, 1 failed (status.json has the reason), 3 another run holds the point, 75 saved and to be
-continued.
+Exit codes: 0 done, 1 failed, or ended by a limit of the judge (status.json has the reason), 3 another run holds the
+point, 75 saved and to be continued.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from mmdpo.errors import UserError
+from mmdpo.errors import Stopped, UserError
 from mmdpo.pipeline import point_stages as stages
 from mmdpo.points import status
+from mmdpo.points.changes import all_inputs, changed_since
 from mmdpo.signals import Interrupted, listen
-from mmdpo.slurm.inputs import changed_since_submission
 from mmdpo.slurm.submission import PREPARE, SlurmTask, Submission, is_point_stage, read_submission
 from mmdpo.slurm.supervisor import EXIT_INTERRUPTED
-from mmdpo.slurm.task_states import is_finished
 from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point
 from mmdpo.training.distributed import from_slurm, rank
 
@@ -37,23 +36,28 @@ def main(arguments: list[str]) -> int:
     try:
         if kind == PREPARE:
             tasks = list(submission.tasks(PREPARE))
-            works = [partial(stages.make_shared_data, task.point.config) for task in tasks]
+            works = [partial(stages.make_shared_data, task.typed_config) for task in tasks]
             return _make_unchanged(submission, tasks, submission.folder / PREPARE, works)
         task = submission.task(part, int(index))
         if not is_point_stage(task.stage):
-            work = partial(stages.run_data_stage, task.point.config, task.stage)
+            work = partial(stages.run_data_stage, task.typed_config, task.stage)
             return _make_unchanged(submission, [task], submission.folder_of(task), [work])
-        return run_point_task(submission, task)
+        return run_point_task(task, submission.folder_of(task))
     except Interrupted:
         return EXIT_INTERRUPTED
 
 
-def run_point_task(submission: Submission, task: SlurmTask) -> int:
-    """Run a stage of a point and return the exit code."""
-    folder = submission.folder_of(task)
-    if not is_finished(task, folder) and rank() == 0 and (reason := change_reason(submission, [task])):
-        return _fail(folder, reason)
-    error = run_point(task.point, task.stage)
+def run_point_task(task: SlurmTask, folder: Path) -> int:
+    """Run a stage of a point and return the exit code.
+
+    `run_point` compares the contents behind the point's paths with those that it was planned with, while it holds the
+    point's lock.
+    """
+    try:
+        error = run_point(task.point, task.stage)
+    except Stopped as stop:  # a requeue would reach the same limit
+        print(stop, file=sys.stderr)
+        return 1
     if error is None:
         return 0
     print(status.read_status(folder).traceback or error, file=sys.stderr)
@@ -61,16 +65,19 @@ def run_point_task(submission: Submission, task: SlurmTask) -> int:
 
 
 def change_reason(submission: Submission, tasks: Sequence[SlurmTask]) -> str:
-    """Return which data or model files have changed since the submission; empty if none has.
+    """Return which contents have changed since the submission, or are gone; empty if none has.
 
-    A job may start long after it was submitted, and its points are named by the content of their files.
+    A job may start long after it was submitted.
     """
-    changed = changed_since_submission(submission.inputs, [task.point.config for task in tasks])
+    try:
+        changed = changed_since(submission.inputs, all_inputs(task.typed_config for task in tasks))
+    except UserError as error:
+        return str(error)
     if not changed:
         return ""
     return (
-        f"the files of {', '.join(changed)} have changed since the job was submitted ({submission.created}). Restore "
-        "them, or rerun the launch command with study=NEW_NAME or resume=force"
+        f"changed since the job was submitted ({submission.created}): {', '.join(changed)}. Restore it, or rerun the "
+        "launch command with study=NEW_NAME or resume=force"
     )
 
 

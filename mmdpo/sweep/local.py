@@ -18,7 +18,7 @@ from mmdpo.models.model_cache import use_model_cache
 from mmdpo.points import status
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
-from mmdpo.points.links import counts_line, known_elsewhere, link
+from mmdpo.points.links import counts_line, known_elsewhere, link, link_known
 from mmdpo.points.outcome import Outcome, outcome
 from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
 from mmdpo.points.study_records import adopt_previous
@@ -93,7 +93,9 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
         for config in configs:
             stages.run_data_stage(config, stage)
         return []
-    require_unchanged(points)
+    with contents_remembered():
+        require_unchanged(points)
+        link_known(points)
     for p in points:
         require_stage(p, stage)
     errors = _run_all(points, stage)
@@ -113,12 +115,16 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
     if stage not in POINT_STAGES:
         return
     with contents_remembered():
-        _, points = _with_baselines(configs)
+        asked, with_baselines = _with_baselines(configs)
+        points = with_baselines if stage is Stage.experiment else list({p.folder: p for p in asked}.values())
         require_unchanged(points)
         if configs[0].cluster.runner is Runner.slurm:
             return
         missing = [p for p in points if not _is_done(p, stage)]
-        known = known_elsewhere(missing) if stage is Stage.experiment else {}
+        known = known_elsewhere(missing)
+        for p in missing:
+            if stage is not Stage.experiment and p.folder not in known:
+                require_stage(p, stage)
         for p in points:
             print_line(f"{p.folder}: {_plan_of(p, known, stage)}")
         open_ = len(missing) - len(known)

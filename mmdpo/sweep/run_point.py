@@ -39,10 +39,10 @@ def run_point(p: Point, stage: Stage) -> str | None:
         stage: A stage of points.
 
     Returns:
-        The reason if it failed.
+        The reason if it failed, for example if the point has no such stage or needs another one first.
 
     Raises:
-        UserError: The point has no such stage, or needs another stage first.
+        Stopped: A limit of the judge ended the run.
     """
     from mmdpo.pipeline import point_stages as stages
 
@@ -50,14 +50,14 @@ def run_point(p: Point, stage: Stage) -> str | None:
         if stage in (Stage.experiment, Stage.train):
             train_missing_nonzero_rank([p])
         return None
-    require_stage(p, stage)
     if stage is Stage.export:
+        require_stage(p, stage)
         require_as_planned(p)
         require_unchanged([p])
         stages.export(p)
         return None
     plan_point(p)
-    return _run(p, stages.work_of(stage))
+    return _run(p, stage, stages.work_of(stage))
 
 
 def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
@@ -75,6 +75,8 @@ def plan_point(p: Point) -> None:
     with suppress(Timeout), _lock(p):
         if status.is_done(p.folder):
             return
+        if status.read_status(p.folder).state is status.State.running:  # nobody holds its lock
+            status.interrupt(p.folder, "killed")
         status.plan(p.folder)
         with atomic_write(p.folder / "config.yaml") as aside:
             OmegaConf.save(OmegaConf.structured(p.config), aside)
@@ -89,13 +91,14 @@ def _lock(p: Point) -> FileLock:
     return FileLock(p.folder / ".lock", timeout=0)
 
 
-def _run(p: Point, work: Callable[[Point], object]) -> str | None:
+def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     """Do the work of one point; returns the reason if it failed."""
     try:
         with _lock(p):
             if status.is_done(p.folder):
                 return None  # another process was faster
             status.start(p.folder)
+            require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
             work(p)

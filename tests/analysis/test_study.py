@@ -94,6 +94,16 @@ def test_no_shape_of_a_result_breaks_the_reading(tmp_path_factory: pytest.TempPa
     assert read_study(folder).rows[0].state == "done"
 
 
+@pytest.mark.parametrize("state", ["interrupted", "failed", "done"])
+def test_an_unfinished_point_of_an_earlier_version_is_named_with_what_to_do(tmp_path: Path, state: str):
+    folder = make_point(tmp_path, {}, config={"train": {"epochs": 1.0}})
+    (folder / "result.json").unlink()
+    write(folder / "status.json", {"state": state})
+    (row,) = read_study(tmp_path).failed
+    assert "earlier version" in (row.error or "")
+    assert "delete" in (row.error or "")
+
+
 def test_done_without_a_result_is_not_done(tmp_path: Path):
     folder = make_point(tmp_path, {})
     (folder / "result.json").unlink()

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hydra.errors import CompactHydraException
 
 from mmdpo.config.schema import CONF
+from mmdpo.entry.compose import compose_config
 from mmdpo.entry.overrides import check_command, check_directory, check_overrides, check_preset
 from mmdpo.errors import UserError
 
@@ -81,3 +83,15 @@ def test_hydras_keys_in_a_users_file_are_left_to_it():
     check_preset(Path("mine.yaml"), None, content)
     check_preset(Path("mine.yaml"), "model", {"lr": {"mine": 1e-3}, "lora": None})
     check_preset(Path("empty.yaml"), "train", {})
+
+
+@pytest.mark.parametrize("content", [b"name: [mine\n", b"name: caf\xe9\n", b"- name\n", b"beta: 1\n- x\n"])
+@pytest.mark.parametrize("group", ["judge", "sweep"])
+def test_a_users_file_that_cannot_be_read_is_named(group, content, tmp_path):
+    file = tmp_path / group / "mine.yaml"
+    file.parent.mkdir()
+    file.write_bytes(content)
+    with pytest.raises(CompactHydraException, match=rf"{file}") as caught:  # printed without a traceback
+        compose_config([f"{group}=mine"], tmp_path)
+    assert "cannot be read" in str(caught.value)
+    assert compose_config(["judge=longer"], tmp_path).judge.client == "longer"  # the other presets are not affected

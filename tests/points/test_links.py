@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from mmdpo.analysis.study import read_study
+from mmdpo.config.choices import Stage
 from mmdpo.config.schema import Config
 from mmdpo.entry.compose import compose_config
+from mmdpo.errors import UserError
 from mmdpo.files import read_json, write_json
 from mmdpo.points import links, status
 from mmdpo.points.links import known_elsewhere, link
@@ -30,7 +32,10 @@ def finish(p: Point) -> None:
     p.folder.mkdir(parents=True, exist_ok=True)
     write_record(p.folder, p.identity)
     write_json(p.folder / "result.json", {"role": p.role.value, "scores": {"text": {"value": 1.0}}})
+    write_json(p.folder / "training.json", {})
     (p.folder / "answers").mkdir(exist_ok=True)
+    for task in p.config.bench.tasks:
+        (p.folder / "answers" / f"{task}.jsonl").touch()
     (p.folder / "checkpoints").mkdir(exist_ok=True)
     status.finish(p.folder)
 
@@ -80,12 +85,39 @@ def test_a_study_links_to_what_another_has_finished(
     assert os.readlink(point(third).folder) == f"../first/{linked.name}"  # not to a link
 
 
+def test_a_stage_alone_links_to_what_another_study_has_finished(
+    config: Config, ran: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    local.run_sweep([config])
+    for stage in (Stage.train, Stage.evaluate, Stage.judge):
+        other = dataclasses.replace(config, study=stage.value)
+        local.describe([other], stage)
+        printed = capsys.readouterr().out
+        assert "known from first, would be linked" in printed
+        assert "1 points:" in printed
+        local.run_stage([other], stage)
+        assert "1 points are known from first" in capsys.readouterr().out
+        assert point(other).folder.is_symlink()
+
+
+def test_a_dry_run_of_a_stage_refuses_what_the_stage_refuses(config: Config) -> None:
+    for stage in (Stage.evaluate, Stage.judge):
+        with pytest.raises(UserError, match="stage="):
+            local.describe([config], stage)
+
+
 def test_a_point_whose_study_was_deleted_is_run_again(config: Config, ran: list[str]) -> None:
     second = dataclasses.replace(config, study="second")
     local.run_sweep([config])
     local.run_sweep([second])
     shutil.rmtree(Path(config.out) / "first")
     del ran[:]
+    rows = {row.role: row for row in read_study(Path(config.out) / "second").rows}
+    assert {*rows} == {"base", "trained"}
+    for row in rows.values():
+        assert row.state == "unreadable"
+        assert "first/" in (row.error or "")
+        assert "rerun" in (row.error or "")
     local.run_sweep([second])
     assert len(ran) == 2
     assert not point(second).folder.is_symlink()

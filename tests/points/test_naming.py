@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -67,6 +68,23 @@ def test_what_was_swept_is_named(overrides: list[str], part: str) -> None:
 def test_what_the_chosen_files_say_is_not_named(overrides: list[str]) -> None:
     words = name_of(*overrides).rpartition("-")[0].split("-")
     assert words[-1] == "seed0"
+
+
+@pytest.mark.parametrize("label", ["tiny", "my label", "nano"])
+def test_of_an_own_preset_only_other_values_than_its_files_are_named(label: str, tmp_path: Path) -> None:
+    """Whatever its label, and with the values of the preset that it is based on."""
+    (tmp_path / "model").mkdir()
+    text = f"defaults: [nano]\nname: {label}\nlora: {{r: 8}}\ntrain_projector: true\n"
+    (tmp_path / "model" / "tiny.yaml").write_text(text)
+
+    def words(*overrides: str) -> list[str]:
+        name = point(compose_config(["model=tiny", *overrides], tmp_path)).name
+        return name.rpartition("-")[0].partition("-seed0")[2].split("-")[1:]
+
+    assert "r4" in words("model.lora.r=4")
+    if label != "nano":
+        assert words() == []
+        assert words("model.lora.r=4") == ["r4"]
 
 
 def test_long_names_are_cut() -> None:

@@ -5,9 +5,10 @@ import dataclasses
 from mmdpo.config.choices import Stage
 from mmdpo.files import write_json
 from mmdpo.points import status
+from mmdpo.points.links import link_known
 from mmdpo.points.point import point
 from mmdpo.points.records import write_record
-from mmdpo.slurm import launch
+from mmdpo.slurm.launch import preview
 from mmdpo.slurm.submission import SlurmTask
 from mmdpo.slurm.submit import plan_submission
 from tests.slurm.submitted import config
@@ -20,12 +21,12 @@ def test_a_point_that_another_study_has_finished_is_linked(tmp_path, capsys):
     write_json(first.folder / "result.json", {})
     status.finish(first.folder)
     other = point(dataclasses.replace(second.config, seed=7))
-    launch.link_known([second, other], Stage.train)
-    assert not second.folder.exists()
-    launch.link_known([second, other], Stage.experiment)
+    link_known([second, other])
     assert second.folder.resolve() == first.folder
     assert not other.folder.exists()
     assert "1 points are known from first" in capsys.readouterr().out
+    preview([dataclasses.replace(second.config, study="third")], Stage.judge)
+    assert "known from first, would be linked" in capsys.readouterr().out
     tasks = [SlurmTask.of(p, Stage.experiment) for p in (second, other)]
     planned = plan_submission(second.study, tasks, {})
     assert (planned.done, planned.missing) == ([second.name], [tasks[1]])

@@ -11,11 +11,11 @@ from mmdpo.config.choices import Resume, Stage
 from mmdpo.errors import UserError
 from mmdpo.files import write_json
 from mmdpo.points import status
+from mmdpo.points.changes import all_inputs
 from mmdpo.points.point import point
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import launch, sbatch, submit
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.inputs import input_fingerprints
 from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Part, SlurmTask, read_submissions
 from mmdpo.slurm.submit import (
     check_unchanged,
@@ -245,7 +245,7 @@ def begun(tmp_path, monkeypatch):
     files = {"mmdpo/training/loss.py": "1", "mmdpo/analysis/table.py": "1", "mmdpo/slurm/supervisor.py": "1"}
     monkeypatch.setattr(submit, "code_files", lambda: files)
     submission = submitted(study)
-    submission.inputs = input_fingerprints([one])
+    submission.inputs = all_inputs([one])
     write_json(study / JOBS / "code-0" / "files.json", dict(files))
     return submission, one, files, data
 
@@ -270,8 +270,24 @@ def test_changed_code_is_named_with_both_overrides(begun):
 def test_changed_data_are_named(begun):
     submission, one, _, data = begun
     data.write_text("{} \n")
-    with pytest.raises(UserError, match=rf"data\.path={data} \(its content\)"):
+    with pytest.raises(UserError, match=rf"data\.path={data} \(rows\)"):
         check_unchanged([submission], [one], None)
+
+
+def test_contents_of_every_submission_are_compared_and_other_choices_of_them_are_no_change(begun):
+    submission, one, _, data = begun
+    more = data.with_name("more.jsonl")
+    more.write_text("{}\n")
+    model = dataclasses.replace(one.model, pad_to_square=True)  # another processor from the same files
+    second = dataclasses.replace(one, data=dataclasses.replace(one.data, path=str(more)), model=model)
+    later = dataclasses.replace(submission, folder=submission.folder.with_name("20260102-120000-0000"))
+    later.inputs = all_inputs([second])
+    found = [submission, later]
+    check_unchanged(found, [one, second], None)
+    data.write_text("{} \n")
+    with pytest.raises(UserError, match=rf"data\.path={data} \(rows\)"):
+        check_unchanged(found, [one, second], None)
+    check_unchanged(found, [second], None)
 
 
 def test_a_point_whose_job_is_at_another_stage_is_not_taken_for_on_its_way(tmp_path):
@@ -305,7 +321,7 @@ def test_retry_runs_the_code_of_the_submission_and_refuses_other_data(begun, mon
     more = data.with_name("more.jsonl")
     more.write_text("{}\n{}\n")
     second = config(first.study, "data=pairs", f"data.path={more}")
-    first.inputs = input_fingerprints([one, second])
+    first.inputs = all_inputs([one, second])
     first.write_tasks(TASKS, [SlurmTask.of(point(each), Stage.experiment) for each in (one, second)])
     first.save()
     files["mmdpo/training/loss.py"] = "2"
@@ -318,9 +334,9 @@ def test_retry_runs_the_code_of_the_submission_and_refuses_other_data(begun, mon
     monkeypatch.setattr(slurm, "max_array_size", lambda: 1001)
     assert launch.resubmit(first.study, []) == 2
     assert sent[0].inputs == first.inputs
-    assert len(sent[0].inputs) == 2
+    assert {str(path) in text for path in (data, more) for text in [str(sent[0].inputs)]} == {True}
     more.write_text("{} \n")
-    with pytest.raises(UserError, match=rf"since .*: data\.path={more} \(its content\)\. .*resume=force"):
+    with pytest.raises(UserError, match=rf"since .*: data\.path={more} \(rows\)\. .*resume=force"):
         launch.resubmit(first.study, [])
 
 

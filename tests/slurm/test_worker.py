@@ -1,14 +1,15 @@
 """A process of a task: its work, its exit code and its status.json."""
 
 import pytest
+from filelock import FileLock
 
 from mmdpo.config.choices import Stage
-from mmdpo.errors import UserError
+from mmdpo.errors import Stopped, UserError
 from mmdpo.points import status
+from mmdpo.points.changes import all_inputs
 from mmdpo.points.status import State
 from mmdpo.signals import Interrupted
 from mmdpo.slurm import worker
-from mmdpo.slurm.inputs import input_fingerprints
 from mmdpo.slurm.submission import PREPARE
 from mmdpo.slurm.supervisor import EXIT_BUSY, EXIT_INTERRUPTED
 from mmdpo.sweep import run_point as run_point_module
@@ -116,28 +117,58 @@ def test_only_the_first_process_makes_data(tmp_path, monkeypatch):
     assert call(submission) == 0
 
 
+def test_a_point_that_a_limit_of_the_judge_ends_has_failed_with_the_reason(tmp_path, monkeypatch, capsys):
+    submission = submitted(tmp_path / "s", count=1)
+
+    def stop(p):
+        raise Stopped("judge.limits.requests_per_day=10 is reached; rerun the same command tomorrow")
+
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", stop)
+    assert call(submission) == 1
+    (task,) = submission.tasks()
+    seen = status.read_status(submission.folder_of(task))
+    assert seen.state is State.failed
+    assert "requests_per_day" in seen.error
+    printed = capsys.readouterr().err
+    assert "requests_per_day" in printed
+    assert "Traceback" not in printed
+
+
+def test_a_stage_without_the_one_before_it_fails_with_the_reason(tmp_path):
+    submission = submitted(tmp_path / "s", count=1, stage=Stage.judge)
+    assert call(submission) == 1
+    (task,) = submission.tasks()
+    seen = status.read_status(submission.folder_of(task))
+    assert seen.state is State.failed
+    assert "stage=evaluate" in seen.error
+
+
 @pytest.fixture
 def changed(tmp_path, monkeypatch):
-    """A config whose data file has changed since its submission, and the submission's inputs."""
+    """Make a data file and its overrides, and a function that writes a submission and then changes the file."""
     monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", lambda p: pytest.fail("experiment ran"))
     monkeypatch.setattr("mmdpo.pipeline.point_stages.make_shared_data", lambda config: pytest.fail("prepare ran"))
     monkeypatch.setattr("mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: pytest.fail("stage ran"))
     data = tmp_path / "pairs.jsonl"
     data.write_text("{}\n")
     overrides = ("data=pairs", f"data.path={data}")
-    inputs = input_fingerprints([config(tmp_path / "s", *overrides)])
-    data.write_text("{} \n")
-    return data, overrides, inputs
+
+    def submit(**parts):
+        submission = submitted(tmp_path / "s", *overrides, count=1, **parts)
+        submission.inputs = all_inputs([config(tmp_path / "s", *overrides)])
+        submission.save()
+        data.write_text("{} \n")
+        return submission
+
+    return data, submit
 
 
 @pytest.mark.parametrize(
     ("stage", "kind"), [(Stage.experiment, "tasks"), (Stage.annotate, "tasks"), (Stage.experiment, PREPARE)]
 )
-def test_a_job_whose_data_changed_since_its_submission_fails_before_it_works(stage, kind, changed, tmp_path, capsys):
-    data, overrides, inputs = changed
-    submission = submitted(tmp_path / "s", *overrides, count=1, stage=stage, prepare="7" if kind == PREPARE else None)
-    submission.inputs = inputs
-    submission.save()
+def test_a_job_whose_data_changed_since_its_submission_fails_before_it_works(stage, kind, changed, capsys):
+    data, submit = changed
+    submission = submit(stage=stage, prepare="7" if kind == PREPARE else None)
     assert call(submission, kind) == 1
     (task,) = submission.tasks()
     found = status.read_status(submission.folder / PREPARE if kind == PREPARE else submission.folder_of(task))
@@ -147,11 +178,30 @@ def test_a_job_whose_data_changed_since_its_submission_fails_before_it_works(sta
     assert found.error in capsys.readouterr().err
 
 
-def test_a_finished_point_stays_done_although_its_data_changed(changed, tmp_path):
-    _, overrides, inputs = changed
-    submission = submitted(tmp_path / "s", *overrides, count=1)
-    submission.inputs = inputs
-    submission.save()
+def test_a_job_whose_data_are_gone_fails_with_the_reason(changed):
+    data, submit = changed
+    submission = submit(stage=Stage.annotate)
+    data.unlink()
+    assert call(submission) == 1
+    (task,) = submission.tasks()
+    assert f"data.path={data}" in status.read_status(submission.folder_of(task)).error
+
+
+def test_a_job_whose_data_changed_leaves_the_status_of_another_run_at_its_point(changed):
+    _, submit = changed
+    submission = submit()
+    (task,) = submission.tasks()
+    folder = submission.folder_of(task)
+    status.start(folder)
+    before = (folder / "status.json").read_text()
+    with FileLock(folder / ".lock"):
+        assert call(submission) == EXIT_BUSY
+    assert (folder / "status.json").read_text() == before
+
+
+def test_a_finished_point_stays_done_although_its_data_changed(changed):
+    _, submit = changed
+    submission = submit()
     (task,) = submission.tasks()
     folder = submission.folder_of(task)
     status.start(folder)

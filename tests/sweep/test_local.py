@@ -10,8 +10,10 @@ from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.models import loading
 from mmdpo.pipeline import point_stages as stages
+from mmdpo.points import status
 from mmdpo.points.point import Point, point
 from mmdpo.sweep import local
+from mmdpo.sweep.run_point import run_point
 
 
 @pytest.mark.parametrize(("processes", "loads"), [(1, 1), (2, 2)])
@@ -32,3 +34,15 @@ def test_the_model_stays_in_memory_from_point_to_point_of_a_process_alone(
     assert len({p.folder for p in points}) == 2
     assert local._run_all(points, Stage.experiment) == {}
     assert len(read) == loads
+
+
+def test_an_attempt_that_was_killed_is_recorded_when_its_point_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "experiment", lambda p: None)
+    p = point(compose_config([f"out={tmp_path}", "study=s", "data_scale=0"]))
+    p.folder.mkdir(parents=True)
+    status.start(p.folder)  # and no end
+    assert run_point(p, Stage.experiment) is None
+    found = status.read_status(p.folder)
+    assert ([one["cause"] for one in found.interruptions], found.attempts) == (["killed"], 2)
