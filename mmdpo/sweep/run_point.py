@@ -39,7 +39,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
         stage: A stage of points.
 
     Returns:
-        The reason if it failed, for example if the point has no such stage or needs another one first.
+        The reason if it failed, for example because the point has no such stage or needs another one first.
 
     Raises:
         Stopped: A limit of the judge ended the run.
