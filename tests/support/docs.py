@@ -16,7 +16,7 @@ from tests.support.program import ROOT
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OWN = "DIR/"
-"""How an example's place in a config directory of one's own begins."""
+"""Start of the place of an example that belongs into a config directory of one's own."""
 
 
 @cache

@@ -46,7 +46,7 @@ IDENTITIES = {
     "data=prompts judge=gemini data.sources.prompts.path=llava.json data.sources.prompts.image_root=images": "6043b352969a03d8",  # noqa: E501
     "cluster=slurm_zero3": "0830fe46a398b2d5",
 }
-"""What is typed after `python launch.py`, and the identity of the point."""
+"""Overrides of `python launch.py`, and the identity of the point."""
 
 
 def own_files(folder: Path) -> None:
