@@ -6,8 +6,8 @@ SELECT ?= not slurm and not exhaustive
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
-# The order is that of tests/conftest.py: the slowest files first.
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# tests/conftest.py orders the files, the slowest first, and keeps those of SLURM on one worker.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help sweep test test-all check format docs clean
@@ -34,7 +34,7 @@ format: $(VENV)/installed-dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/installed-dev ## Build the documentation into site/
+docs: $(VENV)/installed-dev ## Build the documentation into build/site/
 	$(BIN)/mkdocs build --strict
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -51,4 +51,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 clean: ## Remove outputs and caches of tools
-	rm -rf outputs site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf outputs build .mypy_cache .pytest_cache .ruff_cache

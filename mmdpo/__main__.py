@@ -1,4 +1,4 @@
-"""The command `python -m mmdpo`: looks at studies, their jobs and data, and never trains."""
+"""The command `python -m mmdpo`, for studies, their jobs and data; it never trains."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def cached_path(kind: str, key: Mapping[str, Any]) -> Path:
 
 
 def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], remake: bool = False) -> Path:
-    """Return the folder of an artifact; make it first where it is absent.
+    """Return the folder of an artifact; make it first if it is absent.
 
     Args:
         kind: The kind of artifact; a subfolder of the cache.
@@ -49,7 +49,7 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], rema
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
             if remake or not path.exists():
-                for incomplete in path.parent.glob(f".{path.name}.*.tmp"):  # left by a process that was killed
+                for incomplete in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
                     shutil.rmtree(incomplete)
                 with atomic_write(path) as aside:
                     aside.mkdir()
@@ -80,5 +80,5 @@ def code_fingerprint(path: Path) -> str:
 
 
 def _is_text(line: ast.stmt) -> bool:
-    """Whether a statement is a bare string: a docstring."""
+    """Return whether a statement is a bare string, such as a docstring."""
     return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)

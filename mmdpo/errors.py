@@ -6,6 +6,6 @@ class UserError(ValueError):
 
 
 class Stopped(UserError):
-    """A limit ended the run for now. Finished work is kept; rerun the same command to continue."""
+    """A limit that ended the run for now. Finished work is kept; rerun the same command to continue."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later

@@ -1,6 +1,6 @@
 """Atomic writing and reading of files, and fingerprints of their content.
 
-A kill at any moment leaves a file either complete or as it was before.
+After a kill at any moment a file is either complete or as it was before.
 """
 
 from __future__ import annotations

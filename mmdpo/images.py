@@ -16,7 +16,7 @@ IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
 class NoImage(UserError):
-    """An image file does not exist."""
+    """A missing image file."""
 
 
 def open_image(path: Path) -> Image.Image:
@@ -48,11 +48,11 @@ def inside(root: Path, name: str) -> Path:
     """
     try:
         path = (root / name).resolve()
-        leaves = Path(name).is_absolute() or not path.is_relative_to(_resolved(root.absolute()))
+        outside = Path(name).is_absolute() or not path.is_relative_to(_resolved(root.absolute()))
     except (ValueError, OSError, RuntimeError) as error:  # a NUL byte, a loop of symbolic links
         raise UserError(f"image {name!r}: not a file name ({error})") from error
-    if leaves:
-        raise UserError(f"image {name!r}: leaves the image root {root}; allowed: a path inside it")
+    if outside:
+        raise UserError(f"image {name!r}: is outside the image root {root}; allowed: a path inside it")
     if not os.path.isfile(path):
         raise NoImage(f"image {name!r}: no such file in {root}")
     return path

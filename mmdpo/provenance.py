@@ -10,7 +10,6 @@ from pathlib import Path
 from mmdpo import __version__
 
 PACKAGES = (
-    "mmdpo",
     "torch",
     "transformers",
     "trl",
@@ -23,14 +22,20 @@ PACKAGES = (
 )
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that a result depends on."""
-    ours = {"python": platform.python_version(), "mmdpo": __version__}
-    return ours | {name: importlib.metadata.version(name) for name in PACKAGES}
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python, mmdpo and the packages that a result depends on; None if not installed."""
+    return {"python": platform.python_version(), "mmdpo": __version__} | {name: _version(name) for name in PACKAGES}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def git_commit() -> str | None:
-    """Return the commit of this checkout, with `-dirty` where files differ; None outside git."""
+    """Return the commit of this checkout, with `-dirty` if files differ; None outside git."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
@@ -40,7 +45,7 @@ def git_commit() -> str | None:
 
 
 def set_threads(threads: int | None) -> None:
-    """Set torch's number of CPU threads; None leaves torch's choice."""
+    """Set torch's number of CPU threads; None keeps torch's choice."""
     import torch
 
     if threads is not None:

@@ -75,11 +75,11 @@ class Annotation:
     """A judge's ratings of one prompt's completions, in the order of their `index`.
 
     Args:
-        prompt_id: the prompt.
-        ratings: one per completion.
-        judge: the judge's client.
-        presentation_order: the position at which each completion was presented to the judge, from 0.
-        parser: the parser that read the reply.
+        prompt_id: The prompt.
+        ratings: One per completion.
+        judge: The judge's client.
+        presentation_order: The position at which each completion was presented to the judge, from 0.
+        parser: The parser that read the reply.
     """
 
     prompt_id: str

@@ -32,7 +32,7 @@ class Kind:
         return tuple(sorted(_files(tuple(_folders(self.package)), self.attribute)))
 
     def load(self, name: str) -> Any:
-        """Return what the file `name` defines. Raises UserError naming the choices where there is no such file."""
+        """Return what the file `name` defines. Raises UserError naming the choices if there is no such file."""
         if name not in self.names():
             raise UserError(f"{self.key}={name}: unknown; allowed are {', '.join(self.names())}")
         return getattr(self._module(name), self.attribute)

@@ -17,7 +17,7 @@ CAUSES = {signal.SIGUSR2: "time_limit", signal.SIGTERM: "terminated"}
 
 
 class Interrupted(BaseException):
-    """The cluster asked this process to stop; `cause` is time_limit or terminated.
+    """A request of the cluster that this process stop; `cause` is time_limit or terminated.
 
     A BaseException, so that `except Exception` does not swallow it.
     """

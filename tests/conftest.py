@@ -1,4 +1,4 @@
-"""What all tests share: a cache of the test run, no network, no W&B key, one thread, derandomized examples."""
+"""Fixtures of all tests: a cache of the test run, no network, no W&B key, one thread, derandomized examples."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # tests.support, from any folder
+sys.path.insert(0, str(ROOT))  # for tests.support, from any folder
 # A shell's background jobs ignore Ctrl-C, and so would the programs that the tests start and send it to.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Bit-equal results need one number of threads, and two workers share the cores. Read when torch is imported.
@@ -26,14 +28,29 @@ settings.load_profile("ci")
 pytest_plugins = ["tests.support.slurm.fixtures"]
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each file to one pytest-xdist worker, all tests of SLURM to the same one, and start with the slowest."""
+    """Start with the files that take longest: those of SLURM, then those with slow tests."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    for item in items:
-        in_slurm = item.get_closest_marker("slurm") is not None
-        item.add_marker(pytest.mark.xdist_group("slurm" if in_slurm else item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: (item.get_closest_marker("slurm") is None, item.path not in slow))
+    items.sort(key=lambda item: (not uses_slurm(item.path), item.path not in slow))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each file to one worker, and all files that use SLURM to the same one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "slurm" if uses_slurm(config.rootpath / file) else file
+
+    return Scheduling(config, log)
+
+
+@cache
+def uses_slurm(file: Path) -> bool:
+    """Check for the marker in a file's text: the process that schedules collects no tests."""
+    return "pytest.mark.slurm" in file.read_text(encoding="utf-8")
 
 
 @pytest.hookimpl(tryfirst=True)

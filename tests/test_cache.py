@@ -1,4 +1,4 @@
-"""The cache holds complete things only, makes each once, and waits for no dead maker."""
+"""The cache: complete artifacts only, each made once, without waiting for a dead process."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def maker(tmp_path: Path, name: str, before_the_end: str = "pass") -> str:
-    """Code that asks for a thing; each making adds a line to the file `made`."""
+    """Return code that asks for an artifact; each making adds a line to the file `made`."""
     return f"""
 from mmdpo.cache import cached
 def make(folder):
@@ -39,9 +39,12 @@ def test_made_once_and_kept_with_its_key(cache: Path) -> None:
 
     first = cached("thing", KEY, make)
     assert cached("thing", dict(reversed(KEY.items())), make) == first == cached_path("thing", KEY)
-    assert len(calls) == 1 and calls[0] != first
-    assert (first / "content").read_text() == "x" and read_json(first / "key.json") == KEY
-    assert cached("thing", {**KEY, "seed": 1}, make) != first and cached("other", KEY, make) != first
+    assert len(calls) == 1
+    assert calls[0] != first
+    assert (first / "content").read_text() == "x"
+    assert read_json(first / "key.json") == KEY
+    assert cached("thing", {**KEY, "seed": 1}, make) != first
+    assert cached("other", KEY, make) != first
     assert first.is_relative_to(cache)
 
 
@@ -72,9 +75,11 @@ def test_two_that_ask_at_once_make_it_once(tmp_path: Path) -> None:
     until(tmp_path / "started")
     second = start(f"Path({str(tmp_path / 'second')!r}).touch()" + maker(tmp_path, "second"))
     until(tmp_path / "second")
-    assert not cached_path("thing", KEY).exists() and second.poll() is None
+    assert not cached_path("thing", KEY).exists()
+    assert second.poll() is None
     (tmp_path / "go").touch()
-    assert first.wait(30) == 0 and second.wait(30) == 0
+    assert first.wait(30) == 0
+    assert second.wait(30) == 0
     assert (tmp_path / "made").read_text() == "first\n"
 
 
@@ -84,7 +89,8 @@ def test_one_that_waits_for_a_killed_maker_makes_it(tmp_path: Path) -> None:
     second = start(f"Path({str(tmp_path / 'second')!r}).touch()" + maker(tmp_path, "second"))
     until(tmp_path / "second")
     first.kill()
-    assert first.wait(30) != 0 and second.wait(30) == 0
+    assert first.wait(30) != 0
+    assert second.wait(30) == 0
     assert (tmp_path / "made").read_text() == "first\nsecond\n"
 
 

@@ -50,7 +50,8 @@ def test_the_real_command_leaves_what_the_readme_says(sweep):
             assert score["low"] <= score["value"] <= score["high"]
             assert score["n"] == 16
             assert len((point / "answers" / f"{name}.jsonl").read_text().splitlines()) == 16
-        assert result["versions"]["trl"] and result["fingerprints"]["model"]
+        assert result["versions"]["trl"]
+        assert result["fingerprints"]["model"]
         assert (point / "config.yaml").exists()
         assert not list(point.rglob("*.tmp"))
     for point in points(study)[2:]:
@@ -101,7 +102,9 @@ def test_the_same_line_again_trains_nothing(sweep):
 def test_status_report_and_compare_read_the_study(sweep):
     _, study = sweep
     status = program("-m", "mmdpo", "status", str(study))
-    assert status.returncode == 0 and "base" in status.stdout and "0.3" in status.stdout
+    assert status.returncode == 0
+    assert "base" in status.stdout
+    assert "0.3" in status.stdout
     assert program("-m", "mmdpo", "report", str(study)).returncode == 0
     base, point = points(study)[0], points(study)[-1]
     compared = program("-m", "mmdpo", "compare", str(base), str(point))
@@ -116,7 +119,8 @@ def test_a_failed_point_does_not_stop_the_others_and_is_tried_again(tmp_path):
     assert "Traceback" not in done.stderr
     states = {point.name: read_json(point / "status.json") for point in points(tmp_path / "nano")}
     failed = [status for status in states.values() if status["state"] == "failed"]
-    assert len(failed) == 1 and len(states) == 4
+    assert len(failed) == 1
+    assert len(states) == 4
     assert "lr" in failed[0]["error"] or "loss" in failed[0]["error"]
     assert failed[0]["error"].splitlines()[0][:30] in done.stdout
     again = launch(*line)
@@ -245,14 +249,17 @@ def test_real_torchrun_trains_what_one_process_does(tmp_path):
 def test_a_trained_point_is_exported_and_an_untrained_one_is_refused(tmp_path):
     line = [*SMALL, f"out={tmp_path}"]
     early = launch("stage=export", *line)
-    assert early.returncode != 0 and "stage=train" in early.stderr
+    assert early.returncode != 0
+    assert "stage=train" in early.stderr
     base = launch("stage=export", "data_scale=0", *line)
-    assert base.returncode != 0 and "there is no adapter" in base.stderr
+    assert base.returncode != 0
+    assert "there is no adapter" in base.stderr
     assert launch("stage=train", *line).returncode == 0
     done = launch("stage=export", *line)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "nano").glob("dpo-*/merged")
-    assert str(folder) in done.stdout.replace("\n", "") and (folder / "model.safetensors").exists()
+    assert str(folder) in done.stdout.replace("\n", "")
+    assert (folder / "model.safetensors").exists()
 
 
 def test_optuna_searches_the_same_axes(tmp_path):
@@ -303,7 +310,7 @@ QUESTION = {"prompt": "What colour is the suit?"}
 
 
 def own_pairs(images: Path, photographs) -> list[dict]:
-    """Pairs about one photograph in the forms that people have, and one without."""
+    """Pairs about one photograph in several formats, and one without an image."""
     from PIL import Image
 
     photo = Image.fromarray(photographs.astronaut())

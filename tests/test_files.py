@@ -53,14 +53,19 @@ def test_a_file_and_a_folder_replace_what_was_there(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def _fail_halfway(folder: Path) -> None:
+    with atomic_write(folder) as aside:
+        aside.mkdir()
+        (aside / "half").touch()
+        raise RuntimeError
+
+
 def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", 1)
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", object())
-    with pytest.raises(RuntimeError), atomic_write(tmp_path / "folder") as aside:
-        aside.mkdir()
-        (aside / "half").touch()
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        _fail_halfway(tmp_path / "folder")
     assert read_json(tmp_path / "a.json") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 

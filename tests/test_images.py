@@ -1,4 +1,4 @@
-"""Every form of photograph becomes the same upright RGB picture, and every damage an error with a name."""
+"""Decoding of images: the same upright RGB picture from every format, and a named error for damage."""
 
 import struct
 import zlib
@@ -15,7 +15,8 @@ from tests.sources.photographs import SKIMAGE, SKLEARN, photograph
 
 def difference(left: Image.Image, right: Image.Image) -> float:
     """Mean absolute difference of two pictures, 0..255."""
-    assert left.mode == right.mode == "RGB" and left.size == right.size
+    assert left.mode == right.mode == "RGB"
+    assert left.size == right.size
     return float(np.abs(np.asarray(left, np.int16) - np.asarray(right, np.int16)).mean())
 
 
@@ -104,7 +105,8 @@ def test_32_bits_are_stretched(tmp_path: Path, kind: type) -> None:
     values = np.asarray(photograph("camera.png").convert("L")).astype(kind) * 1000
     Image.fromarray(values).save(tmp_path / "deep.tiff")
     opened = np.asarray(open_image(tmp_path / "deep.tiff"))
-    assert opened.min() == 0 and opened.max() == 255
+    assert opened.min() == 0
+    assert opened.max() == 255
 
 
 def test_animation_gives_its_first_frame(tmp_path: Path) -> None:
@@ -171,7 +173,7 @@ def test_nothing_leaves_the_root(tmp_path: Path, name: str) -> None:
     (root / "link.png").symlink_to(tmp_path / "out.png")
     (root / "folder").symlink_to(tmp_path)
     name = str(tmp_path / "out.png") if name == "ABSOLUTE" else name
-    with pytest.raises(UserError, match="leaves the image root"):
+    with pytest.raises(UserError, match="is outside the image root"):
         inside(root, name)
 
 

@@ -1,4 +1,4 @@
-"""launch.py at the boundary a user touches: messages, exit codes, speed of what only looks."""
+"""launch.py from outside: messages, exit codes, and the imports of commands that compute nothing."""
 
 import re
 

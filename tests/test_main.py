@@ -61,7 +61,7 @@ def test_compare_by_pieces_of_names(outputs: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["status", "nope"], "no study 'nope': it is no folder, and outputs/ holds new, old"),
+        (["status", "nope"], "no study 'nope': it is not a folder, and outputs/ holds new, old"),
         (["compare", "nope", "beta1-"], "no point 'nope' in outputs/"),
         (["compare", "new/base", "new/dpo"], "'dpo' is in the name of 2 points; type more of one"),
         (["compare", "gone/base", "new/base"], "no study 'gone'"),
@@ -138,7 +138,7 @@ def paper_rows(folder: Path, figures: int, photographs: int) -> None:
 
 
 def doctor(capsys: pytest.CaptureFixture[str], code: int, *overrides: str) -> list[str]:
-    """The lines that the doctor prints, without what is blank around them."""
+    """The lines that the doctor prints, without surrounding white space."""
     assert main(["doctor", *overrides]) == code
     captured = capsys.readouterr()
     assert not captured.err
@@ -153,16 +153,19 @@ def test_doctor_with_nothing_there(data: Path, capsys: pytest.CaptureFixture[str
     for name in ("scigraphqa", "lrv"):
         assert f"or type data.sources.{name}.path=FILE" in out
         assert f"or type data.sources.{name}.image_root=DIR" in out
-    assert any(line.startswith("4 files or folders are missing") for line in out) and str(data) in out
+    assert any(line.startswith("4 files or folders are missing") for line in out)
+    assert str(data) in out
     assert out[-1] == "python -m mmdpo doctor data=paper data.root=DIR"
 
 
 def test_doctor_without_mmdpo_data(data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("MMDPO_DATA")
     out = doctor(capsys, 1, "data=paper")
-    assert "data/lrv/images" in out and str(data.parent / "data") in out
+    assert "data/lrv/images" in out
+    assert str(data.parent / "data") in out
     out = doctor(capsys, 1, "data=paper", f"data.root={data.parent / 'other'}")
-    assert str(data.parent / "other") in out and str(data.parent / "other/lrv/images") in out
+    assert str(data.parent / "other") in out
+    assert str(data.parent / "other/lrv/images") in out
     assert out[-1] == "python -m mmdpo doctor data=paper data.root=DIR"
 
 
@@ -195,7 +198,8 @@ def test_doctor_with_all_there(data: Path, capsys: pytest.CaptureFixture[str]):
     paper_rows(data, 6, 4)
     counts = ["data.sources.scigraphqa.count=5", "data.sources.lrv.count=4"]
     out = doctor(capsys, 0, "data=paper", *counts)
-    assert "image     32 x 21 pixels" in out and "question  What?" in out
+    assert "image     32 x 21 pixels" in out
+    assert "question  What?" in out
     assert "data=paper: complete. Next:" in out
     assert out[-1] == f"python launch.py data=paper {' '.join(counts)} judge=gemini dry_run=true"
     assert compose_config(out[-1].split()[2:]).data.name == "paper"  # a run takes that line

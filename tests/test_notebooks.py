@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom on a study that lies where they look for it."""
+"""The notebooks, run from top to bottom on a study in the folder that they read."""
 
 import json
 

@@ -10,6 +10,13 @@ def test_a_result_says_what_it_was_made_with():
     assert commit is None or len(commit.removesuffix("-dirty")) == 40
 
 
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
+    monkeypatch.setattr("mmdpo.provenance.PACKAGES", ("torch", "no-such-package"))
+    found = versions()
+    assert found["no-such-package"] is None
+    assert found["torch"]
+
+
 def test_the_number_of_threads_is_the_configs():
     before = torch.get_num_threads()
     set_threads(compose_config(["cluster.threads=1"]).cluster.threads)

@@ -1,4 +1,4 @@
-"""What is written is what is read, for every record and any text."""
+"""Reading of written records, for every kind and any text."""
 
 import json
 from pathlib import Path

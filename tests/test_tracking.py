@@ -95,7 +95,8 @@ def test_lines_are_json_for_all_numbers(tmp_path: Path) -> None:
         run.log({"loss": 0.5, "rewards/margins": 1}, 1)
         run.log({"loss": math.nan, "grad_norm": math.inf}, 2)
     text = (tmp_path / "metrics.jsonl").read_text("utf-8")
-    assert "NaN" not in text and "Infinity" not in text
+    assert "NaN" not in text
+    assert "Infinity" not in text
     assert lines(tmp_path) == [
         {"step": 1, "loss": 0.5, "rewards/margins": 1.0},
         {"step": 2, "loss": None, "grad_norm": None},
@@ -134,8 +135,11 @@ def test_the_offline_file_holds_the_metrics(tmp_path: Path, capfd: pytest.Captur
     capfd.readouterr()  # drop the output of W&B
     seen = json.loads(inspect(transaction_log(tmp_path), "--summary"))
     assert (seen["run_id"], seen["name"], seen["project"]) == ("abc123", "dpo-beta0.1", "test")
-    assert seen["tags"] == ["dpo", "mine"] and seen["config"]["beta"] == 0.1
-    assert seen["exit_code"] == 0 and seen["state"] == "finished" and seen["console"] == []
+    assert seen["tags"] == ["dpo", "mine"]
+    assert seen["config"]["beta"] == 0.1
+    assert seen["exit_code"] == 0
+    assert seen["state"] == "finished"
+    assert seen["console"] == []
     assert (seen["summary"]["text"], seen["summary"]["visual"]) == (6.5, 7.0)
     records = [json.loads(line) for line in inspect(transaction_log(tmp_path)).splitlines()]
     history = [record["history"]["item"] for record in records if record["type"] == "history"]
@@ -155,7 +159,8 @@ def test_nothing_but_the_run_is_recorded(tmp_path: Path, monkeypatch: pytest.Mon
     assert {path.suffix for path in kept} <= {".wandb", ".log"}  # no code, patch, requirements, metadata
     for path in kept:
         content = path.read_bytes()
-        assert KEY.encode() not in content and b"very-secret-value" not in content
+        assert KEY.encode() not in content
+        assert b"very-secret-value" not in content
     assert "http://x/?t=$MY_TOKEN" in inspect(transaction_log(tmp_path))
 
 
@@ -197,7 +202,8 @@ def test_broken_at_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog:
         run.summary({"text": 1})
     assert lines(tmp_path) == [{"step": 1, "loss": 1.0}]
     (line,) = messages(caplog)
-    assert "ConnectionError: ill $WANDB_API_KEY" in line and "\n" not in line
+    assert "ConnectionError: ill $WANDB_API_KEY" in line
+    assert "\n" not in line
 
 
 @pytest.mark.parametrize("calls", [("log", "summary"), ("summary",), ()])
@@ -215,7 +221,8 @@ def test_broken_later(
                 run.log({"loss": 1}, step)
         if "summary" in calls:
             run.summary({"text": 1})
-    assert len(messages(caplog)) == 1 and KEY not in caplog.text
+    assert len(messages(caplog)) == 1
+    assert KEY not in caplog.text
     assert (tmp_path / "metrics.jsonl").exists() == ("log" in calls)
     if "log" in calls:
         assert [line["step"] for line in lines(tmp_path)] == [0, 1, 2]
@@ -263,14 +270,16 @@ def test_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.
             run.log({"loss": 0.5}, 1)
             run.log({"loss": 0.25}, 2)
         assert [(line["_step"], line["loss"]) for line in server.history] == [(1, 0.5), (2, 0.25)]
-        assert server.exit_codes == [0] and messages(caplog) == []
+        assert server.exit_codes == [0]
+        assert messages(caplog) == []
         run = tracker(tmp_path / "silent", "auto")
         server.deaf.set()
         run.log({"loss": 0.5}, 1)
         started = time.monotonic()
         run.finish(ok=True)
         assert time.monotonic() - started < 10
-        assert len(messages(caplog)) == 1 and len(lines(tmp_path / "silent")) == 1
+        assert len(messages(caplog)) == 1
+        assert len(lines(tmp_path / "silent")) == 1
         assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
         wandb.teardown()
 
@@ -278,7 +287,8 @@ def test_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.
 def test_no_key_and_no_terminal(tmp_path: Path) -> None:
     for mode in ("auto", "online"):
         done = run_alone(f"with start({str(tmp_path / mode)!r}, {mode!r}) as run: run.log({{'a': 1}}, 1)")
-        assert done.returncode == 0 and done.stdout == ""
+        assert done.returncode == 0
+        assert done.stdout == ""
         assert ("no key was found" in done.stderr) == (mode == "online")
         assert len(done.stderr.splitlines()) == (1 if mode == "online" else 0)
         assert transaction_log(tmp_path / mode).exists()
@@ -289,13 +299,16 @@ def test_without_tracking_wandb_is_not_imported(tmp_path: Path, mode: str, varia
     code = f"start({str(tmp_path)!r}, {mode!r}).log({{'a': 1}}, 1); assert 'wandb' not in sys.modules"
     done = run_alone(code, WANDB_MODE=variable)
     assert done.returncode == 0, done.stderr
-    assert lines(tmp_path) == [{"step": 1, "a": 1.0}] and not (tmp_path / "wandb").exists()
+    assert lines(tmp_path) == [{"step": 1, "a": 1.0}]
+    assert not (tmp_path / "wandb").exists()
 
 
 def test_the_users_own_mode_is_honoured(tmp_path: Path) -> None:
     code = f"with start({str(tmp_path)!r}, 'online') as run: run.log({{'a': 1}}, 1)"
     done = run_alone(code, WANDB_MODE="offline", WANDB_API_KEY=KEY)
-    assert done.returncode == 0 and done.stderr == "" and transaction_log(tmp_path).exists()
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert transaction_log(tmp_path).exists()
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="ps finds W&B's service")
@@ -312,8 +325,10 @@ def test_the_death_of_its_service_does_not_stop_a_run(tmp_path: Path) -> None:
         "print('through')\n"
     )
     done = run_alone(code)
-    assert done.returncode == 0 and done.stdout == "through\n", done.stderr
-    assert len(lines(tmp_path / "first")) == 50 and done.stderr.count("continues without it") == 1
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "through\n", done.stderr
+    assert len(lines(tmp_path / "first")) == 50
+    assert done.stderr.count("continues without it") == 1
     logs = (tmp_path / "next").glob("wandb/offline-run-*/*.wandb")  # the next run of the process has W&B again
     assert any('"history"' in inspect(path) for path in logs)
 

@@ -39,11 +39,11 @@ class MmdpoSource(ConfigSource):
         return True
 
     def is_group(self, config_path: str) -> bool:
-        """Tell whether the path is the group `sweep` or the root above it."""
+        """Return whether the path is the group `sweep` or the root above it."""
         return config_path.strip("/") in ("", SWEEP)
 
     def is_config(self, config_path: str) -> bool:
-        """Tell whether the path is the schema, a sweep, or a preset in one of the user's directories."""
+        """Return whether the path is the schema, a sweep, or a preset in one of the user's directories."""
         return config_path == SCHEMA or _find(config_path) is not None
 
     def load_config(self, config_path: str) -> ConfigResult:
@@ -64,7 +64,7 @@ class MmdpoSource(ConfigSource):
         return ConfigResult(self.provider, self.full_path(), node, header={"package": package})
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        """List what lies under the path: groups, configs, or both without a filter."""
+        """List the groups or configs below the path, or both without a filter."""
         top = not config_path.strip("/")
         groups = [SWEEP] if top else []
         folders = [SWEEPS, *(directory / SWEEP for directory in _own_directories())]

@@ -1,6 +1,6 @@
-"""Report on a judge's ratings: distributions, agreement with itself, effect of the order shown, cost.
+"""Report on a judge's ratings: distributions, agreement with itself, effect of the presentation order, cost.
 
-The report is made from the folder that stage=annotate writes, and lies beside it as JSON and a picture.
+The report is made from the folder that stage=annotate writes, and is added to it as JSON and a picture.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ def write_annotation_report(folder: Path, console: Console | None = None) -> dic
     """Write report.json, report.png and report.pdf to the folder and print the tables; returns the numbers."""
     from rich.console import Console
 
-    numbers = summarize(folder)
+    numbers = summarize_ratings(folder)
     write_json(folder / "report.json", numbers)
     _draw(numbers, folder / "report.png")
     _print(numbers, console or Console())
     return numbers
 
 
-def summarize(folder: Path) -> dict[str, Any]:
+def summarize_ratings(folder: Path) -> dict[str, Any]:
     """Compute the numbers of the report from the records in the folder."""
     summary = read_json(folder / "summary.json")
     rubric = load_rubric(summary.pop("rubric", JudgeConfig.rubric))
     low, high = rubric.scale
     marks = np.zeros((len(rubric.attributes), high - low + 1), dtype=int)
-    by_place: dict[int, list[list[int]]] = {}  # number of completions shown: the qualities of each prompt by place
+    by_position: dict[int, list[list[int]]] = {}  # by number of completions: qualities in presentation order
     steps: Counter[str] = Counter()
     first: dict[str, Annotation] = {}
     again = {one.prompt_id: one for one in _annotations(folder / "repeated.jsonl")}
@@ -56,8 +56,9 @@ def summarize(folder: Path) -> dict[str, Any]:
                 marks[row, rating[name] - low] += 1
         order = annotation.presentation_order
         if len(order) > 1 and len(order) == len(set(order)):  # no two completions were equal
-            qualities = [quality(annotation.ratings[order.index(place)], rubric.aggregate) for place in sorted(order)]
-            by_place.setdefault(len(order), []).append(qualities)
+            presented = [annotation.ratings[order.index(position)] for position in sorted(order)]
+            qualities = [quality(rating, rubric.aggregate) for rating in presented]
+            by_position.setdefault(len(order), []).append(qualities)
         if annotation.prompt_id in again:
             first[annotation.prompt_id] = annotation
     reasons = Counter(one.reason for one in read_records(folder / "unscored.jsonl", Unscored))
@@ -67,7 +68,7 @@ def summarize(folder: Path) -> dict[str, Any]:
         "read_by": dict(steps.most_common()),
         "ratings": {name: marks[row].tolist() for row, name in enumerate(rubric.attributes)},
         "agreement": _agreement([(first[name], again[name]) for name in first], rubric.attributes),
-        "position": _position(max(by_place.values(), key=len, default=[])),
+        "position": _position(max(by_position.values(), key=len, default=[])),
         "people": _people(folder / "differences.csv", rubric.attributes),
         "scale": [low, high],
         "best": high * len(rubric.aggregate),
@@ -80,7 +81,7 @@ def _annotations(path: Path) -> Iterable[Annotation]:
 
 
 def _agreement(twice: Sequence[tuple[Annotation, Annotation]], attributes: Sequence[str]) -> dict[str, Any] | None:
-    """Compute the agreement of two ratings of the same completions, by attribute; None where none was repeated."""
+    """Compute the agreement of two ratings of the same completions, by attribute; None if none was repeated."""
     from scipy.stats import spearmanr
 
     if not twice:
@@ -98,9 +99,9 @@ def _agreement(twice: Sequence[tuple[Annotation, Annotation]], attributes: Seque
 
 
 def _position(rows: Sequence[Sequence[int]]) -> dict[str, Any] | None:
-    """Compute the mean quality by the place at which a completion was shown, and Friedman's test for differences.
+    """Compute the mean quality by presentation position, and Friedman's test for differences.
 
-    The order is drawn for each prompt, so that without a bias all places have the same mean.
+    The order is drawn for each prompt, so that without a bias all positions have the same mean.
     """
     from scipy.stats import friedmanchisquare
 
@@ -173,11 +174,11 @@ def _lines(numbers: Mapping[str, Any]) -> list[str]:
     position = numbers["position"]
     if position:
         means = "  ".join(
-            f"{place}: {mean:.2f} ±{half:.2f}"
-            for place, (mean, half) in enumerate(zip(position["quality"], position["half_width"], strict=True), 1)
+            f"{number}: {mean:.2f} ±{half:.2f}"
+            for number, (mean, half) in enumerate(zip(position["quality"], position["half_width"], strict=True), 1)
         )
         test = "" if position["p"] is None else f"  (Friedman p {position['p']:.2g})"
-        lines.append(f"quality by place shown: {means}{test}")
+        lines.append(f"quality by position: {means}{test}")
     if numbers["cost_so_far"]:
         lines.append(f"cost of this judge so far: {numbers['cost_so_far']:.2f} {numbers['currency']}")
     return lines
@@ -190,14 +191,14 @@ def _marks(numbers: Mapping[str, Any]) -> range:
 
 
 def _draw(numbers: Mapping[str, Any], path: Path) -> None:
-    from mmdpo.analysis.figures.style import applied, save
+    from mmdpo.analysis.figures.style import applied, save_figure
 
     with applied():
-        save(_figure(numbers), path)
+        save_figure(_figure(numbers), path)
 
 
 def _figure(numbers: Mapping[str, Any]) -> Figure:
-    """Draw the share of each mark by attribute (left) and the mean quality by the place shown (right)."""
+    """Draw the share of each mark by attribute (left) and the mean quality by presentation order (right)."""
     from mmdpo.analysis.figures.style import GREY, PALETTE, light_grid, new_figure
 
     position = numbers["position"]
@@ -213,9 +214,9 @@ def _figure(numbers: Mapping[str, Any]) -> Figure:
         left.barh(attributes, shares[:, column], left=begins, color=grey, height=0.7)
         for row, share in enumerate(shares[:, column]):
             if share >= 8:
-                place = begins[row] + share / 2
+                centre = begins[row] + share / 2
                 left.text(
-                    place,
+                    centre,
                     row,
                     str(mark),
                     ha="center",
@@ -228,14 +229,16 @@ def _figure(numbers: Mapping[str, Any]) -> Figure:
     left.set(xlim=(0, 100), xlabel="% of the completions, by rating", title="Ratings")
     if position:
         right = panels[1]
-        places = np.arange(1, len(position["quality"]) + 1)
-        right.errorbar(places, position["quality"], yerr=position["half_width"], fmt="o", color=PALETTE[0], capsize=3)
+        positions = np.arange(1, len(position["quality"]) + 1)
+        right.errorbar(
+            positions, position["quality"], yerr=position["half_width"], fmt="o", color=PALETTE[0], capsize=3
+        )
         middle = float(np.mean(position["quality"]))
         right.axhline(middle, color=GREY, linewidth=0.8, linestyle="--")
-        right.set(xticks=places, xlabel="place at which it was shown", ylabel=f"mean quality, 0..{numbers['best']}")
+        right.set(xticks=positions, xlabel="presentation position", ylabel=f"mean quality, 0..{numbers['best']}")
         bars = zip(position["quality"], position["half_width"], strict=True)
         reach = max(1.0, *(1.1 * (abs(mean - middle) + half) for mean, half in bars))
         right.set_ylim(middle - reach, middle + reach)
-        right.set_title("Does the order matter?")
+        right.set_title("Effect of the presentation order")
         light_grid(right)
     return figure

@@ -33,7 +33,7 @@ class Difference:
         low: The lower end of its interval; NaN for a single item.
         high: The upper end.
         n: The number of items that both points have a value of.
-        wins: Items on which B is better, by the task's metrics; higher where they do not tell.
+        wins: Items on which B is better, by the task's metrics; higher where no direction is declared.
         ties: Items with equal values.
         losses: Items on which A is better.
     """
@@ -111,12 +111,12 @@ def paired_interval(differences: Sequence[float], clusters: Sequence[str] | None
         The ends of the interval; NaN for a single item or cluster.
     """
     from mmdpo.config.schema import BenchConfig
-    from mmdpo.evaluation.statistics import score
+    from mmdpo.evaluation.statistics import bootstrap_score
 
     if len(differences) < 2:
         return math.nan, math.nan
     settings = BenchConfig(resamples=RESAMPLES, confidence=CONFIDENCE, seed=SEED)
-    found = score([differences], settings, clusters=clusters)
+    found = bootstrap_score([differences], settings, clusters=clusters)
     return found.low, found.high
 
 

@@ -25,7 +25,7 @@ def find_study(name: str | None, outputs: Path = OUTPUTS) -> Path:
         if folder.is_dir():
             return folder
     known = ", ".join(folder.name for folder in studies) or "nothing"
-    raise UserError(f"no study {name!r}: it is no folder, and {outputs}/ holds {known}.")
+    raise UserError(f"no study {name!r}: it is not a folder, and {outputs}/ holds {known}.")
 
 
 def find_point(name: str, outputs: Path = OUTPUTS) -> Path:
@@ -42,9 +42,9 @@ def find_point(name: str, outputs: Path = OUTPUTS) -> Path:
     found = [point for point in points if point.name == piece] or [p for p in points if piece in p.name]
     if len(found) == 1:
         return found[0]
-    where = f"{study}/" if study else f"{outputs}/"
+    searched = f"{study}/" if study else f"{outputs}/"
     if not found:
-        raise UserError(f"no point {piece!r} in {where}. `python -m mmdpo status` shows the studies' points.")
+        raise UserError(f"no point {piece!r} in {searched}. `python -m mmdpo status` shows the studies' points.")
     names = "".join(f"\n  {point.parent.name}/{point.name}" for point in found[:LISTED])
     names += f"\n  and {len(found) - LISTED} more" if len(found) > LISTED else ""
     raise UserError(f"{piece!r} is in the name of {len(found)} points; type more of one:{names}")

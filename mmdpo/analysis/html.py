@@ -185,7 +185,7 @@ def examples(study: Study, point: Row, benchmark: str) -> tuple[list[Example], l
 
 
 def commands(study: Study) -> list[str]:
-    """Return the commands that run the study again: a single one where its points are all combinations of axes."""
+    """Return the commands that run the study again: a single one if its points are all combinations of axes."""
     rows = [row for row in study.trained if row.config]
     if not rows:
         return []

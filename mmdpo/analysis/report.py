@@ -19,7 +19,7 @@ SUGGESTIONS = (
     ("label_noise", "python launch.py -m sweep=label_noise"),
     ("seed", "python launch.py -m seed=0,1,2"),
 )
-"""The axes to vary next where no study has varied them, the paper's main result first."""
+"""The axes to vary next if no study has varied them, the paper's main result first."""
 
 
 def write_report(study_folder: Path) -> Study:
@@ -31,7 +31,7 @@ def write_report(study_folder: Path) -> Study:
 
     study = read_study(study_folder)
     write_summary(study, study_folder / "summary.csv")
-    pictures = figures.draw(study, study_folder / "figures")
+    pictures = figures.draw_figures(study, study_folder / "figures")
     report = study_folder / "report.html"
     write_html(study, pictures, report)
     console = Console(highlight=False)

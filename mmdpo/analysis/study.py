@@ -1,4 +1,4 @@
-"""A study as it lies on disk: one row per point, whatever state its files are in."""
+"""A study read from its folder: one row per point, whatever state its files are in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from mmdpo.analysis.varying import flatten, varying_settings
+from mmdpo.analysis.varying import flatten_dict, varying_settings
 from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
 from mmdpo.evaluation.statistics import Score
@@ -75,7 +75,7 @@ class Row:
         return values if isinstance(values, dict) else {}
 
     def value(self, key: str) -> Any:
-        """Return the point's value of an axis or a varying setting; None where it has none."""
+        """Return the point's value of an axis or a varying setting; None if it has none."""
         return self.axes.get(key) if key in POINT_AXES else self.settings.get(key)
 
 
@@ -143,7 +143,7 @@ def study_of(folder: Path, rows: list[Row]) -> Study:
         row.settings = settings
     for row in rows:
         if trained and row.config and row.role != Role.trained:
-            flat = flatten(row.config)
+            flat = flatten_dict(row.config)
             # data, judge and training do not apply to a model that was not trained
             known = (key for key in trained[0].settings if key.startswith(("model", "bench")))
             row.settings = {key: flat.get(key) for key in known}
@@ -152,7 +152,9 @@ def study_of(folder: Path, rows: list[Row]) -> Study:
 
 def _is_point(path: Path) -> bool:
     hidden = path.name.startswith(".")
-    return not hidden and (_is_gone_link(path) or path.is_dir() and any((path / name).exists() for name in POINT_FILES))
+    return not hidden and (
+        _is_gone_link(path) or (path.is_dir() and any((path / name).exists() for name in POINT_FILES))
+    )
 
 
 def _is_gone_link(path: Path) -> bool:
@@ -232,7 +234,7 @@ def _guess_role(point: str, axes: dict[str, Any]) -> str:
 
 
 def _is_gone(status: dict[str, Any]) -> bool:
-    """Return whether the process of a running point has ended; False where it ran on another host."""
+    """Return whether the process of a running point has ended; False if it ran on another host."""
     pid = status.get("pid")
     if status.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
         return False

@@ -1,4 +1,4 @@
-"""The settings, beside the axes, in which the configurations of a study's points differ."""
+"""The settings, apart from the axes, in which the configurations of a study's points differ."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ IGNORED = {"stage", "dry_run", "out", "study", "objective", "cluster", "tracking
 """The keys that change no result, and the axes, which are shown anyway."""
 
 
-def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_dict(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten a configuration to dotted keys; lists and empty mappings become text."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict) and value:
-            flat |= flatten(value, f"{name}.")
+            flat |= flatten_dict(value, f"{name}.")
         else:
             flat[name] = str(value) if isinstance(value, list | dict) else value
     return flat
@@ -27,7 +27,7 @@ def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     A setting that follows from the option of a group, as `method.loss_type` follows from `method.name`, is left out.
     """
-    flats = [flatten({key: value for key, value in config.items() if key not in IGNORED}) for config in configs]
+    flats = [flatten_dict({key: value for key, value in config.items() if key not in IGNORED}) for config in configs]
     keys = sorted({key for flat in flats for key in flat})
     differing = [key for key in keys if len({_text(flat.get(key)) for flat in flats}) > 1]
     names = [f"{group}.name" for group in GROUPS]

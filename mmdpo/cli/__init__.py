@@ -1,1 +1,1 @@
-"""The commands of `python -m mmdpo`: they look at results, jobs and data, and never train."""
+"""Commands of `python -m mmdpo` for results, jobs and data; none of them trains."""

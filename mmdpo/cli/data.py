@@ -1,4 +1,4 @@
-"""Commands that look at data: doctor."""
+"""Commands for data: doctor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def doctor(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mmdpo.entry.compose import compose_data
-    from mmdpo.sources.doctor_report import report as print_report
+    from mmdpo.sources.doctor_report import print_report
 
     directory = Path(options.config_dir) if options.config_dir else None
     data, judge = compose_data(options.overrides, directory)

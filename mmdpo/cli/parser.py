@@ -54,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_studies(commands: Commands[argparse.ArgumentParser]) -> None:
-    """Add the commands that look at studies."""
+    """Add the commands for studies."""
     text = "print the table of a study, also while it runs; exit code 1 if a point failed"
     command = commands.add_parser("status", help=text, description=text)
     _add_study(command)

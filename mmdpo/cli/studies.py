@@ -1,4 +1,4 @@
-"""Commands that look at studies: status, report, compare."""
+"""Commands for studies: status, report, compare."""
 
 from __future__ import annotations
 

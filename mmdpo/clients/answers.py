@@ -10,11 +10,11 @@ class Answer:
     """A reply as it came.
 
     Args:
-        text: the raw reply.
-        tokens_in: tokens of the request, with its images.
-        tokens_out: tokens of the reply.
-        note: how the image was changed before it was sent, if it was.
-        truncated: whether the service stopped at the token limit.
+        text: The raw reply.
+        tokens_in: Tokens of the request, with its images.
+        tokens_out: Tokens of the reply.
+        note: How the image was changed before it was sent, if it was.
+        truncated: Whether the service stopped at the token limit.
     """
 
     text: str
@@ -32,7 +32,7 @@ class ParseFailure:
 
 
 class NoAnswer(Exception):
-    """There is no reply; `tokens_in` may have to be paid nevertheless."""
+    """A missing reply; `tokens_in` may have to be paid nevertheless."""
 
     def __init__(self, reason: str, tokens_in: int = 0) -> None:
         """Take the reason and the tokens of the request."""
@@ -42,11 +42,11 @@ class NoAnswer(Exception):
 
 
 class Declined(NoAnswer):
-    """The service refuses to answer this request (blocked, recitation, refusal); a retry does not help."""
+    """A refusal to answer this request (blocked, recitation, refusal); a retry does not help."""
 
 
 class Temporary(NoAnswer):
-    """The service is busy, throttled or unreachable; retry after `wait` seconds if the server names a time."""
+    """A busy, throttled or unreachable service; retry after `wait` seconds if the server names a time."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         """Take the reason and the seconds to wait, if the server names a time."""
@@ -55,4 +55,4 @@ class Temporary(NoAnswer):
 
 
 class DayIsOver(NoAnswer):
-    """The daily quota of the account is used up."""
+    """A used-up daily quota of the account."""

@@ -1,4 +1,4 @@
-"""Sends requests as batch jobs, at a lower price: jobs are submitted, left alone, and collected by a later run.
+"""Batch jobs, at a lower price: requests are submitted in jobs, whose replies a later run collects.
 
 Each job is noted in the journal before it is created, so that after a kill nothing is paid for twice.
 """
@@ -15,7 +15,7 @@ from uuid import uuid4
 from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary
 from mmdpo.clients.client import Client
 from mmdpo.clients.estimate import tokens_of
-from mmdpo.clients.journal import FAILED, Attempt, Job, JobEntry, Journal, account_of
+from mmdpo.clients.journal import FAILED, Attempt, BatchJob, JobEntry, Journal, account_of
 from mmdpo.clients.limits import budget_is_spent
 from mmdpo.clients.replies import Found, Parser, find_reply
 from mmdpo.clients.request import Request
@@ -71,7 +71,7 @@ class BatchService(Protocol):
 
 
 class BatchRunner:
-    """Sends requests to one model by batch jobs."""
+    """Runner that sends requests to one model by batch jobs."""
 
     def __init__(
         self,
@@ -85,15 +85,15 @@ class BatchRunner:
         """Check that the client supports batches.
 
         Args:
-            judge: the model's limits, prices and batch size.
-            client: a BatchService.
-            journal: stores jobs and replies.
-            parser: tells whether a reply can be used; if not, the reminder is sent once.
-            purpose: purpose of the requests; jobs of another purpose are left to the stage that owns them.
-            sleep: waits for some seconds.
+            judge: The model's limits, prices and batch size.
+            client: A BatchService.
+            journal: Stores jobs and replies.
+            parser: Checks whether a reply can be used; if not, the reminder is sent once.
+            purpose: Purpose of the requests; jobs of another purpose belong to another stage.
+            sleep: Waits for some seconds.
 
         Raises:
-            UserError: if the client has no batches.
+            UserError: If the client has no batches.
         """
         if not isinstance(client, BatchService):
             choices = "|".join(BATCH_CLIENTS.names())
@@ -107,13 +107,13 @@ class BatchRunner:
         """Collect the finished jobs, and submit what the journal does not answer and no job asks.
 
         Args:
-            requests: what to ask; consumed once.
-            total: number of requests, for messages.
-            advance: called with the number of requests that are answered.
+            requests: What to ask; consumed once.
+            total: Number of requests, for messages.
+            advance: Called with the number of requests that are answered.
 
         Raises:
-            Stopped: while replies are outstanding.
-            UserError: for what must be fixed first.
+            Stopped: While replies are outstanding.
+            UserError: For what must be fixed first.
         """
         try:
             self._recover_unnamed()
@@ -125,7 +125,7 @@ class BatchRunner:
                 f"the judge does not answer ({failure.reason}): its jobs cannot be collected now. Rerun the "
                 "same command later."
             ) from failure
-        submission = Submission(self, total)
+        submission = BatchSubmission(self, total)
         asked_again = {entry.key for job in self.jobs("collected") for entry in job.asked}
         for request in requests:
             found = find_reply(self.journal, request, self.parser)
@@ -137,7 +137,7 @@ class BatchRunner:
                 advance(1)
         submission.finish()
 
-    def jobs(self, state: str) -> list[Job]:
+    def jobs(self, state: str) -> list[BatchJob]:
         """Return this account's jobs in a state, of every purpose."""
         return self.journal.jobs(self.account, state)
 
@@ -153,7 +153,7 @@ class BatchRunner:
             else:
                 self.journal.forget_job(job)
 
-    def _collect(self, job: Job) -> None:
+    def _collect(self, job: BatchJob) -> None:
         """Store a job's replies if it has ended: in one transaction, since they are paid for."""
         name = job.name or ""
         status = self._retry(lambda: self.service.get_batch(name))
@@ -192,15 +192,15 @@ class BatchRunner:
         )
 
 
-class Submission:
+class BatchSubmission:
     """The jobs that one run submits, as far as the budget and the service allow."""
 
     def __init__(self, runner: BatchRunner, total: int) -> None:
         """Read what is running and spent from the journal.
 
         Args:
-            runner: the runner that submits.
-            total: number of requests, for messages.
+            runner: The runner that submits.
+            total: Number of requests, for messages.
         """
         self.judge, self.journal, self.service = runner.judge, runner.journal, runner.service
         self.account, self.purpose, self.total, self.done = runner.account, runner.purpose, total, 0
@@ -221,8 +221,8 @@ class Submission:
         """Submit a request unless a job asks it already.
 
         Args:
-            request: what to ask.
-            found: its unusable reply, if there is one; the reminder is sent if it is due.
+            request: What to ask.
+            found: Its unusable reply, if there is one; the reminder is sent if it is due.
         """
         if request.key in self._under_way:
             self._waiting[request.key] = self._under_way[request.key]
@@ -269,7 +269,7 @@ class Submission:
     def _submit(self) -> None:
         """Note a job, create it, note its name; if that fails, the next run checks whether it exists."""
         entries = tuple(entry for entry, _ in self._gathered)
-        job = Job(f"mmdpo-{uuid4().hex}", self.account, self.purpose, self._cost, entries)
+        job = BatchJob(f"mmdpo-{uuid4().hex}", self.account, self.purpose, self._cost, entries)
         packed = [one for _, one in self._gathered]
         self._gathered, self._size, self._cost = [], 0, 0.0
         if self._refusal:
@@ -295,11 +295,11 @@ def make_runner(
     """Return the runner that the config asks for: one request at a time, or batches.
 
     Args:
-        judge: the model's settings; `judge.batch` chooses.
-        client: sends the requests.
-        journal: stores the replies.
-        parser: tells whether a reply can be used.
-        purpose: purpose of the requests.
+        judge: The model's settings; `judge.batch` chooses.
+        client: Sends the requests.
+        journal: Stores the replies.
+        parser: Checks whether a reply can be used.
+        purpose: Purpose of the requests.
     """
     if judge.batch:
         return BatchRunner(judge, client, journal, parser, purpose)
@@ -311,8 +311,8 @@ def make_runner(
     return RequestRunner(judge, client, journal, parser)
 
 
-def _paired(job: Job, status: BatchStatus) -> Iterator[tuple[JobEntry, Answer | NoAnswer]]:
-    """Yield each request with its response; requests that a broken-off job has no response for are left out."""
+def _paired(job: BatchJob, status: BatchStatus) -> Iterator[tuple[JobEntry, Answer | NoAnswer]]:
+    """Yield each request with its response; requests without a response, of a job that broke off, are skipped."""
     by_key = {key: answer for key, answer in status.responses if key is not None}
     if not by_key and len(status.responses) == len(job.asked):  # a service that returns no keys, but keeps the order
         by_key = {entry.key: answer for entry, (_, answer) in zip(job.asked, status.responses, strict=True)}

@@ -13,13 +13,13 @@ from mmdpo.clients.request import Request
 
 
 class Client(Protocol):
-    """Sends requests to a model. `ask` may be called from several threads at once."""
+    """Client of a model. `ask` may be called from several threads at once."""
 
     def ask(self, request: Request) -> Answer:
         """Return the reply to a request.
 
         Raises:
-            NoAnswer: one of its subclasses in mmdpo.clients.answers, when there is no reply.
-            UserError: for what the user must fix, such as a key.
+            NoAnswer: One of its subclasses in mmdpo.clients.answers, when there is no reply.
+            UserError: For what the user must fix, such as a key.
         """
         ...

@@ -57,9 +57,9 @@ def assumed(prompts: Iterable[Prompt], count: int, longest: int) -> Iterator[Com
     """Yield placeholder completions for an estimate before sampling.
 
     Args:
-        prompts: the prompts.
-        count: completions per prompt.
-        longest: the most tokens of a completion; a quarter of them is assumed.
+        prompts: The prompts.
+        count: Completions per prompt.
+        longest: The most tokens of a completion; a quarter of them is assumed.
     """
     for prompt in prompts:
         for index in range(count):
@@ -70,9 +70,9 @@ def estimate(requests: Iterable[Request], journal: Journal, judge: JudgeConfig) 
     """Estimate what the requests would take that the journal does not answer.
 
     Args:
-        requests: all requests of a stage.
-        journal: the journal; the mean length of its replies is used, if it has any.
-        judge: the model that would be asked.
+        requests: All requests of a stage.
+        journal: The journal; the mean length of its replies is used, if it has any.
+        judge: The model that would be asked.
     """
     calls = answered = tokens_in = tokens_out = 0
     means: dict[str, float | None] = {}

@@ -15,10 +15,10 @@ def no_answer(code: int, details: Any, judge: JudgeConfig, has_image: bool) -> N
     """Translate an error of the API.
 
     Args:
-        code: the HTTP status.
-        details: the JSON of the reply.
-        judge: the judge whose call failed; its key is removed from the message.
-        has_image: whether an image was sent.
+        code: The HTTP status.
+        details: The JSON of the reply.
+        judge: The judge whose call failed; its key is removed from the message.
+        has_image: Whether an image was sent.
     """
     error = details.get("error", details) if isinstance(details, dict) else {}
     message = without_key(str(error.get("message", "")), judge.api_key)[:300]

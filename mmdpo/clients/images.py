@@ -46,7 +46,7 @@ def encode_image(path: Path, side: int) -> EncodedImage:
 
 
 def _is_rotated(content: bytes) -> bool:
-    """Tell whether EXIF asks for a rotation; services differ in whether they apply it."""
+    """Return whether EXIF asks for a rotation; services differ in whether they apply it."""
     with Image.open(io.BytesIO(content)) as image:
         return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
 

@@ -1,7 +1,7 @@
 """The journal of requests to paid models: one row per attempt, in SQLite.
 
 Replies are stored raw, with tokens and cost, and parsed when they are read. A row is written in one transaction
-when its reply is there, so that a kill leaves it whole or absent. All data sets and studies share a journal.
+when its reply is there, so that after a kill it is whole or absent. All data sets and studies share a journal.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Attempt:
 
     Args:
         outcome: `answered`, `declined` (the service refuses the request) or `failed` (no answer; still open).
-        reply: the raw reply.
-        reason: why the call was declined or has failed.
-        reminded: whether the request was asked with its reminder.
-        truncated: whether the reply ended at the token limit.
-        tokens_in: tokens of the request.
-        tokens_out: tokens of the reply.
-        cost: price, in the currency of the price table.
-        note: how the image was changed before it was sent.
+        reply: The raw reply.
+        reason: Why the call was declined or has failed.
+        reminded: Whether the request was asked with its reminder.
+        truncated: Whether the reply ended at the token limit.
+        tokens_in: Tokens of the request.
+        tokens_out: Tokens of the reply.
+        cost: Price, in the currency of the price table.
+        note: How the image was changed before it was sent.
     """
 
     outcome: str
@@ -69,7 +69,7 @@ class JobEntry:
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchJob:
     """Requests that were submitted together; `state` is `running` until their replies are collected."""
 
     display_name: str
@@ -88,11 +88,11 @@ class Journal:
         """Open or create the file.
 
         Args:
-            path: the file, which is created if it is absent; None keeps the rows in memory.
-            read_only: leave the file as it is; one of an older version is migrated in memory.
+            path: The file, which is created if it is absent; None keeps the rows in memory.
+            read_only: Do not change the file; one of an older version is migrated in memory.
 
         Raises:
-            UserError: if the file cannot be used; names `judge.journal`.
+            UserError: If the file cannot be used; names `judge.journal`.
         """
         self.path = path
         try:
@@ -159,15 +159,15 @@ class Journal:
         """Add an attempt, which is durable when this returns.
 
         Args:
-            request: what was asked.
-            account: the client and endpoint that were asked.
-            model: the service's name of the model.
-            attempt: the outcome.
-            seconds: duration of the call.
-            batch: the service's name of the job that the reply came from, if it did.
+            request: What was asked.
+            account: The client and endpoint that were asked.
+            model: The service's name of the model.
+            attempt: The outcome.
+            seconds: Duration of the call.
+            batch: The service's name of the job that the reply came from, if it did.
 
         Raises:
-            UserError: if the disk takes no more.
+            UserError: If the file cannot be written.
         """
         row = {
             "key": request.key,
@@ -202,12 +202,12 @@ class Journal:
         ).fetchone()[0]
         return found
 
-    def add_job(self, job: Job) -> None:
+    def add_job(self, job: BatchJob) -> None:
         """Note a job, which is durable when this returns."""
         row = {**asdict(job.account), **{name: value for name, value in asdict(job).items() if name != "account"}}
         self._insert("batches", {**row, "asked": json.dumps(row["asked"]), "submitted": _now()})
 
-    def change_job(self, job: Job) -> None:
+    def change_job(self, job: BatchJob) -> None:
         """Overwrite a job's name, state and requests."""
         asked = json.dumps([asdict(entry) for entry in job.asked])
         self._write(
@@ -215,7 +215,7 @@ class Journal:
             (job.name, job.state, asked, job.display_name),
         )
 
-    def forget_job(self, job: Job) -> None:
+    def forget_job(self, job: BatchJob) -> None:
         """Delete the note of a job that was never created."""
         self._write("DELETE FROM batches WHERE display_name = ?", (job.display_name,))
 
@@ -227,7 +227,7 @@ class Journal:
             (account.client, account.base_url, purpose),
         )
 
-    def jobs(self, account: Account, state: str) -> list[Job]:
+    def jobs(self, account: Account, state: str) -> list[BatchJob]:
         """Return the jobs of an account in a state, oldest first."""
         rows = self._rows.execute(
             "SELECT display_name, purpose, expected, asked, name FROM batches "
@@ -235,7 +235,7 @@ class Journal:
             (account.client, account.base_url, state),
         )
         return [
-            Job(display_name, account, purpose, expected, _entries(asked), name, state)
+            BatchJob(display_name, account, purpose, expected, _entries(asked), name, state)
             for display_name, purpose, expected, asked, name in rows.fetchall()
         ]
 

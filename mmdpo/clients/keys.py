@@ -12,12 +12,12 @@ def api_key(names: Sequence[str], who: str, base_url: str | None) -> str:
     """Return the first of some environment variables that is set.
 
     Args:
-        names: environment variables that may hold the key.
-        who: the override that needs the key, for messages, such as `judge=gemini`.
-        base_url: the endpoint; one other than the service's own may go without a key.
+        names: Environment variables that may hold the key.
+        who: The override that needs the key, for messages, such as `judge=gemini`.
+        base_url: The endpoint; one other than the service's own may go without a key.
 
     Raises:
-        UserError: if no variable is set, or a value cannot be sent; names the variables and never shows a value.
+        UserError: If no variable is set, or a value cannot be sent; names the variables and never shows a value.
     """
     for name in names:
         key = os.environ.get(name, "").strip()

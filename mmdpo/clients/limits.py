@@ -15,7 +15,7 @@ QUOTA_ZONE = ZoneInfo("America/Los_Angeles")
 
 
 class Pace:
-    """Spaces calls evenly, across threads."""
+    """Even spacing of calls, across threads."""
 
     def __init__(
         self,
@@ -26,9 +26,9 @@ class Pace:
         """Allow the first call at once.
 
         Args:
-            per_minute: units allowed per minute (requests or tokens); None for no limit.
-            clock: returns the time in seconds.
-            sleep: waits for some seconds.
+            per_minute: Units allowed per minute (requests or tokens); None for no limit.
+            clock: Returns the time in seconds.
+            sleep: Waits for some seconds.
         """
         self._seconds = 60 / per_minute if per_minute else 0.0
         self._clock, self._sleep = clock, sleep

@@ -116,7 +116,7 @@ def _statements(script: str) -> Callable[[sqlite3.Connection], None]:
 
 
 def _keep_raw_replies(rows: sqlite3.Connection) -> None:
-    """Go from version 2, which stored ratings, to version 3, which stores raw replies and parses them when read."""
+    """Migrate version 2, which stored ratings, to version 3, which stores raw replies and parses them when read."""
     _statements(RAW_REPLIES_3)(rows)
     for job, asked in rows.execute("SELECT id, asked FROM batches").fetchall():
         entries = [

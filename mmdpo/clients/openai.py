@@ -55,11 +55,11 @@ class Chat:
         """Open the connection pool.
 
         Args:
-            key: the config's node in messages, `judge` or `generator`.
-            model: the server's name of the model.
-            base_url: the endpoint; None is OpenAI's.
-            secret: the API key, which is removed from messages.
-            timeout: seconds per call.
+            key: The config's node in messages, `judge` or `generator`.
+            model: The server's name of the model.
+            base_url: The endpoint; None is OpenAI's.
+            secret: The API key, which is removed from messages.
+            timeout: Seconds per call.
         """
         self._key, self._model, self._secret = key, model, secret
         self._client = openai.OpenAI(api_key=secret, base_url=base_url, timeout=timeout, max_retries=0)
@@ -68,14 +68,14 @@ class Chat:
         """Return the reply to a chat.
 
         Args:
-            turns: role and text of each turn, oldest first.
-            images: image files, sent with the first turn.
-            image_side: longest side of an image, in pixels.
-            **settings: arguments of chat.completions.
+            turns: Role and text of each turn, oldest first.
+            images: Image files, sent with the first turn.
+            image_side: Longest side of an image, in pixels.
+            **settings: Arguments of chat.completions.
 
         Raises:
-            NoAnswer: one of its subclasses, when there is no reply.
-            UserError: for what the user must fix.
+            NoAnswer: One of its subclasses, when there is no reply.
+            UserError: For what the user must fix.
         """
         messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in turns]
         encoded = [encode_image(path, image_side) for path in images]

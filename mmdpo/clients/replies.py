@@ -14,18 +14,18 @@ Value = TypeVar("Value")
 
 
 Parser = Callable[[Request, Answer], Value | ParseFailure]
-"""Turns a raw reply into a value, or into the reason why it has none. It must not raise."""
+"""Function that turns a raw reply into a value, or into the reason why it has none. It must not raise."""
 
 
 @dataclass(frozen=True)
 class Found(Generic[Value]):
-    """What the journal holds for a request.
+    """Outcome of the journal's replies to a request.
 
     Args:
-        value: the parsed reply; None if no stored reply can be used.
-        reason: why there is no value.
-        reminded: whether the value was given after a reminder.
-        reminder_due: whether the last reply cannot be parsed and the reminder has not been sent yet.
+        value: The parsed reply; None if no stored reply can be used.
+        reason: Why there is no value.
+        reminded: Whether the value was given after a reminder.
+        reminder_due: Whether the last reply cannot be parsed and the reminder has not been sent yet.
     """
 
     value: Value | None
@@ -38,9 +38,9 @@ def find_reply(journal: Journal, request: Request, parser: Parser[Value]) -> Fou
     """Find the newest reply to a request that can be parsed.
 
     Args:
-        journal: the journal to look in.
-        request: the request, found by its key.
-        parser: parses the stored replies.
+        journal: The journal to look in.
+        request: The request, found by its key.
+        parser: Parses the stored replies.
 
     Returns:
         The parsed reply, or the reason of the last attempt if none can be parsed; None if the request has not been

@@ -22,8 +22,8 @@ class ReplySettings:
 
     Args:
         temperature: 0 decodes greedily.
-        max_output_tokens: limit of the reply, in tokens.
-        structured: ask for JSON by the request's schema, if the service supports it.
+        max_output_tokens: Limit of the reply, in tokens.
+        structured: Ask for JSON by the request's schema, if the service supports it.
     """
 
     temperature: float = 0.0
@@ -36,18 +36,18 @@ class Request:
     """One request to a model.
 
     Args:
-        key: digest of all that the reply depends on, including the content of the images. Equal requests have
+        key: Digest of all that the reply depends on, including the content of the images. Equal requests have
             equal keys and share one reply.
-        record_id: id of the record that the request was made for; noted in the journal.
-        purpose: the stage that asks, such as `annotate` or `teacher`. Jobs of another purpose are left alone.
-        messages: the chat, oldest turn first.
-        images: image files, sent with the first message.
+        record_id: Id of the record that the request was made for; noted in the journal.
+        purpose: The stage that asks, such as `annotate` or `teacher`. Jobs of another purpose are ignored.
+        messages: The chat, oldest turn first.
+        images: Image files, sent with the first message.
         schema: JSON schema of the reply; None for free text.
-        settings: decoding settings.
-        reminder: text that is added when a reply cannot be parsed; `%s` in it becomes the reason. Without one the
+        settings: Decoding settings.
+        reminder: Text that is added when a reply cannot be parsed; `%s` in it becomes the reason. Without one the
             request is repeated as it is.
-        expected_tokens: guess of the reply's length in tokens, used until the journal has replies to average.
-        reminded: whether the reminder has been added.
+        expected_tokens: Guess of the reply's length in tokens, used until the journal has replies to average.
+        reminded: Whether the reminder has been added.
     """
 
     key: str

@@ -21,8 +21,8 @@ class RetryAfterOrBackoff(wait_base):
         """Set the bounds of the waits.
 
         Args:
-            first: bound of the first wait, in seconds; it doubles with each attempt.
-            longest: bound of every wait, in seconds.
+            first: Bound of the first wait, in seconds; it doubles with each attempt.
+            longest: Bound of every wait, in seconds.
         """
         self._jitter = wait_random_exponential(multiplier=first, max=longest)
 
@@ -45,15 +45,15 @@ def retry_while_unreachable(
     """Return the result of a call, which is repeated while it raises Temporary.
 
     Args:
-        call: what to do; it is safe to repeat.
-        max_attempts: attempts in all.
-        backoff_seconds: bound of the first wait, if the server names no time.
-        backoff_longest: bound of every wait.
-        sleep: waits for some seconds.
-        on_retry: gets the error before each wait.
+        call: What to do; it is safe to repeat.
+        max_attempts: Attempts in all.
+        backoff_seconds: Bound of the first wait, if the server names no time.
+        backoff_longest: Bound of every wait.
+        sleep: Waits for some seconds.
+        on_retry: Gets the error before each wait.
 
     Raises:
-        Temporary: that of the last attempt.
+        Temporary: That of the last attempt.
     """
 
     def note(state: RetryCallState) -> None:

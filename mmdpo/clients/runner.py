@@ -1,4 +1,4 @@
-"""Sends requests one by one: several calls at a time, within the limits, each reply stored in the journal.
+"""Requests sent one by one: several calls at a time, within the limits, each reply stored in the journal.
 
 What the journal answers is not asked. A kill loses at most the calls in flight.
 """
@@ -28,11 +28,11 @@ AHEAD = 4  # requests in the queue per call in flight
 
 
 class Ended(Exception):
-    """The run has ended while a call waited for its turn; nobody reads this error."""
+    """The end of the run, raised in calls that still wait for their turn; it is caught and not reported."""
 
 
 class RequestRunner:
-    """Sends requests to one model."""
+    """Runner that sends requests to one model, one call per request."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class RequestRunner:
         """Read what was asked and spent before from the journal.
 
         Args:
-            judge: the model's limits, prices and retries.
-            client: sends a request.
-            journal: stores the replies.
-            parser: tells whether a reply can be used; if not, the reminder is sent once.
-            sleep: waits for some seconds; by default a wait that ends with the run.
+            judge: The model's limits, prices and retries.
+            client: Sends a request.
+            journal: Stores the replies.
+            parser: Checks whether a reply can be used; if not, the reminder is sent once.
+            sleep: Waits for some seconds; by default a wait that ends with the run.
         """
         self.judge, self.client, self.journal, self.parser = judge, client, journal, parser
         self._account = account_of(judge)
@@ -69,14 +69,14 @@ class RequestRunner:
         """Get a reply to every request that the journal does not answer yet.
 
         Args:
-            requests: what to ask; consumed once, a few at a time.
-            total: number of requests, for messages.
-            advance: called with the number of requests that were settled.
+            requests: What to ask; consumed once, a few at a time.
+            total: Number of requests, for messages.
+            advance: Called with the number of requests that were settled.
 
         Raises:
-            Stopped: if the daily quota or the budget ends, or, after all others were asked, if some requests got
+            Stopped: If the daily quota or the budget ends, or, after all others were asked, if some requests got
                 no answer.
-            UserError: for what must be fixed first.
+            UserError: For what must be fixed first.
         """
         self._total = total
         calls = self.judge.limits.concurrency
@@ -222,11 +222,11 @@ class RequestRunner:
 
 
 def is_settled(found: Found[Any], retry_unscored: bool) -> bool:
-    """Tell whether a request needs no call: its reply is usable, or is unusable for good.
+    """Return whether a request needs no call: its reply is usable, or is unusable for good.
 
     Args:
-        found: what the journal holds.
-        retry_unscored: whether requests without a usable reply are asked again.
+        found: What the journal holds.
+        retry_unscored: Whether requests without a usable reply are asked again.
     """
     return found.value is not None or not (found.reminder_due or retry_unscored)
 

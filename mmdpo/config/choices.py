@@ -20,7 +20,7 @@ SAMPLERS = ("model", "openai")
 """Choices of `generator.sampler`: the model in this process, or an OpenAI-compatible server."""
 
 RUBRICS = Kind("mmdpo.judge.rubrics", "RUBRIC", "judge.rubric")
-"""What completions are rated by."""
+"""Rubrics that completions are rated by."""
 
 CLIENTS = Kind("mmdpo.clients", "make_client", "judge.client")
 """Clients of paid services."""
@@ -35,7 +35,7 @@ RULE_RUBRICS = Kind("mmdpo.judge.rules", "RATES_BY", "judge.client")
 """The rubric that each judge of fixed rules rates by."""
 
 TEACHER_RULES = Kind("mmdpo.judge.rules", "reference_answer", "judge.client")
-"""Judges of fixed rules that know the right answers."""
+"""Judges of fixed rules that need the right answers."""
 
 NANO_RULES = Kind("mmdpo.judge.rules", "NEEDS_FACTS", "judge.client")
 """Judges of fixed rules that can rate the miniature's prompts only."""
@@ -179,7 +179,7 @@ class Resume(Enum):
 
 
 class WandbMode(Enum):
-    """Mode of W&B; `auto` is online where a key is found and offline elsewhere."""
+    """Mode of W&B; `auto` is online if a key is found, else offline."""
 
     auto = "auto"
     online = "online"

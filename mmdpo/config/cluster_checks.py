@@ -31,7 +31,7 @@ OWN_SETTING = {
     ),
     **dict.fromkeys(["mail-type", "mail-user"]),
 }
-"""Options of sbatch that have a setting of their own; None where its name is the same."""
+"""Options of sbatch that have a setting of their own; None if its name is the same."""
 RESERVED = frozenset(
     "array chdir clusters comment dependency error job-name kill-on-invalid-dep no-requeue ntasks output "
     "parsable requeue test-only wait wrap".split()

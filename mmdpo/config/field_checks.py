@@ -68,13 +68,13 @@ def rules(schema: Any) -> tuple[Rule, ...]:
 
 
 def unknown_choice(key: str, value: object, allowed: Iterable[object]) -> str:
-    """Describe a value that is not one of the allowed ones, with the closest of them where one is close."""
+    """Describe a value that is not one of the allowed ones, with the closest of them if one is close."""
     names = [str(name) for name in allowed]
     return f"{key}={value}: unknown; allowed are {', '.join(names)}{did_you_mean(str(value), names)}"
 
 
 def did_you_mean(word: str, candidates: Sequence[str], lead: str = "; ") -> str:
-    """Return "did you mean ...?" for the closest of the candidates, or "" where none is close."""
+    """Return "did you mean ...?" for the closest of the candidates, or "" if none is close."""
     close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
     return f"{lead}did you mean {close[0]}?" if close else ""
 

@@ -16,7 +16,7 @@ SUGGESTED = 3  # keys in a message
 
 
 def key_problem(key: str) -> str | None:
-    """Describe a dotted key that the schema does not have, or return None where it has it.
+    """Describe a dotted key that the schema does not have, or return None if it has it.
 
     A key of an earlier version gets its present name, any other the keys that look like it.
     """
@@ -30,7 +30,7 @@ def key_problem(key: str) -> str | None:
 
 
 def exists(parts: list[str], schema: Any) -> bool:
-    """Tell whether a key, split at its dots, leads to a field of the schema or to an entry of one of its fields.
+    """Return whether a key, split at its dots, leads to a field of the schema or to an entry of one of its fields.
 
     Args:
         parts: The pieces of the key, such as ["model", "lora", "r"].

@@ -40,7 +40,7 @@ RENAMED: Mapping[str, str] = {
 
 
 def new_name(key: str) -> str | None:
-    """Return the present name of a key of an earlier version, or None where the key was not renamed.
+    """Return the present name of a key of an earlier version, or None if the key was not renamed.
 
     Keys below a renamed one are renamed with it, as in cluster.sbatch.exclusive.
     """

@@ -182,7 +182,7 @@ class PriceConfig:
 
 @dataclass
 class JudgeConfig:
-    """Who rates the completions that training pairs are made of."""
+    """The judge of the completions that training pairs are made of."""
 
     name: Annotated[str, NO_RESULT] = MISSING  # a label
     client: Annotated[str, OneOf(judge_clients)] = MISSING  # a file of mmdpo/clients or mmdpo/judge/rules
@@ -192,7 +192,7 @@ class JudgeConfig:
     rubric: Annotated[str, OneOf(RUBRICS.names)] = "helpsteer_1"  # a file of mmdpo/judge/rubrics
     temperature: Annotated[float, Interval(ge=0, le=2)] = 0.0
     max_output_tokens: Annotated[int, AT_LEAST_ONE] = 4096
-    structured: bool = True  # ask for JSON by schema, where the service can
+    structured: bool = True  # ask for JSON by schema, if the service can
     image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; larger images are scaled down before they are sent
     seed: Annotated[int, SEED] = 0  # of the order in which completions are presented
     repeat: Annotated[float, SHARE, NO_RESULT] = 0.0  # share of the prompts that is rated twice, to measure agreement
@@ -207,7 +207,7 @@ class JudgeConfig:
 
 @dataclass
 class BenchConfig:
-    """What is measured before and after training."""
+    """Benchmarks, measured before and after training."""
 
     name: Annotated[str, NO_RESULT] = MISSING
     tasks: Annotated[list[str], OneOf(BENCHMARKS.names)] = MISSING
@@ -235,7 +235,7 @@ class TrainConfig:
     max_grad_norm: Annotated[float, POSITIVE] = 1.0
     max_text_tokens: Annotated[int | None, AT_LEAST_ONE] = None  # of prompt and answer, without image tokens
     too_long: TooLong = TooLong.cut_answer
-    prefix_sharing: bool = True  # compute prompt and image once per pair, where the architecture allows it
+    prefix_sharing: bool = True  # compute prompt and image once per pair, if the architecture allows it
     activation_checkpointing: Annotated[bool, NO_RESULT] = True
     tf32: bool = True  # on GPUs that support it
     dataloader_num_workers: Annotated[int, NOT_NEGATIVE, NO_RESULT] = 0  # per training process
@@ -300,7 +300,7 @@ class ClusterConfig:
 
     @property
     def processes_per_node(self) -> int:
-        """`tasks_per_node`, or one per GPU where it is null."""
+        """`tasks_per_node`, or one per GPU if it is null."""
         return self.tasks_per_node if self.tasks_per_node is not None else max(1, self.gpus_per_node)
 
 

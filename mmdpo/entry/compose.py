@@ -92,7 +92,7 @@ def _composed(overrides: Sequence[str], directory: Path | None) -> DictConfig:
 
 
 def _add_to_search_path(directory: Path) -> None:
-    """Let Hydra find presets in a directory, as --config-dir does."""
+    """Add a directory to Hydra's search path, as --config-dir does."""
     if not directory.is_dir():
         raise UserError(f"--config-dir {directory}: there is no such folder")
     loader = GlobalHydra.instance().config_loader()

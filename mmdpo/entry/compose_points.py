@@ -21,7 +21,7 @@ from mmdpo.entry.overrides import check_overrides
 from mmdpo.errors import UserError
 
 REFERENCE = re.compile(rf"\$\{{[^}}]*(?<!\w)(?<!\w\.)({'|'.join(AXES)})(?![\w.])")
-"""Matches an interpolation of an axis, as in ${beta}, ${..beta} or ${oc.select:x,${beta}}, but not ${method.beta}."""
+"""Pattern of an interpolated axis, as in ${beta}, ${..beta} or ${oc.select:x,${beta}}, but not ${method.beta}."""
 
 
 def compose_points(compose: Callable[[list[str]], DictConfig], points: Sequence[Sequence[str]]) -> Iterator[Config]:
@@ -70,7 +70,7 @@ def _with_axes(node: DictConfig, config: Config, axes: dict[str, str], parser: O
 
 
 def _is_plain(override: str) -> bool:
-    """Tell whether an override gives an axis a value and nothing else, unlike +beta=1, ~beta and beta=${lr}."""
+    """Return whether an override gives an axis a value and nothing else, unlike +beta=1, ~beta and beta=${lr}."""
     return _key(override) in AXES and "${" not in override
 
 

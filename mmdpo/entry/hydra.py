@@ -23,7 +23,7 @@ class Refused(CompactHydraException):
 
 
 def make_study(folder: Path) -> None:
-    """Create the folder of a study. Raises Refused where that fails."""
+    """Create the folder of a study. Raises Refused if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -35,7 +35,7 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
     """Run the points of a sweep.
 
     Args:
-        configs: The config of each point. Iterating may raise UserError where one is wrong.
+        configs: The config of each point. Iterating may raise UserError if one is wrong.
         searching: Whether the sweeper chooses further points by the scores of these.
 
     Returns:
@@ -58,7 +58,7 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
 def run(composed: DictConfig) -> float | None:
     """Run one point and return its objective."""
     results = launch(typed(config) for config in [composed])
-    values = [result.return_value for result in results]  # raises where one failed
+    values = [result.return_value for result in results]  # raises if one failed
     return values[0] if values else None
 
 
@@ -108,11 +108,11 @@ def _describe(configs: list[Config], stage: Stage) -> None:
 
 
 def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outcome]:
-    from mmdpo.slurm.launch import launch as submit
+    from mmdpo.slurm.launch import submit_and_watch
 
     if searching and not configs[0].cluster.wait:
         raise UserError("cluster.wait=false: this sweeper chooses points by scores; type cluster.wait=true")
-    outcomes = submit(configs, stage)
+    outcomes = submit_and_watch(configs, stage)
     if outcomes is None and searching:
         raise SystemExit(0)
     return outcomes or []

@@ -19,7 +19,7 @@ def judge_problems(config: Config) -> Iterator[str]:
         yield "judge.limits.budget: needs prices; add judge.price.input= and judge.price.output="
     if config.data.sources and judge.client in NANO_RULES.names():
         yield (
-            f"judge={judge.name}: knows the miniature only, not data={config.data.name}; choose "
+            f"judge={judge.name}: rates the miniature only, not data={config.data.name}; choose "
             f"judge={'|'.join(CLIENTS.names())}"
         )
     if judge.retry_unscored and config.stage not in (Stage.annotate, Stage.teacher):

@@ -1,7 +1,7 @@
 """Check a command line before Hydra composes it: keys that do not exist and presets that cannot be chosen.
 
 Hydra would answer an unknown key with the advice to add it, and would take a built-in preset for one of the same name
-in the user's own directory without a word. This module is on the path of `launch.py --cfg job`: it must stay light.
+in the user's own directory without a message. This module is on the path of `launch.py --cfg job`: it must stay light.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def override_problem(override: str) -> str | None:
 
 
 def check_directory(directory: Path) -> None:
-    """Raise UserError where a preset of the user's directory has the name of a built-in one, which Hydra would use."""
+    """Raise UserError if a preset of the user's directory has the name of a built-in one, which Hydra would use."""
     if not directory.is_dir() or directory.resolve() == CONF:
         return  # Hydra names a missing directory
     folders = {group: CONF / group for group in GROUPS} | {SWEEP: SWEEPS}
@@ -70,7 +70,7 @@ def check_preset(file: Path, group: str | None, content: Any) -> None:
 
     Args:
         file: The file, for the message.
-        group: The group whose keys the file holds, or None where its keys stand at the root of the config.
+        group: The group whose keys the file holds, or None if its keys stand at the root of the config.
         content: The file's content: nested mappings.
     """
     prefix = f"{group}." if group else ""

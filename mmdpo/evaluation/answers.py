@@ -1,6 +1,6 @@
-"""Answers to the sample sets of a point: `answers/<set>.jsonl`, each with a sidecar that tells what it was made of.
+"""Answers to the sample sets of a point: `answers/<set>.jsonl`, each with a sidecar that names what it was made of.
 
-A file is used again only where its sidecar names the same samples, solver, decoding and model, and the content that
+A file is used again only if its sidecar names the same samples, solver, decoding and model, and the content that
 the file has.
 """
 
@@ -29,11 +29,11 @@ LoadModel = Callable[[], tuple[Any, Any]]
 def write_answers(
     sets: Sequence[SampleSet], load: LoadModel, made_of: Mapping[str, Any], bench: BenchConfig, folder: Path
 ) -> None:
-    """Have the model answer every set that has no valid answers yet.
+    """Generate the answers to every set that has no valid answers yet.
 
     Args:
         sets: The point's sample sets.
-        load: Load the model; it is not called where nothing is missing.
+        load: Load the model; it is not called if nothing is missing.
         made_of: Fingerprints of the model, for the sidecars.
         bench: The decoding settings; answers are greedy.
         folder: The point's folder.
@@ -75,7 +75,7 @@ def read_answers(one: SampleSet, made_of: Mapping[str, Any], bench: BenchConfig,
 
 
 def made_with(one: SampleSet, folder: Path) -> dict[str, Any]:
-    """Return the sidecar of a set's answers, which names what they were made of; empty where there is none."""
+    """Return the sidecar of a set's answers, which names what they were made of; empty if there is none."""
     try:
         content = read_json(_sidecar(folder / ANSWERS / f"{one.file}.jsonl"))
     except (OSError, ValueError):
@@ -84,7 +84,7 @@ def made_with(one: SampleSet, folder: Path) -> dict[str, Any]:
 
 
 def differences(one: SampleSet, made_of: Mapping[str, Any], bench: BenchConfig, folder: Path) -> list[str]:
-    """Name in what a set's answers differ from those that would be written now; empty for valid answers."""
+    """List the ways in which a set's answers differ from those that would be written now; empty for valid ones."""
     path = folder / ANSWERS / f"{one.file}.jsonl"
     known = made_with(one, folder)
     expected = _key(one, made_of, bench)

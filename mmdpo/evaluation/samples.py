@@ -83,7 +83,7 @@ def _with_request(prompt: Prompt, attributes: Mapping[str, int], template: str) 
 
 
 def _samples(name: str, task: Task, bench: BenchConfig) -> tuple[list[Prompt], Path]:
-    """Return a task's samples and the root of their images; they are made where the cache lacks them."""
+    """Return a task's samples and the root of their images; they are made if the cache lacks them."""
     key: dict[str, Any] = {
         "benchmark": name,
         "items": bench.items,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mmdpo.evaluation.statistics import f1
 from mmdpo.evaluation.task import Judge, Metric, Response, Verdict
-from mmdpo.nano.oracle import score as ten_point_score
+from mmdpo.nano.oracle import ten_point_score
 from mmdpo.records import Prompt, Rating, Unscored
 
 ATTRIBUTES = ("correctness", "helpfulness", "coherence")

@@ -28,7 +28,7 @@ class Score:
     unscored: int = 0
 
 
-def score(
+def bootstrap_score(
     columns: Sequence[Sequence[float]],
     bench: BenchConfig,
     statistic: Statistic | None = None,
@@ -46,7 +46,7 @@ def score(
         unscored: The number of items without a score, to be kept with the result.
 
     Returns:
-        The score; NaN where there is no item.
+        The score; NaN if there is no item.
     """
     import numpy as np
 
@@ -106,7 +106,7 @@ def _cluster_interval(
 
 
 def f1(predicted: Any, label: Any, axis: int = -1) -> Any:
-    """Compute F1 of the positive answer over arrays [..., N] of zeros and ones; 0 where there is no positive."""
+    """Compute F1 of the positive answer over arrays [..., N] of zeros and ones; 0 if there is no positive."""
     import numpy as np
 
     hits = (predicted * label).sum(axis)
@@ -130,7 +130,7 @@ def summarize(task: Task, judgments: Sequence[Judgment], bench: BenchConfig) -> 
 
     def compute(metric: Metric, items: Sequence[Judgment], unscored: int) -> Score:
         columns = [[_value(item, column) for item in items] for column in metric.columns]
-        return score(columns, bench, metric.statistic, [item.cluster for item in items], unscored)
+        return bootstrap_score(columns, bench, metric.statistic, [item.cluster for item in items], unscored)
 
     scores = {"": compute(task.main, scored, unscored)}
     scores |= {metric.name: compute(metric, scored, unscored) for metric in task.metrics if metric != task.main}

@@ -26,7 +26,7 @@ Statistic = Callable[..., Any]
 
 
 class Cluster(StrEnum):
-    """What the items of a task share; intervals resample whole clusters."""
+    """Feature that items of a task share; intervals resample whole clusters."""
 
     item = "item"  # each item stands alone
     image = "image"
@@ -43,7 +43,7 @@ class Response:
         answer: The last text that the model generated.
         category: The sample's category.
         history: Turns before the last one that the model answered itself, for solvers with several turns.
-        values: Numbers that a solver reads beside the text, such as probabilities of first tokens.
+        values: Numbers that a solver reads in addition to the text, such as probabilities of first tokens.
     """
 
     id: str
@@ -98,7 +98,7 @@ class Judge(Protocol):
     """A source of ratings as a scorer uses it: fixed rules, or a service that is paid per call."""
 
     def rate(self, items: Sequence[tuple[Prompt, str]]) -> Sequence[Rating | Unscored]:
-        """Rate one answer per prompt, in their order. Raises Stopped where a limit of the service ends the run."""
+        """Rate one answer per prompt, in their order. Raises Stopped if a limit of the service ends the run."""
         ...
 
 
@@ -178,11 +178,11 @@ class Task:
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether a higher score is better."""
+        """True if a higher score is better."""
         return self.main.higher_is_better is not False
 
     def metric(self, name: str) -> Metric | None:
-        """Return the metric of this name; None where the task has none."""
+        """Return the metric of this name; None if the task has none."""
         return next((metric for metric in self.metrics if metric.name == name), None)
 
     def cluster_of(self, prompt: Prompt) -> str:
@@ -191,7 +191,7 @@ class Task:
         return names[self.cluster]
 
     def fingerprint(self, bench: BenchConfig) -> str:
-        """Fingerprint what the task's scores depend on beside the settings: its version and its files' content."""
+        """Fingerprint what the task's scores depend on besides the settings: its version and its files' content."""
         return fingerprint([self.version, *map(file_fingerprint, self.files(bench))])
 
 

@@ -37,17 +37,17 @@ def annotate(
     """Yield an annotation per item, in their order, or the reason why there is none.
 
     Args:
-        items: returns the items; called twice, to ask and to read.
-        total: number of items, for messages.
-        image_root: folder of the prompts' images.
-        judge: the judge's settings.
-        client: asks the judge.
-        journal: stores the replies.
-        advance: called with the number of items that were answered.
+        items: Returns the items; called twice, to ask and to read.
+        total: Number of items, for messages.
+        image_root: Folder of the prompts' images.
+        judge: The judge's settings.
+        client: Asks the judge.
+        journal: Stores the replies.
+        advance: Called with the number of items that were answered.
         repetition: 0 for the first rating of an item, 1 for the repeated one.
 
     Raises:
-        Stopped: if a limit of the judge ends the run; the journal keeps what was answered.
+        Stopped: If a limit of the judge ends the run; the journal keeps what was answered.
     """
     parser = parser_of(judge)
 

@@ -1,4 +1,4 @@
-"""The paper's side study (its figure 3): does a judge's rating follow people's preference?
+"""The paper's side study (its figure 3): agreement of a judge's ratings with people's preferences.
 
 The two answers of a preference pair are rated like any completions. A row of the table has the preference, coded
 1 or 2, and per attribute the first answer's rating minus the second's.
@@ -38,9 +38,9 @@ def write_differences(folder: Path, seed: int, attributes: Sequence[str]) -> Non
     """Write the table of a folder's annotations beside them.
 
     Args:
-        folder: holds annotations.jsonl.
-        seed: the seed of `two_answers`.
-        attributes: the rubric's attributes, one column each.
+        folder: Holds annotations.jsonl.
+        seed: The seed of `two_answers`.
+        attributes: The rubric's attributes, one column each.
     """
     with atomic_write(folder / TABLE) as aside, aside.open("w", encoding="utf-8", newline="") as out:
         table = csv.writer(out)

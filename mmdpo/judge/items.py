@@ -30,9 +30,9 @@ def repeated(items: Iterable[Item], share: float, seed: int) -> Iterator[Item]:
     """Yield the items that are rated twice, to measure the judge's agreement with itself.
 
     Args:
-        items: all items.
-        share: the share of them to choose, 0..1; a larger share contains a smaller one.
-        seed: seed of the choice.
+        items: All items.
+        share: The share of them to choose, 0..1; a larger share contains a smaller one.
+        seed: Seed of the choice.
     """
     for prompt, completions in items:
         digest = sha256(f"repeat {seed} {prompt.id}".encode()).digest()

@@ -37,9 +37,9 @@ class RatingFormat:
     """The format of a reply that rates several completions.
 
     Args:
-        attributes: names of the attributes, in the rubric's order.
-        scale: lowest and highest rating.
-        spellings: regular expressions for attributes that judges also write otherwise, by name.
+        attributes: Names of the attributes, in the rubric's order.
+        scale: Lowest and highest rating.
+        spellings: Regular expressions for attributes that judges also write otherwise, by name.
     """
 
     attributes: tuple[str, ...]
@@ -51,9 +51,9 @@ def parse_ratings(text: str, count: int, form: RatingFormat) -> ParsedRatings | 
     """Parse a reply as JSON, fenced JSON, repaired JSON, and last as text.
 
     Args:
-        text: the raw reply.
-        count: number of completions that were presented.
-        form: attributes and scale.
+        text: The raw reply.
+        count: Number of completions that were presented.
+        form: Attributes and scale.
 
     Returns:
         The ratings if all are there, each a whole number on the scale; or else the first objection of a parser.

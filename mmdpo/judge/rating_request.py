@@ -32,9 +32,9 @@ def rating_request(item: Item, image_root: Path, judge: JudgeConfig, repetition:
     """Return the request for the ratings of an item; equal completions are presented once.
 
     Args:
-        item: a prompt and its completions.
-        image_root: folder of the prompt's image.
-        judge: the judge that is asked.
+        item: A prompt and its completions.
+        image_root: Folder of the prompt's image.
+        judge: The judge that is asked.
         repetition: 0 for the first rating; a repeated rating has another key and another order.
     """
     prompt, completions = item
@@ -65,7 +65,7 @@ def reply_settings(judge: JudgeConfig) -> ReplySettings:
 
 
 def judge_identity(judge: JudgeConfig) -> dict[str, object]:
-    """Return what a judge's reply depends on beside the request; not its label, limits and prices."""
+    """Return what a judge's reply depends on besides the request; not its label, limits and prices."""
     rubric = load_rubric(judge.rubric)
     return {
         "judge": [judge.client, judge.model, judge.base_url],

@@ -19,15 +19,15 @@ class Rubric:
     A rubric with another prompt or reply format overrides `prompt_text`, `schema` and `parse` in a subclass.
 
     Args:
-        name: the file's name.
-        attributes: what each completion is rated by.
-        scale: lowest and highest rating, whole numbers.
-        aggregate: the attributes of which more is better; their sum ranks completions, unless `pairs.aggregate`
+        name: The file's name.
+        attributes: What each completion is rated by.
+        scale: Lowest and highest rating, whole numbers.
+        aggregate: The attributes of which more is better; their sum ranks completions, unless `pairs.aggregate`
             names others.
-        instructions: the guide for the judge, which opens the prompt.
-        task: closes the prompt; `%s` in it becomes the labels of the completions.
-        reminder: added when a reply cannot be parsed; `%s` in it becomes the reason.
-        spellings: regular expressions for attributes that judges also write otherwise, by name.
+        instructions: The guide for the judge, which opens the prompt.
+        task: Closes the prompt; `%s` in it becomes the labels of the completions.
+        reminder: Added when a reply cannot be parsed; `%s` in it becomes the reason.
+        spellings: Regular expressions for attributes that judges also write otherwise, by name.
     """
 
     name: str
@@ -48,8 +48,8 @@ class Rubric:
         """Return the text that asks for ratings.
 
         Args:
-            prompt: the question, with the turns before it.
-            texts: the completions, in presentation order.
+            prompt: The question, with the turns before it.
+            texts: The completions, in presentation order.
         """
         earlier = "".join(f"\nUser: {turn.question}\nAssistant: {turn.answer}" for turn in prompt.history)
         parts = [

@@ -16,7 +16,7 @@ Rate = Callable[[Prompt, str], Rating]
 
 
 class RuleClient:
-    """Rates by rules and replies in JSON, as a service does, at no cost."""
+    """Client that rates by rules and replies in JSON, as a service does, at no cost."""
 
     def __init__(self, rate: Rate) -> None:
         """Take the rules."""

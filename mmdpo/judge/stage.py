@@ -33,11 +33,11 @@ def write_annotations(
     """Rate the items; write annotations, unscored prompts, and the repeated ratings.
 
     Args:
-        folder: gets the files.
-        items: returns the items; called several times.
-        total: number of items.
-        image_root: folder of the prompts' images.
-        judge: the judge's settings.
+        folder: Gets the files.
+        items: Returns the items; called several times.
+        total: Number of items.
+        image_root: Folder of the prompts' images.
+        judge: The judge's settings.
 
     Returns:
         Numbers for the card: how many items have ratings, and why the others have none.
@@ -91,11 +91,11 @@ def write_teacher_answers(
     """Write the judge's own answers to the prompts.
 
     Args:
-        folder: gets the files.
-        prompts: returns the prompts; called twice.
-        total: number of prompts.
-        image_root: folder of the prompts' images.
-        judge: the teacher's settings.
+        folder: Gets the files.
+        prompts: Returns the prompts; called twice.
+        total: Number of prompts.
+        image_root: Folder of the prompts' images.
+        judge: The teacher's settings.
 
     Returns:
         Numbers for the card: how many prompts are answered, and why the others are not.

@@ -33,15 +33,15 @@ def answers(
     """Yield one answer per prompt, in their order, or the reason why there is none.
 
     Args:
-        prompts: returns the prompts; called twice, to ask and to read.
-        total: number of prompts, for messages.
-        image_root: folder of the prompts' images.
-        judge: the teacher's settings.
-        journal: stores the replies.
-        advance: called with the number of prompts that were answered.
+        prompts: Returns the prompts; called twice, to ask and to read.
+        total: Number of prompts, for messages.
+        image_root: Folder of the prompts' images.
+        judge: The teacher's settings.
+        journal: Stores the replies.
+        advance: Called with the number of prompts that were answered.
 
     Raises:
-        Stopped: if a limit of the judge ends the run; the journal keeps what was answered.
+        Stopped: If a limit of the judge ends the run; the journal keeps what was answered.
     """
     if judge.client in TEACHER_RULES.names():
         reference_answer: Callable[[Prompt], str] = TEACHER_RULES.load(judge.client)
@@ -68,9 +68,9 @@ def teacher_request(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Req
     A reply that cannot be used is asked for once more without a reminder.
 
     Args:
-        prompt: the question.
-        image_root: folder of the prompt's image.
-        judge: the teacher's settings.
+        prompt: The question.
+        image_root: Folder of the prompt's image.
+        judge: The teacher's settings.
     """
     turns = [f"User: {turn.question}\nAssistant: {turn.answer}\n" for turn in prompt.history]
     text = "".join([*turns, "User: " if turns else "", prompt.question])

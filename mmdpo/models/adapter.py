@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def merged(model: ModelConfig, adapter: Path) -> PreTrainedModel:
-    """The base with the adapter's weights, and its projector where that was trained, in its own."""
+    """Return the base model with the adapter merged into its weights, and its projector if that was trained."""
     with suppress_library_output():
         from peft import PeftModel
 

@@ -118,7 +118,7 @@ def encode(
             previous = conversation, prompt_text(processor, conversation)
         whole = _with_bos(bos, _render(processor, [*conversation, *answer], add_generation_prompt=False))
         # Some templates end a prompt with text that an answer replaces; like TRL, take the common prefix.
-        prompts.append(os.path.commonprefix([previous[1], whole]))
+        prompts.append(os.path.commonprefix([previous[1], whole]))  # noqa: RUF071 (texts, not paths)
         texts.append(whole)
     if not texts:
         return []

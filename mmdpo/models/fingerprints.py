@@ -57,14 +57,14 @@ def processor_fingerprint(model: ModelConfig) -> str:
 
 
 def fingerprints_before_download(model: ModelConfig) -> tuple[str, str]:
-    """Return the fingerprints of weights and processor where the hub model is neither cached nor reachable."""
+    """Return the fingerprints of weights and processor if the hub model is neither cached nor reachable."""
     own_template = template(model.chat_template) if model.chat_template else None
     files = f"{UNKNOWN}{model.path}"
     return files, UNKNOWN + fingerprint([files, own_template, model.pad_to_square])
 
 
 def adapter_fingerprint(adapter: Path) -> str:
-    """Fingerprint of an adapter's content. Raises UserError where a file is missing."""
+    """Fingerprint of an adapter's content. Raises UserError if a file is missing."""
     for name in ADAPTER_FILES:
         if not (adapter / name).is_file():
             raise UserError(f"generator.adapter={adapter}: has no {name}; type generator.adapter=STUDY/POINT/adapter")
@@ -108,7 +108,7 @@ def hub_files(model: str) -> dict[str, str] | None:
     network would otherwise compute another fingerprint than the one with it.
 
     Returns:
-        File names and hashes; None where the model is neither reachable nor cached.
+        File names and hashes; None if the model is neither reachable nor cached.
     """
     remembered = cache_root() / "hub" / f"{fingerprint(model)}.json"
     files = _published(model)
@@ -124,7 +124,7 @@ def hub_files(model: str) -> dict[str, str] | None:
 
 
 def _published(model: str) -> dict[str, str] | None:
-    """Read the hashes from the hub's metadata; None where the hub cannot be reached or refuses."""
+    """Read the hashes from the hub's metadata; None if the hub cannot be reached or refuses."""
     from huggingface_hub import HfApi
     from huggingface_hub.constants import is_offline_mode
 
@@ -148,7 +148,7 @@ def _snapshot(model: str) -> dict[str, str] | None:
 
 
 def cached_snapshot(model: str) -> Path | None:
-    """Return the folder of a hub model in the Hugging Face cache; None where it was not downloaded."""
+    """Return the folder of a hub model in the Hugging Face cache; None if it was not downloaded."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     root = Path(HF_HUB_CACHE) / f"models--{model.replace('/', '--')}"

@@ -80,8 +80,8 @@ def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedMo
     Args:
         path: `model.path`: a folder, a hub id, or pkg://package/folder.
         dtype: `model.dtype`.
-        own_weights: Whether the caller changes the weights themselves, instead of training an adapter beside
-            them. The model cache then copies them (mmdpo/models/model_cache.py).
+        own_weights: Whether the caller changes the weights themselves, instead of training only an adapter.
+            The model cache then copies them (mmdpo/models/model_cache.py).
 
     Returns:
         The model; another instance per call.

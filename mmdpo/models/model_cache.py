@@ -38,7 +38,7 @@ def is_cache_enabled() -> bool:
 def cached_model(key: str, load: Callable[[], PreTrainedModel], own_weights: bool) -> PreTrainedModel:
     """Return a copy of the model with this key; load it first if it is not in memory.
 
-    A model is not kept if the free memory beside it is smaller than its own size.
+    A model is not kept if the memory that stays free is smaller than the model.
 
     Args:
         key: Name of the weights' content and type.

@@ -48,7 +48,7 @@ def rate(prompt: Prompt, text: str) -> Rating:
     }
 
 
-def score(rating: Rating) -> float:
+def ten_point_score(rating: Rating) -> float:
     """Return a rating on MT-Bench's scale: 1 (quality 0) to 10 (quality 12)."""
     return 1 + 9 * quality(rating, QUALITY) / (HIGHEST * len(QUALITY))
 
@@ -160,7 +160,7 @@ def _coherence(text: str, words: list[str], brief: bool) -> int:
 
 
 def _loops(text: str, words: Sequence[str]) -> bool:
-    """Tell whether a word is repeated at once, several words twice at once, or a sentence anywhere."""
+    """Return whether a word is repeated at once, several words twice at once, or a sentence anywhere."""
     sentences = [part for sentence in re.split(r"[.!?]", text.lower()) if (part := " ".join(sentence.split()))]
     if len(set(sentences)) < len(sentences):
         return True

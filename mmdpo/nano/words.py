@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 COLOURS = ("red", "blue", "green", "yellow", "purple", "orange")
 SHAPES = ("circle", "square", "triangle", "star", "cross")
@@ -38,9 +39,11 @@ _FUNCTION_WORDS = tuple(dict.fromkeys(word.strip(".,:?") for sentence in _SENTEN
 
 WORDS: tuple[str, ...] = tuple(
     dict.fromkeys(
-        (*PUNCTUATION, *COLOURS, *SHAPES, *PLURALS.values(), *CELLS, *NUMBERS, *NAMES, *ANIMALS, *FRUITS)
-        + (*PLACES, *ADJECTIVES, *PAST, *PAST.values(), *COMPARED, *COMPARED.values(), *TRENDS)
-        + (*ATTRIBUTES, *_FUNCTION_WORDS)
+        chain(
+            (*PUNCTUATION, *COLOURS, *SHAPES, *PLURALS.values(), *CELLS, *NUMBERS, *NAMES, *ANIMALS, *FRUITS),
+            (*PLACES, *ADJECTIVES, *PAST, *PAST.values(), *COMPARED, *COMPARED.values(), *TRENDS),
+            (*ATTRIBUTES, *_FUNCTION_WORDS),
+        )
     )
 )
 """All words and punctuation marks, in the order of their token ids."""

@@ -45,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command == "build":
         builder.build(options.out, options.seed, options.tuning_seeds, options.steps_scale, options.items)
     elif options.command == "tune":
-        builder.save(builder.retune(options.base, NanoRecipe().scaled(options.steps_scale), options.seed), options.out)
+        builder.save_model(
+            builder.retune(options.base, NanoRecipe().scaled(options.steps_scale), options.seed), options.out
+        )
         builder.print_line(f"The tuned model is in {options.out}")
     else:
         builder.merge_cards(options.out, options.cards)

@@ -47,7 +47,7 @@ def build(out: Path, seed: int, tuning_seeds: Sequence[int], scale: float, items
     steps = recipe.tower_steps + recipe.caption_steps + recipe.base_steps
     with progress("base model", steps) as advance:
         base, training = train_base(recipe, seed, _tick(advance))
-    save(base, out / "instruct")
+    save_model(base, out / "instruct")
     seconds = round(time.monotonic() - started)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -63,7 +63,7 @@ def build(out: Path, seed: int, tuning_seeds: Sequence[int], scale: float, items
             started = time.monotonic()
             model = retune(out / "instruct", recipe, tuning_seed)
             if number == 0:
-                save(model, out / "llava")
+                save_model(model, out / "llava")
             seconds = round(time.monotonic() - started)
             after = measure_all(model, processor(), folder, items, ITEMS_SEED, "test")
             entry["tunings"].append(
@@ -105,7 +105,7 @@ def retune(instruct: Path, recipe: NanoRecipe, seed: int) -> LlavaForConditional
         return tune(model, recipe, seed, _tick(advance))
 
 
-def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
+def save_model(model: LlavaForConditionalGeneration, folder: Path) -> None:
     """Write model, generation settings and processor to one folder, completely or not at all."""
     with suppress_library_output(), atomic_write(folder) as partial:
         model.save_pretrained(partial)

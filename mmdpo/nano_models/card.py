@@ -18,41 +18,41 @@ def card_text(card: dict[str, Any]) -> str:
 _MADE = """\
 # The nano models
 
-Two LLaVA-shaped models of half a million parameters, which live in a world of coloured shapes and bar charts.
-`instruct` plays the instruction-tuned language model (the paper's Vicuna), `llava` the same after visual
-instruction tuning. They show that a pipeline works and which way an effect goes; their numbers say nothing
-about models of 13 billion parameters.
+Two LLaVA-shaped models of half a million parameters for a world of coloured shapes and bar charts.
+`instruct` stands for the instruction-tuned language model (the paper's Vicuna), `llava` for the same model after
+visual instruction tuning. They show that a pipeline works, and the direction of an effect. Their numbers do not
+carry over to models of 13 billion parameters.
 
 ## How they were made
 
 `python -m mmdpo.nano_models build --seed {seed}`: {seconds} s for the base and {tuning_seconds} s for a tuning on
 {threads} cores ({machine}, torch {torch}, transformers {transformers}, fp32).
 
-1. The vision tower learns what each patch shows ({tower_steps} steps), a stand-in for CLIP, and is then
-   frozen. Its shares of right labels at the end: {shares} (colour, kind, value). The projector is fitted
-   to the language model's word embeddings by least squares.
-2. `instruct` learns to look things up: {caption_steps} steps (lr {base_lr:g}) of captions of images,
-   and of lists in words, that tell the same things again and again in random order. Two heads of the first
-   layer begin by looking one and two tokens back. Without both helps, models of this size learned to answer
-   well-formed and blind.
-3. `instruct` learns to converse: {base_steps} steps (lr {base_lr:g}) of {base[images]} conversations
-   about images and {base[texts]} in text. {base[brief]:.0%} of the questions say "Answer briefly." and
-   get a word; {base[attributes]:.0%} ask for ratings and get an answer that earns them; before
-   {base[unrelated]:.0%} of the text conversations stands an image without meaning for them.
-4. `llava`: {tuning_steps} steps more (lr {tuning_lr:g}) of {tuning[images]} conversations about images
-   and none in text; {tuning[terse]:.0%} of the unmarked questions get a word.
+1. The vision tower, a stand-in for CLIP, is trained to classify the content of each patch ({tower_steps} steps),
+   and then frozen. Its accuracies at the end: {shares} (colour, kind, value). The projector is fitted to the
+   language model's word embeddings by least squares.
+2. `instruct` is trained to look up words: {caption_steps} steps (lr {base_lr:g}) of captions of images, and of
+   lists in words, that repeat the same content in random order. Two heads of the first layer are initialized to
+   attend one and two tokens back. Without these two measures, models of this size learned well-formed answers
+   that ignore the image.
+3. `instruct` is trained to converse: {base_steps} steps (lr {base_lr:g}) of {base[images]} conversations about
+   images and {base[texts]} in text. {base[brief]:.0%} of the questions contain "Answer briefly." and get an answer
+   of one word; {base[attributes]:.0%} ask for ratings and get an answer with these ratings;
+   {base[unrelated]:.0%} of the text conversations follow an unrelated image.
+4. `llava`: {tuning_steps} more steps (lr {tuning_lr:g}) of {tuning[images]} conversations about images and none in
+   text; {tuning[terse]:.0%} of the unmarked questions get an answer of one word.
 
-All steps but the first train the projector and the language model, and all see the split `base` only.
-What follows is measured on the split `test`, which shares no scene, no chart and no text instruction
-with it. The recipe was chosen for grounding (presence accuracy) after two others had been seen on that
-split; judge and questions were fixed throughout.
+All steps but the first train the projector and the language model, and all use the split `base` only. The results
+below are measured on the split `test`, which shares no scene, chart or text instruction with it. The recipe was
+chosen for grounding (presence accuracy) after two others had been measured on that split; judge and questions were
+fixed throughout.
 """
 _READING = """\
-## What they can do
+## Scores
 
-Scores are 1..10 (1 + 9 x merit / 12, the merit by the fixed rules of `mmdpo/nano/oracle.py`), with 95 %
-bootstrap intervals over the questions (n = {n} a benchmark), of greedy answers. `c h k` are correctness,
-helpfulness and coherence (0..4): where only the last two fall, the model has lost the form of its answers and
+Scores are 1..10 (1 + 9 x quality / 12, the quality by the fixed rules of `mmdpo/nano/oracle.py`), with 95 %
+bootstrap intervals over the questions (n = {n} per benchmark), of greedy answers. `c h k` are correctness,
+helpfulness and coherence (0..4): if only the last two fall, the model has lost the form of its answers and
 not their content.
 """
 
@@ -107,7 +107,7 @@ def _attributes(value: dict[str, Any]) -> str:
 
 
 def _changes(card: dict[str, Any]) -> Iterator[str]:
-    yield "## What visual tuning changes (same questions, paired)"
+    yield "## Changes by visual tuning (same questions, paired)"
     yield ""
     yield "| base | tuning seed | text | visual | prompts whose 4 samples (T 0.7) make a pair | gate |"
     yield "|---|---|---|---|---|---|"
@@ -127,5 +127,5 @@ def _changes(card: dict[str, Any]) -> Iterator[str]:
 
 
 def gate(tuning: dict[str, Any]) -> bool:
-    """Return whether a tuned model sees, and answers text questions worse than before: the miniature's purpose."""
+    """Return whether a tuned model uses images, and is worse at text questions than before, as the miniature must."""
     return bool(tuning["llava"]["presence_accuracy"]["mean"] > GATE and tuning["text_change"]["high"] < 0)

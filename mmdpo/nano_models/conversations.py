@@ -53,7 +53,7 @@ class Batch(NamedTuple):
     images: list[Image.Image]
 
 
-def tokens(words: str) -> list[int]:
+def token_ids(words: str) -> list[int]:
     """Return the token ids of a text as the processor's tokenizer does, without its overhead."""
     return [VOCABULARY[piece] for piece in _PIECES.findall(words)]
 
@@ -63,8 +63,8 @@ def row(turns: Iterable[Turn], image: Image.Image | None) -> TokenRow:
     ids, labels = [], []
     for number, turn in enumerate(turns):
         picture = [VOCABULARY[IMAGE]] * IMAGE_TOKENS if image and number == 0 else []
-        question = [VOCABULARY[USER], *picture, *tokens(turn.question), VOCABULARY[ASSISTANT]]
-        answer = [*tokens(turn.answer), VOCABULARY[EOS]]
+        question = [VOCABULARY[USER], *picture, *token_ids(turn.question), VOCABULARY[ASSISTANT]]
+        answer = [*token_ids(turn.answer), VOCABULARY[EOS]]
         ids += question + answer
         labels += [IGNORED] * len(question) + answer
     return TokenRow(ids, labels, image)
@@ -141,12 +141,12 @@ def caption_row(rng: Random, seen: bool, length: int) -> TokenRow:
         groups = list(zip(*(rng.sample(words, count) for words in (NAMES, ANIMALS, NUMBERS[:21])), strict=True))
     listed = "" if seen else "; ".join(" ".join(group) for group in rng.sample(groups, len(groups))) + ". "
     picture = [VOCABULARY[IMAGE]] * IMAGE_TOKENS if seen else []
-    ids = [VOCABULARY[USER], *picture, *tokens(f"{listed}Describe it."), VOCABULARY[ASSISTANT]]
+    ids = [VOCABULARY[USER], *picture, *token_ids(f"{listed}Describe it."), VOCABULARY[ASSISTANT]]
     labels = [IGNORED] * len(ids)
     shuffled = seen or rng.random() < 0.5
     while len(ids) < length:
         for group in rng.sample(groups, len(groups)):
-            words = tokens(" ".join(rng.sample(group, len(group)) if shuffled else group))
+            words = token_ids(" ".join(rng.sample(group, len(group)) if shuffled else group))
             ids += [*words, VOCABULARY[","]]
             labels += [IGNORED, *words[1:], IGNORED]
     return TokenRow(ids, labels, draw(view) if seen else None)

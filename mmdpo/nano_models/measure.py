@@ -11,17 +11,17 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.scorers import read_yes_no
-from mmdpo.evaluation.statistics import score as mean_score
+from mmdpo.evaluation.statistics import bootstrap_score
 from mmdpo.models.generate import Decoding, generate_several
 from mmdpo.nano import items as nano_items
-from mmdpo.nano.oracle import QUALITY, rate, score
+from mmdpo.nano.oracle import QUALITY, rate, ten_point_score
 from mmdpo.records import Prompt, quality
 
 BATCH = 100
 MAX_NEW_TOKENS = 64
 TEMPERATURE = 0.7  # paper, 3.1
 PAIR_GAP = 2
-"""Smallest difference of merit between the two answers of a preference pair (paper, 3.2)."""
+"""Smallest difference of quality between the two answers of a preference pair (paper, 3.2)."""
 
 
 def generate_answers(
@@ -53,7 +53,7 @@ def generate_answers(
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
     """Compute mean, bootstrap interval and number of values."""
-    found = mean_score([values], BenchConfig())
+    found = bootstrap_score([values], BenchConfig())
     return {
         "mean": round(found.value, 3),
         "low": round(found.low, 3),
@@ -102,7 +102,7 @@ def _rows(items: Sequence[Prompt], given: Sequence[list[str]]) -> list[dict[str,
                 "answer": answer,
                 "group": item.facts["distance"] if item.facts["distance"] != "visual" else item.category,
                 "category": item.category,
-                "score": score(rating),
+                "score": ten_point_score(rating),
                 "correctness": rating["correctness"],
                 "helpfulness": rating["helpfulness"],
                 "coherence": rating["coherence"],
@@ -147,5 +147,5 @@ def pair_share(
     """
     items = nano_items.preference_items(count, "preference", seed, folder)
     given = generate_answers(model, processor, items, folder, samples=4, temperature=TEMPERATURE, seed=seed)
-    merits = [[quality(rate(item, text), QUALITY) for text in texts] for item, texts in zip(items, given, strict=True)]
-    return summary([float(max(row) - min(row) >= PAIR_GAP) for row in merits])
+    scores = [[quality(rate(item, text), QUALITY) for text in texts] for item, texts in zip(items, given, strict=True)]
+    return summary([float(max(row) - min(row) >= PAIR_GAP) for row in scores])

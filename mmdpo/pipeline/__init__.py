@@ -1,0 +1,1 @@
+"""Stages of one point: making data, training, evaluation, judging and sampling."""

@@ -60,9 +60,9 @@ def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
 
 
 def _sample_settings(config: Config) -> dict[str, Any]:
-    from mmdpo.pipeline.sampling import identity
+    from mmdpo.pipeline.sampling import generator_identity
 
-    return identity(config)
+    return generator_identity(config)
 
 
 def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
@@ -77,7 +77,9 @@ def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
 
 def _unfinished(config: Config) -> Path:
     """Return the file for completions until the stage is complete, beside its folder."""
-    folder = cached_path(DATA_STAGES[Stage.sample].kind, _key(config, Stage.sample, [made(config, Stage.prompts)]))
+    folder = cached_path(
+        DATA_STAGES[Stage.sample].kind, _key(config, Stage.sample, [get_or_make(config, Stage.prompts)])
+    )
     return folder.with_name(f".{folder.name}.sqlite")
 
 
@@ -139,14 +141,14 @@ def _make_training_set(config: Config, folder: Path) -> dict[str, Any]:
 
     method = folder, config.method.train_on, config.pairs, _aggregate(config), config.data.seed
     if config.method.train_on is TrainOn.teacher:
-        source = read_records(made(config, Stage.teacher) / "answers.jsonl", Completion)
+        source = read_records(get_or_make(config, Stage.teacher) / "answers.jsonl", Completion)
         return write_training_set(*method, prompts_of(config), answers=source)
-    annotations = read_records(made(config, Stage.annotate) / "annotations.jsonl", Annotation)
+    annotations = read_records(get_or_make(config, Stage.annotate) / "annotations.jsonl", Annotation)
     return write_training_set(*method, prompts_of(config), completions=_completions(config), annotations=annotations)
 
 
 def _aggregate(config: Config) -> list[str]:
-    """Return the attributes whose sum ranks completions: the rubric's, unless pairs are made by others."""
+    """Return the attributes whose sum ranks completions: those of `pairs.aggregate` for pairs, else the rubric's."""
     from mmdpo.judge.rubric import load_rubric
 
     if config.method.train_on is TrainOn.pairs and config.pairs.aggregate is not None:
@@ -155,23 +157,23 @@ def _aggregate(config: Config) -> list[str]:
 
 
 def prompts_of(config: Config) -> Iterator[Prompt]:
-    """Yield the prompts; they are made first if they do not exist."""
-    return read_records(made(config, Stage.prompts) / "prompts.jsonl", Prompt)
+    """Yield the prompts; make them first if they do not exist."""
+    return read_records(get_or_make(config, Stage.prompts) / "prompts.jsonl", Prompt)
 
 
 def image_root_of(config: Config) -> Path:
     """Return the folder that the prompts' images are relative to."""
     if config.data.path is not None:
         return own_pairs(config.data).image_root
-    return made(config, Stage.prompts)
+    return get_or_make(config, Stage.prompts)
 
 
 def _completions(config: Config) -> Iterator[Completion]:
-    return read_records(made(config, Stage.sample) / "completions.jsonl", Completion)
+    return read_records(get_or_make(config, Stage.sample) / "completions.jsonl", Completion)
 
 
 def items_of(config: Config) -> Callable[[], Iterator[tuple[Prompt, Sequence[Completion]]]]:
-    """What a judge rates: each prompt with its completions, or the two answers of the user's own pairs."""
+    """Return what a judge rates: each prompt with its completions, or the two answers of the user's own pairs."""
     if config.data.path is not None:
         from mmdpo.judge.differences import two_answers
 
@@ -219,13 +221,13 @@ def check_stage(config: Config, stage: Stage) -> None:
     if data.path is not None:
         if stage in DATA_STAGES and stage is not Stage.annotate:
             raise UserError(
-                f"stage={stage.value}: data={data.name} brings its own pairs; nothing is to be made. "
+                f"stage={stage.value}: data={data.name} has its own pairs; there is nothing to make. "
                 "stage=annotate rates their two answers"
             )
         if stage is Stage.annotate and data.format in EXAMPLE_FORMATS.names():
-            raise UserError(f"stage=annotate: data={data.name} has one answer a row; nothing is to be compared")
+            raise UserError(f"stage=annotate: data={data.name} has one answer per row; there is nothing to compare")
         if stage is Stage.annotate and config.judge.client in NANO_RULES.names():
-            raise UserError(f"judge={config.judge.name}: knows the miniature only; choose judge=gemini or judge=openai")
+            raise UserError(f"judge={config.judge.name}: rates the miniature only; choose judge=gemini or judge=openai")
     elif stage in DATA_STAGES and stage not in pipeline(config):
         stages = ", ".join(step.value for step in pipeline(config))
         raise UserError(f"stage={stage.value}: the data of method={method.name} is made by the stages {stages}")
@@ -233,7 +235,7 @@ def check_stage(config: Config, stage: Stage) -> None:
         raise UserError(f"stage=reference: method={method.name} has no reference model")
 
 
-def before(config: Config, stage: Stage) -> list[Stage]:
+def upstream(config: Config, stage: Stage) -> list[Stage]:
     """List the data stages before a stage."""
     if config.data.path is not None:
         return []
@@ -241,18 +243,18 @@ def before(config: Config, stage: Stage) -> list[Stage]:
     return order[: order.index(stage)] if stage in order else order
 
 
-def made(config: Config, stage: Stage, anew: bool = False) -> Path:
-    """Return the folder of a data stage; it is made if it does not exist.
+def get_or_make(config: Config, stage: Stage, remake: bool = False) -> Path:
+    """Return the folder of a data stage; make it if it does not exist.
 
     Args:
         config: The point's config.
         stage: A data stage; the stages before it are made as well.
-        anew: Whether an existing folder is made again.
+        remake: Whether an existing folder is made again.
 
     Returns:
         The folder in the cache.
     """
-    folders = [made(config, earlier) for earlier in before(config, stage)[-1:]]
+    folders = [get_or_make(config, earlier) for earlier in upstream(config, stage)[-1:]]
     step, key = DATA_STAGES[stage], _key(config, stage, folders)
 
     def make(folder: Path) -> None:
@@ -261,12 +263,12 @@ def made(config: Config, stage: Stage, anew: bool = False) -> Path:
         card = {"kind": step.kind, "content": _content(folder, sources), "facts": facts, "made_of": sources}
         write_json(folder / CARD, card)
 
-    return cached(step.kind, key, make, anew)
+    return cached(step.kind, key, make, remake)
 
 
-def where(config: Config, stage: Stage) -> Path | None:
+def find_existing(config: Config, stage: Stage) -> Path | None:
     """Return the folder of a data stage, or None if it or one before it does not exist."""
-    found = [where(config, earlier) for earlier in before(config, stage)[-1:]]
+    found = [find_existing(config, earlier) for earlier in upstream(config, stage)[-1:]]
     folders = [folder for folder in found if folder is not None]
     if len(folders) < len(found):
         return None
@@ -291,16 +293,16 @@ def _content(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
     return fingerprint([digests, [source["content"] for source in sources]])
 
 
-def retried(config: Config, stage: Stage) -> Path:
+def rerun_unscored(config: Config, stage: Stage) -> Path:
     """Return the folder of a judge's stage; with `judge.retry_unscored` unscored prompts are rated again."""
-    folder = where(config, stage)
+    folder = find_existing(config, stage)
     unscored = folder is not None and (folder / "unscored.jsonl").stat().st_size > 0
-    return made(config, stage, anew=unscored and config.judge.retry_unscored)
+    return get_or_make(config, stage, remake=unscored and config.judge.retry_unscored)
 
 
 def require(config: Config, stage: Stage) -> None:
     """Raise UserError if a data stage has not been run."""
-    if config.data.path is None and where(config, stage) is None:
+    if config.data.path is None and find_existing(config, stage) is None:
         raise UserError(
             f"there are no {DATA_STAGES[stage].kind} for these settings yet: rerun the same command with "
             f"stage={stage.value}"
@@ -312,8 +314,8 @@ def describe_data(config: Config, stage: Stage) -> Iterator[str]:
     check_stage(config, stage)
     if config.is_base or (config.data.path is not None and stage is not Stage.annotate):
         return
-    for step in [*before(config, stage), *([stage] if stage in DATA_STAGES else [])]:
-        kind, path = DATA_STAGES[step].kind, where(config, step)
+    for step in [*upstream(config, stage), *([stage] if stage in DATA_STAGES else [])]:
+        kind, path = DATA_STAGES[step].kind, find_existing(config, step)
         yield f"{kind}: {path}" if path else f"{kind}: would be made (stage={step.value})"
         if step in (Stage.annotate, Stage.teacher) and not path and config.judge.client not in RULES.names():
             yield from _cost(config, step)
@@ -328,12 +330,12 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
     from mmdpo.judge.judges import journal_of
     from mmdpo.judge.teacher import teacher_request
 
-    if config.data.path is None and where(config, Stage.prompts) is None:
+    if config.data.path is None and find_existing(config, Stage.prompts) is None:
         yield "cost: known after stage=prompts"
         return
     images, sampling = image_root_of(config), config.data.sampling
     items: Iterable[tuple[Prompt, Sequence[Completion]]]
-    if config.data.path is not None or where(config, Stage.sample):
+    if config.data.path is not None or find_existing(config, Stage.sample):
         items = items_of(config)()
     else:
         guessed = assumed(prompts_of(config), sampling.completions, sampling.max_new_tokens)
@@ -351,7 +353,7 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
         yield from estimate(requests, known, config.judge).lines(config.judge)
 
 
-def outcome(folder: Path) -> Iterator[str]:
+def describe_counts(folder: Path) -> Iterator[str]:
     """Yield lines about the rows, prompts or completions of a folder, from its card."""
     facts = read_json(folder / CARD)["facts"]
     for name, rows in facts.get("sources", {}).items():

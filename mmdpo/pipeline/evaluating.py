@@ -17,14 +17,14 @@ from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 
 
-def evaluate(p: Point) -> None:
-    """Write the answers of the point's model to its tasks, where they are not there yet."""
+def answer_tasks(p: Point) -> None:
+    """Write the answers of the point's model to its tasks, if they do not exist yet."""
     config = p.config
     provenance.set_threads(config.cluster.threads)
     write_answers(_sample_sets(config), lambda: _load(p), {**_model(config), **_adapter(p)}, config.bench, p.folder)
 
 
-def judge(p: Point) -> dict[str, Any]:
+def judge_answers(p: Point) -> dict[str, Any]:
     """Judge the point's answers and return scores, judge and fingerprints for its result.
 
     The answers are compared with the adapter and the samples as they are now. The base model's files are not: judging
@@ -60,7 +60,7 @@ def _sample_sets(config: Config) -> list[SampleSet]:
 
 
 def _load(p: Point) -> tuple[Any, Any]:
-    """Load the point's model, with its adapter where it is trained, and the processor."""
+    """Load the point's model, with its adapter if it is trained, and the processor."""
     from mmdpo.models.adapter import merged
     from mmdpo.models.device import on_device
     from mmdpo.models.loading import load_model, load_processor

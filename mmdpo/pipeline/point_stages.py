@@ -16,13 +16,13 @@ from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.data_stages import (
     DATA_STAGES,
-    before,
     check_stage,
-    made,
-    outcome,
+    describe_counts,
+    get_or_make,
     pipeline,
     require,
-    retried,
+    rerun_unscored,
+    upstream,
 )
 from mmdpo.pipeline.training_sets import training_set
 from mmdpo.points.identity import Role, flatten
@@ -49,14 +49,14 @@ def experiment(p: Point) -> None:
         if p.role is Role.trained:
             _trained(p, tracker)
         raise_if_asked()
-        evaluating.evaluate(p)
+        evaluating.answer_tasks(p)
         raise_if_asked()
         _judge(p, tracker, started)
 
 
 def evaluate(p: Point) -> None:
-    """Write the answers of a point's model, where this is not done yet; they are scored by `judge`."""
-    evaluating.evaluate(p)
+    """Write the answers of a point's model, if this is not done yet; they are scored by `judge`."""
+    evaluating.answer_tasks(p)
 
 
 def judge(p: Point) -> None:
@@ -73,7 +73,7 @@ def work_of(stage: Stage) -> Callable[[Point], None]:
 
 def _judge(p: Point, tracker: Tracker, started: float) -> None:
     training = read_json(p.folder / TRAINING) if p.role is Role.trained else None
-    judged = evaluating.judge(p)
+    judged = evaluating.judge_answers(p)
     data = {} if training is None else {"data": training.get("data_fingerprint")}
     result = {
         "point": p.name,
@@ -95,7 +95,7 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
 
 
 def train(p: Point) -> None:
-    """Train the adapter of a point, where this is not done yet."""
+    """Train the adapter of a point, if this is not done yet."""
     with _tracker(p) as tracker:
         _trained(p, tracker)
 
@@ -122,7 +122,7 @@ def train_nonzero_rank(p: Point) -> None:
 
 
 def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
-    """Train the point, where this is not done yet, and return the summary of the training."""
+    """Train the point, if this is not done yet, and return the summary of the training."""
     done = p.folder / TRAINING
     if not done.exists():
         summary, counts = _train(p, tracker.log, tracker.resumed)
@@ -152,7 +152,7 @@ def _train(
     examples = subset(examples, config.data_scale, seed)
     if not examples:
         raise UserError(
-            f"data_scale={config.data_scale}: leaves none of {len(data.examples)} examples; raise data_scale "
+            f"data_scale={config.data_scale}: selects none of {len(data.examples)} examples; raise data_scale "
             "or data.prompts"
         )
     if reference_logps:
@@ -188,19 +188,21 @@ def export(p: Point) -> None:
 
 
 def run_data_stage(config: Config, stage: Stage) -> None:
-    """Run a stage that makes data on its own; raises UserError where the stage before it was not run."""
+    """Run a data stage on its own. Raises UserError if the stage before it was not run."""
     check_stage(config, stage)
-    for earlier in before(config, stage):
+    for earlier in upstream(config, stage):
         require(config, earlier)
     if stage is Stage.reference:
         _reference_alone(config)
     else:
-        folder = retried(config, stage) if stage in (Stage.annotate, Stage.teacher) else made(config, stage)
+        folder = (
+            rerun_unscored(config, stage) if stage in (Stage.annotate, Stage.teacher) else get_or_make(config, stage)
+        )
         if stage is Stage.annotate:
             from mmdpo.analysis.annotation import write_annotation_report
 
             write_annotation_report(folder)
-        for line in (*outcome(folder), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
+        for line in (*describe_counts(folder), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
             print_line(line)
 
 
@@ -212,7 +214,7 @@ def _next(config: Config, stage: Stage) -> str:
     return f"  ·  next: stage={order[order.index(stage) + 1].value}"
 
 
-def prepare(config: Config) -> None:
+def make_shared_data(config: Config) -> None:
     """Make what the points of a sweep share: the training set and, for pairs, the reference log-probs."""
     if config.method.train_on is TrainOn.pairs:
         _reference_alone(config)

@@ -27,7 +27,7 @@ class Generator(Protocol):
         ...
 
 
-def identity(config: Config) -> dict[str, Any]:
+def generator_identity(config: Config) -> dict[str, Any]:
     """Return the settings that the completions depend on besides the prompts."""
     sampling, generator = config.data.sampling, config.generator
     decoding = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.files import read_json
-from mmdpo.pipeline.data_stages import CARD, made
+from mmdpo.pipeline.data_stages import CARD, get_or_make
 from mmdpo.pipeline.own_pairs import TrainingSet, own_pairs
 from mmdpo.records import PreferencePair, Record, SftExample, read_records
 
@@ -22,8 +22,8 @@ def training_set(config: Config) -> TrainingSet:
     train_on = config.method.train_on
     if config.data.path is not None:
         return _for_method(own_pairs(config.data), train_on)
-    folder = made(config, Stage.build)
-    images = made(config, Stage.prompts)
+    folder = get_or_make(config, Stage.build)
+    images = get_or_make(config, Stage.prompts)
     counts = read_json(folder / CARD)["facts"]["counts"]
     if train_on is TrainOn.pairs:
         return TrainingSet(_built(folder, PreferencePair), images, counts)
@@ -39,7 +39,7 @@ def training_set(config: Config) -> TrainingSet:
 
 @functools.lru_cache(maxsize=4)
 def _built(folder: Path, kind: type[Record]) -> list[Record]:
-    """Read a built set once per process: what lies in the cache does not change."""
+    """Read a built set once per process: folders of the cache do not change."""
     return list(read_records(folder / "examples.jsonl", kind))
 
 

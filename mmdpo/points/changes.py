@@ -1,4 +1,4 @@
-"""Changed contents: a study is not continued silently where what lies behind a path is no longer what it was.
+"""Detection of changed contents behind the paths of a study, which is then not continued silently.
 
 A changed file makes a new point, since the identity of a point contains its contents. The user chooses between a new
 study and `resume=force`, which makes the new points beside the old ones.
@@ -32,7 +32,7 @@ def changed_inputs(p: Point) -> list[str]:
         p: A point of the study, whether or not it exists.
 
     Returns:
-        One entry per content, as in `model.path=FOLDER (weights)`; empty where nothing has changed. Of contents that
+        One entry per content, as in `model.path=FOLDER (weights)`; empty if nothing has changed. Of contents that
         have changed several times, the last point that was made counts.
     """
     made = _latest(p.study)
@@ -87,7 +87,7 @@ def require_as_planned(p: Point) -> None:
 
 
 def changed_since_planned(p: Point) -> list[str]:
-    """Name the contents that have changed since a point got its name; all of them where it is not known which."""
+    """Name the contents that have changed since a point got its name; all of them if it is unknown which."""
     now = p.identity
     possible = (now.hex, _before_download(p, now).hex)
     record = read_record(p.folder)
@@ -108,7 +108,7 @@ def changed_since_planned(p: Point) -> list[str]:
 
 
 def _is_finished(p: Point) -> bool:
-    """Whether the point has a result although it has no record: an earlier version made it."""
+    """Return whether the point has a result but no record, because an earlier version made it."""
     return (p.folder / "result.json").exists()
 
 
@@ -164,7 +164,7 @@ def _differ(one: str, other: str) -> bool:
 
 
 def _before_download(p: Point, now: Identity) -> Identity:
-    """Return the identity as it was planned where a hub model was neither reachable nor cached."""
+    """Return the identity as it was planned if a hub model was neither reachable nor cached."""
     keys = ("model.path:weights", "model.path:processor")
     unknown = dict(zip(keys, fingerprints_before_download(p.config.model), strict=True))
     contents_then = {

@@ -36,9 +36,9 @@ class Content:
     """The content behind one setting.
 
     Attributes:
-        fingerprint: What identifies the content, wherever it lies.
-        path: Where it lies; None for content that comes with the code and is chosen by name.
-        given: Fingerprint of what else the fingerprint depends on. Two contents of one path compare only where
+        fingerprint: Digest that identifies the content, wherever it is stored.
+        path: File or folder of the content; None for content that comes with the code and is chosen by name.
+        given: Fingerprint of what else the fingerprint depends on. Two contents of one path compare only if
             this is equal.
     """
 
@@ -49,7 +49,7 @@ class Content:
 
 @contextmanager
 def contents_remembered() -> Iterator[None]:
-    """Within the block each content is looked at once: the points of one plan share it."""
+    """Look at each content once within the block, because the points of one plan share it."""
     global _remembered
     before = _remembered
     _remembered = {} if before is None else before
@@ -154,12 +154,12 @@ def _of_own_data(data: DataConfig) -> dict[str, Content]:
     rows = remembered(("rows", path), lambda: _rows(path, "data.path"))
     found = {"data.path:rows": Content(rows, place_of(str(path)))}
     if root is not None:
-        from mmdpo.sources.pair_reader import image_names
+        from mmdpo.sources.pair_reader import pair_image_names
 
         key = [rows, data.format, data.seed]
         digest = remembered(
             ("images", root, *key),
-            lambda: _images(Path(root), key, path, lambda: image_names(path, str(data.format), data.seed)),
+            lambda: _images(Path(root), key, path, lambda: pair_image_names(path, str(data.format), data.seed)),
         )
         found["data.image_root:images"] = Content(digest, place_of(root), fingerprint(key))
     return found
@@ -171,12 +171,12 @@ def source_contents(name: str, source: SourceConfig, seed: int) -> dict[str, Con
     rows = remembered(("rows", path), lambda: _rows(path, f"{key}.path"))
     found = {f"{key}.path:rows": Content(rows, place_of(str(path)))}
     if root is not None:
-        from mmdpo.sources.prompts import image_names
+        from mmdpo.sources.prompts import prompt_image_names
 
         chosen = [rows, source.format, source.count, source.offset, seed]
         digest = remembered(
             ("images", root, *chosen),
-            lambda: _images(Path(root), chosen, path, lambda: image_names(name, source, seed)),
+            lambda: _images(Path(root), chosen, path, lambda: prompt_image_names(name, source, seed)),
         )
         found[f"{key}.image_root:images"] = Content(digest, place_of(root), fingerprint(chosen))
     return found

@@ -1,8 +1,8 @@
 """Identity of a point: the settings that change its result, and the contents behind its paths.
 
 Of the settings only those count that the point uses and that differ from the schema's defaults, so a new setting with
-a default, a label, or a setting of another method changes no identity. Fields that are marked `NO_RESULT` are left
-out. Floats are rounded to 12 significant digits. A path is replaced by the content that lies there.
+a default, a label, or a setting of another method changes no identity. Fields that are marked `NO_RESULT` do not
+count. Floats are rounded to 12 significant digits. A path is replaced by the content found there.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Identity:
-    """What a point's result depends on.
+    """Settings and contents that a point's result depends on.
 
     Attributes:
         settings: The settings that count, by dotted key; JSON-able.
@@ -69,7 +69,7 @@ def identity(config: Config, role: Role) -> Identity:
         role: The point's role.
 
     Returns:
-        Its settings and contents. Raises UserError where a path leads nowhere.
+        Its settings and contents. Raises UserError if a path leads nowhere.
     """
     settings = {key: value for key, value in _differing(config) if not under(key, BY_CONTENT)}
     if role is Role.trained:
@@ -107,7 +107,7 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 
 @cache
 def under(key: str, roots: frozenset[str]) -> bool:
-    """Whether a dotted key is one of the roots or lies below one."""
+    """Return whether a dotted key is one of the roots or below one."""
     return any(key == root or key.startswith(root + ".") for root in roots)
 
 
@@ -128,7 +128,7 @@ def plain(value: Any) -> Any:
 @dataclass(frozen=True)
 class _Field:
     name: str
-    default: Any  # plain; MISSING where there is none
+    default: Any  # plain; MISSING if there is none
     counts: bool
 
 
@@ -191,7 +191,7 @@ def _unused(config: Config) -> frozenset[str]:
 
 
 def _unused_of_data(config: Config) -> dict[str, bool]:
-    """Say which settings of data, generator and judge are out; those that choose are added by `_of_training_data`."""
+    """List the unused settings of data, generator and judge; `_of_training_data` adds those that choose."""
     data, train_on = config.data, config.method.train_on
     if data.path is not None:
         return dict.fromkeys(("data.prompts", "data.sources", "data.sampling", "generator", "judge", "pairs"), True)

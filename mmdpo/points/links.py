@@ -1,4 +1,4 @@
-"""Equal points are computed once: a study links to the finished point of the same identity in another study."""
+"""Links to the finished points of other studies, so that points of equal identity are computed once."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def known_elsewhere(points: Sequence[Point]) -> dict[Path, Path]:
 
 
 def link(folder: Path, target: Path) -> None:
-    """Make a point's folder a link to a finished point; where there is a folder already, copy into it.
+    """Make a point's folder a link to a finished point; if there is a folder already, copy into it.
 
     A point that is being run keeps its folder as it is. So does the target: nothing of it is moved.
     """
@@ -69,7 +69,7 @@ def link_known(points: Sequence[Point]) -> None:
 
 
 def remove_dangling(folder: Path) -> None:
-    """Remove a link whose target is gone: the point is not done any more."""
+    """Remove a link without a target; its point is no longer done."""
     if folder.is_symlink() and not folder.exists():
         folder.unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ from mmdpo.points.identity import Identity, Role, flatten, plain
 LENGTH = 100  # characters of the readable part
 VALUE_LENGTH = 24  # characters of one value
 SUFFIX = 6  # hexadecimal digits of the identity
-LONG_SUFFIX = 12  # where another point has the same name with `SUFFIX` digits
+LONG_SUFFIX = 12  # if another point has the same name with `SUFFIX` digits
 NAMED_PATHS = ("model.path", "data.path", "generator.adapter")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
@@ -57,7 +57,7 @@ def _extras(config: Config, role: Role, identity: Identity) -> list[str]:
 
 
 def _named(key: str, value: Any, usual: Any) -> list[str]:
-    """Return the parts of a name for one setting; none where the value is the usual one."""
+    """Return the parts of a name for one setting; none if the value is the usual one."""
     if value is None or value == usual:
         return []
     if isinstance(value, dict):
@@ -81,7 +81,7 @@ def _name_of_path(path: Path) -> str:
 
 @cache
 def _short(key: str) -> str:
-    """Return the last word of a key, with the word before it where other settings end with the same word."""
+    """Return the last word of a key, with the word before it if other settings end with the same word."""
     parent, _, last = key.rpartition(".")
     endings = [other.rpartition(".")[2] for other in flatten(Config())]
     return last if endings.count(last) < 2 else f"{parent.rpartition('.')[2]}_{last}"
@@ -100,7 +100,7 @@ def _clean(text: str) -> str:
 
 
 def _at(config: Config, key: str) -> Any:
-    """Return the value of a dotted key; None where there is none."""
+    """Return the value of a dotted key; None if there is none."""
     value: Any = config
     for word in key.split("."):
         value = value.get(word) if isinstance(value, dict) else getattr(value, word, None)
@@ -108,7 +108,7 @@ def _at(config: Config, key: str) -> Any:
 
 
 def _of_group_file(key: str, config: Config) -> Any:
-    """Return the value that the chosen group's YAML file gives a setting; the point's own where it gives none.
+    """Return the value that the chosen group's YAML file gives a setting; the point's own if it gives none.
 
     For a group whose file cannot be found nothing is known, and its settings are not named.
     """

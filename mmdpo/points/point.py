@@ -47,7 +47,7 @@ class Point:
 
     @property
     def axes(self) -> dict[str, Any]:
-        """Method and axes; None where they have no meaning for an untrained model."""
+        """Method and axes; None if they have no meaning for an untrained model."""
         values = {"method": self.config.method.name, **{axis: getattr(self.config, axis) for axis in AXES}}
         if self.role is Role.trained:
             return values
@@ -55,7 +55,7 @@ class Point:
 
 
 def point(config: Config) -> Point:
-    """Return the point of a checked config; its folder is found by identity where it exists."""
+    """Return the point of a checked config; its folder is found by identity if it exists."""
     return _named(config, Role.base if config.is_base else Role.trained)
 
 

@@ -35,7 +35,7 @@ OF_BASE = frozenset("model.path model.weights model.dtype model.chat_template mo
 
 
 def is_previous(folder: Path) -> bool:
-    """Whether an earlier version has finished a point in a folder."""
+    """Return whether an earlier version has finished a point in a folder."""
     try:
         result = read_json(folder / "result.json")
     except (OSError, ValueError):  # absent or damaged: the point is not finished
@@ -121,7 +121,7 @@ def _flat(node: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _translated(node: Any, prefix: str = "") -> Any:
-    """Give the keys of a config their new names."""
+    """Rename the keys of a config to their new names."""
     if not isinstance(node, dict) or prefix.rstrip(".") in LEAVES:
         return node
     return {_renamed(f"{prefix}{key}"): _translated(value, f"{prefix}{key}.") for key, value in node.items()}
@@ -133,7 +133,7 @@ def _renamed(key: str) -> str:
 
 
 def _weights(path: str) -> str | None:
-    """Return the fingerprint of the weights as an earlier version computed it; None where they are not on this disk."""
+    """Return the fingerprint of the weights as an earlier version computed it; None if they are not on this disk."""
     folder = resolve_path(path)
     local = Path(folder) if Path(folder).is_dir() else cached_snapshot(folder)
     return sha256_fingerprint(local, WEIGHT_FILES) if local is not None else None

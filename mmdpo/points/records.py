@@ -23,7 +23,7 @@ class PointRecord:
 
     Attributes:
         folder: The point's folder.
-        identity: Its identity in hexadecimal; empty where it cannot be determined.
+        identity: Its identity in hexadecimal; empty if it cannot be determined.
         contents: The contents it was made with.
         made: Whether anything has been computed in the folder.
         written: When the record was written, in seconds since the epoch.
@@ -50,7 +50,7 @@ def write_values(folder: Path, identity: str, settings: dict[str, Any], contents
 
 
 def read_record(folder: Path) -> PointRecord | None:
-    """Read a point's record; None where there is none or it cannot be read."""
+    """Read a point's record; None if it is missing or cannot be read."""
     try:
         data: dict[str, Any] = read_json(folder / FILE)
         contents = {key: Content(**content) for key, content in data["contents"].items()}
@@ -61,7 +61,7 @@ def read_record(folder: Path) -> PointRecord | None:
 
 
 def point_folders(study: Path) -> list[Path]:
-    """List the folders of a study that may be points; links whose target is gone are left out."""
+    """List the folders of a study that may be points; links without a target are skipped."""
     try:
         with os.scandir(study) as entries:
             return [study / entry.name for entry in entries if "-" in entry.name and entry.is_dir()]
@@ -70,6 +70,6 @@ def point_folders(study: Path) -> list[Path]:
 
 
 def identity_of(folder: Path) -> str | None:
-    """Return the identity that a point was planned with; None where no record says it."""
+    """Return the identity that a point was planned with; None without a record."""
     record = read_record(folder)
     return record.identity if record else None

@@ -1,4 +1,4 @@
-"""status.json: what a point's folder says of itself."""
+"""status.json: the state of a point, in its folder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Status:
 
 
 def read_status(folder: Path) -> Status:
-    """The status of a point; `planned` where there is none or it cannot be read."""
+    """Return the status of a point; `planned` if it is missing or cannot be read."""
     try:
         data = read_json(folder / "status.json")
         known = {key: data[key] for key in Status.__dataclass_fields__ if key in data}
@@ -73,7 +73,7 @@ def plan(folder: Path) -> None:
 
 
 def start(folder: Path) -> None:
-    """Note that this process runs the point; an attempt that never said how it ended was killed."""
+    """Note that this process runs the point; an attempt without a noted end was killed."""
     if read_status(folder).state is State.running:
         interrupt(folder, "killed")
     before = read_status(folder)
@@ -98,7 +98,7 @@ def job_id() -> str | None:
 
 
 def interrupt(folder: Path, cause: str) -> None:
-    """Note that the running attempt ended before its work did; it goes on later."""
+    """Note that the running attempt ended before its work did; it continues later."""
     status = read_status(folder)
     status.interruptions.append(
         {
@@ -114,7 +114,7 @@ def interrupt(folder: Path, cause: str) -> None:
 
 
 def relabel(folder: Path, cause: str) -> None:
-    """Give the last interruption the cause that was found out later."""
+    """Replace the cause of the last interruption by the one that was found later."""
     status = read_status(folder)
     status.interruptions[-1]["cause"] = cause
     write_status(folder, status)
@@ -135,11 +135,11 @@ def has_answers(folder: Path, tasks: Iterable[str]) -> bool:
 
 
 def is_stage_done(folder: Path, stage: Stage, tasks: Iterable[str]) -> bool:
-    """Return whether a stage of a point has left its files.
+    """Return whether a stage of a point has written its files.
 
     Args:
         folder: The folder of the point.
-        stage: `train` leaves an adapter, `evaluate` answers, `export` a merged model, the others the result.
+        stage: `train` writes an adapter, `evaluate` answers, `export` a merged model, the others the result.
         tasks: The tasks of `evaluate`.
     """
     if stage is Stage.train:

@@ -27,7 +27,7 @@ CANCEL_CHUNK = 500  # job ids per scancel command, because the length of a comma
 
 
 class Unreachable(UserError):
-    """SLURM's controller does not answer at the moment."""
+    """A controller of SLURM that does not answer at the moment."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A command with cluster=slurm: check, plan, submit, and watch until the jobs end or the user leaves.
+"""A command with cluster=slurm: check, plan, submit, and watch until the jobs end or the user presses Ctrl-C.
 
 Hydra's launchers wait for their jobs, as its maintainers intend. This one returns results to Hydra only if it
 waited. With `cluster.wait=false`, or after Ctrl-C, the command ends and its jobs continue.
@@ -33,8 +33,8 @@ from mmdpo.slurm.submission import (
     JOBS,
     PREPARE,
     TASKS,
+    SlurmTask,
     Submission,
-    Task,
     changed_cluster,
     is_point_stage,
     read_submissions,
@@ -54,7 +54,7 @@ from mmdpo.slurm.task_states import TaskState, combine_states, query_task_states
 from mmdpo.slurm.watch import watch
 
 
-def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
+def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
     """Submit what is missing of these points, and of the baselines they are compared with.
 
     Returns an outcome for each config when its job has ended, then those of baselines that failed; None if this
@@ -82,7 +82,7 @@ def launch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
     for study, requested in tasks.items():
         states = watch(study, [task.name for task in requested])
         if states is None:
-            print_line(f"left; the jobs continue. {next_hint(study)}")
+            print_line(f"stopped watching; the jobs continue. {next_hint(study)}")
             return None
         if is_point_stage(stage):
             _write_report(study)
@@ -144,7 +144,7 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
 
 def submit_missing(
     study: Path,
-    tasks: Sequence[Task],
+    tasks: Sequence[SlurmTask],
     configs: Sequence[Config],
     cluster: ClusterConfig,
     code: str | None = None,
@@ -168,7 +168,7 @@ def submit_missing(
         print_line(plan.line())
         if not plan.missing:
             return plan
-        print_line(estimate(plan, cluster))
+        print_line(estimate_hours(plan, cluster))
         shared = preparation_tasks(plan.missing, found)
         code = code or take_snapshot(study / JOBS)
         parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size())
@@ -213,7 +213,7 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
     print_line(plan.line())
     if not plan.missing:
         return
-    print_line(estimate(plan, cluster))
+    print_line(estimate_hours(plan, cluster))
     count = len(plan.missing)
     shared = preparation_tasks(plan.missing, found)
     parts = split_into_parts(count, bool(shared), count if unavailable else slurm.max_array_size())
@@ -232,7 +232,7 @@ def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str
     return [sbatch.script_text(submission, part, cluster) for part in reversed(kinds.values())]
 
 
-def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[Task]:
+def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[SlurmTask]:
     """Return the tasks of a command, each once; for `experiment`, those of the baselines first.
 
     Raises UserError for `export`, which runs on one machine.
@@ -240,12 +240,12 @@ def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[Task]:
     if stage is Stage.export:
         raise UserError("stage=export needs no cluster: type cluster=local")
     if stage is not Stage.experiment:
-        return list({task.name: task for task in (Task.of(p, stage) for p in points)}.values())
+        return list({task.name: task for task in (SlurmTask.of(p, stage) for p in points)}.values())
     extra = [base for config in unique_up_to_axes(p.config for p in points) for base in baselines(config)]
-    return [Task.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
+    return [SlurmTask.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
 
 
-def estimate(plan: SubmissionPlan, cluster: ClusterConfig) -> str:
+def estimate_hours(plan: SubmissionPlan, cluster: ClusterConfig) -> str:
     """Estimate the hours of the missing tasks, from cluster.minutes_per_point or from the study's finished points."""
     jobs, gpus = len(plan.missing), cluster.nodes * cluster.gpus_per_node
     kind = "GPU-hours" if gpus else "hours"
@@ -282,7 +282,7 @@ def _write_report(study: Path) -> None:
     write_report(study)
 
 
-def _outcome(task: Task, state: TaskState | None) -> Outcome:
+def _outcome(task: SlurmTask, state: TaskState | None) -> Outcome:
     """Return the outcome of a task; one without a state was finished on one machine, without a job."""
     if state is not None and state.state is not State.done:
         return Outcome(task.point, error=f"{task.name}: {state.state}: {state.detail}")

@@ -49,7 +49,7 @@ def is_point_stage(stage: Stage) -> bool:
 
 
 @dataclass(frozen=True)
-class Task:
+class SlurmTask:
     """A stage of a point, or a stage that makes data; the work of one job."""
 
     name: str
@@ -59,7 +59,7 @@ class Task:
     cached_point: Point | None = field(default=None, compare=False, repr=False)  # not written to disk
 
     @classmethod
-    def of(cls, p: Point, stage: Stage) -> Task:
+    def of(cls, p: Point, stage: Stage) -> SlurmTask:
         """Make the task of a point's stage, or of a stage that makes data from the point's config."""
         config = config_to_dict(p.config)
         if is_point_stage(stage):
@@ -97,7 +97,7 @@ class Part:
 
 
 def user_name() -> str:
-    """Return the user's name in the system's database, which SLURM uses too; the user id if there is none."""
+    """Return the user's name in the system's database, which SLURM uses too; the user id if they have none."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -136,29 +136,29 @@ class Submission:
         """Write submission.json atomically."""
         write_json(self.folder / SUBMISSION_FILE, {**dataclasses.asdict(self), "folder": str(self.folder)})
 
-    def tasks(self, kind: str = TASKS) -> Iterator[Task]:
+    def tasks(self, kind: str = TASKS) -> Iterator[SlurmTask]:
         """Read the tasks of one file in their order."""
         path = self.folder / f"{kind}.jsonl"
         if path.exists():
             with path.open(encoding="utf-8") as lines:
                 yield from map(self._task, lines)
 
-    def task(self, part: Part, index: int) -> Task:
+    def task(self, part: Part, index: int) -> SlurmTask:
         """Read one task of an array."""
         with (self.folder / f"{part.kind}.jsonl").open(encoding="utf-8") as lines:
             return self._task(next(itertools.islice(lines, part.first + index, None)))
 
-    def _task(self, line: str) -> Task:
+    def _task(self, line: str) -> SlurmTask:
         """Parse one line, with the study's present folder, because it may have been moved."""
         content = json.loads(line)
         config = {**content["config"], "out": str(self.study.parent), "study": self.study.name}
-        return Task(**{**content, "stage": Stage(content["stage"]), "config": config})
+        return SlurmTask(**{**content, "stage": Stage(content["stage"]), "config": config})
 
-    def folder_of(self, task: Task) -> Path:
+    def folder_of(self, task: SlurmTask) -> Path:
         """Return the folder of a task's status, logs and results."""
         return self.study / task.name if task.role else self.folder / task.name
 
-    def write_tasks(self, kind: str, tasks: Sequence[Task]) -> None:
+    def write_tasks(self, kind: str, tasks: Sequence[SlurmTask]) -> None:
         """Write the tasks of one file atomically."""
         with atomic_write(self.folder / f"{kind}.jsonl") as aside, aside.open("w", encoding="utf-8") as file:
             for task in tasks:
@@ -174,7 +174,7 @@ def new_submission_folder(study: Path) -> Path:
 def read_submissions(study: Path) -> list[Submission]:
     """Read a study's submissions, oldest first.
 
-    A folder without submission.json was left by a command that ended before it submitted anything; it is ignored.
+    A folder without submission.json is of a command that ended before it submitted anything; it is ignored.
     """
     return [read_submission(file.parent) for file in sorted((study / JOBS).glob(f"*/{SUBMISSION_FILE}"))]
 

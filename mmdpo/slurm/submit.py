@@ -27,8 +27,8 @@ from mmdpo.slurm.submission import (
     PREPARE,
     TASKS,
     Part,
+    SlurmTask,
     Submission,
-    Task,
     config_to_dict,
     is_point_stage,
     job_comment,
@@ -47,21 +47,21 @@ class SubmissionPlan:
     """The requested tasks of a study: done, with a live job, and to be submitted."""
 
     study: Path
-    tasks: list[Task]
+    tasks: list[SlurmTask]
     done: list[str]
     live: dict[str, TaskState]
     failed: list[str]  # those to be submitted that were tried before
-    missing: list[Task]  # those to be submitted
+    missing: list[SlurmTask]  # those to be submitted
 
     def line(self) -> str:
         """Return the counts as one line for the terminal."""
         return (
-            f"{self.study}: {len(self.tasks)} points: {len(self.done)} done, {len(self.live)} on their way, "
+            f"{self.study}: {len(self.tasks)} points: {len(self.done)} done, {len(self.live)} queued or running, "
             f"{len(self.missing)} to submit" + (f" ({len(self.failed)} failed before)" if self.failed else "")
         )
 
 
-def plan_submission(study: Path, tasks: Sequence[Task], states: Mapping[str, TaskState]) -> SubmissionPlan:
+def plan_submission(study: Path, tasks: Sequence[SlurmTask], states: Mapping[str, TaskState]) -> SubmissionPlan:
     """Sort tasks by their states.
 
     Args:
@@ -94,7 +94,7 @@ def plan_submission(study: Path, tasks: Sequence[Task], states: Mapping[str, Tas
     return SubmissionPlan(study, list(tasks), done, live, failed, missing)
 
 
-def _is_done(study: Path, task: Task, known: TaskState | None) -> bool:
+def _is_done(study: Path, task: SlurmTask, known: TaskState | None) -> bool:
     if is_point_stage(task.stage):
         return is_finished(task, study / task.name)
     return known is not None and known.state is State.done
@@ -185,13 +185,13 @@ def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code
     if changed:
         more = f" and {len(changed) - LISTED} more" if len(changed) > LISTED else ""
         raise UserError(
-            f"{last.study} was begun with other code or data. Changed since {last.created}: "
+            f"{last.study} was started with other code or data. Changed since {last.created}: "
             f"{', '.join(changed[:LISTED])}{more}. Type study=NEW_NAME for a new study, or resume=force to continue "
             "this one"
         )
 
 
-def preparation_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> list[Task]:
+def preparation_tasks(tasks: Sequence[SlurmTask], found: Sequence[Submission]) -> list[SlurmTask]:
     """Return the tasks that make what points share: training sets and reference log-probs.
 
     Args:
@@ -205,7 +205,7 @@ def preparation_tasks(tasks: Sequence[Task], found: Sequence[Submission]) -> lis
     for task in tasks:
         if task.stage in (Stage.experiment, Stage.train) and task.role == Role.trained.value:
             name = f"shared-{fingerprint(_shared_settings(task.config), length=6)}"
-            shared[name] = Task(name, Stage.reference, task.config)
+            shared[name] = SlurmTask(name, Stage.reference, task.config)
     made = {
         task.name
         for submission in found
@@ -273,7 +273,7 @@ def split_into_parts(tasks: int, prepare: bool, max_array_size: int) -> list[Par
 def send_parts(submission: Submission, cluster: ClusterConfig) -> None:
     """Submit the parts of a submission, and record each job id at once.
 
-    Raises UserError with SLURM's own message. If SLURM accepted no points, nothing of the submission is left.
+    Raises UserError with SLURM's own message. If SLURM accepted no points, the submission is removed.
     """
     for part in submission.parts:
         try:

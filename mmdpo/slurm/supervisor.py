@@ -24,7 +24,7 @@ from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm.submission import PREPARE, Part, Submission, Task, read_submission
+from mmdpo.slurm.submission import PREPARE, Part, SlurmTask, Submission, read_submission
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: saved, to be continued
 EXIT_BUSY = 3  # another run holds the point
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
     return supervise(submission, part, index, folder_of_task, job)
 
 
-def rename_job_after_task(job: str, submission: Submission, task: Task | None) -> None:
+def rename_job_after_task(job: str, submission: Submission, task: SlurmTask | None) -> None:
     """Name the job after its task in squeue.
 
     Args:
@@ -138,7 +138,7 @@ def _fail(folder: Path, reason: str) -> int:
 
 
 def interruption_cause(code: int, log: Path, job: str) -> str:
-    """Determine what ended processes that left no status.
+    """Determine what ended processes that wrote no status.
 
     Args:
         code: The highest of their exit codes.
@@ -220,7 +220,7 @@ def is_preempted(job: str) -> bool:
 
 
 def is_current_run(job: str) -> bool:
-    """Return whether this process belongs to the job's present run; some clusters leave earlier ones alive."""
+    """Return whether this process belongs to the job's present run; some clusters do not end earlier ones."""
     try:
         fields = slurm.show_job(job)
     except UserError:  # the job has ended, and SLURM has no record of it

@@ -14,8 +14,8 @@ from mmdpo.slurm import client as slurm
 from mmdpo.slurm.submission import (
     PREPARE,
     TASKS,
+    SlurmTask,
     Submission,
-    Task,
     is_point_stage,
     read_submissions,
     user_name,
@@ -43,7 +43,7 @@ StateAndDetail = tuple[State, str]
 class TaskState:
     """The state of one task, with a detail such as the reason of a failure; `planned` if it was not submitted."""
 
-    task: Task
+    task: SlurmTask
     folder: Path
     submission: Submission
     job: str | None
@@ -167,10 +167,10 @@ def combine_state(
         return _state_from_files(status)
     if job is not None:
         return State.failed, f"job {job_id} ended without a result"
-    return State.failed, f"job {job_id} is gone: SLURM has no record of it, and it left no result"
+    return State.failed, f"job {job_id} is gone: SLURM has no record of it, and there is no result"
 
 
-def is_finished(task: Task, folder: Path, status: Status | None = None) -> bool:
+def is_finished(task: SlurmTask, folder: Path, status: Status | None = None) -> bool:
     """Return whether the result of a task exists.
 
     Args:

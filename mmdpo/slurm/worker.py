@@ -20,7 +20,7 @@ from mmdpo.pipeline import point_stages as stages
 from mmdpo.points import status
 from mmdpo.points.changes import all_inputs, changed_since
 from mmdpo.signals import Interrupted, listen
-from mmdpo.slurm.submission import PREPARE, Submission, Task, is_point_stage, read_submission
+from mmdpo.slurm.submission import PREPARE, SlurmTask, Submission, is_point_stage, read_submission
 from mmdpo.slurm.supervisor import EXIT_INTERRUPTED
 from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point
 from mmdpo.training.distributed import from_slurm, rank
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     try:
         if kind == PREPARE:
             tasks = list(submission.tasks(PREPARE))
-            works = [partial(stages.prepare, task.typed_config) for task in tasks]
+            works = [partial(stages.make_shared_data, task.typed_config) for task in tasks]
             return _make_unchanged(submission, tasks, submission.folder / PREPARE, works)
         task = submission.task(part, int(index))
         if not is_point_stage(task.stage):
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
 
 
-def run_point_task(task: Task, folder: Path) -> int:
+def run_point_task(task: SlurmTask, folder: Path) -> int:
     """Run a stage of a point and return the exit code.
 
     `run_point` compares the contents behind the point's paths with those that it was planned with, while it holds the
@@ -64,7 +64,7 @@ def run_point_task(task: Task, folder: Path) -> int:
     return BUSY_CODE if error == BUSY else 1
 
 
-def change_reason(submission: Submission, tasks: Sequence[Task]) -> str:
+def change_reason(submission: Submission, tasks: Sequence[SlurmTask]) -> str:
     """Return which contents have changed since the submission, or are gone; empty if none has.
 
     A job may start long after it was submitted.
@@ -82,7 +82,7 @@ def change_reason(submission: Submission, tasks: Sequence[Task]) -> str:
 
 
 def _make_unchanged(
-    submission: Submission, tasks: Sequence[Task], folder: Path, works: Sequence[Callable[[], object]]
+    submission: Submission, tasks: Sequence[SlurmTask], folder: Path, works: Sequence[Callable[[], object]]
 ) -> int:
     if rank():
         return 0

@@ -21,15 +21,15 @@ from mmdpo.sources.conversations import (
     history_to_turns,
     image_name,
     remove_markers,
-    to_messages,
     turn_text,
+    turns_to_messages,
 )
 from mmdpo.sources.formats import Format, by_row
 
 
 def write(pairs: Iterable[PreferencePair], path: Path) -> int:
     """Write pairs in this format (.json or .jsonl) and return their number."""
-    return tables.write(path, map(_row, pairs))
+    return tables.write_rows(path, map(_row, pairs))
 
 
 def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
     texts = [*history, turn_text(row.get("question"), "question")]
     texts = remove_markers(texts, "question", image, indices=(0, len(texts) - 1))
     answers = {name: turn_text(row.get(name), name) for name in ("chosen", "rejected")}
-    return {"id": row.get("id"), "image": image, "prompt": to_messages(texts), **answers}
+    return {"id": row.get("id"), "image": image, "prompt": turns_to_messages(texts), **answers}
 
 
 def _row(pair: PreferencePair) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def image_name(row: dict[str, Any]) -> str | None:
     return None if value is None else require_text(value, "image", "the name of a file under the image root")
 
 
-def to_messages(texts: list[str]) -> list[dict[str, str]]:
+def turns_to_messages(texts: list[str]) -> list[dict[str, str]]:
     """Convert turns to `{role, content}` messages, the user's first, as `pairs.parse` reads them."""
     return [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(texts)]
 

@@ -16,7 +16,7 @@ from mmdpo.sources.doctor import Finding, Location, Sample, examine, reads_file
 NOT_DECODED = "Images of rows that are not needed exist, but were not decoded."
 
 
-def report(data: DataConfig, judge: str, overrides: Sequence[str], console: Console) -> bool:
+def print_report(data: DataConfig, judge: str, overrides: Sequence[str], console: Console) -> bool:
     """Print a section per source while it is read.
 
     Args:

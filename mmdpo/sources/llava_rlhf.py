@@ -9,7 +9,7 @@ from typing import Any
 
 from mmdpo.files import fingerprint
 from mmdpo.sources.bad_rows import BadRow
-from mmdpo.sources.conversations import conversation_texts, image_name, remove_markers, to_messages, turn_text
+from mmdpo.sources.conversations import conversation_texts, image_name, remove_markers, turn_text, turns_to_messages
 from mmdpo.sources.formats import Format, by_row
 from mmdpo.sources.rows import optional_id
 
@@ -32,7 +32,7 @@ def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
     # The id names the photograph, which has many questions and many pairs.
     photograph = optional_id(row.get("id"))
     id = None if photograph is None else f"{photograph}-{fingerprint([image, texts, outputs])}"
-    return {"id": id, "image": image, "prompt": to_messages(texts), "chosen": outputs[0], "rejected": outputs[1]}
+    return {"id": id, "image": image, "prompt": turns_to_messages(texts), "chosen": outputs[0], "rejected": outputs[1]}
 
 
 PAIRS = Format(COLUMNS, by_row(_plain_row))

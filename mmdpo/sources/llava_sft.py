@@ -33,7 +33,7 @@ def write(examples: Iterable[SftExample], path: Path) -> int:
 
     Ratings are written to a key of mmdpo, which LLaVA's readers ignore.
     """
-    return tables.write(path, _rows(examples))
+    return tables.write_rows(path, _rows(examples))
 
 
 def _prompt(row: dict[str, Any]) -> Prompt:

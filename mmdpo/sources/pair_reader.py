@@ -130,7 +130,7 @@ def scan_pairs(
     return read, bad_rows
 
 
-def image_names(path: Path, format: str = "pairs", seed: int = 0) -> list[str]:
+def pair_image_names(path: Path, format: str = "pairs", seed: int = 0) -> list[str]:
     """List the images that the rows of a file name, each once. Images are not opened; bad rows are left out.
 
     Args:

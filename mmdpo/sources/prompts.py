@@ -25,7 +25,7 @@ def gather_prompts(data: DataConfig, folder: Path) -> tuple[list[Prompt], dict[s
     return prompts, {"sources": facts}
 
 
-def image_names(name: str, config: SourceConfig, seed: int) -> list[str]:
+def prompt_image_names(name: str, config: SourceConfig, seed: int) -> list[str]:
     """List the images of the rows of a source that may be selected. Images are not opened."""
     return candidate_images(source_of(name, config), seed)
 

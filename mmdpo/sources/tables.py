@@ -112,7 +112,7 @@ def files(path: Path, key: str) -> list[Path]:
     """Return the file itself, or the readable files of a folder by name. `key` is the setting that errors name."""
     allowed = ", ".join(SUFFIXES)
     if path.is_dir():
-        # Hidden files are still being written, or were left by a desktop.
+        # Hidden files are still being written, or were made by a desktop.
         found = sorted(
             file
             for file in path.iterdir()
@@ -128,7 +128,7 @@ def files(path: Path, key: str) -> list[Path]:
     return [path]
 
 
-def write(path: Path, rows: Iterable[dict[str, Any]]) -> int:
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     """Write rows as JSON lines or as a JSON list, by the path's suffix, and return their number."""
     if path.suffix.lower() not in (".json", ".jsonl"):
         raise UserError(f"{path}: suffix {path.suffix!r}; allowed: .json, .jsonl")
@@ -173,7 +173,7 @@ def _list(file: Path, key: str) -> Iterator[Any]:
 
 
 def _first(content: BinaryIO) -> bytes:
-    """Return the first byte that is no space, and set the position of the file to it."""
+    """Return the first byte that is not a space, and set the position of the file to it."""
     start = len(BOM) if content.read(len(BOM)) == BOM else 0
     content.seek(start)
     while (byte := content.read(1)) and byte in SPACE:

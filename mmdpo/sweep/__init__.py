@@ -1,1 +1,1 @@
-"""Runs the points of a sweep on this machine."""
+"""Execution of the points of a sweep on this machine."""

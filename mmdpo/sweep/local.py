@@ -1,7 +1,7 @@
-"""Runs the points of a sweep on this machine: one after another in this process, or in several.
+"""Execution of the points of a sweep on this machine: one after another in this process, or in several.
 
-Under torchrun or srun several processes come here with the same points: the first does all the work, the others train
-with it.
+Under torchrun or srun several processes run this module with the same points: the first does all the work, the others
+train with it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mmdpo.points.outcome import Outcome, outcome
 from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
 from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.parallel import run_parallel
-from mmdpo.sweep.run_point import plan_point, run_point, train_nonzero_rank
+from mmdpo.sweep.run_point import plan_point, run_point, train_missing_nonzero_rank
 from mmdpo.training.distributed import rank, world_size
 
 
@@ -46,7 +46,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     with contents_remembered():
         asked, points = _with_baselines(configs)
         if rank():
-            return train_nonzero_rank(points)
+            return train_missing_nonzero_rank(points)
         require_unchanged(points)
         open_points = [p for p in points if not status.is_done(p.folder)]
         known = known_elsewhere(open_points)
@@ -62,7 +62,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
         for p in missing:
             plan_point(p)
     errors = _run_all(missing, Stage.experiment)
-    report(asked)
+    report_studies(asked)
     outcomes = [outcome(p, errors.get(p.folder)) for p in asked]
     folders = {p.folder for p in asked}
     return outcomes + [outcome(p, errors[p.folder]) for p in points if p.folder in {*errors} - folders]
@@ -85,9 +85,9 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
 
     points = list({p.folder: p for p in points_of(configs)}.values())
     if rank():
-        return train_nonzero_rank(points if stage is Stage.train else [])
+        return train_missing_nonzero_rank(points if stage is Stage.train else [])
     if stage is Stage.report:
-        report(points)
+        report_studies(points)
         return []
     if stage not in (*stages.POINT_STAGES, Stage.export):
         for config in configs:
@@ -126,13 +126,13 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
             if stage is not Stage.experiment and p.folder not in known:
                 require_stage(p, stage)
         for p in points:
-            print_line(f"{p.folder}: {_fate(p, known, stage)}")
+            print_line(f"{p.folder}: {_plan_of(p, known, stage)}")
         open_ = len(missing) - len(known)
         print_line(counts_line(len(points), len(points) - len(missing), [*known.values()], open_))
 
 
-def report(points: Sequence[Point]) -> None:
-    """Write the table, pictures and page of each study that the points lie in."""
+def report_studies(points: Sequence[Point]) -> None:
+    """Write the table, pictures and page of each study of the points."""
     from mmdpo.analysis.report import write_report
 
     for study in dict.fromkeys(p.study for p in points):
@@ -152,7 +152,7 @@ def _is_done(p: Point, stage: Stage) -> bool:
     return status.is_stage_done(p.folder, stage, p.config.bench.tasks)
 
 
-def _fate(p: Point, known: dict[Path, Path], stage: Stage) -> str:
+def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
     if p.folder in known:
         return f"known from {known[p.folder].parent.name}, would be linked"
     if _is_done(p, stage):

@@ -1,4 +1,4 @@
-"""Runs several points at once on this machine, in a few long-lived processes (cluster=local_parallel).
+"""Execution of several points at once on this machine, in a few long-lived processes (cluster=local_parallel).
 
 Each process gets one GPU through CUDA_VISIBLE_DEVICES, so no two points share one. When a process dies, only its point
 fails. The output of a point goes to its logs/ folder.
@@ -116,14 +116,14 @@ def _where(found: list[str | None]) -> str:
 
 
 def _threads(cluster: ClusterConfig, processes: int) -> int | None:
-    """Return the number of threads per process where none is set: the processes share the machine's cores."""
+    """Return the number of threads per process if none is set: the processes share the machine's cores."""
     if cluster.threads is not None or "OMP_NUM_THREADS" in os.environ or processes < 2:
         return None
     return max(1, len(os.sched_getaffinity(0)) // processes)
 
 
 def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> bool:
-    """Give the next point to a worker; False where none is left."""
+    """Give the next point to a worker; return False if there is none."""
     if not waiting:
         return False
     number, p = waiting.popleft()
@@ -158,7 +158,7 @@ class _Worker:
         self.pipe.send((p, log_of(p)))
 
     def answer(self) -> tuple[Point, str | Stopped | None]:
-        """Wait for the point; return it and the reason where it failed."""
+        """Wait for the point; return it and the reason if it failed."""
         try:
             return self.point, self.pipe.recv()
         except EOFError:
@@ -187,7 +187,7 @@ class _Worker:
 
 
 def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None) -> None:
-    """Run the points that come through the pipe, in a process of its own, until the pipe closes.
+    """Run the points that the pipe delivers, in a process of its own, until the pipe closes.
 
     Args:
         pipe: Points and their logs come in; the reasons of failures go out.

@@ -1,4 +1,4 @@
-"""Runs one point: plans it, locks its folder, does the work of its stage, and notes how it ended."""
+"""Execution of one point: its plan, the lock on its folder, the work of its stage, and its status."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from mmdpo.training.distributed import rank, world_size
 
 BUSY = "another process runs it now"
 BUSY_CODE = 3
-"""Exit code of several processes whose point another run is at."""
+"""Exit code of several processes if another run holds their point."""
 
 
 def run_point(p: Point, stage: Stage) -> str | None:
-    """Run a stage of a point, as whichever of several processes this is.
+    """Run a stage of a point, in any of several processes that run it together.
 
     The contents behind the point's paths are checked first: they may have changed since the point was planned.
 
@@ -39,7 +39,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
         stage: A stage of points.
 
     Returns:
-        The reason where it failed, as where the point has no such stage or needs another one first.
+        The reason if it failed, for example because the point has no such stage or needs another one first.
 
     Raises:
         Stopped: A limit of the judge ended the run.
@@ -48,7 +48,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
 
     if rank():
         if stage in (Stage.experiment, Stage.train):
-            train_nonzero_rank([p])
+            train_missing_nonzero_rank([p])
         return None
     if stage is Stage.export:
         require_stage(p, stage)
@@ -60,7 +60,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
     return _run(p, stage, stages.work_of(stage))
 
 
-def train_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
+def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
     """Train the points that are not trained yet, as a process that is not the first of several."""
     from mmdpo.pipeline import point_stages as stages
 
@@ -92,7 +92,7 @@ def _lock(p: Point) -> FileLock:
 
 
 def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
-    """Do the work of one point; returns the reason where it failed."""
+    """Do the work of one point; returns the reason if it failed."""
     try:
         with _lock(p):
             if status.is_done(p.folder):

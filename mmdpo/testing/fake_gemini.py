@@ -20,9 +20,9 @@ from mmdpo.testing.server import (
     Call,
     FakeServer,
     Reply,
+    count_tokens,
     run_server,
     serving,
-    tokens,
     wrong_image,
     wrong_schema,
 )
@@ -92,10 +92,10 @@ class FakeGemini(FakeServer):
         """Listen on the port.
 
         Args:
-            faults: the fault script.
-            port: the port; 0 takes a free one.
-            batch_polls: a batch is done at this poll; None leaves it to `finish_batches`.
-            **more: arguments of FakeServer.
+            faults: The fault script.
+            port: The port; 0 takes a free one.
+            batch_polls: A batch is done at this poll; None leaves it to `finish_batches`.
+            **more: Arguments of FakeServer.
         """
         super().__init__(faults, port, **more)
         self.batch_polls = batch_polls
@@ -119,7 +119,7 @@ class FakeGemini(FakeServer):
             return self._error("no_address")
         if method[2] == "countTokens":
             text, images = _parts(call.body)
-            return Reply(content={"totalTokens": tokens(text) + IMAGE_TOKENS * len(images)})
+            return Reply(content={"totalTokens": count_tokens(text) + IMAGE_TOKENS * len(images)})
         if method[2] == "batchGenerateContent":
             return self._batch(call, method[1])
         return self._generated(call.body, method[1], call)
@@ -263,7 +263,7 @@ def _response(text: str, images: int, name: str, model: str, numbers: bool) -> d
     def enum(word: str) -> str | int:
         return NUMBERS[word] if numbers else word
 
-    paid = tokens(text) + IMAGE_TOKENS * images
+    paid = count_tokens(text) + IMAGE_TOKENS * images
     usage = {"promptTokenCount": paid, "totalTokenCount": paid}
     response: dict[str, Any] = {"usageMetadata": usage, "modelVersion": model, "responseId": "rehearsal"}
     if name == "prompt_blocked":
@@ -272,7 +272,7 @@ def _response(text: str, images: int, name: str, model: str, numbers: bool) -> d
         finish = "SAFETY" if name == "candidate_blocked" else "RECITATION"
         return {"candidates": [{"finishReason": enum(finish), "index": 0}], **response}
     answer = reply_to(text, name)
-    usage.update(candidatesTokenCount=tokens(answer), totalTokenCount=paid + tokens(answer))
+    usage.update(candidatesTokenCount=count_tokens(answer), totalTokenCount=paid + count_tokens(answer))
     candidate = {
         "content": {"parts": [{"text": answer}], "role": "model"},
         "finishReason": enum("MAX_TOKENS" if name == "truncated" else "STOP"),

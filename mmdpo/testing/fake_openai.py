@@ -16,9 +16,9 @@ from mmdpo.testing.server import (
     Call,
     FakeServer,
     Reply,
+    count_tokens,
     run_server,
     serving,
-    tokens,
     wrong_image,
     wrong_schema,
 )
@@ -117,7 +117,7 @@ def _parts(body: dict[str, Any]) -> tuple[str, list[str]]:
 
 def _response(body: dict[str, Any], text: str, images: int, name: str, model: str) -> dict[str, Any]:
     """Return a chat completion; at temperature 0 all answers are the same."""
-    paid = tokens(text) + IMAGE_TOKENS * images
+    paid = count_tokens(text) + IMAGE_TOKENS * images
     choices, spent = [], 0
     for index in range(body.get("n") or 1):
         salt = f"{body.get('seed', 0)} {index}" if body.get("temperature", 1) else ""
@@ -127,7 +127,7 @@ def _response(body: dict[str, Any], text: str, images: int, name: str, model: st
             message["refusal"] = "I'm sorry, I cannot assist with that request."
         elif name != "content_filter":
             message["content"] = reply_to(text, name, salt)
-        spent += tokens(message["content"] or "")
+        spent += count_tokens(message["content"] or "")
         choices.append({"index": index, "message": message, "logprobs": None, "finish_reason": finish})
     return {
         "id": "chatcmpl-rehearsal",

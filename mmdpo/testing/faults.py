@@ -24,11 +24,11 @@ class Faults:
         Args:
             script: `NAME:COUNT` for consecutive calls, in the script's order; `NAME:SHARE%` for a share of the prompts,
                 on the first call of each.
-            known: names of the server's faults.
-            seed: seed of the shares.
+            known: Names of the server's faults.
+            seed: Seed of the shares.
 
         Raises:
-            UserError: for an unknown name or form; names the choices.
+            UserError: For an unknown name or form; names the choices.
         """
         self.seed = seed
         self.met: Counter[str] = Counter()
@@ -52,8 +52,8 @@ class Faults:
         """Return the fault of this call, or GOOD.
 
         Args:
-            prompt: digest of the prompt.
-            has_image: whether an image was sent; only then it can be refused.
+            prompt: Digest of the prompt.
+            has_image: Whether an image was sent; only then it can be refused.
         """
         with self._lock:
             name = self._due(prompt, has_image)

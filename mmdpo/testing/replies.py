@@ -1,6 +1,6 @@
-"""Replies of a rehearsal server: ratings that the text alone decides, in a valid form or in a scripted faulty one.
+"""Replies of a rehearsal server: ratings computed from the text alone, in a valid form or in a scripted faulty one.
 
-The module knows only the text of a request, as a real service does.
+Like a real service, it uses only the text of a request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from string import ascii_uppercase
 
 LISTED = re.compile(r"one entry for each of the completions ([A-Z](?:, [A-Z])*), in this order\.")
 REMINDER = "\nYour last reply could not be read ("
-"""Begins the reminder after a reply that could not be parsed."""
+"""Start of the reminder after a reply that could not be parsed."""
 HIGHEST = 4
 WORDS = "the a small large red blue round square shape stands left right of above below another one".split()
 
@@ -74,9 +74,9 @@ def reply_to(text: str, form: str | None = None, salt: str = "") -> str:
     """Return the reply to a request.
 
     Args:
-        text: the text of the request.
-        form: one of FORMS for a faulty reply.
-        salt: distinguishes several answers to one text.
+        text: The text of the request.
+        form: One of FORMS for a faulty reply.
+        salt: Distinguishes several answers to one text.
     """
     presented = completions(text)
     whole = _ratings(presented, form) if presented else sentence(text, salt)

@@ -74,14 +74,14 @@ class FakeServer(ThreadingHTTPServer):
         """Listen on the port.
 
         Args:
-            faults: the fault script; see mmdpo.testing.faults.Faults.
-            port: the port; 0 takes a free one.
-            seed: seed of the script's shares.
-            slow_seconds: duration of the fault `slow`.
-            requests_per_day: calls until the daily quota is used up.
+            faults: The fault script; see mmdpo.testing.faults.Faults.
+            port: The port; 0 takes a free one.
+            seed: Seed of the script's shares.
+            slow_seconds: Duration of the fault `slow`.
+            requests_per_day: Calls until the daily quota is used up.
 
         Raises:
-            UserError: for a wrong script, or a port in use.
+            UserError: For a wrong script, or a port in use.
         """
         self.faults = Faults(faults, [*self.known, *TRANSPORT], seed)
         self.slow_seconds, self.requests_per_day = slow_seconds, requests_per_day
@@ -124,7 +124,7 @@ class FakeServer(ThreadingHTTPServer):
             self._today, self._day_is_over = 0, False
 
     def hold(self, after: int) -> None:
-        """Let calls hang after `after` more answers; the event `held` is set by the first of them."""
+        """Make calls hang after `after` more answers; the event `held` is set by the first of them."""
         with self.lock:
             self._hold_after = self.answered.total() + after
         self.held.clear()
@@ -175,7 +175,7 @@ class FakeServer(ThreadingHTTPServer):
         return replace(reply, content=content[: half * midway] + b"\xff\xfe" + content[half * midway :])
 
     def hangs(self) -> bool:
-        """Tell whether this call was held by a test; returns when `let_go` is called."""
+        """Return whether this call was held by a test, once `let_go` has been called."""
         with self.lock:
             held = self._hold_after is not None and self.answered.total() >= self._hold_after
             gate = self._let_go
@@ -243,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: a URL may contain a key."""
 
 
-def tokens(text: str) -> int:
+def count_tokens(text: str) -> int:
     """Estimate the tokens of a text: one per four letters."""
     return -(-len(text) // 4)
 
@@ -301,11 +301,11 @@ def run_server(
     """Run a rehearsal server until it is interrupted.
 
     Args:
-        make: makes the server.
-        port: its default port.
-        line: the command that uses the server, with `{url}`; printed at the start.
-        arguments: command line; None for the process's own.
-        more: adds options of this server.
+        make: Makes the server.
+        port: Its default port.
+        line: The command that uses the server, with `{url}`; printed at the start.
+        arguments: Command line; None for the process's own.
+        more: Adds options of this server.
 
     Returns:
         The exit code.

@@ -17,7 +17,7 @@ LOOP_TOTALS = ("num_tokens", "total_flos", "step")  # not logged: a resumed run 
 
 
 class MarkCompleteCheckpoint(TrainerCallback):
-    """Marks each checkpoint as complete once it is written, then deletes all but the newest ones."""
+    """Callback that marks each checkpoint as complete and then deletes all but the newest ones."""
 
     def __init__(self, run: str, save_total_limit: int) -> None:
         """Set the fingerprint of the run, and the number of checkpoints to keep."""
@@ -34,7 +34,7 @@ class MarkCompleteCheckpoint(TrainerCallback):
 
 
 class StopWhenAsked(TrainerCallback):
-    """Saves and stops after the step in which any process was asked to; all processes agree on the step."""
+    """Callback that saves and stops after the step in which any process was asked to; all agree on the step."""
 
     def __init__(self) -> None:
         """Start without a cause to stop."""
@@ -54,7 +54,7 @@ class StopWhenAsked(TrainerCallback):
 
 
 class ReportSteps(TrainerCallback):
-    """Passes on the metrics of each logged step, and advances the progress bar."""
+    """Callback that reports the metrics of each logged step and advances the progress bar."""
 
     def __init__(self, log: Callable[[dict[str, float], int], None], advance: Callable[[int], None]) -> None:
         """Set the functions to call: `log(metrics, step)` and `advance(steps)`."""

@@ -12,7 +12,7 @@ def token_weights(
     """Weigh the tokens of two answers: `weight` in the spans that differ, 1 in those that they share.
 
     RLHF-V scores an answer by sum(w log p) / sum(w). A loss that averages divides by the number of tokens T, so the
-    weights are scaled to sum to T for it; for a loss that sums they are left as they are. With a weight of 1 both
+    weights are scaled to sum to T for it; for a loss that sums they stay unchanged. With a weight of 1 both
     are plain DPO.
 
     Args:

@@ -43,7 +43,7 @@ class Layout:
     labels: torch.Tensor  # [M]: that token
     indices: torch.Tensor  # [M]: index of that token in [N B, A], the first answers first, among all N B A
     extras: dict[str, torch.Tensor]  # [R, T] each
-    order: list[int]  # the B prompts as they lie, row by row
+    order: list[int]  # the B prompts in the order of the rows
 
     @property
     def prefix(self) -> int:
@@ -82,7 +82,7 @@ def lay_out(
         pad_token: Token id of padding.
         shared: Whether a prompt stands once before all its answers, instead of once per answer.
         unscored: Prompts in rows of their own after the others, which the model sees but which are not scored.
-        packed: Whether shared prompts may lie in one row, up to the length of the longest.
+        packed: Whether shared prompts may share one row, up to the length of the longest.
         max_row_tokens: Length of packed rows if it is more than the longest prompt with its answers.
 
     Returns:

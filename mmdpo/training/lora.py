@@ -59,8 +59,8 @@ def projector_names(model: PreTrainedModel) -> list[str]:
 def lora(model: PreTrainedModel, config: ModelConfig) -> PeftLoraConfig:
     """Build PEFT's configuration; the trainer creates the layers once the seed is set.
 
-    With `model.train_projector`, a copy of the projector is trained beside LoRA, and the base keeps its own. Raises
-    UserError for an architecture without a separate projector.
+    With `model.train_projector`, a copy of the projector is trained in addition to LoRA, and the base keeps its own.
+    Raises UserError for an architecture without a separate projector.
     """
     from peft import LoraConfig as PeftLoraConfig
 

@@ -19,7 +19,7 @@ ONE_ROW = 1 << 20  # tokens; more than any probe has
 
 @dataclass(frozen=True)
 class Sharing:
-    """Whether the answers of a prompt can share its prefix, and the reason if they cannot."""
+    """Result of the test: `holds` if the answers of a prompt can share its prefix, else the reason."""
 
     holds: bool
     reason: str = ""

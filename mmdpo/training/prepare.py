@@ -14,7 +14,7 @@ from mmdpo.models.loading import load_processor
 from mmdpo.training.collate import Collator
 from mmdpo.training.distributed import world_size
 from mmdpo.training.reference import Reference, add_reference, reference
-from mmdpo.training.rows import Example, TokenizedExamples, contents, tokenize_examples
+from mmdpo.training.rows import Example, TokenizedExamples, example_contents, tokenize_examples
 from mmdpo.training.settings import TrainingSettings
 
 
@@ -65,10 +65,10 @@ def _tokenize(
 ) -> tuple[TokenizedExamples, str]:
     """Return the rows of the examples, which the caller may change, and the fingerprint of their content."""
     limits = [settings.train.max_text_tokens, settings.train.too_long.value]
-    key = fingerprint([contents(examples, image_root), processor_fingerprint(settings.model), limits])
+    key = fingerprint([example_contents(examples, image_root), processor_fingerprint(settings.model), limits])
     if key not in _last:
         _last.clear()
         tokenized = tokenize_examples(examples, image_root, processor, settings.train)
-        _last[key] = tokenized, fingerprint(contents(tokenized.examples, image_root))
+        _last[key] = tokenized, fingerprint(example_contents(tokenized.examples, image_root))
     tokenized, content = _last[key]
     return replace(tokenized, rows=[dict(row) for row in tokenized.rows]), content

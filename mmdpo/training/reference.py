@@ -21,7 +21,7 @@ from mmdpo.models.loading import load_model, load_processor, torch_dtype
 from mmdpo.records import PreferencePair
 from mmdpo.training.collate import Collator
 from mmdpo.training.prefix import Sharing, sharing
-from mmdpo.training.rows import TokenizedExamples, contents, tokenize_examples, usable
+from mmdpo.training.rows import TokenizedExamples, example_contents, tokenize_examples, usable
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +123,7 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
         "dtype": str(torch_dtype(model.dtype)),
         "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
         "prefix_sharing": train.prefix_sharing,
-        "rows": fingerprint(contents(ordered, image_root), length=64),
+        "rows": fingerprint(example_contents(ordered, image_root), length=64),
     }
 
     def make(folder: Path) -> None:

@@ -80,7 +80,7 @@ def usable(examples: Sequence[Example]) -> tuple[list[Example], Counter[str]]:
     return kept, dropped
 
 
-def contents(examples: Iterable[Example], image_root: Path) -> list[dict[str, Any]]:
+def example_contents(examples: Iterable[Example], image_root: Path) -> list[dict[str, Any]]:
     """Return the content of each example as JSON types, with a hash of its image in place of the path."""
     examples = list(examples)
     paths = {example.image: _image(example, image_root) for example in examples}

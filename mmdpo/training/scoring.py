@@ -24,7 +24,7 @@ PER_TOKEN = ("log_probs", "entropy", "mean_logits", "is_top1")
 
 
 class Scorer:
-    """Calls a model with TRL's fused head and returns outputs of shape [N B, A], one answer per row.
+    """Caller of a model with TRL's fused head, for outputs of shape [N B, A], one answer per row.
 
     The output head and the feed-forward block of the last layer are computed only for the positions that predict an
     answer's token. Without a GPU, TRL would run the head over all positions, image tokens included.

@@ -10,7 +10,7 @@ from mmdpo.config.schema import MethodConfig, ModelConfig, TrainConfig
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything that a training depends on besides its data."""
+    """Settings that a training depends on, besides its data."""
 
     method: MethodConfig
     model: ModelConfig
@@ -22,10 +22,10 @@ class TrainingSettings:
 
     @property
     def trains_on_pairs(self) -> bool:
-        """Whether the training uses a preference loss; otherwise it is SFT."""
+        """True if the training uses a preference loss; otherwise it is SFT."""
         return self.method.train_on is TrainOn.pairs
 
     @property
     def averages_logps(self) -> bool:
-        """Whether the loss averages log-probs over an answer's tokens instead of summing them."""
+        """True if the loss averages log-probs over an answer's tokens instead of summing them."""
         return self.method.loss_type == "sigmoid" and bool(self.logprob_avg)

@@ -33,8 +33,8 @@ class LoraTrainerMixin(Trainer):
     """Changes to TRL's trainers that both of ours share.
 
     A loss or gradient that is not finite stops the training. Speed and memory are logged. A projector that is
-    trained beside LoRA has its own learning rate. Checkpoints contain what resuming needs, without a copy of the
-    processor. No telemetry is sent.
+    trained in addition to LoRA has its own learning rate. Checkpoints contain what resuming needs, without a copy
+    of the processor. No telemetry is sent.
     """
 
     _rows = _tokens = 0  # since the last log
@@ -121,7 +121,7 @@ class LoraTrainerMixin(Trainer):
 
 
 class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
-    """Trains LoRA on preference pairs: rows with two answers, `ref_chosen_logps` and `ref_rejected_logps`.
+    """Trainer of LoRA on preference pairs: rows with two answers, `ref_chosen_logps` and `ref_rejected_logps`.
 
     TRL computes losses and metrics: it gets the answers' log-probs, whatever their layout, as if its model call had
     returned them. A loss of mmdpo.training.losses replaces TRL's loss, with the same metrics. TRL refuses
@@ -205,7 +205,7 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
 
 
 class LoraSFTTrainer(LoraTrainerMixin, SFTTrainer):
-    """Trains LoRA on rows with one answer, by the mean negative log-likelihood of the answers' tokens."""
+    """Trainer of LoRA on rows with one answer, by the mean negative log-likelihood of the answers' tokens."""
 
     def __init__(
         self,

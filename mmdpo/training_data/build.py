@@ -47,15 +47,15 @@ def write_training_set(
     """Write the training set in our format and in those of other trainers.
 
     Args:
-        folder: gets the files.
-        train_on: the kind of set.
-        pairs: rule and margin of preference pairs.
-        aggregate: the attributes whose sum ranks completions.
-        seed: seed of the pairs' random choice.
-        prompts: all prompts.
-        completions: the model's completions, unless a teacher's answers are the targets.
-        annotations: ratings of the completions.
-        answers: a teacher's answers.
+        folder: Gets the files.
+        train_on: The kind of set.
+        pairs: Rule and margin of preference pairs.
+        aggregate: The attributes whose sum ranks completions.
+        seed: Seed of the pairs' random choice.
+        prompts: All prompts.
+        completions: The model's completions, unless a teacher's answers are the targets.
+        annotations: Ratings of the completions.
+        answers: A teacher's answers.
 
     Returns:
         Numbers for the card.

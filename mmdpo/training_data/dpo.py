@@ -18,11 +18,11 @@ def make_pairs(
     """Yield the pairs of each prompt: at most one, except with `pairs.rule=all`.
 
     Args:
-        items: rated completions.
-        config: rule and margin.
-        aggregate: the attributes whose sum ranks completions.
-        seed: seed of the random choice.
-        counts: gets the number of prompts without a pair: `tied` if all completions have the same score, or else
+        items: Rated completions.
+        config: Rule and margin.
+        aggregate: The attributes whose sum ranks completions.
+        seed: Seed of the random choice.
+        counts: Gets the number of prompts without a pair: `tied` if all completions have the same score, or else
             `too_close`. A prompt with several pairs numbers them by their completions.
     """
     for item in items:
@@ -44,9 +44,9 @@ def pick(scores: Sequence[int], config: PairsConfig, rng: Random) -> list[tuple[
     completions the first is taken.
 
     Args:
-        scores: one per completion.
-        config: rule and margin.
-        rng: source of the random choice.
+        scores: One per completion.
+        config: Rule and margin.
+        rng: Source of the random choice.
 
     Returns:
         The indices of chosen and rejected completions.

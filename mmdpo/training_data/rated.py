@@ -28,9 +28,9 @@ def rated(
     """Yield the prompts that were annotated, in the order of their completions.
 
     Args:
-        prompts: all prompts.
-        completions: their completions, those of one prompt together.
-        annotations: the ratings; a prompt without any is left out.
+        prompts: All prompts.
+        completions: Their completions, those of one prompt together.
+        annotations: The ratings; a prompt without any is left out.
     """
     by_id = {prompt.id: prompt for prompt in prompts}
     ratings = {annotation.prompt_id: annotation.ratings for annotation in annotations}

@@ -21,9 +21,9 @@ def request(question: str, attributes: Mapping[str, int], template: str) -> str:
     """Return the question with the request for some ratings.
 
     Args:
-        question: the question.
-        attributes: the ratings to request, in the rubric's order.
-        template: a format string with `{question}`, and either `{attributes}` for all of them in the paper's form,
+        question: The question.
+        attributes: The ratings to request, in the rubric's order.
+        template: A format string with `{question}`, and either `{attributes}` for all of them in the paper's form,
             or their names for another form.
     """
     listed = ",".join(f"{name.capitalize()}:{value}" for name, value in attributes.items())
@@ -34,9 +34,9 @@ def steered(example: SftExample, template: str, attributes: Sequence[str]) -> Sf
     """Return the example with the request for its own rating in its question.
 
     Args:
-        example: a rated example; one without a rating is returned as it is.
-        template: see `request`.
-        attributes: the rubric's attributes, in its order.
+        example: A rated example; one without a rating is returned as it is.
+        template: See `request`.
+        attributes: The rubric's attributes, in its order.
     """
     if example.rating is None:
         return example

@@ -16,9 +16,9 @@ def limited(examples: Sequence[Example], limit: int | None, seed: int) -> list[E
     """Return the first `limit` examples in a seeded order, or all of them; a larger limit contains a smaller one.
 
     Args:
-        examples: all examples.
-        limit: number of examples; None for all.
-        seed: seed of the order.
+        examples: All examples.
+        limit: Number of examples; None for all.
+        seed: Seed of the order.
     """
     return sorted(examples, key=lambda example: _rank("subset", seed, example.id))[:limit]
 
@@ -27,9 +27,9 @@ def subset(examples: Sequence[Example], share: float, seed: int) -> list[Example
     """Return the first `share` (0..1) of the examples in the order of `limited`; a larger share contains a smaller one.
 
     Args:
-        examples: all examples.
-        share: the share to take.
-        seed: seed of the order.
+        examples: All examples.
+        share: The share to take.
+        seed: Seed of the order.
     """
     return limited(examples, round(share * len(examples)), seed)
 
@@ -38,9 +38,9 @@ def flip(pairs: Sequence[PreferencePair], share: float, seed: int) -> list[Prefe
     """Return the pairs with the answers of a share of them swapped; a larger share flips a superset.
 
     Args:
-        pairs: all pairs.
-        share: the share to flip, 0..1.
-        seed: seed of the choice.
+        pairs: All pairs.
+        share: The share to flip, 0..1.
+        seed: Seed of the choice.
     """
     ranked = sorted(pairs, key=lambda pair: _rank("flip", seed, pair.id))
     flipped = {pair.id for pair in ranked[: round(share * len(pairs))]}

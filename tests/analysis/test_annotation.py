@@ -1,4 +1,4 @@
-"""The report of an annotation: hand-made ratings give hand-counted numbers."""
+"""The report of an annotation, checked by hand-made ratings and hand-counted numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mmdpo.analysis.annotation import summarize, write_annotation_report
+from mmdpo.analysis.annotation import summarize_ratings, write_annotation_report
 from mmdpo.files import read_json, write_json
 from mmdpo.records import Annotation, Rating, Unscored, write_records
 from tests.support.ratings import rating
@@ -31,13 +31,14 @@ def test_ratings_are_counted_by_attribute(tmp_path: Path) -> None:
         Annotation("a", (same(0), same(4)), "gemini", (0, 1), "schema"),
         Annotation("b", (same(4), same(4)), "gemini", (1, 0), "text"),
     ]
-    numbers = summarize(folder_of(tmp_path, made))
+    numbers = summarize_ratings(folder_of(tmp_path, made))
     assert numbers["ratings"]["helpfulness"] == [1, 0, 0, 0, 3]
     assert numbers["ratings"]["complexity"] == [4, 0, 0, 0, 0]
     assert numbers["ratings"]["verbosity"] == [3, 0, 0, 0, 1]
     assert numbers["read_by"] == {"schema": 1, "text": 1}
     assert (numbers["scored"], numbers["unscored"]) == (2, {"recitation": 1, "empty": 1})
-    assert numbers["agreement"] is None and numbers["position"] is None
+    assert numbers["agreement"] is None
+    assert numbers["position"] is None
     assert numbers["cost_so_far"] == 1.5
 
 
@@ -50,7 +51,7 @@ def test_agreement_is_of_the_completions_rated_twice(tmp_path: Path) -> None:
         Annotation("a", (same(1), same(4)), "j", (1, 0)),
         Annotation("b", (same(0), same(3)), "j", (0, 1)),
     ]
-    agreement = summarize(folder_of(tmp_path, first, second))["agreement"]
+    agreement = summarize_ratings(folder_of(tmp_path, first, second))["agreement"]
     assert agreement["prompts"] == 2
     assert agreement["helpfulness"]["equal"] == 0.5
     assert agreement["helpfulness"]["within_1"] == 0.75
@@ -65,11 +66,13 @@ def test_a_judge_that_likes_the_first_place_is_found_out(tmp_path: Path, biased:
         ratings = [same(4 if (biased and place == 0) or (not biased and index == 0) else 1)
                    for index, place in enumerate(shown)]  # fmt: skip
         made.append(Annotation(f"p{number}", tuple(ratings), "j", shown))
-    position = summarize(folder_of(tmp_path, made))["position"]
+    position = summarize_ratings(folder_of(tmp_path, made))["position"]
     if biased:
-        assert position["quality"] == [12.0, 3.0, 3.0] and position["p"] < 1e-6
+        assert position["quality"] == [12.0, 3.0, 3.0]
+        assert position["p"] < 1e-6
     else:
-        assert max(position["quality"]) - min(position["quality"]) < 0.7 and position["p"] > 0.5
+        assert max(position["quality"]) - min(position["quality"]) < 0.7
+        assert position["p"] > 0.5
 
 
 def test_the_report_is_a_table_json_and_a_picture(tmp_path: Path) -> None:
@@ -85,7 +88,7 @@ def test_the_report_is_a_table_json_and_a_picture(tmp_path: Path) -> None:
     for words in (
         "helpfulness",
         "unscored: 2 (1 recitation, 1 empty)",
-        "quality by place",
+        "quality by position",
         "1.50 USD",
         "100 %",
     ):

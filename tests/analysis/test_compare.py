@@ -70,7 +70,8 @@ def test_unscored_items_are_left_out_and_counted(tmp_path: Path):
     a = point(tmp_path, "a", {"x": 1.0, "y": None, "z": 2.0})
     b = point(tmp_path, "b", {"x": 2.0, "y": 5.0, "z": 2.0})
     comparison = compare(a, b)
-    assert comparison.differences[0].n == 2 and comparison.unscored == 1
+    assert comparison.differences[0].n == 2
+    assert comparison.unscored == 1
     assert any("1 items without a score" in line for line in comparison_notes(comparison))
 
 
@@ -101,7 +102,7 @@ def test_different_judges_are_refused(tmp_path: Path):
 
 def test_different_items_are_refused(tmp_path: Path):
     a, b = point(tmp_path, "a", {"x": 1.0, "y": 1.0}), point(tmp_path, "b", {"x": 1.0, "q": 1.0})
-    with pytest.raises(UserError, match="different items in text: 1 only in a, such as 'y'.*bench="):
+    with pytest.raises(UserError, match=r"different items in text: 1 only in a, such as 'y'.*bench="):
         compare(a, b)
 
 
@@ -119,7 +120,7 @@ def test_unfinished_and_torn_points_are_refused(tmp_path: Path):
     with pytest.raises(UserError, match="cannot be read"):
         compare(a, b)
     (b / "result.json").unlink()
-    with pytest.raises(UserError, match="result.json.*stage=judge"):
+    with pytest.raises(UserError, match=r"result\.json.*stage=judge"):
         compare(a, b)
 
 

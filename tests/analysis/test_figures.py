@@ -1,4 +1,4 @@
-"""Which pictures a study has, and what they plot."""
+"""The choice of pictures for a study, and their content."""
 
 from pathlib import Path
 
@@ -52,12 +52,12 @@ def test_nothing_finished_is_nothing_to_draw(tmp_path: Path):
     make_point(tmp_path / "s", {}, state="planned")
     empty = read_study(tmp_path / "s")
     assert data.pattern(empty).kind == "nothing"
-    assert figures.draw(empty, tmp_path / "figures") == []
+    assert figures.draw_figures(empty, tmp_path / "figures") == []
 
 
 def test_scaling_curve_starts_at_the_base_and_has_both_dashed_lines(tmp_path: Path):
     found = study(tmp_path, SHARES)
-    (panel,) = data.curves(found, data.pattern(found), ["text"])
+    (panel,) = data.score_panels(found, data.pattern(found), ["text"])
     (line,) = panel.series
     assert [dot.x for dot in line.dots] == [0, 0.25, 0.5, 0.75, 1]
     base, before = (found.rows[i].scores["text"] for i in (0, 1))
@@ -71,7 +71,7 @@ def test_scaling_curve_starts_at_the_base_and_has_both_dashed_lines(tmp_path: Pa
 
 def test_seeds_are_joined_by_their_mean_and_kept_as_dots(tmp_path: Path):
     found = study(tmp_path, [{"beta": beta, "seed": seed} for beta in (0.1, 0.2) for seed in (0, 1, 2)])
-    panel = data.curves(found, data.pattern(found))[0]
+    panel = data.score_panels(found, data.pattern(found))[0]
     (line,) = panel.series
     assert [len(dot.seeds) for dot in line.dots] == [3, 3]
     for dot, beta in zip(line.dots, (0.1, 0.2), strict=True):
@@ -84,7 +84,7 @@ def test_seeds_are_joined_by_their_mean_and_kept_as_dots(tmp_path: Path):
 def test_a_second_axis_makes_series_and_a_point_without_the_axis_a_dashed_line(tmp_path: Path):
     points = [b | {"method": m} for b in BETAS for m in ("dpo", "ipo")]
     found = study(tmp_path, [*points, {"method": "sft", **NO_BETA}])
-    panels = data.curves(found, data.pattern(found))
+    panels = data.score_panels(found, data.pattern(found))
     assert [panel.benchmark for panel in panels] == ["text", "visual", "presence", "text_noisy"]
     assert [line.label for line in panels[0].series] == ["DPO", "IPO"]
     assert [r.label for r in panels[0].references] == ["base", "before visual tuning", "SFT"]
@@ -92,8 +92,9 @@ def test_a_second_axis_makes_series_and_a_point_without_the_axis_a_dashed_line(t
 
 def test_grid_has_a_block_an_averaging_and_a_row_a_benchmark(tmp_path: Path):
     found = study(tmp_path, GRID)
-    blocks = data.grid(found, data.pattern(found))
-    assert len(blocks) == 4 and [block.label for block in blocks[0]] == ["logps sum", "logps mean"]
+    blocks = data.heatmaps(found, data.pattern(found))
+    assert len(blocks) == 4
+    assert [block.label for block in blocks[0]] == ["logps sum", "logps mean"]
     block = blocks[0][1]
     assert (block.xs, block.ys) == ((0.1, 0.2, 0.3), (5e-5, 5e-4))
     assert block.base == found.rows[0].scores["text"]
@@ -111,24 +112,25 @@ def test_an_unfinished_cell_of_a_grid_is_empty(tmp_path: Path):
     make_study(tmp_path, GRID[:-1])
     make_point(tmp_path, GRID[-1], state="failed", error="x")
     found = read_study(tmp_path)
-    last = data.grid(found, data.pattern(found))[0][1]
-    assert last.cells[0][2] is None and last.cells[1][2] is not None
+    last = data.heatmaps(found, data.pattern(found))[0][1]
+    assert last.cells[0][2] is None
+    assert last.cells[1][2] is not None
 
 
 def test_parts_leave_out_categories_and_end_with_the_length(tmp_path: Path):
     found = study(tmp_path, [{}])
-    assert data.parts(found, "text") == [
+    assert data.part_keys(found, "text") == [
         f"text/{part}" for part in ("correctness", "helpfulness", "coherence", "words")
     ]
-    assert data.parts(found, "presence") == ["presence/f1", "presence/yes_ratio"]
+    assert data.part_keys(found, "presence") == ["presence/f1", "presence/yes_ratio"]
 
 
 def test_training_curves_of_finished_and_running_points(tmp_path: Path):
     make_point(tmp_path, {"beta": 0.1}, steps=5)
     make_point(tmp_path, {"beta": 0.2}, steps=3, state="running")
-    curves = data.training(read_study(tmp_path))
+    curves = data.training_curves(read_study(tmp_path))
     assert list(curves) == ["loss", "rewards/margins", "rewards/accuracies"]
-    assert [(c.label, c.state, c.steps) for c in curves["loss"]] == [
+    assert [(curve.label, curve.state, curve.steps) for curve in curves["loss"]] == [
         ("beta 0.1", "done", (1, 2, 3, 4, 5)),
         ("beta 0.2", "running", (1, 2, 3)),
     ]
@@ -151,13 +153,14 @@ def test_running_mean_by_hand():
 )
 def test_every_pattern_is_drawn(tmp_path: Path, points: list[dict], names: set[str]):
     found = study(tmp_path, points, n=4)
-    drawn = figures.draw(found, tmp_path / "figures")
+    drawn = figures.draw_figures(found, tmp_path / "figures")
     parts = {f"parts_{benchmark}" for benchmark in ("text", "visual", "text_noisy")}
     assert {one.path.stem for one in drawn} == names | parts | {"training"}
     assert drawn[0].path.stem == ("data_scaling" if "data_scaling" in names else "scores")
     assert all(one.caption.endswith(".") for one in drawn)
     for path in (one.path for one in drawn):
-        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 8000
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.stat().st_size > 8000
         assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
     assert len(list((tmp_path / "figures").glob("*.p*"))) == 2 * len(drawn)
 
@@ -179,7 +182,7 @@ def test_equal_data_makes_equal_bytes(tmp_path: Path):
     found = study(tmp_path, [{}], n=4)
     with style.applied():
         for name in ("first", "second"):
-            style.save(by_name(found)["scores"], tmp_path / f"{name}.png")
+            style.save_figure(by_name(found)["scores"], tmp_path / f"{name}.png")
     for suffix in (".png", ".pdf"):
         first, second = (tmp_path / f"{name}{suffix}" for name in ("first", "second"))
         assert first.read_bytes() == second.read_bytes()
@@ -192,7 +195,7 @@ def test_pictures_are_drawn_again_where_something_has_changed(tmp_path: Path, mo
 
     def again() -> bool:
         before = len(times)
-        assert figures.draw(read_study(folder), out) == drawn
+        assert figures.draw_figures(read_study(folder), out) == drawn
         return len(times) > before
 
     def count(study):
@@ -201,47 +204,23 @@ def test_pictures_are_drawn_again_where_something_has_changed(tmp_path: Path, mo
 
     kind = StudyFigure(lambda study: True, count, lambda name: "Scores.")
     monkeypatch.setattr(figures, "kinds", lambda study: [kind])
-    drawn = figures.draw(read_study(folder), out)
+    drawn = figures.draw_figures(read_study(folder), out)
     assert not again()
     drawn[0].path.with_suffix(".pdf").unlink()
-    assert again() and not again()
+    assert again()
+    assert not again()
     make_point(folder, {"beta": 0.3}, n=2)
-    assert again() and not again()
+    assert again()
+    assert not again()
     with next(folder.glob("dpo-*/metrics.jsonl")).open("a") as metrics:
         metrics.write('{"step": 36, "loss": 0.1}\n')
-    assert again() and not again()
+    assert again()
+    assert not again()
     monkeypatch.setattr(figures, "file_fingerprint", lambda file: "other code")
-    assert again() and not again()
+    assert again()
+    assert not again()
     (out / ".drawn.json").write_text("{")
     assert again()
-
-
-MINE = '''
-"""Seconds of each point."""
-
-from mmdpo.analysis.figures import style
-from mmdpo.analysis.figures.figure import StudyFigure
-
-
-def draw(study):
-    figure = style.new_figure(3, 2)
-    figure.add_subplot().plot([row.seconds for row in study.trained])
-    return {"seconds": figure}
-
-
-FIGURE = StudyFigure(lambda study: len(study.trained) > 1, draw, lambda name: "Seconds of each point.", order=5)
-'''
-
-
-def test_a_figure_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A file in the folder is drawn for the studies that it suits, with its caption, at its place."""
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "seconds.py").write_text(MINE)
-    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path / "mine")])
-    first, *_ = figures.draw(study(tmp_path, BETAS, n=2), tmp_path / "figures")
-    assert (first.path.name, first.caption) == ("seconds.png", "Seconds of each point.")
-    assert first.path.exists() and first.path.with_suffix(".pdf").exists()
-    assert "seconds" not in by_name(read_study(make_study(tmp_path / "single", [{}], n=2)))
 
 
 def test_an_unknown_benchmark_is_drawn_under_its_own_name(tmp_path: Path):

@@ -47,7 +47,8 @@ def test_the_page_stands_alone_and_its_links_lead_somewhere(tmp_path: Path):
     (folder / "summary.csv").write_text("")
     found = page(folder)
     images = [attributes["src"] for tag, attributes in found.tags if tag == "img"]
-    assert images and all(str(source).startswith("data:image/png;base64,") for source in images)
+    assert images
+    assert all(str(source).startswith("data:image/png;base64,") for source in images)
     assert not {"script", "link", "iframe"} & {tag for tag, _ in found.tags}
     assert not re.search(r"https?://", (folder / "report.html").read_text())
     links = [str(attributes["href"]) for tag, attributes in found.tags if tag == "a"]
@@ -61,7 +62,7 @@ def test_the_page_holds_scores_versions_commit_and_command(tmp_path: Path):
     folder = make_study(tmp_path / "s", [{"beta": 0.1}, {"beta": 0.2}])
     make_point(folder, {"beta": 0.3}, state="failed", error="out of memory")
     text = page(folder).text
-    assert "5 points" not in text and "6 points" not in text or "5 points: 4 done, 1 failed" in text
+    assert ("5 points" not in text and "6 points" not in text) or "5 points: 4 done, 1 failed" in text
     for wanted in ("out of memory", "2.13.0", "0000000", "0123456789abcdef", "before visual tuning", "560"):
         assert wanted in text
     assert "python launch.py -m beta=0.1,0.2,0.3" in text
@@ -113,7 +114,8 @@ def test_tables_of_parts_and_categories(tmp_path: Path):
 def test_the_best_point_is_a_trained_one(tmp_path: Path):
     study = read_study(make_study(tmp_path, [{"beta": 0.1}, {"beta": 0.3}]))
     best = best_point(study)
-    assert best is not None and best.role == "trained"
+    assert best is not None
+    assert best.role == "trained"
     assert best.scores["text"].value == max(row.scores["text"].value for row in study.trained)
 
 

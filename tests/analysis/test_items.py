@@ -48,8 +48,10 @@ def test_answers_and_judgments_by_benchmark_and_item(tmp_path: Path):
     assert set(items) == {"text", "visual", "text_noisy"}
     assert set(items["text"]) == {"text-0", "text-1", "text-2"}
     item = items["text"]["text-0"]
-    assert item["question"].startswith("Made-up question 0") and item["answer"].startswith("made-up")
-    assert 1 <= item["score"] <= 10 and set(item["parts"]) == {"correctness", "helpfulness", "coherence"}
+    assert item["question"].startswith("Made-up question 0")
+    assert item["answer"].startswith("made-up")
+    assert 1 <= item["score"] <= 10
+    assert set(item["parts"]) == {"correctness", "helpfulness", "coherence"}
 
 
 def test_answers_that_were_not_judged_have_no_score(tmp_path: Path):
@@ -106,4 +108,5 @@ def test_a_file_of_another_form_hides_nothing(tmp_path: Path):
     point = make_point(tmp_path, {}, n=2)
     write(point / "answers" / "text.json", {"task": "text"})  # a sidecar
     (point / "answers" / "odd.jsonl").write_text("[1, 2]\n3\n")
-    assert read_items(point)["odd"] == {} and len(read_items(point)["text"]) == 2
+    assert read_items(point)["odd"] == {}
+    assert len(read_items(point)["text"]) == 2

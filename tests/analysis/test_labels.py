@@ -1,4 +1,4 @@
-"""How values are written."""
+"""Labels of values, axes and scores."""
 
 import pytest
 
@@ -52,7 +52,8 @@ def test_names():
 
 
 def test_numbers():
-    assert short_number(0.05, 2) == ".05" and short_number(1.2, 1) == "1.2"
+    assert short_number(0.05, 2) == ".05"
+    assert short_number(1.2, 1) == "1.2"
     assert [duration(s) for s in (None, 7.1, 150, 9000)] == ["–", "7 s", "2 min", "2.5 h"]
     assert decimals([Score(8.6, 9, 8.5, 8.7)]) == 2
     assert decimals([Score(0.861, 9, 0.858, 0.864)]) == 3
@@ -62,11 +63,13 @@ def test_numbers():
 
 def test_benchmarks_are_labelled_by_their_tasks():
     assert benchmark_label("text_noisy") == "text, unrelated image"
-    assert score_label("text") == "text score (1–10)" and score_label("presence") == "presence accuracy (0–1)"
+    assert score_label("text") == "text score (1–10)"
+    assert score_label("presence") == "presence accuracy (0–1)"
     assert metric_label("text/words") == "answer length (words)"
     assert metric_label("presence/yes_ratio") == "yes ratio"
     assert metric_of("text").scale == metric_of("text/category/math").scale == (1, 10)
-    assert metric_of("text/without_request").scale == (1, 10) and metric_of("text/coherence").scale == (0, 4)
+    assert metric_of("text/without_request").scale == (1, 10)
+    assert metric_of("text/coherence").scale == (0, 4)
     assert metric_label("text/without_request") == "without request"
 
 

@@ -1,4 +1,4 @@
-"""What the end of a sweep leaves and says."""
+"""Files and messages at the end of a sweep."""
 
 from pathlib import Path
 

@@ -24,7 +24,8 @@ def test_reference_models_come_first_then_points_by_axes(tmp_path: Path):
     assert study.benchmarks == ["text", "visual", "presence", "text_noisy"]
     row = study.trained[0]
     assert (row.state, row.steps, row.examples, row.seconds) == ("done", 35, 560, 12.3)
-    assert row.scores["text"].n == 24 and row.scores["text"].low < row.scores["text"].value
+    assert row.scores["text"].n == 24
+    assert row.scores["text"].low < row.scores["text"].value
 
 
 def test_a_benchmark_of_another_version_comes_last_under_its_own_name(tmp_path: Path):
@@ -59,11 +60,15 @@ def test_a_torn_file_of_one_point_leaves_the_others_as_they_are(tmp_path: Path, 
     make_study(tmp_path, [{"beta": 0.1}, {"beta": 0.2}], n=4)
     (tmp_path / "dpo-beta0.2-lr0.0005-sum-data1.0-seed0-00abcd" / name).write_text(content)
     whole, torn = read_study(tmp_path).trained
-    assert whole.state == "done" and whole.scores
+    assert whole.state == "done"
+    assert whole.scores
     if name == "result.json":
-        assert torn.state == "unreadable" and "result.json" in str(torn.error) and not torn.scores
+        assert torn.state == "unreadable"
+        assert "result.json" in str(torn.error)
+        assert not torn.scores
     else:
-        assert torn.state == "done" and torn.scores
+        assert torn.state == "done"
+        assert torn.scores
 
 
 @settings(deadline=None)
@@ -80,7 +85,7 @@ JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.fixed_dictionaries({}, optional={k: JSON for k in ("axes", "scores", "training", "role", "seconds")}))
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(("axes", "scores", "training", "role", "seconds"), JSON)))
 def test_no_shape_of_a_result_breaks_the_reading(tmp_path_factory: pytest.TempPathFactory, result: dict):
     folder = tmp_path_factory.mktemp("study")
     (folder / "p").mkdir()
@@ -95,7 +100,8 @@ def test_an_unfinished_point_of_an_earlier_version_is_named_with_what_to_do(tmp_
     (folder / "result.json").unlink()
     write(folder / "status.json", {"state": state})
     (row,) = read_study(tmp_path).failed
-    assert "earlier version" in (row.error or "") and "delete" in (row.error or "")
+    assert "earlier version" in (row.error or "")
+    assert "delete" in (row.error or "")
 
 
 def test_done_without_a_result_is_not_done(tmp_path: Path):
@@ -141,7 +147,7 @@ def test_metrics_are_in_order_and_the_last_of_a_repeated_step_counts(tmp_path: P
 
 
 def test_no_study_and_no_point_say_so(tmp_path: Path):
-    with pytest.raises(UserError, match="no study at .*launch.py"):
+    with pytest.raises(UserError, match=r"no study at .*launch\.py"):
         read_study(tmp_path / "nope")
     (tmp_path / "figures").mkdir()
     with pytest.raises(UserError, match="holds no point"):

@@ -89,7 +89,9 @@ def test_scores_are_written_with_what_fits(tmp_path: Path):
     assert "8.60 [8.55, 8.65]" in printed(study, 80)
     assert "8.60 ±.05" in printed(study, 32)
     narrow = printed(study, 22)
-    assert "8.60" in narrow and "±.05" in narrow and "8.60 ±.05" not in narrow
+    assert "8.60" in narrow
+    assert "±.05" in narrow
+    assert "8.60 ±.05" not in narrow
 
 
 def test_the_best_score_is_bold_and_the_model_before_visual_tuning_does_not_compete(tmp_path: Path):
@@ -97,7 +99,8 @@ def test_the_best_score_is_bold_and_the_model_before_visual_tuning_does_not_comp
     scored(tmp_path, 0.1, 6.6)
     scored(tmp_path, 0.2, 6.7)
     text = printed(read_study(tmp_path), colour=True)
-    assert "\x1b[1m6.70 ±.05" in text and "\x1b[1m6.60" not in text
+    assert "\x1b[1m6.70 ±.05" in text
+    assert "\x1b[1m6.60" not in text
 
 
 def test_the_lowest_score_is_bold_where_less_is_better(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -108,7 +111,8 @@ def test_the_lowest_score_is_bold_where_less_is_better(tmp_path: Path, monkeypat
     scored(tmp_path, 0.1, 6.6)
     scored(tmp_path, 0.2, 6.7)
     printed_text = printed(read_study(tmp_path), colour=True)
-    assert "\x1b[1m6.60 [" in printed_text and "\x1b[1m6.70" not in printed_text
+    assert "\x1b[1m6.60 [" in printed_text
+    assert "\x1b[1m6.70" not in printed_text
 
 
 def test_unscored_items_are_counted_below_the_table(tmp_path: Path):
@@ -116,7 +120,8 @@ def test_unscored_items_are_counted_below_the_table(tmp_path: Path):
     scores = {"text": interval(8, 1, 80) | {"unscored": 3}, "visual": interval(8, 1, 60)}
     write(point / "result.json", {"scores": scores})
     lines = [line for line in printed(read_study(tmp_path)).splitlines() if line.startswith("unscored")]
-    assert len(lines) == 1 and lines[0].endswith("text 3")
+    assert len(lines) == 1
+    assert lines[0].endswith("text 3")
 
 
 def test_a_failed_point_stands_in_the_table_with_its_reason_below(tmp_path: Path):
@@ -132,7 +137,7 @@ def test_a_failed_point_stands_in_the_table_with_its_reason_below(tmp_path: Path
 
 
 SHAPES = st.none() | st.booleans() | st.floats() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
-AXIS_VALUES = st.fixed_dictionaries({}, optional={axis: SHAPES for axis in POINT_AXES})
+AXIS_VALUES = st.fixed_dictionaries({}, optional=dict.fromkeys(POINT_AXES, SHAPES))
 
 
 @settings(max_examples=50, deadline=None)
@@ -154,7 +159,8 @@ def test_no_shape_of_the_axes_breaks_table_or_summary(
 def test_a_study_without_any_score_has_a_table(tmp_path: Path):
     make_point(tmp_path, {}, state="planned")
     text = printed(read_study(tmp_path))
-    assert "planned" in text and "bold" not in text
+    assert "planned" in text
+    assert "bold" not in text
 
 
 @pytest.mark.parametrize(
@@ -197,5 +203,6 @@ def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
     ]
     assert float(rows[2]["text_low"]) < float(rows[2]["text"]) < float(rows[2]["text_high"])
     assert (rows[2]["text_n"], rows[2]["steps"], rows[2]["examples"]) == ("24", "35", "560")
-    assert rows[3]["text"] == "" and rows[3]["error"] == 'torn, "quoted"\nlines'
+    assert rows[3]["text"] == ""
+    assert rows[3]["error"] == 'torn, "quoted"\nlines'
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "summary.csv"]  # nothing left aside

@@ -15,7 +15,7 @@ from tests.testing.services import KEY, VARIABLE
 
 @pytest.fixture
 def batching(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A key, no proxy; waits are noted and not waited."""
+    """Set a key and no proxy, and record waits instead of waiting."""
     monkeypatch.setenv(VARIABLE, KEY)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     waits: list[float] = []
@@ -25,7 +25,7 @@ def batching(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def server() -> Iterator[FakeGemini]:
-    """A rehearsal server that has nothing to complain about."""
+    """A rehearsal server that must receive no invalid request."""
     with fake_gemini() as running:
         yield running
         assert running.complaints == []

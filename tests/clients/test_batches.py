@@ -1,4 +1,4 @@
-"""Batches through Gemini's own library against its rehearsal: submitted, left alone, collected once."""
+"""Batches through Gemini's own library against its rehearsal: submitted once and collected once."""
 
 from __future__ import annotations
 
@@ -25,16 +25,20 @@ def test_submit_leave_collect(server: FakeGemini, tmp_path: Path, journal: Journ
     assert "5 requests submitted in 3 jobs (3 of them now); 0 of 5 are answered and kept" in said
     assert "Rerun the same command later to collect them" in said
     again = left(server, tmp_path, journal, batch_size=2)
-    assert "5 requests submitted in 3 jobs (0 of them now)" in again and len(server.batches) == 3
+    assert "5 requests submitted in 3 jobs (0 of them now)" in again
+    assert len(server.batches) == 3
     server.finish_batches()
     found = asked(server, tmp_path, journal, batch_size=2)
-    assert len(server.batches) == 3 and server.schemas == 5
+    assert len(server.batches) == 3
+    assert server.schemas == 5
     for one, other in zip(found, one_by_one(tmp_path), strict=True):
         assert (one.prompt_id, one.ratings, one.presentation_order, one.parser) == (
             *(other.prompt_id, other.ratings, other.presentation_order, other.parser),
         )
-    assert set(server.answered.values()) == {1} and len(server.answered) == 5
-    assert asked(server, tmp_path, journal) == found and len(server.batches) == 3
+    assert set(server.answered.values()) == {1}
+    assert len(server.answered) == 5
+    assert asked(server, tmp_path, journal) == found
+    assert len(server.batches) == 3
 
 
 def test_a_job_holds_so_many_bytes(
@@ -57,11 +61,14 @@ def test_a_batch_costs_half_and_counts_for_no_day(server: FakeGemini, tmp_path: 
     kept = rows(journal, "tokens_in, tokens_out, cost, outcome, purpose, reply, batch")
     assert len(kept) == 5
     for tokens_in, tokens_out, cost, *others in kept:
-        assert tokens_out > 100 and cost == pytest.approx((tokens_in + 10 * tokens_out) / 2e6)
-        assert others[:2] == ["answered", "annotate"] and "ratings" in others[2]
+        assert tokens_out > 100
+        assert cost == pytest.approx((tokens_in + 10 * tokens_out) / 2e6)
+        assert others[:2] == ["answered", "annotate"]
+        assert "ratings" in others[2]
         assert others[3] == "batches/rehearsal0"
     more = annotated(server, "gemini", tmp_path, 7, journal, limits=limits)  # the day has room for two
-    assert len(more) == 7 and server.answered.total() == 7
+    assert len(more) == 7
+    assert server.answered.total() == 7
 
 
 def test_what_was_answered_one_by_one_is_not_submitted_and_the_other_way_round(
@@ -71,7 +78,8 @@ def test_what_was_answered_one_by_one_is_not_submitted_and_the_other_way_round(
     assert "2 requests submitted in 1 job (1 of them now); 3 of 5" in left(server, tmp_path, journal)
     server.finish_batches()
     found = asked(server, tmp_path, journal)
-    assert found[:3] == first and annotated(server, "gemini", tmp_path, 5, journal) == found
+    assert found[:3] == first
+    assert annotated(server, "gemini", tmp_path, 5, journal) == found
     assert set(server.answered.values()) == {1}
 
 
@@ -84,7 +92,7 @@ def test_asking_one_by_one_what_a_job_asks_is_warned_of(
 
 
 class Killed(BaseException):
-    """The process dies."""
+    """Death of the process."""
 
 
 def test_a_job_whose_name_was_not_noted_is_adopted(
@@ -107,7 +115,8 @@ def test_a_job_whose_name_was_not_noted_is_adopted(
         request = rating_request(items(tmp_path, 9)[8], tmp_path, stranger.judge)
         create(stranger, f"another {number}", [stranger.pack_request(request)])
     said = left(server, tmp_path, journal, batch_size=2)
-    assert "5 requests submitted in 3 jobs (2 of them now)" in said and len(server.batches) == 6
+    assert "5 requests submitted in 3 jobs (2 of them now)" in said
+    assert len(server.batches) == 6
     server.finish_batches()
     assert all(isinstance(one, Annotation) for one in asked(server, tmp_path, journal))
     assert sorted(server.answered.values()) == [1, 1, 1, 1, 1, 3]
@@ -172,8 +181,10 @@ def test_an_error_in_a_responses_place_opens_that_request(tmp_path: Path, journa
         *(Unscored("p2", "recitation"), Unscored("p3", "image_refused")),
     ]
     kept = rows(journal, "record_id, outcome, reason")
-    assert kept[1][:2] == ("p1", "failed") and kept[1][2].startswith("error 8 in a job")
-    assert len(kept) == 6 and set(server.answered.values()) == {1}
+    assert kept[1][:2] == ("p1", "failed")
+    assert kept[1][2].startswith("error 8 in a job")
+    assert len(kept) == 6
+    assert set(server.answered.values()) == {1}
 
 
 def test_an_unread_reply_is_reminded_once(tmp_path: Path, journal: Journal) -> None:
@@ -183,10 +194,12 @@ def test_an_unread_reply_is_reminded_once(tmp_path: Path, journal: Journal) -> N
         assert "2 requests submitted in 1 job (1 of them now); 3 of 5" in left(server, tmp_path, journal)
         requests, _, _ = server.batches["batches/rehearsal1"]["asked"]
         texts = [entry["request"]["contents"][0]["parts"][1]["text"] for entry in requests]
-        assert "could not be read (empty)" in texts[0] and "could not be read (wrong_count)" in texts[1]
+        assert "could not be read (empty)" in texts[0]
+        assert "could not be read (wrong_count)" in texts[1]
         server.finish_batches()
         first, second, *_ = asked(server, tmp_path, journal)
-        assert first == Unscored("p0", "empty") and second.parser == "schema, asked twice"
+        assert first == Unscored("p0", "empty")
+        assert second.parser == "schema, asked twice"
         assert len(server.batches) == 2
     kept = rows(journal, "record_id, outcome, reminded")
     assert kept[5:] == [("p0", "answered", 1), ("p1", "answered", 1)]

@@ -41,7 +41,8 @@ def test_repeated_ratings_are_calls_too() -> None:
     judge = judge_config()
     judge.repeat = 0.5
     requests = list(with_repeated(items(40), Path(), judge))
-    assert 50 < len(requests) < 70 and len({request.key for request in requests}) == len(requests)
+    assert 50 < len(requests) < 70
+    assert len({request.key for request in requests}) == len(requests)
 
 
 def test_completions_are_assumed_where_there_are_none() -> None:

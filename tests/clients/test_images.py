@@ -1,4 +1,4 @@
-"""Images as they are sent: the file itself if a service takes it, or else a copy with a note."""
+"""Images for a service: the file itself if the service accepts it, or else a copy with a note."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def test_a_file_that_will_do_is_sent_as_it_is(tmp_path: Path, form: str, mime: s
 @pytest.mark.parametrize("form", ["GIF", "BMP", "TIFF"])
 def test_other_formats_become_png(tmp_path: Path, form: str) -> None:
     sent = encode_image(saved(tmp_path / "a", (40, 30), form), side=40)
-    assert sent.mime == "image/png" and sent.note and "40x30 image/png" in sent.note
+    assert sent.mime == "image/png"
+    assert sent.note
+    assert "40x30 image/png" in sent.note
     assert Image.open(io.BytesIO(sent.content)).size == (40, 30)
 
 
@@ -46,13 +48,15 @@ def test_an_image_with_too_many_bytes_becomes_jpeg(tmp_path: Path, monkeypatch: 
     path = saved(tmp_path / "a.png", (200, 200), "PNG")
     assert path.stat().st_size > 60_000
     sent = encode_image(path, side=200)
-    assert sent.mime == "image/jpeg" and len(sent.content) < 60_000
-    assert sent.note and "200x200 image/jpeg" in sent.note
+    assert sent.mime == "image/jpeg"
+    assert len(sent.content) < 60_000
+    assert sent.note
+    assert "200x200 image/jpeg" in sent.note
 
 
 def test_a_broken_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "torn.png").write_bytes(b"\x89PNG and no more")
-    with pytest.raises(UserError, match="torn.png"):
+    with pytest.raises(UserError, match=r"torn\.png"):
         encode_image(tmp_path / "torn.png", side=100)
 
 
@@ -62,4 +66,5 @@ def test_a_photograph_on_its_side_is_sent_upright(tmp_path: Path) -> None:
     Image.new("RGB", (40, 20)).save(tmp_path / "a.jpg", exif=exif)
     sent = encode_image(tmp_path / "a.jpg", side=100)
     assert Image.open(io.BytesIO(sent.content)).size == (20, 40)
-    assert sent.note and sent.note.startswith("image sent as 20x40 image/png")
+    assert sent.note
+    assert sent.note.startswith("image sent as 20x40 image/png")

@@ -1,4 +1,4 @@
-"""The journal: whole rows, whatever is killed; no other file is mistaken for one."""
+"""The journal: rows are complete after any kill, and other files are refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def test_what_is_recorded_is_found(tmp_path: Path) -> None:
     with journal(tmp_path / "new" / "j.sqlite") as opened:
         assert opened.attempts("key") == [ANSWERED, declined]
         assert opened.attempts("other") == []
-        assert opened.mean_tokens_out(GEMINI, "annotate") == 3.0 and opened.mean_tokens_out(GEMINI, "teacher") is None
+        assert opened.mean_tokens_out(GEMINI, "annotate") == 3.0
+        assert opened.mean_tokens_out(GEMINI, "teacher") is None
 
 
 def test_money_and_calls_are_counted_per_client_and_endpoint() -> None:
@@ -57,23 +58,23 @@ def test_a_newer_journal_is_left_alone(tmp_path: Path) -> None:
     rows = sqlite3.connect(path)
     rows.execute(f"PRAGMA user_version={VERSION + 1}")
     rows.commit()
-    with pytest.raises(UserError, match="a newer mmdpo wrote this journal.*judge.journal=FILE"):
+    with pytest.raises(UserError, match=r"a newer mmdpo wrote this journal.*judge\.journal=FILE"):
         Journal(path)
 
 
 def test_another_file_is_no_journal(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     path.write_text("this is a letter, not a data base " * 40)
-    with pytest.raises(UserError, match="the journal cannot be written.*judge.journal=FILE"):
+    with pytest.raises(UserError, match=r"the journal cannot be written.*judge\.journal=FILE"):
         Journal(path)
 
 
 def test_a_disk_that_takes_nothing(tmp_path: Path) -> None:
-    """A read-only file system, as SQLite tells of it; root may write to any folder, so rights do not help."""
+    """A read-only file system as SQLite reports it. Folder permissions would not stop root."""
     path = tmp_path / "j.sqlite"
     opened = Journal(path)
     opened._rows.execute("PRAGMA query_only=1")
-    with pytest.raises(UserError, match="readonly database.*judge.journal=FILE"):
+    with pytest.raises(UserError, match=r"readonly database.*judge\.journal=FILE"):
         record(opened, ANSWERED)
     with pytest.raises(UserError, match="cannot be written"):
         Journal(Path("/proc/nowhere/j.sqlite"))
@@ -105,7 +106,8 @@ def test_a_kill_loses_no_row_that_was_recorded(tmp_path: Path, seconds: float) -
     os.kill(writer.pid, signal.SIGKILL)
     told = [int(line) for line in [first, *writer.stdout.read().splitlines()] if line.strip().isdigit()]
     with journal(path) as opened:
-        assert told and all(opened.attempts(str(number)) == [ANSWERED] for number in range(max(told) + 1))
+        assert told
+        assert all(opened.attempts(str(number)) == [ANSWERED] for number in range(max(told) + 1))
         rows = opened._rows.execute("SELECT count(*) FROM attempts").fetchone()[0]
-        assert rows - len(told) in (0, 1)  # at most the one that was not told of yet
+        assert rows - len(told) in (0, 1)  # at most the one that was not reported yet
         assert opened._rows.execute("PRAGMA integrity_check").fetchone()[0] == "ok"

@@ -1,4 +1,4 @@
-"""Keys come from the environment, whole, and are shown nowhere."""
+"""API keys: read from the environment, checked, and never shown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_first_that_is_set_is_taken(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_missing_key_names_its_variables_and_another_endpoint_needs_none() -> None:
-    with pytest.raises(UserError, match="judge=x needs a key: .*FIRST_KEY or SECOND_KEY"):
+    with pytest.raises(UserError, match=r"judge=x needs a key: .*FIRST_KEY or SECOND_KEY"):
         api_key(NAMES, "judge=x", None)
     assert api_key(NAMES, "judge=x", "http://localhost") == "none"
 

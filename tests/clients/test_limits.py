@@ -1,8 +1,9 @@
-"""Pace, day and budget, by a clock of the test's own."""
+"""Pace, daily quota and budget, with a simulated clock."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -36,7 +37,7 @@ def test_no_minute_has_more_and_a_waiting_one_has_them_all(a_minute: float, late
         clock.now += latency
         steady.wait()
         starts.append(clock.now)
-    gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
     assert all(gap >= 60 / a_minute - 1e-6 for gap in gaps)
     for gap, latency in zip(gaps, latencies[1:], strict=True):
         assert gap == pytest.approx(max(60 / a_minute, latency), abs=1e-6)
@@ -78,4 +79,6 @@ def test_a_day_has_23_to_25_hours_and_holds_its_moment(naive: datetime) -> None:
 
 def test_the_stop_says_when_to_come_back_in_the_users_own_time() -> None:
     stop = day_is_over(datetime(2026, 7, 1, 12, tzinfo=UTC), 250, 6000)
-    assert "250 of 6000" in str(stop) and "after 2026-07-02 07:00 UTC" in str(stop) and stop.exit_code == 75
+    assert "250 of 6000" in str(stop)
+    assert "after 2026-07-02 07:00 UTC" in str(stop)
+    assert stop.exit_code == 75

@@ -1,4 +1,4 @@
-"""Journals of earlier versions: their replies, jobs and costs are found, and nothing is asked again."""
+"""Journals of earlier versions: their replies, jobs and costs are used, and no request is repeated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mmdpo.clients.journal import Account, Job, JobEntry, Journal, journal
+from mmdpo.clients.journal import Account, BatchJob, JobEntry, Journal, journal
 from mmdpo.clients.migrations import ATTEMPTS_1, VERSION
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import Stopped
@@ -44,7 +44,8 @@ def test_every_reply_is_found_and_nothing_is_asked_again(old: Path) -> None:
             found = annotated(opened, client)
             assert opened._rows.execute("PRAGMA user_version").fetchone() == (VERSION,)
     assert client.calls == []
-    assert found[2] == Unscored("p2", "no_ratings") and found[4] == Unscored("p4", "recitation")
+    assert found[2] == Unscored("p2", "no_ratings")
+    assert found[4] == Unscored("p4", "recitation")
     scored = [one for one in found if isinstance(one, Annotation)]
     assert [one.parser for one in scored] == ["schema", "schema, asked twice", "schema"]
     assert [one.presentation_order for one in scored] == [(2, 3, 0, 1), (3, 2, 1, 0), (0, 2, 3, 1)]
@@ -59,7 +60,8 @@ def test_a_reminder_that_was_due_is_still_due(old: Path) -> None:
         found = annotated(opened, client, 6)
     assert found[5].parser == "schema, asked twice"
     ((record, text),) = client.calls
-    assert record == "p5" and "could not be read (no_ratings)" in text
+    assert record == "p5"
+    assert "could not be read (no_ratings)" in text
 
 
 def test_a_teachers_answers_are_found(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +70,8 @@ def test_a_teachers_answers_are_found(old: Path, monkeypatch: pytest.MonkeyPatch
     with journal(old) as opened:
         found = list(teacher.answers(lambda: TAUGHT, 3, Path(), judge_config(), opened))
     expected = [Completion("a", 0, "It is blue."), Unscored("b", "truncated"), Completion("c", 0, "Nobody.")]
-    assert found == expected and client.calls == []
+    assert found == expected
+    assert client.calls == []
 
 
 def test_jobs_are_keyed_by_their_purpose(old: Path) -> None:
@@ -79,7 +82,9 @@ def test_jobs_are_keyed_by_their_purpose(old: Path) -> None:
     assert [(one.record_id, one.reminded, one.note) for one in annotating.asked] == [
         *(("p5", True, "image sent smaller"), ("p6", False, "image sent smaller"), ("p7", False, "image sent smaller")),
     ]
-    assert isinstance(teaching, Job) and isinstance(teaching.asked[0], JobEntry) and teaching.expected == 0.0005005
+    assert isinstance(teaching, BatchJob)
+    assert isinstance(teaching.asked[0], JobEntry)
+    assert teaching.expected == 0.0005005
 
 
 def test_the_jobs_of_an_old_journal_are_not_submitted_again(old: Path) -> None:
@@ -96,17 +101,20 @@ def test_the_jobs_of_an_old_journal_are_not_submitted_again(old: Path) -> None:
         def get_batch(self, name: str) -> Any:
             from mmdpo.clients.batches import BatchStatus
 
-            assert name == "batches/one"  # the teacher's job is left alone
+            assert name == "batches/one"  # the teacher's job is ignored
             return BatchStatus("running")
 
     judge = judge_config()
     judge.batch = True
-    with journal(old) as opened, pytest.raises(Stopped, match="3 requests submitted in 1 job .0 of them now.; 5 of 8"):
+    with (
+        journal(old) as opened,
+        pytest.raises(Stopped, match=r"3 requests submitted in 1 job \(0 of them now\); 5 of 8"),
+    ):
         annotated(opened, Service(), 8, judge)
 
 
 def test_money_of_an_old_journal_counts_for_every_endpoint(old: Path) -> None:
-    """It did not note the endpoint: a budget must not be exceeded because of that."""
+    """The old journal has no endpoints; the budget must hold nevertheless."""
     with journal(old) as opened:
         spent = sum(cost for (cost,) in rows(opened, "cost"))
         assert spent > 0.02
@@ -118,7 +126,8 @@ def test_money_of_an_old_journal_counts_for_every_endpoint(old: Path) -> None:
 def test_a_dry_run_reads_an_old_journal_and_leaves_it(old: Path) -> None:
     before = old.read_bytes()
     with journal(old, read_only=True) as opened:
-        assert len(rows(opened, "id")) == 14 and len(opened.jobs(GEMINI, "running")) == 2
+        assert len(rows(opened, "id")) == 14
+        assert len(opened.jobs(GEMINI, "running")) == 2
     assert old.read_bytes() == before
 
 
@@ -156,7 +165,9 @@ def test_a_journal_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:
     old.close()
     for _ in range(2):
         with journal(path) as opened:
-            assert rows(opened, kept.replace("judge", "client")) == before and len(before) == 3
+            assert rows(opened, kept.replace("judge", "client")) == before
+            assert len(before) == 3
             (attempt,) = opened.attempts("k1")
             assert (attempt.outcome, attempt.reply, attempt.reminded) == ("answered", "a reply", False)
-            assert opened.spent(GEMINI) == 1.5 and opened.jobs(GEMINI, "running") == []
+            assert opened.spent(GEMINI) == 1.5
+            assert opened.jobs(GEMINI, "running") == []

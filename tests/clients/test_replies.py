@@ -1,4 +1,4 @@
-"""Stored replies are parsed when they are read: a better parser needs no new call."""
+"""Parsing of stored replies: a better parser needs no new call."""
 
 from __future__ import annotations
 
@@ -72,6 +72,8 @@ def test_a_truncated_reply_is_known_as_such_when_it_is_read_again() -> None:
 
 def test_a_reminder_follows_the_request_and_keeps_its_key() -> None:
     reminded = REQUEST.with_reminder("no_number")
-    assert reminded.text == "Rate!\nAs a number (no_number)!\n" and reminded.reminded and reminded.key == REQUEST.key
+    assert reminded.text == "Rate!\nAs a number (no_number)!\n"
+    assert reminded.reminded
+    assert reminded.key == REQUEST.key
     plain = Request("k", "p", "teacher", (Message("user", "What?"),))
     assert plain.with_reminder("empty").messages == plain.messages

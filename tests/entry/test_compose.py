@@ -1,4 +1,4 @@
-"""Every YAML composes, and what is wrong gets a message of its own."""
+"""Composition of every YAML, and a message for each wrong setting."""
 
 import itertools
 
@@ -141,7 +141,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["data=llava_sft", "data.path=pyproject.toml"], "data=llava_sft has answers and no pairs; choose"),
         (["data=rlhf_v"], "data.path is missing: data=rlhf_v needs your file; add data.path=FILE"),
         (["data=prompts"], "type data.sources.prompts.path=FILE"),
-        (["judge=oracle", "data=prompts", "data.sources.prompts.path=docs"], "knows the miniature only"),
+        (["judge=oracle", "data=prompts", "data.sources.prompts.path=docs"], "rates the miniature only"),
         (["judge=gemini", "data=paper"], "data.sources.lrv.path=data/lrv/filter_cap1.json: there is no such"),
         (
             ["judge=gemini", "data=paper"],
@@ -221,7 +221,7 @@ def test_a_method_is_sft_or_has_a_loss():
 
 
 def test_the_papers_13b_runs_have_the_papers_settings():
-    """The table of the paper's appendix; where it is silent, its authors' scripts."""
+    """Settings of the paper's appendix, or else of its authors' scripts."""
     config = compose_config(["model=llava_1_5_13b", "train=paper", "method=dpo"])
     model, train, sampling = config.model, config.train, config.data.sampling
     assert (model.path, model.chat_template) == ("llava-hf/llava-1.5-13b-hf", "vicuna_v1")

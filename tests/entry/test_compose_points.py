@@ -60,7 +60,7 @@ def _hydra():
 
 
 class Compose:
-    """Hydra's composition, counted."""
+    """Hydra's composition, which counts its calls."""
 
     def __init__(self):
         self.times = 0
@@ -71,7 +71,7 @@ class Compose:
 
 
 def fast(points):
-    """The configs of the points; the message of the first wrong one ends them."""
+    """The configs of the points; an error message ends the list."""
     found = []
     try:
         found += compose_points(Compose(), points)

@@ -1,10 +1,10 @@
-"""A stand-in for generation, which remembers what it was asked."""
+"""A stand-in for generation that records its prompts."""
 
 import pytest
 
 
 class FakeGenerate:
-    """Answers with `reply(prompt)`; `questions` and `image_roots` are those of all calls."""
+    """Stand-in that answers with `reply(prompt)`; `questions` and `image_roots` are those of all calls."""
 
     def __init__(self):
         self.questions: list[str] = []

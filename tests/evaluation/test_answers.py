@@ -1,4 +1,4 @@
-"""Answers are written once, and again only where they would be others."""
+"""Writing of answers: once, and again only if they would differ."""
 
 import dataclasses
 import json
@@ -89,9 +89,10 @@ def test_a_kill_between_answers_and_sidecar_leaves_nothing_that_is_misread(gener
     def killed(path, data):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(answers, "write_json", killed)
-        written(tmp_path, made_of={**MADE_OF, "adapter": "b"})
+        with pytest.raises(KeyboardInterrupt):
+            written(tmp_path, made_of={**MADE_OF, "adapter": "b"})
     assert (tmp_path / "answers" / "text.jsonl").read_bytes() != before
     one = sample_sets(BENCH, {}, "")[0]
     assert differences(one, MADE_OF, BENCH, tmp_path) == ["content"]  # the old sidecar beside new answers
@@ -126,7 +127,7 @@ def test_an_image_with_other_content_is_another_sample(tmp_path):
 
 
 def test_a_solver_with_several_turns_needs_no_other_form(generation, tmp_path):
-    """A solver may ask the model again with what it answered, and read numbers beside the text."""
+    """A solver may prompt the model again with its answers, and read numbers in addition to the text."""
     from mmdpo.records import Turn
 
     def two_turns(inference, prompts):

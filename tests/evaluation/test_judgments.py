@@ -1,4 +1,4 @@
-"""Answers become judgments and scores, without a model."""
+"""Judgments and scores of answers, without a model."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ STEERED = config("method=steerlm", "method.attributes.verbosity=1")
 
 @pytest.fixture
 def asked(generation):
-    """The questions put to a stand-in for a model, which answers only where it is asked for ratings."""
+    """The questions put to a stand-in for a model, which answers only if it is asked for ratings."""
     generation.reply = lambda prompt: prompt.facts["full"] if prompt.question.endswith(REQUEST) else ""
     return generation.questions
 
@@ -60,7 +60,8 @@ def test_the_answers_are_kept_beside_the_question_without_its_request(asked, tmp
         )
         assert [item.question for item in steered] == [item.question for item in plain]  # as the base's
         assert not any(REQUEST in item.question for item in steered)
-        assert all(item.answer for item in steered) and not any(item.answer for item in plain)
+        assert all(item.answer for item in steered)
+        assert not any(item.answer for item in plain)
 
 
 @pytest.mark.parametrize("config", [dataclasses.replace(STEERED, data_scale=0.0), config(), config("method=sft")])
@@ -83,12 +84,13 @@ def test_a_score_has_the_keys_and_judgments_that_tables_read(asked, tmp_path):
     first = next(iter(read_records(tmp_path / "judgments" / "text.jsonl", Judgment)))
     assert (first.score, first.words, first.cluster) == (1.0, 0, first.id)
     assert set(first.parts) == {"correctness", "helpfulness", "coherence"}
-    assert first.groups["distance"] in ("near", "far") and first.groups["category"]
+    assert first.groups["distance"] in ("near", "far")
+    assert first.groups["category"]
 
 
 def test_unscored_items_are_counted_and_have_no_made_up_score(asked, tmp_path):
     class Half:
-        """Rates every second answer as the oracle does, and declines the others."""
+        """Judge that rates every second answer as the oracle does, and declines the others."""
 
         def rate(self, items):
             ratings = bench_judge("oracle").rate(items)
@@ -105,7 +107,7 @@ def test_unscored_items_are_counted_and_have_no_made_up_score(asked, tmp_path):
 
 def test_a_judge_whose_quota_ends_keeps_what_was_judged(asked, tmp_path):
     class Quota:
-        """Ends with the second task, once."""
+        """Judge whose quota ends at the second task, once."""
 
         calls = 0
 
@@ -122,12 +124,13 @@ def test_a_judge_whose_quota_ends_keeps_what_was_judged(asked, tmp_path):
     assert [path.name for path in (tmp_path / "judgments").iterdir()] == ["text.jsonl"]
     asked.clear()
     scores = scores_of(point, tmp_path, judge)
-    assert {"text", "visual"} <= scores.keys() and not asked
+    assert {"text", "visual"} <= scores.keys()
+    assert not asked
 
 
 def test_without_answers_the_stage_to_run_is_named(tmp_path):
     sets = sample_sets(config().bench, {}, "")
-    with pytest.raises(UserError, match="text.jsonl is missing.*stage=evaluate"):
+    with pytest.raises(UserError, match=r"text\.jsonl is missing.*stage=evaluate"):
         write_judgments(sets, bench_judge("oracle"), {}, config().bench, tmp_path)
     assert not (tmp_path / "judgments").exists()
 

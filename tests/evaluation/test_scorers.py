@@ -1,4 +1,4 @@
-"""From answers to verdicts."""
+"""Scorers, from answers to verdicts."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def items(*answers, facts=({},)):
     return [(prompt, Response(prompt.id, "?", answer)) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
-def test_a_score_is_the_merit_on_one_to_ten_with_its_parts():
+def test_a_score_is_the_quality_on_one_to_ten_with_its_parts():
     ratings = {"good": rating(4, 4, 4, 0, 0), "half": rating(2, 4, 0, 4, 4), "": rating(0, 0, 0, 0, 0)}
     verdicts = by_rating(items(*ratings), RuleJudge(lambda _, answer: ratings[answer]))
     assert [verdict.score for verdict in verdicts] == [10, 5.5, 1]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.statistics import f1, score, summarize
+from mmdpo.evaluation.statistics import bootstrap_score, f1, summarize
 from mmdpo.evaluation.task import Judgment, load_task
 
 BENCH = BenchConfig(resamples=500)
@@ -15,25 +15,25 @@ BENCH = BenchConfig(resamples=500)
 
 def test_the_interval_is_the_bootstraps():
     values = list(np.random.default_rng(0).normal(7, 2, 400))
-    result = score([values], BENCH)
+    result = bootstrap_score([values], BENCH)
     error = 1.96 * np.std(values) / math.sqrt(400)
     assert result.value == pytest.approx(np.mean(values))
     assert result.low == pytest.approx(result.value - error, abs=0.06)
     assert result.high == pytest.approx(result.value + error, abs=0.06)
-    assert result == score([values], BENCH)  # seeded
+    assert result == bootstrap_score([values], BENCH)  # seeded
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=30))
 def test_the_interval_holds_the_mean(values):
-    result = score([values], BenchConfig(resamples=50, confidence=0.99))
+    result = bootstrap_score([values], BenchConfig(resamples=50, confidence=0.99))
     assert result.n == len(values)
     assert min(values) - 1e-9 <= result.low <= result.high <= max(values) + 1e-9
 
 
 def test_no_item_is_no_score_and_equal_items_have_no_spread():
-    assert math.isnan(score([[]], BENCH).value)
-    assert score([[3.0, 3.0]], BENCH).low == score([[3.0, 3.0]], BENCH).high == 3.0
+    assert math.isnan(bootstrap_score([[]], BENCH).value)
+    assert bootstrap_score([[3.0, 3.0]], BENCH).low == bootstrap_score([[3.0, 3.0]], BENCH).high == 3.0
 
 
 def test_f1_by_hand():
@@ -47,21 +47,25 @@ def test_f1_by_hand():
 
 def test_columns_are_drawn_together():
     predicted = [1.0, 0.0] * 50
-    assert score([predicted, predicted], BENCH, f1).low == 1.0  # always right: no resample can be wrong
+    assert bootstrap_score([predicted, predicted], BENCH, f1).low == 1.0  # always right: no resample can be wrong
 
 
 def test_clusters_of_one_item_are_the_items():
     values = list(np.random.default_rng(0).normal(7, 2, 40))
-    assert score([values], BENCH, clusters=[str(n) for n in range(40)]) == score([values], BENCH)
+    assert bootstrap_score([values], BENCH, clusters=[str(n) for n in range(40)]) == bootstrap_score([values], BENCH)
 
 
 def test_an_interval_over_clusters_is_that_of_the_clusters_means():
-    """Four items that repeat each cluster's value tell no more than one of them does."""
+    """Four items that repeat each cluster's value carry no more information than one."""
     means = list(np.random.default_rng(1).normal(5, 1, 50))
     many = BenchConfig(resamples=4000)
     values = [value for value in means for _ in range(4)]
     clusters = [str(n) for n in range(50) for _ in range(4)]
-    clustered, alone, naive = score([values], many, clusters=clusters), score([means], many), score([values], many)
+    clustered, alone, naive = (
+        bootstrap_score([values], many, clusters=clusters),
+        bootstrap_score([means], many),
+        bootstrap_score([values], many),
+    )
     assert (clustered.value, clustered.n) == (pytest.approx(alone.value), 200)
     assert clustered.high - clustered.low == pytest.approx(alone.high - alone.low, rel=0.06)
     assert clustered.high - clustered.low == pytest.approx(2 * (naive.high - naive.low), rel=0.06)
@@ -71,12 +75,15 @@ def test_an_interval_over_unequal_clusters_against_all_resamples_by_hand():
     values, clusters = [0.0, 1.0, 2.0, 6.0], ["a", "b", "b", "c"]
     members = {"a": [0.0], "b": [1.0, 2.0], "c": [6.0]}
     means = sorted(np.mean([x for name in drawn for x in members[name]]) for drawn in product("abc", repeat=3))
-    result = score([values], BenchConfig(resamples=4000), clusters=clusters)
-    assert (result.low, result.high) == (pytest.approx(means[0]), pytest.approx(means[-1]))  # 1/27 lies at each end
+    result = bootstrap_score([values], BenchConfig(resamples=4000), clusters=clusters)
+    assert (result.low, result.high) == (
+        pytest.approx(means[0]),
+        pytest.approx(means[-1]),
+    )  # 1/27 of the resamples are at each end
 
 
 def test_a_single_cluster_has_no_interval():
-    assert math.isnan(score([[1.0, 2.0]], BENCH, clusters=["a", "a"]).low)
+    assert math.isnan(bootstrap_score([[1.0, 2.0]], BENCH, clusters=["a", "a"]).low)
 
 
 def judgment(number, score, parts, groups=None, words=1):

@@ -48,7 +48,7 @@ def mine(tmp_path, monkeypatch):
 
 def test_the_tasks_are_the_files_of_the_folder():
     assert set(BENCHMARKS.names()) == set(NANO)
-    with pytest.raises(UserError, match="bench.tasks=txt.*presence, text, text_noisy, visual"):
+    with pytest.raises(UserError, match=r"bench\.tasks=txt.*presence, text, text_noisy, visual"):
         load_task("txt")
     assert find_task("txt") is None
 
@@ -68,7 +68,7 @@ def test_tasks_declare_order_labels_scales_and_what_is_better():
 
 
 def test_a_main_metric_that_the_task_lacks_is_refused():
-    with pytest.raises(ValueError, match="main_metric='f1'.*score, correctness"):
+    with pytest.raises(ValueError, match=r"main_metric='f1'.*score, correctness"):
         dataclasses.replace(load_task("text"), main_metric="f1")
 
 
@@ -99,11 +99,11 @@ def test_looking_at_tasks_loads_no_heavy_library():
         "import sys; from mmdpo.evaluation.task import in_order; in_order(['text', 'presence']);"
         "print([name for name in ('torch', 'transformers', 'numpy', 'scipy', 'PIL') if name in sys.modules])"
     )
-    assert program("-c", code).stdout.strip() == "[]"
+    assert program("-c", code, real=True).stdout.strip() == "[]"
 
 
 def test_a_task_is_one_file(mine, generation, tmp_path: Path):
-    """A file in the folder is chosen by `bench.tasks`, answered, judged and ordered like the others."""
+    """A new file in the folder can be chosen, answered, judged and ordered like the others."""
     bench = compose_config(["bench.tasks=[sums,text]", "objective=sums", "bench.items=4"]).bench
     generation.reply = lambda prompt: " 3. " if prompt.id.startswith("sum") else "No."
     sets = sample_sets(bench, {}, "")
@@ -112,7 +112,7 @@ def test_a_task_is_one_file(mine, generation, tmp_path: Path):
     assert (scores["sums"].value, scores["sums"].n, scores["sums/words"].value) == (0.25, 4, 1)
     assert scores["text"].n == 4
     assert in_order(["visual", "sums", "text"]) == ["text", "sums", "visual"]
-    with pytest.raises(UserError, match="bench.tasks.*sum.*sums"):
+    with pytest.raises(UserError, match=r"bench\.tasks.*sum.*sums"):
         compose_config(["bench.tasks=[sum]"])
 
 

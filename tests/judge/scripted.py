@@ -1,4 +1,4 @@
-"""A judge that does what a test tells it to, call by call."""
+"""A judge with a scripted reply per call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Step = str | Exception | Callable[[Request], str]
 
 
 def rating_of(text: str) -> Rating:
-    """A rating that the text alone decides."""
+    """A rating computed from the text alone."""
     return rating(len(text) % 5, len(text) // 5 % 5, 4, 1, min(4, len(text.split())))
 
 
@@ -31,7 +31,7 @@ def good(request: Request) -> str:
 
 
 class Scripted:
-    """Takes one step of the script a call, then goes on with good replies."""
+    """Client that takes one step of the script per call, then continues with good replies."""
 
     def __init__(self, *script: Step) -> None:
         self.script = list(script)

@@ -1,4 +1,4 @@
-"""A judge's replies in all their forms: parsed correctly, or not at all."""
+"""Parsing of a judge's replies in all their forms: correctly, or not at all."""
 
 from __future__ import annotations
 
@@ -119,12 +119,13 @@ RATINGS = st.lists(st.builds(rating, *[st.integers(0, 4)] * 5), min_size=1, max_
 @given(RATINGS, st.sampled_from(["{}", "```json\n{}\n```", "So:\n{}\nDone.", "{},"]))
 def test_what_was_written_is_read(ratings: list[Rating], frame: str) -> None:
     found = parse(frame.replace("{}", json.dumps(reply(*ratings))), len(ratings))
-    assert isinstance(found, ParsedRatings) and found.ratings == tuple(ratings)
+    assert isinstance(found, ParsedRatings)
+    assert found.ratings == tuple(ratings)
 
 
 @given(RATINGS, st.data())
 def test_a_mangled_reply_gives_the_ratings_or_none(ratings: list[Rating], data: st.DataObject) -> None:
-    """Cut anywhere, or with characters taken out: never a number that was not there."""
+    """A reply that is cut or lacks characters gives no number that it does not contain."""
     text = json.dumps(reply(*ratings, calibration="all fine"))
     if data.draw(st.booleans()):
         text = text[: data.draw(st.integers(0, len(text)))]

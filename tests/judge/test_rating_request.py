@@ -1,4 +1,4 @@
-"""The request for ratings: its text and key are those of earlier versions, so that old journals are found."""
+"""The request for ratings, with the text and key of earlier versions, so that old journals are found."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def test_the_request_carries_schema_decoding_and_reminder() -> None:
     assert (request.record_id, request.purpose, sorted(request.texts)) == ("h", "annotate", ["x", "y"])
     settings = request.settings
     assert (settings.temperature, settings.max_output_tokens, settings.structured) == (0.5, 99, False)
-    assert request.schema is not None and request.schema["properties"]["ratings"]["maxItems"] == 2
+    assert request.schema is not None
+    assert request.schema["properties"]["ratings"]["maxItems"] == 2
     assert request.with_reminder("empty").text.startswith(f"{request.text}\nYour last reply could not be read (empty)")
     assert request.expected_tokens == 150 + 2 * 150

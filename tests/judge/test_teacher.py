@@ -64,5 +64,5 @@ def test_what_is_no_answer_is_left_out_with_its_reason(monkeypatch: pytest.Monke
     again = [] if isinstance(step, Exception) else [step]
     client = Scripted(step, *again, "Because.")
     found = asked(client, Journal(None), monkeypatch)
-    assert {text for prompt, text in client.calls if prompt == "a"} == {"What is it?"}  # no word of JSON
+    assert {text for prompt, text in client.calls if prompt == "a"} == {"What is it?"}  # without JSON
     assert found == [Unscored("a", reason), Completion("b", 0, "Because.")]

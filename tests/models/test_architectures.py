@@ -1,4 +1,4 @@
-"""Families other than LLaVA-1.5: they load, answer, share a prefix where they can, and train."""
+"""Model families other than LLaVA-1.5: loading, answers, prefix sharing and training."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ def test_it_answers(family: Family) -> None:
     prompts = [Prompt("a", "what is there", "0.png"), Prompt("b", "where"), Prompt("c", "where", "1.png")]
     together = generate(model, family.processor, prompts, family.images, Decoding(6, 3))
     alone = [generate(model, family.processor, [one], family.images, Decoding(6, 1))[0] for one in prompts]
-    assert together == alone and any(together)
+    assert together == alone
+    assert any(together)
 
 
 def test_lora_is_on_the_language_model_alone(family: Family) -> None:

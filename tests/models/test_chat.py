@@ -1,4 +1,4 @@
-"""Conversations: one placeholder an image, in the first user turn."""
+"""Conversations: one placeholder per image, in the first user turn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_text_only_has_no_placeholder() -> None:
     ],
 )
 def test_a_literal_image_token_is_refused(question: str, history: tuple[Turn, ...]) -> None:
-    with pytest.raises(UserError, match="'row-7'.*<image>"):
+    with pytest.raises(UserError, match=r"'row-7'.*<image>"):
         to_messages(question, history, record="row-7")
 
 

@@ -1,4 +1,4 @@
-"""Content fingerprints of models: the same wherever the content lies, without downloading."""
+"""Content fingerprints of models: the same for every location, without downloading."""
 
 from __future__ import annotations
 
@@ -98,10 +98,10 @@ def test_a_hub_model_is_its_local_copy_and_is_not_downloaded(tiny: Path, monkeyp
     )
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *given, **options: pytest.fail("downloaded"))
     assert of_model(HUB) == of_model(str(tiny))
-    assert asked == [HUB]  # once a process
+    assert asked == [HUB]  # once per process
     hub_files.cache_clear()
     monkeypatch.setattr("huggingface_hub.constants.is_offline_mode", lambda: True)
-    assert of_model(HUB) == of_model(str(tiny))  # as the hub said last
+    assert of_model(HUB) == of_model(str(tiny))  # as the hub reported last
 
 
 def test_offline_a_hub_model_is_what_the_cache_holds(

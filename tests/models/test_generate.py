@@ -1,4 +1,4 @@
-"""Answers do not depend on their batch, and sampling draws from the model's distribution."""
+"""Generation: independence of the batch, and sampling from the model's distribution."""
 
 import pytest
 import torch
@@ -93,7 +93,7 @@ def test_a_batch_that_memory_does_not_take_is_made_smaller(tiny, monkeypatch, ca
     assert capsys.readouterr().out.splitlines()[0] == "out of memory: continuing with batches of 3 prompts"
     assert max(sizes[2:]) <= most
     most = 0
-    with pytest.raises(UserError, match="not enough memory for 1 answers of 8 tokens.*max_new_tokens"):
+    with pytest.raises(UserError, match=r"not enough memory for 1 answers of 8 tokens.*max_new_tokens"):
         texts(tiny, batch_size=8)
 
 
@@ -106,7 +106,7 @@ def test_progress_counts_every_answer(tiny):
 
 def test_a_missing_image_is_named(tiny):
     model, processor, _, images = tiny
-    with pytest.raises(UserError, match="gone.png"):
+    with pytest.raises(UserError, match=r"gone\.png"):
         generate(model, processor, [Prompt("p", "what", "gone.png")], images, Decoding(2, 1))
 
 

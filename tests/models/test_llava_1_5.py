@@ -1,4 +1,4 @@
-"""LLaVA-1.5 as its authors prompted it and showed it pictures: their `vicuna_v1`, their padding."""
+"""LLaVA-1.5 with its authors' prompts (`vicuna_v1`) and image padding."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def test_an_answer_tokenised_alone_would_begin_otherwise(processor: Any) -> None
     tokenizer = processor.tokenizer
     alone = tokenizer(" A blue star.</s>", add_special_tokens=False)["input_ids"]
     (made,) = encode(processor, [to_messages("What is it?")], [to_answer("A blue star.")])
-    assert alone[1:] == made.answer_ids and tokenizer.convert_ids_to_tokens(alone[0]) == "▁"
+    assert alone[1:] == made.answer_ids
+    assert tokenizer.convert_ids_to_tokens(alone[0]) == "▁"
 
 
 def test_earlier_turns_end_as_the_answer_does(processor: Any) -> None:
@@ -74,7 +75,8 @@ def test_a_batch_holds_these_tokens_and_the_image_where_its_placeholder_was(
     images = (28 // 14) ** 2
     seen = TOKENS.index("<image>")
     assert tokens[: seen + images] == TOKENS[:seen] + ["<image>"] * images
-    assert tokens.count("<s>") == 1 and tokens[seen + images : seen + images + 2] == ["▁", "<0x0A>"]
+    assert tokens.count("<s>") == 1
+    assert tokens[seen + images : seen + images + 2] == ["▁", "<0x0A>"]
 
 
 @pytest.mark.parametrize("size", [(40, 20), (20, 40), (33, 33), (41, 40)])
@@ -99,7 +101,7 @@ def test_the_image_is_padded_to_a_square_of_the_mean_colour(
 def test_another_kind_of_processor_is_not_padded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mmdpo.models import loading
 
-    with pytest.raises(UserError, match="a SiglipImageProcessor, and only CLIP's.*pad_to_square=false"):
+    with pytest.raises(UserError, match=r"a SiglipImageProcessor, and only CLIP's.*pad_to_square=false"):
         loading._padding_to_square(type("SiglipImageProcessor", (), {})(), str(folder))
 
 
@@ -121,7 +123,7 @@ def test_a_checkpoint_without_a_template_names_those_there_are(tmp_path: Path) -
 
 
 def test_the_preset_trains(folder: Path, tmp_path: Path) -> None:
-    """The 7B preset on a folder of its form, with projector and padding, as one types it."""
+    """The 7B preset on a folder of its form, with projector and padding, by the command of a user."""
     from mmdpo.pipeline.point_stages import training_settings
     from mmdpo.training.run import train_adapter
 
@@ -139,6 +141,7 @@ def test_the_preset_trains(folder: Path, tmp_path: Path) -> None:
         training_settings(config), pairs, images, tmp_path / "out",
         lambda metrics, step: steps.append(metrics), lambda step: None,
     )  # fmt: skip
-    assert summary.prefix_sharing and summary.examples == len(pairs)
+    assert summary.prefix_sharing
+    assert summary.examples == len(pairs)
     assert steps[0]["rewards/margins"] == pytest.approx(0, abs=1e-6)
     assert steps[-1]["grad_norm"] > 0

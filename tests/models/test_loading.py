@@ -22,14 +22,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_dtypes() -> None:
     assert torch_dtype("auto") == (torch.bfloat16 if torch.cuda.is_available() else torch.float32)
     assert torch_dtype("bfloat16") == torch.bfloat16
-    with pytest.raises(UserError, match="model.dtype=int8"):
+    with pytest.raises(UserError, match=r"model\.dtype=int8"):
         torch_dtype("int8")
 
 
 def test_model_and_processor_load(tiny: Path, capfd: pytest.CaptureFixture[str]) -> None:
     capfd.readouterr()
     model, processor = load_model(str(tiny), "float32"), load_processor(ModelConfig(path=str(tiny)))
-    assert model.dtype == torch.float32 and not model.training
+    assert model.dtype == torch.float32
+    assert not model.training
     assert model.config._attn_implementation == "sdpa"
     assert processor.tokenizer.pad_token == "<pad>"
     assert capfd.readouterr() == ("", "")
@@ -39,10 +40,10 @@ def test_weights_in_pickle_are_refused(tiny: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny, tmp_path / "pickled"))
     (folder / "model.safetensors").unlink()
     torch.save({}, folder / "pytorch_model.bin")
-    with pytest.raises(UserError, match="model.path="):
+    with pytest.raises(UserError, match=r"model\.path="):
         load_model(str(folder), "float32")
 
 
 def test_a_folder_without_a_processor_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="model.path="):
+    with pytest.raises(UserError, match=r"model\.path="):
         load_processor(ModelConfig(path=str(tmp_path)))

@@ -1,9 +1,8 @@
-"""A model in memory: modules apart, weights shared, and never those of another folder or type."""
+"""The model cache: separate modules, shared weights, one entry per folder and type."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,12 +23,12 @@ def tiny(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders that were read."""
     read: list[str] = []
     real = loading._load
     monkeypatch.setattr(loading, "_load", lambda path, kind: read.append(path) or real(path, kind))
-    yield read
+    return read
 
 
 def places(model: Any) -> dict[str, int]:
@@ -50,11 +49,13 @@ def test_it_is_read_once_and_only_weights_are_shared(tiny: Path, loads: list[str
         assert not {id(module) for module in first.modules()} & {id(module) for module in second.modules()}
         assert not {id(weight) for weight in first.parameters()} & {id(w) for w in second.parameters()}
         buffers = {buffer.data_ptr() for buffer in first.buffers()}
-        assert buffers and not buffers & {buffer.data_ptr() for buffer in second.buffers()}
+        assert buffers
+        assert not buffers & {buffer.data_ptr() for buffer in second.buffers()}
         assert first.config is not second.config
     third = load_model(str(tiny), "float32")
     assert len(loads) == 2
-    assert torch.equal(logits(first), logits(third)) and torch.equal(logits(second), logits(third))
+    assert torch.equal(logits(first), logits(third))
+    assert torch.equal(logits(second), logits(third))
 
 
 def test_what_one_caller_does_to_its_model_is_not_seen_by_the_next(tiny: Path) -> None:
@@ -70,7 +71,8 @@ def test_what_one_caller_does_to_its_model_is_not_seen_by_the_next(tiny: Path) -
         model.get_output_embeddings().weight = torch.nn.Parameter(torch.zeros(1))
 
         after = load_model(str(tiny), "float32")
-        assert not after.training and all(weight.requires_grad for weight in after.parameters())
+        assert not after.training
+        assert all(weight.requires_grad for weight in after.parameters())
         assert 77 not in (after.config.image_token_id, after.generation_config.max_length)
         assert torch.equal(logits(after), untouched)
 

@@ -1,4 +1,4 @@
-"""Where models lie."""
+"""Locations of models and templates."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def test_a_hub_id_stays() -> None:
     ],
 )
 def test_a_missing_folder_names_the_override(path: str) -> None:
-    with pytest.raises(UserError, match="model.path="):
+    with pytest.raises(UserError, match=r"model\.path="):
         resolve_path(path)

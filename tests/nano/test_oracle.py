@@ -1,4 +1,4 @@
-"""The oracle, on answers a reader can judge."""
+"""The oracle, on answers that a reader can judge."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdpo.nano.oracle import rate, score
+from mmdpo.nano.oracle import rate, ten_point_score
 from mmdpo.nano.text import CATEGORIES, NEVER_BRIEF, instruct
 from mmdpo.nano.visual import KINDS, ask, briefly, facts
 from mmdpo.nano.words import ANIMALS, CELLS, COLOURS, NUMBERS
@@ -139,8 +139,8 @@ def test_styles_grow_with_length() -> None:
 
 
 def test_score_is_on_mt_benchs_scale() -> None:
-    assert score(rating(0, 0, 0, 4, 4)) == 1
-    assert score(rating(4, 4, 4, 0, 0)) == 10
+    assert ten_point_score(rating(0, 0, 0, 4, 4)) == 1
+    assert ten_point_score(rating(4, 4, 4, 0, 0)) == 10
 
 
 def test_a_prompt_without_facts_is_refused() -> None:

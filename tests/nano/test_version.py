@@ -1,4 +1,4 @@
-"""The miniature's generated data stand still as long as its version does: points of a study are known by it."""
+"""The version of the miniature's generated data, which identifies points of a study."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +11,7 @@ CONTENT = {1: "58746831be5fc4c5"}
 
 
 def test_other_data_need_another_version(tmp_path: Path) -> None:
-    """Where this fails, raise DATA_VERSION and add the new content here: finished points are not reused."""
+    """If this fails, raise DATA_VERSION and add the new content here: finished points are not reused."""
     items = [
         text_items(16, "test", 0),
         noisy_text_items(4, "test", 0, tmp_path),

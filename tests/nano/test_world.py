@@ -33,7 +33,9 @@ def test_drawing_is_deterministic_and_tells_views_apart(seed: int) -> None:
 def test_a_thing_is_drawn_in_its_cell() -> None:
     image = draw(Scene((Thing("red", "square", 5),)))  # B2: second row, second column
     red, green, blue = image.getpixel((18, 18))
-    assert red > 180 and green < 90 and blue < 90
+    assert red > 180
+    assert green < 90
+    assert blue < 90
     assert image.getpixel((18, 30)) == image.getpixel((40, 40)) == (245, 245, 240)
 
 
@@ -128,7 +130,8 @@ def test_an_unknown_split_is_refused() -> None:
 
 
 def test_the_language() -> None:
-    assert with_article("orange star") == "an orange star" and with_article("red star") == "a red star"
+    assert with_article("orange star") == "an orange star"
+    assert with_article("red star") == "a red star"
     assert [join_words(words) for words in (["x"], ["x", "y"], ["x", "y", "z"])] == ["x", "x and y", "x, y and z"]
     assert PLURALS["cross"] == "crosses"
     expected = "helpfulness 4 correctness 3 coherence 2 complexity 1 verbosity 0."

@@ -1,4 +1,4 @@
-"""Training rows of the miniature models come from the split that trains them."""
+"""Training rows of the miniature models, from their own split."""
 
 from random import Random
 
@@ -25,4 +25,5 @@ def test_training_rows_are_of_the_base_split(monkeypatch: pytest.MonkeyPatch) ->
         assert {real(text) for text in asked[:-1]}.isdisjoint({"base"})
         asked.clear()
         text_row(DataMix(1, 1, 3), rng)
-        assert asked and real(asked[-1]) == "base"
+        assert asked
+        assert real(asked[-1]) == "base"

@@ -17,7 +17,7 @@ from mmdpo.nano.text import instruct
 from mmdpo.nano.visual import ask, briefly
 from mmdpo.nano.words import attribute_sentence
 from mmdpo.nano.world import random_scene, random_view
-from mmdpo.nano_models.conversations import row, tokens
+from mmdpo.nano_models.conversations import row, token_ids
 from mmdpo.nano_models.processor import IMAGE_TOKENS, UNK, VOCABULARY, processor
 from mmdpo.records import Turn
 
@@ -51,7 +51,7 @@ def test_encoding_and_decoding_return_the_text(loaded: LlavaProcessor, seed: int
     for prompt in (ask(random_view(rng), rng), instruct(rng)):
         for text in (prompt.question, prompt.facts["full"], prompt.facts["short"]):
             ids = loaded.tokenizer(text)["input_ids"]
-            assert ids == tokens(text)
+            assert ids == token_ids(text)
             assert loaded.tokenizer.decode(ids) == text
 
 

@@ -42,7 +42,7 @@ def config(tmp_path):
 
 
 def trained(config):
-    """A trained point, as far as evaluation looks at it."""
+    """A trained point, with the files that evaluation reads."""
     p = point(config)
     (p.folder / "adapter").mkdir(parents=True)
     for name in ("adapter_config.json", "adapter_model.safetensors"):
@@ -64,16 +64,19 @@ def test_evaluate_ends_with_answers_and_judge_with_the_result(loads, config):
         "presence.jsonl",
         "text_noisy.jsonl",
     }
-    assert not (p.folder / "judgments").exists() and not (p.folder / "result.json").exists()
+    assert not (p.folder / "judgments").exists()
+    assert not (p.folder / "result.json").exists()
     assert state(p) is State.planned
     run_stage([p.config], Stage.judge)
     assert loads == [p.name]
     assert state(p) is State.done
     result = read_json(p.folder / "result.json")
-    assert result["scores"]["presence"]["value"] == 0.5 and result["scores"]["text"]["n"] == ITEMS
+    assert result["scores"]["presence"]["value"] == 0.5
+    assert result["scores"]["text"]["n"] == ITEMS
     assert result["scores"]["text"]["unscored"] == 0
     assert (result["judge"], result["training"]["steps"], result["role"]) == ("oracle", 3, "trained")
-    assert result["fingerprints"].keys() == {"model", "processor", "data"} and all(result["fingerprints"].values())
+    assert result["fingerprints"].keys() == {"model", "processor", "data"}
+    assert all(result["fingerprints"].values())
 
 
 def test_experiment_judges_the_answers_that_are_there(loads, config):
@@ -101,7 +104,8 @@ def test_judge_before_evaluate_names_the_stage(loads, config):
     p = trained(config())
     with pytest.raises(UserError, match="stage=evaluate"):
         run_stage([p.config], Stage.judge)
-    assert not loads and not (p.folder / "status.json").exists()
+    assert not loads
+    assert not (p.folder / "status.json").exists()
 
 
 def test_answers_of_another_adapter_are_not_judged(loads, config):
@@ -109,10 +113,12 @@ def test_answers_of_another_adapter_are_not_judged(loads, config):
     run_point(p, Stage.evaluate)
     (p.folder / "adapter" / "adapter_model.safetensors").write_text("trained again")
     error = run_point(p, Stage.judge)
-    assert "adapter" in error and "stage=evaluate" in error
+    assert "adapter" in error
+    assert "stage=evaluate" in error
     assert not (p.folder / "result.json").exists()
     run_point(p, Stage.evaluate)
-    assert len(loads) == 2 and run_point(p, Stage.judge) is None
+    assert len(loads) == 2
+    assert run_point(p, Stage.judge) is None
 
 
 def test_a_judge_that_stops_ends_the_command_and_loses_no_answer(loads, config, monkeypatch):
@@ -129,20 +135,22 @@ def test_a_judge_that_stops_ends_the_command_and_loses_no_answer(loads, config, 
         with pytest.raises(Stopped) as stop:
             run_stage([p.config], Stage.judge)
     assert stop.value.exit_code == 75
-    assert not (p.folder / "result.json").exists() and state(p) is State.failed
+    assert not (p.folder / "result.json").exists()
+    assert state(p) is State.failed
     run_stage([p.config], Stage.judge)
-    assert len(loads) == 1 and state(p) is State.done
+    assert len(loads) == 1
+    assert state(p) is State.done
 
 
 def test_two_points_are_judged_at_once(loads, config, monkeypatch):
-    """While one point's judge is at work, another point is judged to its end: nothing is locked between them."""
+    """One point is judged to its end while the judge of another is working: no lock is shared."""
     first, second = trained(config()), trained(config("seed=1"))
     for p in (first, second):
         run_point(p, Stage.evaluate)
     oracle = bench_judge("oracle")
 
     class Nested:
-        """Judges the second point while it is asked about the first."""
+        """Judge that judges the second point during its call for the first."""
 
         started = False
 
@@ -150,7 +158,8 @@ def test_two_points_are_judged_at_once(loads, config, monkeypatch):
             if not self.started:
                 self.started = True
                 assert run_point(second, Stage.judge) is None
-                assert state(second) is State.done and state(first) is State.running
+                assert state(second) is State.done
+                assert state(first) is State.running
             return oracle.rate(items)
 
     judge = Nested()
@@ -201,4 +210,5 @@ def test_a_dry_run_tells_what_a_stage_would_do_and_what_is_done(loads, config, c
     assert f"{p.folder}: done" in capsys.readouterr().out
     describe([p.config], Stage.judge)
     told = capsys.readouterr().out
-    assert f"{p.folder}: would judge" in told and "prompts" not in told  # judging makes no data
+    assert f"{p.folder}: would judge" in told
+    assert "prompts" not in told

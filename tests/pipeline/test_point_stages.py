@@ -1,4 +1,4 @@
-"""The data stages, from prompts to pairs: deterministic, chained, and clear about what is missing."""
+"""The data stages, from prompts to pairs: determinism, order, and messages about missing input."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.judge.judges import journal_of
-from mmdpo.pipeline.data_stages import DATA_STAGES, describe_data, made, pipeline
+from mmdpo.pipeline.data_stages import DATA_STAGES, describe_data, get_or_make, pipeline
 from mmdpo.pipeline.point_stages import run_data_stage
 from mmdpo.pipeline.training_sets import training_set
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, SftExample, read_records
@@ -36,7 +36,7 @@ def test_the_same_settings_make_the_same_bytes_twice(tmp_path, monkeypatch):
     caches = [tmp_path / "one", tmp_path / "two"]
     for cache, batch_size in zip(caches, (8, 5), strict=True):  # the batch size is no setting of the data
         monkeypatch.setenv("MMDPO_CACHE", str(cache))
-        made(compose_config([*SMALL, f"data.sampling.batch_size={batch_size}"]), Stage.build)
+        get_or_make(compose_config([*SMALL, f"data.sampling.batch_size={batch_size}"]), Stage.build)
     one, two = map(files, caches)
     assert any(name.endswith(".png") for name in one)
     assert {name.split("/")[0] for name in one} == {DATA_STAGES[stage].kind for stage in pipeline(compose_config([]))}
@@ -46,13 +46,13 @@ def test_the_same_settings_make_the_same_bytes_twice(tmp_path, monkeypatch):
 def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     config = compose_config(SMALL)
-    folder = {stage: made(config, stage) for stage in pipeline(config)}
+    folder = {stage: get_or_make(config, stage) for stage in pipeline(config)}
     prompts = list(read_records(folder[Stage.prompts] / "prompts.jsonl", Prompt))
     completions = list(read_records(folder[Stage.sample] / "completions.jsonl", Completion))
     annotations = list(read_records(folder[Stage.annotate] / "annotations.jsonl", Annotation))
     pairs = list(read_records(folder[Stage.build] / "examples.jsonl", PreferencePair))
     ids = [prompt.id for prompt in prompts]
-    assert [(c.prompt_id, c.index) for c in completions] == [(id_, n) for id_ in ids for n in range(4)]
+    assert [(one.prompt_id, one.index) for one in completions] == [(id_, n) for id_ in ids for n in range(4)]
     assert [annotation.prompt_id for annotation in annotations] == ids
     assert {len(annotation.ratings) for annotation in annotations} == {4}
     assert 0 < len(pairs) < len(ids)
@@ -76,7 +76,7 @@ def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
 )
 def test_a_setting_remakes_its_stage_and_the_later_ones(override, remade):
     before, after = (
-        [made(compose_config([*SMALL, *more]), stage) for stage in pipeline(compose_config([]))]
+        [get_or_make(compose_config([*SMALL, *more]), stage) for stage in pipeline(compose_config([]))]
         for more in ([], [override])
     )
     changed = [one != two for one, two in zip(before, after, strict=True)]
@@ -84,15 +84,16 @@ def test_a_setting_remakes_its_stage_and_the_later_ones(override, remade):
 
 
 def test_what_comes_out_the_same_is_made_no_further(tmp_path, monkeypatch):
-    """Prompts from other code, a touched file, a judge asked again: the later stages look at content."""
+    """Prompts from other code, a touched file, a judge asked again: the later stages compare content."""
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     config = compose_config(SMALL)
-    before = [made(config, stage) for stage in pipeline(config)]
+    before = [get_or_make(config, stage) for stage in pipeline(config)]
     step = DATA_STAGES[Stage.prompts]
     other = replace(step, settings=lambda config: {**step.settings(config), "code": "newer"})
     monkeypatch.setitem(DATA_STAGES, Stage.prompts, other)
-    after = [made(config, stage) for stage in pipeline(config)]
-    assert before[0] != after[0] and before[1:] == after[1:]
+    after = [get_or_make(config, stage) for stage in pipeline(config)]
+    assert before[0] != after[0]
+    assert before[1:] == after[1:]
 
 
 def test_a_stage_alone_names_the_one_before_it(tmp_path, monkeypatch):
@@ -101,7 +102,7 @@ def test_a_stage_alone_names_the_one_before_it(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="stage=prompts"):
         run_data_stage(config, Stage.reference)
     run_data_stage(config, Stage.prompts)
-    with pytest.raises(UserError, match="no completions .* stage=sample"):
+    with pytest.raises(UserError, match=r"no completions .* stage=sample"):
         run_data_stage(config, Stage.annotate)
     assert [line.split(":")[0] for line in describe_data(config, Stage.sample)] == ["prompts", "completions"]
 
@@ -115,11 +116,11 @@ def test_a_method_has_only_the_stages_that_it_needs(tmp_path, monkeypatch):
         for look in (run_data_stage, lambda *point: list(describe_data(*point))):
             with pytest.raises(UserError, match="method=sft is made by the stages prompts, teacher, build"):
                 look(config, stage)
-    with pytest.raises(UserError, match="stage=teacher: .* prompts, sample, annotate, build"):
+    with pytest.raises(UserError, match=r"stage=teacher: .* prompts, sample, annotate, build"):
         run_data_stage(compose_config(SMALL), Stage.teacher)
     with pytest.raises(UserError, match="method=sft has no reference model"):
         run_data_stage(config, Stage.reference)
-    with pytest.raises(UserError, match="no prompts .* stage=prompts"):
+    with pytest.raises(UserError, match=r"no prompts .* stage=prompts"):
         run_data_stage(config, Stage.teacher)
     for stage in (Stage.prompts, Stage.teacher, Stage.build):
         run_data_stage(config, stage)
@@ -161,12 +162,14 @@ def test_the_sets_of_all_methods_are_made_of_the_same_completions(tmp_path, monk
     ],
 )
 def test_pairs_do_not_depend_on_what_is_done_with_them(overrides):
-    assert made(compose_config([*SMALL, *overrides]), Stage.build) == made(compose_config(SMALL), Stage.build)
+    assert get_or_make(compose_config([*SMALL, *overrides]), Stage.build) == get_or_make(
+        compose_config(SMALL), Stage.build
+    )
 
 
 def test_what_is_asked_for_when_measured_does_not_remake_steerlms_examples():
     one, other = ([*SMALL, "method=steerlm", *more] for more in ([], ["method.attributes.verbosity=1"]))
-    assert made(compose_config(one), Stage.build) == made(compose_config(other), Stage.build)
+    assert get_or_make(compose_config(one), Stage.build) == get_or_make(compose_config(other), Stage.build)
 
 
 def test_sft_learns_the_chosen_answers_of_own_pairs(tmp_path):
@@ -180,7 +183,7 @@ def test_own_pairs_have_no_data_stages(tmp_path):
     file = tmp_path / "pairs.jsonl"
     file.write_text('{"prompt": "Why?", "chosen": "So it is.", "rejected": "No."}\n')
     config = compose_config(["data=pairs", f"data.path={file}"])
-    with pytest.raises(UserError, match="data=pairs brings its own pairs"):
+    with pytest.raises(UserError, match="data=pairs has its own pairs"):
         run_data_stage(config, Stage.build)
     assert not list(describe_data(config, Stage.experiment))
     assert training_set(config).counts == {"rows": 1, "pairs": 1}
@@ -188,7 +191,7 @@ def test_own_pairs_have_no_data_stages(tmp_path):
 
 def test_a_card_says_what_a_set_was_made_of(tmp_path, monkeypatch):
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
-    card = read_json(made(compose_config([*SMALL, "pairs.margin=1"]), Stage.build) / "card.json")
+    card = read_json(get_or_make(compose_config([*SMALL, "pairs.margin=1"]), Stage.build) / "card.json")
     (annotations,) = card["made_of"]
     (completions,) = annotations["made_of"]
     (prompts,) = completions["made_of"]
@@ -199,8 +202,8 @@ def test_a_card_says_what_a_set_was_made_of(tmp_path, monkeypatch):
 
 
 def test_sets_are_written_for_other_trainers_too():
-    pairs = made(compose_config(SMALL), Stage.build)
-    again = [*read_pairs(pairs / "llava_dpo.json", made(compose_config(SMALL), Stage.prompts),
+    pairs = get_or_make(compose_config(SMALL), Stage.build)
+    again = [*read_pairs(pairs / "llava_dpo.json", get_or_make(compose_config(SMALL), Stage.prompts),
                          OnBadRow.error, pairs, "authors").pairs]  # fmt: skip
     assert again == list(read_records(pairs / "examples.jsonl", PreferencePair))
 
@@ -216,16 +219,19 @@ def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, mon
     config = compose_config([*line, "judge=longer"])
     assert [text.split(":")[0] for text in describe_data(config, Stage.annotate)] == ["annotations"]
     run_data_stage(config, Stage.annotate)
-    with (made(config, Stage.annotate) / "differences.csv").open() as table:
+    with (get_or_make(config, Stage.annotate) / "differences.csv").open() as table:
         found = list(csv.DictReader(table))
-    assert len(found) == 12 and {row["preference"] for row in found} == {"1", "2"}
+    assert len(found) == 12
+    assert {row["preference"] for row in found} == {"1", "2"}
     for row in found:  # the judge prefers the longer answer, which is the chosen one
         gap = int(row["helpfulness"]) + int(row["correctness"])
         assert gap > 0 if row["preference"] == "1" else gap < 0
     out = capsys.readouterr().out
-    assert "quality by place shown" in out and "12 : 0" in out
-    people = read_json(made(config, Stage.annotate) / "report.json")["people"]
-    assert people["helpfulness"] == {"with": 12, "against": 0, "tied": 0} and people["pairs"] == 12
+    assert "quality by position" in out
+    assert "12 : 0" in out
+    people = read_json(get_or_make(config, Stage.annotate) / "report.json")["people"]
+    assert people["helpfulness"] == {"with": 12, "against": 0, "tied": 0}
+    assert people["pairs"] == 12
 
 
 def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypatch, capsys):
@@ -235,15 +241,17 @@ def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypat
         line = [*SMALL, "judge=gemini", f"judge.base_url={server.url}", "stage=annotate"]
         line += [f"judge.limits.{name}=null" for name in ("requests_per_minute", "tokens_per_minute")]
         config, again = compose_config(line), compose_config([*line, "judge.retry_unscored=true"])
-        before = made(config, Stage.build)
+        before = get_or_make(config, Stage.build)
         assert "6 of 24 prompts are unscored (6 recitation)" in capsys.readouterr().out
         answered = server.answered.total()
         run_data_stage(config, Stage.annotate)  # they stay unscored without the word
         assert server.answered.total() == answered == 18
         run_data_stage(again, Stage.annotate)
-        assert server.answered.total() == 24 and set(server.answered.values()) == {1}
-        after = made(config, Stage.build)
-        assert before != after and made(again, Stage.build) == after
+        assert server.answered.total() == 24
+        assert set(server.answered.values()) == {1}
+        after = get_or_make(config, Stage.build)
+        assert before != after
+        assert get_or_make(again, Stage.build) == after
         run_data_stage(again, Stage.annotate)  # nothing is left to ask
         assert server.answered.total() == 24
     card = read_json(after / "card.json")
@@ -260,12 +268,13 @@ def test_another_rubric_asks_anew_and_the_old_ratings_stay(tmp_path, monkeypatch
         line = [*SMALL, "judge=gemini", f"judge.base_url={server.url}"]
         line += [f"judge.limits.{name}=null" for name in ("requests_per_minute", "tokens_per_minute")]
         config = compose_config(line)
-        before = made(config, Stage.annotate)
+        before = get_or_make(config, Stage.annotate)
         mine = "from dataclasses import replace\nfrom mmdpo.judge.rubrics.helpsteer_1 import RUBRIC as ONE\n"
         (tmp_path / "mine.py").write_text(f"{mine}RUBRIC = replace(ONE, name='mine', instructions='Be kind.')\n")
         monkeypatch.setattr(mmdpo.judge.rubrics, "__path__", [*mmdpo.judge.rubrics.__path__, str(tmp_path)])
-        after = made(compose_config([*line, "judge.rubric=mine"]), Stage.annotate)
-        assert before != after and server.answered.total() == 48
+        after = get_or_make(compose_config([*line, "judge.rubric=mine"]), Stage.annotate)
+        assert before != after
+        assert server.answered.total() == 48
     with journal(journal_of(config.judge)) as kept:
         assert kept.asked_since(account_of(config.judge), datetime(2000, 1, 1, tzinfo=UTC)) == 48
 

@@ -1,4 +1,4 @@
-"""Raw files with real pictures become the training sets of all four methods, with kills on the way."""
+"""Training sets of all four methods from raw files with real pictures, with kills in between."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def killed_once(rng: Random) -> Kill:
 
 
 def written(folder: Path) -> int:
-    """Count the bytes of all files; those that vanish meanwhile are left out."""
+    """Count the bytes of all files; those that vanish meanwhile are skipped."""
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):
@@ -110,7 +110,8 @@ def test_killed_on_the_way_it_ends_as_a_calm_run(data: list[str], tmp_path: Path
     assert calm.keys() == {"pairs", "teacher", "best_completion", "rated_completions"}
     prompts = 2 * EACH if data is PAPER else 60
     for counts, content in calm.values():
-        assert counts["prompts"] == prompts and content
+        assert counts["prompts"] == prompts
+        assert content
     assert killed == calm
     assert answers.keys() == calm_answers.keys()
     assert sum(answers.values()) <= sum(calm_answers.values()) + 2 * CALLS  # in flight at the two kills

@@ -1,4 +1,4 @@
-"""Completions of the model itself and of a server: the same whatever happens on the way."""
+"""Completions of the model itself and of a server: the same after any interruption."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
 from mmdpo.models import served
 from mmdpo.pipeline import sampling
-from mmdpo.pipeline.data_stages import made
+from mmdpo.pipeline.data_stages import get_or_make
 from mmdpo.pipeline.sampling import sample
 from mmdpo.records import Completion, Prompt, read_records
 from mmdpo.testing.fake_openai import fake_openai
@@ -23,7 +23,7 @@ SMALL = ["data.prompts=20", "data.sampling.batch_size=4", "data.sampling.max_new
 
 
 class Counting:
-    """A generator that notes what it is asked, and fails at a call of one's choice."""
+    """A generator that records its prompts, and fails at a chosen call."""
 
     def __init__(self, fails_at: int = -1) -> None:
         self.asked: list[list[str]] = []
@@ -37,7 +37,7 @@ class Counting:
 
 
 def prompts(count: int) -> list[Prompt]:
-    """Every third without an image."""
+    """Prompts, of which every third has no image."""
     return [Prompt(f"p{n}", "What?", None if n % 3 == 0 else "a.png") for n in range(count)]
 
 
@@ -54,7 +54,8 @@ def test_the_order_is_the_prompts_and_a_batch_is_all_with_or_all_without_image(
     assert [(one.prompt_id, one.index) for one in found] == [(f"p{n}", i) for n in range(30) for i in (0, 1)]
     assert all(one.text == f"{one.prompt_id} {one.index}" for one in found)
     for batch in generator.asked:
-        assert len(batch) <= 4 and len({int(name[1:]) % 3 == 0 for name in batch}) == 1
+        assert len(batch) <= 4
+        assert len({int(name[1:]) % 3 == 0 for name in batch}) == 1
     assert not list(tmp_path.iterdir())  # nothing is left of what was unfinished
 
 
@@ -82,9 +83,10 @@ def test_sharing_the_prefix_does_not_change_a_text(tmp_path: Path, monkeypatch: 
         monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / str(shared)))
         if not shared:
             monkeypatch.setattr(sampling.OwnModel, "_can_share", lambda self, prompts: False)
-        folder = made(compose_config(SMALL), Stage.sample)
+        folder = get_or_make(compose_config(SMALL), Stage.sample)
         texts.append(list(read_records(folder / "completions.jsonl", Completion)))
-    assert texts[0] == texts[1] and len({one.text for one in texts[0]}) > 20
+    assert texts[0] == texts[1]
+    assert len({one.text for one in texts[0]}) > 20
 
 
 def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,10 +106,10 @@ def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.Monkey
             torch.nn.init.normal_(weight, std=0.05)
     adapted.save_pretrained(tmp_path / "adapter")
     second = compose_config([*SMALL, f"generator.adapter={tmp_path / 'adapter'}"])
-    plain, other = made(config, Stage.sample), made(second, Stage.sample)
+    plain, other = get_or_make(config, Stage.sample), get_or_make(second, Stage.sample)
     assert plain != other
     assert (plain / "completions.jsonl").read_bytes() != (other / "completions.jsonl").read_bytes()
-    with pytest.raises(UserError, match="generator.adapter=.*adapter_config.json"):
+    with pytest.raises(UserError, match=r"generator\.adapter=.*adapter_config\.json"):
         compose_config([f"generator.adapter={tmp_path}"])
 
 
@@ -118,7 +120,7 @@ def test_the_prefix_is_shared_in_either_type(dtype: str, tmp_path: Path, monkeyp
 
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     config = compose_config([*SMALL, f"model.dtype={dtype}"])
-    folder = made(config, Stage.prompts)
+    folder = get_or_make(config, Stage.prompts)
     own = sampling._generator(config, folder)
     prompts = list(read_records(folder / "prompts.jsonl", Prompt))[:4]
     asked = [prompt for prompt in prompts if (prompt.image is None) == (prompts[0].image is None)]
@@ -146,15 +148,16 @@ def test_a_server_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, q
         with fake_openai(faults) as server:
             line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
             config = compose_config([*line, f"generator.concurrency={concurrency}"])
-            folder = made(config, Stage.sample)
+            folder = get_or_make(config, Stage.sample)
             assert server.complaints == []
         texts.append(list(read_records(folder / "completions.jsonl", Completion)))
     assert texts[0] == texts[1]
-    assert len(texts[0]) == 80 and len({one.text for one in texts[0]}) > 20
+    assert len(texts[0]) == 80
+    assert len({one.text for one in texts[0]}) > 20
 
 
 def _of(config: Any) -> list[Prompt]:
-    return list(read_records(made(config, Stage.prompts) / "prompts.jsonl", Prompt))
+    return list(read_records(get_or_make(config, Stage.prompts) / "prompts.jsonl", Prompt))
 
 
 def test_a_server_that_does_not_answer_stops_and_keeps_what_there_is(
@@ -164,8 +167,8 @@ def test_a_server_that_does_not_answer_stops_and_keeps_what_there_is(
     with fake_openai("good:30,busy:1000") as server:
         line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
         config = compose_config([*line, "generator.concurrency=2"])
-        with pytest.raises(Stopped, match="does not answer .*kept"):
-            list(sample(config, lambda: _of(config), made(config, Stage.prompts), tmp_path / "half"))
+        with pytest.raises(Stopped, match=r"does not answer .*kept"):
+            list(sample(config, lambda: _of(config), get_or_make(config, Stage.prompts), tmp_path / "half"))
     kept = sqlite3.connect(tmp_path / "half").execute("SELECT count(*) FROM answers").fetchone()[0]
     assert kept == 16  # whole batches
 
@@ -177,6 +180,6 @@ def test_a_declined_completion_is_left_out(
     with fake_openai("good:3,content_filter:1") as server:
         line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
         config = compose_config([*line, "generator.concurrency=1"])
-        found = list(sample(config, lambda: _of(config), made(config, Stage.prompts), tmp_path / "half"))
+        found = list(sample(config, lambda: _of(config), get_or_make(config, Stage.prompts), tmp_path / "half"))
     assert len(found) == 79
     assert "declined 1 completions" in capsys.readouterr().out

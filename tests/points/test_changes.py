@@ -1,4 +1,4 @@
-"""Changed contents are named, with both ways to continue, before anything runs and in a job that starts late."""
+"""Detection of changed contents, with both ways to continue, before a run and in a job that starts late."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CHANGES = {
 @pytest.mark.parametrize("file", CHANGES)
 @pytest.mark.parametrize("other", [False, True])
 def test_what_has_changed_is_named(file: str, other: bool, config: Config, tmp_path: Path) -> None:
-    """For the same point and for another one of the study."""
+    """The same point, and another one of the study."""
     made(point(config), "result.json")
     asked = dataclasses.replace(config, beta=0.7) if other else config
     assert changed_inputs(point(asked)) == []
@@ -78,7 +78,7 @@ def test_by_force_the_changed_point_is_made_beside_the_old_one(config: Config, t
 
 
 def test_a_point_that_has_computed_nothing_holds_no_one_to_its_data(config: Config, tmp_path: Path) -> None:
-    """A wrong row is mended, and the same command goes through."""
+    """A wrong row is fixed, and the same command succeeds."""
     made(point(config), "status.json", "config.yaml")
     (tmp_path / "pairs.jsonl").write_text((tmp_path / "text.jsonl").read_text())
     require_unchanged([point(config)])
@@ -88,7 +88,7 @@ def test_a_point_that_has_computed_nothing_holds_no_one_to_its_data(config: Conf
 def test_a_point_that_has_begun_does(file: str, config: Config, tmp_path: Path) -> None:
     made(point(config), file)
     (tmp_path / "pairs.jsonl").write_text((tmp_path / "text.jsonl").read_text())
-    with pytest.raises(UserError, match="data.path="):
+    with pytest.raises(UserError, match=r"data\.path="):
         require_unchanged([point(config)])
 
 

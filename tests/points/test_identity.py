@@ -1,4 +1,4 @@
-"""Identities: what changes them, what does not, and a fixed table."""
+"""Identities: settings and contents that change them, others that do not, and a fixed table."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _fixed_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_identities_are_those_of_the_table() -> None:
-    """A finished point must stay findable: change a line only where its result has changed."""
+    """A finished point must stay findable: change a line only if its result has changed."""
     assert len(IDENTITIES) >= 30
     found = {line: of(*line.split()) for line in IDENTITIES}
     wrong = {line: value for line, value in found.items() if value != IDENTITIES[line]}
@@ -142,9 +142,11 @@ def test_a_range_gives_the_same_point_as_the_number() -> None:
 
 
 def test_plain_values_have_one_spelling() -> None:
-    assert plain(1.0) == 1 and isinstance(plain(1.0), int)
+    assert plain(1.0) == 1
+    assert isinstance(plain(1.0), int)
     assert plain([0.1 + 0.2, TooLong.drop, {"a": 2.0}]) == [0.3, "drop", {"a": 2}]
-    assert plain(True) is True and plain(12345678901234567890) == 12345678901234567890
+    assert plain(True) is True
+    assert plain(12345678901234567890) == 12345678901234567890
 
 
 def test_the_processes_that_train_together_count() -> None:
@@ -246,7 +248,8 @@ def test_a_changed_weight_byte_changes_the_points_of_that_model(tmp_path: Path) 
     assert of("model.path=copy/", "model.before_visual_tuning=null") == before
     with (tmp_path / "model" / "model.safetensors").open("r+b") as file:
         file.write(b"\1")
-    assert of(*model) != before and of(*model, "data_scale=0") != base
+    assert of(*model) != before
+    assert of(*model, "data_scale=0") != base
     assert of() == hex_of(CONFIG)
     (tmp_path / "copy" / "README.md").write_text("not read")
     assert of("model.path=copy", "model.before_visual_tuning=null") == before
@@ -340,7 +343,7 @@ def test_a_config_from_dataclasses_has_the_identity_of_the_composed_one() -> Non
 
 @dataclass
 class _Unmarked:
-    """Stands for a schema without marks."""
+    """Stand-in for a schema without markers."""
 
     name: str = "x"
 

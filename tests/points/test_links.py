@@ -1,4 +1,4 @@
-"""Equal points are computed once, whatever study they stand in."""
+"""Links between studies: equal points are computed once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def finish(p: Point) -> None:
-    """What a run leaves, without the run."""
+    """Write the files of a run, without the run."""
     p.folder.mkdir(parents=True, exist_ok=True)
     write_record(p.folder, p.identity)
     write_json(p.folder / "result.json", {"role": p.role.value, "scores": {"text": {"value": 1.0}}})
@@ -53,7 +53,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return {}
 
     monkeypatch.setattr(local, "_run_all", run_all)
-    monkeypatch.setattr(local, "report", lambda points: None)
+    monkeypatch.setattr(local, "report_studies", lambda points: None)
     return names
 
 
@@ -70,9 +70,11 @@ def test_a_study_links_to_what_another_has_finished(
 
     outcomes = local.run_sweep(sweep)
     assert "3 points: 0 done, 2 known from first, 1 to run" in capsys.readouterr().out
-    assert [one.objective for one in outcomes] == [1.0, 1.0] and len(ran) == 3
+    assert [one.objective for one in outcomes] == [1.0, 1.0]
+    assert len(ran) == 3
     linked = point(second).folder
-    assert linked.is_symlink() and not os.path.isabs(os.readlink(linked))
+    assert linked.is_symlink()
+    assert not os.path.isabs(os.readlink(linked))
     assert linked.resolve() == point(config).folder.resolve()
     local.run_sweep(sweep)
     assert "3 points: 3 done, 0 to run" in capsys.readouterr().out
@@ -91,7 +93,8 @@ def test_a_stage_alone_links_to_what_another_study_has_finished(
         other = dataclasses.replace(config, study=stage.value)
         local.describe([other], stage)
         printed = capsys.readouterr().out
-        assert "known from first, would be linked" in printed and "1 points:" in printed
+        assert "known from first, would be linked" in printed
+        assert "1 points:" in printed
         local.run_stage([other], stage)
         assert "1 points are known from first" in capsys.readouterr().out
         assert point(other).folder.is_symlink()
@@ -112,9 +115,12 @@ def test_a_point_whose_study_was_deleted_is_run_again(config: Config, ran: list[
     rows = {row.role: row for row in read_study(Path(config.out) / "second").rows}
     assert {*rows} == {"base", "trained"}
     for row in rows.values():
-        assert row.state == "unreadable" and "first/" in (row.error or "") and "rerun" in (row.error or "")
+        assert row.state == "unreadable"
+        assert "first/" in (row.error or "")
+        assert "rerun" in (row.error or "")
     local.run_sweep([second])
-    assert len(ran) == 2 and not point(second).folder.is_symlink()
+    assert len(ran) == 2
+    assert not point(second).folder.is_symlink()
     assert status.is_done(point(second).folder)
 
 
@@ -138,9 +144,11 @@ def test_without_links_the_results_are_copied(config: Config, monkeypatch: pytes
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
     link(second.folder, p.folder)
-    assert not second.folder.is_symlink() and status.is_done(second.folder)
+    assert not second.folder.is_symlink()
+    assert status.is_done(second.folder)
     assert read_json(second.folder / "result.json") == read_json(p.folder / "result.json")
-    assert (second.folder / "answers").exists() and not (second.folder / "checkpoints").exists()
+    assert (second.folder / "answers").exists()
+    assert not (second.folder / "checkpoints").exists()
 
 
 def test_a_failed_attempt_keeps_its_folder_and_gets_the_result(config: Config) -> None:
@@ -153,4 +161,5 @@ def test_a_failed_attempt_keeps_its_folder_and_gets_the_result(config: Config) -
     assert not status.is_done(second.folder)  # it is being run
     status.finish(second.folder, "it failed")
     link(second.folder, p.folder)
-    assert status.is_done(second.folder) and (second.folder / "own").exists()
+    assert status.is_done(second.folder)
+    assert (second.folder / "own").exists()

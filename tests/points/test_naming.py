@@ -92,7 +92,8 @@ def test_long_names_are_cut() -> None:
     many += [f"train.{key}" for key in ("max_grad_norm=0.123456", "warmup_ratio=0.123456", "lr_scheduler_type=linear")]
     name = name_of(*many, "bench.resamples=123456", "bench.confidence=0.912345")
     readable, _, suffix = name.rpartition("-")
-    assert len(readable) <= 100 and len(suffix) == 6
+    assert len(readable) <= 100
+    assert len(suffix) == 6
     assert not set(name) - set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 

@@ -1,4 +1,4 @@
-"""A point's folder is found by identity; names may differ."""
+"""Lookup of a point's folder by identity; names may differ."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def test_two_new_points_of_one_plan_with_equal_names_get_two_folders(
     monkeypatch.setattr("mmdpo.points.point.SUFFIX", 0)
     monkeypatch.setattr("mmdpo.points.point.readable_name", lambda *given: "same")
     first, second = points_of([config, dataclasses.replace(config, seed=1)])
-    assert first.name == "same-" and second.name == f"same-{second.identity.hex[:12]}"
+    assert first.name == "same-"
+    assert second.name == f"same-{second.identity.hex[:12]}"
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"identity": "0"}', '{"identity": "0", "contents": {"a": {}}}'])

@@ -52,7 +52,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 def old_point(config: Config) -> Path:
-    """A finished point as the earlier version left it."""
+    """A finished point as the earlier version wrote it."""
     raw = old_keys(config)
     folder = Path(config.out) / config.study / f"dpo-beta0.2-{previous_hash(raw, config)}"
     folder.mkdir(parents=True)
@@ -69,7 +69,8 @@ def test_the_fingerprint_of_the_shipped_weights_is_the_earlier_versions() -> Non
 
 def test_a_config_of_the_earlier_version_is_read(config: Config) -> None:
     raw = old_keys(config)
-    assert {"epochs", "batch_size", "zero"} <= {*raw["train"]} and "rank" in raw["model"]["lora"]
+    assert {"epochs", "batch_size", "zero"} <= {*raw["train"]}
+    assert "rank" in raw["model"]["lora"]
     assert config_of(raw) == config
 
 

@@ -1,4 +1,4 @@
-"""Submissions on disk, as a command with cluster=slurm leaves them, without SLURM."""
+"""Submissions on disk, as a command with cluster=slurm writes them, without SLURM."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmdpo.config.choices import Stage
 from mmdpo.config.schema import Config
 from mmdpo.entry.compose import compose_config
 from mmdpo.points.point import point
-from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Submission, Task, config_to_dict
+from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, SlurmTask, Submission, config_to_dict
 from mmdpo.slurm.submit import preparation_tasks, split_into_parts
 
 BEGUN = "20260101-120000-0000"
@@ -26,9 +26,9 @@ def _composed(*overrides: str) -> Config:
     return compose_config(["cluster=slurm", *overrides])
 
 
-def tasks_of(one: Config, seeds: range, stage: Stage = Stage.experiment) -> list[Task]:
+def tasks_of(one: Config, seeds: range, stage: Stage = Stage.experiment) -> list[SlurmTask]:
     """The tasks of a sweep over seeds."""
-    return [Task.of(point(dataclasses.replace(one, seed=seed)), stage) for seed in seeds]
+    return [SlurmTask.of(point(dataclasses.replace(one, seed=seed)), stage) for seed in seeds]
 
 
 def submitted(

@@ -101,7 +101,7 @@ def test_a_failed_command_raises_its_message_and_a_silent_controller_another_err
     monkeypatch.setattr(subprocess, "run", ended(0, ""))
     assert slurm.run_command("squeue") == "out"
     monkeypatch.setattr(subprocess, "run", ended(1, "sbatch: error: Invalid qos\n specification\n"))
-    with pytest.raises(UserError, match="^sbatch: error: Invalid qos specification$") as caught:
+    with pytest.raises(UserError, match=r"^sbatch: error: Invalid qos specification$") as caught:
         slurm.run_command("sbatch")
     assert not isinstance(caught.value, slurm.Unreachable)
     monkeypatch.setattr(subprocess, "run", ended(1, "slurm_load_jobs error: Unable to contact slurm controller"))

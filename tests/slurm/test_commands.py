@@ -75,11 +75,13 @@ def test_logs_without_a_point_are_those_of_what_failed(study, world, capsys):
     world.jobs = jobs(*STATES)
     assert main(["logs", str(study.study)]) == 0
     printed = capsys.readouterr().out
-    assert "seed0 attempt 1 rank 0" in printed and "seed0 attempt 1 rank 1" in printed
+    assert "seed0 attempt 1 rank 0" in printed
+    assert "seed0 attempt 1 rank 1" in printed
     assert "seed1" not in printed
     assert main(["logs", str(study.study), "seed1", "--rank", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "seed1 attempt 1 rank 1" in printed and "rank 0\n" not in printed
+    assert "seed1 attempt 1 rank 1" in printed
+    assert "rank 0\n" not in printed
 
 
 def test_logs_of_a_preparation_where_nothing_else_has_any(tmp_path, world, capsys):
@@ -176,7 +178,8 @@ def test_retry_is_the_submissions_work_wherever_it_is_typed(tmp_path, world, cap
     assert "1 submitted" in capsys.readouterr().out
     second = read_submissions(home / "outputs" / "t")[-1]
     (task,) = second.tasks()
-    assert second.cwd == str(home) and f"#SBATCH --chdir={home}\n" in world.submitted[-1]
+    assert second.cwd == str(home)
+    assert f"#SBATCH --chdir={home}\n" in world.submitted[-1]
     assert task.point.folder == second.folder_of(task) == home / "outputs" / "t" / task.name
     monkeypatch.chdir(home)
     assert not (home / "outputs" / "s").exists()

@@ -1,4 +1,4 @@
-"""Jobs that a real SLURM interrupts: they continue, and end with the same result."""
+"""Jobs that a real SLURM interrupts, and which continue to the same result."""
 
 from __future__ import annotations
 

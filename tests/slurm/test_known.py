@@ -1,4 +1,4 @@
-"""Points that another study has finished are not submitted."""
+"""Points that another study has finished, which are not submitted."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from mmdpo.points.links import link_known
 from mmdpo.points.point import point
 from mmdpo.points.records import write_record
 from mmdpo.slurm.launch import preview
-from mmdpo.slurm.submission import Task
+from mmdpo.slurm.submission import SlurmTask
 from mmdpo.slurm.submit import plan_submission
 from tests.slurm.submitted import config
 
@@ -22,10 +22,11 @@ def test_a_point_that_another_study_has_finished_is_linked(tmp_path, capsys):
     status.finish(first.folder)
     other = point(dataclasses.replace(second.config, seed=7))
     link_known([second, other])
-    assert second.folder.resolve() == first.folder and not other.folder.exists()
+    assert second.folder.resolve() == first.folder
+    assert not other.folder.exists()
     assert "1 points are known from first" in capsys.readouterr().out
     preview([dataclasses.replace(second.config, study="third")], Stage.judge)
     assert "known from first, would be linked" in capsys.readouterr().out
-    tasks = [Task.of(p, Stage.experiment) for p in (second, other)]
+    tasks = [SlurmTask.of(p, Stage.experiment) for p in (second, other)]
     planned = plan_submission(second.study, tasks, {})
     assert (planned.done, planned.missing) == ([second.name], [tasks[1]])

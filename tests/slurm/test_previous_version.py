@@ -51,7 +51,8 @@ def study(tmp_path, monkeypatch, cancelled):
 def test_status_logs_and_cancel_read_it(study, cancelled, capsys):
     assert main(["status", str(study)]) == 0
     printed = capsys.readouterr().out
-    assert "running" in printed and "pending" in printed
+    assert "running" in printed
+    assert "pending" in printed
     assert main(["logs", str(study), "seed0"]) == 0
     assert "step 1" in capsys.readouterr().out
     assert main(["cancel", str(study)]) == 0

@@ -228,7 +228,7 @@ def test_arrays_of_one_throttled_sweep_come_one_after_the_other(tmp_path):
 
 @pytest.fixture
 def failing_sbatch(monkeypatch):
-    """Let sbatch, as submitit calls it, fail with a message."""
+    """Make sbatch, as submitit calls it, fail with a message."""
     from submitit.core.utils import FailedJobError
 
     def fail_with(message):

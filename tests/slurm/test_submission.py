@@ -12,7 +12,7 @@ from mmdpo.slurm.submission import (
     PREPARE,
     SUBMISSION_FILE,
     Part,
-    Task,
+    SlurmTask,
     changed_cluster,
     config_from_dict,
     config_to_dict,
@@ -27,7 +27,8 @@ def test_a_submission_is_read_as_it_was_written(tmp_path):
     written = submitted(tmp_path / "s", prepare="7", count=3)
     found = read_submission(written.folder)
     assert found == written
-    assert [*found.tasks()] == [*written.tasks()] and len([*found.tasks()]) == 3
+    assert [*found.tasks()] == [*written.tasks()]
+    assert len([*found.tasks()]) == 3
     assert [task.stage.value for task in found.tasks(PREPARE)] == ["reference"]
     prepare, array = found.parts
     assert (prepare.ids(), array.ids()) == (["7"], ["8_0", "8_1", "8_2"])
@@ -127,12 +128,13 @@ def test_settings_of_the_cluster_change_and_nothing_else(tmp_path):
 
 @pytest.mark.parametrize("stage", ["prompts", "sample", "annotate", "teacher", "build", "reference"])
 def test_stages_that_make_data_do_not_work_in_a_points_folder(stage, tmp_path):
-    task = Task.of(point(config(tmp_path / "s")), Stage(stage))
-    assert task.role is None and task.name.startswith(f"{stage}-")
+    task = SlurmTask.of(point(config(tmp_path / "s")), Stage(stage))
+    assert task.role is None
+    assert task.name.startswith(f"{stage}-")
 
 
 @pytest.mark.parametrize("stage", [Stage.experiment, Stage.train, Stage.evaluate])
 def test_stages_of_a_point_work_in_its_folder(stage, tmp_path):
     one = point(config(tmp_path / "s"))
-    task = Task.of(one, stage)
+    task = SlurmTask.of(one, stage)
     assert (task.role, task.name) == ("trained", one.name)

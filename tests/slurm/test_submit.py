@@ -16,7 +16,7 @@ from mmdpo.points.point import point
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import launch, sbatch, submit
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Part, Task, read_submissions
+from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Part, SlurmTask, read_submissions
 from mmdpo.slurm.submit import (
     check_unchanged,
     lock_submissions,
@@ -61,7 +61,7 @@ def test_a_plan_sorts_tasks_by_their_states(tmp_path):
     assert [*found.live] == [tasks[2].name, tasks[3].name]
     assert found.missing == [tasks[1], tasks[4], tasks[5]]
     assert found.failed == [tasks[1].name, tasks[4].name]
-    line = "6 points: 1 done, 2 on their way, 3 to submit (2 failed before)"
+    line = "6 points: 1 done, 2 queued or running, 3 to submit (2 failed before)"
     assert found.line().endswith(line)
 
 
@@ -146,7 +146,7 @@ def test_a_rejected_submission_leaves_nothing(tmp_path, sent, monkeypatch):
 
     monkeypatch.setattr(sbatch, "submit_script", refuse)
     submission, cluster = new(tmp_path / "s", 2)
-    with pytest.raises(UserError, match="^Invalid qos specification$"):
+    with pytest.raises(UserError, match=r"^Invalid qos specification$"):
         send_parts(submission, cluster)
     assert not submission.folder.exists()
     assert cancelled == ["11"]  # the preparation of nothing
@@ -322,7 +322,7 @@ def test_retry_runs_the_code_of_the_submission_and_refuses_other_data(begun, mon
     more.write_text("{}\n{}\n")
     second = config(first.study, "data=pairs", f"data.path={more}")
     first.inputs = all_inputs([one, second])
-    first.write_tasks(TASKS, [Task.of(point(each), Stage.experiment) for each in (one, second)])
+    first.write_tasks(TASKS, [SlurmTask.of(point(each), Stage.experiment) for each in (one, second)])
     first.save()
     files["mmdpo/training/loss.py"] = "2"
     sent = []

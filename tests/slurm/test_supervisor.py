@@ -272,7 +272,8 @@ def test_each_cause_has_its_limit(end, cause, limit, words, submission, world, m
     seen = of(submission)
     assert [entry["cause"] for entry in seen.interruptions] == [cause] * limit
     assert seen.state is State.failed
-    assert seen.error and seen.error.startswith(words)
+    assert seen.error
+    assert seen.error.startswith(words)
 
 
 def test_interruptions_of_an_earlier_submission_do_not_count(submission, world, monkeypatch):

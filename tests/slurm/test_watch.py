@@ -63,7 +63,7 @@ def test_the_table_fits_into_80_columns_and_shows_what_matters_first(study):
 
 
 def test_a_running_point_shows_step_loss_and_margin(study, tmp_path):
-    submission, seen = study
+    _, seen = study
     one = next(iter(seen.values()))
     progress = TrainingProgress()
     epochs = one.task.config["train"]["num_train_epochs"]
@@ -78,7 +78,8 @@ def test_of_a_thousand_points_those_that_run_or_failed_are_shown(tmp_path):
     submission = submitted(tmp_path / "s", count=100)
     jobs = {f"8_{index}": Job(f"8_{index}", "RUNNING" if index == 37 else "PENDING") for index in range(100)}
     text = written(combine_states([submission], jobs), shown=20)
-    assert "1 running" in text and "99 pending" in text
+    assert "1 running" in text
+    assert "99 pending" in text
     assert "and 80 more" in text
     assert text.index("seed37") < text.index("seed0-")
 
@@ -112,7 +113,7 @@ def test_durations(seconds, expected):
 
 
 def states(monkeypatch, submission, *looks):
-    """Let SLURM show these states of a submission's tasks, one after the other."""
+    """Make SLURM show these states of a submission's tasks, one after the other."""
     left = iter(looks)
     monkeypatch.setattr(watch, "FILES_SECONDS", 0)
     monkeypatch.setattr(watch, "SLURM_SECONDS", -1)

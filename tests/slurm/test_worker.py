@@ -58,7 +58,8 @@ def test_the_traceback_of_a_failed_point_is_in_its_log(tmp_path, monkeypatch, ca
     monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", fail)
     assert call(submission) == 1
     log = capsys.readouterr().err
-    assert log.startswith("Traceback") and "ValueError: a shape is wrong" in log
+    assert log.startswith("Traceback")
+    assert "ValueError: a shape is wrong" in log
 
 
 def test_an_interrupted_point_is_to_be_continued(tmp_path, monkeypatch):
@@ -93,7 +94,7 @@ def test_a_preparation_fails_if_it_made_nothing(answers, code, state, error, tmp
         if (answer := next(left)) is not None:
             raise answer
 
-    monkeypatch.setattr("mmdpo.pipeline.point_stages.prepare", prepare)
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.make_shared_data", prepare)
     assert call(submission, PREPARE) == code
     seen = status.read_status(submission.folder / PREPARE)
     assert (seen.state, seen.error) == (state, error)
@@ -126,9 +127,11 @@ def test_a_point_that_a_limit_of_the_judge_ends_has_failed_with_the_reason(tmp_p
     assert call(submission) == 1
     (task,) = submission.tasks()
     seen = status.read_status(submission.folder_of(task))
-    assert seen.state is State.failed and "requests_per_day" in seen.error
+    assert seen.state is State.failed
+    assert "requests_per_day" in seen.error
     printed = capsys.readouterr().err
-    assert "requests_per_day" in printed and "Traceback" not in printed
+    assert "requests_per_day" in printed
+    assert "Traceback" not in printed
 
 
 def test_a_stage_without_the_one_before_it_fails_with_the_reason(tmp_path):
@@ -136,14 +139,15 @@ def test_a_stage_without_the_one_before_it_fails_with_the_reason(tmp_path):
     assert call(submission) == 1
     (task,) = submission.tasks()
     seen = status.read_status(submission.folder_of(task))
-    assert seen.state is State.failed and "stage=evaluate" in seen.error
+    assert seen.state is State.failed
+    assert "stage=evaluate" in seen.error
 
 
 @pytest.fixture
 def changed(tmp_path, monkeypatch):
     """Make a data file and its overrides, and a function that writes a submission and then changes the file."""
     monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", lambda p: pytest.fail("experiment ran"))
-    monkeypatch.setattr("mmdpo.pipeline.point_stages.prepare", lambda config: pytest.fail("prepare ran"))
+    monkeypatch.setattr("mmdpo.pipeline.point_stages.make_shared_data", lambda config: pytest.fail("prepare ran"))
     monkeypatch.setattr("mmdpo.pipeline.point_stages.run_data_stage", lambda config, stage: pytest.fail("stage ran"))
     data = tmp_path / "pairs.jsonl"
     data.write_text("{}\n")

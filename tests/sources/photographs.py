@@ -1,4 +1,4 @@
-"""Real photographs that scikit-image and scikit-learn ship, to be saved in the forms that users have."""
+"""Real photographs that scikit-image and scikit-learn ship, to be saved in the formats of users."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The authors' pairs are read as their file has them, and what is written comes back."""
+"""Reading and writing of the authors' pairs."""
 
 from pathlib import Path
 from typing import Any
@@ -112,4 +112,6 @@ def test_a_line_that_is_no_json_keeps_its_number(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"question"\n')
     ((number, row),) = authors.PAIRS.convert(tables.rows(path, "x"), 0)
-    assert number == 1 and isinstance(row, BadRow) and row.reason == "not JSON"
+    assert number == 1
+    assert isinstance(row, BadRow)
+    assert row.reason == "not JSON"

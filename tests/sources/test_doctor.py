@@ -1,4 +1,4 @@
-"""What is missing of a data set is told with its place, what is there with exact numbers."""
+"""The report on a data set: locations of missing files, exact numbers of the others."""
 
 import io
 import tempfile
@@ -55,15 +55,20 @@ def test_nothing_there(tmp_path: Path) -> None:
     finding = found(tmp_path)
     assert faults(finding) == [("path", "missing"), ("image_root", "missing")]
     rows, images = finding.locations
-    assert rows.path == tmp_path / "rows" and rows.advice == "data.sources.figures.path=FILE"
-    assert images.path == tmp_path / "images" and images.advice == "data.sources.figures.image_root=DIR"
-    assert not finding.good and finding.read is None and finding.problem is None
+    assert rows.path == tmp_path / "rows"
+    assert rows.advice == "data.sources.figures.path=FILE"
+    assert images.path == tmp_path / "images"
+    assert images.advice == "data.sources.figures.image_root=DIR"
+    assert not finding.good
+    assert finding.read is None
+    assert finding.problem is None
 
 
 def test_half_there(bad_rows: Path) -> None:
     finding = found(bad_rows, image_root=str(bad_rows / "elsewhere"))
     assert faults(finding) == [("image_root", "missing")]
-    assert finding.locations[0].state == "found, a folder of 2 files" and finding.read is None
+    assert finding.locations[0].state == "found, a folder of 2 files"
+    assert finding.read is None
 
 
 def test_numbers_are_exact(bad_rows: Path) -> None:
@@ -76,8 +81,10 @@ def test_numbers_are_exact(bad_rows: Path) -> None:
         "no question": 1,
     }
     assert finding.firsts["no question"].startswith("b.parquet row 2: ")
-    assert finding.good and finding.sample is not None
-    assert finding.sample.size == (32, 21) and finding.sample.texts == {"question": "What?"}
+    assert finding.good
+    assert finding.sample is not None
+    assert finding.sample.size == (32, 21)
+    assert finding.sample.texts == {"question": "What?"}
     index = finding.sample.id.removeprefix("figures/s")
     assert finding.sample.image == str(bad_rows / f"images/{index}.png")
 
@@ -85,14 +92,17 @@ def test_numbers_are_exact(bad_rows: Path) -> None:
 def test_too_few_rows(bad_rows: Path) -> None:
     finding = found(bad_rows, count=3, offset=3)
     assert (finding.found, finding.wanted, finding.good) == (2, 3, False)
-    assert finding.problem and "data.sources.figures.count=3: only 2 good rows" in finding.problem
+    assert finding.problem
+    assert "data.sources.figures.count=3: only 2 good rows" in finding.problem
 
 
 def test_wrong_rows_are_counted_also_where_a_run_would_refuse_them(bad_rows: Path) -> None:
     finding = found(bad_rows, OnBadRow.error)
     assert (finding.read, finding.found, sum(finding.dropped.values())) == (10, 5, 5)
-    assert finding.problem and finding.problem.startswith("4 of 10 rows are wrong; fix them")
-    assert "data.on_bad_row=drop" in finding.problem and not finding.good
+    assert finding.problem
+    assert finding.problem.startswith("4 of 10 rows are wrong; fix them")
+    assert "data.on_bad_row=drop" in finding.problem
+    assert not finding.good
 
 
 def test_only_bad_rows(tmp_path: Path) -> None:
@@ -101,7 +111,8 @@ def test_only_bad_rows(tmp_path: Path) -> None:
     photos(tmp_path / "images", "other.png")
     finding = found(tmp_path)
     assert (finding.read, finding.found, finding.sample) == (2, 0, None)
-    assert finding.dropped == {"field 'image': no such file": 2} and not finding.good
+    assert finding.dropped == {"field 'image': no such file": 2}
+    assert not finding.good
 
 
 def test_nothing_is_left_behind(bad_rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,13 +149,17 @@ def test_a_wrong_place(tmp_path: Path, make: Any, state: str) -> None:
 def test_a_torn_parquet_file(bad_rows: Path) -> None:
     tear(bad_rows / "rows/b.parquet")
     finding = found(bad_rows)
-    assert not finding.missing and not finding.good and finding.read is None
-    assert finding.problem and "b.parquet: not a parquet file" in finding.problem
+    assert not finding.missing
+    assert not finding.good
+    assert finding.read is None
+    assert finding.problem
+    assert "b.parquet: not a parquet file" in finding.problem
 
 
 def test_images_that_no_folder_is_named_for(bad_rows: Path) -> None:
     finding = found(bad_rows, image_root=None)
-    assert not finding.missing and finding.problem
+    assert not finding.missing
+    assert finding.problem
     assert finding.problem.endswith("type data.sources.figures.image_root=DIR")
 
 
@@ -159,12 +174,15 @@ def test_pairs(tmp_path: Path) -> None:
     assert finding.sample == Sample("x", texts, str(root / "a.png"), (32, 21))
     assert finding.unused == ["from"]
     strict = pairs_found(path, image_root=str(root))
-    assert strict.found == 1 and strict.problem and strict.problem.startswith("2 of 3 rows are wrong")
+    assert strict.found == 1
+    assert strict.problem
+    assert strict.problem.startswith("2 of 3 rows are wrong")
 
 
 def test_pairs_that_hold_their_images(tmp_path: Path) -> None:
     finding = pairs_found(_embedded(tmp_path / "a.parquet"), "rlhf_v")
-    assert finding.good and finding.sample is not None
+    assert finding.good
+    assert finding.sample is not None
     assert (finding.sample.image, finding.sample.size) == ("in the file itself", (64, 43))
 
 

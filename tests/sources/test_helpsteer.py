@@ -1,4 +1,4 @@
-"""HelpSteer's rated answers make one pair a prompt, by merit and a margin, the same at every reading."""
+"""Pairs from HelpSteer's rated answers: one per prompt, by score and margin, the same at every reading."""
 
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from mmdpo.sources.pair_reader import read_pairs
 from tests.sources.files import WRITERS, as_lines
 
 
-def row(prompt: str, response: str, merit: int, verbosity: int = 2) -> dict[str, Any]:
-    """A row whose helpfulness, correctness and coherence sum to `merit`."""
-    parts = [merit // 3 + (index < merit % 3) for index in range(3)]
+def row(prompt: str, response: str, score: int, verbosity: int = 2) -> dict[str, Any]:
+    """A row whose helpfulness, correctness and coherence sum to `score`."""
+    parts = [score // 3 + (index < score % 3) for index in range(3)]
     named = dict(zip(("helpfulness", "correctness", "coherence"), parts, strict=True))
     return {"prompt": prompt, "response": response, **named, "complexity": 1, "verbosity": verbosity}
 
@@ -38,12 +38,13 @@ def test_pairs_and_what_is_too_close(tmp_path: Path, suffix: str) -> None:
     result = read_pairs(path, None, OnBadRow.error, tmp_path / "embedded", "helpsteer")
     assert (result.read, result.dropped) == (8, {"too close": 1})
     assert [(pair.question, pair.chosen) for pair in result.pairs] == [("a", "good"), ("c", "high")]
-    assert result.pairs[0].rejected in ("bad", "worse") and result.pairs[1].rejected == "low"
+    assert result.pairs[0].rejected in ("bad", "worse")
+    assert result.pairs[1].rejected == "low"
 
 
 def test_the_seed_chooses_among_the_worse() -> None:
     def rejected(seed: int) -> list[str]:
-        rows = [row(f"p{i}", f"{i} {merit}", merit) for i in range(20) for merit in (9, 5, 3, 1)]
+        rows = [row(f"p{i}", f"{i} {score}", score) for i in range(20) for score in (9, 5, 3, 1)]
         return [pair["rejected"] for _, pair in convert(enumerate(rows, 1), seed)]
 
     assert rejected(1) == rejected(1) != rejected(2)
@@ -83,7 +84,8 @@ def test_wrong_rows_do_not_part_a_prompt(tmp_path: Path, change: dict[str, Any],
     path = as_lines(tmp_path / "a.jsonl", [ROWS[0], ROWS[1] | change, ROWS[3]])
     with pytest.raises(UserError) as error:
         read_pairs(path, None, OnBadRow.error, tmp_path, "helpsteer")
-    assert str(error.value).startswith("1 of 3 rows") and f"a.jsonl row 2: {reason}" in str(error.value)
+    assert str(error.value).startswith("1 of 3 rows")
+    assert f"a.jsonl row 2: {reason}" in str(error.value)
     (pair,) = read_pairs(path, None, OnBadRow.drop, tmp_path, "helpsteer").pairs
     assert (pair.chosen, pair.rejected) == ("good", "worse")
 

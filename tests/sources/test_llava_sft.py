@@ -54,7 +54,7 @@ def test_a_file_of_answers_is_learnt_by_sft(tmp_path: Path) -> None:
     rows.append({"id": "2", "image": "gone.png", "conversations": turns})
     (tmp_path / "llava.json").write_text(json.dumps(rows))
     line = ["data=llava_sft", "method=sft", f"data.path={tmp_path / 'llava.json'}"]
-    with pytest.raises(UserError, match="row 3: .*image"):
+    with pytest.raises(UserError, match=r"row 3: .*image"):
         training_set(compose_config([*line, f"data.image_root={tmp_path}"]))
     found = training_set(compose_config([*line, f"data.image_root={tmp_path}", "data.on_bad_row=drop"]))
     assert [(one.id, one.answer) for one in found.examples] == [("1", "A square."), ("1-2", "A square.")]

@@ -14,7 +14,7 @@ from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
 from mmdpo.images import open_image
 from mmdpo.records import Turn
-from mmdpo.sources.pair_reader import ReadPairs, image_names, read_pairs
+from mmdpo.sources.pair_reader import ReadPairs, pair_image_names, read_pairs
 from tests.sources.photographs import photograph
 
 GOOD = {"prompt": "What is on the table?", "chosen": "A cup of coffee.", "rejected": "A dog."}
@@ -78,7 +78,8 @@ def test_three_kinds_of_file_give_the_same_pairs(tmp_path: Path, photos: Path, s
     assert [pair.image for pair in result.pairs] == names
     assert [pair.id for pair in result.pairs][1:] == [f"row{index}" for index in range(1, 7)]
     assert result.pairs[0].id == read(lines(tmp_path / "one.jsonl", rows[0]), photos).pairs[0].id
-    assert result.pairs[0].question == GOOD["prompt"] and result.pairs[0].chosen == GOOD["chosen"]
+    assert result.pairs[0].question == GOOD["prompt"]
+    assert result.pairs[0].chosen == GOOD["chosen"]
 
 
 def test_question_is_another_name_of_prompt(tmp_path: Path) -> None:
@@ -122,7 +123,9 @@ def test_images_inside_a_parquet_file(tmp_path: Path, photos: Path, column: str)
     ]
     result = read(as_parquet(tmp_path / "a.parquet", rows), photos)
     names = [pair.image for pair in result.pairs]
-    assert names[0] == names[1] and names[2] is None and result.image_root == tmp_path / "embedded"
+    assert names[0] == names[1]
+    assert names[2] is None
+    assert result.image_root == tmp_path / "embedded"
     assert (result.image_root / str(names[0])).read_bytes() == content
     assert open_image(result.image_root / str(names[3])).size == open_image(photos / "grey.png").size
     assert len(list(result.image_root.iterdir())) == 2
@@ -165,8 +168,8 @@ def test_damaged_image_inside_a_parquet_file(tmp_path: Path, photos: Path) -> No
         ({**GOOD, "image": {}}, "field 'image': missing"),
         ({**GOOD, "image": "absent.png"}, "field 'image': no such file; image 'absent.png': no such file"),
         ({**GOOD, "image": "torn.jpg"}, "damaged"),
-        ({**GOOD, "image": "../secret.png"}, "leaves the image root"),
-        ({**GOOD, "image": "/etc/passwd"}, "leaves the image root"),
+        ({**GOOD, "image": "../secret.png"}, "is outside the image root"),
+        ({**GOOD, "image": "/etc/passwd"}, "is outside the image root"),
         ([1], "not an object; it is a list"),
         ("null", "not an object; it is null"),
         ('{"prompt": "a", "cho', "not JSON"),
@@ -175,18 +178,23 @@ def test_damaged_image_inside_a_parquet_file(tmp_path: Path, photos: Path) -> No
 def test_wrong_rows_are_named(tmp_path: Path, photos: Path, row: Any, expected: str) -> None:
     path = lines(tmp_path / "pairs.jsonl", {**GOOD, "id": "a"}, "", row, {**GOOD, "id": "b"})
     said = complaint(path, photos)
-    assert said.startswith("1 of 3 rows are wrong") and "data.on_bad_row=drop" in said
-    assert "pairs.jsonl row 3: " in said and expected in said
+    assert said.startswith("1 of 3 rows are wrong")
+    assert "data.on_bad_row=drop" in said
+    assert "pairs.jsonl row 3: " in said
+    assert expected in said
     result = read(path, photos, OnBadRow.drop)
-    assert [pair.id for pair in result.pairs] == ["a", "b"] and result.read == 3
+    assert [pair.id for pair in result.pairs] == ["a", "b"]
+    assert result.read == 3
     assert sum(result.dropped.values()) == 1
 
 
 def test_many_wrong_rows_are_counted(tmp_path: Path) -> None:
     path = lines(tmp_path / "pairs.jsonl", GOOD, *[{"prompt": "a"}] * 20, *[{**GOOD, "chosen": ""}] * 3)
     said = complaint(path)
-    assert said.startswith("23 of 24 rows are wrong") and said.endswith("... and 13 more")
-    assert said.count("pairs.jsonl row ") == 10 and "row 11:" in said
+    assert said.startswith("23 of 24 rows are wrong")
+    assert said.endswith("... and 13 more")
+    assert said.count("pairs.jsonl row ") == 10
+    assert "row 11:" in said
     assert read(path, on=OnBadRow.drop).dropped == {"field 'chosen': missing": 20, "field 'chosen': empty": 3}
 
 
@@ -198,7 +206,8 @@ def test_duplicates(tmp_path: Path) -> None:
 
 def test_all_rows_wrong_is_an_error_also_on_drop(tmp_path: Path) -> None:
     said = complaint(lines(tmp_path / "a.jsonl", {"prompt": "a"}), on=OnBadRow.drop)
-    assert said.startswith("1 of 1 rows are wrong") and "on_bad_row" not in said
+    assert said.startswith("1 of 1 rows are wrong")
+    assert "on_bad_row" not in said
 
 
 def test_byte_order_mark(tmp_path: Path) -> None:
@@ -228,7 +237,8 @@ def test_byte_order_mark(tmp_path: Path) -> None:
 def test_wrong_files(tmp_path: Path, name: str, content: bytes, expected: str) -> None:
     (tmp_path / name).write_bytes(content)
     said = complaint(tmp_path / name)
-    assert expected in said and f"data.path={tmp_path / name}" in said
+    assert expected in said
+    assert f"data.path={tmp_path / name}" in said
 
 
 def test_parquet_damaged_inside(tmp_path: Path) -> None:
@@ -251,7 +261,8 @@ def test_ids_from_content_are_stable_and_differ(tmp_path: Path, photos: Path) ->
     rows = [GOOD, {**GOOD, "prompt": "Else?"}, {**GOOD, "image": "coffee.png"}, {**GOOD, "chosen": "Tea."}]
     first = [pair.id for pair in read(lines(tmp_path / "a.jsonl", *rows), photos).pairs]
     second = [pair.id for pair in read(lines(tmp_path / "b.jsonl", *reversed(rows)), photos).pairs]
-    assert first == second[::-1] and len(set(first)) == 4
+    assert first == second[::-1]
+    assert len(set(first)) == 4
 
 
 def test_unused_columns_are_mentioned(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -273,7 +284,7 @@ def test_an_image_column_of_plain_bytes(tmp_path: Path) -> None:
 def test_names_of_images_without_opening_them(tmp_path: Path) -> None:
     rows = [{**GOOD, "image": name} for name in ("b.png", "gone.png", "b.png", None)]
     path = lines(tmp_path / "a.jsonl", *rows, "{", {"image": "of a bad row.png"})
-    assert image_names(path) == ["b.png", "gone.png"]
+    assert pair_image_names(path) == ["b.png", "gone.png"]
     turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "That."}]
     path = lines(tmp_path / "b.jsonl", {"id": 1, "image": "c.png", "conversations": turns}, {"id": 2})
-    assert image_names(path, "llava_sft") == ["c.png"]
+    assert pair_image_names(path, "llava_sft") == ["c.png"]

@@ -38,7 +38,8 @@ def test_texts_as_json(tmp_path: Path) -> None:
 def test_texts_in_columns(tmp_path: Path) -> None:
     rows = [{**TEXTS, "image": image(), "ds_question_id": "q1"}, {**TEXTS, "image": image("china.jpg")}]
     first, second = read(as_parquet(tmp_path / "a.parquet", rows)).pairs
-    assert first.id == "q1" and len(second.id) == 16
+    assert first.id == "q1"
+    assert len(second.id) == 16
     assert first.image != second.image
 
 
@@ -49,7 +50,8 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
         as_parquet(folder / f"part-{index}.parquet", [{**TEXTS, "image": image(), "idx": index}])
     as_parquet(folder / "part-3.parquet", [{**TEXTS, "image": image(), "idx": 1}])
     result = read(folder, OnBadRow.drop)
-    assert [pair.id for pair in result.pairs] == ["1", "2"] and result.image_root == tmp_path / "embedded"
+    assert [pair.id for pair in result.pairs] == ["1", "2"]
+    assert result.image_root == tmp_path / "embedded"
     with pytest.raises(UserError, match=r"part-3\.parquet row 1: .*'1' is the id of part-1\.parquet row 1 as well"):
         read(folder)
 
@@ -76,10 +78,10 @@ def test_wrong_rows(tmp_path: Path, change: dict[str, Any], reason: str) -> None
 def test_torn(tmp_path: Path) -> None:
     path = as_parquet(tmp_path / "a.parquet", [{**TEXTS, "idx": 1}])
     tear(path)
-    with pytest.raises(UserError, match="data.path=.*not a parquet file"):
+    with pytest.raises(UserError, match=r"data\.path=.*not a parquet file"):
         read(path)
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="data.format=x: .*allowed are authors, .*pairs"):
+    with pytest.raises(UserError, match=r"data\.format=x: .*allowed are authors, .*pairs"):
         read_pairs(tmp_path, None, OnBadRow.error, tmp_path, "x")

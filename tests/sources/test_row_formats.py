@@ -18,7 +18,7 @@ def said(*texts: str) -> list[dict[str, str]]:
 
 
 def convert(form: Format[Any], *rows: Any) -> list[Any]:
-    """What a format makes of rows; they are numbered from 1."""
+    """Convert rows by a format; they are numbered from 1."""
     items = list(form.convert(iter(enumerate(rows, 1)), 0))
     assert [number for number, _ in items] == list(range(1, len(rows) + 1))
     return [item for _, item in items]
@@ -116,7 +116,8 @@ def test_wrong_rows_keep_their_numbers(name: str) -> None:
 def test_lrv_ids_depend_on_image_and_question() -> None:
     rows = [LRV, {**LRV, "image_id": 2345467, "answer": "Yes."}, {**LRV, "image_id": "1"}, {**LRV, "question": "A?"}]
     first, same, *others = convert(lrv.PROMPTS, *rows)
-    assert first == same and first.category == "existence"
+    assert first == same
+    assert first.category == "existence"
     assert len({first.id, *(prompt.id for prompt in others)}) == 3
     assert convert(lrv.PROMPTS, {**LRV, "task": None})[0].category == ""
 

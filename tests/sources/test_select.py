@@ -1,4 +1,4 @@
-"""Prompts are chosen by rank: nested, the same in any order of rows, and only with images that open."""
+"""Selection of prompts by rank: nested, independent of the order of rows, only with valid images."""
 
 import json
 import random
@@ -52,7 +52,8 @@ def forty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_smaller_count_is_a_prefix(forty: Path, small: int, large: int, seed: int) -> None:
     small, large = sorted((small, large))
     few, many = (ids(chosen(forty, seed=seed, count=count)) for count in (small, large))
-    assert len(few) == small and many[:small] == few
+    assert len(few) == small
+    assert many[:small] == few
     assert len(set(many)) == large
 
 
@@ -113,7 +114,8 @@ def test_images_are_copied_where_they_cannot_be_linked(tmp_path: Path, monkeypat
     root = photos(tmp_path / "root", "a.png")
     chosen(as_lines(tmp_path / "a.jsonl", rows(3, "a.png")), image_root=root)
     copy = tmp_path / "out/own/a.png"
-    assert copy.read_bytes() == (root / "a.png").read_bytes() and not copy.samefile(root / "a.png")
+    assert copy.read_bytes() == (root / "a.png").read_bytes()
+    assert not copy.samefile(root / "a.png")
 
 
 def test_what_a_source_names_elsewhere_never_leaves_the_folder(tmp_path: Path) -> None:
@@ -126,9 +128,9 @@ def test_what_a_source_names_elsewhere_never_leaves_the_folder(tmp_path: Path) -
     ("image", "said"),
     [
         ("absent.png", "no such file"),
-        ("../secret.png", "leaves the image root"),
-        ("link.png", "leaves the image root"),
-        ("/etc/passwd", "leaves the image root"),
+        ("../secret.png", "is outside the image root"),
+        ("link.png", "is outside the image root"),
+        ("/etc/passwd", "is outside the image root"),
         ("torn.png", "damaged"),
     ],
 )
@@ -141,7 +143,8 @@ def test_unusable_images(tmp_path: Path, image: str, said: str) -> None:
     told = complaint(path, image_root=root)
     assert told.startswith("1 of 6 rows are wrong; fix them, or type data.on_bad_row=drop")
     reason = "field 'image': " + ("no such file" if image == "absent.png" else "not usable")
-    assert f"a.jsonl row 6: {reason}" in told and said in told
+    assert f"a.jsonl row 6: {reason}" in told
+    assert said in told
     assert not (tmp_path / "out").exists()
     result = chosen(path, OnBadRow.drop, image_root=root, count=5)
     assert (result.read, result.kept, result.dropped) == (6, 5, {reason: 1})
@@ -159,7 +162,8 @@ def test_damaged_images_give_way_to_the_next(tmp_path: Path) -> None:
     first = chosen(path, OnBadRow.drop, image_root=root, count=5)
     then = chosen(path, OnBadRow.drop, image_root=root, count=5, offset=5)
     assert ids(first) + ids(then) == good[:10]  # nothing is left out or taken twice
-    assert first.dropped == {"field 'image': not usable": 2} and first.kept == 28
+    assert first.dropped == {"field 'image': not usable": 2}
+    assert first.kept == 28
 
 
 def test_more_damage_than_spare_rows(tmp_path: Path) -> None:
@@ -167,7 +171,8 @@ def test_more_damage_than_spare_rows(tmp_path: Path) -> None:
     tear(root / "a.png")
     path = as_lines(tmp_path / "a.jsonl", [*rows(100, "a.png"), *[llava("t", "Text?")]])
     told = complaint(path, OnBadRow.drop, image_root=root, count=2)
-    assert told.startswith("data.sources.own: too many damaged images in ") and "repair the images" in told
+    assert told.startswith("data.sources.own: too many damaged images in ")
+    assert "repair the images" in told
 
 
 def test_a_repeated_id_is_dropped_and_no_error(tmp_path: Path) -> None:
@@ -187,9 +192,11 @@ def test_a_wrong_row_does_not_take_its_id(tmp_path: Path) -> None:
 def test_wrong_rows_are_listed_once_at_the_end(tmp_path: Path) -> None:
     path = as_lines(tmp_path / "a.jsonl", [*rows(3), *[llava("x", "")] * 15, {"id": 1}])
     told = complaint(path).splitlines()
-    assert told[0].startswith("16 of 19 rows are wrong") and "data.on_bad_row=drop" in told[0]
+    assert told[0].startswith("16 of 19 rows are wrong")
+    assert "data.on_bad_row=drop" in told[0]
     assert told[1].startswith("a.jsonl row 4: field 'conversations': empty")
-    assert len(told) == 12 and told[-1] == "... and 6 more"
+    assert len(told) == 12
+    assert told[-1] == "... and 6 more"
     result = chosen(path, OnBadRow.drop, count=3)
     assert result.dropped == {"field 'conversations': empty": 15, "field 'conversations': missing": 1}
 
@@ -255,7 +262,8 @@ def test_memory_stays_flat(tmp_path: Path, suffix: str) -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert len(result.prompts) == 20 and result.read == 3_000
+    assert len(result.prompts) == 20
+    assert result.read == 3_000
     assert peak < 5_000_000
 
 

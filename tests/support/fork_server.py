@@ -39,7 +39,7 @@ MESSAGE_BYTES = 1 << 18
 def fits(environment: dict[str, str], own: dict[str, str]) -> bool:
     """Check that a child of a server with the environment `own` behaves as a program started in `environment`.
 
-    Libraries read some variables while they are imported; where one of these differs, a child would not see it.
+    Libraries read some variables while they are imported; if one of these differs, a child would not see it.
     """
 
     def read(variables: dict[str, str]) -> dict[str, str]:
@@ -109,7 +109,7 @@ def supervise(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def become(request: dict[str, Any], streams: list[int]) -> None:
-    """Make this process what a freshly started interpreter would be."""
+    """Reset this process to the state of a freshly started interpreter."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)

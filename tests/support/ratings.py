@@ -10,5 +10,5 @@ def rating(*values: int) -> Rating:
 
 
 def quality_of(found: Rating) -> int:
-    """What completions are ranked by."""
+    """Return the score that completions are ranked by."""
     return quality(found, RUBRIC.aggregate)

@@ -28,7 +28,7 @@ def piece(pictures: list[Image.Image], number: int) -> Image.Image:
 
 
 def write_raw_data(root: Path, each: int) -> Path:
-    """`each` good rows of either, and some bad ones."""
+    """Write `each` good rows of either source, and some bad ones."""
     pictures = photographs()
     for name in ("scigraphqa/rows", "scigraphqa/images", "lrv/images"):
         (root / name).mkdir(parents=True)

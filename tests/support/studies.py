@@ -161,7 +161,7 @@ def interval(value: float, half: float, n: int) -> dict[str, Any]:
 
 
 def write_answers(folder: Path, benchmark: str, items: list[dict[str, Any]]) -> None:
-    """answers/<benchmark>.jsonl and judgments/<benchmark>.jsonl"""
+    """Write answers/<benchmark>.jsonl and judgments/<benchmark>.jsonl."""
     of_answers = ("id", "question", "answer", "category")
     for name, keys in (("answers", of_answers), ("judgments", None)):
         rows = [

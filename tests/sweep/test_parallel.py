@@ -1,4 +1,4 @@
-"""Points at once on one machine: who gets which GPU, whose death costs what, and equal results."""
+"""Parallel points on one machine: assignment of GPUs, death of processes, and equal results."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ LOCAL = "cluster=local_parallel"
 
 
 def small_work(*arguments):
-    """The worker's process with a stand-in for training; `seed` says what becomes of the point."""
+    """The worker's process with a stand-in for training; `seed` decides the outcome of the point."""
     run_point.run_point = small_point
     work(*arguments)
 
@@ -78,7 +78,8 @@ def test_a_dying_process_loses_its_point_alone(tmp_path, monkeypatch, capfd):
     assert killed.state is State.failed
     assert [one["cause"] for one in killed.interruptions] == ["killed"]
     printed = capfd.readouterr()
-    assert "[6/6]" in printed.out and "printed by" not in printed.out + printed.err
+    assert "[6/6]" in printed.out
+    assert "printed by" not in printed.out + printed.err
     for p in asked:
         log = p.folder / "logs" / "attempt-1-rank-0.log"
         assert f"printed by {p.name}" in log.read_text() or p.config.seed in (0, 3)  # died before it flushed
@@ -182,7 +183,8 @@ def test_no_process_stays_behind_and_the_line_goes_on(tmp_path, number):
         assert time.monotonic() < end, "processes stayed behind"
         time.sleep(0.5)
     if number is signal.SIGINT:
-        assert program.returncode == 1 and "save where they are" in printed
+        assert program.returncode == 1
+        assert "save where they are" in printed
     for folder in tmp_path.glob("nano/dpo*"):
         stopped = read_status(folder)
         assert (stopped.state, stopped.interruptions[-1]["cause"]) == (State.interrupted, "terminated")

@@ -1,4 +1,4 @@
-"""A key in the environment, no proxy, and waits that are noted and not waited."""
+"""A key in the environment, no proxy, and waits that are recorded instead of waited."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Note the waits instead of waiting."""
+    """Record the waits instead of waiting."""
     waits: list[float] = []
     monkeypatch.setattr(asking.RequestRunner.__init__, "__defaults__", (waits.append,))
     return waits

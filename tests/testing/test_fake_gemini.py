@@ -1,4 +1,4 @@
-"""The rehearsal of Gemini: what its SDK sees of batches, what it objects to, and the program."""
+"""The rehearsal server of Gemini: batches through its SDK, refused requests, and the program."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def test_the_shown_completions_are_found_whatever_stands_in_them(tmp_path: Path)
         request = rating_request((prompt, odd[1:]), tmp_path, judge_at(server, "gemini"))
     assert completions(request.text) == [text.strip() for text in request.texts]
     found = RUBRIC.parse(reply_to(request.text), len(request.texts))
-    assert isinstance(found, ParsedRatings) and len(found.ratings) == 3
+    assert isinstance(found, ParsedRatings)
+    assert len(found.ratings) == 3
     assert digest(request.with_reminder("empty").text) == digest(request.text) != digest(request.text, ["image"])
 
 
@@ -103,7 +104,8 @@ def batch(server: FakeServer, folder: Path, count: int) -> tuple[genai.Client, A
 def test_a_batch_is_pending_until_it_is_finished(tmp_path: Path) -> None:
     with fake_gemini("prompt_blocked:1,throttled:1,good:1") as server:
         client, job = batch(server, tmp_path, 3)
-        assert job.state == types.JobState.JOB_STATE_PENDING and job.display_name == "a study"
+        assert job.state == types.JobState.JOB_STATE_PENDING
+        assert job.display_name == "a study"
         assert client.batches.get(name=job.name).state == types.JobState.JOB_STATE_PENDING
         assert server.answered.total() == 0
         server.finish_batches()
@@ -112,9 +114,12 @@ def test_a_batch_is_pending_until_it_is_finished(tmp_path: Path) -> None:
     blocked, failed, good = done.dest.inlined_responses
     assert [one.metadata for one in (blocked, failed, good)] == [{"prompt_id": f"p{n}"} for n in range(3)]
     assert blocked.response.prompt_feedback.block_reason == types.BlockedReason.SAFETY
-    assert failed.error.code == 8 and failed.response is None
+    assert failed.error.code == 8
+    assert failed.response is None
     assert isinstance(RUBRIC.parse(good.response.text, 4), ParsedRatings)
-    assert server.complaints == [] and server.answered.total() == 1 and server.schemas == 3
+    assert server.complaints == []
+    assert server.answered.total() == 1
+    assert server.schemas == 3
 
 
 def test_a_batch_is_done_after_so_many_looks_or_cancelled(tmp_path: Path) -> None:
@@ -154,7 +159,8 @@ def with_image(**image: str) -> dict[str, Any]:
 def test_a_wrong_request_is_refused_and_noted(body: Any, complaint: str) -> None:
     with fake_gemini() as server:
         status, reply = post(server, body)
-    assert status == 400 and reply["error"]["status"] == "INVALID_ARGUMENT"
+    assert status == 400
+    assert reply["error"]["status"] == "INVALID_ARGUMENT"
     assert complaint in server.complaints[0]
     assert server.answered.total() == 0
 

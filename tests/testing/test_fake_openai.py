@@ -1,4 +1,4 @@
-"""The rehearsal of an OpenAI-compatible service as a generator, and what it objects to."""
+"""The rehearsal server with the API of OpenAI: generation, and refused requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def said(server: FakeOpenAI, text: Any = "What is it?", **more: Any) -> list[str
 
 def test_n_answers_differ_and_a_seed_repeats_them(server: FakeOpenAI) -> None:
     first = said(server, n=4, seed=1)
-    assert len(set(first)) == 4 and first == said(server, n=4, seed=1)
+    assert len(set(first)) == 4
+    assert first == said(server, n=4, seed=1)
     assert first != said(server, n=4, seed=2)
     assert first != said(server, "Where is it?", n=4, seed=1)
     assert said(server, n=1, seed=1) == first[:1]
@@ -75,7 +76,8 @@ def test_a_wrong_request_is_refused_and_noted(
     with pytest.raises(openai.BadRequestError) as raised:
         said(server, text, **more)
     assert complaint in str(raised.value)
-    assert server.complaints == [complaint] and server.answered.total() == 0
+    assert server.complaints == [complaint]
+    assert server.answered.total() == 0
 
 
 def test_other_addresses_are_not_known(server: FakeOpenAI) -> None:

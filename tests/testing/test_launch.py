@@ -1,4 +1,4 @@
-"""The command that a rehearsal server prints: a whole stage by launch.py, with faults on the way."""
+"""The command that a rehearsal server prints: a whole stage by launch.py, with faults."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def test_the_line_annotates(tmp_path: Path) -> None:
     assert len(list(read_records(folder / "annotations.jsonl", Annotation))) == COUNT - 1
     assert read_json(folder / "card.json")["facts"]["read_by"] == {"schema": COUNT - 2, "fenced": 1}
     assert read_json(folder / "report.json")["cost_so_far"] > 0
-    assert server.complaints == [] and set(server.answered.values()) == {1}
+    assert server.complaints == []
+    assert set(server.answered.values()) == {1}
     everything = stopped.stdout + stopped.stderr + finished.stdout + finished.stderr
     assert KEY not in everything
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {
     "train__save_total_limit": 1,
     "train__save_steps": 2,
     "model__lora__lora_dropout": 0.1,
-}  # 9 steps, 3 an epoch
+}  # 9 steps, 3 per epoch
 
 SCENES = {
     "after_a_step": 5,

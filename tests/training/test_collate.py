@@ -1,4 +1,4 @@
-"""Batches: TRL's numbers for rows with images, and the same numbers when text-only rows are mixed in."""
+"""Batches: TRL's numbers for rows with images, also when text-only rows are mixed in."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stock_batch(pairs: list[PreferencePair], images: Path, processor: Any) -> di
 
 
 def whole(batch: dict[str, Any]) -> tuple[list[list[int]], list[list[int]]]:
-    """Of each sequence of a batch with separate rows: its tokens with the last one, and its answer."""
+    """Return the tokens and the answer of each sequence of a batch with separate rows."""
     inputs = batch["model"]
     length = inputs["input_ids"].shape[1]
     tokens, answers = [], []
@@ -94,13 +94,14 @@ def test_a_mixed_batch_has_the_log_probs_of_separate_ones(
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_batch_without_images_may_carry_a_blank_one(tiny: Tiny, shared: bool) -> None:
-    """What keeps a process without images in step with the others, and changes no number."""
+    """A blank image keeps a process without images in step with the others, and changes no number."""
     settings = tiny_settings(tiny.model)
     model, processor = load_model(str(tiny.model), "float32"), load_processor(settings.model)
     pairs = [pair for pair in tiny.pairs if not pair.image]
     rows = tokenize_examples(pairs, tiny.images, processor, settings.train).rows
     plain, blank = (Collator(processor, shared, always)(rows) for always in (False, True))
-    assert "pixel_values" not in plain["model"] and len(blank["model"]["pixel_values"]) == 1
+    assert "pixel_values" not in plain["model"]
+    assert len(blank["model"]["pixel_values"]) == 1
     torch.testing.assert_close(log_probs(model, blank), log_probs(model, plain))
     with_image = tokenize_examples(tiny.pairs[1:2], tiny.images, processor, settings.train).rows
     both = Collator(processor, shared, True)(with_image)["model"]["pixel_values"]
@@ -120,5 +121,5 @@ def test_a_template_that_drops_the_image_is_refused(tiny: Tiny) -> None:
     settings = tiny_settings(tiny.model)
     processor = load_processor(settings.model)
     processor.chat_template = "{% for m in messages %}{{ m['content'][-1]['text'] }} {% endfor %}"
-    with pytest.raises(UserError, match="'pair-01'.*0 image placeholders"):
+    with pytest.raises(UserError, match=r"'pair-01'.*0 image placeholders"):
         tokenize_examples(tiny.pairs, tiny.images, processor, settings.train)

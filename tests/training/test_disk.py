@@ -1,4 +1,4 @@
-"""A disk that fills while a checkpoint is written: the one before survives, and the run goes on from it."""
+"""A disk that fills while a checkpoint is written: the run continues from the checkpoint before."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ERRORS = {  # as each library words it on a full file system
 
 
 def run(tiny: Tiny, folder: Path) -> list[int]:
-    """Train, checkpoints at each second of 3 steps; the step that it began with."""
+    """Train 3 steps with a checkpoint at every second one; return the step that it began with."""
     steps: list[int] = []
     settings = tiny_settings(tiny.model, train__save_steps=1)
     train_adapter(settings, tiny.pairs, tiny.images, folder, lambda metrics, step: None, steps.append)
@@ -49,7 +49,7 @@ def test_the_last_whole_checkpoint_is_named_and_continued(
         full.setattr(torch, "save", save)
         if kind == "torch":
             full.setattr(disk, "_has_space", lambda folder: False)
-        with pytest.raises(UserError, match="the disk is full.*checkpoint-1.*rerun the same command"):
+        with pytest.raises(UserError, match=r"the disk is full.*checkpoint-1.*rerun the same command"):
             run(tiny, tmp_path / "full")
     assert run(tiny, tmp_path / "full") == [1]
     assert run(tiny, tmp_path / "calm") == [0]

@@ -1,4 +1,4 @@
-"""Two real processes (gloo, CPU) train what one does, also when one of them has no image in a batch."""
+"""Two real processes (gloo, CPU) and one process train the same, also if a batch has no image."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def together(tiny: Tiny, out: Path, processes: int, dies: bool = False, **settin
     done = [completed(rank) for rank in ranks]
     assert any(one.returncode for one in done) is dies, "\n".join(one.stdout for one in done)
     lines = (out / "log.jsonl").read_text().splitlines()
-    return {step: metrics for step, metrics in map(json.loads, lines)}
+    return dict(map(json.loads, lines))
 
 
 def torchrun_variables(processes: int) -> list[dict[str, str]]:
@@ -139,7 +139,9 @@ def test_one_process_may_use_zero(tiny: Tiny, alone: tuple[Logged, Path]) -> Non
 def test_deepspeed_is_configured_from_ours() -> None:
     assert deepspeed_config(TrainConfig(zero_stage=0), bfloat16=True) is None
     two, three = (deepspeed_config(TrainConfig(zero_stage=stage), bfloat16=True) for stage in (2, 3))
-    assert two is not None and three is not None
+    assert two is not None
+    assert three is not None
     assert (two["zero_optimization"]["stage"], three["zero_optimization"]["stage"]) == (2, 3)
     assert three["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"]
-    assert two["bf16"] == {"enabled": True} and "optimizer" not in two
+    assert two["bf16"] == {"enabled": True}
+    assert "optimizer" not in two

@@ -1,4 +1,4 @@
-"""What is exported is the trained model, and loads without mmdpo."""
+"""Export of the trained model, which loads without mmdpo."""
 
 from __future__ import annotations
 
@@ -46,4 +46,5 @@ def test_the_processor_keeps_the_template_of_the_training(tiny: Tiny, tmp_path: 
     export_model(settings.model, tmp_path / "adapter", tmp_path / "export")
     processor = AutoProcessor.from_pretrained(tmp_path / "export")
     assert "curious user" in processor.chat_template
-    assert type(processor.image_processor).__name__.startswith("Llava") and processor.image_processor.do_pad
+    assert type(processor.image_processor).__name__.startswith("Llava")
+    assert processor.image_processor.do_pad

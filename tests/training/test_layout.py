@@ -1,4 +1,4 @@
-"""How prompts and answers lie in rows, by hand."""
+"""Layout of prompts and answers in rows, checked by hand."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_who_sees_whom() -> None:
     layout = lay_out(PROMPTS[:1], ANSWERS[:1], PAD, shared=True)
     assert layout.prefix == 2
     padding = torch.zeros(1, 1, dtype=torch.long)
-    segments, owners = (torch.cat([one, padding], dim=1) for one in (layout.segments, layout.prompt_index))
-    seen = visible(segments, owners, layout.prefix)
+    segments, prompt_index = (torch.cat([one, padding], dim=1) for one in (layout.segments, layout.prompt_index))
+    seen = visible(segments, prompt_index, layout.prefix)
     assert seen.shape == (1, 1, 4, 6)  # the first two tokens are causal
     assert seen[0, 0].int().tolist() == [
         [1, 1, 1, 0, 0, 0],

@@ -1,4 +1,4 @@
-"""LoRA sits on the language model's linear layers, found by structure."""
+"""LoRA on the language model's linear layers, found by structure."""
 
 from __future__ import annotations
 
@@ -55,4 +55,5 @@ def test_peft_adapts_exactly_these() -> None:
     found = [name for name, module in adapted.named_modules() if isinstance(module, LoraLayer)]
     assert sorted(name.removeprefix("base_model.model.") for name in found) == names
     trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
-    assert len(trained) == 2 * len(names) and all("lora_" in name for name in trained)
+    assert len(trained) == 2 * len(names)
+    assert all("lora_" in name for name in trained)

@@ -1,4 +1,4 @@
-"""Reference log-probs: computed once, found again, and never found for anything else."""
+"""Reference log-probs: computed once, found for the same pairs only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.tiny import Tiny, save_tiny_llava, tiny_settings
 
 
 class Count:
-    """How many forward passes were made since it was last asked."""
+    """Counter of the forward passes since its last call."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -57,7 +57,7 @@ def sums(reference_logps: Reference, pairs: list[PreferencePair]) -> list[list[f
 def test_the_second_call_makes_no_forward_pass(tiny: Tiny, passes: Count) -> None:
     settings = tiny_settings(tiny.model)
     first = look_up(settings, tiny.pairs, tiny.images)
-    assert passes() == 3 + 2  # 12 rows, 5 a batch; two that try whether the prefix can be shared
+    assert passes() == 3 + 2  # 12 rows, 5 per batch; two that test whether the prefix can be shared
     again = look_up(tiny_settings(tiny.model), tiny.pairs, tiny.images)
     assert passes() == 0
     assert sums(again, tiny.pairs) == sums(first, tiny.pairs)

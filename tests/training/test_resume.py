@@ -1,4 +1,4 @@
-"""A run that is killed and started again ends as an undisturbed one does, bit by bit."""
+"""A killed and restarted run, compared with an undisturbed one bit by bit."""
 
 from __future__ import annotations
 
@@ -74,8 +74,9 @@ def test_a_killed_run_ends_as_an_undisturbed_one(
 ) -> None:
     folder = killed / scene
     lines = (folder / "log.jsonl").read_text().splitlines()
-    logged = {step: metrics for step, metrics in map(json.loads, lines)}
-    assert logged and not (folder / "adapter").exists()
+    logged = dict(map(json.loads, lines))
+    assert logged
+    assert not (folder / "adapter").exists()
     summary = run(tiny, folder, logged, CONTINUED.get(scene, SCENES[scene]))
     expected_adapter, expected_log, expected = undisturbed
     assert adapter(folder) == expected_adapter
@@ -105,8 +106,11 @@ def test_only_whole_checkpoints_of_this_run_count(tmp_path: Path) -> None:
     torn = fake(tmp_path, 200, None)
     other = fake(tmp_path, 300, "other")
     found = continue_from(tmp_path, "me")
-    assert found is not None and (found.step, found.path) == (100, whole[2])
-    assert not torn.exists() and not other.exists() and whole[0].exists()
+    assert found is not None
+    assert (found.step, found.path) == (100, whole[2])
+    assert not torn.exists()
+    assert not other.exists()
+    assert whole[0].exists()
     assert [checkpoint.step for checkpoint in complete(tmp_path)] == [9, 10, 100]
     assert continue_from(tmp_path, "somebody else") is None
     assert last_complete(tmp_path) is None

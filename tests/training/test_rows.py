@@ -1,4 +1,4 @@
-"""Rows: what is left out and counted, and the length policy."""
+"""Rows: dropped examples, their counts, and the length policy."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ def test_answers_are_cut_at_their_end(tiny: Tiny) -> None:
     whole, cut = made(tiny, [LONG, SHORT]), made(tiny, [LONG, SHORT], PROMPT + 3)
     assert cut.rows[0]["answers"] == [whole.rows[0]["answers"][0][:3], whole.rows[0]["answers"][1]]
     assert cut.rows[1] == whole.rows[1]
-    assert cut.dropped == {} and cut.lengths.over == 1
+    assert cut.dropped == {}
+    assert cut.lengths.over == 1
     assert str(cut.lengths) == ("text tokens per row: longest 11, 99th percentile 11; train.max_text_tokens=9: 1 cut")
 
 
@@ -77,7 +78,7 @@ def test_long_rows_are_an_error(tiny: Tiny) -> None:
 
 
 def test_an_answer_without_a_token_takes_its_row_along(tiny: Tiny) -> None:
-    """Its averaged log-prob would be 0/0, and TRL would keep its loss at ln 2 in silence."""
+    """Its averaged log-prob would be 0/0, and TRL would keep its loss at ln 2 without a message."""
     wordy = PreferencePair("wordy", "what is there where is a star", "yes", "no")
     result = made(tiny, [wordy, SHORT], PROMPT + 2)
     assert [row["id"] for row in result.rows] == ["short"]

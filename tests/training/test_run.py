@@ -1,4 +1,4 @@
-"""The recipe as a whole: what it leaves, what it says, and that it is the same bytes twice."""
+"""The recipe as a whole: its files, its messages, and the same bytes twice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_settings
 
 
 def fresh(step: int) -> None:
-    """What a run is told that goes on from no checkpoint."""
+    """The value of `resumed` in a run without a checkpoint."""
     assert step == 0
 
 
@@ -53,7 +53,8 @@ def test_what_a_run_leaves(tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixt
     assert summary.steps == 3 == total_steps(tiny_settings(tiny.model).train, 12)
     assert (summary.examples, summary.epochs) == (12, 1.0)
     assert summary.dropped == {"empty_answer": 1, "same_answers": 1}
-    assert summary.metrics == logged[3] and list(logged) == [1, 2, 3]
+    assert summary.metrics == logged[3]
+    assert list(logged) == [1, 2, 3]
     assert json.dumps(dataclasses.asdict(summary))
     names = "loss rewards/chosen rewards/rejected rewards/accuracies rewards/margins logps/chosen logps/rejected"
     assert {*names.split(), "learning_rate", "grad_norm", *OF_THE_MACHINE} <= logged[1].keys()
@@ -126,7 +127,8 @@ def test_a_base_in_memory_gives_the_numbers_of_one_from_disk(
             adapted = merged(settings.model, tmp_path / name / "adapter")
             trained.append(adapted(input_ids=asked).logits)
         assert torch.equal(load_model(str(tiny.model), "float32")(input_ids=asked).logits, untouched)
-    assert torch.equal(trained[0], trained[1]) and not torch.equal(trained[0], untouched)
+    assert torch.equal(trained[0], trained[1])
+    assert not torch.equal(trained[0], untouched)
 
 
 def test_a_point_leaves_no_model_in_memory(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def pictures(pairs: Sequence[Pair]) -> torch.Tensor:
 
 
 def batch(pairs: Sequence[Pair], shared: bool, max_row_tokens: int = 0) -> dict[str, Any]:
-    """What the collator makes, from tokens; shared rows hold what they have max_row_tokens for."""
+    """Collate tokens to a batch; shared rows hold up to max_row_tokens."""
     layout = lay_out(
         [PromptTokens(pair[0]) for pair in pairs],
         [pair[1:3] for pair in pairs],
@@ -120,7 +120,7 @@ def model(tiny: Tiny) -> Any:
 
 
 def gradients(model: Any, log_probs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Of a sum in which each token has a weight of its own."""
+    """Return the gradients of a sum in which each token has a weight of its own."""
     flat = torch.cat(list(log_probs))
     loss = (flat * torch.linspace(1, 2, len(flat))).sum()
     weights = [weight for name, weight in model.named_parameters() if "vision" not in name]
@@ -186,4 +186,5 @@ def test_the_model_is_left_as_it_was(tiny: Tiny) -> None:
     with scoring(model), shared_attention(model):
         assert model.config.get_text_config()._attn_implementation != usual
     assert model.config.get_text_config()._attn_implementation == usual
-    assert not model.base_model._forward_hooks and "forward" not in vars(model)
+    assert not model.base_model._forward_hooks
+    assert "forward" not in vars(model)

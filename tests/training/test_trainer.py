@@ -1,4 +1,4 @@
-"""The trainer's numbers are stock TRL's."""
+"""The trainer's numbers, compared with stock TRL's."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def ours(tiny: Tiny, settings: Any, folder: Path, examples: Sequence[Any] | None
 
 
 def assert_same(logged: list[dict[str, float]], expected: list[dict[str, float]], names: Sequence[str]) -> None:
-    """The same numbers in each step."""
+    """Assert the same numbers in each step."""
     assert len(logged) == len(expected)
     for ours_step, stock_step in zip(logged, expected, strict=True):
         for name in names:
@@ -136,11 +136,12 @@ def test_every_step_of_sft_equals_stock_trl(tiny: Tiny, tmp_path: Path, override
 
 def test_speed_counts_from_the_first_batch(tiny: Tiny, tmp_path: Path) -> None:
     for step in ours(tiny, tiny_settings(tiny.model), tmp_path):
-        assert step["rows_per_second"] > 0.1 and step["tokens_per_second"] > step["rows_per_second"]
+        assert step["rows_per_second"] > 0.1
+        assert step["tokens_per_second"] > step["rows_per_second"]
 
 
 def test_chosen_answers_below_the_reference_are_counted(tiny: Tiny, tmp_path: Path) -> None:
-    """One pair a step, so that the share is 0 or 1 and says the sign of its reward."""
+    """One pair per step, so that the share is 0 or 1 and shows the sign of its reward."""
     logged = ours(tiny, tiny_settings(tiny.model, train__per_device_train_batch_size=1), tmp_path)
     shares = {step["logps/chosen_below_reference"] for step in logged[1:]}
     assert shares == {0.0, 1.0}
@@ -156,7 +157,7 @@ def test_the_first_step_is_at_ln_2(tiny: Tiny, tmp_path: Path, average: bool) ->
 
 
 def test_the_loss_of_a_step_by_hand(tiny: Tiny, tmp_path: Path) -> None:
-    """-log sigmoid(margin), one pair a step, so that TRL's mean over the batch is that of the pair."""
+    """-log sigmoid(margin), one pair per step, so that TRL's mean over the batch is that of the pair."""
     logged = ours(tiny, tiny_settings(tiny.model, train__per_device_train_batch_size=1), tmp_path)
     assert len(logged) == len(tiny.pairs)
     for step in logged:
@@ -194,7 +195,7 @@ def test_what_is_not_finite_stops_the_run(
 
 
 def test_deepspeeds_type_is_for_the_models_inputs_alone() -> None:
-    """A sum of log-probs would be rounded to 2 where it is above 256."""
+    """A sum of log-probs would be rounded to 2 if it is above 256."""
     from mmdpo.training.trainer import LoraDPOTrainer
 
     trainer = object.__new__(LoraDPOTrainer)
@@ -206,7 +207,8 @@ def test_deepspeeds_type_is_for_the_models_inputs_alone() -> None:
     batch = {"model": {"pixel_values": torch.ones(1)}, "ref_chosen_logps": sums, "rows": ["a"], "prefix": 3}
     found = trainer._prepare_inputs(batch)
     assert found["model"]["pixel_values"].dtype == torch.bfloat16
-    assert torch.equal(found["ref_chosen_logps"], sums) and found["ref_chosen_logps"].dtype == torch.float32
+    assert torch.equal(found["ref_chosen_logps"], sums)
+    assert found["ref_chosen_logps"].dtype == torch.float32
     assert (found["rows"], found["prefix"]) == (["a"], 3)
 
 

@@ -1,4 +1,8 @@
-"""The pictures of a study: those of the files in this folder that suit it."""
+"""The pictures of a study, one file per kind, which defines `FIGURE`.
+
+A report has the pictures that suit its study. mmdpo/analysis/figures/figure.py describes a kind of picture, and
+docs/extending.md has an example.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +21,21 @@ FIGURES = Kind("mmdpo.analysis.figures", "FIGURE", "figure")
 
 ANALYSIS = Path(__file__).parent.parent
 DRAWN = ".drawn.json"
-"""The file beside the pictures that tells what they were drawn from."""
+"""The file beside the pictures that names what they were drawn from."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as a PNG file, with its caption; a PDF of the same name lies beside it."""
+    """A picture as a PNG file, with its caption; a PDF of the same name is beside it."""
 
     path: Path
     caption: str
 
 
-def draw(study: Study, folder: Path) -> list[Picture]:
+def draw_figures(study: Study, folder: Path) -> list[Picture]:
     """Draw the study's pictures as PNG and PDF into `folder`; returns them, the main one first.
 
-    A study without any score or logged step has no picture. Pictures are kept where neither the study nor the code
+    A study without any score or logged step has no picture. Pictures are kept if neither the study nor the code
     that draws has changed since they were drawn.
     """
     key = _key(study)
@@ -41,7 +45,7 @@ def draw(study: Study, folder: Path) -> list[Picture]:
 
     with style.applied():
         found = [
-            Picture(style.save(figure, folder / f"{name}.png"), kind.caption(name))
+            Picture(style.save_figure(figure, folder / f"{name}.png"), kind.caption(name))
             for kind in kinds(study)
             for name, figure in kind.draw(study).items()
         ]
@@ -60,11 +64,11 @@ def _key(study: Study) -> str:
     """Fingerprint all that the pictures depend on: the study and the code of analysis, figures and tasks."""
     folders = [ANALYSIS, *map(Path, [*__path__, *evaluation.__path__])]
     code = {str(file): file_fingerprint(file) for folder in folders for file in sorted(folder.rglob("*.py"))}
-    return fingerprint([repr(study), repr(data.training(study)), code])
+    return fingerprint([repr(study), repr(data.training_curves(study)), code])
 
 
 def _drawn(folder: Path, key: str) -> list[Picture] | None:
-    """Return the pictures that were drawn with this key; None where one of them is missing."""
+    """Return the pictures that were drawn with this key; None if one of them is missing."""
     try:
         note = read_json(folder / DRAWN)
         if note["key"] != key:

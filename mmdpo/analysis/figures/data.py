@@ -22,7 +22,7 @@ class Pattern:
     """The form of a study's main picture.
 
     Attributes:
-        kind: scaling, curve, grid, rows or nothing.
+        kind: One of `scaling`, `curve`, `grid`, `rows` and `nothing`.
         x: The axis that scores are drawn against.
         y: The second axis of a heat-map.
         by: The axes that distinguish series.
@@ -47,7 +47,7 @@ class Group:
         return self.rows[0].value(key)
 
     def score(self, metric: str) -> Score | None:
-        """Return the mean over the seeds; None where no point has the score."""
+        """Return the mean over the seeds; None if no point has the score."""
         scores = [row.scores[metric] for row in self.rows if metric in row.scores]
         if not scores:
             return None
@@ -55,14 +55,14 @@ class Group:
         return Score(means[0], scores[0].n, means[1], means[2])
 
     def seeds(self, metric: str) -> list[float]:
-        """Return the scores of the single seeds where there are several, else nothing."""
+        """Return the scores of the single seeds if there are several, else nothing."""
         values = [row.scores[metric].value for row in self.rows if metric in row.scores]
         return values if len(values) > 1 else []
 
 
 @dataclass(frozen=True)
 class Dot:
-    """One point of a line, with the scores of its seeds where there are several."""
+    """One point of a line, with the scores of its seeds if there are several."""
 
     x: float
     score: Score
@@ -78,7 +78,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceLine:
     """A dashed line: a model that was not trained, or a point without a value on the x-axis."""
 
     label: str
@@ -93,7 +93,7 @@ class Panel:
     benchmark: str
     x: str
     series: tuple[Series, ...]
-    references: tuple[Reference, ...]
+    references: tuple[ReferenceLine, ...]
 
 
 @dataclass(frozen=True)
@@ -167,13 +167,13 @@ def references(study: Study) -> list[Group]:
     return [Group(label, row.role, (row,)) for label, row in zip(labels, rows, strict=True)]
 
 
-def rows(study: Study, pattern: Pattern) -> list[Group]:
+def dot_rows(study: Study, pattern: Pattern) -> list[Group]:
     """Return the rows of a dot chart: reference models, then groups of points."""
     keys = [key for key in (pattern.x, pattern.y) if key] + list(pattern.by)
     return [*references(study), *groups(study, [key for key in drawn_keys(study) if key in keys])]
 
 
-def curves(study: Study, pattern: Pattern, benchmarks: Sequence[str] | None = None) -> list[Panel]:
+def score_panels(study: Study, pattern: Pattern, benchmarks: Sequence[str] | None = None) -> list[Panel]:
     """Return one panel per benchmark: scores against `pattern.x`, a series per value of `pattern.by`.
 
     Args:
@@ -188,7 +188,7 @@ def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
     lines: dict[tuple[Any, ...], list[Dot]] = {}
     labels: dict[tuple[Any, ...], str] = {}
     dashed = [
-        Reference(group.label, group.role, score)
+        ReferenceLine(group.label, group.role, score)
         for group in references(study)
         if (score := group.score(benchmark)) is not None
     ]
@@ -198,7 +198,7 @@ def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
         if score is None:
             continue
         if x is None:
-            dashed.append(Reference(row_label(group.rows[0], pattern.by), Role.trained, score))
+            dashed.append(ReferenceLine(row_label(group.rows[0], pattern.by), Role.trained, score))
             continue
         key = tuple(group.value(key) for key in pattern.by)
         labels[key] = row_label(group.rows[0], pattern.by)
@@ -210,7 +210,7 @@ def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
     return Panel(benchmark, pattern.x, tuple(series), tuple(dashed))
 
 
-def grid(study: Study, pattern: Pattern) -> list[list[Block]]:
+def heatmaps(study: Study, pattern: Pattern) -> list[list[Block]]:
     """Return heat-maps: a row per benchmark, a column per value of `pattern.by`."""
     done = _done(study)
     xs, ys = _values(done, pattern.x), _values(done, pattern.y)
@@ -240,7 +240,7 @@ def grid(study: Study, pattern: Pattern) -> list[list[Block]]:
     return result
 
 
-def parts(study: Study, benchmark: str) -> list[str]:
+def part_keys(study: Study, benchmark: str) -> list[str]:
     """Return the score keys of a benchmark's parts, the answers' length last, without groups of items."""
     keys = dict.fromkeys(key for row in study.rows for key in row.scores)
     found = [key for key in keys if key.startswith(f"{benchmark}/") and key.count("/") == 1]
@@ -248,7 +248,7 @@ def parts(study: Study, benchmark: str) -> list[str]:
     return [key for key in found if key != length] + [key for key in found if key == length]
 
 
-def training(study: Study) -> dict[str, list[Curve]]:
+def training_curves(study: Study) -> dict[str, list[Curve]]:
     """Return the logged metrics of every point that has any, finished or not."""
     keys = [key for key in study.varying if key != "seed"]
     found: dict[str, list[Curve]] = {}

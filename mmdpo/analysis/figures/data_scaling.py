@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from mmdpo.analysis.figures import data, style
-from mmdpo.analysis.figures.data import Panel, Reference
+from mmdpo.analysis.figures.data import Panel, ReferenceLine
 from mmdpo.analysis.figures.figure import StudyFigure
-from mmdpo.analysis.figures.lines import dashes, draw_panel, notes
+from mmdpo.analysis.figures.lines import dashes, draw_panel, panel_notes
 from mmdpo.analysis.labels import decimals, score_label
 from mmdpo.analysis.study import Study
 
@@ -26,11 +26,11 @@ def scaling(study: Study, panel: Panel) -> Figure:
     _label_references(axes, panel.references)
     if len(panel.series) > 1:
         axes.legend(loc="best")
-    style.describe(figure, study, "Data scaling", notes(study, [panel]))
+    style.describe_figure(figure, study, "Data scaling", panel_notes(study, [panel]))
     return figure
 
 
-def _label_references(axes: Axes, references: tuple[Reference, ...]) -> None:
+def _label_references(axes: Axes, references: tuple[ReferenceLine, ...]) -> None:
     """Write the names beside the right end of the dashed lines, apart where the lines are close."""
     low, high = axes.get_ylim()
     gap = 0.12 * (high - low)
@@ -53,7 +53,7 @@ def _suits(study: Study) -> bool:
 
 
 def _figures(study: Study) -> dict[str, Figure]:
-    (panel,) = data.curves(study, data.pattern(study), study.benchmarks[:1])
+    (panel,) = data.score_panels(study, data.pattern(study), study.benchmarks[:1])
     return {"data_scaling": scaling(study, panel)}
 
 

@@ -26,7 +26,7 @@ SCALES = (1.0, 4.0, 10.0, 100.0)
 def scores(study: Study, groups: list[Group]) -> Figure:
     """Draw every benchmark's score of every point."""
     figure = rows_of_dots(study, study.benchmarks, [benchmark_label(b) for b in study.benchmarks], groups, full=False)
-    style.describe(figure, study, "Scores", f"{note(study, groups)}\nThe x-axes do not start at 0.")
+    style.describe_figure(figure, study, "Scores", f"{note(study, groups)}\nThe x-axes do not start at 0.")
     return figure
 
 
@@ -127,7 +127,7 @@ def _suits(study: Study) -> bool:
 
 
 def _figures(study: Study) -> dict[str, Figure]:
-    return {"scores": scores(study, data.rows(study, data.pattern(study)))}
+    return {"scores": scores(study, data.dot_rows(study, data.pattern(study)))}
 
 
 FIGURE = StudyFigure(_suits, _figures, lambda name: "Scores of every point.", order=20)

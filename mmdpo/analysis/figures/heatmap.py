@@ -59,7 +59,7 @@ def grid(study: Study, pattern: Pattern, blocks: list[list[Block]]) -> Figure:
     centred = all(line[0].base is not None for line in blocks)
     colours = "Colour: difference from the base; white is no difference. " if centred else ""
     note = f"{colours}±: half the {100 * study.confidence:g} % interval over items; "
-    style.describe(
+    style.describe_figure(
         figure,
         study,
         f"Scores by {axis_label(pattern.x)} and {axis_label(pattern.y)}",
@@ -122,7 +122,7 @@ def _suits(study: Study) -> bool:
 
 def _figures(study: Study) -> dict[str, Figure]:
     pattern = data.pattern(study)
-    return {"scores": grid(study, pattern, data.grid(study, pattern))}
+    return {"scores": grid(study, pattern, data.heatmaps(study, pattern))}
 
 
 FIGURE = StudyFigure(_suits, _figures, lambda name: "Scores of every point.", order=20)

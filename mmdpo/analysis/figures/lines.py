@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.figures import data, style
-from mmdpo.analysis.figures.data import Dot, Panel, Pattern, Reference
+from mmdpo.analysis.figures.data import Dot, Panel, Pattern, ReferenceLine
 from mmdpo.analysis.figures.figure import StudyFigure
 from mmdpo.analysis.labels import axis_label, benchmark_label, value_text
 from mmdpo.analysis.study import Study
@@ -39,7 +39,7 @@ def small_multiples(study: Study, pattern: Pattern, panels: list[Panel]) -> Figu
         axes.set_visible(False)
     legend = style.common_legend(grid.flat[: len(panels)], figure.get_figwidth())
     subject = f"Scores against {_axis_name(pattern.x)}"
-    style.describe(figure, study, subject, notes(study, panels), legend)
+    style.describe_figure(figure, study, subject, panel_notes(study, panels), legend)
     return figure
 
 
@@ -92,7 +92,7 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def _error_bars(scores: list[Score]) -> list[list[float]]:
-    """Return the distances down and up; 0 where there is no interval."""
+    """Return the distances down and up; 0 if there is no interval."""
     pairs = [
         (0.0, 0.0) if math.isnan(s.low) else (max(0.0, s.value - s.low), max(0.0, s.high - s.value)) for s in scores
     ]
@@ -110,7 +110,7 @@ def _dodged(dots: tuple[Dot, ...], panel: Panel, number: int) -> list[Dot]:
     return [Dot(dot.x + step if dot.x else 0.0, dot.score, dot.seeds) for dot in dots]
 
 
-def dashes(number: int, reference: Reference) -> dict[str, Any]:
+def dashes(number: int, reference: ReferenceLine) -> dict[str, Any]:
     """Return the line style of a reference."""
     return {
         "color": style.REFERENCE_COLOURS.get(reference.role, style.PALETTE[-1 - number % 8]),
@@ -123,7 +123,7 @@ def _axis_name(key: str) -> str:
     return axis_label(key).removesuffix(" (%)")
 
 
-def notes(study: Study, panels: list[Panel]) -> str:
+def panel_notes(study: Study, panels: list[Panel]) -> str:
     """Return the caption of panels: the interval, n, seeds, and that the y-axis is cut."""
     several = any(dot.seeds for panel in panels for series in panel.series for dot in series.dots)
     seeds = " Lines join the means over seeds; faint dots are single seeds." if several else ""
@@ -137,7 +137,7 @@ def _suits(study: Study) -> bool:
 
 def _figures(study: Study) -> dict[str, Figure]:
     pattern = data.pattern(study)
-    return {"scores": small_multiples(study, pattern, data.curves(study, pattern))}
+    return {"scores": small_multiples(study, pattern, data.score_panels(study, pattern))}
 
 
 FIGURE = StudyFigure(_suits, _figures, lambda name: "Scores of every point.", order=20)

@@ -28,18 +28,18 @@ def parts(study: Study, benchmark: str, metrics: list[str], groups: list[Group])
     """
     figure = rows_of_dots(study, metrics, [metric_label(metric) for metric in metrics], groups, full=True)
     text = f"{note(study, groups, benchmark)}\nThe x-axes show the whole scale from 0."
-    style.describe(figure, study, f"Parts of the score: {benchmark_label(benchmark)}", text)
+    style.describe_figure(figure, study, f"Parts of the score: {benchmark_label(benchmark)}", text)
     return figure
 
 
 def _benchmarks(study: Study) -> dict[str, list[str]]:
     """Return the parts of the benchmarks whose answers' length is known."""
-    found = {name: data.parts(study, name) for name in study.benchmarks}
+    found = {name: data.part_keys(study, name) for name in study.benchmarks}
     return {name: keys for name, keys in found.items() if f"{name}/words" in keys}
 
 
 def _figures(study: Study) -> dict[str, Figure]:
-    groups = data.rows(study, data.pattern(study))
+    groups = data.dot_rows(study, data.pattern(study))
     return {f"{PREFIX}{name}": parts(study, name, keys, groups) for name, keys in _benchmarks(study).items()}
 
 

@@ -89,7 +89,7 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def describe(figure: Figure, study: Study, subject: str, notes: str, legend: Legend | None = None) -> None:
+def describe_figure(figure: Figure, study: Study, subject: str, notes: str, legend: Legend | None = None) -> None:
     """Add title, legend and caption to a figure.
 
     Args:
@@ -128,7 +128,7 @@ def light_grid(axes: Axes, axis: str = "y") -> None:
     axes.grid(visible=True, axis="x" if axis == "x" else "y", color="#DDDDDD", linewidth=0.6)
 
 
-def save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
     """Write PNG and PDF without dates, so that equal data makes equal bytes; returns the PNG."""
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
         with atomic_write(path.with_suffix(suffix)) as aside:

@@ -27,7 +27,7 @@ def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
     figure = style.new_figure(width, 2.9)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     colours = dict(zip(labels, _colours(len(labels)), strict=True))
-    window = max(1, max(len(c.steps) for of_metric in metrics.values() for c in of_metric) // 10)
+    window = max(1, max(len(curve.steps) for of_metric in metrics.values() for curve in of_metric) // 10)
     for axes, (metric, of_metric) in zip(panels, metrics.items(), strict=True):
         style.light_grid(axes)
         for curve in of_metric:
@@ -46,7 +46,7 @@ def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
     legend = style.common_legend(panels, width) if named and len(labels) > 1 else style.Legend({}, 1)
     figure.set_figheight(2.9 + legend.height)
     note = _note(metrics, window, faint=len(labels) <= MOST_RAW)
-    style.describe(figure, study, "Training", note, legend)
+    style.describe_figure(figure, study, "Training", note, legend)
     return figure
 
 
@@ -70,7 +70,9 @@ def _note(metrics: dict[str, list[Curve]], window: int, *, faint: bool) -> str:
 
 
 def _figures(study: Study) -> dict[str, Figure]:
-    return {"training": curves(study, data.training(study))}
+    return {"training": curves(study, data.training_curves(study))}
 
 
-FIGURE = StudyFigure(lambda study: bool(data.training(study)), _figures, lambda name: "Training curves.", order=40)
+FIGURE = StudyFigure(
+    lambda study: bool(data.training_curves(study)), _figures, lambda name: "Training curves.", order=40
+)

@@ -1,1 +1,4 @@
-"""The benchmarks, one file each; `bench.tasks` names files of this folder, and each defines `TASK`."""
+"""Benchmarks, one file each, which defines `TASK`; `bench.tasks` names the files.
+
+mmdpo/evaluation/task.py describes what a task declares, and docs/extending.md has an example.
+"""

@@ -1,4 +1,4 @@
-"""Questions of the miniature whether a thing is in the image, in the manner of POPE."""
+"""Questions of the miniature about the presence of a thing in the image, in the manner of POPE."""
 
 from __future__ import annotations
 

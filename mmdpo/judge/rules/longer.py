@@ -1,4 +1,4 @@
-"""A control that prefers the longer answer, to tell whether the judge matters or only the length."""
+"""A control that prefers the longer answer, to find out whether the judge matters or only the length."""
 
 from __future__ import annotations
 

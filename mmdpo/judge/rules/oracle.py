@@ -1,4 +1,4 @@
-"""The miniature's judge, which knows the right answers (see mmdpo/nano/oracle.py)."""
+"""The miniature's judge, which compares with the right answers (see mmdpo/nano/oracle.py)."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ class Cluster:
         self._daemons.kill_all(self._variable)
 
     def start_controller(self) -> None:
-        """Start slurmctld, from its saved state where there is any."""
+        """Start slurmctld, from its saved state if there is one."""
         self._daemons.start("slurmctld", "slurmctld", "-D")
         self._daemons.wait("slurmctld", lambda: self._complaint("scontrol", "ping"))
 

@@ -15,7 +15,7 @@ PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"
 
 
 class ClusterError(Exception):
-    """The cluster failed; the message has the last lines of the daemons' logs."""
+    """A failure of the cluster; the message has the last lines of the daemons' logs."""
 
 
 def found(program: str) -> str | None:

@@ -39,7 +39,7 @@ def test_a_failed_start_has_its_reason_and_leaves_no_process(tmp_path: Path, mon
     folder.mkdir()
     monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: str(folder))
     with (
-        pytest.raises(ClusterError, match="(?s)slurmctld .*NoSuchWord.*--- munged.log\n.*--- slurmctld.log\n"),
+        pytest.raises(ClusterError, match=r"(?s)slurmctld .*NoSuchWord.*--- munged\.log\n.*--- slurmctld\.log\n"),
         cluster(accounting="none", extra="NoSuchWord=1"),
     ):
         pass
@@ -76,7 +76,7 @@ def test_without_accounting_sacct_fails(slurm_without_accounting: Cluster, tmp_p
 @pytest.mark.slurm
 def test_a_wait_that_times_out_shows_the_queue(slurm: Cluster, tmp_path: Path):
     slurm.submit("true", "--hold", "--job-name=lazybone", folder=tmp_path)
-    with pytest.raises(AssertionError, match="(?s)not within 0.1 s: a miracle.*lazybone"):
+    with pytest.raises(AssertionError, match=r"(?s)not within 0\.1 s: a miracle.*lazybone"):
         slurm.wait_for(lambda: False, 0.1, "a miracle")
 
 
@@ -100,7 +100,7 @@ def test_a_daemon_that_does_not_answer_is_named_with_its_log(tmp_path: Path):
     daemons = Daemons(tmp_path, {**os.environ, "WHOSE": str(tmp_path)})
     daemons.start("sleeper", "sh", "-c", "echo nearly there; sleep 99 & wait")
     try:
-        with pytest.raises(ClusterError, match="(?s)sleeper does not answer: not yet.*nearly there"):
+        with pytest.raises(ClusterError, match=r"(?s)sleeper does not answer: not yet.*nearly there"):
             daemons.wait("sleeper", lambda: "not yet", seconds=0.5)
     finally:
         daemons.kill_all(f"WHOSE={tmp_path}")
