@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import math
 import sys
@@ -14,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 
-import hydra_plugins.mmdpo.source
 import mmdpo.config.keys
 from mmdpo.analysis import figures
 from mmdpo.analysis.study import read_study
@@ -263,7 +263,7 @@ def test_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert issubclass(train, TrainConfig)
     fields = [("train", train, dataclasses.field(default_factory=train))]
     longer = dataclasses.make_dataclass("Config", fields, bases=(Config,))
-    monkeypatch.setattr(hydra_plugins.mmdpo.source, "Config", longer)
+    monkeypatch.setattr(importlib.import_module("hydra_plugins.mmdpo.source"), "Config", longer)
     monkeypatch.setattr(mmdpo.config.keys, "Config", longer)
     assert compose_config().train.patience == 3  # type: ignore[attr-defined]
     assert identity(compose_config(), Role.trained).hex == before

@@ -110,7 +110,7 @@ def _at(config: Config, key: str) -> Any:
 def _of_group_file(key: str, config: Config) -> Any:
     """Return the value that the chosen group's YAML file gives a setting; the point's own if it gives none.
 
-    For a group whose file cannot be found nothing is known, and its settings are not named.
+    Settings of a group whose file cannot be found are not named.
     """
     group = key.partition(".")[0]
     if group not in GROUPS:

@@ -44,7 +44,7 @@ def is_previous(folder: Path) -> bool:
 
 
 def is_previous_config(raw: dict[str, Any]) -> bool:
-    """Whether an earlier version wrote a config.yaml, by its keys."""
+    """Return whether an earlier version wrote a config.yaml, by its keys."""
     return any(new_name(key) is not None for key, _ in _flat(raw))
 
 
