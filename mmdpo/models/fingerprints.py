@@ -103,8 +103,9 @@ def _hub_digest(file: Path) -> str:
 def hub_files(model: str) -> dict[str, str] | None:
     """Return the published hash of each file of a hub model; asked once per process.
 
-    Online, the hub's metadata is read. Offline, the hashes are those of the snapshot in the Hugging Face cache,
-    else those that were read from the hub last.
+    Online, the hub's metadata is read. Offline, the hashes are those that were read from the hub last, unless the
+    snapshot in the Hugging Face cache has others. A snapshot holds only the files that were needed, so a node without
+    network would otherwise compute another fingerprint than the one with it.
 
     Returns:
         File names and hashes; None if the model is neither reachable nor cached.
@@ -115,10 +116,11 @@ def hub_files(model: str) -> dict[str, str] | None:
         if not remembered.exists() or read_json(remembered) != files:
             write_json(remembered, files)
         return files
-    if (files := _snapshot(model)) is not None:
-        return files
-    found: dict[str, str] | None = read_json(remembered) if remembered.exists() else None
-    return found
+    known: dict[str, str] | None = read_json(remembered) if remembered.exists() else None
+    files = _snapshot(model)
+    if files is None or (known is not None and files.items() <= known.items()):
+        return known
+    return files
 
 
 def _published(model: str) -> dict[str, str] | None:

@@ -44,7 +44,7 @@ POINT_STAGES = (Stage.train, Stage.evaluate, Stage.judge, Stage.experiment)
 
 def experiment(p: Point) -> None:
     """Train, evaluate and judge a point, as far as this is not done yet."""
-    started = time.monotonic()
+    started = time.monotonic() - _trained_seconds(p)
     with _tracker(p) as tracker:
         if p.role is Role.trained:
             _trained(p, tracker)
@@ -61,7 +61,7 @@ def evaluate(p: Point) -> None:
 
 def judge(p: Point) -> None:
     """Score the answers of a point and write its result."""
-    started = time.monotonic()
+    started = time.monotonic() - _trained_seconds(p)
     with _tracker(p) as tracker:
         _judge(p, tracker, started)
 
@@ -69,6 +69,12 @@ def judge(p: Point) -> None:
 def work_of(stage: Stage) -> Callable[[Point], None]:
     """Return the function that runs one of `POINT_STAGES` for a point."""
     return {Stage.train: train, Stage.evaluate: evaluate, Stage.judge: judge, Stage.experiment: experiment}[stage]
+
+
+def _trained_seconds(p: Point) -> float:
+    """Return the seconds of a training that an earlier command has finished: they belong to the point's run time."""
+    done = p.folder / TRAINING
+    return float(read_json(done).get("seconds") or 0.0) if done.exists() else 0.0
 
 
 def _judge(p: Point, tracker: Tracker, started: float) -> None:

@@ -119,6 +119,27 @@ def test_offline_a_hub_model_is_what_the_cache_holds(
     assert of_model(HUB) == of_model(str(tiny))
 
 
+def test_offline_a_snapshot_with_a_part_of_the_files_is_the_model_that_the_hub_described(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download leaves out the files that nobody reads; jobs without network must find the same point."""
+    whole = Path(shutil.copytree(tiny, tmp_path / "whole"))
+    (whole / "vocab.txt").write_text("of an older tokenizer")
+    monkeypatch.setattr("huggingface_hub.constants.is_offline_mode", lambda: False)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda self, name, **options: published(whole))
+    online = of_model(HUB)
+    hub_files.cache_clear()
+    monkeypatch.setattr("huggingface_hub.constants.is_offline_mode", lambda: True)
+    monkeypatch.setattr("mmdpo.models.fingerprints.cached_snapshot", lambda model: tiny)
+    monkeypatch.setattr("mmdpo.models.fingerprints._cached_hash", fingerprints._hub_digest)
+    assert of_model(HUB) == online
+    changed = Path(shutil.copytree(tiny, tmp_path / "changed"))
+    (changed / "chat_template.jinja").write_text("{{ messages }}")
+    hub_files.cache_clear()
+    monkeypatch.setattr("mmdpo.models.fingerprints.cached_snapshot", lambda model: changed)
+    assert of_model(HUB) == of_model(str(changed))  # another revision
+
+
 def test_a_hub_model_that_nothing_is_known_of_is_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "none"))
     assert weights_fingerprint(HUB) == f"{fingerprints.UNKNOWN}{HUB}"
