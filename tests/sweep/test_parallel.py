@@ -184,7 +184,7 @@ def test_no_process_stays_behind_and_the_line_goes_on(tmp_path, number):
         time.sleep(0.5)
     if number is signal.SIGINT:
         assert program.returncode == 1
-        assert "save where they are" in printed
+        assert "save their state" in printed
     for folder in tmp_path.glob("nano/dpo*"):
         stopped = read_status(folder)
         assert (stopped.state, stopped.interruptions[-1]["cause"]) == (State.interrupted, "terminated")
