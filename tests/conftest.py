@@ -36,15 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each file to one worker, and the files that use SLURM to two, which start a cluster each."""
+    """Give each file to one worker, and all files that use SLURM to the same one."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            if not uses_slurm(config.rootpath / file):
-                return file
-            return "slurm: sweeps" if file.endswith("test_on_slurm.py") else "slurm: other"
+            return "slurm" if uses_slurm(config.rootpath / file) else file
 
     return Scheduling(config, log)
 
