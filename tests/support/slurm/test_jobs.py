@@ -88,8 +88,12 @@ def test_a_requeued_task_starts_again_under_its_id(slurm: Cluster, tmp_path: Pat
     slurm.wait_for_state(job, "COMPLETED", 30)
     assert (tmp_path / "log").read_text() == "5 restarts:\n5 restarts:1\n"
     assert slurm.job(f"{job}_5")["Restarts"] == "1"
-    lines = slurm.run("sacct", "-D", "-X", "-n", "-P", "-o", "State", "-j", job).stdout.split()
-    assert lines == ["REQUEUED", "COMPLETED"]
+
+    def accounted() -> bool:
+        lines = slurm.run("sacct", "-D", "-X", "-n", "-P", "-o", "State", "-j", job).stdout.split()
+        return lines == ["REQUEUED", "COMPLETED"]
+
+    slurm.wait_for(accounted, 30, "accounting of both runs")  # sacct lags behind squeue
 
 
 def test_a_preempted_job_runs_again_after_the_urgent_one(slurm: Cluster, tmp_path: Path):
