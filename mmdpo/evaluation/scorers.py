@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mmdpo.evaluation.statistics import f1
 from mmdpo.evaluation.task import Judge, Metric, Response, Verdict
-from mmdpo.nano.oracle import ten_point_score
-from mmdpo.records import Prompt, Rating, Unscored
+from mmdpo.nano.oracle import HIGHEST, ten_point_score
+from mmdpo.records import Prompt, Unscored
 
 ATTRIBUTES = ("correctness", "helpfulness", "coherence")
 """The attributes of a rating that make its score."""
@@ -17,7 +17,7 @@ WORDS = Metric("words", ("words",), label="answer length (words)", higher_is_bet
 
 RATING_METRICS = (
     Metric("score", ("score",), scale=(1, 10)),
-    *(Metric(name, (name,), scale=(0, 4)) for name in ATTRIBUTES),
+    *(Metric(name, (name,), scale=(0, HIGHEST)) for name in ATTRIBUTES),
     WORDS,
 )
 """The metrics of `by_rating`; the main one is `score`."""
@@ -41,14 +41,9 @@ def by_rating(items: Sequence[tuple[Prompt, Response]], judge: Judge) -> list[Ve
     return [
         Verdict(None, reason=rating.reason)
         if isinstance(rating, Unscored)
-        else Verdict(ten_point_score(rating), {name: rating_value(rating, name) for name in ATTRIBUTES})
+        else Verdict(ten_point_score(rating), {name: float(rating[name]) for name in ATTRIBUTES})
         for rating in ratings
     ]
-
-
-def rating_value(rating: Rating, attribute: str) -> float:
-    """Return one attribute of a rating."""
-    return float(rating[attribute])
 
 
 def yes_no(items: Sequence[tuple[Prompt, Response]], judge: Judge) -> list[Verdict]:
