@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mmdpo.cli.parser import make_parser
+from mmdpo.console import printable
 from mmdpo.errors import UserError
 
 
@@ -15,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 2
     except BrokenPipeError:  # `| head`
         sys.stderr.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mmdpo.analysis.find import find_point, find_study
+from mmdpo.console import printable
 
 
 def status(options: argparse.Namespace) -> int:
@@ -38,5 +39,5 @@ def compare(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
     console.print(comparison_table(comparison))
     for note in comparison_notes(comparison):
-        console.print(note, style="dim", markup=False)
+        console.print(printable(note), style="dim", markup=False)
     return 0

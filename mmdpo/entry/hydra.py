@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
-from mmdpo.console import print_line
+from mmdpo.console import print_line, printable
 from mmdpo.entry.compose import typed
 from mmdpo.errors import Stopped, UserError
 from mmdpo.points.outcome import Outcome
@@ -20,6 +20,10 @@ from mmdpo.points.outcome import Outcome
 
 class Refused(CompactHydraException):
     """An error whose message Hydra prints without a traceback, with a non-zero exit code."""
+
+    def __init__(self, message: str) -> None:
+        """Make the message printable: it may quote a file or a server."""
+        super().__init__(printable(message))
 
 
 def make_study(folder: Path) -> None:
