@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _log: TextIO | None = None
+_written: set[str] = set()
 
 TERMINAL_CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 BAR = re.compile(r"━|\d%\|")
@@ -21,6 +22,7 @@ def log_to(file: TextIO) -> Iterator[None]:
     """Use `file` for `write_log` within the block."""
     global _log
     before, _log = _log, file
+    _written.clear()
     try:
         yield
     finally:
@@ -36,6 +38,13 @@ def write_log(text: str) -> None:
         _log.flush()
     except (OSError, ValueError):
         pass
+
+
+def write_log_once(line: str) -> None:
+    """Write a line to the log unless it is there already."""
+    if line not in _written:
+        _written.add(line)
+        write_log(f"{line}\n")
 
 
 @contextmanager

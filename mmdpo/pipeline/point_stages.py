@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
@@ -25,6 +26,8 @@ from mmdpo.pipeline.data_stages import (
     upstream,
 )
 from mmdpo.pipeline.training_sets import training_set
+from mmdpo.points import commands
+from mmdpo.points.hints import hint
 from mmdpo.points.identity import Role, flatten
 from mmdpo.points.point import Point
 from mmdpo.points.records import identity_of
@@ -198,6 +201,7 @@ def run_data_stage(config: Config, stage: Stage) -> None:
     check_stage(config, stage)
     for earlier in upstream(config, stage):
         require(config, earlier)
+    commands.begin(Path(config.out, config.study))
     if stage is Stage.reference:
         _reference_alone(config)
     else:
@@ -217,7 +221,9 @@ def _next(config: Config, stage: Stage) -> str:
     if config.data.path is not None:
         return ""
     order = [*pipeline(config), Stage.experiment]
-    return f"  ·  next: stage={order[order.index(stage) + 1].value}"
+    following = f"stage={order[order.index(stage) + 1].value}"
+    words = commands.typed_words()
+    return f"  ·  next: {hint(words, following) if words else following}"
 
 
 def make_shared_data(config: Config) -> None:
