@@ -13,7 +13,7 @@ from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.files import read_json, write_json
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.data_stages import (
     DATA_STAGES,
@@ -28,7 +28,8 @@ from mmdpo.pipeline.data_stages import (
 from mmdpo.pipeline.training_sets import training_set
 from mmdpo.points import commands
 from mmdpo.points.hints import hint
-from mmdpo.points.identity import Role, flatten
+from mmdpo.points.identity import Role, flatten, of_role
+from mmdpo.points.naming import run_name
 from mmdpo.points.point import Point
 from mmdpo.points.records import identity_of
 from mmdpo.signals import raise_if_asked
@@ -111,17 +112,18 @@ def train(p: Point) -> None:
 
 def _tracker(p: Point) -> Tracker:
     tracking = p.config.tracking
+    labels = [p.config.method.name, p.config.data.name] if p.role is Role.trained else []
     return Tracker(
         p.folder,
         mode=tracking.mode.value,
         project=tracking.project,
         entity=tracking.entity,
-        run_id=fingerprint([p.config.study, p.name]),
-        name=p.name,
+        run_id=None,
+        name=run_name(p.config, p.name, p.identity),
         study=p.config.study,
         job_type="train" if p.role is Role.trained else "evaluate",
-        tags=[p.role.value, p.config.method.name, p.config.model.name, p.config.data.name, *tracking.tags],
-        config=flatten(p.config),
+        tags=[p.role.value, *labels, p.config.model.name, *tracking.tags],
+        config=of_role(flatten(p.config), p.role),
     )
 
 

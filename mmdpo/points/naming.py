@@ -7,11 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config.presets import preset_values
+from mmdpo.config.presets import default_presets, preset_values
 from mmdpo.config.schema import AXES, GROUPS, Config
 from mmdpo.points.identity import Identity, Role, flatten, plain
 
 LENGTH = 100  # characters of the readable part
+RUN_LENGTH = 128  # characters of a name in W&B
 VALUE_LENGTH = 24  # characters of one value
 SUFFIX = 6  # hexadecimal digits of the identity
 LONG_SUFFIX = 12  # if another point has the same name with `SUFFIX` digits
@@ -26,8 +27,38 @@ def readable_name(config: Config, role: Role, identity: Identity) -> str:
     presets. It is a function of the config and of these files, so that every command gives a point the same name.
     """
     parts = _axes(config) if role is Role.trained else [role.value]
-    text = "-".join([*parts, *_extras(config, role, identity)])
-    return text[:LENGTH].rstrip("-_.")
+    return _cut("-".join([*parts, *_extras(config, role, identity)]), LENGTH)
+
+
+def run_name(config: Config, name: str, identity: Identity) -> str:
+    """Return the name of a point's W&B run: that of its folder, and what else differs from the default presets.
+
+    Folders do not name presets, so that two points with other presets differ in their last digits only.
+
+    Args:
+        config: The point's config.
+        name: The name of the point's folder.
+        identity: The point's identity.
+    """
+    used = {key.partition(":")[0] for key in (*identity.settings, *identity.contents)}
+    groups = {key.partition(".")[0] for key in used}
+    labels = [
+        f"{group}_{_clean(label)[:VALUE_LENGTH]}"
+        for group, default in default_presets().items()
+        if group in groups - {"method"} and (label := str(getattr(config, group).name)) != default
+    ]
+    paths = {key.partition(":")[0] for key in identity.contents} - set(NAMED_PATHS)
+    places = [part for key in sorted(paths) for part in _named(key, _at(config, key), _of_group_file(key, config))]
+    readable, _, suffix = name.rpartition("-")
+    return f"{_cut('-'.join([readable, *labels, *places]), RUN_LENGTH - len(suffix) - 1)}-{suffix}"
+
+
+def _cut(text: str, length: int) -> str:
+    """Cut a text in its middle: names of a sweep differ at their beginning or their end."""
+    if len(text) > length:
+        end = length * 2 // 5
+        text = f"{text[: length - end - 1].rstrip('-_.')}_{text[-end:].lstrip('-_.')}"
+    return text.rstrip("-_.")
 
 
 def _axes(config: Config) -> list[str]:
@@ -91,8 +122,8 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):
-        return _clean("_".join(map(str, value)))[:VALUE_LENGTH]
-    return _clean(str(value))[:VALUE_LENGTH]
+        return _cut(_clean("_".join(map(str, value))), VALUE_LENGTH)
+    return _cut(_clean(str(value)), VALUE_LENGTH)
 
 
 def _clean(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmdpo.console import print_line, printable
+from mmdpo.env_secrets import refuse_secret_words
 from mmdpo.errors import UserError
 from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
@@ -29,6 +30,7 @@ def retry(study: Path, overrides: Sequence[str]) -> int:
     """
     from mmdpo.slurm.launch import resubmit
 
+    refuse_secret_words(overrides)
     slurm.require_installed()
     return resubmit(study, overrides)
 
