@@ -13,6 +13,7 @@ from mmdpo.errors import UserError
 NAMES = re.compile("KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL")
 """Parts of the names of variables that hold a secret."""
 LEAST = 8  # characters of a secret
+WORD = re.compile("[a-z]{1,10}")
 
 
 def secrets(names: Iterable[str] = ()) -> dict[str, str]:
@@ -43,7 +44,7 @@ def refuse_secrets(values: Iterable[tuple[str, str]], names: Iterable[str] = ())
         values: Keys and texts.
         names: Further variables that hold a secret.
     """
-    known = {name: secret for name, secret in secrets(names).items() if not _is_place(secret)}
+    known = {name: secret for name, secret in secrets(names).items() if not _is_harmless(secret)}
     if not known:
         return
     found = dict.fromkeys((key, name) for key, text in values for name, secret in known.items() if secret in text)
@@ -79,6 +80,6 @@ def texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from texts(item, key)
 
 
-def _is_place(value: str) -> bool:
-    """Return whether a value is a path, as of a file that holds the secret."""
-    return value.startswith(("/", "~", "./", "../")) or os.path.exists(value)
+def _is_harmless(value: str) -> bool:
+    """Return whether a value is no secret: a path, as of a file that holds it, or a short word such as `rehearsal`."""
+    return WORD.fullmatch(value) is not None or value.startswith(("/", "~", "./", "../")) or os.path.exists(value)

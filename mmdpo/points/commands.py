@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -57,11 +58,10 @@ def begin(study: Path) -> None:
     words, study = typed_words(), study.absolute()
     if not words or study in _begun or os.environ.get("RANK", "0") != "0":
         return
-    now = datetime.now(UTC)
-    _begun[study] = f"{now:%Y%m%d-%H%M%S}-{os.getpid()}"
+    _begun[study] = token_hex(4)
     line = {
         "id": _begun[study],
-        "time": now.isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(words),
         "cwd": os.getcwd(),
         "version": __version__,
