@@ -17,6 +17,7 @@ VALUE_LENGTH = 24  # characters of one value
 SUFFIX = 6  # hexadecimal digits of the identity
 LONG_SUFFIX = 12  # if another point has the same name with `SUFFIX` digits
 NAMED_PATHS = ("model.path", "data.path", "generator.adapter")
+IN_CONTENT = ("model.chat_template", "model.pad_to_square")  # which a fingerprint stands for
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -48,7 +49,11 @@ def run_name(config: Config, name: str, identity: Identity) -> str:
         if group in groups - {"method"} and (label := str(getattr(config, group).name)) != default
     ]
     paths = {key.partition(":")[0] for key in identity.contents} - set(NAMED_PATHS)
-    places = [part for key in sorted(paths) for part in _named(key, _at(config, key), _of_group_file(key, config))]
+    places = [
+        f"{_short(key)}_{_value(_name_of_path(Path(place)))}"
+        for key in sorted(paths)
+        if isinstance(place := _at(config, key), str) and place != _of_group_file(key, config)
+    ]
     readable, _, suffix = name.rpartition("-")
     return f"{_cut('-'.join([readable, *labels, *places]), RUN_LENGTH - len(suffix) - 1)}-{suffix}"
 
@@ -79,6 +84,7 @@ def _axes(config: Config) -> list[str]:
 def _extras(config: Config, role: Role, identity: Identity) -> list[str]:
     """Name the settings of the point that are neither axes nor those of its groups' files."""
     keys = [key for key, value in identity.settings.items() if key not in AXES and _at(config, key) == value]
+    keys += [key for key in IN_CONTENT if _at(config, key) or _of_group_file(key, config)]
     paths = {key.partition(":")[0] for key in identity.contents} & set(NAMED_PATHS)
     if role is Role.before_visual_tuning:
         paths.clear()  # the base's config names this model
