@@ -18,13 +18,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but newline and tab, those that change the direction of text, and halves of characters."""
 
 
 def printable(text: str) -> str:
-    """Replace control and bidirectional characters by visible escapes such as `\\x1b`; newline and tab are kept."""
+    """Replace control and bidirectional characters by visible escapes, as repr does; newline and tab are kept."""
     return UNPRINTABLE.sub(lambda found: _escape(ord(found[0])), text)
 
 

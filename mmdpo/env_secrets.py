@@ -19,11 +19,8 @@ WORD = re.compile("[a-z]{1,10}")
 def secrets(names: Iterable[str] = ()) -> dict[str, str]:
     """Return the secrets of the environment by variable: those with a name like a secret's, and `names`."""
     wanted = set(names)
-    return {
-        name: value.strip()
-        for name, value in os.environ.items()
-        if (name in wanted or NAMES.search(name.upper())) and len(value.strip()) >= LEAST
-    }
+    values = {name: os.environ[name].strip() for name in os.environ if name in wanted or NAMES.search(name.upper())}
+    return {name: value for name, value in values.items() if len(value) >= LEAST and not _is_harmless(value)}
 
 
 def redacted(value: Any) -> Any:
@@ -44,7 +41,7 @@ def refuse_secrets(values: Iterable[tuple[str, str]], names: Iterable[str] = ())
         values: Keys and texts.
         names: Further variables that hold a secret.
     """
-    known = {name: secret for name, secret in secrets(names).items() if not _is_harmless(secret)}
+    known = secrets(names)
     if not known:
         return
     found = dict.fromkeys((key, name) for key, text in values for name, secret in known.items() if secret in text)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from mmdpo.env_secrets import redacted
+
 _log: TextIO | None = None
 _written: set[str] = set()
 
@@ -30,11 +32,11 @@ def log_to(file: TextIO) -> Iterator[None]:
 
 
 def write_log(text: str) -> None:
-    """Write to the log only; without a log, do nothing. A full disk or a closed file is no error here."""
+    """Write to the log only, without secrets of the environment; without a log, do nothing. A full disk or a closed file is no error here."""
     if _log is None:
         return
     try:
-        _log.write(text)
+        _log.write(redacted(text))
         _log.flush()
     except (OSError, ValueError):
         pass

@@ -181,13 +181,22 @@ def _start(mode: Mode, settings: dict[str, Any], folder: Path) -> Any:
         except Exception as error:
             _online_failed = True
             runs = folder / "wandb" / "offline-run-*"
-            log.warning("W&B: %s; runs are kept offline, `wandb sync %s` uploads them later", _line(error), runs)
+            log.warning(
+                "W&B: %s; runs are kept offline%s, `wandb sync %s` uploads them later", _line(error), _advice(error), runs
+            )
             _restart()  # the service still counts the run's id as used
     try:
         return _init(settings, "offline")
     except Exception:  # the service may have died under an earlier run of this process
         _restart()
         return _init(settings, "offline")
+
+
+def _advice(error: Exception) -> str:
+    """Return the settings to check after an answer of the server; empty if it did not answer."""
+    if re.search(r"\b(?:401|403|404)\b|permission|not found|entity|project", str(error), re.IGNORECASE):
+        return " (check WANDB_API_KEY, tracking.entity= and tracking.project=)"
+    return ""
 
 
 def _init_online(settings: dict[str, Any], folder: Path) -> Any:

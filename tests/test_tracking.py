@@ -18,7 +18,7 @@ from mmdpo import tracking
 from mmdpo.config.choices import WandbMode
 from mmdpo.entry.compose import compose_config
 from mmdpo.pipeline import point_stages
-from mmdpo.points.point import baselines, point
+from mmdpo.points import point as points
 from mmdpo.tracking import Mode, Tracker
 from mmdpo.wandb_runs import run_id
 from tests.support.wandb_server import wandb_server
@@ -372,12 +372,14 @@ def test_of_an_untrained_model_the_sweeps_settings_are_not_shown(
     made: list[dict[str, Any]] = []
     monkeypatch.setattr(point_stages, "Tracker", lambda folder, **values: made.append(values))
     config = compose_config([f"out={tmp_path}", "beta=0.3", "tracking.tags=[mine]"])
-    for p in (point(config), *baselines(config)):
+    for p in (points.point(config), *points.baselines(config)):
         point_stages._tracker(p)
     trained, *untrained = made
     assert trained["tags"] == ["trained", "dpo", "nano", "nano", "mine"]
     assert (trained["config"]["beta"], trained["job_type"]) == (0.3, "train")
     assert [one["tags"] for one in untrained] == [["base", "nano", "mine"], ["before_visual_tuning", "nano", "mine"]]
     for one in untrained:
-        assert not {"beta", "lr", "seed", "method.name", "train.num_train_epochs", "model.lora.r"} & one["config"].keys()
+        assert (
+            not {"beta", "lr", "seed", "method.name", "train.num_train_epochs", "model.lora.r"} & one["config"].keys()
+        )
         assert {"model.path", "bench.items", "study"} <= one["config"].keys()

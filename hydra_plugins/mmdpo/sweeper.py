@@ -23,6 +23,7 @@ class MmdpoSweeper(BasicSweeper):
         """Run the points; multirun.yaml is written when they have been checked and begin to run."""
         assert self.config is not None  # setup has been called
         assert self.launcher is not None
+        assert self.hydra_context is not None
         from mmdpo.points.commands import when_begun
 
         words = [*self._parse_config(), *arguments]

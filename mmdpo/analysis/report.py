@@ -61,7 +61,9 @@ def suggestion(study: Study) -> str:
     typed = last_launch(study.folder)
     status = shlex.join(["python", "-m", "mmdpo", "status", str(name)])
     if study.failed:
-        return f"{shlex.join(typed)}  (to retry)" if typed else f"{status}  (rerun the same command to retry)"
+        reasons = status.replace(" status ", " logs ", 1)
+        retry = f"{shlex.join(typed)}  (to retry; {reasons} shows why)"
+        return retry if typed else f"{status}  (rerun the same command to retry)"
     unfinished = [row for row in study.rows if row.state != State.done]
     if unfinished:
         return f"{status}  ({len(unfinished)} not finished)"

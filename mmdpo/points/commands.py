@@ -1,6 +1,6 @@
 """commands.jsonl of a study: each command that ran points of it, as it was typed.
 
-A line holds the command quoted for the shell, its time, working directory, version and commit, and its outcome:
+A line holds the command quoted for the shell, its time, working directory, version, and its outcome:
 `running`, `done`, `submitted`, or why it ended otherwise. Commands that were refused, and dry runs, are not noted.
 """
 
@@ -22,7 +22,6 @@ from filelock import FileLock, Timeout
 from mmdpo import __version__
 from mmdpo.console import print_line, printable
 from mmdpo.files import atomic_write
-from mmdpo.provenance import git_commit
 
 FILE = "commands.jsonl"
 LOCK_SECONDS = 10.0
@@ -65,7 +64,6 @@ def begin(study: Path) -> None:
         "command": shlex.join(words),
         "cwd": os.getcwd(),
         "version": __version__,
-        "git": git_commit(),
         "outcome": "running",
     }
     _change(study, lambda lines: [*lines, line])

@@ -49,7 +49,7 @@ def test_a_hint_carries_the_users_settings(tmp_path: Path):
     own = "--config-dir my data=pairs 'data.path=a b.jsonl' study=s"
     assert suggestion(read_study(folder)) == f"python launch.py -m sweep=data_scaling {own}"
     make_point(folder, {"beta": 0.3}, state="failed", error="x")
-    assert suggestion(read_study(folder)) == f"{typed}  (to retry)"
+    assert suggestion(read_study(folder)) == f"{typed}  (to retry; python -m mmdpo logs {folder} shows why)"
 
 
 def test_without_a_typed_command_a_hint_carries_presets_and_data(tmp_path: Path):

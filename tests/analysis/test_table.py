@@ -211,7 +211,9 @@ def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
 def test_control_characters_of_files_are_shown_and_not_obeyed(tmp_path: Path):
     make_point(tmp_path / "s", {}, state="failed", error="the server said \x1b[2J\x07[bold]gone")
     point = make_point(tmp_path / "s", {"beta": 0.2, "method": "\x1b]0;title"})
-    write(point / "result.json", {"axes": {"beta": 0.2, "method": "\x1b]0;t"}, "scores": {"a\x9bb": interval(1, 0.1, 5)}})
+    write(
+        point / "result.json", {"axes": {"beta": 0.2, "method": "\x1b]0;t"}, "scores": {"a\x9bb": interval(1, 0.1, 5)}}
+    )
     text = printed(read_study(tmp_path / "s"), 200)
     assert not any(letter in text for letter in "\x1b\x07\x9b")
     assert "the server said \\x1b[2J\\x07[bold]gone" in text

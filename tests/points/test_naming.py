@@ -150,7 +150,9 @@ def test_images_of_own_data_are_named_in_wandb(tmp_path: Path) -> None:
     names = set()
     for folder in ("photos", "drawings"):
         (tmp_path / folder).mkdir()
-        p = point(compose_config(["data=pairs", f"data.path={tmp_path}/rows.jsonl", f"data.image_root={tmp_path}/{folder}"]))
+        p = point(
+            compose_config(["data=pairs", f"data.path={tmp_path}/rows.jsonl", f"data.image_root={tmp_path}/{folder}"])
+        )
         names.add(run_name(p.config, p.name, p.identity).rpartition("-")[0])
     assert [name.partition("seed0-")[2] for name in sorted(names)] == [
         f"data_rows-data_pairs-image_root_{folder}" for folder in ("drawings", "photos")
@@ -167,5 +169,6 @@ def test_a_name_in_wandb_has_128_characters_at_most(label: str, rest: str) -> No
 
 
 def test_the_ends_of_long_values_are_named() -> None:
-    names = {name_of(f"judge.base_url=http://a-server-with-a-long-name:80/{end}", "judge=openai", "judge.model=m") for end in "xy"}
+    judge = ["judge=openai", "judge.model=m", "judge.base_url=http://a-server-with-a-long-name:80/"]
+    names = {name_of(*judge[:2], judge[2] + end) for end in "xy"}
     assert {name.rpartition("-")[0][-1] for name in names} == {"x", "y"}
