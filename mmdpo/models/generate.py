@@ -122,8 +122,8 @@ def generate_several(
     """
     answers: list[list[str]] = [[] for _ in prompts]
     size = decoding.batch_size
-    indices = sorted(range(len(prompts)), key=lambda index: prompts[index].image is None)
-    for _, group in groupby(indices, key=lambda index: prompts[index].image is None):
+    indices = sorted(range(len(prompts)), key=lambda index: not prompts[index].images)
+    for _, group in groupby(indices, key=lambda index: not prompts[index].images):
         remaining = list(group)  # all prompts of a batch have an image, or none has
         while remaining:
             batch = remaining[:size]
@@ -153,7 +153,7 @@ def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_ro
     Args:
         model: The model that takes the inputs; they are moved to its device and type.
         processor: Its processor.
-        prompts: B prompts, all with or all without an image.
+        prompts: B prompts, all with or all without images.
         image_root: Folder of the images.
 
     Returns:
@@ -163,17 +163,14 @@ def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_ro
         UserError: An image is missing or broken, or the chat template does not write one placeholder per image.
     """
     token = getattr(processor, "image_token", IMAGE_TOKEN)
-    conversations = [
-        to_messages(prompt.question, prompt.history, bool(prompt.image), record=prompt.id, image_token=token)
-        for prompt in prompts
-    ]
+    conversations = [to_messages(prompt, token) for prompt in prompts]
     texts = [prompt_text(processor, conversation) for conversation in conversations]
     for prompt, text in zip(prompts, texts, strict=True):
-        check_placeholders(processor, text, prompt.image is not None, prompt.id)
-    images = [open_image(inside(image_root, prompt.image)) for prompt in prompts if prompt.image]
+        check_placeholders(processor, text, len(prompt.images), prompt.id)
+    images = [[open_image(inside(image_root, name)) for name in prompt.images] for prompt in prompts if prompt.images]
     return processor(
         text=texts,
-        images=[[image] for image in images] or None,
+        images=images or None,
         padding=True,
         padding_side="left",
         return_tensors="pt",

@@ -107,11 +107,11 @@ def _count(database: sqlite3.Connection) -> int:
 
 
 def _batches(prompts: Iterable[Prompt], size: int) -> Iterator[list[Prompt]]:
-    """Split prompts into batches: all with, or all without an image."""
+    """Split prompts into batches: all with, or all without images."""
     remaining = iter(prompts)
     while block := list(islice(remaining, AHEAD * size)):
         for with_image in (True, False):
-            group = [prompt for prompt in block if (prompt.image is not None) == with_image]
+            group = [prompt for prompt in block if bool(prompt.images) == with_image]
             for start in range(0, len(group), size):
                 yield group[start : start + size]
 

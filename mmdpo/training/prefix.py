@@ -38,7 +38,7 @@ def sharing(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> Shar
     Returns:
         The result of the test.
     """
-    probe = [row for row in rows if row["image"]][:2] + [row for row in rows if not row["image"]][:1]
+    probe = [row for row in rows if row["images"]][:2] + [row for row in rows if not row["images"]][:1]
     reason = _unsuitable_attention(model) or _difference(model, processor, probe)
     return Sharing(reason is None, reason or "")
 

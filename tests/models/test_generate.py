@@ -17,7 +17,7 @@ from tests.support.tiny import save_tiny_llava, tiny_pairs
 def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
     pairs = tiny_pairs(folder / "images", count=9)
-    prompts = [Prompt(pair.id, pair.question, pair.image, pair.history) for pair in pairs]
+    prompts = [Prompt(pair.id, pair.question, pair.images, pair.history) for pair in pairs]
     path = save_tiny_llava(folder / "model")
     return (
         load_model(str(path), "float32").eval(),

@@ -202,6 +202,6 @@ def test_a_model_that_overflows_is_an_error(tiny: Tiny, monkeypatch: pytest.Monk
 
 
 def test_a_missing_image_names_the_pair(tiny: Tiny) -> None:
-    pair = PreferencePair("lost", "what", "yes", "no", "nowhere.png")
+    pair = PreferencePair("lost", "what", "yes", "no", ("nowhere.png",))
     with pytest.raises(UserError, match=r"'lost'.*nowhere\.png"):
         look_up(tiny_settings(tiny.model), [pair], tiny.images)
