@@ -151,10 +151,9 @@ def test_changed_data_have_another_version(tmp_path: Path) -> None:
         ]
         for split in ("preference", "dev", "test")
     }
-    digest = fingerprint(
-        {
-            split: [json.dumps(first_form(item), ensure_ascii=False, sort_keys=True) for item in prompts]
-            for split, prompts in made.items()
-        }
-    )
+    lines = {
+        split: [json.dumps(first_form(item), ensure_ascii=False, sort_keys=True) for item in prompts]
+        for split, prompts in made.items()
+    }
+    digest = fingerprint(lines)
     assert (DATA_VERSION, digest) == (1, "22b7e81e01efc6e3")
