@@ -6,16 +6,20 @@ import sys
 from collections.abc import Sequence
 
 from mmdpo.cli.parser import make_parser
+from mmdpo.console import printable
 from mmdpo.errors import UserError
+from mmdpo.points import commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 (a failed point, missing data) or 2 (a wrong command)."""
     options = make_parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        commands.end("submitted" if code == 0 else f"exit code {code}")
+        return code
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 2
     except BrokenPipeError:  # `| head`
         sys.stderr.close()

@@ -1,7 +1,9 @@
 """Whole experiments on a shrunken miniature: trained, measured, drawn, resumed, repeated, failed."""
 
 import csv
+import html
 import json
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -54,6 +56,7 @@ def test_the_real_command_leaves_what_the_readme_says(sweep):
         assert result["fingerprints"]["model"]
         assert (point / "config.yaml").exists()
         assert not list(point.rglob("*.tmp"))
+        assert point.name in (point / "logs" / "attempt-1-rank-0.log").read_text()
     for point in points(study)[2:]:
         rows = metrics(point)
         assert [row["step"] for row in rows] == list(
@@ -80,7 +83,11 @@ def test_the_sweep_ends_with_table_summary_pictures_and_a_last_line(sweep):
     assert [row["beta"] for row in rows[2:]] == ["0.1", "0.2", "0.3"]
     assert list((study / "figures").glob("*.png"))
     assert (study / "report.html").exists()
-    assert "report.html" in done.stdout.splitlines()[-1]
+    report, _, following = done.stdout.splitlines()[-1].partition("  ·  next: ")
+    assert report.endswith("report.html")
+    assert {*LINE[3:], f"out={study.parent}"} < {*shlex.split(following)}  # what was typed
+    typed = shlex.join(["python", "launch.py", *LINE, f"out={study.parent}"])
+    assert html.escape(typed, quote=False) in (study / "report.html").read_text()
     assert max(len(line) for line in done.stdout.splitlines()[:-1] if "│" in line or "─" in line) <= 80
 
 

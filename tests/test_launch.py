@@ -1,6 +1,8 @@
 """launch.py from outside: messages, exit codes, and the imports of commands that compute nothing."""
 
+import json
 import re
+import shlex
 
 import pytest
 
@@ -56,7 +58,42 @@ def test_the_traceback_is_there_when_asked_for(tmp_path):
 def test_all_points_are_checked_before_the_first_one_starts(tmp_path):
     done = launch("-m", "beta=0.1,0.2,-0.3", f"out={tmp_path}", "study=s")
     assert "beta=-0.3" in done.stderr
-    assert [path.name for path in (tmp_path / "s").iterdir()] == ["multirun.yaml"]
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("override", "variable"),
+    [
+        ("tracking.tags=[${oc.env:MY_TOKEN}]", "MY_TOKEN"),
+        ("out=OUT/${oc.env:MY_TOKEN}", "MY_TOKEN"),
+        ("+cluster.additional_parameters.comment=0123-4567-89", "MY_TOKEN"),
+    ],
+)
+@pytest.mark.parametrize("mode", [["-m", "beta=0.1,0.2"], ["hydra.output_subdir=.hydra", "hydra.run.dir=OUT"]])
+def test_a_secret_of_the_environment_is_refused_and_written_nowhere(override, variable, mode, tmp_path):
+    words = [word.replace("OUT", str(tmp_path)) for word in (*mode, f"out={tmp_path}", override)]
+    done = launch(*words, MY_TOKEN="0123-4567-89")
+    assert done.returncode != 0
+    assert f"variable {variable}," in done.stderr
+    assert "0123-4567-89" not in done.stdout + done.stderr
+    assert not any("0123-4567-89" in str(path) for path in tmp_path.rglob("*"))
+    assert not any(b"0123-4567-89" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_command_is_kept_as_it_was_typed(tmp_path):
+    """A refused command and a dry run leave it alone, and so does multirun.yaml."""
+    line = ["-m", "stage=prompts", "data.prompts=3", f"out={tmp_path}", "study=my study"]
+    assert launch(*line, "data.seed=1,2", MMDPO_CACHE=str(tmp_path / "cache")).returncode == 0
+    study = tmp_path / "my study"
+    kept = (study / "multirun.yaml").read_text()
+    assert launch(*line, "data.seed=3", "beta=-1").returncode != 0
+    assert launch(*line, "data.seed=3", "dry_run=true").returncode == 0
+    (command,) = [json.loads(text) for text in (study / "commands.jsonl").read_text().splitlines()]
+    assert shlex.split(command["command"]) == ["python", "launch.py", *line, "data.seed=1,2"]
+    assert command["outcome"] == "done"
+    assert (study / "multirun.yaml").read_text() == kept
+    done = launch("stage=prompts", "data.prompts=3", f"out={tmp_path}", MMDPO_CACHE=str(tmp_path / "cache"))
+    assert f"next: python launch.py stage=sample data.prompts=3 out={tmp_path}\n" in done.stdout
 
 
 def test_dry_run_names_the_points_and_does_nothing(tmp_path):
@@ -65,7 +102,7 @@ def test_dry_run_names_the_points_and_does_nothing(tmp_path):
     assert done.stdout.count("would train and measure") == 4
     assert done.stdout.count("would measure") == 2
     assert re.search(r"dpo-beta0.1-lr[\d.e-]+-sum-data0.25-seed0-[0-9a-f]{6}", done.stdout)
-    assert not list(tmp_path.rglob("status.json"))
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_dry_run_of_a_stage_says_what_it_would_make(tmp_path):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdpo.config.schema import JudgeConfig
+from mmdpo.console import markup_safe, printable
 from mmdpo.files import read_json, write_json
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.records import Annotation, Unscored, quality, read_records
@@ -157,10 +158,10 @@ def _print(numbers: Mapping[str, Any], console: Console) -> None:
         twice = [f"{100 * agreement[name]['equal']:.0f} %"] if agreement else []
         sides = [f"{people[name]['with']} : {people[name]['against']}"] if people else []
         shares = (f"{100 * count / total:.0f} %" for count in counts)
-        table.add_row(name, *shares, f"{mean:.2f}", *twice, *sides)
+        table.add_row(markup_safe(name), *shares, f"{mean:.2f}", *twice, *sides)
     console.print(table)
     for line in _lines(numbers):
-        console.print(line, highlight=False, markup=False)
+        console.print(printable(line), highlight=False, markup=False)
 
 
 def _lines(numbers: Mapping[str, Any]) -> list[str]:

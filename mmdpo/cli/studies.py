@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from mmdpo.analysis.find import find_point, find_study
+from mmdpo.console import print_line, printable
+from mmdpo.points.commands import last_launch
+from mmdpo.points.status import State
 
 
 def status(options: argparse.Namespace) -> int:
@@ -16,6 +20,8 @@ def status(options: argparse.Namespace) -> int:
 
     study = read(find_study(options.study))
     print_table(study, Console(highlight=False))
+    if any(row.state != State.done for row in study.rows) and (typed := last_launch(study.folder)):
+        print_line(f"last command: {shlex.join(typed)}")
     return 1 if study.failed else 0
 
 
@@ -38,5 +44,5 @@ def compare(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
     console.print(comparison_table(comparison))
     for note in comparison_notes(comparison):
-        console.print(note, style="dim", markup=False)
+        console.print(printable(note), style="dim", markup=False)
     return 0

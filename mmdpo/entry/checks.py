@@ -16,12 +16,17 @@ from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
 from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
+from mmdpo.env_secrets import refuse_secrets, texts
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates
 
 
 def check(config: Config) -> None:
-    """Raise UserError naming every problem of this point, each with the override to type."""
+    """Raise UserError naming every problem of this point, each with the override to type.
+
+    A value that holds a secret comes first: the other messages quote values.
+    """
+    refuse_secrets(texts(config), [*config.judge.api_key, *config.generator.api_key])
     _raise(
         *field_problems(config),
         *method_problems(config),

@@ -12,14 +12,20 @@ from omegaconf import DictConfig
 
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
-from mmdpo.console import print_line
+from mmdpo.console import print_line, printable
 from mmdpo.entry.compose import typed
 from mmdpo.errors import Stopped, UserError
+from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
+from mmdpo.signals import Interrupted
 
 
 class Refused(CompactHydraException):
     """An error whose message Hydra prints without a traceback, with a non-zero exit code."""
+
+    def __init__(self, message: str) -> None:
+        """Make the message printable: it may quote a file or a server."""
+        super().__init__(printable(message))
 
 
 def make_study(folder: Path) -> None:
@@ -46,13 +52,29 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
     """
     gc.enable()  # launch.py disabled it
     try:
-        outcomes = dispatch([*configs], searching)
+        outcomes = _dispatch_noted([*configs], searching)
     except Stopped as stop:
         print_line(str(stop))
         raise SystemExit(stop.exit_code) from stop
     except UserError as error:
         raise Refused(str(error)) from error
     return [_job_return(outcome) for outcome in outcomes]
+
+
+def _dispatch_noted(configs: list[Config], searching: bool) -> list[Outcome]:
+    """Dispatch the points, and note in commands.jsonl of their studies how the command ended."""
+    try:
+        outcomes = dispatch(configs, searching)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
+        submitted = isinstance(error, SystemExit) and not error.code
+        reason = str(error) or type(error).__name__
+        commands.end("interrupted" if interrupted else "submitted" if submitted else f"stopped: {reason}")
+        raise
+    failed = sum(one.error is not None for one in outcomes)
+    waits = configs[0].cluster.runner is not Runner.slurm or configs[0].stage is Stage.report or bool(outcomes)
+    commands.end(f"{failed} points failed" if failed else "done" if waits else "submitted")
+    return outcomes
 
 
 def run(composed: DictConfig) -> float | None:

@@ -13,6 +13,7 @@ from typing import Any
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
+from mmdpo.env_secrets import refuse_secret_words
 from mmdpo.errors import UserError
 
 SWEEP = "sweep"
@@ -23,6 +24,7 @@ def check_command(arguments: Sequence[str]) -> None:
     from hydra._internal.utils import get_args_parser
 
     options = get_args_parser().parse_args(arguments)
+    refuse_secret_words(arguments)
     if options.help or options.hydra_help or options.shell_completion:
         return
     check_overrides(options.overrides)

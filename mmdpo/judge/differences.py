@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from mmdpo.files import atomic_write
+from mmdpo.files import atomic_write, spreadsheet_cell
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, context, read_records
 
 TABLE = "differences.csv"
@@ -48,4 +48,4 @@ def write_differences(folder: Path, seed: int, attributes: Sequence[str]) -> Non
         for annotation in read_records(folder / "annotations.jsonl", Annotation):
             first, second = annotation.ratings
             gaps = [first[name] - second[name] for name in attributes]
-            table.writerow([annotation.prompt_id, preferred(annotation.prompt_id, seed), *gaps])
+            table.writerow([spreadsheet_cell(annotation.prompt_id), preferred(annotation.prompt_id, seed), *gaps])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
@@ -12,7 +13,7 @@ from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.files import read_json, write_json
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.data_stages import (
     DATA_STAGES,
@@ -25,7 +26,10 @@ from mmdpo.pipeline.data_stages import (
     upstream,
 )
 from mmdpo.pipeline.training_sets import training_set
-from mmdpo.points.identity import Role, flatten
+from mmdpo.points import commands
+from mmdpo.points.hints import hint
+from mmdpo.points.identity import Role, flatten, of_role
+from mmdpo.points.naming import run_name
 from mmdpo.points.point import Point
 from mmdpo.points.records import identity_of
 from mmdpo.signals import raise_if_asked
@@ -108,17 +112,18 @@ def train(p: Point) -> None:
 
 def _tracker(p: Point) -> Tracker:
     tracking = p.config.tracking
+    labels = [p.config.method.name, p.config.data.name] if p.role is Role.trained else []
     return Tracker(
         p.folder,
         mode=tracking.mode.value,
         project=tracking.project,
         entity=tracking.entity,
-        run_id=fingerprint([p.config.study, p.name]),
-        name=p.name,
+        run_id=None,
+        name=run_name(p.config, p.name, p.identity),
         study=p.config.study,
         job_type="train" if p.role is Role.trained else "evaluate",
-        tags=[p.role.value, p.config.method.name, p.config.model.name, p.config.data.name, *tracking.tags],
-        config=flatten(p.config),
+        tags=[p.role.value, *labels, p.config.model.name, *tracking.tags],
+        config=of_role(flatten(p.config), p.role),
     )
 
 
@@ -198,6 +203,7 @@ def run_data_stage(config: Config, stage: Stage) -> None:
     check_stage(config, stage)
     for earlier in upstream(config, stage):
         require(config, earlier)
+    commands.begin(Path(config.out, config.study))
     if stage is Stage.reference:
         _reference_alone(config)
     else:
@@ -217,7 +223,9 @@ def _next(config: Config, stage: Stage) -> str:
     if config.data.path is not None:
         return ""
     order = [*pipeline(config), Stage.experiment]
-    return f"  ·  next: stage={order[order.index(stage) + 1].value}"
+    following = f"stage={order[order.index(stage) + 1].value}"
+    words = commands.typed_words()
+    return f"  ·  next: {hint(words, following) if words else following}"
 
 
 def make_shared_data(config: Config) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.config.choices import Stage
+from mmdpo.env_secrets import redacted
 from mmdpo.files import read_json, write_json
 
 
@@ -124,7 +125,7 @@ def finish(folder: Path, error: str | None = None, traceback: str | None = None)
     """Note how the run of the point ended."""
     status = read_status(folder)
     status.state = State.failed if error else State.done
-    status.error, status.traceback, status.finished = error, traceback, _now()
+    status.error, status.traceback, status.finished = redacted(error), redacted(traceback), _now()
     write_status(folder, status)
 
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmdpo.console import print_line
+from mmdpo.console import print_line, printable
+from mmdpo.env_secrets import refuse_secret_words
 from mmdpo.errors import UserError
 from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
@@ -29,6 +30,7 @@ def retry(study: Path, overrides: Sequence[str]) -> int:
     """
     from mmdpo.slurm.launch import resubmit
 
+    refuse_secret_words(overrides)
     slurm.require_installed()
     return resubmit(study, overrides)
 
@@ -80,12 +82,12 @@ def logs(study: Path, piece: str | None, rank: int | None, follow: bool) -> None
     files = last_attempt_logs(folder, rank)
     if not files:
         raise UserError(
-            f"{folder.name} has no log: its job has not started, or it ran in a terminal. The output of SLURM's "
-            f"jobs is in {study}/jobs/*/*.log"
+            f"{folder.name} has no log: its job has not started, or it ran in a terminal with an earlier version. "
+            f"The output of SLURM's jobs is in {study}/jobs/*/*.log"
         )
     for file in files:
         print_line(f"== {file}")
-        print(file.read_text(encoding="utf-8", errors="replace"), end="", flush=True)
+        print(_printable_log(file.read_text(encoding="utf-8", errors="replace")), end="", flush=True)
     if follow:
         _follow(files[-1])
 
@@ -107,16 +109,21 @@ def _follow(file: Path) -> None:
         try:
             while True:
                 text = lines.read()
-                print(text, end="", flush=True)
+                print(_printable_log(text), end="", flush=True)
                 if not text:
                     time.sleep(0.5)
         except KeyboardInterrupt:
             print()
 
 
+def _printable_log(text: str) -> str:
+    """Put each state of a progress bar on a line, and replace control characters by visible escapes."""
+    return printable(text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def _default_folder(study: Path, folders: Mapping[str, Path], states: Mapping[str, State]) -> Path:
-    """Return the folder of the last failure, else of a running point, else of the last preparation."""
-    for state in (State.failed, State.running):
+    """Return the folder of the last failure, else of a running, interrupted or finished point or a preparation."""
+    for state in (State.failed, State.running, State.interrupted):
         found = [folder for name, folder in folders.items() if states[name] is state and last_attempt_logs(folder)]
         if found:
             return max(found, key=lambda folder: (folder / "status.json").stat().st_mtime)
@@ -124,7 +131,10 @@ def _default_folder(study: Path, folders: Mapping[str, Path], states: Mapping[st
     with_logs = [folder for folder in prepared if last_attempt_logs(folder)]
     if with_logs:
         return with_logs[-1]
-    raise UserError(f"no point of {study} has failed or runs: name one, python -m mmdpo logs STUDY POINT")
+    done = [folder for folder in folders.values() if last_attempt_logs(folder)]
+    if done:
+        return max(done, key=lambda folder: last_attempt_logs(folder)[-1].stat().st_mtime)
+    raise UserError(f"no point of {study} has a log yet")
 
 
 def _match_names(names: Sequence[str], pieces: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import read_json
+from mmdpo.points import commands
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.identity import Role
@@ -166,6 +167,7 @@ def submit_missing(
         check_unchanged(found, configs, code)
         plan = plan_submission(study, tasks, slurm.retry_while_unreachable(query_task_states)(found))
         print_line(plan.line())
+        commands.begin(study)
         if not plan.missing:
             return plan
         print_line(estimate_hours(plan, cluster))

@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.console import print_line
+from mmdpo.console import markup_safe, print_line, printable
 from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.submission import read_submissions
@@ -69,7 +69,7 @@ def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
                         jobs, invisible, unreachable = query_jobs(found), invisible_submissions(found), False
                     except slurm.Unreachable as error:
                         if not unreachable:
-                            console.print(f"SLURM does not answer: {error}; trying again", markup=False)
+                            console.print(printable(f"SLURM does not answer: {error}; trying again"), markup=False)
                         unreachable = True
                 states = combine_states(found, jobs, invisible)
                 states = {name: one for name, one in states.items() if name in set(names)}
@@ -99,11 +99,10 @@ def states_table(title: str, states: Mapping[str, TaskState], progress: Training
         The table for rich.
     """
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     title = f"{title}: " + _counts(states)
-    result = Table(title=escape(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    result = Table(title=markup_safe(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     result.add_column("point", overflow="fold", ratio=1)
     for column in ("state", "step", "loss", "margin", "left"):
         result.add_column(column, justify="left" if column == "state" else "right", no_wrap=True)
@@ -112,8 +111,8 @@ def states_table(title: str, states: Mapping[str, TaskState], progress: Training
         colour = COLOURS.get(one.state)
         state = f"[{colour}]{one.state}[/]" if colour else str(one.state)
         detail = shorten(one.detail, DETAIL) if one.detail != one.state else ""
-        below = f"\n[dim]{escape(detail)}[/]" if detail else ""
-        result.add_row(escape(one.task.name) + below, state, *progress.cells(one))
+        below = f"\n[dim]{markup_safe(detail)}[/]" if detail else ""
+        result.add_row(markup_safe(one.task.name) + below, state, *progress.cells(one))
     if len(ordered) > rows:
         result.caption = f"and {len(ordered) - rows} more"
     return result

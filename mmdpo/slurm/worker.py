@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from mmdpo.errors import Stopped, UserError
+from mmdpo.logs import log_to
 from mmdpo.pipeline import point_stages as stages
 from mmdpo.points import status
 from mmdpo.points.changes import all_inputs, changed_since
@@ -54,7 +55,8 @@ def run_point_task(task: SlurmTask, folder: Path) -> int:
     point's lock.
     """
     try:
-        error = run_point(task.point, task.stage)
+        with log_to(sys.stderr):
+            error = run_point(task.point, task.stage)
     except Stopped as stop:  # a requeue would reach the same limit
         print(stop, file=sys.stderr)
         return 1

@@ -10,7 +10,7 @@ from contextlib import suppress
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
-from mmdpo.config.choices import Stage
+from mmdpo.config.choices import Runner, Stage
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import atomic_write
@@ -22,6 +22,7 @@ from mmdpo.points.outcome import Outcome
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.records import FILE, write_record
 from mmdpo.signals import Interrupted
+from mmdpo.sweep.point_log import with_log
 from mmdpo.training.distributed import rank, world_size
 
 BUSY = "another process runs it now"
@@ -57,7 +58,10 @@ def run_point(p: Point, stage: Stage) -> str | None:
         stages.export(p)
         return None
     plan_point(p)
-    return _run(p, stage, stages.work_of(stage))
+    work = stages.work_of(stage)
+    if p.config.cluster.runner is Runner.in_turn:  # the others redirect their processes' output
+        work = with_log(work)
+    return _run(p, stage, work)
 
 
 def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
