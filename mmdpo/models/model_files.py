@@ -1,0 +1,125 @@
+"""Checks of a model's files before anything is loaded, or downloaded. Light: commands are checked with it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Collection, Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from mmdpo.errors import UserError
+from mmdpo.models.architectures import unusable_reason, untrainable_reason
+from mmdpo.models.fingerprints import cached_snapshot, hub_config, hub_files
+from mmdpo.models.paths import resolve_path
+
+CONFIG, ADAPTER_CONFIG, WEIGHTS = "config.json", "adapter_config.json", "*.safetensors"
+NEEDED = {
+    (WEIGHTS,): "weights in *.safetensors, the only form that is read",
+    ("tokenizer.json", "tokenizer.model", "*.tiktoken", "tekken.json", "vocab*", "spiece.model"): "tokenizer",
+    ("*processor_config.json",): "image processor (preprocessor_config.json or processor_config.json)",
+}
+"""Files of a model: at least one of each kind."""
+
+
+def model_problems(path: str, trained: bool = False) -> Iterator[str]:
+    """Describe what is wrong with the files of a model.
+
+    Of a hub model that is not in the Hugging Face cache, metadata is read. Nothing is said about one that cannot be
+    reached either.
+
+    Args:
+        path: `model.path`.
+        trained: Whether the model is to be trained, and not only measured.
+
+    Yields:
+        One message per problem; each begins with `model.path=`.
+    """
+    folder = Path(resolve_path(path))
+    names = _names(folder) if folder.is_dir() else hub_files(str(folder))
+    if names is None:
+        return
+    if ADAPTER_CONFIG in names:  # transformers would load the base that the adapter names instead
+        yield (
+            f"model.path={path}: holds an adapter ({ADAPTER_CONFIG}), not a model. Type model.path= with the model that "
+            f"it was trained on, and generator.adapter= to sample with it; stage=export writes both as one model"
+        )
+        return
+    try:
+        config = _config(path, folder)
+    except UserError as error:
+        yield str(error)
+        return
+    if reason := unusable_reason(config) or (untrainable_reason(config) if trained else None):
+        yield f"model.path={path}: {reason}"
+        return
+    for patterns, what in NEEDED.items():
+        if not any(fnmatch(name, pattern) for pattern in patterns for name in names):
+            yield f"model.path={path}: there is no {what}; type model.path= with a complete model"
+    local = folder if folder.is_dir() else cached_snapshot(str(folder))
+    for file in sorted(local.glob(WEIGHTS)) if local else ():
+        state = file.stat()
+        if problem := _weights_problem(file, state.st_size, state.st_mtime_ns):
+            yield f"model.path={path}: {file.name} is damaged ({problem}); download or copy the file again"
+
+
+def require_usable(path: str) -> None:
+    """Check the files of a model before they are loaded. Raises UserError naming the first problem."""
+    for problem in model_problems(path):
+        raise UserError(problem)
+
+
+def _names(folder: Path) -> Collection[str]:
+    return {file.name for file in folder.iterdir() if file.is_file()}
+
+
+def _config(path: str, folder: Path) -> dict[str, Any]:
+    """Read a model's `config.json`; of a hub model that is not in the cache, what the hub says of it.
+
+    Args:
+        path: `model.path`, for the error message.
+        folder: Folder of the model, or its hub id.
+
+    Returns:
+        The content.
+
+    Raises:
+        UserError: There is none, or it is damaged.
+    """
+    local = folder if folder.is_dir() else cached_snapshot(str(folder))
+    if local is None or (local != folder and not (local / CONFIG).exists()):
+        return hub_config(str(folder))
+    file = local / CONFIG
+    if not file.is_file():
+        raise UserError(f"model.path={path}: there is no {CONFIG}. Type model.path= with a model of Hugging Face's format")
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"model.path={path}: {CONFIG} cannot be read ({type(error).__name__}: {error})") from error
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise UserError(f"model.path={path}: {CONFIG} names no model_type, as every model of Hugging Face's format does")
+    return config
+
+
+@functools.lru_cache(maxsize=256)
+def _weights_problem(file: Path, size: int, changed: int) -> str | None:
+    """Return why a file is not safetensors of the size that its header gives; the numbers are not read.
+
+    Args:
+        file: The file.
+        size: Its size; with `changed`, it tells whether the file was looked at before.
+        changed: Its time of change.
+
+    Returns:
+        The reason, or None if the file is whole.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not file.is_file():
+        return "not a file"
+    try:
+        with safe_open(file, framework="np"):
+            return None
+    except (SafetensorError, OSError) as error:
+        return str(error)
