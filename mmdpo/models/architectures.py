@@ -1,4 +1,4 @@
-"""Architectures that cannot be used, told by `config.json` before anything is loaded. Light: configs are checked with it.
+"""Architectures that cannot be used, told by `config.json` before anything is loaded. Light: imports no torch.
 
 Whether an architecture can be trained is also tested on the model itself (mmdpo/training/causality.py): this list
 only tells the known ones earlier.

@@ -6,6 +6,7 @@ hashes that the hub publishes for its files, without downloading them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mmdpo.cache import cache_root
 from mmdpo.config.schema import ModelConfig
@@ -41,6 +42,8 @@ HUB_SECONDS = 10.0  # timeout of one request to the hub
 REASON_CHARACTERS = 300
 UNKNOWN = "unknown: "
 """Prefix of the fingerprint of a hub model that is neither cached nor reachable; the model's id follows."""
+
+Value = TypeVar("Value")
 
 _failures: dict[str, str] = {}
 """The reason for each hub model that could not be asked for its metadata."""
@@ -120,11 +123,11 @@ def hub_files(model: str) -> dict[str, str] | None:
     """
     remembered = cache_root() / "hub" / f"{fingerprint(model)}.json"
     files = _published(model)
+    known = _read(remembered, dict)
     if files is not None:
-        if not remembered.exists() or read_json(remembered) != files:
-            write_json(remembered, files)
+        if known != files:
+            _write(remembered, files)
         return files
-    known: dict[str, str] | None = read_json(remembered) if remembered.exists() else None
     files = _snapshot(model)
     if files is None or (known is not None and files.items() <= known.items()):
         return known
@@ -224,10 +227,26 @@ def _stored(key: tuple[str, str, int, int], compute: Callable[[Path], str]) -> s
     kind, real, size, changed = key
     name = fingerprint([real, size, changed, *([kind] if kind != "sha256" else [])])
     stored = cache_root() / "digests" / f"{name}.json"
-    if not stored.exists():
-        write_json(stored, compute(Path(real)))
-    digest: str = read_json(stored)
+    digest = _read(stored, str)
+    if digest is None:
+        digest = compute(Path(real))
+        _write(stored, digest)
     return digest
+
+
+def _read(file: Path, kind: type[Value]) -> Value | None:
+    """Read what `_write` wrote; None if it is absent, damaged or of another type."""
+    try:
+        content = read_json(file)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, kind) else None
+
+
+def _write(file: Path, content: Any) -> None:
+    """Store what need not be asked or computed again; where that is impossible, it will be."""
+    with contextlib.suppress(OSError):
+        write_json(file, content)
 
 
 def _sha256(file: Path) -> str:

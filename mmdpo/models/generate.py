@@ -19,6 +19,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.images import inside, open_image
 from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, prompt_text, to_messages
+from mmdpo.models.load_errors import translate_processor_errors
 from mmdpo.models.prefix import compute_prefix, repeat_rows
 from mmdpo.records import Prompt
 from mmdpo.seeds import answer_seed
@@ -171,14 +172,16 @@ def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_ro
     for prompt, text in zip(prompts, texts, strict=True):
         check_placeholders(processor, text, prompt.image is not None, prompt.id)
     images = [open_image(inside(image_root, prompt.image)) for prompt in prompts if prompt.image]
-    return processor(
-        text=texts,
-        images=[[image] for image in images] or None,
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-        add_special_tokens=False,  # the text contains them
-    ).to(model.device, dtype=model.dtype)
+    with translate_processor_errors(processor, [prompt.id for prompt in prompts]):
+        inputs = processor(
+            text=texts,
+            images=[[image] for image in images] or None,
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+            add_special_tokens=False,  # the text contains them
+        )
+    return inputs.to(model.device, dtype=model.dtype)
 
 
 def _generate_batch(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 
 from mmdpo.errors import UserError
 
 REASON_CHARACTERS = 500
+RECORDS = 5  # that an error lists
 EXTRA = "vision"  # of pyproject.toml
 PACKAGES = {
     "torchvision": ("torchvision", "video processor", "videoprocessor"),
@@ -44,6 +45,29 @@ def translate_load_errors(setting: str, what: str) -> Iterator[None]:
         raise UserError(f"{setting}: no {what} can be loaded from it. {load_reason(error)}") from error
 
 
+@contextmanager
+def translate_processor_errors(processor: object, records: Sequence[str]) -> Iterator[None]:
+    """Raise a UserError in place of what a processor raises on texts and images that it cannot process.
+
+    Args:
+        processor: The model's processor.
+        records: Ids of the records, for the message.
+
+    Raises:
+        UserError: The processor does not take the records.
+    """
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        names = ", ".join(records[:RECORDS]) + (f" and {len(records) - RECORDS} more" if len(records) > RECORDS else "")
+        raise UserError(
+            f"model.path: its {type(processor).__name__} does not take a text or an image of {names} "
+            f"({_shortened(error)}). Remove the record, or type model.path= with another model"
+        ) from error
+
+
 def load_reason(error: Exception) -> str:
     """Describe why files cannot be loaded, with the command that installs a missing package."""
     text = str(error)
@@ -57,7 +81,11 @@ def load_reason(error: Exception) -> str:
     if "ignore_mismatched_sizes" in text:
         return "Its weights have other shapes than its config.json says"
     name = "" if isinstance(error, (OSError, ValueError, ImportError)) else f"{type(error).__name__}: "
-    return (name + " ".join(text.split()))[:REASON_CHARACTERS]
+    return name + _shortened(error)
+
+
+def _shortened(error: Exception) -> str:
+    return " ".join(str(error).split())[:REASON_CHARACTERS]
 
 
 def _missing_packages(text: str) -> list[str]:

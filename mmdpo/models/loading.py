@@ -11,8 +11,9 @@ from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.load_errors import translate_load_errors
 from mmdpo.models.model_cache import cached_model, is_cache_enabled
-from mmdpo.models.model_files import require_usable
+from mmdpo.models.model_files import require_model, require_processor
 from mmdpo.models.paths import resolve_path, template, templates
+from mmdpo.models.template_check import require_template
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +38,7 @@ def load_processor(model: ModelConfig) -> Any:
     Raises UserError if none can be loaded, or if it does not support the configured template or padding.
     """
     folder = resolve_path(model.path)
-    require_usable(model.path)
+    require_processor(model.path)
     with suppress_library_output():
         from transformers import AutoProcessor
 
@@ -54,6 +55,7 @@ def load_processor(model: ModelConfig) -> Any:
             f"model.path={model.path} has no chat template; type model.chat_template= with one of "
             f"{', '.join(templates())}."
         )
+    require_template(processor, f"model.path={model.path}")
     if model.pad_to_square:
         processor.image_processor = _padding_to_square(processor.image_processor, model.path)
     return processor
@@ -91,7 +93,7 @@ def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedMo
         UserError: There is no model at the path.
     """
     torch_type = torch_dtype(dtype)
-    require_usable(path)
+    require_model(path)
     with translate_load_errors(f"model.path={path}", "model"):
         if not is_cache_enabled():
             return _load(path, torch_type)

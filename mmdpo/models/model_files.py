@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from mmdpo.errors import UserError
-from mmdpo.models.architectures import unusable_reason, untrainable_reason
+from mmdpo.models.architectures import untrainable_reason, unusable_reason
 from mmdpo.models.fingerprints import cached_snapshot, hub_config, hub_files
 from mmdpo.models.paths import resolve_path
 
 CONFIG, ADAPTER_CONFIG, WEIGHTS = "config.json", "adapter_config.json", "*.safetensors"
-NEEDED = {
-    (WEIGHTS,): "weights in *.safetensors, the only form that is read",
+WEIGHTS_NEEDED = {(WEIGHTS,): "weights in *.safetensors, the only form that is read"}
+PROCESSOR_NEEDED = {
     ("tokenizer.json", "tokenizer.model", "*.tiktoken", "tekken.json", "vocab*", "spiece.model"): "tokenizer",
     ("*processor_config.json",): "image processor (preprocessor_config.json or processor_config.json)",
 }
-"""Files of a model: at least one of each kind."""
+"""Files of a model and of its processor: at least one of each kind."""
 
 
 def model_problems(path: str, trained: bool = False) -> Iterator[str]:
@@ -37,13 +37,46 @@ def model_problems(path: str, trained: bool = False) -> Iterator[str]:
         One message per problem; each begins with `model.path=`.
     """
     folder = Path(resolve_path(path))
-    names = _names(folder) if folder.is_dir() else hub_files(str(folder))
+    names = _names(folder)
     if names is None:
         return
+    problems = [*_config_problems(path, folder, names, trained)]
+    yield from problems or [*_missing(path, names, WEIGHTS_NEEDED | PROCESSOR_NEEDED), *_damaged(path, folder)]
+
+
+def require_model(path: str) -> None:
+    """Check config and weights before they are loaded. Raises UserError naming the first problem."""
+    folder = Path(resolve_path(path))
+    names = _names(folder)
+    if names is not None:
+        _raise_first(_config_problems(path, folder, names, trained=False))
+        _raise_first([*_missing(path, names, WEIGHTS_NEEDED), *_damaged(path, folder)])
+
+
+def require_processor(path: str) -> None:
+    """Check the processor's files before they are loaded. Raises UserError naming the first problem."""
+    names = _names(Path(resolve_path(path)))
+    if names is not None:
+        _raise_first(_missing(path, names, PROCESSOR_NEEDED))
+
+
+def _raise_first(problems: Iterable[str]) -> None:
+    for problem in problems:
+        raise UserError(problem)
+
+
+def _names(folder: Path) -> Collection[str] | None:
+    """Return the names of a model's files; None if it is a hub model of which nothing is known."""
+    if folder.is_dir():
+        return {file.name for file in folder.iterdir() if file.is_file()}
+    return hub_files(str(folder))
+
+
+def _config_problems(path: str, folder: Path, names: Collection[str], trained: bool) -> Iterator[str]:
     if ADAPTER_CONFIG in names:  # transformers would load the base that the adapter names instead
         yield (
-            f"model.path={path}: holds an adapter ({ADAPTER_CONFIG}), not a model. Type model.path= with the model that "
-            f"it was trained on, and generator.adapter= to sample with it; stage=export writes both as one model"
+            f"model.path={path}: holds an adapter ({ADAPTER_CONFIG}), not a model. Type model.path= with the model "
+            "that it was trained on, and generator.adapter= to sample with it; stage=export writes both as one model"
         )
         return
     try:
@@ -53,25 +86,22 @@ def model_problems(path: str, trained: bool = False) -> Iterator[str]:
         return
     if reason := unusable_reason(config) or (untrainable_reason(config) if trained else None):
         yield f"model.path={path}: {reason}"
-        return
-    for patterns, what in NEEDED.items():
+
+
+def _missing(path: str, names: Collection[str], needed: Mapping[tuple[str, ...], str]) -> Iterator[str]:
+    for patterns, what in needed.items():
         if not any(fnmatch(name, pattern) for pattern in patterns for name in names):
             yield f"model.path={path}: there is no {what}; type model.path= with a complete model"
+
+
+def _damaged(path: str, folder: Path) -> Iterator[str]:
     local = folder if folder.is_dir() else cached_snapshot(str(folder))
     for file in sorted(local.glob(WEIGHTS)) if local else ():
+        if not file.is_file():
+            continue
         state = file.stat()
         if problem := _weights_problem(file, state.st_size, state.st_mtime_ns):
             yield f"model.path={path}: {file.name} is damaged ({problem}); download or copy the file again"
-
-
-def require_usable(path: str) -> None:
-    """Check the files of a model before they are loaded. Raises UserError naming the first problem."""
-    for problem in model_problems(path):
-        raise UserError(problem)
-
-
-def _names(folder: Path) -> Collection[str]:
-    return {file.name for file in folder.iterdir() if file.is_file()}
 
 
 def _config(path: str, folder: Path) -> dict[str, Any]:
@@ -92,13 +122,17 @@ def _config(path: str, folder: Path) -> dict[str, Any]:
         return hub_config(str(folder))
     file = local / CONFIG
     if not file.is_file():
-        raise UserError(f"model.path={path}: there is no {CONFIG}. Type model.path= with a model of Hugging Face's format")
+        raise UserError(
+            f"model.path={path}: there is no {CONFIG}. Type model.path= with a model of Hugging Face's format"
+        )
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"model.path={path}: {CONFIG} cannot be read ({type(error).__name__}: {error})") from error
     if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
-        raise UserError(f"model.path={path}: {CONFIG} names no model_type, as every model of Hugging Face's format does")
+        raise UserError(
+            f"model.path={path}: {CONFIG} names no model_type, as every model of Hugging Face's format does"
+        )
     return config
 
 
@@ -116,8 +150,6 @@ def _weights_problem(file: Path, size: int, changed: int) -> str | None:
     """
     from safetensors import SafetensorError, safe_open
 
-    if not file.is_file():
-        return "not a file"
     try:
         with safe_open(file, framework="np"):
             return None

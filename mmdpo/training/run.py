@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo.console import print_line, progress
 from mmdpo.files import atomic_write
+from mmdpo.models.device import on_device
 from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model
 from mmdpo.signals import training_loop
+from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_session, rank, release_deepspeed, world_size
@@ -121,7 +123,8 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
 
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
-    model = load_model(settings.model.path, settings.model.dtype)
+    model = on_device(load_model(settings.model.path, settings.model.dtype))
+    require_causal(model, data.collator.processor, data.tokenized.rows, settings.model.path)
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)
     shared = (model, args, data.tokenized.rows, data.collator, lora(model, settings.model), settings.model.projector_lr)
