@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo.errors import UserError
 from mmdpo.models.architectures import SUPPORTED
+from mmdpo.models.device import on_device
 from mmdpo.training.prefix import probe_rows, row_log_probs
 from mmdpo.training.rows import Row
 
@@ -18,7 +19,8 @@ def require_causal(model: PreTrainedModel, processor: Any, rows: Sequence[Row], 
     """Check that a model can be trained on its answers' log-probs.
 
     Args:
-        model: A vision-language model in evaluation mode.
+        model: A vision-language model in evaluation mode; it is moved to this process's device. One that ZeRO-3 has
+            partitioned is not tested, because its modules cannot be called outside their engine.
         processor: Its processor.
         rows: Rows of the data set.
         path: `model.path`, for the error message.
@@ -27,7 +29,9 @@ def require_causal(model: PreTrainedModel, processor: Any, rows: Sequence[Row], 
         UserError: A later token of an answer changes the log-probs of earlier ones, or the model does not take the
             rows.
     """
-    if reason := reason_against_training(model, processor, rows):
+    if any(hasattr(parameter, "ds_id") for parameter in model.parameters()):
+        return
+    if reason := reason_against_training(on_device(model), processor, rows):
         raise UserError(
             f"model.path={path}: {type(model).__name__} cannot be trained: {reason}. Type model.path= with another "
             f"model; supported are {SUPPORTED}"
@@ -52,8 +56,6 @@ def reason_against_training(model: PreTrainedModel, processor: Any, rows: Sequen
 
     from mmdpo.models.prefix import difference
 
-    if _is_partitioned(model):
-        return None  # by ZeRO-3: no module can be called outside its engine
     probe = probe_rows(rows)
     try:
         one, other = row_log_probs(model, processor, [_continued(row) for row in probe], shared=False).chunk(2)
@@ -79,7 +81,3 @@ def _continued(row: Row) -> Row:
     other = next((token for token in [*answer, *row["prompt_ids"]] if token != end), end)
     plain = {name: value for name, value in row.items() if name in ("id", "image", "prompt", "prompt_ids")}
     return {**plain, "answers": [[*answer, end, end], [*answer, other, other]]}
-
-
-def _is_partitioned(model: PreTrainedModel) -> bool:
-    return any(hasattr(parameter, "ds_id") for parameter in model.parameters())

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo.console import print_line, progress
 from mmdpo.files import atomic_write
-from mmdpo.models.device import on_device
 from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model
@@ -123,7 +122,7 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
 
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
-    model = on_device(load_model(settings.model.path, settings.model.dtype))
+    model = load_model(settings.model.path, settings.model.dtype)
     require_causal(model, data.collator.processor, data.tokenized.rows, settings.model.path)
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)
