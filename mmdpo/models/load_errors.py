@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -80,6 +81,8 @@ def load_reason(error: Exception) -> str:
         return "It needs code that comes with its files, and mmdpo runs none; use a model that transformers knows"
     if "ignore_mismatched_sizes" in text:
         return "Its weights have other shapes than its config.json says"
+    if text_model := re.match(r"Unrecognized configuration class <class '[\w.]*\.(\w+)'>", text):
+        return f"Its architecture ({text_model[1]}) takes no images, or is none that AutoModelForImageTextToText knows"
     name = "" if isinstance(error, (OSError, ValueError, ImportError)) else f"{type(error).__name__}: "
     return name + _shortened(error)
 
