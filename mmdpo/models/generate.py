@@ -62,6 +62,33 @@ class GumbelNoise(LogitsProcessor):
         return scores.float() / self.temperature + gumbel
 
 
+class NaNWatch(LogitsProcessor):
+    """Logits processor that changes nothing, and remembers on the device whether a logit was NaN."""
+
+    def __init__(self) -> None:
+        """Start without any NaN."""
+        self._seen: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Look at the logits.
+
+        Args:
+            input_ids: Tokens so far [B, T]; not used.
+            scores: Logits of the next token [B, V].
+
+        Returns:
+            The same logits.
+        """
+        found = scores.isnan().any()
+        self._seen = found if self._seen is None else self._seen | found
+        return scores
+
+    def raise_if_seen(self) -> None:
+        """Raise UserError if a logit was NaN: greedy search would take any token."""
+        if self._seen is not None and bool(self._seen):
+            raise UserError("model.path: the model computes NaN. Type model.dtype=float32, or check the weights")
+
+
 def generate(
     model: Any,
     processor: Any,
@@ -193,7 +220,8 @@ def _generate_batch(
     count: int,
     share: bool,
 ) -> list[list[str]]:
-    noise = LogitsProcessorList()
+    watch = NaNWatch()
+    noise = LogitsProcessorList([watch])
     if decoding.temperature > 0:
         if decoding.top_p < 1:
             noise.append(TopPLogitsWarper(decoding.top_p))
@@ -202,6 +230,7 @@ def _generate_batch(
     with torch.inference_mode():
         rows = compute_prefix(model, inputs, count) if share else repeat_rows(inputs, count)
         output = model.generate(**rows, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=noise)
+    watch.raise_if_seen()
     new_tokens = output[:, inputs["input_ids"].shape[1] :]
     texts = [text.strip() for text in processor.batch_decode(new_tokens, skip_special_tokens=True)]
     return [texts[start : start + count] for start in range(0, len(texts), count)]

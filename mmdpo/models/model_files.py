@@ -41,7 +41,7 @@ def model_problems(path: str, trained: bool = False) -> Iterator[str]:
     if names is None:
         return
     problems = [*_config_problems(path, folder, names, trained)]
-    yield from problems or [*_missing(path, names, WEIGHTS_NEEDED | PROCESSOR_NEEDED), *_damaged(path, folder)]
+    yield from problems or [*_missing(path, names, WEIGHTS_NEEDED | PROCESSOR_NEEDED), *_weights_problems(path, folder)]
 
 
 def require_model(path: str) -> None:
@@ -50,7 +50,7 @@ def require_model(path: str) -> None:
     names = _names(folder)
     if names is not None:
         _raise_first(_config_problems(path, folder, names, trained=False))
-        _raise_first([*_missing(path, names, WEIGHTS_NEEDED), *_damaged(path, folder)])
+        _raise_first([*_missing(path, names, WEIGHTS_NEEDED), *_weights_problems(path, folder)])
 
 
 def require_processor(path: str) -> None:
@@ -94,14 +94,14 @@ def _missing(path: str, names: Collection[str], needed: Mapping[tuple[str, ...],
             yield f"model.path={path}: there is no {what}; type model.path= with a complete model"
 
 
-def _damaged(path: str, folder: Path) -> Iterator[str]:
+def _weights_problems(path: str, folder: Path) -> Iterator[str]:
     local = folder if folder.is_dir() else cached_snapshot(str(folder))
-    for file in sorted(local.glob(WEIGHTS)) if local else ():
-        if not file.is_file():
-            continue
+    files = [file for file in sorted(local.glob(WEIGHTS)) if file.is_file()] if local else []
+    quantized = bool(files) and "quantization_config" in _config(path, folder)
+    for file in files:
         state = file.stat()
-        if problem := _weights_problem(file, state.st_size, state.st_mtime_ns):
-            yield f"model.path={path}: {file.name} is damaged ({problem}); download or copy the file again"
+        if problem := _weights_problem(file, quantized, state.st_size, state.st_mtime_ns):
+            yield f"model.path={path}: {file.name} {problem}"
 
 
 def _config(path: str, folder: Path) -> dict[str, Any]:
@@ -137,12 +137,13 @@ def _config(path: str, folder: Path) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=256)
-def _weights_problem(file: Path, size: int, changed: int) -> str | None:
+def _weights_problem(file: Path, quantized: bool, size: int, changed: int) -> str | None:
     """Return why a file is not safetensors of the size that its header gives; the numbers are not read.
 
     Args:
         file: The file.
-        size: Its size; with `changed`, it tells whether the file was looked at before.
+        quantized: Whether the config says how integers are to be read as weights.
+        size: Size of the file; with `changed`, it tells whether the file was looked at before.
         changed: Its time of change.
 
     Returns:
@@ -151,7 +152,16 @@ def _weights_problem(file: Path, size: int, changed: int) -> str | None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(file, framework="np"):
-            return None
+        with safe_open(file, framework="np") as weights:
+            kinds = {} if quantized else {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        return str(error)
+        return f"is damaged ({error}); download or copy the file again"
+    integers = [
+        name for name, kind in kinds.items() if name.endswith(".weight") and kind.startswith(("I", "U", "BOOL"))
+    ]
+    if not integers:
+        return None
+    return (
+        f"holds {len(integers)} weights that are integers, such as {integers[0]} ({kinds[integers[0]]}), and "
+        "config.json has no quantization_config; type model.path= with the model in floating point"
+    )

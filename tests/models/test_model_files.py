@@ -65,6 +65,19 @@ def become_an_adapter(folder: Path) -> None:
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "owner/other"}')
 
 
+def store_as(kind: str) -> Edit:
+    """Store the weights in another type, such as the integers of a quantized model."""
+
+    def edit(folder: Path) -> None:
+        import torch
+        from safetensors.torch import load_file, save_file
+
+        weights = load_file(folder / WEIGHTS)
+        save_file({name: value.to(getattr(torch, kind)) for name, value in weights.items()}, folder / WEIGHTS)
+
+    return edit
+
+
 BEFORE_LOADING = {
     "torn": (cut, "model.safetensors is damaged"),
     "empty": (write(WEIGHTS, b""), "model.safetensors is damaged"),
@@ -73,6 +86,8 @@ BEFORE_LOADING = {
         write(WEIGHTS, "version https://git-lfs.github.com/spec/v1\n"),
         "model.safetensors is damaged",
     ),
+    "integers": (store_as("int8"), r"integers.*\(I8\).*no quantization_config"),
+    "booleans": (store_as("bool"), r"integers.*\(BOOL\).*no quantization_config"),
     "no weights": (remove(WEIGHTS), r"no weights in \*\.safetensors"),
     "no config": (remove(CONFIG), r"no config\.json"),
     "config is no JSON": (write(CONFIG, "{"), r"config\.json cannot be read"),
