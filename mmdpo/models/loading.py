@@ -46,6 +46,8 @@ def load_processor(model: ModelConfig) -> Any:
             processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     if not hasattr(processor, "tokenizer"):
         raise UserError(f"model.path={model.path} has only a tokenizer; a vision-language model has a processor.")
+    if processor.tokenizer.eos_token_id is None:
+        raise UserError(f"model.path={model.path}: its tokenizer has no eos_token, with which answers end")
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     if model.chat_template:

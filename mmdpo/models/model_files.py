@@ -15,8 +15,8 @@ from mmdpo.models.fingerprints import cached_snapshot, hub_config, hub_files
 from mmdpo.models.paths import resolve_path
 
 CONFIG, ADAPTER_CONFIG, WEIGHTS = "config.json", "adapter_config.json", "*.safetensors"
-WEIGHTS_NEEDED = {(WEIGHTS,): "weights in *.safetensors, the only form that is read"}
-PROCESSOR_NEEDED = {
+WEIGHTS_NEEDED: dict[tuple[str, ...], str] = {(WEIGHTS,): "weights in *.safetensors, the only form that is read"}
+PROCESSOR_NEEDED: dict[tuple[str, ...], str] = {
     ("tokenizer.json", "tokenizer.model", "*.tiktoken", "tekken.json", "vocab*", "spiece.model"): "tokenizer",
     ("*processor_config.json",): "image processor (preprocessor_config.json or processor_config.json)",
 }
@@ -69,7 +69,8 @@ def _names(folder: Path) -> Collection[str] | None:
     """Return the names of a model's files; None if it is a hub model of which nothing is known."""
     if folder.is_dir():
         return {file.name for file in folder.iterdir() if file.is_file()}
-    return hub_files(str(folder))
+    files = hub_files(str(folder))
+    return None if files is None else {name for name in files if "/" not in name}
 
 
 def _config_problems(path: str, folder: Path, names: Collection[str], trained: bool) -> Iterator[str]:

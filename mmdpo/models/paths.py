@@ -37,8 +37,11 @@ def resolve_path(path: str) -> str:
         folder = Path(path).expanduser()
         if folder.is_dir():
             return str(folder.resolve())
+        is_file = folder.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL byte, an unknown user after ~
         raise UserError(f"model.path={path}: not a path ({error}); type model.path=FOLDER") from error
+    if is_file:
+        raise UserError(f"model.path={path}: is a file; type model.path=FOLDER with the folder of the model")
     if not is_hub_id(path):
         raise UserError(
             f"model.path={path}: there is no such folder. Type model.path=FOLDER with an existing folder, "

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.models.bounded import TooSlow, run_bounded
 from mmdpo.models.paths import templates
 
 QUESTION, ANSWER = "Which way is north", "North is up"
+TODAY = "strftime_now"  # the function of templates that tells the time
 LONG = 20_000  # characters: shows a template whose time grows faster than its text
 
 _passed: set[str] = set()
@@ -37,6 +39,8 @@ def require_template(processor: Any, setting: str) -> None:
         reason = str(error)
     if reason is None:
         _passed.add(key)
+        if TODAY in key:
+            print_line(f"{setting}: its chat template writes today's date into prompts: results differ from day to day")
     else:
         raise UserError(f"{setting}: its chat template cannot be used: {reason}. {advice()}")
 

@@ -54,6 +54,14 @@ def test_a_missing_folder_names_the_override(path: str) -> None:
         resolve_path(path)
 
 
+def test_a_file_is_no_hub_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model.gguf").touch()
+    with pytest.raises(UserError, match=r"model\.path=weights/model\.gguf: is a file; type model\.path=FOLDER"):
+        resolve_path("weights/model.gguf")
+
+
 def test_a_link_out_of_a_package_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "linked_package"
     (package / "inner").mkdir(parents=True)

@@ -32,6 +32,11 @@ def test_templates_that_pass(template: str) -> None:
     require_template(processor(template), "model.path=FOLDER")
 
 
+def test_a_template_that_writes_the_date_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    require_template(processor("{{ strftime_now('%d %b %Y') }}" + TEXTS), "model.path=FOLDER")
+    assert "model.path=FOLDER: its chat template writes today's date" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
