@@ -92,7 +92,7 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
     ]
     rank, alpha, dropout = content["lora"]
     trainer = DPOTrainer(
-        AutoModelForImageTextToText.from_pretrained(content["model"], dtype="float32"),
+        AutoModelForImageTextToText.from_pretrained(content["model"], dtype="float32", trust_remote_code=False),
         args=DPOConfig(
             output_dir=str(folder / f"trl-{beta}-{lr}-{average}"),
             beta=beta,
@@ -113,7 +113,7 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
             disable_tqdm=True,
         ),
         train_dataset=Dataset.from_list(rows),
-        processing_class=AutoProcessor.from_pretrained(content["model"]),
+        processing_class=AutoProcessor.from_pretrained(content["model"], trust_remote_code=False),
         peft_config=LoraConfig(
             r=rank,
             lora_alpha=alpha,

@@ -182,7 +182,10 @@ def _start(mode: Mode, settings: dict[str, Any], folder: Path) -> Any:
             _online_failed = True
             runs = folder / "wandb" / "offline-run-*"
             log.warning(
-                "W&B: %s; runs are kept offline%s, `wandb sync %s` uploads them later", _line(error), _advice(error), runs
+                "W&B: %s; runs are kept offline%s, `wandb sync %s` uploads them later",
+                _line(error),
+                _advice(error),
+                runs,
             )
             _restart()  # the service still counts the run's id as used
     try:

@@ -14,6 +14,7 @@ from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
 from mmdpo.entry.compose import typed
+from mmdpo.entry.model_checks import require_models
 from mmdpo.errors import Stopped, UserError
 from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
@@ -105,6 +106,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
             "cluster and its settings cannot be swept: give each one value; one with commas is quoted for "
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
+    require_models(configs, stage)
     if dry_run:
         _describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and continue

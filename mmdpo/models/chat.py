@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdpo.errors import UserError
+from mmdpo.models.template_check import render_failure
 from mmdpo.records import Conversation, ImagePosition
 
 IMAGE_TOKEN = "<image>"  # LLaVA's; others name theirs in `processor.image_token`
@@ -170,9 +171,12 @@ def check_placeholders(processor: Any, text: str, images: int, record: str) -> N
 
 
 def _render(processor: Any, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str:
-    text: str = processor.apply_chat_template(
-        list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
-    )
+    try:
+        text: str = processor.apply_chat_template(
+            list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
+        )
+    except Exception as error:  # a template raises what it likes, on roles that do not alternate for example
+        raise UserError(render_failure(error)) from error
     return text
 
 

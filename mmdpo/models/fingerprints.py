@@ -6,6 +6,7 @@ hashes that the hub publishes for its files, without downloading them.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any, TypeVar
 
 from mmdpo.cache import cache_root
 from mmdpo.config.schema import ModelConfig
@@ -37,8 +39,17 @@ LFS_SUFFIXES = (".safetensors", ".model", ".bin")  # the hub stores these by SHA
 LFS_SIZE = 10 * 1024**2  # bytes; the hub stores larger files by SHA-256 as well
 SETTLED_SECONDS = 2.0  # a file changed more recently may change again without a new time stamp
 HUB_SECONDS = 10.0  # timeout of one request to the hub
+REASON_CHARACTERS = 300
 UNKNOWN = "unknown: "
 """Prefix of the fingerprint of a hub model that is neither cached nor reachable; the model's id follows."""
+
+Value = TypeVar("Value")
+
+_failures: dict[str, str] = {}
+"""The reason for each hub model that could not be asked for its metadata."""
+
+_configs: dict[str, dict[str, Any]] = {}
+"""The part of each hub model's config that the hub's metadata holds."""
 
 _digests: dict[tuple[str, str, int, int], str] = {}
 
@@ -112,15 +123,38 @@ def hub_files(model: str) -> dict[str, str] | None:
     """
     remembered = cache_root() / "hub" / f"{fingerprint(model)}.json"
     files = _published(model)
+    known = _read(remembered, dict)
     if files is not None:
-        if not remembered.exists() or read_json(remembered) != files:
-            write_json(remembered, files)
+        if known != files:
+            _write(remembered, files)
         return files
-    known: dict[str, str] | None = read_json(remembered) if remembered.exists() else None
     files = _snapshot(model)
     if files is None or (known is not None and files.items() <= known.items()):
         return known
     return files
+
+
+def hub_failure(path: str, key: str = "model.path") -> str | None:
+    """Return why nothing is known of a hub model, or None for a folder and for a known model.
+
+    Args:
+        path: `model.path`: a folder, a hub id, or pkg://package/folder.
+        key: The key that names it, for the message.
+    """
+    model = resolve_path(path)
+    if Path(model).is_dir() or hub_files(model) is not None:
+        return None
+    reason = _failures.get(model, "unknown")
+    return (
+        f"{key}={path}: there is no such folder, it is not in the Hugging Face cache, and the hub cannot be asked "
+        f"({reason}). Type {key}=FOLDER, set HF_TOKEN for a private model, or download it first: hf download {path}"
+    )
+
+
+def hub_config(model: str) -> dict[str, Any]:
+    """Return what the hub's metadata says of a model's config, such as its `model_type`; empty if it was not asked."""
+    hub_files(model)
+    return _configs.get(model, {})
 
 
 def _published(model: str) -> dict[str, str] | None:
@@ -129,11 +163,14 @@ def _published(model: str) -> dict[str, str] | None:
     from huggingface_hub.constants import is_offline_mode
 
     if is_offline_mode():
+        _failures[model] = "HF_HUB_OFFLINE is set"
         return None
     try:
         info = HfApi().model_info(model, files_metadata=True, timeout=HUB_SECONDS)
-    except Exception:  # no network, a proxy, a private model without a token: loading reports what is wrong
+    except Exception as error:  # no network, a proxy, a private model without a token
+        _failures[model] = " ".join(str(error).split())[:REASON_CHARACTERS] or type(error).__name__
         return None
+    _configs[model] = dict(getattr(info, "config", None) or {})
     hashes = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings or []}
     return {name: value for name, value in hashes.items() if value}
 
@@ -190,10 +227,26 @@ def _stored(key: tuple[str, str, int, int], compute: Callable[[Path], str]) -> s
     kind, real, size, changed = key
     name = fingerprint([real, size, changed, *([kind] if kind != "sha256" else [])])
     stored = cache_root() / "digests" / f"{name}.json"
-    if not stored.exists():
-        write_json(stored, compute(Path(real)))
-    digest: str = read_json(stored)
+    digest = _read(stored, str)
+    if digest is None:
+        digest = compute(Path(real))
+        _write(stored, digest)
     return digest
+
+
+def _read(file: Path, kind: type[Value]) -> Value | None:
+    """Read what `_write` wrote; None if it is absent, damaged or of another type."""
+    try:
+        content = read_json(file)
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, kind) else None
+
+
+def _write(file: Path, content: Any) -> None:
+    """Store what need not be asked or computed again; where that is impossible, it will be."""
+    with contextlib.suppress(OSError):
+        write_json(file, content)
 
 
 def _sha256(file: Path) -> str:

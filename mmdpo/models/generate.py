@@ -19,6 +19,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.images import inside, open_image
 from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, prompt_text, to_messages
+from mmdpo.models.load_errors import translate_processor_errors
 from mmdpo.models.prefix import compute_prefix, repeat_rows
 from mmdpo.records import Prompt
 from mmdpo.seeds import answer_seed
@@ -59,6 +60,33 @@ class GumbelNoise(LogitsProcessor):
         rows = [torch.rand(vocabulary, generator=stream, device=device) for stream in self.streams]
         gumbel = -torch.log(-torch.log(torch.stack(rows).clamp(1e-20, 1 - 1e-7)))
         return scores.float() / self.temperature + gumbel
+
+
+class NaNWatch(LogitsProcessor):
+    """Logits processor that changes nothing, and remembers on the device whether a logit was NaN."""
+
+    def __init__(self) -> None:
+        """Start without any NaN."""
+        self._seen: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Look at the logits.
+
+        Args:
+            input_ids: Tokens so far [B, T]; not used.
+            scores: Logits of the next token [B, V].
+
+        Returns:
+            The same logits.
+        """
+        found = scores.isnan().any()
+        self._seen = found if self._seen is None else self._seen | found
+        return scores
+
+    def raise_if_seen(self) -> None:
+        """Raise UserError if a logit was NaN: greedy search would take any token."""
+        if self._seen is not None and bool(self._seen):
+            raise UserError("model.path: the model computes NaN. Type model.dtype=float32, or check the weights")
 
 
 def generate(
@@ -168,14 +196,16 @@ def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_ro
     for prompt, text in zip(prompts, texts, strict=True):
         check_placeholders(processor, text, len(prompt.images), prompt.id)
     images = [[open_image(inside(image_root, name)) for name in prompt.images] for prompt in prompts if prompt.images]
-    return processor(
-        text=texts,
-        images=images or None,
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-        add_special_tokens=False,  # the text contains them
-    ).to(model.device, dtype=model.dtype)
+    with translate_processor_errors(processor, [prompt.id for prompt in prompts]):
+        inputs = processor(
+            text=texts,
+            images=images or None,
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+            add_special_tokens=False,  # the text contains them
+        )
+    return inputs.to(model.device, dtype=model.dtype)
 
 
 def _generate_batch(
@@ -187,7 +217,8 @@ def _generate_batch(
     count: int,
     share: bool,
 ) -> list[list[str]]:
-    noise = LogitsProcessorList()
+    watch = NaNWatch()
+    noise = LogitsProcessorList([watch])
     if decoding.temperature > 0:
         if decoding.top_p < 1:
             noise.append(TopPLogitsWarper(decoding.top_p))
@@ -196,6 +227,7 @@ def _generate_batch(
     with torch.inference_mode():
         rows = compute_prefix(model, inputs, count) if share else repeat_rows(inputs, count)
         output = model.generate(**rows, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=noise)
+    watch.raise_if_seen()
     new_tokens = output[:, inputs["input_ids"].shape[1] :]
     texts = [text.strip() for text in processor.batch_decode(new_tokens, skip_special_tokens=True)]
     return [texts[start : start + count] for start in range(0, len(texts), count)]

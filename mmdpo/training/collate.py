@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.models.load_errors import translate_processor_errors
 from mmdpo.training.layout import PADDING, PromptTokens, lay_out
 from mmdpo.training.rows import Row
 
@@ -107,10 +108,9 @@ class Collator:
         if not indices:
             return prompts, {}
         # Rows with an image alone: not every processor accepts a batch in which some have none.
-        processed, images = self._process(
-            [rows[index]["prompt"] for index in indices],
-            [[open_image(Path(path)) for path in rows[index]["images"]] for index in indices],
-        )
+        opened = [[open_image(Path(path)) for path in rows[index]["images"]] for index in indices]
+        with translate_processor_errors(self.processor, [rows[index]["id"] for index in indices]):
+            processed, images = self._process([rows[index]["prompt"] for index in indices], opened)
         for index, prompt in zip(indices, processed, strict=True):
             prompts[index] = prompt
         return prompts, images

@@ -19,6 +19,7 @@ from mmdpo.models.device import on_device, to_device
 from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
 from mmdpo.models.loading import load_model, load_processor, torch_dtype
 from mmdpo.records import PreferencePair
+from mmdpo.training.causality import require_causal
 from mmdpo.training.collate import Collator
 from mmdpo.training.prefix import Sharing, sharing
 from mmdpo.training.rows import TokenizedExamples, example_contents, tokenize_examples, usable
@@ -186,6 +187,7 @@ def _compute(model: ModelConfig, train: TrainConfig, pairs: Sequence[PreferenceP
     rows = data.rows
     order = sorted(range(len(rows)), key=lambda index: (_tokens(rows[index]), index))
     size = train.precompute_ref_batch_size
+    require_causal(base, processor, rows, model.path)
     can_share = sharing(base, processor, rows) if train.prefix_sharing else Sharing(False)
     collate = Collator(processor, shared=can_share.holds)
     sums = torch.zeros(2, len(rows))

@@ -18,6 +18,7 @@ from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model
 from mmdpo.signals import training_loop
+from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_session, rank, release_deepspeed, world_size
@@ -122,6 +123,7 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
     model = load_model(settings.model.path, settings.model.dtype)
+    require_causal(model, data.collator.processor, data.tokenized.rows, settings.model.path)
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)
     shared = (model, args, data.tokenized.rows, data.collator, lora(model, settings.model), settings.model.projector_lr)
