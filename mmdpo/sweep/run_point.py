@@ -20,7 +20,8 @@ from mmdpo.points.identity import Role
 from mmdpo.points.links import remove_dangling
 from mmdpo.points.outcome import Outcome
 from mmdpo.points.point import Point, require_stage
-from mmdpo.points.records import FILE, write_record
+from mmdpo.points.records import read_record, write_record
+from mmdpo.points.results import has_result, read_training
 from mmdpo.signals import Interrupted
 from mmdpo.training.distributed import rank, world_size
 
@@ -65,7 +66,7 @@ def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
     from mmdpo.pipeline import point_stages as stages
 
     for p in points:
-        if p.role is Role.trained and not (p.folder / "training.json").exists():
+        if p.role is Role.trained and read_training(p.folder) is None:
             stages.train_nonzero_rank(p)
     return []
 
@@ -80,7 +81,7 @@ def plan_point(p: Point) -> None:
         status.plan(p.folder)
         with atomic_write(p.folder / "config.yaml") as aside:
             OmegaConf.save(OmegaConf.structured(p.config), aside)
-        if not (p.folder / FILE).exists() and not changed_since_planned(p):
+        if read_record(p.folder) is None and not changed_since_planned(p):
             write_record(p.folder, p.identity)
 
 
@@ -102,7 +103,7 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             require_as_planned(p)
             require_unchanged([p])
             work(p)
-            if (p.folder / "result.json").exists():
+            if has_result(p.folder):
                 status.finish(p.folder)
             else:
                 status.plan(p.folder)
