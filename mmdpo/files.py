@@ -6,8 +6,8 @@ disk, a power failure, or somebody's editor.
 
 from __future__ import annotations
 
-import hashlib
 import functools
+import hashlib
 import json
 import os
 import re
@@ -43,14 +43,19 @@ def atomic_write(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.{process_space()}-{os.getpid()}.tmp")
     try:
         yield aside
-        if path.is_dir() and aside.is_dir():
-            shutil.rmtree(path)
+        if aside.is_dir() and os.path.lexists(path):
+            _remove(path)
         os.replace(aside, path)
     finally:
-        if aside.is_dir():
-            shutil.rmtree(aside)
-        else:
-            aside.unlink(missing_ok=True)
+        _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that it holds; one that is absent is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: Any) -> None:

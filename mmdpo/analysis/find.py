@@ -72,7 +72,9 @@ def _jobs(study: Path) -> list[Path]:
 
 def _changed(study: Path) -> float:
     """Return the time of the last change to a file of a point or a submission."""
-    return max(map(_time_of, [*(path for point in _points(study) for path in point.glob("*")), *_jobs(study)]), default=0.0)
+    return max(
+        map(_time_of, [*(path for point in _points(study) for path in point.glob("*")), *_jobs(study)]), default=0.0
+    )
 
 
 def _time_of(path: Path) -> float:

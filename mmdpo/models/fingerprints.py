@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mmdpo.cache import cache_root
+from mmdpo.cache import read_memo, write_memo
 from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
-from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.models.paths import resolve_path, template
+from mmdpo.storage import cache_root
 
 WEIGHT_FILES = ("config.json", "*.safetensors")
 PROCESSOR_FILES = (
@@ -113,10 +114,10 @@ def hub_files(model: str) -> dict[str, str] | None:
     remembered = cache_root() / "hub" / f"{fingerprint(model)}.json"
     files = _published(model)
     if files is not None:
-        if not remembered.exists() or read_json(remembered) != files:
-            write_json(remembered, files)
+        if read_memo(remembered, dict) != files:
+            write_memo(remembered, files)
         return files
-    known: dict[str, str] | None = read_json(remembered) if remembered.exists() else None
+    known: dict[str, str] | None = read_memo(remembered, dict)
     files = _snapshot(model)
     if files is None or (known is not None and files.items() <= known.items()):
         return known
@@ -190,9 +191,10 @@ def _stored(key: tuple[str, str, int, int], compute: Callable[[Path], str]) -> s
     kind, real, size, changed = key
     name = fingerprint([real, size, changed, *([kind] if kind != "sha256" else [])])
     stored = cache_root() / "digests" / f"{name}.json"
-    if not stored.exists():
-        write_json(stored, compute(Path(real)))
-    digest: str = read_json(stored)
+    digest: str | None = read_memo(stored, str)
+    if digest is None:
+        digest = compute(Path(real))
+        write_memo(stored, digest)
     return digest
 
 

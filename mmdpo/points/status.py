@@ -16,7 +16,6 @@ from mmdpo.files import write_json
 from mmdpo.points.point_files import mapping_or_none
 from mmdpo.points.results import has_answers, has_result, is_exported, read_training
 
-
 MAX_PID = 2**31 - 1
 
 

@@ -14,8 +14,8 @@ from mmdpo.slurm import launch, sbatch
 from mmdpo.slurm.client import Job
 from mmdpo.slurm.submission import read_submissions, user_name
 from mmdpo.slurm.task_states import combine_states
-from tests.support.adapters import write_adapter
 from tests.slurm.submitted import config
+from tests.support.adapters import write_adapter
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from mmdpo.slurm import task_states
 from mmdpo.slurm.client import Job
 from mmdpo.slurm.submission import PREPARE, read_submissions
 from mmdpo.slurm.task_states import combine_state, combine_states, read_task_states
-from tests.support.adapters import write_adapter, write_answers
 from tests.slurm.submitted import submitted
+from tests.support.adapters import write_adapter, write_answers
 
 ID = "8_0"
 OWN = Status(State.running, attempts=1, host="n1", job_id=ID)
