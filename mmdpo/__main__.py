@@ -7,19 +7,25 @@ from collections.abc import Sequence
 
 from mmdpo.cli.parser import make_parser
 from mmdpo.errors import UserError
+from mmdpo.output import tolerate_any_encoding
+from mmdpo.storage import translate_storage_errors
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 (a failed point, missing data) or 2 (a wrong command)."""
+    tolerate_any_encoding()
     options = make_parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        with translate_storage_errors():
+            return int(options.run(options))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `| head`
         sys.stderr.close()
         return 0
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from mmdpo.config.choices import Stage
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import atomic_write
+from mmdpo.leftovers import remove_leftovers
 from mmdpo.points import status
 from mmdpo.points.changes import changed_since_planned, require_as_planned, require_unchanged
 from mmdpo.points.identity import Role
@@ -22,7 +24,8 @@ from mmdpo.points.outcome import Outcome
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.records import read_record, write_record
 from mmdpo.points.results import has_result, read_training
-from mmdpo.signals import Interrupted
+from mmdpo.signals import CAUSES, Interrupted
+from mmdpo.storage import storage_advice
 from mmdpo.training.distributed import rank, world_size
 
 BUSY = "another process runs it now"
@@ -99,6 +102,7 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             if status.is_done(p.folder):
                 return None  # another process was faster
             status.start(p.folder)
+            remove_leftovers(p.folder)
             require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
@@ -113,15 +117,19 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             print_line(f"{p.name}: {BUSY}")
             os._exit(BUSY_CODE)  # the others wait for this process
         return BUSY
-    except Interrupted as interruption:
-        status.interrupt(p.folder, interruption.cause)
+    except KeyboardInterrupt as interruption:
+        cause = interruption.cause if isinstance(interruption, Interrupted) else CAUSES[signal.SIGINT]
+        with suppress(OSError):  # a full disk must not bury the reason
+            status.interrupt(p.folder, cause)
         raise
-    except (KeyboardInterrupt, Stopped) as stop:
-        status.finish(p.folder, str(stop) or "interrupted")
+    except Stopped as stop:
+        status.finish(p.folder, str(stop))
         raise
     except Exception as error:  # a failed point does not stop the others
-        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        status.finish(p.folder, reason, traceback.format_exc())
+        reason = str(error) if isinstance(error, UserError) else storage_advice(error)
+        reason = reason or f"{type(error).__name__}: {error}"
+        with suppress(OSError):
+            status.finish(p.folder, reason, traceback.format_exc())
         print_line(f"failed: {reason}")
         if world_size() > 1:
             traceback.print_exc()
