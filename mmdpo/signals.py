@@ -54,10 +54,13 @@ _before: dict[signal.Signals, Any] = {}  # the handlers before `listen`
 _asked: str | None = None  # the cause of the first signal
 _asked_at = 0.0
 _in_loop = False
+_listener = 0  # the id of the process that listens; its forks have copies of all this
 
 
 def listen() -> None:
     """Handle the signals from now on; call it in the main thread of a process."""
+    global _listener
+    _listener = os.getpid()
     for number in CAUSES:
         before = signal.getsignal(number)
         if not (number in IGNORABLE and before is signal.SIG_IGN):
@@ -117,7 +120,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
         _leave_terminal()
     if not _in_loop:
         raise Interrupted(_asked)
-    if number == signal.SIGINT and os.environ.get("RANK", "0") == "0":
+    if number == signal.SIGINT and os.environ.get("RANK", "0") == "0" and os.getpid() == _listener:
         os.write(2, SAVING)
 
 
@@ -142,6 +145,6 @@ def forget() -> None:
     """Restore the state before `listen`."""
     global _asked
     for number, before in _before.items():
-        signal.signal(number, before)
+        signal.signal(number, signal.SIG_DFL if before is None else before)
     _before.clear()
     _asked = None
