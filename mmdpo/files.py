@@ -46,6 +46,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
         if aside.is_dir() and os.path.lexists(path):
             _remove(path)
         os.replace(aside, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk names none
+        raise
     finally:
         _remove(aside)
 

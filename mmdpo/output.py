@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 import sys
 
-ASCII = {"±": "+-", "–": "-", "−": "-", "·": "-", "×": "x", "…": "...", "│": "|", "─": "-", "━": "-"}
-"""Stand-ins for characters of tables and messages."""
+ASCII = {"±": "~", "–": "-", "−": "-", "·": "-", "×": "x", "…": ".", "│": "|", "─": "-", "━": "-"}
+"""Stand-ins for characters of tables and messages; one for one, so that columns stay."""
 
 HANDLER = "mmdpo.stand_in"
 

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdpo.files import fingerprint, read_json
+from mmdpo.files import fingerprint, open_regular, read_json
 from mmdpo.models.fingerprints import file_digest
 
 CARD = "card.json"
+NOT_COUNTED = ("summary.json", "llava_dpo.json", "llava_sft.json")
+"""Files that are made with the others and are not part of the content, since they follow from it."""
 
 
 def content_of(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
@@ -47,6 +49,16 @@ def is_as_made(folder: Path) -> bool:
 def _is_as_made(folder: Path, states: tuple[tuple[str, int, int], ...]) -> bool:
     try:
         card = read_json(folder / CARD)
-        return bool(card["content"] == content_of(folder, card["made_of"])) and isinstance(card["facts"], dict)
+        same = card["content"] == content_of(folder, card["made_of"]) and isinstance(card["facts"], dict)
+        return same and all(_ends(folder / name) for name in NOT_COUNTED)
     except (OSError, ValueError, TypeError, KeyError):
         return False
+
+
+def _ends(path: Path) -> bool:
+    """Return whether a JSON file ends as JSON does; True if there is none."""
+    if not path.exists():
+        return True
+    with open_regular(path) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - 8))
+        return file.read().rstrip().endswith((b"}", b"]"))
