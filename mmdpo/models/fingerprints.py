@@ -6,7 +6,6 @@ hashes that the hub publishes for its files, without downloading them.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -14,13 +13,14 @@ import time
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from mmdpo.cache import cache_root
+from mmdpo.cache import read_memo, write_memo
 from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
-from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.models.paths import resolve_path, template
+from mmdpo.storage import cache_root
 
 WEIGHT_FILES = ("config.json", "*.safetensors")
 PROCESSOR_FILES = (
@@ -43,7 +43,6 @@ REASON_CHARACTERS = 300
 UNKNOWN = "unknown: "
 """Prefix of the fingerprint of a hub model that is neither cached nor reachable; the model's id follows."""
 
-Value = TypeVar("Value")
 
 _failures: dict[str, str] = {}
 """The reason for each hub model that could not be asked for its metadata."""
@@ -123,10 +122,10 @@ def hub_files(model: str) -> dict[str, str] | None:
     """
     remembered = cache_root() / "hub" / f"{fingerprint(model)}.json"
     files = _published(model)
-    known = _read(remembered, dict)
+    known: dict[str, str] | None = read_memo(remembered, dict)
     if files is not None:
         if known != files:
-            _write(remembered, files)
+            write_memo(remembered, files)
         return files
     files = _snapshot(model)
     if files is None or (known is not None and files.items() <= known.items()):
@@ -227,26 +226,11 @@ def _stored(key: tuple[str, str, int, int], compute: Callable[[Path], str]) -> s
     kind, real, size, changed = key
     name = fingerprint([real, size, changed, *([kind] if kind != "sha256" else [])])
     stored = cache_root() / "digests" / f"{name}.json"
-    digest = _read(stored, str)
+    digest: str | None = read_memo(stored, str)
     if digest is None:
         digest = compute(Path(real))
-        _write(stored, digest)
+        write_memo(stored, digest)
     return digest
-
-
-def _read(file: Path, kind: type[Value]) -> Value | None:
-    """Read what `_write` wrote; None if it is absent, damaged or of another type."""
-    try:
-        content = read_json(file)
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, kind) else None
-
-
-def _write(file: Path, content: Any) -> None:
-    """Store what need not be asked or computed again; where that is impossible, it will be."""
-    with contextlib.suppress(OSError):
-        write_json(file, content)
 
 
 def _sha256(file: Path) -> str:

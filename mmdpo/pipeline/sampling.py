@@ -65,6 +65,7 @@ def sample(
         `data.sampling.completions` completions per prompt, in the order of the prompts.
     """
     unfinished.parent.mkdir(parents=True, exist_ok=True)
+    _discard_damaged(unfinished)
     with closing(sqlite3.connect(unfinished)) as database:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(
@@ -75,8 +76,28 @@ def sample(
         for prompt in prompts():
             for index, text in _stored(database, prompt):
                 yield Completion(prompt.id, index, text)
+    _discard(unfinished)
+
+
+def _discard(unfinished: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
+
+
+def _discard_damaged(unfinished: Path) -> None:
+    """Delete a damaged file of completions, which are sampled again."""
+    if not unfinished.exists():
+        return
+    try:
+        with closing(sqlite3.connect(unfinished)) as database:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # locked, or the disk is full: the file may be whole
+        raise
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        print_line(f"{unfinished} is damaged ({found}); its completions are sampled again")
+        _discard(unfinished)
 
 
 def _answer_missing(

@@ -13,7 +13,11 @@ from typing import Any
 
 from mmdpo.config.choices import Stage
 from mmdpo.env_secrets import redacted
-from mmdpo.files import read_json, write_json
+from mmdpo.files import write_json
+from mmdpo.points.point_files import mapping_or_none
+from mmdpo.points.results import has_answers, has_result, is_exported, read_training
+
+MAX_PID = 2**31 - 1
 
 
 class State(StrEnum):
@@ -53,13 +57,46 @@ class Status:
 
 
 def read_status(folder: Path) -> Status:
-    """Return the status of a point; `planned` if it is missing or cannot be read."""
+    """Return the status of a point; `planned` if it is missing or cannot be read. Values of a wrong type are left out.
+
+    Raises nothing: who watches many points must not end at one damaged file.
+    """
+    data = mapping_or_none(folder / "status.json") or {}
     try:
-        data = read_json(folder / "status.json")
-        known = {key: data[key] for key in Status.__dataclass_fields__ if key in data}
+        known = {key: value for key, value in data.items() if _is_valid(key, value)}
         return Status(**{**known, "state": State(data["state"])})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, KeyError):
         return Status()
+
+
+def _is_valid(key: str, value: Any) -> bool:
+    """Return whether a value of status.json has the type that this version writes."""
+    if key == "attempts":
+        return type(value) is int and value >= 0
+    if key == "interruptions":
+        entries = value if isinstance(value, list) else [None]
+        return all(isinstance(one, dict) and isinstance(one.get("cause"), str) for one in entries)
+    if key == "pid":
+        return value is None or is_pid(value)
+    return key in Status.__dataclass_fields__ and (value is None or isinstance(value, str))
+
+
+def is_pid(value: Any) -> bool:
+    """Return whether a value can be the id of a process."""
+    return type(value) is int and 0 < value <= MAX_PID
+
+
+def is_process_gone(pid: int, host: str | None) -> bool:
+    """Return whether a process has ended; False if it ran on another host."""
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def write_status(folder: Path, status: Status) -> None:
@@ -129,14 +166,8 @@ def finish(folder: Path, error: str | None = None, traceback: str | None = None)
     write_status(folder, status)
 
 
-def has_answers(folder: Path, tasks: Iterable[str]) -> bool:
-    """Return whether the answers to all these tasks, at least one, exist."""
-    files = [folder / "answers" / f"{task}.jsonl" for task in tasks]
-    return bool(files) and all(file.exists() for file in files)
-
-
 def is_stage_done(folder: Path, stage: Stage, tasks: Iterable[str]) -> bool:
-    """Return whether a stage of a point has written its files.
+    """Return whether a stage of a point has written its files, and they can be read.
 
     Args:
         folder: The folder of the point.
@@ -144,15 +175,15 @@ def is_stage_done(folder: Path, stage: Stage, tasks: Iterable[str]) -> bool:
         tasks: The tasks of `evaluate`.
     """
     if stage is Stage.train:
-        return (folder / "training.json").exists()
+        return read_training(folder) is not None
     if stage is Stage.export:
-        return (folder / "merged").exists()
+        return is_exported(folder)
     return is_done(folder) or (stage is Stage.evaluate and has_answers(folder, tasks))
 
 
 def is_done(folder: Path) -> bool:
-    """Return whether the point ended without an error and its result exists."""
-    return read_status(folder).state is State.done and (folder / "result.json").exists()
+    """Return whether the point ended without an error, and its result can be read."""
+    return read_status(folder).state is State.done and has_result(folder)
 
 
 def _now() -> str:

@@ -16,7 +16,6 @@ from mmdpo.config.choices import Stage
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.files import read_json
 from mmdpo.points import commands
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
@@ -24,6 +23,7 @@ from mmdpo.points.identity import Role
 from mmdpo.points.links import known_elsewhere, link_known
 from mmdpo.points.outcome import Outcome, outcome
 from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
+from mmdpo.points.point_files import mapping_or_none
 from mmdpo.points.status import State, is_done
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
@@ -254,8 +254,8 @@ def estimate_hours(plan: SubmissionPlan, cluster: ClusterConfig) -> str:
     unit = f"{jobs} jobs x {gpus} GPUs" if gpus else f"{jobs} jobs without GPUs"
     minutes, source = cluster.minutes_per_point, "cluster.minutes_per_point"
     if minutes is None:
-        results = [plan.study / name / "result.json" for name in plan.done]
-        seconds = [read_json(path)["seconds"] for path in results if path.exists()]
+        results = [mapping_or_none(plan.study / name / "result.json") or {} for name in plan.done]
+        seconds = [one["seconds"] for one in results if isinstance(one.get("seconds"), int | float)]
         if not seconds:
             limit = jobs * max(gpus, 1) * cluster.timeout_min / 60
             return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from mmdpo.slurm.snapshot import changed_code, code_files
 from mmdpo.slurm.submission import (
     JOBS,
     PREPARE,
+    SUBMISSION_FILE,
     TASKS,
     Part,
     SlurmTask,
@@ -40,6 +42,7 @@ from mmdpo.slurm.task_states import TaskState, is_finished
 
 LOCK_SECONDS = 60.0
 LISTED = 5  # changed files in a message
+SUBMISSION_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 
 
 @dataclass
@@ -124,9 +127,17 @@ def lock_submissions(study: Path) -> Iterator[None]:
             "disk that the nodes share"
         ) from error
     try:
+        _remove_unsubmitted(path.parent)
         yield
     finally:
         lock.release()
+
+
+def _remove_unsubmitted(jobs: Path) -> None:
+    """Remove the folders of commands that were killed before they submitted anything; call it with the lock held."""
+    for folder in jobs.iterdir():
+        if SUBMISSION_NAME.fullmatch(folder.name) and not (folder / SUBMISSION_FILE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def recover_job_ids(study: Path) -> list[Submission]:

@@ -209,7 +209,7 @@ class _Images:
     def _write(self, content: bytes) -> str:
         name = hashlib.sha256(content).hexdigest()[:32]
         path = self.root / name
-        if not path.exists():
+        if not path.exists() or path.stat().st_size != len(content):  # torn
             try:
                 with atomic_write(path) as aside:
                     aside.write_bytes(content)

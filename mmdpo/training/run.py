@@ -26,7 +26,7 @@ from mmdpo.training.lora import lora
 from mmdpo.training.memory import out_of_memory_advice
 from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
-from mmdpo.training.resume import Checkpoint, continue_from, run_fingerprint
+from mmdpo.training.resume import Checkpoint, continue_from, last_of_run, run_fingerprint
 from mmdpo.training.rows import Example
 from mmdpo.training.settings import TrainingSettings
 from mmdpo.training.trl_config import dpo_config, sft_config, total_steps
@@ -135,10 +135,9 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
 
 def _find_checkpoint(checkpoints: Path, run: str) -> Checkpoint | None:
     """Find the checkpoint to resume from; the first process deletes those that cannot be used."""
-    if rank() == 0:
-        continue_from(checkpoints, run)
+    found = continue_from(checkpoints, run) if rank() == 0 else None
     barrier()
-    return continue_from(checkpoints, run)
+    return found if rank() == 0 else last_of_run(checkpoints, run)
 
 
 def _run_loop(trainer: Any, settings: TrainingSettings, run: str, checkpoint: Checkpoint | None, log: Log) -> None:

@@ -14,6 +14,7 @@ from mmdpo.pipeline import evaluating
 from mmdpo.points.point import before_visual_tuning, point
 from mmdpo.points.status import State, read_status
 from mmdpo.sweep.local import describe, run_point, run_stage
+from tests.support.adapters import write_adapter
 
 ITEMS = 4
 
@@ -44,9 +45,7 @@ def config(tmp_path):
 def trained(config):
     """A trained point, with the files that evaluation reads."""
     p = point(config)
-    (p.folder / "adapter").mkdir(parents=True)
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        (p.folder / "adapter" / name).write_text(name)
+    write_adapter(p.folder / "adapter")
     write_json(p.folder / "training.json", {"steps": 3, "data_fingerprint": "d"})
     return p
 
@@ -119,7 +118,7 @@ def test_judge_before_evaluate_names_the_stage(loads, config):
 def test_answers_of_another_adapter_are_not_judged(loads, config):
     p = trained(config())
     run_point(p, Stage.evaluate)
-    (p.folder / "adapter" / "adapter_model.safetensors").write_text("trained again")
+    write_adapter(p.folder / "adapter", "trained again")
     error = run_point(p, Stage.judge)
     assert "adapter" in error
     assert "stage=evaluate" in error

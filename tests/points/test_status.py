@@ -2,7 +2,9 @@ import os
 
 from mmdpo.config.choices import Stage
 from mmdpo.points import status
+from mmdpo.points.results import has_answers
 from mmdpo.points.status import State, Status, is_done, read_status
+from tests.support.adapters import write_adapter, write_answers
 
 
 def test_a_point_goes_from_planned_to_done(tmp_path):
@@ -14,7 +16,7 @@ def test_a_point_goes_from_planned_to_done(tmp_path):
     status.finish(tmp_path)
     assert read_status(tmp_path).state is State.done
     assert not is_done(tmp_path)  # without a result it is not
-    (tmp_path / "result.json").write_text("{}")
+    (tmp_path / "result.json").write_text('{"scores": {}}')
     assert is_done(tmp_path)
 
 
@@ -66,16 +68,17 @@ def test_a_stage_is_done_when_its_files_are_there(tmp_path):
     tasks = ["text", "visual"]
     assert not any(status.is_stage_done(tmp_path, stage, tasks) for stage in (Stage.train, Stage.evaluate, Stage.judge))
     (tmp_path / "training.json").write_text("{}")
-    (tmp_path / "answers").mkdir()
-    (tmp_path / "answers" / "text.jsonl").write_text("")
+    assert not status.is_stage_done(tmp_path, Stage.train, tasks)  # there is no adapter
+    write_adapter(tmp_path / "adapter")
+    write_answers(tmp_path, "text")
     assert status.is_stage_done(tmp_path, Stage.train, tasks)
     assert not status.is_stage_done(tmp_path, Stage.evaluate, tasks)
-    (tmp_path / "answers" / "visual.jsonl").write_text("")
+    write_answers(tmp_path, "visual")
     assert status.is_stage_done(tmp_path, Stage.evaluate, tasks)
-    assert not status.has_answers(tmp_path, [])
+    assert not has_answers(tmp_path, [])
     for stage in (Stage.judge, Stage.experiment):
         assert not status.is_stage_done(tmp_path, stage, tasks)
-    (tmp_path / "result.json").write_text("{}")
+    (tmp_path / "result.json").write_text('{"scores": {}}')
     status.write_status(tmp_path, status.Status(status.State.done))
     for stage in (Stage.evaluate, Stage.judge, Stage.experiment):
         assert status.is_stage_done(tmp_path, stage, tasks)

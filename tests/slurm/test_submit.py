@@ -54,7 +54,7 @@ def test_a_plan_sorts_tasks_by_their_states(tmp_path):
         folder = study / tasks[index].name
         status.start(folder)
         status.finish(folder, end)
-    (study / tasks[0].name / "result.json").write_text("{}")
+    (study / tasks[0].name / "result.json").write_text('{"scores": {}}')
     jobs = {"8_2": Job("8_2", "RUNNING"), "8_3": Job("8_3", "PENDING"), "8_4": Job("8_4", "CANCELLED")}
     found = plan_submission(study, tasks, combine_states([submission], jobs))
     assert found.done == [tasks[0].name]
@@ -70,7 +70,7 @@ def test_a_result_made_elsewhere_is_done(tmp_path):
     tasks = tasks_of(config(tmp_path / "s"), range(1))
     folder = tmp_path / "s" / tasks[0].name
     folder.mkdir(parents=True)
-    (folder / "result.json").write_text("{}")
+    (folder / "result.json").write_text('{"scores": {}}')
     status.finish(folder)
     assert plan_submission(tmp_path / "s", tasks, {}).done == [tasks[0].name]
 

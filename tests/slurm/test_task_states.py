@@ -15,6 +15,7 @@ from mmdpo.slurm.client import Job
 from mmdpo.slurm.submission import PREPARE, read_submissions
 from mmdpo.slurm.task_states import combine_state, combine_states, read_task_states
 from tests.slurm.submitted import submitted
+from tests.support.adapters import write_adapter, write_answers
 
 ID = "8_0"
 OWN = Status(State.running, attempts=1, host="n1", job_id=ID)
@@ -182,7 +183,9 @@ def test_each_stage_has_its_own_sign_of_being_done(tmp_path):
         status.finish(folder)
         assert [one.state for one in combine_states([submission], {}).values()] == ["failed"]
         (folder / file).parent.mkdir(exist_ok=True)
-        (folder / file).write_text("{}")
+        (folder / file).write_text('{"scores": {}}')
+        if stage is Stage.train:
+            write_adapter(folder / "adapter")
         assert [one.state for one in combine_states([submission], {}).values()] == ["done"]
     sampled = submitted(tmp_path / "sample", stage=Stage.sample, count=1)
     (task,) = sampled.tasks()
@@ -250,10 +253,9 @@ def test_an_evaluation_is_done_with_the_answers_to_all_tasks(tmp_path):
     submission = submitted(tmp_path / "s", stage=Stage.evaluate, count=1)
     (task,) = submission.tasks()
     folder = submission.folder_of(task)
-    (folder / "answers").mkdir(parents=True)
     tasks = task.config["bench"]["tasks"]
     for name in tasks:
         assert [one.state for one in combine_states([submission], {}).values()] == ["failed"]
-        (folder / "answers" / f"{name}.jsonl").write_text("")
+        write_answers(folder, name)
     assert len(tasks) == 4
     assert [one.state for one in combine_states([submission], {}).values()] == ["done"]

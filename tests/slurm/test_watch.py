@@ -38,7 +38,7 @@ def study(tmp_path):
     (folders[0] / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"st')
     status.finish(folders[1], "the loss is nan at step 3: lower lr=, or train.max_grad_norm=" + "x" * 100)
     status.finish(folders[4])
-    (folders[4] / "result.json").write_text("{}")
+    (folders[4] / "result.json").write_text('{"scores": {}}')
     jobs = {
         "8_0": Job("8_0", "RUNNING", node="n1"),
         "8_1": Job("8_1", "FAILED"),
@@ -135,7 +135,7 @@ def test_without_a_terminal_each_end_is_a_line(tmp_path, monkeypatch, capsys):
         folder = submission.folder_of(one)
         status.start(folder)
         status.finish(folder)
-        (folder / "result.json").write_text("{}")
+        (folder / "result.json").write_text('{"scores": {}}')
         return {**waiting(), "8_1": Job("8_1", "OUT_OF_MEMORY", node="n2")}
 
     states(monkeypatch, submission, waiting, unreachable, ending)
