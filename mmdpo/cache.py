@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from platformdirs import user_cache_path
 
+from mmdpo.activity import report_saved
 from mmdpo.files import atomic_write, file_fingerprint, fingerprint, write_json
+from mmdpo.locks import hold_lock
 
 
 def cache_root() -> Path:
@@ -47,7 +48,7 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], rema
     path = cached_path(kind, key)
     if remake or not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
+        with hold_lock(path.with_name(f".{path.name}.lock"), f"makes the same {kind}"):
             if remake or not path.exists():
                 for incomplete in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
                     shutil.rmtree(incomplete)
@@ -55,6 +56,7 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], rema
                     aside.mkdir()
                     make(aside)
                     write_json(aside / "key.json", key)
+                report_saved(f"{kind}/{path.name}", 1)
     return path
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
+from mmdpo.activity import report_saved
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
@@ -136,6 +137,7 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
         too_long = {"data/too_long": summary.lengths["over"]}
         tracker.summary({"data/examples": summary.examples, **too_long, **dropped})
         write_json(done, {**asdict(summary), "data": counts})
+        report_saved("training", 1)
     return read_json(done)
 
 

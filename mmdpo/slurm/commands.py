@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
+from mmdpo.slurm.cancellations import record_cancelled
 from mmdpo.slurm.submission import PREPARE, read_submissions
 from mmdpo.slurm.task_states import query_jobs, read_task_states
 
@@ -57,6 +59,11 @@ def cancel(study: Path, pieces: Sequence[str]) -> int:
         prepared = {part.job for part in parts if part.job in known and known[part.job].live}
         jobs = {job and job.partition("_")[0] for job in jobs} | prepared
     slurm.cancel_jobs(sorted(job for job in jobs if job))
+    for submission in found:
+        ended = [one.job for one in chosen if one.submission.name == submission.name]
+        ended += [part.job for part in submission.parts if part.kind == PREPARE and part.job in jobs]
+        with suppress(OSError):  # for example of another user; SLURM's own record is left
+            record_cancelled(submission, [job for job in ended if job])
     return len(chosen)
 
 

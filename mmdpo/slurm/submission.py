@@ -18,6 +18,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -113,6 +114,7 @@ class Submission:
     cluster: dict[str, Any]  # the settings of `cluster=`
     inputs: dict[str, str]  # fingerprints of the contents behind paths, by `points.changes.all_inputs`
     parts: list[Part] = field(default_factory=list)
+    prepared_by: list[str] = field(default_factory=list)  # earlier submissions whose preparation the points wait for
     user: str = field(default_factory=user_name)
     cluster_name: str = ""  # SLURM's ClusterName, to which the job ids belong
     host: str = field(default_factory=socket.gethostname)
@@ -190,6 +192,15 @@ def read_submission(folder: Path) -> Submission:
             f"{folder / SUBMISSION_FILE} is damaged ({type(error).__name__}: {error}), so its jobs are unknown. See "
             f"`squeue --me`; when none of them is left, delete {folder} and rerun the same command"
         ) from error
+
+
+def preparations(submission: Submission) -> list[tuple[Submission, Part]]:
+    """Return the preparations that a submission's points wait for: those of earlier submissions, then its own."""
+    owners = []
+    for name in submission.prepared_by:
+        with suppress(UserError):  # deleted since
+            owners.append(read_submission(submission.folder.parent / name))
+    return [(one, part) for one in [*owners, submission] for part in one.parts if part.kind == PREPARE]
 
 
 def _known_fields(content: dict[str, Any], kind: type) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
+from mmdpo.activity import recorded_by
 from mmdpo.config.choices import Stage
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
@@ -91,6 +92,13 @@ def _lock(p: Point) -> FileLock:
     return FileLock(p.folder / ".lock", timeout=0)
 
 
+def _holder(p: Point) -> str:
+    """Name the process that runs the point, by its status."""
+    known = status.read_status(p.folder)
+    job = f", job {known.job_id}" if known.job_id else ""
+    return f"process {known.pid or '?'} on {known.host or '?'}{job}"
+
+
 def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     """Do the work of one point; returns the reason if it failed."""
     try:
@@ -101,7 +109,8 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
-            work(p)
+            with recorded_by(status.StatusRecorder(p.folder)):
+                work(p)
             if (p.folder / "result.json").exists():
                 status.finish(p.folder)
             else:
@@ -109,9 +118,9 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             return None
     except Timeout:
         if world_size() > 1:
-            print_line(f"{p.name}: {BUSY}")
+            print_line(f"{p.name}: {BUSY} ({_holder(p)})")
             os._exit(BUSY_CODE)  # the others wait for this process
-        return BUSY
+        return f"{BUSY} ({_holder(p)})"
     except Interrupted as interruption:
         status.interrupt(p.folder, interruption.cause)
         raise

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from mmdpo.activity import report_saved
 from mmdpo.files import write_json
 from mmdpo.signals import Interrupted
 from mmdpo.training.distributed import any_asked_to_stop, barrier
@@ -29,6 +30,7 @@ class MarkCompleteCheckpoint(TrainerCallback):
         if state.is_world_process_zero:
             checkpoint = Path(args.output_dir) / f"{PREFIX}{state.global_step}"
             write_json(checkpoint / MARKER, {"step": state.global_step, "run": self.run})
+            report_saved("checkpoint", state.global_step)
             for old in complete(args.output_dir)[: -self.save_total_limit]:
                 discard(old.path)
 
