@@ -9,6 +9,7 @@ from mmdpo.analysis.find import OUTPUTS
 from mmdpo.analysis.html import write_html
 from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.table import print_table, write_summary
+from mmdpo.console import LastingConsole
 from mmdpo.errors import UserError
 from mmdpo.points.status import State
 
@@ -27,14 +28,12 @@ def write_report(study_folder: Path) -> Study:
 
     A study that still runs, or has failed points, is shown as far as it got.
     """
-    from rich.console import Console
-
     study = read_study(study_folder)
     write_summary(study, study_folder / "summary.csv")
     pictures = figures.draw_figures(study, study_folder / "figures")
     report = study_folder / "report.html"
     write_html(study, pictures, report)
-    console = Console(highlight=False)
+    console = LastingConsole(highlight=False)
     print_table(study, console)
     console.print(f"{report}  ·  next: {suggestion(study)}", soft_wrap=True, markup=False)
     return study

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from mmdpo.analysis.varying import flatten_dict, varying_settings
+from mmdpo.config.choices import Stage
 from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
 from mmdpo.evaluation.statistics import Score
@@ -21,7 +22,7 @@ from mmdpo.evaluation.task import in_order
 from mmdpo.files import read_json
 from mmdpo.points.identity import Role
 from mmdpo.points.previous_version import is_previous_config
-from mmdpo.points.status import State
+from mmdpo.points.status import State, is_stage_done
 
 POINT_FILES = ("config.yaml", "status.json", "result.json")
 POINT_AXES = ("method", *AXES)
@@ -185,7 +186,7 @@ def _read_row(folder: Path) -> Row:
         state, row.error = State.unreadable, status_error or f"status.json: unknown state {state!r}"
     elif state == State.planned and config_error:
         row.error = config_error
-    row.state = state
+    row.state = _progress(folder, config) if state == State.planned and not config_error else state
     if not result and state != State.running and is_previous_config(config):
         row.state = State.failed
         row.error = "an earlier version began it, and this version does not continue it: delete its folder"
@@ -199,6 +200,15 @@ def _read_row(folder: Path) -> Row:
     elif metrics := read_metrics(folder):
         row.steps = metrics[-1]["step"]
     return row
+
+
+def _progress(folder: Path, config: dict[str, Any]) -> State:
+    """Return how far a planned point is: its stages may run one by one."""
+    bench = config.get("bench")
+    tasks = bench.get("tasks") if isinstance(bench, dict) else None
+    if isinstance(tasks, list) and is_stage_done(folder, Stage.evaluate, map(str, tasks)):
+        return State.answered
+    return State.trained if is_stage_done(folder, Stage.train, ()) else State.planned
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str | None]:

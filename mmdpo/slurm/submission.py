@@ -33,6 +33,7 @@ from mmdpo.files import atomic_write, fingerprint, read_json, write_json
 from mmdpo.points.point import Point, Role, point
 
 JOBS = "jobs"
+LOCK = ".lock"
 SUBMISSION_FILE = "submission.json"
 PREPARE, TASKS = "prepare", "tasks"
 
@@ -166,6 +167,23 @@ class Submission:
             for task in tasks:
                 content = {"name": task.name, "stage": task.stage.value, "config": task.config, "role": task.role}
                 file.write(json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def lock_holder(study: Path) -> str:
+    """Describe the process that submits jobs of a study now; empty if there is none."""
+    try:
+        text = (study / JOBS / LOCK).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    pid, host = [*text.split(), "?", "?"][:2]
+    if host == socket.gethostname() and pid.isdigit():
+        try:
+            os.kill(int(pid), 0)
+        except (ProcessLookupError, OverflowError):
+            return ""  # it was killed, and the next command removes its lock
+        except OSError:  # of another user
+            pass
+    return f"process {pid} on {host}"
 
 
 def new_submission_folder(study: Path) -> Path:

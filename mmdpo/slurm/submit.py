@@ -27,6 +27,7 @@ from mmdpo.slurm.job_ids import fill_job_ids, find_job_id
 from mmdpo.slurm.snapshot import changed_code, code_files
 from mmdpo.slurm.submission import (
     JOBS,
+    LOCK,
     PREPARE,
     TASKS,
     Part,
@@ -34,6 +35,7 @@ from mmdpo.slurm.submission import (
     Submission,
     config_to_dict,
     is_point_stage,
+    lock_holder,
     new_submission_folder,
     preparations,
     read_submissions,
@@ -41,7 +43,6 @@ from mmdpo.slurm.submission import (
 )
 from mmdpo.slurm.task_states import TaskState, is_finished
 
-LOCK = ".lock"
 LOCK_SECONDS = 60.0
 LISTED = 5  # changed files in a message
 
@@ -134,16 +135,6 @@ def lock_submissions(study: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def lock_holder(study: Path) -> str:
-    """Describe the process that submits jobs of a study now; empty if there is none."""
-    try:
-        text = (study / JOBS / LOCK).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    pid, host = [*text.split(), "?", "?"][:2]
-    return f"process {pid} on {host}"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.console import print_line
+from mmdpo.console import LastingConsole, print_line
 from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.submission import read_submissions
@@ -52,10 +52,9 @@ class TrainingProgress:
 
 def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
     """Wait until the named tasks have ended, and return their states; None after Ctrl-C."""
-    from rich.console import Console
     from rich.live import Live
 
-    console, progress = Console(highlight=False), TrainingProgress()
+    console, progress = LastingConsole(highlight=False), TrainingProgress()
     found = read_submissions(study)
     asked, unreachable, jobs = -SLURM_SECONDS, False, None
     invisible: set[str] = set()
