@@ -46,9 +46,7 @@ def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     A setting that follows from the option of a group, as `method.loss_type` follows from `method.name`, is left out.
     """
-    flats = [
-        {key: value for key, value in flatten_dict(config).items() if not _is_ignored(key)} for config in configs
-    ]
+    flats = [{key: value for key, value in flatten_dict(config).items() if not _is_ignored(key)} for config in configs]
     keys = sorted({key for flat in flats for key in flat})
     differing = [key for key in keys if len({_text(flat.get(key)) for flat in flats}) > 1]
     names = [f"{group}.name" for group in GROUPS]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 
+from mmdpo.config.field_checks import unusable_character
 from mmdpo.errors import UserError
 
 
@@ -21,7 +21,7 @@ def require_usable(study: Path) -> None:
         (Path.cwd(), "\\", "run the command in"),
     ):
         for character in str(path):
-            if character in refused or unicodedata.category(character) in ("Cc", "Cs"):
+            if character in refused or unusable_character(character):
                 reason = reasons.get(character, "the lines of a script for sbatch cannot hold it")
                 raise UserError(
                     f"{str(path)!r}: {character!r} cannot be used with SLURM: {reason}; {advice} another folder"

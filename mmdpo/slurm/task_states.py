@@ -44,7 +44,7 @@ WAITING_STATES = ("PENDING", "REQUEUED", "REQUEUE_FED", "CONFIGURING", *HELD_STA
 
 NEVER_STARTS = re.compile(
     "BadConstraints|DependencyNeverSatisfied|Invalid(Account|QOS)|(Account|QOS)NotAllowed|Partition(NodeLimit|TimeLimit)"
-    r"|(Assoc|QOS)Max\w+(PerJob|PerNode|MinutesPerJob)Limit"
+    r"|(Assoc|QOS)Max\w+Per(Job|Node)(Limit)?$"
 )
 """SLURM's reasons of a job that waits until its request, or the site's limits, are changed."""
 

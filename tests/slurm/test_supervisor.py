@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -249,19 +250,19 @@ def test_a_supervisor_that_outlives_its_run_writes_nothing(shown, submission, wo
             killed,
             "killed",
             2,
-            "ended 2 times by killed (cluster.max_attempts.killed=2); see the last lines of its log",
+            "ended 2 times by killed without progress (cluster.max_attempts.killed=2); see the last lines of its log",
         ),
         (
             out_of_memory,
             "out_of_memory",
             1,
-            "ended 1 times by out_of_memory (cluster.max_attempts.out_of_memory=1); raise cluster.mem=",
+            "ended 1 times by out_of_memory without progress (cluster.max_attempts.out_of_memory=1); raise cluster.mem=",
         ),
         (
             saved("time_limit"),
             "time_limit",
             20,
-            "ended 20 times by time_limit (cluster.max_attempts.time_limit=20); raise cluster.timeout_min=",
+            "ended 20 times by time_limit without progress (cluster.max_attempts.time_limit=20); raise cluster.timeout_min=",
         ),
     ],
 )
@@ -274,6 +275,31 @@ def test_each_cause_has_its_limit(end, cause, limit, words, submission, world, m
     assert seen.state is State.failed
     assert seen.error
     assert seen.error.startswith(words)
+
+
+def test_attempts_that_make_progress_do_not_count(submission, world, monkeypatch):
+    """Progress is work that is saved for the first time; a repeated step is none."""
+    steps = iter([10, 20, 20, 15, 30, 30, 30])
+
+    def end(folder, log):
+        status.StatusRecorder(folder).saved("checkpoint", next(steps))
+        return killed(folder, log)
+
+    assert run(submission, monkeypatch, *[end] * 4) == [1] * 4
+    assert world.requeued == [JOB] * 3  # cluster.max_attempts.killed=2: those that repeated 20 and 15
+    submission.cluster["max_attempts"]["killed"] = 3
+    assert run(submission, monkeypatch, *[end] * 3) == [1] * 3
+    assert world.requeued == [JOB] * 6  # 30 is new
+    assert [entry["saved"] for entry in of(submission).interruptions][-1] == {"checkpoint": 30}
+
+
+def test_the_log_of_srun_may_stand_in_a_folder_with_a_percent_sign(submission, tmp_path, monkeypatch):
+    words = []
+    monkeypatch.setattr(
+        supervisor.subprocess, "run", lambda command, env: words.extend(command) or SimpleNamespace(returncode=0)
+    )
+    supervisor.run_srun(submission, submission.parts[0], 0, tmp_path / "5%j" / "attempt-1-rank-%t.log")
+    assert f"--output={tmp_path}/5%%j/attempt-1-rank-%t.log" in words
 
 
 def test_interruptions_of_an_earlier_submission_do_not_count(submission, world, monkeypatch):

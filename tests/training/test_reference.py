@@ -231,9 +231,10 @@ def test_an_interrupted_pass_continues_to_the_same_bits(
         moved.append(batch)
         return move(batch, device)
 
-    with monkeypatch.context() as patch, pytest.raises(Interrupted), recorded_by(saved):
-        patch.setattr(module, "to_device", interrupted)
+    monkeypatch.setattr(module, "to_device", interrupted)
+    with pytest.raises(Interrupted), recorded_by(saved):
         look_up(tiny_settings(tiny.model), tiny.pairs, tiny.images)
+    monkeypatch.setattr(module, "to_device", move)
     assert [*saved.amounts.values()] == [5 * batches]  # progress, for cluster.max_attempts
     if change == "damage":
         (part,) = cache.glob("reference/.*.parts/rows-*")
