@@ -190,6 +190,8 @@ def _read_row(folder: Path) -> Row:
     if not result and state != State.running and is_previous_config(config):
         row.state = State.failed
         row.error = "an earlier version began it, and this version does not continue it: delete its folder"
+    if state == State.running and status.get("waiting"):
+        row.job = f"waiting for {status['waiting']}"
     if state == State.done:
         row.scores = _scores(result.get("scores"))
         training = result.get("training")
