@@ -49,10 +49,10 @@ def test_settings_that_vary_are_found_in_the_configs(tmp_path: Path):
 
 def test_settings_that_change_no_result_are_no_axes(tmp_path: Path):
     for seed, resume, steps in ((0, "same", 10), (1, "force", 20)):
-        free = {"train": {"save_steps": steps}, "judge": {"journal": resume}, "cluster": {"mem": resume}}
+        free = {"train": {"save_steps": steps}, "judge": {"journal": resume}}
         folder = make_point(tmp_path, {"seed": seed}, config=free)
         with (folder / "config.yaml").open("a") as file:
-            file.write(f"resume: {resume}\nstage: {resume}\n")
+            file.write(f"resume: {resume}\nstage: {resume}\ncluster: {{mem: {steps}G}}\n")
     assert read_study(tmp_path).varying == ["seed"]
 
 
