@@ -249,7 +249,10 @@ class TrainConfig:
 
 @dataclass
 class AttemptsConfig:
-    """Limits on the restarts of a point, per cause. A point that reaches one counts as failed."""
+    """Limits on the restarts of a point without progress, such as a newer checkpoint, per cause.
+
+    A point that reaches a limit counts as failed.
+    """
 
     time_limit: Annotated[int, AT_LEAST_ONE] = 20
     preempted: Annotated[int, AT_LEAST_ONE] = 1000

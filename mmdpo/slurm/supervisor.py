@@ -263,8 +263,8 @@ def attempts_exhausted(folder: Path, job: str, limits: dict[str, int]) -> str | 
         limit = limits.get(cause)
         if limit is not None and causes.count(cause) >= limit:
             advice = f"; {ADVICE[cause]}" if cause in ADVICE else ""
-            times = f"{causes.count(cause)} times by {cause} without progress"
-            return f"ended {times} (cluster.max_attempts.{cause}={limit}){advice}"
+            times = f"without progress ended {causes.count(cause)} times by {cause}"
+            return f"{times} (cluster.max_attempts.{cause}={limit}){advice}"
     return None
 
 

@@ -48,6 +48,9 @@ NEVER_STARTS = re.compile(
 )
 """SLURM's reasons of a job that waits until its request, or the site's limits, are changed."""
 
+STUCK = re.compile("type scontrol|does not start")
+"""The details of jobs that wait until the user does something."""
+
 StateAndDetail = tuple[State, str]
 
 
@@ -67,6 +70,11 @@ class TaskState:
     def live(self) -> bool:
         """True if its job waits or runs."""
         return self.state in (State.pending, State.running)
+
+    @property
+    def stuck(self) -> bool:
+        """True if its job waits until the user does what the detail says."""
+        return self.state is State.pending and bool(STUCK.search(self.detail))
 
 
 def read_task_states(study: Path) -> dict[str, TaskState]:

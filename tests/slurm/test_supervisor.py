@@ -250,19 +250,19 @@ def test_a_supervisor_that_outlives_its_run_writes_nothing(shown, submission, wo
             killed,
             "killed",
             2,
-            "ended 2 times by killed without progress (cluster.max_attempts.killed=2); see the last lines of its log",
+            "ended 2 times by killed (cluster.max_attempts.killed=2); see the last lines of its log",
         ),
         (
             out_of_memory,
             "out_of_memory",
             1,
-            "ended 1 times by out_of_memory without progress (cluster.max_attempts.out_of_memory=1); raise cluster.mem=",
+            "ended 1 times by out_of_memory (cluster.max_attempts.out_of_memory=1); raise cluster.mem=",
         ),
         (
             saved("time_limit"),
             "time_limit",
             20,
-            "ended 20 times by time_limit without progress (cluster.max_attempts.time_limit=20); raise cluster.timeout_min=",
+            "ended 20 times by time_limit (cluster.max_attempts.time_limit=20); raise cluster.timeout_min=",
         ),
     ],
 )
@@ -274,7 +274,7 @@ def test_each_cause_has_its_limit(end, cause, limit, words, submission, world, m
     assert [entry["cause"] for entry in seen.interruptions] == [cause] * limit
     assert seen.state is State.failed
     assert seen.error
-    assert seen.error.startswith(words)
+    assert words in seen.error
 
 
 def test_attempts_that_make_progress_do_not_count(submission, world, monkeypatch):
