@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.analysis.varying import flatten_dict, varying_settings
+from mmdpo.config.choices import Stage
 from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
 from mmdpo.evaluation.statistics import Score
@@ -20,7 +21,7 @@ from mmdpo.points.identity import Role
 from mmdpo.points.point_files import read_mapping
 from mmdpo.points.previous_version import is_previous_config
 from mmdpo.points.results import RESULT, has_torn_adapter, read_result
-from mmdpo.points.status import State, is_pid, is_process_gone
+from mmdpo.points.status import State, is_pid, is_process_gone, is_stage_done
 
 POINT_FILES = ("config.yaml", "status.json", RESULT)
 POINT_AXES = ("method", *AXES)
@@ -193,10 +194,12 @@ def _read_row(folder: Path) -> Row:
         state, row.error = State.unreadable, status_error or result_error or f"status.json: unknown state {state!r}"
     elif state == State.planned and config_error:
         row.error = config_error
-    row.state = state
+    row.state = _progress(folder, config) if state == State.planned and not config_error else state
     if not result and state != State.running and is_previous_config(config):
         row.state = State.failed
         row.error = "an earlier version began it, and this version does not continue it: delete its folder"
+    if state == State.running and status.get("waiting"):
+        row.job = f"waiting for {status['waiting']}"
     if state == State.done:
         row.scores = _scores(result.get("scores"))
         training = result.get("training")
@@ -207,6 +210,15 @@ def _read_row(folder: Path) -> Row:
     elif metrics := read_metrics(folder):
         row.steps = metrics[-1]["step"]
     return row
+
+
+def _progress(folder: Path, config: dict[str, Any]) -> State:
+    """Return how far a planned point is: its stages may run one by one."""
+    bench = config.get("bench")
+    tasks = bench.get("tasks") if isinstance(bench, dict) else None
+    if isinstance(tasks, list) and is_stage_done(folder, Stage.evaluate, map(str, tasks)):
+        return State.answered
+    return State.trained if is_stage_done(folder, Stage.train, ()) else State.planned
 
 
 def _read(read: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str | None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
+from mmdpo.activity import report_saved
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
@@ -142,6 +143,7 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
         tracker.summary({"data/examples": summary.examples, **too_long, **dropped})
         done = {**asdict(summary), "data": counts, "adapter": adapter_fingerprint(p.folder / "adapter")}
         write_json(p.folder / TRAINING, done)
+        report_saved("training", 1)
     return done
 
 

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from mmdpo.activity import report_saved
 from mmdpo.config.schema import Config, ModelConfig, SamplingConfig
 from mmdpo.console import print_line, progress
 from mmdpo.records import Completion, Prompt
@@ -115,6 +116,7 @@ def _answer_missing(
                 for prompt, texts in zip(batch, generator.answers(batch), strict=True):
                     rows = [(prompt.id, index, text) for index, text in enumerate(texts)]
                     database.executemany("INSERT INTO answers VALUES (?, ?, ?)", rows)
+            report_saved("sampling", _count(database))
             advance(len(batch))
 
 

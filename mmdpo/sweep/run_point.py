@@ -11,6 +11,7 @@ from contextlib import suppress
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
+from mmdpo.activity import recorded_by
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
@@ -99,6 +100,13 @@ def _lock(p: Point) -> FileLock:
     return FileLock(p.folder / ".lock", timeout=0)
 
 
+def _holder(p: Point) -> str:
+    """Name the process that runs the point, by its status."""
+    known = status.read_status(p.folder)
+    job = f", job {known.job_id}" if known.job_id else ""
+    return f"process {known.pid or '?'} on {known.host or '?'}{job}"
+
+
 def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     """Do the work of one point; returns the reason if it failed."""
     try:
@@ -110,7 +118,8 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
-            work(p)
+            with recorded_by(status.StatusRecorder(p.folder)):
+                work(p)
             if has_result(p.folder):
                 status.finish(p.folder)
             else:
@@ -118,9 +127,9 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             return None
     except Timeout:
         if world_size() > 1:
-            print_line(f"{p.name}: {BUSY}")
+            print_line(f"{p.name}: {BUSY} ({_holder(p)})")
             os._exit(BUSY_CODE)  # the others wait for this process
-        return BUSY
+        return f"{BUSY} ({_holder(p)})"
     except KeyboardInterrupt as interruption:
         cause = interruption.cause if isinstance(interruption, Interrupted) else CAUSES[signal.SIGINT]
         with suppress(OSError):  # a full disk must not bury the reason
