@@ -105,6 +105,7 @@ def _key_of(folder: Path) -> Any:
 
 def _read(file: Path) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]]] | None:
     """Read a file of scores; None if there is none, or if it is damaged."""
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
