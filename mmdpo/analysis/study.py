@@ -20,7 +20,7 @@ from mmdpo.files import Unreadable, read_bytes
 from mmdpo.points.identity import Role
 from mmdpo.points.point_files import read_mapping
 from mmdpo.points.previous_version import is_previous_config
-from mmdpo.points.results import RESULT, has_torn_adapter, read_result
+from mmdpo.points.results import RESULT, damaged_file, read_result
 from mmdpo.points.status import State, is_pid, is_process_gone, is_stage_done
 
 POINT_FILES = ("config.yaml", "status.json", RESULT)
@@ -188,8 +188,8 @@ def _read_row(folder: Path) -> Row:
         state = State.interrupted
     if state == State.done and not result:
         state, row.error = State.unreadable, result_error or f"{RESULT} is missing"
-    elif state == State.done and has_torn_adapter(folder):
-        state, row.error = State.unreadable, "its adapter is damaged; rerun the same command to train it again"
+    elif state == State.done and (damaged := damaged_file(folder)):
+        state, row.error = State.unreadable, f"{damaged} is damaged; rerun the same command to make it again"
     elif state == State.unreadable or state not in tuple(State):
         state, row.error = State.unreadable, status_error or result_error or f"status.json: unknown state {state!r}"
     elif state == State.planned and config_error:

@@ -136,7 +136,7 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
     done = _finished_training(p)
     if done is None:
         if (p.folder / TRAINING).exists():
-            print_line(f"{p.folder}: {TRAINING} or the adapter is damaged; the point is trained again")
+            print_line(f"{TRAINING} or the adapter of {p.folder} is damaged; the point is trained again")
         summary, counts = _train(p, tracker.log, tracker.resumed)
         dropped = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
         too_long = {"data/too_long": summary.lengths["over"]}

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mmdpo.files import Unreadable, file_fingerprint, is_whole_safetensors
+from mmdpo.files import Unreadable, file_fingerprint, is_whole_safetensors, open_regular
 from mmdpo.models.fingerprints import ADAPTER_FILES
 from mmdpo.points.point_files import mapping_or_none, read_mapping
 
+ADAPTER = "adapter"
 RESULT = "result.json"
 TRAINING = "training.json"
 """The summary of a point's training; the file appears when the adapter is complete."""
@@ -31,26 +32,41 @@ def read_result(folder: Path) -> dict[str, Any]:
 
 
 def has_result(folder: Path) -> bool:
-    """Return whether a point has a result that can be read, and an adapter that is whole if it has one."""
+    """Return whether a point has a result that can be read, and no damaged file."""
     try:
         read_result(folder)
     except (FileNotFoundError, Unreadable):
         return False
-    return not has_torn_adapter(folder)
+    return damaged_file(folder) is None
 
 
-def has_torn_adapter(folder: Path) -> bool:
-    """Return whether a point has an adapter that is damaged; False if it has none, to save space."""
-    adapter = folder / "adapter"
-    return os.path.lexists(adapter) and not is_whole_adapter(adapter)
+def damaged_file(folder: Path) -> str | None:
+    """Return the name of a damaged adapter, of damaged answers or judgments; None if all that is there is whole.
+
+    What is missing was removed to save space, or an earlier version did not write it.
+    """
+    if os.path.lexists(folder / ADAPTER) and not is_whole_adapter(folder / ADAPTER):
+        return ADAPTER
+    for origin in sorted((folder / "answers").glob("*.json")):
+        if not _is_as_written(origin.with_suffix(".jsonl")):
+            return f"answers/{origin.stem}.jsonl"
+    for judgments in sorted((folder / "judgments").glob("*.jsonl")):
+        if not _ends_with_a_line(judgments):
+            return f"judgments/{judgments.name}"
+    return None
 
 
 def read_training(folder: Path) -> dict[str, Any] | None:
-    """Return the summary of a point's training; None if it or the adapter is missing or damaged."""
+    """Return the summary of a point's training; None if it or the adapter is missing or damaged.
+
+    The result of a finished point holds the summary as well.
+    """
     summary = mapping_or_none(folder / TRAINING)
-    if summary is None or not isinstance(summary.get("seconds") or 0.0, int | float):
+    if summary is None:
+        summary = (mapping_or_none(folder / RESULT) or {}).get("training")
+    if not isinstance(summary, dict) or not isinstance(summary.get("seconds") or 0.0, int | float):
         return None
-    return summary if is_whole_adapter(folder / "adapter") else None
+    return summary if is_whole_adapter(folder / ADAPTER) else None
 
 
 def is_whole_adapter(adapter: Path) -> bool:
@@ -78,4 +94,14 @@ def _is_as_written(answers: Path) -> bool:
     try:
         return bool(origin.get("content") == file_fingerprint(answers))
     except (OSError, Unreadable):
+        return False
+
+
+def _ends_with_a_line(records: Path) -> bool:
+    """Return whether a file of records has any, and ends after one."""
+    try:
+        with open_regular(records) as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read() == b"\n"
+    except (OSError, Unreadable):  # an empty file has no last byte
         return False

@@ -111,7 +111,7 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     """Do the work of one point; returns the reason if it failed."""
     try:
         with _lock(p):
-            if status.is_done(p.folder):
+            if status.is_done(p.folder) and (stage is not Stage.train or status.is_stage_done(p.folder, stage, [])):
                 return None  # another process was faster
             status.start(p.folder)
             remove_leftovers(p.folder)

@@ -1,6 +1,9 @@
 import os
 
+import pytest
+
 from mmdpo.config.choices import Stage
+from mmdpo.files import write_json
 from mmdpo.points import status
 from mmdpo.points.results import has_answers
 from mmdpo.points.status import State, Status, is_done, read_status
@@ -34,6 +37,26 @@ def test_a_torn_file_counts_as_planned(tmp_path):
     assert read_status(tmp_path) == Status()
     (tmp_path / "status.json").write_text('{"state": "sleeping"}')
     assert read_status(tmp_path) == Status()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("attempts", "two"),
+        ("attempts", -1),
+        ("interruptions", [1]),
+        ("interruptions", {}),
+        ("pid", 10**30),
+        ("host", []),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_left_out(tmp_path, key, value):
+    write_json(tmp_path / "status.json", {"state": "running", "attempts": 1, key: value})
+    found = read_status(tmp_path)
+    assert found.state is State.running
+    assert getattr(found, key) in (0, 1, None, [])
+    status.start(tmp_path)
+    assert read_status(tmp_path).interruptions[-1]["cause"] == "killed"
 
 
 def test_what_another_version_wrote_besides_is_passed_over(tmp_path):
