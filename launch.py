@@ -27,7 +27,9 @@ def main(config: DictConfig) -> float | None:
 if __name__ == "__main__":
     from mmdpo.entry.overrides import check_command
     from mmdpo.errors import UserError
+    from mmdpo.output import tolerate_any_encoding
 
+    tolerate_any_encoding()
     try:
         check_command(sys.argv[1:])
         main()
@@ -35,5 +37,7 @@ if __name__ == "__main__":
         from mmdpo.console import printable
 
         sys.exit(printable(str(error)))
-    except KeyboardInterrupt:
-        sys.exit("interrupted; rerun the same command to continue from the last checkpoint")
+    except KeyboardInterrupt as interruption:
+        if os.environ.get("RANK", "0") == "0":
+            print("interrupted; rerun the same command to continue from the last checkpoint", file=sys.stderr)
+        sys.exit(getattr(interruption, "exit_code", 130))

@@ -9,21 +9,17 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.resources
-import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-from platformdirs import user_cache_path
-
-from mmdpo.files import atomic_write, file_fingerprint, fingerprint, write_json
-
-
-def cache_root() -> Path:
-    """Return `$MMDPO_CACHE`, else the user's cache folder."""
-    return Path(os.environ["MMDPO_CACHE"]) if os.environ.get("MMDPO_CACHE") else user_cache_path("mmdpo")
+from mmdpo.activity import report_saved
+from mmdpo.console import print_line
+from mmdpo.files import atomic_write, file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.locks import hold_lock
+from mmdpo.storage import cache_root, translate_storage_errors
 
 
 def cached_path(kind: str, key: Mapping[str, Any]) -> Path:
@@ -31,8 +27,14 @@ def cached_path(kind: str, key: Mapping[str, Any]) -> Path:
     return cache_root() / kind / fingerprint(key)
 
 
-def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], remake: bool = False) -> Path:
-    """Return the folder of an artifact; make it first if it is absent.
+def cached(
+    kind: str,
+    key: Mapping[str, Any],
+    make: Callable[[Path], None],
+    remake: bool = False,
+    is_whole: Callable[[Path], bool] = Path.is_dir,
+) -> Path:
+    """Return the folder of an artifact; make it first if it is absent or damaged.
 
     Args:
         kind: The kind of artifact; a subfolder of the cache.
@@ -40,22 +42,46 @@ def cached(kind: str, key: Mapping[str, Any], make: Callable[[Path], None], rema
         make: Fills the folder that it is given. That folder is moved into place when `make` returns, so an
             incomplete artifact is never seen.
         remake: Make the artifact again and replace the existing one.
+        is_whole: Returns whether an existing folder is as it was made.
 
     Returns:
         The folder.
+
+    Raises:
+        UserError: The cache cannot be written. The message names MMDPO_CACHE.
     """
     path = cached_path(kind, key)
-    if remake or not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
-            if remake or not path.exists():
+    if remake or not path.exists() or not is_whole(path):
+        with translate_storage_errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock")
+        with translate_storage_errors(), hold_lock(lock, f"makes the same {kind}"):
+            if remake or not path.exists() or not is_whole(path):
+                if path.exists() and not remake:
+                    print_line(f"{path} is damaged and is made again")
                 for incomplete in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
-                    shutil.rmtree(incomplete)
+                    shutil.rmtree(incomplete, ignore_errors=True)
                 with atomic_write(path) as aside:
                     aside.mkdir()
                     make(aside)
                     write_json(aside / "key.json", key)
+                report_saved(f"{kind}/{path.name}", 1)
     return path
+
+
+def read_memo(path: Path, kind: type[Any]) -> Any:
+    """Read a value of a type that was computed before; None if it is absent, damaged or of another type."""
+    try:
+        value = read_json(path)
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, kind) else None
+
+
+def write_memo(path: Path, value: Any) -> None:
+    """Keep a value that can be computed again; where the cache cannot be written, it is not kept."""
+    with suppress(OSError):
+        write_json(path, value)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -36,10 +37,20 @@ def _escape(code: int) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+class LastingConsole(Console):
+    """A console whose program continues after the reader of its output has ended, as `head` does."""
+
+    def on_broken_pipe(self) -> None:
+        """Drop all further output instead of ending the program in the middle of its work."""
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
+
+
 def print_line(text: str) -> None:
     """Print one line without markup or wrapping; of several processes that work together, only rank 0 prints."""
     if os.environ.get("RANK", "0") == "0":
-        Console(highlight=False, soft_wrap=True).print(printable(text), markup=False)
+        LastingConsole(highlight=False, soft_wrap=True).print(printable(text), markup=False)
 
 
 @contextmanager

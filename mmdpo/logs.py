@@ -32,9 +32,9 @@ def log_to(file: TextIO) -> Iterator[None]:
 
 
 def write_log(text: str) -> None:
-    """Write to the log only, without secrets of the environment; without a log, do nothing.
+    """Write to the log alone, without secrets of the environment; do nothing if there is no log.
 
-    A full disk or a closed file is no error here.
+    A full disk or a closed file raises no error here.
     """
     if _log is None:
         return

@@ -255,7 +255,7 @@ def _step(line: bytes) -> float:
     """Return the step of a line of metrics; NaN for a damaged line, so that every comparison drops it."""
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return math.nan
 
 

@@ -12,7 +12,8 @@ from mmdpo.analysis.items import Items, read_items
 from mmdpo.console import markup_safe
 from mmdpo.errors import UserError
 from mmdpo.evaluation.task import Task, find_task, in_order
-from mmdpo.files import read_json
+from mmdpo.files import Unreadable
+from mmdpo.points.results import read_result
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -164,11 +165,11 @@ def comparison_notes(comparison: Comparison) -> list[str]:
 
 def _judge(folder: Path) -> str:
     try:
-        return str(read_json(folder / "result.json").get("judge"))
+        return str(read_result(folder).get("judge"))
     except FileNotFoundError:
         raise UserError(f"{folder} has no result.json: finish the point with stage=judge, or name another") from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise UserError(f"{folder / 'result.json'} cannot be read: {error}") from None
+    except Unreadable as error:
+        raise UserError(f"{folder}: {error}; rerun the same command to make the point again") from None
 
 
 def _check_same_items(benchmark: str, a: str, of_a: Items, b: str, of_b: Items) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mmdpo.errors import UserError
@@ -22,7 +23,7 @@ def find_study(name: str | None, outputs: Path = OUTPUTS) -> Path:
             raise UserError(f"no study under {outputs}/. Run `python launch.py -m ...` first, or name a folder.")
         return max(studies, key=_changed)
     for folder in (outputs / name, Path(name)):
-        if folder.is_dir():
+        if os.path.isdir(folder):  # unlike Path.is_dir, it raises for no name
             return folder
     known = ", ".join(folder.name for folder in studies) or "nothing"
     raise UserError(f"no study {name!r}: it is not a folder, and {outputs}/ holds {known}.")
@@ -34,7 +35,7 @@ def find_point(name: str, outputs: Path = OUTPUTS) -> Path:
     Raises:
         UserError: No point has that part in its name, or several have.
     """
-    if (Path(name) / "result.json").exists() or (Path(name) / "config.yaml").exists():
+    if any(os.path.exists(Path(name) / file) for file in ("result.json", "config.yaml")):
         return Path(name)
     study, _, piece = name.rpartition("/")
     studies = [find_study(study, outputs)] if study else list_studies(outputs)
@@ -52,9 +53,12 @@ def find_point(name: str, outputs: Path = OUTPUTS) -> Path:
 
 def list_studies(outputs: Path) -> list[Path]:
     """List the folders under `outputs` that hold points or jobs, by name."""
-    if not outputs.is_dir():
+    try:
+        names = sorted(os.listdir(outputs))
+    except OSError:
         return []
-    return sorted(folder for folder in outputs.iterdir() if folder.is_dir() and (_points(folder) or _jobs(folder)))
+    folders = [outputs / name for name in names]
+    return [folder for folder in folders if os.path.isdir(folder) and (_points(folder) or _jobs(folder))]
 
 
 def _points(study: Path) -> list[Path]:
@@ -68,5 +72,14 @@ def _jobs(study: Path) -> list[Path]:
 
 def _changed(study: Path) -> float:
     """Return the time of the last change to a file of a point or a submission."""
-    files = [*(path for point in _points(study) for path in point.iterdir()), *_jobs(study)]
-    return max((path.stat().st_mtime for path in files), default=0.0)
+    return max(
+        map(_time_of, [*(path for point in _points(study) for path in point.glob("*")), *_jobs(study)]), default=0.0
+    )
+
+
+def _time_of(path: Path) -> float:
+    """Return the time of the last change; 0 for a file that is gone, such as the target of a link."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

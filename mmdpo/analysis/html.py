@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -319,7 +320,7 @@ def _provenance(study: Study) -> list[tuple[str, str]]:
 
 def _links(row: Row) -> list[tuple[str, str]]:
     """Return the relative addresses of a point's files, beside the page."""
-    names = [name for name in FILES if (row.folder / name).exists()]
+    names = [name for name in FILES if os.path.exists(row.folder / name)]
     for folder in ("answers", "judgments"):
         names += [f"{folder}/{path.name}" for path in sorted((row.folder / folder).glob("*.jsonl"))]
     return [(name, f"{quote(row.point)}/{quote(name)}") for name in names]

@@ -25,4 +25,5 @@ def read_items(folder: Path) -> dict[str, Items]:
 
 
 def _by_id(path: Path) -> Items:
-    return {str(row["id"]): row for row in read_lines(path) if "id" in row}
+    rows = [row for row in read_lines(path) if "id" in row]
+    return {str(row["id"]): row if isinstance(row.get("parts"), dict) else {**row, "parts": {}} for row in rows}

@@ -11,7 +11,7 @@ from mmdpo.analysis.html import best_point, commands, write_html
 from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.table import print_table, write_summary
 from mmdpo.config.presets import default_presets
-from mmdpo.console import printable
+from mmdpo.console import LastingConsole, printable
 from mmdpo.errors import UserError
 from mmdpo.points.commands import last_launch
 from mmdpo.points.hints import hint
@@ -39,14 +39,12 @@ def write_report(study_folder: Path) -> Study:
 
     A study that still runs, or has failed points, is shown as far as it got.
     """
-    from rich.console import Console
-
     study = read_study(study_folder)
     write_summary(study, study_folder / "summary.csv")
     pictures = figures.draw_figures(study, study_folder / "figures")
     report = study_folder / "report.html"
     write_html(study, pictures, report)
-    console = Console(highlight=False)
+    console = LastingConsole(highlight=False)
     print_table(study, console)
     console.print(printable(f"{report}  ·  next: {suggestion(study)}"), soft_wrap=True, markup=False)
     return study

@@ -5,25 +5,25 @@ from __future__ import annotations
 import json
 import math
 import os
-import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mmdpo.analysis.varying import flatten_dict, varying_settings
+from mmdpo.config.choices import Stage
 from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
 from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import in_order
-from mmdpo.files import read_json
+from mmdpo.files import Unreadable, read_bytes
 from mmdpo.points.identity import Role
+from mmdpo.points.point_files import read_mapping
 from mmdpo.points.previous_version import is_previous_config
-from mmdpo.points.status import State
+from mmdpo.points.results import RESULT, damaged_file, read_result
+from mmdpo.points.status import State, is_pid, is_process_gone, is_stage_done
 
-POINT_FILES = ("config.yaml", "status.json", "result.json")
+POINT_FILES = ("config.yaml", "status.json", RESULT)
 POINT_AXES = ("method", *AXES)
 FAILED = (State.failed, State.unreadable, State.cancelled)
 """The states of points that ended without a result."""
@@ -130,7 +130,10 @@ def read_study(folder: Path, may_be_empty: bool = False) -> Study:
     """
     if not folder.is_dir():
         raise UserError(f"no study at {folder}. Run `python launch.py -m ...`, or name another folder.")
-    folders = sorted(path for path in folder.iterdir() if _is_point(path))
+    try:
+        folders = sorted(path for path in folder.iterdir() if _is_point(path))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read ({error.strerror}). Name another folder.") from None
     if not folders and not may_be_empty:
         raise UserError(f"{folder} holds no point (no folder with {', '.join(POINT_FILES)}).")
     return study_of(folder, [_read_row(path) for path in folders])
@@ -151,10 +154,12 @@ def study_of(folder: Path, rows: list[Row]) -> Study:
 
 
 def _is_point(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return not hidden and (
-        _is_gone_link(path) or (path.is_dir() and any((path / name).exists() for name in POINT_FILES))
-    )
+    if path.name.startswith("."):
+        return False
+    try:
+        return _is_gone_link(path) or (path.is_dir() and any((path / name).exists() for name in POINT_FILES))
+    except OSError:  # the folder must not be entered
+        return "-" in path.name
 
 
 def _is_gone_link(path: Path) -> bool:
@@ -167,28 +172,34 @@ def _read_row(folder: Path) -> Row:
         role = next((role for role in Role if folder.name.startswith(f"{role}-")), Role.trained)
         error = f"it was linked from {os.readlink(folder)}, which is gone; rerun the same command to run it here"
         return Row(folder.name, folder, role, State.unreadable, error=error)
-    config, config_error = _read(folder / "config.yaml")
-    status, status_error = _read(folder / "status.json")
-    result, result_error = _read(folder / "result.json")
+    config, config_error = _read(lambda: read_mapping(folder / "config.yaml"))
+    status, status_error = _read(lambda: read_mapping(folder / "status.json"))
+    result, result_error = _read(lambda: read_result(folder))
     row = Row(folder.name, folder, config=config, status=status, result=result)
     row.attempts = status["attempts"] if isinstance(status.get("attempts"), int) else 0
     row.error = status.get("error") and str(status["error"])
     row.axes = _axes(result, config)
     row.role = str(result.get("role") or status.get("role") or _guess_role(folder.name, row.axes))
-    assumed = State.done if result else State.unreadable if status_error else State.planned
+    assumed = State.unreadable if status_error or result_error else State.done if result else State.planned
     state = str(status.get("state") or assumed)
-    if state == State.running and _is_gone(status):
+    if state == State.running and not is_pid(pid := status.get("pid")):
+        state, status_error = State.unreadable, f"status.json: pid {str(pid)[:20]!r} is not the id of a process"
+    elif state == State.running and is_process_gone(status["pid"], status.get("host")):
         state = State.interrupted
     if state == State.done and not result:
-        state, row.error = State.unreadable, result_error or "result.json is missing"
+        state, row.error = State.unreadable, result_error or f"{RESULT} is missing"
+    elif state == State.done and (damaged := damaged_file(folder)):
+        state, row.error = State.unreadable, f"{damaged} is damaged; rerun the same command to make it again"
     elif state == State.unreadable or state not in tuple(State):
-        state, row.error = State.unreadable, status_error or f"status.json: unknown state {state!r}"
+        state, row.error = State.unreadable, status_error or result_error or f"status.json: unknown state {state!r}"
     elif state == State.planned and config_error:
         row.error = config_error
-    row.state = state
+    row.state = _progress(folder, config) if state == State.planned and not config_error else state
     if not result and state != State.running and is_previous_config(config):
         row.state = State.failed
         row.error = "an earlier version began it, and this version does not continue it: delete its folder"
+    if state == State.running and status.get("waiting"):
+        row.job = f"waiting for {status['waiting']}"
     if state == State.done:
         row.scores = _scores(result.get("scores"))
         training = result.get("training")
@@ -201,21 +212,23 @@ def _read_row(folder: Path) -> Row:
     return row
 
 
-def _read(path: Path) -> tuple[dict[str, Any], str | None]:
+def _progress(folder: Path, config: dict[str, Any]) -> State:
+    """Return how far a planned point is: its stages may run one by one."""
+    bench = config.get("bench")
+    tasks = bench.get("tasks") if isinstance(bench, dict) else None
+    if isinstance(tasks, list) and is_stage_done(folder, Stage.evaluate, map(str, tasks)):
+        return State.answered
+    return State.trained if is_stage_done(folder, Stage.train, ()) else State.planned
+
+
+def _read(read: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
     """Read the mapping in a file; also returns what is wrong with the file. An absent file is empty, not wrong."""
     try:
-        data = (
-            yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-            if path.suffix == ".yaml"
-            else read_json(path)
-        )
+        return read(), None
     except FileNotFoundError:
         return {}, None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        return {}, f"{path.name} cannot be read: {' '.join(str(error).split())}"
-    if not isinstance(data, dict):
-        return {}, f"{path.name} cannot be read: it holds no mapping"
-    return data, None
+    except Unreadable as error:
+        return {}, str(error)
 
 
 def _axes(result: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
@@ -231,20 +244,6 @@ def _guess_role(point: str, axes: dict[str, Any]) -> str:
     if point.startswith(Role.before_visual_tuning):
         return Role.before_visual_tuning
     return Role.base if axes.get("data_scale") == 0 else Role.trained
-
-
-def _is_gone(status: dict[str, Any]) -> bool:
-    """Return whether the process of a running point has ended; False if it ran on another host."""
-    pid = status.get("pid")
-    if status.get("host") != socket.gethostname() or not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _scores(data: Any) -> dict[str, Score]:
@@ -264,7 +263,7 @@ def _count(value: Any) -> int | None:
 
 def _plain(value: Any) -> Any:
     """Make a value comparable and sortable."""
-    return str(value) if isinstance(value, list | dict) else value
+    return str(value) if isinstance(value, list | dict) or value != value else value
 
 
 def _number(value: Any) -> float:
@@ -276,16 +275,21 @@ def _number(value: Any) -> float:
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Read the JSON objects of a JSON-lines file; torn lines and an absent file are skipped."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = read_bytes(path).decode("utf-8", errors="replace")
+    except (OSError, Unreadable):
         return
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines: answers may hold other line separators
         try:
-            data = json.loads(line)
-        except ValueError:
+            data = json.loads(line, parse_int=_integer)
+        except (ValueError, RecursionError):
             continue
         if isinstance(data, dict):
             yield data
+
+
+def _integer(digits: str) -> int | float:
+    """Read an integer; one that has more than 64 bits becomes a float, which may be infinite."""
+    return int(digits) if len(digits) < 19 else float(digits)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

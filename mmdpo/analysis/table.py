@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def print_table(study: Study, console: Console) -> None:
     console.print(result)
     for note in notes(study):
         console.print(f"[dim]{markup_safe(note)}[/]")
-    for line in jobs(study):
+    for line in [*jobs(study), *next_stages(study)]:
         console.print(printable(line), soft_wrap=True, markup=False)
     for line in failures(study):
         console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
@@ -191,6 +192,17 @@ def jobs(study: Study) -> list[str]:
     return [
         f"{state}  {points[0] if len(points) == 1 else f'{len(points)} points'}: {job}"
         for (state, job), points in found.items()
+    ]
+
+
+def next_stages(study: Study) -> list[str]:
+    """Return a line for the points of each state between two stages, with the stage to type next."""
+    stages = {State.trained: "stage=evaluate", State.answered: "stage=judge"}
+    counts = Counter(row.state for row in study.rows)
+    return [
+        f"{state}  {counts[state]} points: rerun the same command with {stage}, or without stage= for what is missing"
+        for state, stage in stages.items()
+        if counts[state]
     ]
 
 

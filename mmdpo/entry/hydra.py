@@ -14,10 +14,14 @@ from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
 from mmdpo.entry.compose import typed
+from mmdpo.entry.model_checks import require_models
 from mmdpo.errors import Stopped, UserError
+from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder
 from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
-from mmdpo.signals import Interrupted
+from mmdpo.signals import Interrupted, listening
+from mmdpo.storage import translate_storage_errors
+from mmdpo.training.distributed import rank
 
 
 class Refused(CompactHydraException):
@@ -52,7 +56,8 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
     """
     gc.enable()  # launch.py disabled it
     try:
-        outcomes = _dispatch_noted([*configs], searching)
+        with translate_storage_errors():
+            outcomes = _dispatch_noted([*configs], searching)
     except Stopped as stop:
         print_line(str(stop))
         raise SystemExit(stop.exit_code) from stop
@@ -105,18 +110,23 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
             "cluster and its settings cannot be swept: give each one value; one with commas is quoted for "
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
+    require_models(configs, stage)
     if dry_run:
         _describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and continue
     for study in {Path(config.out, config.study) for config in configs}:
         make_study(study)
+        if rank() == 0:
+            remove_leftovers(study)
+    use_own_temporary_folder()
     if any(config.logprob_avg for config in configs):
         print_line("With logprob_avg=true the loss uses the mean log-prob per token; use a larger beta.")
     if cluster.runner is Runner.slurm and stage is not Stage.report:
         return _on_slurm(configs, stage, searching)
     from mmdpo.sweep.local import run_stage, run_sweep
 
-    return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
+    with listening():
+        return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
 
 
 def _describe(configs: list[Config], stage: Stage) -> None:

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mmdpo.files import atomic_write, spreadsheet_cell
-from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, read_records
+from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, context, read_records
 
 TABLE = "differences.csv"
 
@@ -25,7 +25,7 @@ def two_answers(pairs: Iterable[PreferencePair], seed: int) -> Iterator[tuple[Pr
     for pair in pairs:
         chosen_first = preferred(pair.id, seed) == 1
         texts = (pair.chosen, pair.rejected) if chosen_first else (pair.rejected, pair.chosen)
-        prompt = Prompt(pair.id, pair.question, pair.image, pair.history)
+        prompt = Prompt(pair.id, pair.question, **context(pair))
         yield prompt, [Completion(pair.id, index, text) for index, text in enumerate(texts)]
 
 

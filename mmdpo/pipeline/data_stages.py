@@ -16,13 +16,12 @@ from mmdpo.cache import cached, cached_path, source_fingerprint
 from mmdpo.config.choices import EXAMPLE_FORMATS, NANO_RULES, RUBRICS, RULES, Stage, TrainOn
 from mmdpo.config.schema import Config, SourceConfig
 from mmdpo.errors import UserError
-from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.files import file_fingerprint, read_json, write_json
 from mmdpo.models.fingerprints import file_digest
+from mmdpo.pipeline.cards import CARD, content_of, is_as_made
 from mmdpo.pipeline.own_pairs import own_pairs
 from mmdpo.points.contents import source_contents
 from mmdpo.records import Annotation, Completion, Prompt, read_records, write_records
-
-CARD = "card.json"
 
 
 def _prompts_settings(config: Config) -> dict[str, Any]:
@@ -244,7 +243,7 @@ def upstream(config: Config, stage: Stage) -> list[Stage]:
 
 
 def get_or_make(config: Config, stage: Stage, remake: bool = False) -> Path:
-    """Return the folder of a data stage; make it if it does not exist.
+    """Return the folder of a data stage; make it if it does not exist or is damaged.
 
     Args:
         config: The point's config.
@@ -260,37 +259,26 @@ def get_or_make(config: Config, stage: Stage, remake: bool = False) -> Path:
     def make(folder: Path) -> None:
         facts = step.make(config, folder)
         sources = [read_json(source / CARD) for source in folders]
-        card = {"kind": step.kind, "content": _content(folder, sources), "facts": facts, "made_of": sources}
+        card = {"kind": step.kind, "content": content_of(folder, sources), "facts": facts, "made_of": sources}
         write_json(folder / CARD, card)
 
-    return cached(step.kind, key, make, remake)
+    return cached(step.kind, key, make, remake, is_as_made)
 
 
 def find_existing(config: Config, stage: Stage) -> Path | None:
-    """Return the folder of a data stage, or None if it or one before it does not exist."""
+    """Return the folder of a data stage, or None if it or one before it does not exist or is damaged."""
     found = [find_existing(config, earlier) for earlier in upstream(config, stage)[-1:]]
     folders = [folder for folder in found if folder is not None]
     if len(folders) < len(found):
         return None
     path = cached_path(DATA_STAGES[stage].kind, _key(config, stage, folders))
-    return path if path.exists() else None
+    return path if is_as_made(path) else None
 
 
 def _key(config: Config, stage: Stage, folders: Sequence[Path]) -> dict[str, Any]:
     """Return the key of a stage in the cache; `folders` is its input: the stage before it, if any."""
     contents = [read_json(source / CARD)["content"] for source in folders]
     return {"made_of": contents, **DATA_STAGES[stage].settings(config)}
-
-
-def _content(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
-    """Return the fingerprint of the records, of the images beside them, and of their input."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    digests = {
-        str(path.relative_to(folder)): file_fingerprint(path)
-        for path in files
-        if path.parent != folder or path.suffix == ".jsonl"
-    }
-    return fingerprint([digests, [source["content"] for source in sources]])
 
 
 def rerun_unscored(config: Config, stage: Stage) -> Path:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
+from mmdpo.activity import report_saved
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.files import read_json, write_json
+from mmdpo.files import write_json
+from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.data_stages import (
     DATA_STAGES,
@@ -32,15 +34,13 @@ from mmdpo.points.identity import Role, flatten, of_role
 from mmdpo.points.naming import run_name
 from mmdpo.points.point import Point
 from mmdpo.points.records import identity_of
+from mmdpo.points.results import RESULT, TRAINING, is_exported, read_training
 from mmdpo.signals import raise_if_asked
 from mmdpo.tracking import Tracker
 
 if TYPE_CHECKING:
     from mmdpo.training.run import TrainSummary
     from mmdpo.training.settings import TrainingSettings
-
-TRAINING = "training.json"
-"""The summary of a point's training; the file appears when the adapter is complete."""
 
 POINT_STAGES = (Stage.train, Stage.evaluate, Stage.judge, Stage.experiment)
 """The stages that a point runs under its lock and with a status."""
@@ -77,12 +77,11 @@ def work_of(stage: Stage) -> Callable[[Point], None]:
 
 def _trained_seconds(p: Point) -> float:
     """Return the seconds of a training that an earlier command has finished: they belong to the point's run time."""
-    done = p.folder / TRAINING
-    return float(read_json(done).get("seconds") or 0.0) if done.exists() else 0.0
+    return float((read_training(p.folder) or {}).get("seconds") or 0.0)
 
 
 def _judge(p: Point, tracker: Tracker, started: float) -> None:
-    training = read_json(p.folder / TRAINING) if p.role is Role.trained else None
+    training = read_training(p.folder) if p.role is Role.trained else None
     judged = evaluating.judge_answers(p)
     data = {} if training is None else {"data": training.get("data_fingerprint")}
     result = {
@@ -99,7 +98,7 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
         "git": provenance.git_commit(),
         "seconds": round(time.monotonic() - started, 1),
     }
-    write_json(p.folder / "result.json", result)
+    write_json(p.folder / RESULT, result)
     values = {name: score["value"] for name, score in judged["scores"].items()}
     tracker.summary({name: value for name, value in values.items() if value is not None})
 
@@ -133,15 +132,27 @@ def train_nonzero_rank(p: Point) -> None:
 
 
 def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
-    """Train the point, if this is not done yet, and return the summary of the training."""
-    done = p.folder / TRAINING
-    if not done.exists():
+    """Train the point, if this is not done yet or its adapter is damaged, and return the summary of the training."""
+    done = _finished_training(p)
+    if done is None:
+        if (p.folder / TRAINING).exists():
+            print_line(f"{TRAINING} or the adapter of {p.folder} is damaged; the point is trained again")
         summary, counts = _train(p, tracker.log, tracker.resumed)
         dropped = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
         too_long = {"data/too_long": summary.lengths["over"]}
         tracker.summary({"data/examples": summary.examples, **too_long, **dropped})
-        write_json(done, {**asdict(summary), "data": counts})
-    return read_json(done)
+        done = {**asdict(summary), "data": counts, "adapter": adapter_fingerprint(p.folder / "adapter")}
+        write_json(p.folder / TRAINING, done)
+        report_saved("training", 1)
+    return done
+
+
+def _finished_training(p: Point) -> dict[str, Any] | None:
+    """Return the summary of a finished training; None if there is none, or its adapter has changed since."""
+    done = read_training(p.folder)
+    if done is None or done.get("adapter") in (None, adapter_fingerprint(p.folder / "adapter")):
+        return done  # earlier versions noted no fingerprint
+    return None
 
 
 def _train(
@@ -193,7 +204,7 @@ def export(p: Point) -> None:
     from mmdpo.training.export import export_model
 
     folder = p.folder / "merged"
-    if not folder.exists():
+    if not is_exported(p.folder):
         export_model(p.config.model, p.folder / "adapter", folder)
     print_line(f"{folder}: AutoModelForImageTextToText.from_pretrained({str(folder)!r}) loads it")
 

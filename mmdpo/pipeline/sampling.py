@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from mmdpo.activity import report_saved
 from mmdpo.config.schema import Config, ModelConfig, SamplingConfig
 from mmdpo.console import print_line, progress
 from mmdpo.records import Completion, Prompt
@@ -65,6 +66,7 @@ def sample(
         `data.sampling.completions` completions per prompt, in the order of the prompts.
     """
     unfinished.parent.mkdir(parents=True, exist_ok=True)
+    _discard_damaged(unfinished)
     with closing(sqlite3.connect(unfinished)) as database:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(
@@ -75,8 +77,28 @@ def sample(
         for prompt in prompts():
             for index, text in _stored(database, prompt):
                 yield Completion(prompt.id, index, text)
+    _discard(unfinished)
+
+
+def _discard(unfinished: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
+
+
+def _discard_damaged(unfinished: Path) -> None:
+    """Delete a damaged file of completions, which are sampled again."""
+    if not unfinished.exists():
+        return
+    try:
+        with closing(sqlite3.connect(unfinished)) as database:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # locked, or the disk is full: the file may be whole
+        raise
+    except sqlite3.DatabaseError as error:
+        found = str(error)
+    if found != "ok":
+        print_line(f"{unfinished} is damaged ({found}); its completions are sampled again")
+        _discard(unfinished)
 
 
 def _answer_missing(
@@ -94,6 +116,7 @@ def _answer_missing(
                 for prompt, texts in zip(batch, generator.answers(batch), strict=True):
                     rows = [(prompt.id, index, text) for index, text in enumerate(texts)]
                     database.executemany("INSERT INTO answers VALUES (?, ?, ?)", rows)
+            report_saved("sampling", _count(database))
             advance(len(batch))
 
 
@@ -107,11 +130,11 @@ def _count(database: sqlite3.Connection) -> int:
 
 
 def _batches(prompts: Iterable[Prompt], size: int) -> Iterator[list[Prompt]]:
-    """Split prompts into batches: all with, or all without an image."""
+    """Split prompts into batches: all with, or all without images."""
     remaining = iter(prompts)
     while block := list(islice(remaining, AHEAD * size)):
         for with_image in (True, False):
-            group = [prompt for prompt in block if (prompt.image is not None) == with_image]
+            group = [prompt for prompt in block if bool(prompt.images) == with_image]
             for start in range(0, len(group), size):
                 yield group[start : start + size]
 

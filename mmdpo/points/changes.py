@@ -19,6 +19,7 @@ from mmdpo.points.contents import contents, contents_remembered, remembered
 from mmdpo.points.identity import Identity
 from mmdpo.points.point import Point, before_visual_tuning, unique_up_to_axes
 from mmdpo.points.records import read_record
+from mmdpo.points.results import has_result
 from mmdpo.points.study_records import study_records
 
 SHOWN = 5  # changes that a message names
@@ -109,7 +110,7 @@ def changed_since_planned(p: Point) -> list[str]:
 
 def _is_finished(p: Point) -> bool:
     """Return whether the point has a result but no record, because an earlier version made it."""
-    return (p.folder / "result.json").exists()
+    return has_result(p.folder)
 
 
 def all_inputs(configs: Iterable[Config]) -> dict[str, str]:

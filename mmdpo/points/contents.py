@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmdpo.cache import cache_root, code_fingerprint
+from mmdpo.cache import code_fingerprint, read_memo, write_memo
 from mmdpo.config.choices import BENCHMARKS, CUSTOM_LOSSES, RUBRICS, RULES, TrainOn
 from mmdpo.config.schema import BenchConfig, Config, DataConfig, SourceConfig
 from mmdpo.errors import UserError
-from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.files import fingerprint
 from mmdpo.models.fingerprints import (
     SETTLED_SECONDS,
     adapter_fingerprint,
@@ -23,6 +23,7 @@ from mmdpo.models.fingerprints import (
 )
 from mmdpo.models.paths import PACKAGE
 from mmdpo.registry import Kind
+from mmdpo.storage import cache_root
 
 STORED_IMAGES = 64  # digests of more images than this are stored in the cache
 STORED_BYTES = 1 << 20  # the image names of a larger data file are stored in the cache
@@ -192,12 +193,11 @@ def _rows(path: Path, key: str) -> str:
 def _images(root: Path, key: Sequence[Any], rows: Path, names_of: Callable[[], list[str]]) -> str:
     """Fingerprint of the images under a root that rows name; a missing image counts as such."""
     stored = cache_root() / "digests" / f"names-{fingerprint(key)}.json"
-    if stored.exists():
-        names = read_json(stored)
-    else:
+    names = read_memo(stored, list)
+    if names is None:
         names = names_of()
         if rows.is_dir() or rows.stat().st_size > STORED_BYTES:
-            write_json(stored, names)
+            write_memo(stored, names)
     return fingerprint(sorted(image_digests(root, names).items()))
 
 
@@ -210,7 +210,7 @@ def image_digests(root: Path, names: Sequence[str]) -> dict[str, str | None]:
 
     stored = cache_root() / "digests" / f"images-{fingerprint(str(root.resolve()))}.json"
     many = len(names) > STORED_IMAGES
-    known: dict[str, list[Any]] = read_json(stored) if many and stored.exists() else {}
+    known: dict[str, list[Any]] = (read_memo(stored, dict) if many else None) or {}
     digests: dict[str, str | None] = {}
     entries = dict(known)
     for name in names:
@@ -220,15 +220,23 @@ def image_digests(root: Path, names: Sequence[str]) -> dict[str, str | None]:
             digests[name] = None
             continue
         state = path.stat()
-        size, changed, digest = known.get(name, (None, None, ""))
+        size, changed, digest = _entry(known.get(name))
         if (size, changed) != (state.st_size, state.st_mtime_ns):
             digest = file_digest(path)
             if time.time() - state.st_mtime > SETTLED_SECONDS:
                 entries[name] = [state.st_size, state.st_mtime_ns, digest]
         digests[name] = digest
     if many and entries != known:
-        write_json(stored, entries)
+        write_memo(stored, entries)
     return digests
+
+
+def _entry(known: Any) -> tuple[int | None, int | None, str]:
+    """Return size, time of change and digest of an image as stored; those that fit no image if they are damaged."""
+    match known:
+        case [int(size), int(changed), str(digest)]:
+            return size, changed, digest
+    return None, None, ""
 
 
 def _code(kind: Kind, name: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmdpo.files import read_json
 from mmdpo.points.point import Point
+from mmdpo.points.results import read_result
 
 
 @dataclass
@@ -21,5 +21,5 @@ def outcome(p: Point, error: str | None = None) -> Outcome:
     """Return the outcome of a point that has its result, or that failed for a reason."""
     if error:
         return Outcome(p, error=error)
-    score = read_json(p.folder / "result.json")["scores"].get(p.config.objective)
-    return Outcome(p, objective=score and score["value"])
+    score = read_result(p.folder)["scores"].get(p.config.objective)
+    return Outcome(p, objective=score.get("value") if isinstance(score, dict) else score)

@@ -15,7 +15,7 @@ from mmdpo.points.contents import contents_remembered, remembered
 from mmdpo.points.identity import Identity, Role, identity
 from mmdpo.points.naming import LONG_SUFFIX, SUFFIX, readable_name
 from mmdpo.points.records import read_record
-from mmdpo.points.status import has_answers
+from mmdpo.points.results import has_answers, read_training
 from mmdpo.points.study_records import study_records
 
 SHARED = tuple(field.name for field in dataclasses.fields(Config) if field.name not in AXES)
@@ -114,7 +114,7 @@ def require_stage(p: Point, stage: Stage) -> None:
         raise UserError(f"{p.name} has no answers yet: run the same command with stage=evaluate")
     if stage not in (Stage.export, Stage.evaluate) or p.config.is_base:
         return
-    if not (p.folder / "training.json").exists():
+    if read_training(p.folder) is None:
         raise UserError(f"{p.name} is not trained yet: run the same command with stage=train")
 
 

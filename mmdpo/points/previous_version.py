@@ -7,18 +7,18 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmdpo.config.renamed import RENAMED, new_name
 from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
-from mmdpo.files import file_fingerprint, fingerprint, read_json
+from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.models.fingerprints import WEIGHT_FILES, cached_snapshot, sha256_fingerprint
 from mmdpo.models.paths import PACKAGE, resolve_path
 from mmdpo.points.contents import Content
 from mmdpo.points.identity import Role, identity, under
+from mmdpo.points.point_files import mapping_or_none, read_mapping
 from mmdpo.points.records import PointRecord
 
 CHOICES = {"judge": "client", "generator": "sampler"}
@@ -36,11 +36,8 @@ OF_BASE = frozenset("model.path model.weights model.dtype model.chat_template mo
 
 def is_previous(folder: Path) -> bool:
     """Return whether an earlier version has finished a point in a folder."""
-    try:
-        result = read_json(folder / "result.json")
-    except (OSError, ValueError):  # absent or damaged: the point is not finished
-        return False
-    return isinstance(result, dict) and "fingerprints" in result and "identity" not in result
+    result = mapping_or_none(folder / "result.json") or {}  # absent or damaged: the point is not finished
+    return "fingerprints" in result and "identity" not in result
 
 
 def is_previous_config(raw: dict[str, Any]) -> bool:
@@ -56,8 +53,7 @@ def previous_record(folder: Path) -> PointRecord:
     """
     try:
         written = (folder / "result.json").stat().st_mtime
-        result: dict[str, Any] = read_json(folder / "result.json")
-        raw: dict[str, Any] = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        result, raw = read_mapping(folder / "result.json"), read_mapping(folder / "config.yaml")
         config, role = config_of(raw), Role(result["role"])
         found = identity(config, role)
         contents = dict(found.contents)
@@ -66,7 +62,7 @@ def previous_record(folder: Path) -> PointRecord:
         elif not folder.name.endswith(f"-{previous_hash(raw, config)}"):
             key = "model.path:weights" if config.is_base or config.data.path is None else "data.path:rows"
             contents[key] = _other(contents[key])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError, OmegaConfBaseException) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OmegaConfBaseException) as error:
         reason = " ".join(str(error).split())
         return PointRecord(
             folder, "", error=f"{folder.name} was made by an earlier version and cannot be read: {reason}"

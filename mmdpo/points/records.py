@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdpo.files import read_json, write_json
+from mmdpo.files import write_json
 from mmdpo.points.contents import Content
 from mmdpo.points.identity import Identity
+from mmdpo.points.point_files import read_mapping
 
 FILE = "fingerprints.json"
 MADE = ("result.json", "training.json", "checkpoints", "answers")
@@ -52,12 +53,23 @@ def write_values(folder: Path, identity: str, settings: dict[str, Any], contents
 def read_record(folder: Path) -> PointRecord | None:
     """Read a point's record; None if it is missing or cannot be read."""
     try:
-        data: dict[str, Any] = read_json(folder / FILE)
-        contents = {key: Content(**content) for key, content in data["contents"].items()}
+        data = read_mapping(folder / FILE)
+        contents = {key: _content(**content) for key, content in data["contents"].items()}
         made = not set(MADE).isdisjoint(os.listdir(folder))
-        return PointRecord(folder, str(data["identity"]), contents, made, (folder / FILE).stat().st_mtime)
+        return PointRecord(folder, _text(data["identity"]), contents, made, (folder / FILE).stat().st_mtime)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _content(fingerprint: Any, path: Any, given: Any = "") -> Content:
+    """Return a content of a record. Raises TypeError for values of a wrong type."""
+    return Content(_text(fingerprint), None if path is None else _text(path), _text(given))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
 
 
 def point_folders(study: Path) -> list[Path]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,14 +14,18 @@ from typing import Any
 
 from mmdpo.config.choices import Stage
 from mmdpo.env_secrets import redacted
-from mmdpo.files import read_json, write_json
+from mmdpo.files import write_json
+from mmdpo.points.point_files import mapping_or_none
+from mmdpo.points.results import has_answers, has_result, is_exported, read_training
+
+MAX_PID = 2**31 - 1
 
 
 class State(StrEnum):
     """The states of a point, in tables as well as in status.json.
 
-    `pending` and `cancelled` are states of its job on SLURM, `unreadable` is the state of a point whose files
-    are damaged; status.json never holds these three.
+    status.json never holds some of them: `pending` and `cancelled` are states of its job on SLURM, `trained` and
+    `answered` tell how far a planned point is by its files, `unreadable` is a point whose files are damaged.
     """
 
     planned = "planned"
@@ -29,6 +34,8 @@ class State(StrEnum):
     interrupted = "interrupted"
     done = "done"
     failed = "failed"
+    trained = "trained"  # its adapter is complete, and its model is not measured
+    answered = "answered"  # its model has answered all tasks, and the answers are not judged
     cancelled = "cancelled"  # its job was cancelled before it ended
     unreadable = "unreadable"  # a file of the point cannot be read
 
@@ -37,7 +44,8 @@ class State(StrEnum):
 class Status:
     """The content of status.json; times are UTC in ISO 8601.
 
-    `interruptions` are the attempts that ended before their work did: attempt, cause, job_id, host, time.
+    `interruptions` are the attempts that ended before their work did: attempt, cause, job_id, host, time, saved.
+    `saved` is how much work of each kind is saved, such as the step of the last checkpoint.
     """
 
     state: State = State.planned
@@ -49,17 +57,52 @@ class Status:
     traceback: str | None = None
     started: str | None = None
     finished: str | None = None
+    waiting: str | None = None  # what the running attempt waits for
     interruptions: list[dict[str, Any]] = field(default_factory=list)
+    saved: dict[str, int] = field(default_factory=dict)
 
 
 def read_status(folder: Path) -> Status:
-    """Return the status of a point; `planned` if it is missing or cannot be read."""
+    """Return the status of a point; `planned` if it is missing or cannot be read. Values of a wrong type are left out.
+
+    Raises nothing: who watches many points must not end at one damaged file.
+    """
+    data = mapping_or_none(folder / "status.json") or {}
     try:
-        data = read_json(folder / "status.json")
-        known = {key: data[key] for key in Status.__dataclass_fields__ if key in data}
+        known = {key: value for key, value in data.items() if _is_valid(key, value)}
         return Status(**{**known, "state": State(data["state"])})
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, KeyError):
         return Status()
+
+
+def _is_valid(key: str, value: Any) -> bool:
+    """Return whether a value of status.json has the type that this version writes."""
+    if key == "attempts":
+        return type(value) is int and value >= 0
+    if key == "interruptions":
+        entries = value if isinstance(value, list) else [None]
+        return all(isinstance(one, dict) and isinstance(one.get("cause"), str) for one in entries)
+    if key == "pid":
+        return value is None or is_pid(value)
+    return key in Status.__dataclass_fields__ and (value is None or isinstance(value, str))
+
+
+def is_pid(value: Any) -> bool:
+    """Return whether a value can be the id of a process."""
+    return type(value) is int and 0 < value <= MAX_PID
+
+
+def is_process_gone(pid: int, host: str | None) -> bool:
+    """Return whether a process has ended; False if it ran on another host."""
+    if host != socket.gethostname():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def write_status(folder: Path, status: Status) -> None:
@@ -70,7 +113,8 @@ def write_status(folder: Path, status: Status) -> None:
 def plan(folder: Path) -> None:
     """Note that the point will be run."""
     before = read_status(folder)
-    write_status(folder, Status(State.planned, attempts=before.attempts, interruptions=before.interruptions))
+    planned = Status(State.planned, attempts=before.attempts, interruptions=before.interruptions, saved=before.saved)
+    write_status(folder, planned)
 
 
 def start(folder: Path) -> None:
@@ -88,6 +132,7 @@ def start(folder: Path) -> None:
             job_id=job_id(),
             started=_now(),
             interruptions=before.interruptions,
+            saved=before.saved,
         ),
     )
 
@@ -108,9 +153,10 @@ def interrupt(folder: Path, cause: str) -> None:
             "job_id": status.job_id,
             "host": status.host,
             "time": _now(),
+            "saved": dict(status.saved),
         }
     )
-    status.state, status.finished = State.interrupted, _now()
+    status.state, status.finished, status.waiting = State.interrupted, _now(), None
     write_status(folder, status)
 
 
@@ -125,18 +171,32 @@ def finish(folder: Path, error: str | None = None, traceback: str | None = None)
     """Note how the run of the point ended."""
     status = read_status(folder)
     status.state = State.failed if error else State.done
-    status.error, status.traceback, status.finished = redacted(error), redacted(traceback), _now()
+    status.error, status.traceback = redacted(error), redacted(traceback)
+    status.finished, status.waiting = _now(), None
     write_status(folder, status)
 
 
-def has_answers(folder: Path, tasks: Iterable[str]) -> bool:
-    """Return whether the answers to all these tasks, at least one, exist."""
-    files = [folder / "answers" / f"{task}.jsonl" for task in tasks]
-    return bool(files) and all(file.exists() for file in files)
+@dataclass(frozen=True)
+class StatusRecorder:
+    """A recorder of `mmdpo.activity` that writes into the status of a point's, or a job's, folder."""
+
+    folder: Path
+
+    def waiting(self, reason: str | None) -> None:
+        """Note what the work waits for; None if it continues."""
+        self._update(waiting=reason)
+
+    def saved(self, kind: str, amount: int) -> None:
+        """Note how much of one kind of work is saved."""
+        self._update(saved={**read_status(self.folder).saved, kind: amount})
+
+    def _update(self, **changes: Any) -> None:
+        with suppress(OSError):  # the work itself is more important than a note about it
+            write_status(self.folder, replace(read_status(self.folder), **changes))
 
 
 def is_stage_done(folder: Path, stage: Stage, tasks: Iterable[str]) -> bool:
-    """Return whether a stage of a point has written its files.
+    """Return whether a stage of a point has written its files, and they can be read.
 
     Args:
         folder: The folder of the point.
@@ -144,15 +204,15 @@ def is_stage_done(folder: Path, stage: Stage, tasks: Iterable[str]) -> bool:
         tasks: The tasks of `evaluate`.
     """
     if stage is Stage.train:
-        return (folder / "training.json").exists()
+        return read_training(folder) is not None
     if stage is Stage.export:
-        return (folder / "merged").exists()
+        return is_exported(folder)
     return is_done(folder) or (stage is Stage.evaluate and has_answers(folder, tasks))
 
 
 def is_done(folder: Path) -> bool:
-    """Return whether the point ended without an error and its result exists."""
-    return read_status(folder).state is State.done and (folder / "result.json").exists()
+    """Return whether the point ended without an error, and its result can be read."""
+    return read_status(folder).state is State.done and has_result(folder)
 
 
 def _now() -> str:

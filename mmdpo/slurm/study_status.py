@@ -29,7 +29,7 @@ def read(folder: Path) -> Study:
 
 
 def _update(row: Row, one: TaskState) -> None:
-    if row.state == State.done and one.state is State.done:
+    if one.state is State.done:  # its stage, which the files tell too
         return
     row.state = one.state
     row.error = one.detail or row.error if one.state in (State.failed, State.cancelled) else None

@@ -26,6 +26,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.logs import log_to
 from mmdpo.models.model_cache import use_model_cache
+from mmdpo.output import tolerate_any_encoding
 from mmdpo.points import status
 from mmdpo.points.point import Point
 from mmdpo.signals import Interrupted, listen
@@ -71,8 +72,9 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
                     print_line(f"done: {p.name}")
                 if not _give(worker, waiting, len(points)):
                     busy.remove(worker)
-    except KeyboardInterrupt:
-        print_line("the running points save their state and end")
+    except KeyboardInterrupt:  # or another signal
+        with suppress(OSError):  # the terminal may be gone
+            print_line("the running points save their state and end")
         raise
     finally:
         for worker in workers:
@@ -197,7 +199,9 @@ def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None
         device: CUDA_VISIBLE_DEVICES of the process; None leaves it as it is.
         threads: OMP_NUM_THREADS of the process; None leaves it as it is.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends Ctrl-C to all; the parent answers it
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the terminal sends them to all; the parent answers them
+    tolerate_any_encoding()
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     if threads is not None:

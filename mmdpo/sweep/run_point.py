@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,18 +11,22 @@ from contextlib import suppress
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
+from mmdpo.activity import recorded_by
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import atomic_write
+from mmdpo.leftovers import remove_leftovers
 from mmdpo.points import status
 from mmdpo.points.changes import changed_since_planned, require_as_planned, require_unchanged
 from mmdpo.points.identity import Role
 from mmdpo.points.links import remove_dangling
 from mmdpo.points.outcome import Outcome
 from mmdpo.points.point import Point, require_stage
-from mmdpo.points.records import FILE, write_record
-from mmdpo.signals import Interrupted
+from mmdpo.points.records import read_record, write_record
+from mmdpo.points.results import has_result, read_training
+from mmdpo.signals import CAUSES, Interrupted
+from mmdpo.storage import storage_advice
 from mmdpo.sweep.point_log import with_log
 from mmdpo.training.distributed import rank, world_size
 
@@ -69,7 +74,7 @@ def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
     from mmdpo.pipeline import point_stages as stages
 
     for p in points:
-        if p.role is Role.trained and not (p.folder / "training.json").exists():
+        if p.role is Role.trained and read_training(p.folder) is None:
             stages.train_nonzero_rank(p)
     return []
 
@@ -84,7 +89,7 @@ def plan_point(p: Point) -> None:
         status.plan(p.folder)
         with atomic_write(p.folder / "config.yaml") as aside:
             OmegaConf.save(OmegaConf.structured(p.config), aside)
-        if not (p.folder / FILE).exists() and not changed_since_planned(p):
+        if read_record(p.folder) is None and not changed_since_planned(p):
             write_record(p.folder, p.identity)
 
 
@@ -95,36 +100,49 @@ def _lock(p: Point) -> FileLock:
     return FileLock(p.folder / ".lock", timeout=0)
 
 
+def _holder(p: Point) -> str:
+    """Name the process that runs the point, by its status."""
+    known = status.read_status(p.folder)
+    job = f", job {known.job_id}" if known.job_id else ""
+    return f"process {known.pid or '?'} on {known.host or '?'}{job}"
+
+
 def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     """Do the work of one point; returns the reason if it failed."""
     try:
         with _lock(p):
-            if status.is_done(p.folder):
+            if status.is_done(p.folder) and (stage is not Stage.train or status.is_stage_done(p.folder, stage, [])):
                 return None  # another process was faster
             status.start(p.folder)
+            remove_leftovers(p.folder)
             require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
-            work(p)
-            if (p.folder / "result.json").exists():
+            with recorded_by(status.StatusRecorder(p.folder)):
+                work(p)
+            if has_result(p.folder):
                 status.finish(p.folder)
             else:
                 status.plan(p.folder)
             return None
     except Timeout:
         if world_size() > 1:
-            print_line(f"{p.name}: {BUSY}")
+            print_line(f"{p.name}: {BUSY} ({_holder(p)})")
             os._exit(BUSY_CODE)  # the others wait for this process
-        return BUSY
-    except Interrupted as interruption:
-        status.interrupt(p.folder, interruption.cause)
+        return f"{BUSY} ({_holder(p)})"
+    except KeyboardInterrupt as interruption:
+        cause = interruption.cause if isinstance(interruption, Interrupted) else CAUSES[signal.SIGINT]
+        with suppress(OSError):  # a full disk must not bury the reason
+            status.interrupt(p.folder, cause)
         raise
-    except (KeyboardInterrupt, Stopped) as stop:
-        status.finish(p.folder, str(stop) or "interrupted")
+    except Stopped as stop:
+        status.finish(p.folder, str(stop))
         raise
     except Exception as error:  # a failed point does not stop the others
-        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        status.finish(p.folder, reason, traceback.format_exc())
+        reason = str(error) if isinstance(error, UserError) else storage_advice(error)
+        reason = reason or f"{type(error).__name__}: {error}"
+        with suppress(OSError):
+            status.finish(p.folder, reason, traceback.format_exc())
         print_line(f"failed: {reason}")
         if world_size() > 1:
             traceback.print_exc()

@@ -8,10 +8,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from mmdpo.files import write_json
+from mmdpo.activity import report_saved
 from mmdpo.signals import Interrupted
 from mmdpo.training.distributed import any_asked_to_stop, barrier
-from mmdpo.training.resume import MARKER, PREFIX, complete, discard
+from mmdpo.training.resume import PREFIX, complete, discard, mark_complete
 
 LOOP_TOTALS = ("num_tokens", "total_flos", "step")  # not logged: a resumed run counts them from 0
 
@@ -28,7 +28,8 @@ class MarkCompleteCheckpoint(TrainerCallback):
         barrier()  # each process writes a part
         if state.is_world_process_zero:
             checkpoint = Path(args.output_dir) / f"{PREFIX}{state.global_step}"
-            write_json(checkpoint / MARKER, {"step": state.global_step, "run": self.run})
+            mark_complete(checkpoint, state.global_step, self.run)
+            report_saved("checkpoint", state.global_step)
             for old in complete(args.output_dir)[: -self.save_total_limit]:
                 discard(old.path)
 

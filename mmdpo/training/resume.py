@@ -1,17 +1,21 @@
 """Checkpoints: complete ones, and the one to resume from.
 
-A checkpoint is complete once its marker is there, which is written after all its other files. Incomplete
-checkpoints, and those of another run, are deleted before training starts.
+A checkpoint is complete once its marker is there, which is written after all its other files and names their sizes
+and digests. Incomplete and damaged checkpoints, and those of another run, are deleted before training starts.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+import zipfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mmdpo.files import fingerprint, read_json
+from mmdpo.console import print_line
+from mmdpo.files import file_fingerprint, fingerprint, is_whole_safetensors, read_json, write_json
 from mmdpo.models.fingerprints import processor_fingerprint
 from mmdpo.models.loading import torch_dtype
 from mmdpo.training.custom_loss import loss_fingerprint
@@ -32,20 +36,67 @@ NO_EFFECT = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A complete checkpoint: the number of steps taken, and the fingerprint of its run."""
+    """A complete checkpoint.
+
+    Attributes:
+        path: The folder.
+        step: The number of steps taken.
+        run: The fingerprint of its run.
+        files: Size and SHA-256 of each file; empty for a checkpoint of an earlier version.
+    """
 
     path: Path
     step: int
     run: str
+    files: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+    def damaged_file(self) -> str | None:
+        """Return the name of a file that is not as it was written; None if all are."""
+        if not self.files:
+            return next((file.name for file in self.path.rglob("*") if _is_torn(file)), None)
+        for name, (size, digest) in self.files.items():
+            file = self.path / name
+            try:
+                if file.stat().st_size != size or file_fingerprint(file, 64) != digest:
+                    return name
+            except OSError:
+                return name
+        return None
+
+
+def _is_torn(file: Path) -> bool:
+    """Return whether a file ends too early, by its own format."""
+    match file.suffix:
+        case ".safetensors":
+            return not is_whole_safetensors(file)
+        case ".pt" | ".pth":
+            return not zipfile.is_zipfile(file)
+        case _:
+            return False
+
+
+def mark_complete(path: Path, step: int, run: str) -> None:
+    """Mark a checkpoint as complete, all of whose files have been written."""
+    names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    files = {name: [(path / name).stat().st_size, file_fingerprint(path / name, 64)] for name in names}
+    files.pop(MARKER, None)
+    write_json(path / MARKER, {"step": step, "run": run, "files": files})
 
 
 def complete(folder: str | Path) -> list[Checkpoint]:
-    """List the complete checkpoints in a folder, oldest first."""
-    found = []
-    for marker in Path(folder).glob(f"{PREFIX}*/{MARKER}"):
+    """List the complete checkpoints in a folder, oldest first, by their markers."""
+    found = (_read_marker(marker) for marker in Path(folder).glob(f"{PREFIX}*/{MARKER}"))
+    return sorted((one for one in found if one is not None), key=lambda checkpoint: checkpoint.step)
+
+
+def _read_marker(marker: Path) -> Checkpoint | None:
+    """Read the marker of a checkpoint; None if it is damaged."""
+    try:
         content = read_json(marker)
-        found.append(Checkpoint(marker.parent, content["step"], content["run"]))
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
+        files = {str(name): (int(size), str(digest)) for name, (size, digest) in content.get("files", {}).items()}
+        return Checkpoint(marker.parent, int(content["step"]), str(content["run"]), files)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def last_complete(folder: str | Path) -> Checkpoint | None:
@@ -54,8 +105,11 @@ def last_complete(folder: str | Path) -> Checkpoint | None:
 
 
 def continue_from(folder: Path, run: str) -> Checkpoint | None:
-    """Return the checkpoint to resume a run from, if any; delete those that cannot be used."""
+    """Return the newest whole checkpoint to resume a run from, if any; delete those that cannot be used."""
     own = [checkpoint for checkpoint in complete(folder) if checkpoint.run == run]
+    while own and (name := own[-1].damaged_file()):
+        before = f"continuing from {own[-2].path.name}" if len(own) > 1 else "starting from the beginning"
+        print_line(f"{own.pop().path}: {name} is damaged; {before}")
     usable = {checkpoint.path for checkpoint in own}
     for path in folder.glob(f"{PREFIX}*"):
         if path not in usable:
@@ -63,9 +117,18 @@ def continue_from(folder: Path, run: str) -> Checkpoint | None:
     return own[-1] if own else None
 
 
+def last_of_run(folder: Path, run: str) -> Checkpoint | None:
+    """Return the newest checkpoint of a run, after another process has deleted those that cannot be used."""
+    return next((one for one in reversed(complete(folder)) if one.run == run), None)
+
+
 def discard(checkpoint: Path) -> None:
     """Delete a checkpoint, its marker first, so that a kill in between leaves an incomplete one."""
-    (checkpoint / MARKER).unlink(missing_ok=True)
+    if checkpoint.is_symlink() or not checkpoint.is_dir():
+        checkpoint.unlink(missing_ok=True)
+        return
+    with suppress(IsADirectoryError):
+        (checkpoint / MARKER).unlink(missing_ok=True)
     shutil.rmtree(checkpoint)
 
 

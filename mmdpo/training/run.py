@@ -18,6 +18,7 @@ from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model
 from mmdpo.signals import training_loop
+from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_session, rank, release_deepspeed, world_size
@@ -25,7 +26,7 @@ from mmdpo.training.lora import lora
 from mmdpo.training.memory import out_of_memory_advice
 from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
-from mmdpo.training.resume import Checkpoint, continue_from, run_fingerprint
+from mmdpo.training.resume import Checkpoint, continue_from, last_of_run, run_fingerprint
 from mmdpo.training.rows import Example
 from mmdpo.training.settings import TrainingSettings
 from mmdpo.training.trl_config import dpo_config, sft_config, total_steps
@@ -122,6 +123,7 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
     model = load_model(settings.model.path, settings.model.dtype)
+    require_causal(model, data.collator.processor, data.tokenized.rows, settings.model.path)
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)
     shared = (model, args, data.tokenized.rows, data.collator, lora(model, settings.model), settings.model.projector_lr)
@@ -133,10 +135,9 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
 
 def _find_checkpoint(checkpoints: Path, run: str) -> Checkpoint | None:
     """Find the checkpoint to resume from; the first process deletes those that cannot be used."""
-    if rank() == 0:
-        continue_from(checkpoints, run)
+    found = continue_from(checkpoints, run) if rank() == 0 else None
     barrier()
-    return continue_from(checkpoints, run)
+    return found if rank() == 0 else last_of_run(checkpoints, run)
 
 
 def _run_loop(trainer: Any, settings: TrainingSettings, run: str, checkpoint: Checkpoint | None, log: Log) -> None:

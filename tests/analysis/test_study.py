@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdpo.analysis.study import read_metrics, read_study, sort_key
+from mmdpo.analysis.study import read_lines, read_metrics, read_study, sort_key
+from mmdpo.analysis.table import next_stages
 from mmdpo.errors import UserError
 from mmdpo.points.identity import Role
+from mmdpo.points.status import is_done
+from tests.support.adapters import safetensors_bytes, write_adapter
 from tests.support.studies import make_point, make_study, write
 
 
@@ -46,6 +49,31 @@ def test_settings_that_vary_are_found_in_the_configs(tmp_path: Path):
     assert [row.value("train.num_train_epochs") for row in study.rows] == [1.0, 2.0]
 
 
+def test_settings_that_change_no_result_are_no_axes(tmp_path: Path):
+    for seed, resume, steps in ((0, "same", 10), (1, "force", 20)):
+        free = {"train": {"save_steps": steps}, "judge": {"journal": resume}}
+        folder = make_point(tmp_path, {"seed": seed}, config=free)
+        with (folder / "config.yaml").open("a") as file:
+            file.write(f"resume: {resume}\nstage: {resume}\ncluster: {{mem: {steps}G}}\n")
+    assert read_study(tmp_path).varying == ["seed"]
+
+
+def test_a_point_between_two_stages_says_which_comes_next(tmp_path: Path):
+    for seed in (0, 1, 2):
+        folder = make_point(tmp_path, {"seed": seed}, state="planned", config={"bench": {"tasks": ["text", "vision"]}})
+        if seed > 0:
+            (folder / "training.json").write_text("{}")
+        if seed > 1:
+            for task in ("text", "vision"):
+                (folder / "answers").mkdir(exist_ok=True)
+                (folder / "answers" / f"{task}.jsonl").touch()
+    study = read_study(tmp_path)
+    assert [row.state for row in study.rows] == ["planned", "trained", "answered"]
+    trained, answered = next_stages(study)
+    assert trained.startswith("trained  1 points: rerun the same command with stage=evaluate")
+    assert answered.startswith("answered  1 points: rerun the same command with stage=judge")
+
+
 def test_settings_that_follow_from_a_group_are_left_to_its_name(tmp_path: Path):
     for name, prompts in (("nano", 1000), ("paper", 6000)):
         make_point(tmp_path, {}, config={"data": {"name": name, "prompts": prompts}})
@@ -54,18 +82,40 @@ def test_settings_that_follow_from_a_group_are_left_to_its_name(tmp_path: Path):
     assert read_study(tmp_path).varying == ["method", "seed", "data.name"]
 
 
+DAMAGED = {
+    "empty": "",
+    "torn": '{"scores": {"text": {"val',
+    "a list": "[1, 2]",
+    "bytes": "\x00\x01",
+    "torn YAML": "a: [b",
+    "deep": "[" * 100_000,
+    "deep in blocks": "- " * 100_000 + "x",
+    "deep mappings": '{"a":' * 200 + "1" + "}" * 200,
+    "aliases": "a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+    "half an emoji": '{"state": "done", "scores": {"text": {"value": 1}}, "error": "\\ud83d"}',
+    "a long number": '{"state": %s}' % ("9" * 5000),
+    "a pipe": None,
+}
+
+
 @pytest.mark.parametrize("name", ["result.json", "status.json", "config.yaml", "metrics.jsonl"])
-@pytest.mark.parametrize("content", ["", '{"scores": {"text": {"val', "[1, 2]", "\x00\x01", "a: [b"])
-def test_a_torn_file_of_one_point_leaves_the_others_as_they_are(tmp_path: Path, name: str, content: str):
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_torn_file_of_one_point_leaves_the_others_as_they_are(tmp_path: Path, name: str, content: str | None):
     make_study(tmp_path, [{"beta": 0.1}, {"beta": 0.2}], n=4)
-    (tmp_path / "dpo-beta0.2-lr0.0005-sum-data1.0-seed0-00abcd" / name).write_text(content)
+    path = tmp_path / "dpo-beta0.2-lr0.0005-sum-data1.0-seed0-00abcd" / name
+    if content is None:
+        path.unlink()
+        os.mkfifo(path)
+    else:
+        path.write_text(content)
     whole, torn = read_study(tmp_path).trained
     assert whole.state == "done"
     assert whole.scores
-    if name == "result.json":
+    if name in ("result.json", "status.json"):
         assert torn.state == "unreadable"
-        assert "result.json" in str(torn.error)
+        assert name in str(torn.error)
         assert not torn.scores
+        assert not is_done(path.parent)  # the same command makes the point again
     else:
         assert torn.state == "done"
         assert torn.scores
@@ -91,7 +141,9 @@ def test_no_shape_of_a_result_breaks_the_reading(tmp_path_factory: pytest.TempPa
     (folder / "p").mkdir()
     write(folder / "p" / "result.json", {"git": "x"} | result)
     write(folder / "p" / "status.json", {"state": "done"})
-    assert read_study(folder).rows[0].state == "done"
+    readable = isinstance(result.get("scores"), dict)
+    assert read_study(folder).rows[0].state == ("done" if readable else "unreadable")
+    assert is_done(folder / "p") == readable
 
 
 @pytest.mark.parametrize("state", ["interrupted", "failed", "done"])
@@ -137,6 +189,33 @@ def test_a_running_point_whose_process_is_gone_is_interrupted(tmp_path: Path):
     make_point(tmp_path, {"seed": 0}, state="running", host=socket.gethostname(), pid=gone)
     make_point(tmp_path, {"seed": 1}, state="running", host="another-host", pid=gone)
     assert [row.state for row in read_study(tmp_path).rows] == ["interrupted", "running"]
+
+
+@pytest.mark.parametrize("pid", [10**30, -1, "1", None, True, 2**40])
+def test_a_running_point_with_no_process_is_unreadable_and_the_others_are_shown(tmp_path: Path, pid: object):
+    make_study(tmp_path, [{"beta": 0.1}], n=4)
+    make_point(tmp_path, {"beta": 0.2}, state="running", host=socket.gethostname(), pid=pid)
+    whole, damaged = read_study(tmp_path).trained
+    assert (whole.state, damaged.state) == ("done", "unreadable")
+    assert "pid" in str(damaged.error)
+
+
+def test_a_finished_point_with_a_torn_adapter_is_unreadable_and_one_without_is_done(tmp_path: Path):
+    folder = make_point(tmp_path, {})
+    assert is_done(folder)
+    write_adapter(folder / "adapter")
+    assert read_study(tmp_path).rows[0].state == "done"
+    (folder / "adapter" / "adapter_model.safetensors").write_bytes(safetensors_bytes("x")[:-1])
+    row = read_study(tmp_path).rows[0]
+    assert row.state == "unreadable"
+    assert "adapter" in str(row.error)
+    assert not is_done(folder)
+
+
+def test_answers_with_line_separators_are_read_as_they_were_written(tmp_path: Path):
+    rows = [{"id": "1", "answer": "one\u2028two\x85three"}, {"id": "2", "step": 10**400}]
+    (tmp_path / "text.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    assert [*read_lines(tmp_path / "text.jsonl")] == [rows[0], {"id": "2", "step": math.inf}]
 
 
 def test_metrics_are_in_order_and_the_last_of_a_repeated_step_counts(tmp_path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models.loading import load_model, load_processor, torch_dtype
 from tests.support.tiny import save_tiny_llava
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,18 @@ def test_weights_in_pickle_are_refused(tiny: Path, tmp_path: Path) -> None:
     torch.save({}, folder / "pytorch_model.bin")
     with pytest.raises(UserError, match=r"model\.path="):
         load_model(str(folder), "float32")
+
+
+def test_every_automatic_class_is_told_to_run_no_code() -> None:
+    """Otherwise transformers asks on stdin whether it should."""
+    calls = [
+        node
+        for file in (ROOT / "mmdpo").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and re.fullmatch(r"Auto\w+\.from_pretrained", ast.unparse(node.func))
+    ]
+    assert len(calls) >= 2
+    assert all("trust_remote_code=False" in ast.unparse(call) for call in calls)
 
 
 def test_a_folder_without_a_processor_is_refused(tmp_path: Path) -> None:

@@ -10,10 +10,14 @@ from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
 from mmdpo.evaluation.judgments import bench_judge
 from mmdpo.files import read_json, write_json
+from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.pipeline import evaluating
-from mmdpo.points.point import before_visual_tuning, point
+from mmdpo.pipeline import point_stages as stages
+from mmdpo.points.point import before_visual_tuning, point, require_stage
 from mmdpo.points.status import State, read_status
 from mmdpo.sweep.local import describe, run_point, run_stage
+from mmdpo.training.run import TrainSummary
+from tests.support.adapters import write_adapter
 
 ITEMS = 4
 
@@ -44,9 +48,7 @@ def config(tmp_path):
 def trained(config):
     """A trained point, with the files that evaluation reads."""
     p = point(config)
-    (p.folder / "adapter").mkdir(parents=True)
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        (p.folder / "adapter" / name).write_text(name)
+    write_adapter(p.folder / "adapter")
     write_json(p.folder / "training.json", {"steps": 3, "data_fingerprint": "d"})
     return p
 
@@ -89,6 +91,59 @@ def test_experiment_judges_the_answers_that_are_there(loads, config):
     assert state(p) is State.done
 
 
+DAMAGES = {
+    "result.json": ("{", 0, 0),
+    "training.json": ("", 0, 0),  # the result has the summary as well
+    "adapter/adapter_model.safetensors": ("", 1, 0),
+    "adapter/adapter_config.json": ("{", 1, 0),
+    "answers/text.jsonl": ("", 0, 1),
+    "answers/text.json": ("[]", 0, 1),
+    "judgments/text.jsonl": ('{"id"', 0, 0),
+    "status.json": ("[" * 100_000, 0, 0),
+    "fingerprints.json": ("[1]", 0, 0),
+}
+"""What damages a file of a finished point, and how often the point is then trained, and its model asked, again."""
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_the_same_command_makes_again_what_is_damaged(loads, config, monkeypatch, name):
+    trainings = []
+
+    def train(p, log, resumed):
+        trainings.append(p.name)
+        write_adapter(p.folder / "adapter")
+        return TrainSummary(3, 8, 1.0, 1.0, {}, {"over": 0}, True, {}, "m", "d"), {}
+
+    monkeypatch.setattr(stages, "_train", train)
+    p = point(config())
+    assert run_point(p, Stage.experiment) is None
+    files = {one: (p.folder / one).read_bytes() for one in DAMAGES if "status" not in one and "result" not in one}
+    scores = read_json(p.folder / "result.json")["scores"]
+    content, trained, evaluated = DAMAGES[name]
+    (p.folder / name).write_text(content)
+    assert run_point(p, Stage.experiment) is None
+    assert (len(trainings), len(loads)) == (1 + trained, 1 + evaluated)
+    assert read_json(p.folder / "result.json")["scores"] == scores
+    assert state(p) is State.done
+    require_stage(p, Stage.export)
+    for one in files.keys() - {"training.json", "fingerprints.json"}:
+        assert (p.folder / one).read_bytes() == files[one]
+
+
+def test_an_adapter_that_changed_since_its_training_is_made_again(loads, config, monkeypatch):
+    p = trained(config())
+    summary = {"steps": 3, "data_fingerprint": "d", "adapter": adapter_fingerprint(p.folder / "adapter")}
+    write_json(p.folder / "training.json", summary)
+
+    def train(*_):
+        raise UserError("trained again")
+
+    monkeypatch.setattr(stages, "_train", train)
+    assert run_point(p, Stage.train) is None
+    write_adapter(p.folder / "adapter", "another")
+    assert run_point(p, Stage.train) == "trained again"
+
+
 def test_the_run_time_of_a_point_includes_a_training_by_an_earlier_command(loads, config):
     p = trained(config())
     write_json(p.folder / "training.json", {"steps": 3, "data_fingerprint": "d", "seconds": 3600.0})
@@ -119,7 +174,7 @@ def test_judge_before_evaluate_names_the_stage(loads, config):
 def test_answers_of_another_adapter_are_not_judged(loads, config):
     p = trained(config())
     run_point(p, Stage.evaluate)
-    (p.folder / "adapter" / "adapter_model.safetensors").write_text("trained again")
+    write_adapter(p.folder / "adapter", "trained again")
     error = run_point(p, Stage.judge)
     assert "adapter" in error
     assert "stage=evaluate" in error

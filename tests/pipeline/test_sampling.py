@@ -123,7 +123,7 @@ def test_the_prefix_is_shared_in_either_type(dtype: str, tmp_path: Path, monkeyp
     folder = get_or_make(config, Stage.prompts)
     own = sampling._generator(config, folder)
     prompts = list(read_records(folder / "prompts.jsonl", Prompt))[:4]
-    asked = [prompt for prompt in prompts if (prompt.image is None) == (prompts[0].image is None)]
+    asked = [prompt for prompt in prompts if bool(prompt.images) == bool(prompts[0].images)]
     inputs = model_inputs(own._model, own._processor, asked, folder)
     assert reason_against_sharing(own._model, inputs) is None
 
@@ -183,3 +183,21 @@ def test_a_declined_completion_is_left_out(
         found = list(sample(config, lambda: _of(config), get_or_make(config, Stage.prompts), tmp_path / "half"))
     assert len(found) == 79
     assert "declined 1 completions" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", ["no database", "torn"])
+def test_a_damaged_file_of_completions_is_sampled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    file = tmp_path / "half"
+    with pytest.raises(RuntimeError, match="killed"):
+        run(monkeypatch, file, Counting(fails_at=5), count=300)
+    content = file.read_bytes()
+    assert len(content) > 4096
+    file.write_bytes(
+        b"no database" * 1000 if damage == "no database" else content[:4096] + b"x" * (len(content) - 4096)
+    )
+    for suffix in ("-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    assert len(run(monkeypatch, file, Counting(), count=300)) == 600
+    assert "is damaged" in capsys.readouterr().out

@@ -20,6 +20,7 @@ from mmdpo.points.links import known_elsewhere, link
 from mmdpo.points.point import Point, point
 from mmdpo.points.records import write_record
 from mmdpo.sweep import local
+from tests.support.adapters import write_adapter, write_answers
 
 
 @pytest.fixture
@@ -33,9 +34,8 @@ def finish(p: Point) -> None:
     write_record(p.folder, p.identity)
     write_json(p.folder / "result.json", {"role": p.role.value, "scores": {"text": {"value": 1.0}}})
     write_json(p.folder / "training.json", {})
-    (p.folder / "answers").mkdir(exist_ok=True)
-    for task in p.config.bench.tasks:
-        (p.folder / "answers" / f"{task}.jsonl").touch()
+    write_adapter(p.folder / "adapter")
+    write_answers(p.folder, *p.config.bench.tasks)
     (p.folder / "checkpoints").mkdir(exist_ok=True)
     status.finish(p.folder)
 

@@ -1,8 +1,13 @@
 import os
 
+import pytest
+
 from mmdpo.config.choices import Stage
+from mmdpo.files import write_json
 from mmdpo.points import status
+from mmdpo.points.results import has_answers
 from mmdpo.points.status import State, Status, is_done, read_status
+from tests.support.adapters import write_adapter, write_answers
 
 
 def test_a_point_goes_from_planned_to_done(tmp_path):
@@ -14,7 +19,7 @@ def test_a_point_goes_from_planned_to_done(tmp_path):
     status.finish(tmp_path)
     assert read_status(tmp_path).state is State.done
     assert not is_done(tmp_path)  # without a result it is not
-    (tmp_path / "result.json").write_text("{}")
+    (tmp_path / "result.json").write_text('{"scores": {}}')
     assert is_done(tmp_path)
 
 
@@ -32,6 +37,26 @@ def test_a_torn_file_counts_as_planned(tmp_path):
     assert read_status(tmp_path) == Status()
     (tmp_path / "status.json").write_text('{"state": "sleeping"}')
     assert read_status(tmp_path) == Status()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("attempts", "two"),
+        ("attempts", -1),
+        ("interruptions", [1]),
+        ("interruptions", {}),
+        ("pid", 10**30),
+        ("host", []),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_left_out(tmp_path, key, value):
+    write_json(tmp_path / "status.json", {"state": "running", "attempts": 1, key: value})
+    found = read_status(tmp_path)
+    assert found.state is State.running
+    assert getattr(found, key) in (0, 1, None, [])
+    status.start(tmp_path)
+    assert read_status(tmp_path).interruptions[-1]["cause"] == "killed"
 
 
 def test_what_another_version_wrote_besides_is_passed_over(tmp_path):
@@ -66,16 +91,17 @@ def test_a_stage_is_done_when_its_files_are_there(tmp_path):
     tasks = ["text", "visual"]
     assert not any(status.is_stage_done(tmp_path, stage, tasks) for stage in (Stage.train, Stage.evaluate, Stage.judge))
     (tmp_path / "training.json").write_text("{}")
-    (tmp_path / "answers").mkdir()
-    (tmp_path / "answers" / "text.jsonl").write_text("")
+    assert not status.is_stage_done(tmp_path, Stage.train, tasks)  # there is no adapter
+    write_adapter(tmp_path / "adapter")
+    write_answers(tmp_path, "text")
     assert status.is_stage_done(tmp_path, Stage.train, tasks)
     assert not status.is_stage_done(tmp_path, Stage.evaluate, tasks)
-    (tmp_path / "answers" / "visual.jsonl").write_text("")
+    write_answers(tmp_path, "visual")
     assert status.is_stage_done(tmp_path, Stage.evaluate, tasks)
-    assert not status.has_answers(tmp_path, [])
+    assert not has_answers(tmp_path, [])
     for stage in (Stage.judge, Stage.experiment):
         assert not status.is_stage_done(tmp_path, stage, tasks)
-    (tmp_path / "result.json").write_text("{}")
+    (tmp_path / "result.json").write_text('{"scores": {}}')
     status.write_status(tmp_path, status.Status(status.State.done))
     for stage in (Stage.evaluate, Stage.judge, Stage.experiment):
         assert status.is_stage_done(tmp_path, stage, tasks)

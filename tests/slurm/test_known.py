@@ -18,7 +18,7 @@ def test_a_point_that_another_study_has_finished_is_linked(tmp_path, capsys):
     first, second = (point(config(tmp_path / study)) for study in ("first", "second"))
     first.folder.mkdir(parents=True)
     write_record(first.folder, first.identity)
-    write_json(first.folder / "result.json", {})
+    write_json(first.folder / "result.json", {"scores": {}})
     status.finish(first.folder)
     other = point(dataclasses.replace(second.config, seed=7))
     link_known([second, other])

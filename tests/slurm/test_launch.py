@@ -15,6 +15,7 @@ from mmdpo.slurm.client import Job
 from mmdpo.slurm.submission import read_submissions, user_name
 from mmdpo.slurm.task_states import combine_states
 from tests.slurm.submitted import config
+from tests.support.adapters import write_adapter
 
 
 @pytest.fixture
@@ -142,6 +143,7 @@ def test_a_plan_estimates_its_hours(overrides, seconds, expected, tmp_path, worl
     for one in (*done, *missing):
         point(one).folder.mkdir(parents=True, exist_ok=True)
         (point(one).folder / "training.json").write_text("{}")
+        write_adapter(point(one).folder / "adapter")
     world.ctrl_c = True
     stage = Stage.evaluate  # no baselines
     launch.submit_and_watch([*done, *missing], stage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -273,7 +274,32 @@ def test_each_cause_has_its_limit(end, cause, limit, words, submission, world, m
     assert [entry["cause"] for entry in seen.interruptions] == [cause] * limit
     assert seen.state is State.failed
     assert seen.error
-    assert seen.error.startswith(words)
+    assert words in seen.error
+
+
+def test_attempts_that_make_progress_do_not_count(submission, world, monkeypatch):
+    """Progress is work that is saved for the first time; a repeated step is none."""
+    steps = iter([10, 20, 20, 15, 30, 30, 30])
+
+    def end(folder, log):
+        status.StatusRecorder(folder).saved("checkpoint", next(steps))
+        return killed(folder, log)
+
+    assert run(submission, monkeypatch, *[end] * 4) == [1] * 4
+    assert world.requeued == [JOB] * 3  # cluster.max_attempts.killed=2: those that repeated 20 and 15
+    submission.cluster["max_attempts"]["killed"] = 3
+    assert run(submission, monkeypatch, *[end] * 3) == [1] * 3
+    assert world.requeued == [JOB] * 6  # 30 is new
+    assert [entry["saved"] for entry in of(submission).interruptions][-1] == {"checkpoint": 30}
+
+
+def test_the_log_of_srun_may_stand_in_a_folder_with_a_percent_sign(submission, tmp_path, monkeypatch):
+    words = []
+    monkeypatch.setattr(
+        supervisor.subprocess, "run", lambda command, env: words.extend(command) or SimpleNamespace(returncode=0)
+    )
+    supervisor.run_srun(submission, submission.parts[0], 0, tmp_path / "5%j" / "attempt-1-rank-%t.log")
+    assert f"--output={tmp_path}/5%%j/attempt-1-rank-%t.log" in words
 
 
 def test_interruptions_of_an_earlier_submission_do_not_count(submission, world, monkeypatch):

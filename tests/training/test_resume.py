@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mmdpo.training.resume import MARKER, complete, continue_from, last_complete
+from mmdpo.training.resume import MARKER, complete, continue_from, last_complete, last_of_run, mark_complete
 from mmdpo.training.run import TrainSummary, train_adapter
+from tests.support.adapters import safetensors_bytes
 from tests.support.program import program
 from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_settings
 from tests.training.killed import SCENES, SETTINGS
@@ -94,9 +97,11 @@ def test_a_checkpoint_of_another_run_is_not_continued(tiny: Tiny, tmp_path: Path
 def fake(folder: Path, step: int, run: str | None) -> Path:
     path = folder / f"checkpoint-{step}"
     path.mkdir(parents=True)
-    (path / "optimizer.pt").write_bytes(b"")
+    (path / "optimizer.pt").write_bytes(b"moments")
+    (path / "more").mkdir()
+    (path / "more" / "rng_state.pth").write_bytes(b"state")
     if run is not None:
-        (path / MARKER).write_text(json.dumps({"step": step, "run": run}))
+        mark_complete(path, step, run)
     return path
 
 
@@ -114,3 +119,42 @@ def test_only_whole_checkpoints_of_this_run_count(tmp_path: Path) -> None:
     assert [checkpoint.step for checkpoint in complete(tmp_path)] == [9, 10, 100]
     assert continue_from(tmp_path, "somebody else") is None
     assert last_complete(tmp_path) is None
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "torn": lambda path: (path / "optimizer.pt").write_bytes(b"mom"),
+    "of another content": lambda path: (path / "optimizer.pt").write_bytes(b"\0" * 7),
+    "empty": lambda path: (path / "more" / "rng_state.pth").write_bytes(b""),
+    "gone": lambda path: (path / "more" / "rng_state.pth").unlink(),
+    "torn marker": lambda path: (path / MARKER).write_text('{"step": 4, "ru'),
+    "marker of another type": lambda path: (path / MARKER).write_text("[1]"),
+    "deep marker": lambda path: (path / MARKER).write_text("[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_discarded_and_the_one_before_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], object]
+) -> None:
+    before, last = fake(tmp_path, 2, "me"), fake(tmp_path, 4, "me")
+    damage(last)
+    found = continue_from(tmp_path, "me")
+    assert found is not None
+    assert found.path == before
+    assert not last.exists()
+    assert found == last_of_run(tmp_path, "me")
+    (before / "optimizer.pt").unlink()
+    assert continue_from(tmp_path, "me") is None
+    assert "optimizer.pt is damaged; starting from the beginning" in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_an_earlier_version_is_continued_unless_a_file_is_torn(tmp_path: Path) -> None:
+    path = fake(tmp_path, 2, None)
+    (path / MARKER).write_text('{"step": 2, "run": "me"}')
+    for name in ("optimizer.pt", "more/rng_state.pth"):
+        with zipfile.ZipFile(path / name, "w") as file:
+            file.writestr("data", "numbers")
+    (path / "adapter_model.safetensors").write_bytes(safetensors_bytes())
+    assert continue_from(tmp_path, "me") is not None
+    (path / "adapter_model.safetensors").write_bytes(safetensors_bytes()[:-1])
+    assert continue_from(tmp_path, "me") is None
