@@ -49,8 +49,8 @@ def refuse_secrets(values: Iterable[tuple[str, str]], names: Iterable[str] = ())
         raise UserError(
             "\n".join(
                 f"{key}: holds the value of the environment variable {name}, which would be written to files and W&B. "
-                f"Type {key}=VALUE without it; what needs the secret reads it from the environment. If it is no "
-                f"secret, give the variable another name, or unset it: env -u {name} python launch.py ..."
+                f"Give {key} a value without it: what needs the secret reads it from the environment. If it is no "
+                f"secret, rename the variable, or unset it: env -u {name} python launch.py ..."
                 for key, name in found
             )
         )

@@ -1,5 +1,7 @@
 """Secrets of the environment in configs and commands."""
 
+from pathlib import Path
+
 import pytest
 
 from mmdpo.entry.compose import compose_config
@@ -35,6 +37,14 @@ def test_a_command_with_a_secret_is_refused_before_it_is_composed(monkeypatch: p
     monkeypatch.setenv("WANDB_API_KEY", SECRET)
     with pytest.raises(UserError, match=r"^tracking\.tags: .*WANDB_API_KEY"):
         check_command(["-m", "beta=0.1,0.2", f"+tracking.tags=[{SECRET}]"])
+
+
+def test_a_preset_with_a_secret_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", SECRET)
+    (tmp_path / "tracking").mkdir()
+    (tmp_path / "tracking" / "mine.yaml").write_text(f"name: mine\nproject: {SECRET}\n")
+    with pytest.raises(UserError, match=r"mine\.yaml: .*WANDB_API_KEY"):
+        compose_config(["tracking=mine"], tmp_path)
 
 
 @pytest.mark.parametrize(

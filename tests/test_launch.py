@@ -62,19 +62,17 @@ def test_all_points_are_checked_before_the_first_one_starts(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("override", "variable"),
+    "words",
     [
-        ("tracking.tags=[${oc.env:MY_TOKEN}]", "MY_TOKEN"),
-        ("out=OUT/${oc.env:MY_TOKEN}", "MY_TOKEN"),
-        ("+cluster.additional_parameters.comment=0123-4567-89", "MY_TOKEN"),
+        ["-m", "beta=0.1,0.2", "out=OUT/${oc.env:MY_TOKEN}"],
+        ["-m", "beta=0.1,0.2", "+cluster.additional_parameters.comment=0123-4567-89", "out=OUT"],
+        ["hydra.output_subdir=.hydra", "hydra.run.dir=OUT", "out=OUT", "tracking.tags=[${oc.env:MY_TOKEN}]"],
     ],
 )
-@pytest.mark.parametrize("mode", [["-m", "beta=0.1,0.2"], ["hydra.output_subdir=.hydra", "hydra.run.dir=OUT"]])
-def test_a_secret_of_the_environment_is_refused_and_written_nowhere(override, variable, mode, tmp_path):
-    words = [word.replace("OUT", str(tmp_path)) for word in (*mode, f"out={tmp_path}", override)]
-    done = launch(*words, MY_TOKEN="0123-4567-89")
+def test_a_secret_of_the_environment_is_refused_and_written_nowhere(words, tmp_path):
+    done = launch(*(word.replace("OUT", str(tmp_path)) for word in words), MY_TOKEN="0123-4567-89")
     assert done.returncode != 0
-    assert f"variable {variable}," in done.stderr
+    assert "variable MY_TOKEN," in done.stderr
     assert "0123-4567-89" not in done.stdout + done.stderr
     assert not any("0123-4567-89" in str(path) for path in tmp_path.rglob("*"))
     assert not any(b"0123-4567-89" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -13,7 +13,7 @@ from typing import Any
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
-from mmdpo.env_secrets import refuse_secret_words
+from mmdpo.env_secrets import refuse_secret_words, refuse_secrets
 from mmdpo.errors import UserError
 
 SWEEP = "sweep"
@@ -53,9 +53,14 @@ def override_problem(override: str) -> str | None:
 
 
 def check_directory(directory: Path) -> None:
-    """Raise UserError if a preset of the user's directory has the name of a built-in one, which Hydra would use."""
+    """Check the presets of the user's directory.
+
+    Raises UserError if one has the name of a built-in one, which Hydra would use, or holds a secret of the environment.
+    """
     if not directory.is_dir() or directory.resolve() == CONF:
         return  # Hydra names a missing directory
+    presets = [file for group in (*GROUPS, SWEEP) for file in (directory / group).glob("*.yaml") if file.is_file()]
+    refuse_secrets((str(file), file.read_text(encoding="utf-8", errors="replace")) for file in presets)
     folders = {group: CONF / group for group in GROUPS} | {SWEEP: SWEEPS}
     problems = [
         f"{file}: {group}={file.stem} is a built-in preset, which would be used instead; rename the file"

@@ -26,14 +26,14 @@ def hint(words: Sequence[str], *changes: str, without: Collection[str] = (), swe
     """
     words = list(words) or ["python", "launch.py"]
     changed = {key_of(change): change for change in changes}
-    kept: list[str] = []
+    left, kept = dict(changed), list[str]()
     for word, is_override in _marked(words):
         if not is_override:
             kept += [] if sweep and word in MULTIRUN else [word]
             continue
         key = key_of(word)
         if key in changed:
-            kept += [changed.pop(key)] if not sweep else []
+            kept += [left.pop(key)] if key in left and not sweep else []
         elif not any(key == one or key.startswith(f"{one}.") for one in without) and not (sweep and is_swept(word)):
             kept.append(word)
     if sweep:
@@ -41,7 +41,7 @@ def hint(words: Sequence[str], *changes: str, without: Collection[str] = (), swe
         added = ["-m", *changes]
         kept[place:place] = added
     else:
-        kept += changed.values()
+        kept += left.values()
     return shlex.join(kept)
 
 

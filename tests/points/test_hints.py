@@ -11,7 +11,7 @@ def test_a_hint_has_what_was_typed() -> None:
     assert hint(TYPED, "stage=sample") == (
         "python launch.py --config-dir a=b -m beta=0.1,0.2 data=pairs 'data.path='\"'\"'x,y.jsonl'\"'\"'' stage=sample"
     )
-    assert hint(["python", "launch.py", "stage=prompts", "study=s"], "stage=sample") == (
+    assert hint(["python", "launch.py", "stage=prompts", "study=s", "stage=x"], "stage=sample") == (
         "python launch.py stage=sample study=s"
     )
 

@@ -14,6 +14,7 @@ from mmdpo.points.naming import run_name
 from mmdpo.points.point import Role, baselines, point, points_of
 
 CONFIG = compose_config()
+IDENTITY = point(CONFIG).identity
 
 
 def name_of(*overrides: str) -> str:
@@ -162,8 +163,7 @@ def test_images_of_own_data_are_named_in_wandb(tmp_path: Path) -> None:
 @given(st.text("abc-_.", min_size=1, max_size=30), st.text("abc", min_size=1, max_size=300))
 def test_a_name_in_wandb_has_128_characters_at_most(label: str, rest: str) -> None:
     judge = dataclasses.replace(CONFIG.judge, name=label)
-    p = point(CONFIG)
-    name = run_name(dataclasses.replace(CONFIG, judge=judge), f"{rest}-0b54bd", p.identity)
+    name = run_name(dataclasses.replace(CONFIG, judge=judge), f"{rest}-0b54bd", IDENTITY)
     assert len(name) <= 128
     assert name.endswith("-0b54bd")
 
