@@ -1,7 +1,7 @@
-"""Architectures that cannot be used, told by `config.json` before anything is loaded. Light: imports no torch.
+"""Recognition of architectures that cannot be used, by `config.json` alone. Imports no torch.
 
-Whether an architecture can be trained is also tested on the model itself (mmdpo/training/causality.py): this list
-only tells the known ones earlier.
+Every model is also tested itself before it is trained (mmdpo/training/causality.py). These lists only find the known
+cases earlier, before the base is measured or a hub model is downloaded.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ SUPPORTED = (
 )
 ENCODER_DECODERS = ("florence2", "pix2struct", "pp_formulanet", "t5gemma2", "udop", "vision-encoder-decoder")
 CROSS_ATTENTION = ("blip", "evolla", "idefics", "mllama")  # idefics2 and idefics3 have none
-BIDIRECTIONAL = ("paligemma",)  # over the prompt, to which the answer belongs as long as it is not generated
-KERNELS = "attn_implementation"
+BIDIRECTIONAL = ("paligemma",)  # attention over the whole input, unless the model is told where the answer starts
+ATTENTION = "attn_implementation"
+"""End of the keys that choose an implementation of attention; OWNER/NAME is one on the hub, which is code."""
 
 
 def unusable_reason(config: Mapping[str, Any]) -> str | None:
@@ -33,7 +34,7 @@ def unusable_reason(config: Mapping[str, Any]) -> str | None:
     if kind in CROSS_ATTENTION or "cross_attention_layers" in text:
         return f"its architecture ({kind}) sees images through cross-attention; supported are {SUPPORTED}"
     if kernels := next(_kernels(config), None):
-        return f"its config.json names code to download, {KERNELS}={kernels}; remove the key from the file"
+        return f"its config.json names code to download, {ATTENTION}={kernels}; remove the key from the file"
     return None
 
 
@@ -53,9 +54,9 @@ def untrainable_reason(config: Mapping[str, Any]) -> str | None:
 
 
 def _kernels(config: Mapping[str, Any]) -> Iterator[str]:
-    """Find the attention of a hub's repository, which is code, in a config and in the configs within it."""
+    """Find implementations of attention on the hub in a config and in the configs within it."""
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from _kernels(value)
-        elif key.endswith(KERNELS) and "/" in str(value):
+        elif key.endswith(ATTENTION) and "/" in str(value):
             yield str(value)

@@ -65,7 +65,7 @@ def translate_processor_errors(processor: object, records: Sequence[str]) -> Ite
         names = ", ".join(records[:RECORDS]) + (f" and {len(records) - RECORDS} more" if len(records) > RECORDS else "")
         raise UserError(
             f"model.path: its {type(processor).__name__} does not take a text or an image of {names} "
-            f"({_shortened(error)}). Remove the record, or type model.path= with another model"
+            f"({load_reason(error)}). Remove the record, or type model.path= with another model"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Checks of a model's files before anything is loaded, or downloaded. Light: commands are checked with it."""
+"""Checks of a model's files before they are loaded or downloaded. Imports no torch."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ _passed: set[str] = set()
 def require_template(processor: Any, setting: str) -> None:
     """Test that a chat template renders a question with its answer, keeps both texts, and ends soon.
 
-    A template is a program that comes with the model. It runs in a sandbox, which limits neither time nor memory, so
-    the test has limits of its own.
+    A template is a program that comes with the model. Its sandbox limits neither time nor memory, so the test has
+    limits of its own. A template that writes the date is reported.
 
     Args:
         processor: The model's processor with its chat template.

@@ -1,4 +1,4 @@
-"""Causality of a model: a test on the model itself, whether an answer's tokens have log-probs that later ones leave."""
+"""A test on the model itself whether the log-probs of an answer's tokens depend on earlier tokens alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.errors import UserError
 from mmdpo.models.architectures import SUPPORTED
 from mmdpo.models.device import on_device
+from mmdpo.training.collate import ROW_VALUES
 from mmdpo.training.prefix import probe_rows, row_log_probs
 from mmdpo.training.rows import Row
 
@@ -39,10 +40,10 @@ def require_causal(model: PreTrainedModel, processor: Any, rows: Sequence[Row], 
 
 
 def reason_against_training(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> str | None:
-    """Test with two continuations of the same answers whether these change the answers' log-probs.
+    """Test whether two continuations of the same answers give the answers different log-probs.
 
-    Training and evaluation of a log-prob need that it depends on earlier tokens alone. Attention over the whole
-    prompt, as PaliGemma's, includes the answer unless the model is told where that starts.
+    In a causal model they do not. PaliGemma attends in both directions over its whole input, unless it is told where
+    the answer starts.
 
     Args:
         model: A vision-language model in evaluation mode.
@@ -81,5 +82,5 @@ def _continued(row: Row) -> Row:
     answer = list(row["answers"][0])
     end = answer[-1]
     other = next((token for token in [*answer, *row["prompt_ids"]] if token != end), end)
-    plain = {name: value for name, value in row.items() if name in ("id", "image", "prompt", "prompt_ids")}
+    plain = {name: value for name, value in row.items() if name not in ("weights", *ROW_VALUES)}
     return {**plain, "answers": [[*answer, end, end], [*answer, other, other]]}

@@ -132,7 +132,7 @@ def test_a_model_that_computes_nan_does_not_answer(tiny, temperature):
 def test_a_record_that_the_processor_does_not_take_is_named(tiny, monkeypatch):
     model, processor, prompts, images = tiny
 
-    def refuse(self, **given):
+    def refuse(self, *given, **named):
         raise ValueError("absolute aspect ratio must be smaller than 200")
 
     monkeypatch.setattr(type(processor), "__call__", refuse)

@@ -117,6 +117,7 @@ PROCESSOR: dict[str, tuple[Edit, str]] = {
     "tokenizer is empty": (write(TOKENIZER, "{}"), "no processor"),
     "image processor is no JSON": (write("processor_config.json", "["), "no processor"),
     "no end of a text": (put("tokenizer_config.json", eos_token=None), "no eos_token"),
+    "template is no template": (write("chat_template.jinja", "{% for m in"), r"TemplateSyntaxError.*chat_template="),
     "template is no text": (write("chat_template.jinja", b"\xff\xfe\x00"), "no processor"),
 }
 

@@ -11,10 +11,11 @@ from mmdpo.config.choices import TrainOn
 from mmdpo.config.schema import ModelConfig, TrainConfig
 from mmdpo.errors import UserError
 from mmdpo.models.loading import load_model, load_processor
-from mmdpo.records import PreferencePair, SftExample
+from mmdpo.records import PreferencePair
 from mmdpo.training.causality import reason_against_training
 from mmdpo.training.rows import tokenize_examples
 from mmdpo.training.run import train_adapter
+from mmdpo.training_data.sft import chosen_answers
 from tests.support.architectures import save_architecture
 from tests.support.tiny import save_tiny_llava, tiny_pairs, tiny_settings
 
@@ -70,7 +71,7 @@ def train(folder: Path, pairs: list[PreferencePair], images: Path, output: Path,
     settings = tiny_settings(folder, **overrides)
     examples: list[Any] = list(pairs)
     if not settings.trains_on_pairs:
-        examples = [SftExample(pair.id, pair.question, pair.chosen, pair.images) for pair in pairs]
+        examples = [*chosen_answers(pairs)]
     train_adapter(settings, examples, images, output, lambda log, step: None, lambda step: None)
 
 
