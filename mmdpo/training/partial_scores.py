@@ -105,12 +105,13 @@ def _key_of(folder: Path) -> Any:
 
 def _read(file: Path) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]]] | None:
     """Read a file of scores; None if there is none, or if it is damaged."""
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         tensors = load_file(file)
-        answers = [tensors[f"log_probs.{side}"].split(tensors[f"counts.{side}"].tolist()) for side in range(2)]
+        answers = [torch.split(tensors[f"log_probs.{side}"], tensors[f"counts.{side}"].tolist()) for side in range(2)]
         sums = list(tensors["sums"].unbind(1))
     except (OSError, KeyError, ValueError, RuntimeError, IndexError, SafetensorError):
         return None

@@ -13,6 +13,8 @@ from mmdpo.points.status import State
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TRAINED = (State.done, State.trained, State.answered)
+"""The states of points whose training has ended well."""
 MOST_NAMED = 16
 """The number of lines up to which there is a legend."""
 MOST_RAW = 4
@@ -38,7 +40,7 @@ def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
                 running_mean(curve.values, window),
                 color=colours[curve.label],
                 label=curve.label,
-                linestyle="-" if curve.state == State.done else ":",
+                linestyle="-" if curve.state in TRAINED else ":",
                 linewidth=1.3,
             )
         axes.set_title(metric, loc="left")
@@ -65,7 +67,7 @@ def _note(metrics: dict[str, list[Curve]], window: int, *, faint: bool) -> str:
     note = f"{points} point{'s' if points > 1 else ''}"
     if window > 1:
         note += f"; running mean over {window} logged steps" + (", single steps faint behind it" if faint else "")
-    unfinished = any(curve.state != State.done for of_metric in metrics.values() for curve in of_metric)
+    unfinished = any(curve.state not in TRAINED for of_metric in metrics.values() for curve in of_metric)
     return note + ("; dotted: not finished." if unfinished else ".")
 
 
