@@ -246,10 +246,8 @@ def reuse_preparations(
     left = {task.name: task for task in shared}
     reused = []
     for submission in reversed(found):
-        live = any(
-            part.kind == PREPARE and part.job and part.job in jobs and jobs[part.job].live for part in submission.parts
-        )
-        if live and submission.user == user_name():
+        ids = [part.job for part in submission.parts if part.kind == PREPARE and part.job]
+        if any(job in jobs and jobs[job].live for job in ids) and submission.user == user_name():
             made = [task.name for task in submission.tasks(PREPARE) if task.name in left]
             reused += [submission.name] if made else []
             for name in made:

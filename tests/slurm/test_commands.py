@@ -13,6 +13,7 @@ from mmdpo.__main__ import main
 from mmdpo.points import status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import commands, sbatch
+from mmdpo.slurm.cancellations import read_cancelled
 from mmdpo.slurm.client import Job
 from mmdpo.slurm.commands import last_attempt_logs
 from mmdpo.slurm.submission import JOBS, PREPARE, read_submissions
@@ -212,6 +213,17 @@ def test_what_was_cancelled_is_shown_and_can_be_retried_at_once(study, world, ca
     status.finish(study.folder / PREPARE)
     assert main(["retry", str(study.study)]) == 0
     assert "1 submitted" in capsys.readouterr().out
+
+
+def test_cancel_finds_the_jobs_of_a_command_that_was_killed(tmp_path, world):
+    submission = submitted(tmp_path / "s", prepare="7", count=1, job=None)
+    submission.parts[0].job = None
+    submission.save()
+    comments = {"7": f"mmdpo:{submission.name}:prepare:0", "8_0": f"mmdpo:{submission.name}:tasks:0"}
+    world.jobs = {job: Job(job, "PENDING", comment=comment) for job, comment in comments.items()}
+    assert main(["cancel", str(tmp_path / "s")]) == 0
+    assert world.cancelled == ["7", "8"]
+    assert [*read_cancelled(submission)] == ["8_0", "7"]
 
 
 def test_cancel_of_some_points_leaves_the_others(study, world, capsys):

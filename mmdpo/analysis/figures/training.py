@@ -13,6 +13,8 @@ from mmdpo.points.status import State
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TRAINED = (State.done, State.trained, State.answered)
+"""The states of points whose training has ended well."""
 MOST_NAMED = 16
 """The number of lines up to which there is a legend."""
 SHARE, MOST_STEPS = 20, 25
@@ -38,7 +40,7 @@ def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
                 running_mean(curve.values, window),
                 color=colours[curve.label],
                 label=curve.label,
-                linestyle="-" if curve.state == State.done else ":",
+                linestyle="-" if curve.state in TRAINED else ":",
                 linewidth=1.3,
             )
         axes.set_title(metric, loc="left")
@@ -70,7 +72,7 @@ def _note(metrics: dict[str, list[Curve]]) -> str:
     window = max(window_of(curve) for of_metric in metrics.values() for curve in of_metric)
     if window > 1:
         note += f"; running mean over at most {window} logged steps, single steps faint behind it"
-    unfinished = any(curve.state != State.done for of_metric in metrics.values() for curve in of_metric)
+    unfinished = any(curve.state not in TRAINED for of_metric in metrics.values() for curve in of_metric)
     return note + ("; dotted: not finished." if unfinished else ".")
 
 
