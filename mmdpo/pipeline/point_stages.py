@@ -145,23 +145,24 @@ def _train(
     """Train the point's adapter; also returns the counts of the data set's rows."""
     from mmdpo.training.reference import reference
     from mmdpo.training.run import train_adapter
+    from mmdpo.training.schedule import check_schedule
     from mmdpo.training_data.subset import flip, limited, subset
 
     config = p.config
     provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     seed = config.data.seed
-    examples: Any = limited(data.examples, config.data_limit, seed)
-    reference_logps = None
-    if config.method.train_on is TrainOn.pairs:  # of all of them: shared by every data_scale
-        reference_logps = reference(config.model, config.train, examples, data.image_root)
-    examples = subset(examples, config.data_scale, seed)
+    shared: Any = limited(data.examples, config.data_limit, seed)
+    examples = subset(shared, config.data_scale, seed)
     if not examples:
         raise UserError(
             f"data_scale={config.data_scale}: selects none of {len(data.examples)} examples; raise data_scale "
             "or data.prompts"
         )
-    if reference_logps:
+    check_schedule(config.train, len(examples))
+    reference_logps = None
+    if config.method.train_on is TrainOn.pairs:  # of all of them: shared by every data_scale
+        reference_logps = reference(config.model, config.train, shared, data.image_root)
         examples = flip(examples, config.label_noise, seed)
     settings = training_settings(config)
     summary = train_adapter(settings, examples, data.image_root, p.folder, log, resumed, reference_logps)

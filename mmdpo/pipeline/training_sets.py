@@ -12,6 +12,7 @@ from mmdpo.files import read_json
 from mmdpo.pipeline.data_stages import CARD, get_or_make
 from mmdpo.pipeline.own_pairs import TrainingSet, own_pairs
 from mmdpo.records import PreferencePair, Record, SftExample, read_records
+from mmdpo.training.schedule import check_schedule
 
 
 def training_set(config: Config) -> TrainingSet:
@@ -35,6 +36,14 @@ def training_set(config: Config) -> TrainingSet:
         attributes = load_rubric(config.judge.rubric).attributes
         examples = [steered(example, config.model.attribute_template, attributes) for example in examples]
     return TrainingSet(examples, images, counts)
+
+
+def check_own_data(config: Config) -> None:
+    """Raise UserError if the user's own data have a wrong row, or too few rows to learn anything."""
+    examples = training_set(config).examples
+    count = round(config.data_scale * len(examples[: config.data_limit]))
+    if count:
+        check_schedule(config.train, count)
 
 
 @functools.lru_cache(maxsize=4)
