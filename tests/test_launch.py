@@ -27,8 +27,10 @@ from tests.support.program import launch, program
         (["-m", "betta=0.1,0.2"], "betta: unknown key; did you mean beta"),
         (["-m", "stage=train,evaluate"], "stage and dry_run cannot be swept"),
         (["-m", "sweep=data_scalin"], "Could not find 'sweep/data_scalin'"),
-        (["-m", "cluster.exclude=n1,n2"], "one with commas is quoted for the shell and for Hydra"),
+        (["-m", "cluster=slurm", "cluster.exclude=n1,n2"], "one with commas is quoted for the shell and for Hydra"),
         (["data=pairs"], "add data.path=FILE"),
+        (["method.lr=1e-3"], "method.lr=1e-3: is not read: here nothing refers to it; type lr="),
+        (["-m", "method.lr=1e-3,1e-5"], "method.lr=1e-3,1e-5: is not read"),
     ],
 )
 def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path):

@@ -27,10 +27,11 @@ class MmdpoLauncher(Launcher):
         """Compose, check and run the points."""
         from mmdpo.entry.compose_points import compose_points
         from mmdpo.entry.hydra import launch
+        from mmdpo.entry.typed_keys import TypedKeys
 
         setup_globals()
         searching = not self.config.hydra.sweeper._target_.endswith(("BasicSweeper", "MmdpoSweeper"))
-        return launch(compose_points(self._compose, job_overrides), searching)
+        return launch(compose_points(self._compose, job_overrides, TypedKeys()), searching)
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterable
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
@@ -13,7 +14,8 @@ from omegaconf import DictConfig
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
-from mmdpo.entry.compose import typed
+from mmdpo.entry.compose_points import compose_points
+from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import Stopped, UserError
 from mmdpo.points.outcome import Outcome
 
@@ -57,7 +59,8 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
 
 def run(composed: DictConfig) -> float | None:
     """Run one point and return its objective."""
-    results = launch(typed(config) for config in [composed])
+    overrides = list(HydraConfig.get().overrides.task)
+    results = launch(compose_points(lambda _: composed, [overrides], TypedKeys()))
     values = [result.return_value for result in results]  # raises if one failed
     return values[0] if values else None
 

@@ -185,7 +185,9 @@ def _check_trained(partial: Path, adapter: Path) -> None:
         check_adapter_weights(partial)
     except UserError as error:
         reason = str(error).replace(str(partial), str(adapter))
-        raise UserError(f"the training was without effect: {reason}; type a larger lr= or train.num_train_epochs=") from error
+        raise UserError(
+            f"the training was without effect: {reason}; type a larger lr= or train.num_train_epochs="
+        ) from error
 
 
 def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> TrainSummary:

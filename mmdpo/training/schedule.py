@@ -14,9 +14,6 @@ from mmdpo.training.distributed import world_size
 FEW_STEPS = 5
 """Below this number of steps, a training prints what to type for more."""
 
-POLYNOMIAL_END = 1e-7
-"""The learning rate at which transformers' polynomial schedule ends."""
-
 
 def total_steps(train: TrainConfig, examples: int, processes: int | None = None) -> int:
     """Count the optimizer steps of a training as transformers does, over all processes together.
@@ -56,9 +53,8 @@ def check_schedule(train: TrainConfig, examples: int, processes: int | None = No
     warmup = warmup_steps(train, steps)
     if steps == warmup == 1:
         raise UserError(
-            f"train.warmup_ratio={train.warmup_ratio}: nothing would be learned. {_steps_text(train, examples, steps)}, "
-            f"and the first step of a warmup has the learning rate 0. Type {_more_steps(train)}, or "
-            "train.warmup_ratio=0"
+            f"train.warmup_ratio={train.warmup_ratio}: nothing would be learned. "
+            f"{_steps_text(train, examples, steps)}; the first step of a warmup has the learning rate 0. Type {_more_steps(train)} or train.warmup_ratio=0"
         )
     if train.lr_scheduler_type == "polynomial" and warmup >= steps:
         raise UserError(
@@ -77,7 +73,9 @@ def few_steps_warning(train: TrainConfig, examples: int) -> str | None:
 
 def _steps_text(train: TrainConfig, examples: int, steps: int) -> str:
     batch = train.per_device_train_batch_size * train.gradient_accumulation_steps * world_size()
-    return f"{examples} examples in batches of {batch} and {train.num_train_epochs:g} epochs are {steps} optimizer steps"
+    return (
+        f"{examples} examples in batches of {batch} and {train.num_train_epochs:g} epochs are {steps} optimizer steps"
+    )
 
 
 def _more_steps(train: TrainConfig) -> str:
@@ -86,4 +84,6 @@ def _more_steps(train: TrainConfig) -> str:
         "train.gradient_accumulation_steps": train.gradient_accumulation_steps,
         "train.per_device_train_batch_size": train.per_device_train_batch_size,
     }
-    return " or ".join([f"train.num_train_epochs={wanted}", *(f"a smaller {key}=" for key, n in smaller.items() if n > 1)])
+    return " or ".join(
+        [f"train.num_train_epochs={wanted}", *(f"a smaller {key}=" for key, n in smaller.items() if n > 1)]
+    )
