@@ -26,11 +26,13 @@ def main(config: DictConfig) -> float | None:
 
 if __name__ == "__main__":
     from mmdpo.entry.overrides import check_command
+    from mmdpo.entry.search import print_best
     from mmdpo.errors import UserError
 
     try:
-        check_command(sys.argv[1:])
+        sys.argv += check_command(sys.argv[1:])
         main()
+        print_best()
     except UserError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

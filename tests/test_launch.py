@@ -28,9 +28,11 @@ from tests.support.program import launch, program
         (["-m", "stage=train,evaluate"], "stage and dry_run cannot be swept"),
         (["-m", "sweep=data_scalin"], "Could not find 'sweep/data_scalin'"),
         (["-m", "cluster=slurm", "cluster.exclude=n1,n2"], "one with commas is quoted for the shell and for Hydra"),
+        (["-m", "beta=interval(0.1,0.2)"], "add hydra/sweeper=optuna"),
+        (["-m", "hydra/launcher=basic"], "hydra/launcher=basic: "),
         (["data=pairs"], "add data.path=FILE"),
         (["method.lr=1e-3"], "method.lr=1e-3: is not read: here nothing refers to it; type lr="),
-        (["-m", "method.lr=1e-3,1e-5"], "method.lr=1e-3,1e-5: is not read"),
+        (["-m", "method.lr=1e-3,1e-5"], "method.lr=0.001,1e-05: is not read"),
     ],
 )
 def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path):

@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 
 class MmdpoSweeper(BasicSweeper):
@@ -19,8 +20,14 @@ class MmdpoSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the points, after the study's folder has been made."""
         assert self.config is not None  # setup has been called
-        from mmdpo.entry.hydra import make_study
+        from mmdpo.entry.hydra import Refused, make_study
 
+        for override in OverridesParser.create().parse_overrides([*self._parse_config(), *arguments]):
+            if override.is_sweep_override() and not override.is_discrete_sweep():
+                raise Refused(
+                    f"{override.input_line}: only a searching sweeper can choose values from an interval; add "
+                    "hydra/sweeper=optuna, or list the values"
+                )
         make_study(Path(self.config.hydra.sweep.dir))
         return super().sweep(arguments)
 

@@ -13,22 +13,28 @@ from typing import Any
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
+from mmdpo.entry.search import check_plugins, search_overrides
 from mmdpo.errors import UserError
 
 SWEEP = "sweep"
 
 
-def check_command(arguments: Sequence[str]) -> None:
-    """Check the arguments of launch.py. Raises UserError naming every problem."""
+def check_command(arguments: Sequence[str]) -> list[str]:
+    """Check the arguments of launch.py, and return those to add for a searching sweeper.
+
+    Raises UserError naming every problem.
+    """
     from hydra._internal.utils import get_args_parser
 
     options = get_args_parser().parse_args(arguments)
     if options.help or options.hydra_help or options.shell_completion:
-        return
+        return []
+    check_plugins(options.overrides)
     check_overrides(options.overrides)
     if options.config_dir is not None:
         check_directory(Path(options.config_dir))
         set_own_directory(Path(options.config_dir).resolve())
+    return search_overrides(options.overrides)
 
 
 def check_overrides(overrides: Iterable[str]) -> None:

@@ -54,7 +54,8 @@ def check_schedule(train: TrainConfig, examples: int, processes: int | None = No
     if steps == warmup == 1:
         raise UserError(
             f"train.warmup_ratio={train.warmup_ratio}: nothing would be learned. "
-            f"{_steps_text(train, examples, steps)}; the first step of a warmup has the learning rate 0. Type {_more_steps(train)} or train.warmup_ratio=0"
+            f"{_steps_text(train, examples, steps)}; the first step of a warmup has the learning rate 0. "
+            f"Type {_more_steps(train)} or train.warmup_ratio=0"
         )
     if train.lr_scheduler_type == "polynomial" and warmup >= steps:
         raise UserError(
