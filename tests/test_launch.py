@@ -10,7 +10,8 @@ from tests.support.program import launch, program
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["beta=abc"], "Value 'abc' of type 'str' could not be converted to Float"),
+        (["beta=abc"], "beta=abc: must be a number"),
+        (["model.lr.dop=1e-3"], "did you mean dpo? To add it, type +model.lr.dop=1e-3"),
         (["betta=1"], "betta: unknown key; did you mean beta"),
         (["train.epochs=2"], "train.epochs is now train.num_train_epochs"),
         (["train.lr_scheduler_type=cosin"], "train.lr_scheduler_type=cosin: unknown"),
@@ -20,10 +21,10 @@ from tests.support.program import launch, program
         (["method.loss_type=dpo"], "unknown; allowed are sigmoid, hinge"),
         (["method=sft", "stage=sample", "dry_run=true"], "prompts, teacher, build"),
         (["stage=teacher", "dry_run=true"], "prompts, sample, annotate, build"),
-        (["stage=foo"], "expected one of [prompts, sample"),
+        (["stage=foo"], "stage=foo: unknown; allowed are prompts, sample"),
         (["beta=-1"], "beta=-1.0: must be above 0"),
         (["-m", "beta=0.1,-2"], "beta=-2.0: must be above 0"),
-        (["-m", "beta=0.1,abc"], "beta=abc: Value 'abc' of type 'str' could not be converted to Float"),
+        (["-m", "beta=0.1,abc"], "beta=abc: must be a number"),
         (["-m", "betta=0.1,0.2"], "betta: unknown key; did you mean beta"),
         (["-m", "stage=train,evaluate"], "stage and dry_run cannot be swept"),
         (["-m", "sweep=data_scalin"], "Could not find 'sweep/data_scalin'"),
@@ -135,3 +136,8 @@ def test_tab_completion_names_axes_and_options(typed, offered):
 
 def test_tab_completion_can_be_installed():
     assert "complete -o nospace" in launch("-sc", "install=bash").stdout
+
+
+def test_shell_completion_offers_what_can_be_typed():
+    done = launch("-sc", "query=bash", COMP_LINE="python launch.py stage=", COMP_POINT="23")
+    assert done.stdout.split() == ["stage=experiment"]

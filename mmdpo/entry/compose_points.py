@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mmdpo.config.schema import AXES, Config
 from mmdpo.entry.checks import check
 from mmdpo.entry.compose import typed
+from mmdpo.entry.override_values import assignment_problem
 from mmdpo.entry.overrides import check_overrides
 from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import UserError
@@ -72,7 +73,8 @@ def _with_axes(node: DictConfig, config: Config, axes: dict[str, str], parser: O
             OmegaConf.update(node, key, parser.parse_override(text).value())
             values[key] = node[key]
         except OmegaConfBaseException as error:
-            raise UserError(f"{text}: {str(error).splitlines()[0]}") from error
+            reason = assignment_problem(key, parser.parse_override(text).value())
+            raise UserError(reason or f"{text}: {str(error).splitlines()[0]}") from error
     result = dataclasses.replace(config, **values)
     check(result)
     return result

@@ -13,6 +13,7 @@ from typing import Any
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
+from mmdpo.entry.override_values import value_problems
 from mmdpo.entry.search import check_plugins, search_overrides
 from mmdpo.errors import UserError
 
@@ -38,8 +39,11 @@ def check_command(arguments: Sequence[str]) -> list[str]:
 
 
 def check_overrides(overrides: Iterable[str]) -> None:
-    """Raise UserError for every override whose key the config does not have, with the key that may be meant."""
-    problems = dict.fromkeys(filter(None, map(override_problem, overrides)))
+    """Raise UserError for every override with an unknown key or a value of a wrong type, with what to type."""
+    texts = list(overrides)
+    problems = dict.fromkeys(filter(None, map(override_problem, texts)))
+    if not problems:
+        problems = dict.fromkeys(value_problems(texts))
     if problems:
         raise UserError("\n".join(problems))
 
