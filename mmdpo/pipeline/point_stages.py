@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
+from mmdpo.analysis.warning_lines import warnings_of
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
@@ -26,7 +27,7 @@ from mmdpo.pipeline.data_stages import (
 )
 from mmdpo.pipeline.training_sets import training_set
 from mmdpo.points.identity import Role, flatten
-from mmdpo.points.point import Point
+from mmdpo.points.point import Point, baselines
 from mmdpo.points.records import identity_of
 from mmdpo.signals import raise_if_asked
 from mmdpo.tracking import Tracker
@@ -98,12 +99,29 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
     write_json(p.folder / "result.json", result)
     values = {name: score["value"] for name, score in judged["scores"].items()}
     tracker.summary({name: value for name, value in values.items() if value is not None})
+    _warn(p, tracker)
+
+
+def _warn(p: Point, tracker: Tracker) -> None:
+    """Print the warnings of a trained point, and give them to W&B."""
+    if p.role is not Role.trained:
+        return
+    try:
+        base = baselines(p.config)[0].folder
+    except UserError:  # judging runs where the model's files may be absent
+        return
+    found = warnings_of(p.folder, base)
+    for warning in found:
+        print_line(f"warning: {warning}")
+    if found:
+        tracker.summary({"warnings": found})
 
 
 def train(p: Point) -> None:
     """Train the adapter of a point, if this is not done yet."""
     with _tracker(p) as tracker:
         _trained(p, tracker)
+        _warn(p, tracker)
 
 
 def _tracker(p: Point) -> Tracker:
