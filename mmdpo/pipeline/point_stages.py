@@ -25,7 +25,7 @@ from mmdpo.pipeline.data_stages import (
     rerun_unscored,
     upstream,
 )
-from mmdpo.pipeline.training_sets import training_set
+from mmdpo.pipeline.training_sets import check_selection, training_set
 from mmdpo.points.identity import Role, flatten
 from mmdpo.points.point import Point, baselines
 from mmdpo.points.records import identity_of
@@ -163,21 +163,17 @@ def _train(
     """Train the point's adapter; also returns the counts of the data set's rows."""
     from mmdpo.training.reference import reference
     from mmdpo.training.run import train_adapter
-    from mmdpo.training.schedule import check_schedule
     from mmdpo.training_data.subset import flip, limited, subset
 
     config = p.config
     provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     seed = config.data.seed
+    check_selection(config, len(data.examples))
+    if config.data_limit is not None and config.data_limit > len(data.examples):
+        print_line(f"data_limit={config.data_limit}: there are only {len(data.examples)} examples")
     shared: Any = limited(data.examples, config.data_limit, seed)
     examples = subset(shared, config.data_scale, seed)
-    if not examples:
-        raise UserError(
-            f"data_scale={config.data_scale}: selects none of {len(data.examples)} examples; raise data_scale "
-            "or data.prompts"
-        )
-    check_schedule(config.train, len(examples))
     reference_logps = None
     if config.method.train_on is TrainOn.pairs:  # of all of them: shared by every data_scale
         reference_logps = reference(config.model, config.train, shared, data.image_root)

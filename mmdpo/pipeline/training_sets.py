@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
+from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.pipeline.data_stages import CARD, get_or_make
 from mmdpo.pipeline.own_pairs import TrainingSet, own_pairs
@@ -39,11 +40,28 @@ def training_set(config: Config) -> TrainingSet:
 
 
 def check_own_data(config: Config) -> None:
-    """Raise UserError if the user's own data have a wrong row, or too few rows to learn anything."""
-    examples = training_set(config).examples
-    count = round(config.data_scale * len(examples[: config.data_limit]))
-    if count:
-        check_schedule(config.train, count)
+    """Raise UserError if the user's own data have a wrong row, or if `check_selection` does."""
+    check_selection(config, len(training_set(config).examples))
+
+
+def check_selection(config: Config, available: int) -> None:
+    """Raise UserError if the axes select no example, flip no pair although they should, or leave nothing to learn.
+
+    Args:
+        config: The config of a trained point.
+        available: The number of examples before `data_limit` and `data_scale`.
+    """
+    limited = available if config.data_limit is None else min(available, config.data_limit)
+    count = round(config.data_scale * limited)
+    if not count:
+        raise UserError(
+            f"data_scale={config.data_scale}: selects none of {limited} examples; raise data_scale or data.prompts"
+        )
+    if config.label_noise and not round(config.label_noise * count):
+        raise UserError(
+            f"label_noise={config.label_noise}: flips none of {count} pairs; type a larger label_noise= or 0"
+        )
+    check_schedule(config.train, count)
 
 
 @functools.lru_cache(maxsize=4)

@@ -29,7 +29,7 @@ from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
 from mmdpo.training.resume import Checkpoint, continue_from, run_fingerprint
 from mmdpo.training.rows import Example
-from mmdpo.training.schedule import check_schedule, few_steps_warning, total_steps
+from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps
 from mmdpo.training.settings import TrainingSettings
 from mmdpo.training.trl_config import dpo_config, sft_config
 
@@ -95,7 +95,7 @@ def train_adapter(
         _exclude_libraries_from_gc()
         data = prepare(settings, examples, image_root, reference_logps)
         check_schedule(settings.train, len(data.tokenized.rows))
-        if warning := few_steps_warning(settings.train, len(data.tokenized.rows)):
+        for warning in schedule_warnings(settings.train, len(data.tokenized.rows)):
             print_line(warning)
         weights = weights_fingerprint(settings.model.path)
         run = run_fingerprint(settings, weights, data.fingerprint)

@@ -64,12 +64,17 @@ def check_schedule(train: TrainConfig, examples: int, processes: int | None = No
         )
 
 
-def few_steps_warning(train: TrainConfig, examples: int) -> str | None:
-    """Return a warning for a training of less than `FEW_STEPS` steps, with what to type for more."""
+def schedule_warnings(train: TrainConfig, examples: int) -> list[str]:
+    """Return warnings for a training of less than `FEW_STEPS` steps, or of none that is logged, with what to type."""
     steps = total_steps(train, examples)
-    if steps >= FEW_STEPS:
-        return None
-    return f"only a few steps: {_steps_text(train, examples, steps)}; for more, type {_more_steps(train)}"
+    found = []
+    if steps < FEW_STEPS:
+        found.append(f"only a few steps: {_steps_text(train, examples, steps)}; for more, type {_more_steps(train)}")
+    if steps < train.logging_steps:
+        found.append(
+            f"train.logging_steps={train.logging_steps}: none of the {steps} steps is logged; type a smaller number"
+        )
+    return found
 
 
 def _steps_text(train: TrainConfig, examples: int, steps: int) -> str:

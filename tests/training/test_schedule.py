@@ -9,7 +9,7 @@ import pytest
 from mmdpo.config.choices import SCHEDULERS
 from mmdpo.config.schema import TrainConfig
 from mmdpo.errors import UserError
-from mmdpo.training.schedule import check_schedule, few_steps_warning, total_steps, warmup_share, warmup_steps
+from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps, warmup_share, warmup_steps
 
 
 def config(**values: object) -> TrainConfig:
@@ -66,5 +66,8 @@ def test_the_refusal_names_what_gives_more_steps() -> None:
 
 def test_few_steps_get_a_warning() -> None:
     train = config(per_device_train_batch_size=4)
-    assert few_steps_warning(train, 20) is None
-    assert "train.num_train_epochs=10" in str(few_steps_warning(train, 16))
+    assert schedule_warnings(train, 20) == []
+    (few,) = schedule_warnings(train, 16)
+    assert "train.num_train_epochs=10" in few
+    (unlogged,) = schedule_warnings(config(per_device_train_batch_size=1, logging_steps=50), 49)
+    assert unlogged.startswith("train.logging_steps=50: ")
