@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 EXHAUSTIVE = pytest.mark.exhaustive
 
 SMALL = ["data.prompts=80", "bench.items=16", "bench.resamples=100", "tracking=none", "cluster.threads=1"]
+OWN_SMALL = SMALL[1:]  # own pairs need no prompts
 LINE = ["-m", "method=dpo", "beta=0.1,0.2,0.3", "data.prompts=80", "bench.items=16", "bench.resamples=100"]
 
 
@@ -303,7 +304,7 @@ def test_own_pairs_with_photographs_train(tmp_path, form):
         f"data.path={path}",
         f"data.image_root={images}",
         "train.per_device_train_batch_size=4",
-        *SMALL,
+        *OWN_SMALL,
         f"out={tmp_path}/o",
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -345,7 +346,7 @@ def test_a_wrong_row_is_named_before_anything_runs_and_can_be_dropped(tmp_path):
         "data=pairs",
         f"data.path={path}",
         "train.per_device_train_batch_size=2",
-        *SMALL,
+        *OWN_SMALL,
         f"out={tmp_path}/o",
     ]
     done = launch(*line)
