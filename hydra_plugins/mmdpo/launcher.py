@@ -44,9 +44,9 @@ class MmdpoLauncher(Launcher):
         given = self.config.hydra.sweeper.get("direction")
         results = launch(checked(configs, job_overrides, getattr(given, "name", given)), searching=True)
         for overrides, result in zip(job_overrides, results, strict=False):
-            if result.status is JobStatus.COMPLETED:
-                name, study, objective = result.overrides[0], self.config.study, self.config.objective
-                note_trial(Trial(name, tuple(overrides), float(result.return_value), study, objective))
+            if result.status is JobStatus.COMPLETED and result.overrides:
+                search = self.config.study, self.config.objective
+                note_trial(Trial(result.overrides[0], tuple(overrides), float(result.return_value), *search))
         return results
 
     def _compose(self, overrides: list[str]) -> DictConfig:
