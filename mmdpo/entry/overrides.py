@@ -14,7 +14,7 @@ from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
 from mmdpo.entry.override_values import value_problems
-from mmdpo.entry.search import check_plugins, search_overrides
+from mmdpo.entry.search import check_plugins, is_search, search_overrides
 from mmdpo.errors import UserError
 
 SWEEP = "sweep"
@@ -35,6 +35,8 @@ def check_command(arguments: Sequence[str]) -> list[str]:
     if options.config_dir is not None:
         check_directory(Path(options.config_dir))
         set_own_directory(Path(options.config_dir).resolve())
+    if not options.multirun and is_search(options.overrides):
+        raise UserError("hydra/sweeper=: a search needs -m, as in python launch.py -m ...")
     return search_overrides(options.overrides)
 
 

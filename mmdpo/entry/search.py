@@ -54,6 +54,12 @@ def check_plugins(overrides: Sequence[str]) -> None:
         raise UserError(f"hydra/sweeper={sweeper}: is not installed; run pip install -e '.[{sweeper}]'")
 
 
+def is_search(overrides: Sequence[str]) -> bool:
+    """Return whether a command without -m asks for a search; a file of sweeps may set the mode itself."""
+    sets_mode = any(_typed(overrides, key) is not None for key in ("hydra.mode", "sweep"))
+    return _value(overrides, SWEEPER, "") in PLUGINS and not sets_mode
+
+
 def search_overrides(overrides: Sequence[str]) -> list[str]:
     """Return the overrides that a search adds to those that were typed: the direction, and the dev split.
 

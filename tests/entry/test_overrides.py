@@ -73,6 +73,13 @@ def test_commands_that_only_explain_are_not_checked():
         check_command(["--cfg", "job", "betta=1"])
 
 
+def test_a_search_gets_its_overrides_with_m_alone():
+    assert check_command(["-m", "hydra/sweeper=optuna", "beta=interval(0.1,1)"])[1:] == ["bench.split=dev"]
+    assert check_command(["-m", "beta=0.1,0.2"]) == check_command(["beta=0.1"]) == []
+    with pytest.raises(UserError, match=r"needs -m"):
+        check_command(["hydra/sweeper=optuna", "beta=0.1"])
+
+
 def test_a_file_with_the_name_of_a_built_in_preset_is_refused(tmp_path):
     for name in ("judge/gemini", "judge/mine", "sweep/methods"):
         path = tmp_path / f"{name}.yaml"
