@@ -12,7 +12,8 @@ from tests.support.program import launch, program
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["beta=abc"], "Value 'abc' of type 'str' could not be converted to Float"),
+        (["beta=abc"], "beta=abc: must be a number"),
+        (["model.lr.dop=1e-3"], "did you mean dpo? To add it, type +model.lr.dop=1e-3"),
         (["betta=1"], "betta: unknown key; did you mean beta"),
         (["train.epochs=2"], "train.epochs is now train.num_train_epochs"),
         (["train.lr_scheduler_type=cosin"], "train.lr_scheduler_type=cosin: unknown"),
@@ -22,15 +23,19 @@ from tests.support.program import launch, program
         (["method.loss_type=dpo"], "unknown; allowed are sigmoid, hinge"),
         (["method=sft", "stage=sample", "dry_run=true"], "prompts, teacher, build"),
         (["stage=teacher", "dry_run=true"], "prompts, sample, annotate, build"),
-        (["stage=foo"], "expected one of [prompts, sample"),
+        (["stage=foo"], "stage=foo: unknown; allowed are prompts, sample"),
         (["beta=-1"], "beta=-1.0: must be above 0"),
         (["-m", "beta=0.1,-2"], "beta=-2.0: must be above 0"),
-        (["-m", "beta=0.1,abc"], "beta=abc: Value 'abc' of type 'str' could not be converted to Float"),
+        (["-m", "beta=0.1,abc"], "beta=abc: must be a number"),
         (["-m", "betta=0.1,0.2"], "betta: unknown key; did you mean beta"),
         (["-m", "stage=train,evaluate"], "stage and dry_run cannot be swept"),
         (["-m", "sweep=data_scalin"], "Could not find 'sweep/data_scalin'"),
-        (["-m", "cluster.exclude=n1,n2"], "one with commas is quoted for the shell and for Hydra"),
+        (["-m", "cluster=slurm", "cluster.exclude=n1,n2"], "one with commas is quoted for the shell and for Hydra"),
+        (["-m", "beta=interval(0.1,0.2)"], "add hydra/sweeper=optuna"),
+        (["-m", "hydra/launcher=basic"], "hydra/launcher=basic: "),
         (["data=pairs"], "add data.path=FILE"),
+        (["method.lr=1e-3"], "method.lr=1e-3: is not read: here nothing refers to it; type lr="),
+        (["-m", "method.lr=1e-3,1e-5"], "method.lr=0.001,1e-05: is not read"),
     ],
 )
 def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path):
@@ -166,3 +171,8 @@ def test_tab_completion_names_axes_and_options(typed, offered):
 
 def test_tab_completion_can_be_installed():
     assert "complete -o nospace" in launch("-sc", "install=bash").stdout
+
+
+def test_shell_completion_offers_what_can_be_typed():
+    done = launch("-sc", "query=bash", COMP_LINE="python launch.py stage=", COMP_POINT="23")
+    assert done.stdout.split() == ["stage=experiment"]

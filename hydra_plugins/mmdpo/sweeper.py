@@ -24,10 +24,17 @@ class MmdpoSweeper(BasicSweeper):
         assert self.config is not None  # setup has been called
         assert self.launcher is not None
         assert self.hydra_context is not None
+        from mmdpo.entry.hydra import Refused
         from mmdpo.points.commands import when_begun
 
         words = [*self._parse_config(), *arguments]
         overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(words)
+        for override in overrides:
+            if override.is_sweep_override() and not override.is_discrete_sweep():
+                raise Refused(
+                    f"{override.input_line}: only a searching sweeper can choose values from an interval; add "
+                    "hydra/sweeper=optuna, or list the values"
+                )
         self.overrides = self.split_arguments(overrides, self.max_batch_size)
         when_begun(self._save)
         count, returned = 0, []

@@ -46,6 +46,7 @@ class Row:
         scores: The scores of a finished point by `<task>` and `<task>/<part>`.
         steps: The number of optimizer steps.
         examples: The number of training examples.
+        epochs: The number of epochs, as trained.
         seconds: The run time of the point.
         config: The content of config.yaml.
         status: The content of status.json.
@@ -64,6 +65,7 @@ class Row:
     scores: dict[str, Score] = field(default_factory=dict)
     steps: int | None = None
     examples: int | None = None
+    epochs: float | None = None
     seconds: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
@@ -201,11 +203,12 @@ def _read_row(folder: Path) -> Row:
     if state == State.running and status.get("waiting"):
         row.job = f"waiting for {status['waiting']}"
     if state == State.done:
-        row.scores = _scores(result.get("scores"))
+        row.scores = read_scores(result.get("scores"))
         training = result.get("training")
         training = training if isinstance(training, dict) else {}
         row.steps, row.examples = _count(training.get("steps")), _count(training.get("examples"))
-        seconds = _number(result.get("seconds"))
+        epochs, seconds = _number(training.get("epochs")), _number(result.get("seconds"))
+        row.epochs = None if math.isnan(epochs) else epochs
         row.seconds = None if math.isnan(seconds) else seconds
     elif metrics := read_metrics(folder):
         row.steps = metrics[-1]["step"]
@@ -246,8 +249,8 @@ def _guess_role(point: str, axes: dict[str, Any]) -> str:
     return Role.base if axes.get("data_scale") == 0 else Role.trained
 
 
-def _scores(data: Any) -> dict[str, Score]:
-    """Read the scores that hold a number; a score without one is absent."""
+def read_scores(data: Any) -> dict[str, Score]:
+    """Read the scores of a result.json that hold a number; a score without one is absent."""
     scores = {}
     for key, entry in (data if isinstance(data, dict) else {}).items():
         entry = entry if isinstance(entry, dict) else {"value": entry}

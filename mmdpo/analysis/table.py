@@ -21,6 +21,7 @@ from mmdpo.analysis.labels import (
     value_text,
 )
 from mmdpo.analysis.study import FAILED, POINT_AXES, Row, Study
+from mmdpo.analysis.warning_lines import warning_lines
 from mmdpo.console import markup_safe, printable
 from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import WITHOUT_REQUEST
@@ -45,7 +46,7 @@ COLOURS: dict[str, str] = {
 
 
 def print_table(study: Study, console: Console) -> None:
-    """Print the table in the fullest form that fits the console, then notes, jobs and failures."""
+    """Print the table in the fullest form that fits the console, then notes, jobs, warnings and failures."""
     from rich.measure import Measurement
 
     unlimited = console.options.update(width=10_000)
@@ -58,6 +59,8 @@ def print_table(study: Study, console: Console) -> None:
         console.print(f"[dim]{markup_safe(note)}[/]")
     for line in [*jobs(study), *next_stages(study)]:
         console.print(printable(line), soft_wrap=True, markup=False)
+    for line in warning_lines(study):
+        console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
     for line in failures(study):
         console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
 
@@ -214,7 +217,7 @@ def summary_columns(study: Study) -> list[str]:
     return [
         *("point", "role", "state", *POINT_AXES, *settings),
         *metrics,
-        *("steps", "examples", "seconds", "error"),
+        *("steps", "examples", "epochs", "seconds", "error"),
     ]
 
 
@@ -235,7 +238,8 @@ def _summary(row: Row) -> dict[str, Any]:
     cells |= {axis: row.axes.get(axis) for axis in POINT_AXES} | row.settings
     for key, score in row.scores.items():
         cells |= {key: score.value, f"{key}_low": score.low, f"{key}_high": score.high, f"{key}_n": score.n}
-    return cells | {"steps": row.steps, "examples": row.examples, "seconds": row.seconds, "error": row.error}
+    counts = {"steps": row.steps, "examples": row.examples, "epochs": row.epochs}
+    return cells | counts | {"seconds": row.seconds, "error": row.error}
 
 
 def _best(study: Study, benchmark: str, places: int) -> set[str]:

@@ -17,6 +17,11 @@ def set_own_directory(directory: Path | None) -> None:
     _own_directory = directory
 
 
+def own_directory() -> Path | None:
+    """Return the user's own config directory of this command, or None."""
+    return _own_directory
+
+
 def preset_values(group: str, label: str) -> dict[str, Any] | None:
     """Return the values that a preset gives the settings of its group.
 

@@ -6,15 +6,18 @@ import gc
 from collections.abc import Iterable
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
-from mmdpo.entry.compose import typed
+from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.model_checks import require_models
+from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import Stopped, UserError
 from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder
 from mmdpo.points import commands
@@ -63,7 +66,7 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
         raise SystemExit(stop.exit_code) from stop
     except UserError as error:
         raise Refused(str(error)) from error
-    return [_job_return(outcome) for outcome in outcomes]
+    return [_job_return(outcome, searching) for outcome in outcomes]
 
 
 def _dispatch_noted(configs: list[Config], searching: bool) -> list[Outcome]:
@@ -83,8 +86,14 @@ def _dispatch_noted(configs: list[Config], searching: bool) -> list[Outcome]:
 
 
 def run(composed: DictConfig) -> float | None:
-    """Run one point and return its objective."""
-    results = launch(typed(config) for config in [composed])
+    """Run one point and return its objective.
+
+    Raises Refused in a sweep, whose points mmdpo's launcher runs together.
+    """
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise Refused("hydra/launcher: another launcher would run each point as if it were alone; drop it")
+    overrides = list(HydraConfig.get().overrides.task)
+    results = launch(compose_points(lambda _: composed, [overrides], TypedKeys()))
     values = [result.return_value for result in results]  # raises if one failed
     return values[0] if values else None
 
@@ -150,9 +159,11 @@ def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outc
     return outcomes or []
 
 
-def _job_return(outcome: Outcome) -> JobReturn:
-    status = JobStatus.FAILED if outcome.error else JobStatus.COMPLETED
-    result = JobReturn(overrides=[outcome.point.name], status=status)
-    reason = f"failed: {outcome.error}\nRerun the same command to retry."
-    result.return_value = Refused(reason) if outcome.error else outcome.objective
+def _job_return(outcome: Outcome, searching: bool) -> JobReturn:
+    error = outcome.error
+    if searching and error is None and outcome.objective is None:
+        error = f"objective={outcome.point.config.objective}: the point has no such score; name another"
+    result = JobReturn(overrides=[outcome.point.name], status=JobStatus.FAILED if error else JobStatus.COMPLETED)
+    reason = f"failed: {error}\nRerun the same command to retry."
+    result.return_value = Refused(reason) if error else outcome.objective
     return result

@@ -10,6 +10,7 @@ from mmdpo.errors import UserError
 from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.load_errors import translate_load_errors
+from mmdpo.models.loaded_weights import check_loaded
 from mmdpo.models.model_cache import cached_model, is_cache_enabled
 from mmdpo.models.model_files import require_model, require_processor
 from mmdpo.models.paths import resolve_path, template, templates
@@ -92,7 +93,7 @@ def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedMo
         The model; another instance per call.
 
     Raises:
-        UserError: There is no model at the path.
+        UserError: There is no model at the path, or its checkpoint does not fill it.
     """
     torch_type = torch_dtype(dtype)
     require_model(path)
@@ -110,11 +111,15 @@ def _load(path: str, torch_type: torch.dtype) -> PreTrainedModel:
     with suppress_library_output():
         from transformers import AutoModelForImageTextToText
 
-        model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
+        loaded = AutoModelForImageTextToText.from_pretrained(
             resolve_path(path),
             dtype=torch_type,
             attn_implementation="sdpa",
             use_safetensors=True,
             trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # check_loaded counts them
+            output_loading_info=True,
         )
+    model: PreTrainedModel = loaded[0]
+    check_loaded(path, loaded[1])
     return model.eval()

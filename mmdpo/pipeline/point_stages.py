@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
 from mmdpo.activity import report_saved
+from mmdpo.analysis.warning_lines import warnings_of
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
@@ -27,12 +28,12 @@ from mmdpo.pipeline.data_stages import (
     rerun_unscored,
     upstream,
 )
-from mmdpo.pipeline.training_sets import training_set
+from mmdpo.pipeline.training_sets import check_selection, training_set
 from mmdpo.points import commands
 from mmdpo.points.hints import hint
 from mmdpo.points.identity import Role, flatten, of_role
 from mmdpo.points.naming import run_name
-from mmdpo.points.point import Point
+from mmdpo.points.point import Point, baselines
 from mmdpo.points.records import identity_of
 from mmdpo.points.results import RESULT, TRAINING, is_exported, read_training
 from mmdpo.signals import raise_if_asked
@@ -101,12 +102,29 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
     write_json(p.folder / RESULT, result)
     values = {name: score["value"] for name, score in judged["scores"].items()}
     tracker.summary({name: value for name, value in values.items() if value is not None})
+    _warn(p, tracker)
+
+
+def _warn(p: Point, tracker: Tracker) -> None:
+    """Print the warnings of a trained point, and give them to W&B."""
+    if p.role is not Role.trained:
+        return
+    try:
+        base = baselines(p.config)[0].folder
+    except UserError:  # judging runs where the model's files may be absent
+        return
+    found = warnings_of(p.folder, base)
+    for warning in found:
+        print_line(f"warning: {warning}")
+    if found:
+        tracker.summary({"warnings": found})
 
 
 def train(p: Point) -> None:
     """Train the adapter of a point, if this is not done yet."""
     with _tracker(p) as tracker:
         _trained(p, tracker)
+        _warn(p, tracker)
 
 
 def _tracker(p: Point) -> Tracker:
@@ -167,17 +185,14 @@ def _train(
     provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     seed = config.data.seed
-    examples: Any = limited(data.examples, config.data_limit, seed)
+    check_selection(config, len(data.examples))
+    if config.data_limit is not None and config.data_limit > len(data.examples):
+        print_line(f"data_limit={config.data_limit}: there are only {len(data.examples)} examples")
+    shared: Any = limited(data.examples, config.data_limit, seed)
+    examples = subset(shared, config.data_scale, seed)
     reference_logps = None
     if config.method.train_on is TrainOn.pairs:  # of all of them: shared by every data_scale
-        reference_logps = reference(config.model, config.train, examples, data.image_root)
-    examples = subset(examples, config.data_scale, seed)
-    if not examples:
-        raise UserError(
-            f"data_scale={config.data_scale}: selects none of {len(data.examples)} examples; raise data_scale "
-            "or data.prompts"
-        )
-    if reference_logps:
+        reference_logps = reference(config.model, config.train, shared, data.image_root)
         examples = flip(examples, config.label_noise, seed)
     settings = training_settings(config)
     summary = train_adapter(settings, examples, data.image_root, p.folder, log, resumed, reference_logps)

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.console import print_line, progress
+from mmdpo.errors import UserError
 from mmdpo.files import atomic_write
+from mmdpo.models.adapter_files import check_adapter_weights
 from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model
@@ -28,8 +30,9 @@ from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
 from mmdpo.training.resume import Checkpoint, continue_from, last_of_run, run_fingerprint
 from mmdpo.training.rows import Example
+from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps
 from mmdpo.training.settings import TrainingSettings
-from mmdpo.training.trl_config import dpo_config, sft_config, total_steps
+from mmdpo.training.trl_config import dpo_config, sft_config
 
 if TYPE_CHECKING:
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
@@ -81,7 +84,8 @@ def train_adapter(
         The outcome.
 
     Raises:
-        UserError: No example can be used, a loss or gradient is not finite, or memory or disk are full.
+        UserError: No example can be used, nothing would be or was learned, a loss or gradient is not finite, or
+            memory or disk are full.
         Interrupted: The process was asked to stop; a checkpoint has been saved.
     """
     started = time.monotonic()
@@ -91,6 +95,9 @@ def train_adapter(
         gc.collect()  # the last point's trainer and model hold each other in a cycle
         _exclude_libraries_from_gc()
         data = prepare(settings, examples, image_root, reference_logps)
+        check_schedule(settings.train, len(data.tokenized.rows))
+        for warning in schedule_warnings(settings.train, len(data.tokenized.rows)):
+            print_line(warning)
         weights = weights_fingerprint(settings.model.path)
         run = run_fingerprint(settings, weights, data.fingerprint)
         # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
@@ -162,12 +169,26 @@ def _run_loop(trainer: Any, settings: TrainingSettings, run: str, checkpoint: Ch
 
 
 def _save(trainer: Any, adapter: Path) -> None:
-    """Write the complete adapter or nothing; with ZeRO-3, all processes take part in gathering it."""
+    """Write the complete adapter or nothing; with ZeRO-3, all processes take part in gathering it.
+
+    Raises UserError for an adapter that the training has not changed.
+    """
     if rank() == 0:
         with atomic_write(adapter) as partial:
             trainer.save_model(str(partial))
+            _check_trained(partial, adapter)
     else:
         trainer.save_model(str(adapter))
+
+
+def _check_trained(partial: Path, adapter: Path) -> None:
+    try:
+        check_adapter_weights(partial)
+    except UserError as error:
+        reason = str(error).replace(str(partial), str(adapter))
+        raise UserError(
+            f"the training was without effect: {reason}; type a larger lr= or train.num_train_epochs="
+        ) from error
 
 
 def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> TrainSummary:

@@ -194,7 +194,7 @@ def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
         *("logprob_avg", "data_scale", "data_limit", "label_noise", "seed"),
     ]
     assert header[11:15] == ["text", "text_low", "text_high", "text_n"]
-    assert header[-4:] == ["steps", "examples", "seconds", "error"]
+    assert header[-5:] == ["steps", "examples", "epochs", "seconds", "error"]
     assert [(row["role"], row["state"], row["beta"]) for row in rows] == [
         ("base", "done", ""),
         ("before_visual_tuning", "done", ""),

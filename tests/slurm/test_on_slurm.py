@@ -233,8 +233,8 @@ def test_a_command_in_the_shell_of_another_job_is_a_sweep_of_its_own(slurm: Clus
 
 
 def test_optuna_searches_with_jobs(lines: Lines):
-    search = ["hydra/sweeper=optuna", "hydra/launcher=mmdpo", "hydra.sweeper.n_trials=2"]
-    search += ["hydra.sweeper.n_jobs=2", "hydra.sweeper.direction=maximize", "beta=interval(0.05,0.5)"]
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2"]
+    search += ["hydra.sweeper.n_jobs=2", "beta=interval(0.05,0.5)"]
     refused = lines.launch(*SMALL, *search, "cluster.wait=false", check=False)
     assert refused.returncode != 0
     assert "this sweeper chooses points by scores; type cluster.wait=true" in refused.stderr
