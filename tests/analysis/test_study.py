@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from mmdpo.analysis.study import read_lines, read_metrics, read_study, sort_key
 from mmdpo.analysis.table import next_stages
 from mmdpo.errors import UserError
+from mmdpo.files import write_json
 from mmdpo.points.identity import Role
 from mmdpo.points.status import is_done
-from tests.support.adapters import safetensors_bytes, write_adapter
+from tests.support.adapters import safetensors_bytes, write_adapter, write_answers
 from tests.support.studies import make_point, make_study, write
 
 
@@ -62,11 +63,10 @@ def test_a_point_between_two_stages_says_which_comes_next(tmp_path: Path):
     for seed in (0, 1, 2):
         folder = make_point(tmp_path, {"seed": seed}, state="planned", config={"bench": {"tasks": ["text", "vision"]}})
         if seed > 0:
-            (folder / "training.json").write_text("{}")
+            write_json(folder / "training.json", {"steps": 3})
+            write_adapter(folder / "adapter")
         if seed > 1:
-            for task in ("text", "vision"):
-                (folder / "answers").mkdir(exist_ok=True)
-                (folder / "answers" / f"{task}.jsonl").touch()
+            write_answers(folder, "text", "vision")
     study = read_study(tmp_path)
     assert [row.state for row in study.rows] == ["planned", "trained", "answered"]
     trained, answered = next_stages(study)

@@ -91,7 +91,7 @@ def test_weights_that_do_not_fit_are_counted(
     [
         ({"r": 8}, "28 weights have another shape"),
         ({"target_modules": ".*"}, "does not fit model.path="),
-        ({"target_modules": ".*("}, "does not fit model.path="),
+        ({"target_modules": ".*("}, "Type generator.adapter="),
         ({"target_modules": "nothing"}, "does not fit model.path="),
         ({"target_modules": ["q_proj"]}, "have no place"),
         ({"target_modules": r".*(q_proj|k_proj|v_proj|o_proj|out_proj|gate_proj|up_proj|down_proj)"}, "are missing"),

@@ -107,7 +107,7 @@ def test_progress_counts_every_answer(tiny):
 def test_a_missing_image_is_named(tiny):
     model, processor, _, images = tiny
     with pytest.raises(UserError, match=r"gone\.png"):
-        generate(model, processor, [Prompt("p", "what", "gone.png")], images, Decoding(2, 1))
+        generate(model, processor, [Prompt("p", "what", ("gone.png",))], images, Decoding(2, 1))
 
 
 def test_an_image_token_in_a_question_is_refused_with_the_prompts_id(tiny):

@@ -107,7 +107,7 @@ WHILE_LOADING: dict[str, tuple[Edit, str]] = {
     "an unknown architecture": (put(CONFIG, model_type="brand_new"), "brand_new"),
     "a text model": (write(CONFIG, '{"model_type": "llama"}'), "LlamaConfig.* takes no images"),
     "a wrong type": (put(CONFIG, vision_feature_layer="x"), "vision_feature_layer"),
-    "other shapes": (put(CONFIG, text_config={"intermediate_size": 128}), "other shapes"),
+    "other shapes": (put(CONFIG, text_config={"intermediate_size": 128}), "of another shape"),
     "a missing package": (put(CONFIG, quantization_config={"quant_method": "gptq", "bits": 4}), "optimum"),
 }
 PROCESSOR: dict[str, tuple[Edit, str]] = {
@@ -138,7 +138,7 @@ def test_problems_are_found_before_anything_is_loaded(folder: Path, edit: Edit, 
 @pytest.mark.parametrize(("edit", "reason"), **ids(WHILE_LOADING))
 def test_errors_of_loading_name_the_path(folder: Path, edit: Edit, reason: str) -> None:
     edit(folder)
-    with pytest.raises(UserError, match=rf"^model\.path={folder}: no model can be loaded from it\. .*{reason}"):
+    with pytest.raises(UserError, match=rf"^model\.path={folder}: .*{reason}"):
         load_model(str(folder), "float32")
 
 

@@ -12,6 +12,7 @@ from mmdpo.errors import UserError
 from mmdpo.models import bounded
 from mmdpo.models.chat import prompt_text, to_messages
 from mmdpo.models.template_check import require_template
+from mmdpo.records import Prompt
 from tests.support.llama import llama_tokenizer
 from tests.support.tiny import TEMPLATE
 
@@ -68,7 +69,7 @@ def test_templates_that_are_refused(monkeypatch: pytest.MonkeyPatch, template: s
 def test_a_conversation_that_the_template_refuses_names_the_override() -> None:
     alternate = "{% if messages | length > 1 %}{{ raise_exception('one turn only') }}{% endif %}"
     with pytest.raises(UserError, match=r"one turn only.*model\.chat_template="):
-        prompt_text(processor(alternate + TEXTS), [*to_messages("a"), *to_messages("b")])
+        prompt_text(processor(alternate + TEXTS), [*to_messages(Prompt("1", "a")), *to_messages(Prompt("2", "b"))])
 
 
 def test_the_child_cannot_change_its_parent_nor_outlive_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def test_a_model_that_does_not_take_the_rows_is_named(
 
 
 def train(folder: Path, pairs: list[PreferencePair], images: Path, output: Path, **overrides: Any) -> None:
-    settings = tiny_settings(folder, **overrides)
+    settings = tiny_settings(folder, train__warmup_ratio=0.0, **overrides)
     examples: list[Any] = list(pairs)
     if not settings.trains_on_pairs:
         examples = [*chosen_answers(pairs)]
