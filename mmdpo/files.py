@@ -16,8 +16,9 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 MAX_BYTES = 1 << 30
 """The largest file that is read as a whole; ours are far smaller."""
@@ -89,7 +90,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path) -> Iterator[BufferedReader]:
     """Open a file for reading, but neither a folder nor a pipe or device, which might never end.
 
     Raises:

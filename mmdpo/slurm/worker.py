@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from mmdpo.errors import Stopped, UserError
+from mmdpo.leftovers import use_own_temporary_folder
+from mmdpo.output import tolerate_any_encoding
 from mmdpo.pipeline import point_stages as stages
 from mmdpo.points import status
 from mmdpo.points.changes import all_inputs, changed_since
@@ -130,4 +132,6 @@ def _fail(folder: Path, reason: str) -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    tolerate_any_encoding()
+    use_own_temporary_folder()
     sys.exit(main(sys.argv[1:]))
