@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ def storage_advice(error: BaseException) -> str | None:
     """Return what is wrong with a disk and what to type; None for an error of another kind."""
     if isinstance(error, sqlite3.Error):
         return _full(None, str(error)) if "disk is full" in str(error) else None
+    if isinstance(error, shutil.Error):  # of a folder that was copied: a list of texts
+        return next((_full(None, os.strerror(one)) for one in FULL if os.strerror(one) in str(error)), None)
     if not isinstance(error, OSError):
         return None
     place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def test_advice_names_what_to_type(tmp_path: Path, cache: Path) -> None:
     assert "MMDPO_CACHE=FOLDER" in str(storage_advice(failure(read_only, cache)))
     assert "out=FOLDER" in str(storage_advice(failure(read_only, tmp_path / "out")))
     assert "disk is full" in str(storage_advice(sqlite3.OperationalError("database or disk is full")))
+    copied = shutil.Error([("a", "b", str(failure(full)))])
+    assert "disk is full" in str(storage_advice(copied))
     assert storage_advice(failure(errno.EACCES, tmp_path / "data.jsonl")) is None
     assert storage_advice(ValueError("No space left on device")) is None
 

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdpo.console import print_line
+from mmdpo.files import atomic_write
 from mmdpo.points.naming import SUFFIX
 from mmdpo.points.point import Point
 from mmdpo.points.records import point_folders, read_record
-from mmdpo.points.status import State, is_done, read_status
+from mmdpo.points.status import State, is_done, is_process_gone, read_status
 
-NOT_COPIED = shutil.ignore_patterns("checkpoints", "wandb", "merged", "logs", ".*")
+STATUS = "status.json"
+NOT_COPIED = shutil.ignore_patterns(STATUS, "checkpoints", "wandb", "merged", "logs", ".*")
 
 
 def known_elsewhere(points: Sequence[Point]) -> dict[Path, Path]:
@@ -48,14 +50,27 @@ def link(folder: Path, target: Path) -> None:
     """
     remove_dangling(folder)
     if folder.exists():
-        if read_status(folder).state is not State.running:
-            shutil.copytree(target, folder, ignore=NOT_COPIED, dirs_exist_ok=True)
+        status = read_status(folder)
+        if status.state is not State.running or status.pid is None or is_process_gone(status.pid, status.host):
+            _copy_point(target, folder)
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         folder.symlink_to(os.path.relpath(target, folder.parent.resolve()), target_is_directory=True)
     except OSError:  # a file system without links
-        shutil.copytree(target, folder, ignore=NOT_COPIED)
+        _copy_point(target, folder)
+
+
+def _copy_point(target: Path, folder: Path) -> None:
+    """Copy a finished point, its status last: after a kill in between, the copy is not done."""
+    shutil.copytree(target, folder, ignore=NOT_COPIED, copy_function=_copy, dirs_exist_ok=True)
+    _copy(target / STATUS, folder / STATUS)
+
+
+def _copy(source: str | Path, target: str | Path) -> None:
+    """Copy a file; what was there is replaced and not written to, whatever it is."""
+    with atomic_write(Path(target)) as aside:
+        shutil.copy2(source, aside)
 
 
 def link_known(points: Sequence[Point]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mmdpo.files import Unreadable
 from mmdpo.points.point import Point
 from mmdpo.points.results import read_result
 
@@ -21,5 +22,8 @@ def outcome(p: Point, error: str | None = None) -> Outcome:
     """Return the outcome of a point that has its result, or that failed for a reason."""
     if error:
         return Outcome(p, error=error)
-    score = read_result(p.folder)["scores"].get(p.config.objective)
+    try:
+        score = read_result(p.folder)["scores"].get(p.config.objective)
+    except (FileNotFoundError, Unreadable) as reason:
+        return Outcome(p, error=f"no result: {reason}")
     return Outcome(p, objective=score.get("value") if isinstance(score, dict) else score)

@@ -7,6 +7,8 @@ from typing import Any
 
 from mmdpo.analysis.study import Row, Study, read_study, study_of
 from mmdpo.config.schema import AXES
+from mmdpo.console import print_line
+from mmdpo.errors import UserError
 from mmdpo.points.status import State
 from mmdpo.slurm.submission import JOBS, is_point_stage
 from mmdpo.slurm.task_states import TaskState, read_task_states
@@ -15,9 +17,15 @@ from mmdpo.slurm.task_states import TaskState, read_task_states
 def read(folder: Path) -> Study:
     """Read a study from its files, and the points with jobs also from SLURM.
 
+    A damaged file of a submission is reported; the points are then shown by their own files.
+
     Raises UserError for a folder with neither points nor jobs.
     """
-    states = read_task_states(folder) if (folder / JOBS).is_dir() else {}
+    try:
+        states = read_task_states(folder) if (folder / JOBS).is_dir() else {}
+    except UserError as error:
+        print_line(str(error))
+        states = {}
     states = {name: one for name, one in states.items() if is_point_stage(one.task.stage)}
     if not states:
         return read_study(folder)
@@ -31,6 +39,8 @@ def read(folder: Path) -> Study:
 def _update(row: Row, one: TaskState) -> None:
     if one.state is State.done:  # its stage, which the files tell too
         return
+    if row.state == State.unreadable and one.state is State.failed:
+        return  # its files say more than its job
     row.state = one.state
     row.error = one.detail or row.error if one.state in (State.failed, State.cancelled) else None
     row.job = one.detail if one.live else ""

@@ -29,7 +29,7 @@ from mmdpo.config.choices import SHARED_STAGES, Stage
 from mmdpo.config.cluster_checks import problems
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.errors import UserError
-from mmdpo.files import atomic_write, fingerprint, read_json, write_json
+from mmdpo.files import atomic_write, fingerprint, open_regular, read_json, write_json
 from mmdpo.points.point import Point, Role, point
 
 JOBS = "jobs"
@@ -140,18 +140,22 @@ class Submission:
         write_json(self.folder / SUBMISSION_FILE, {**dataclasses.asdict(self), "folder": str(self.folder)})
 
     def tasks(self, kind: str = TASKS) -> Iterator[SlurmTask]:
-        """Read the tasks of one file in their order."""
+        """Read the tasks of one file in their order. Raises UserError for a damaged file."""
         path = self.folder / f"{kind}.jsonl"
         if path.exists():
-            with path.open(encoding="utf-8") as lines:
-                yield from map(self._task, lines)
+            try:
+                with open_regular(path) as lines:
+                    tasks = [*map(self._task, lines)]
+            except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+                raise UserError(_damaged(path, error)) from error
+            yield from tasks
 
     def task(self, part: Part, index: int) -> SlurmTask:
         """Read one task of an array."""
         with (self.folder / f"{part.kind}.jsonl").open(encoding="utf-8") as lines:
             return self._task(next(itertools.islice(lines, part.first + index, None)))
 
-    def _task(self, line: str) -> SlurmTask:
+    def _task(self, line: str | bytes) -> SlurmTask:
         """Parse one line, with the study's present folder, because it may have been moved."""
         content = json.loads(line)
         config = {**content["config"], "out": str(self.study.parent), "study": self.study.name}
@@ -206,10 +210,14 @@ def read_submission(folder: Path) -> Submission:
         parts = [Part(**_known_fields(part, Part)) for part in content["parts"]]
         return Submission(**{"format": 1, **content, "folder": folder, "parts": parts})
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{folder / SUBMISSION_FILE} is damaged ({type(error).__name__}: {error}), so its jobs are unknown. See "
-            f"`squeue --me`; when none of them is left, delete {folder} and rerun the same command"
-        ) from error
+        raise UserError(_damaged(folder / SUBMISSION_FILE, error)) from error
+
+
+def _damaged(file: Path, error: Exception) -> str:
+    return (
+        f"{file} is damaged ({type(error).__name__}: {error}), so its jobs are unknown. See `squeue --me`; when none "
+        f"of them is left, delete {file.parent} and rerun the same command"
+    )
 
 
 def preparations(submission: Submission) -> list[tuple[Submission, Part]]:

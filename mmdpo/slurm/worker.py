@@ -17,7 +17,9 @@ from pathlib import Path
 
 from mmdpo.activity import recorded_by
 from mmdpo.errors import Stopped, UserError
+from mmdpo.leftovers import use_own_temporary_folder
 from mmdpo.logs import log_to
+from mmdpo.output import tolerate_any_encoding
 from mmdpo.pipeline import point_stages as stages
 from mmdpo.points import status
 from mmdpo.points.changes import all_inputs, changed_since
@@ -134,4 +136,6 @@ def _fail(folder: Path, reason: str) -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    tolerate_any_encoding()
+    use_own_temporary_folder()
     sys.exit(main(sys.argv[1:]))

@@ -14,6 +14,7 @@ from mmdpo.config.choices import file_formats
 from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.images import open_image
+from mmdpo.leftovers import temporary_prefix
 from mmdpo.sources import select, tables
 from mmdpo.sources.formats import file_format, prompt_format
 from mmdpo.sources.pair_reader import scan_pairs
@@ -157,7 +158,7 @@ def _examine_pairs(data: DataConfig) -> Finding:
 
 def _scan_pairs(finding: Finding, data: DataConfig) -> None:
     root = Path(data.image_root) if data.image_root else None
-    with tempfile.TemporaryDirectory(prefix="mmdpo-doctor-") as folder:
+    with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as folder:
         read, bad_rows = scan_pairs(Path(data.path or ""), root, Path(folder), finding.format, data.seed)
         finding.read, finding.kept, finding.found = read.read, len(read.pairs), len(read.pairs)
         finding.dropped, finding.firsts = read.dropped, bad_rows.firsts

@@ -17,6 +17,7 @@ from mmdpo.errors import UserError
 from mmdpo.files import read_json, write_json
 from mmdpo.points import links, status
 from mmdpo.points.links import known_elsewhere, link
+from mmdpo.points.outcome import outcome
 from mmdpo.points.point import Point, point
 from mmdpo.points.records import write_record
 from mmdpo.sweep import local
@@ -159,7 +160,25 @@ def test_a_failed_attempt_keeps_its_folder_and_gets_the_result(config: Config) -
     status.start(second.folder)
     link(second.folder, p.folder)
     assert not status.is_done(second.folder)  # it is being run
+    assert "no result" in str(outcome(second).error)
     status.finish(second.folder, "it failed")
+    os.mkfifo(second.folder / "result.json")  # damaged; nothing waits for a reader of the pipe
     link(second.folder, p.folder)
     assert status.is_done(second.folder)
     assert (second.folder / "own").exists()
+
+
+def test_a_killed_attempt_gets_the_result(config: Config) -> None:
+    p, second = point(config), point(dataclasses.replace(config, study="second"))
+    finish(p)
+    second.folder.mkdir(parents=True)
+    gone = os.fork()
+    if gone == 0:
+        os._exit(0)
+    os.waitpid(gone, 0)
+    status.start(second.folder)
+    killed = status.read_status(second.folder)
+    killed.pid = gone
+    status.write_status(second.folder, killed)
+    link(second.folder, p.folder)
+    assert status.is_done(second.folder)

@@ -50,6 +50,32 @@ def test_a_job_that_died_outside_python_has_failed(tmp_path, known, capsys):
     assert "its node failed (n7)" in capsys.readouterr().out.replace("\n", "")
 
 
+@pytest.mark.parametrize("name", ["submission.json", "tasks.jsonl"])
+def test_a_damaged_submission_hides_no_point(tmp_path, known, capsys, name):
+    submission = submitted(tmp_path / "s", count=1)
+    (task,) = submission.tasks()
+    status.start(submission.folder_of(task))
+    status.finish(submission.folder_of(task), "the loss is nan")
+    (submission.folder / name).write_text("[" * 100_000)
+    assert main(["status", str(tmp_path / "s")]) == 1
+    printed = capsys.readouterr().out.replace("\n", "")
+    assert f"{name} is damaged" in printed
+    assert "the loss is nan" in printed
+
+
+def test_a_point_with_a_damaged_result_is_unreadable_whatever_its_job(tmp_path, known):
+    submission = submitted(tmp_path / "s", count=1)
+    (task,) = submission.tasks()
+    folder = submission.folder_of(task)
+    status.start(folder)
+    status.finish(folder)
+    (folder / "result.json").write_text("")
+    known |= states(("COMPLETED", "None"))
+    (row,) = study_status.read(tmp_path / "s").rows
+    assert row.state == "unreadable"
+    assert "result.json" in row.error
+
+
 def test_a_retried_point_is_not_a_failure(tmp_path, known):
     submission = submitted(tmp_path / "s", count=1)
     (task,) = submission.tasks()

@@ -13,7 +13,16 @@ from mmdpo.points.point import point
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import launch, sbatch, submit
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Part, SlurmTask, Submission, read_submissions
+from mmdpo.slurm.submission import (
+    JOBS,
+    PREPARE,
+    TASKS,
+    Part,
+    SlurmTask,
+    Submission,
+    new_submission_folder,
+    read_submissions,
+)
 from mmdpo.slurm.submit import (
     check_unchanged,
     new_submission,
@@ -83,6 +92,18 @@ def test_a_result_made_elsewhere_is_done(tmp_path):
 def test_arrays_are_no_larger_than_slurm_allows(tasks, largest, expected):
     assert [(part.first, part.count) for part in split_into_parts(tasks, False, largest)] == expected
     assert split_into_parts(tasks, True, largest) == [Part(PREPARE), *split_into_parts(tasks, False, largest)]
+
+
+def test_a_command_that_was_killed_before_it_submitted_anything_leaves_no_folder(tmp_path):
+    submission = submitted(tmp_path / "s", count=1)
+    left = new_submission_folder(tmp_path / "s")
+    (left / "tasks.jsonl").parent.mkdir()
+    (left / "tasks.jsonl").write_text("{}\n")
+    (left.parent / "code-0123456789").mkdir()
+    with lock_submissions(tmp_path / "s"):
+        assert not left.exists()
+    assert submission.folder.exists()
+    assert (left.parent / "code-0123456789").exists()
 
 
 def test_what_points_share_is_made_once(tmp_path):
