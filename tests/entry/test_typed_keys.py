@@ -108,7 +108,7 @@ def test_a_key_without_effect_is_refused(line: str, key: str, instead: str) -> N
 @pytest.mark.parametrize(
     ("line", "points"),
     [
-        *((line, 1) for line in IDENTITIES),
+        *((line, 1) for line in IDENTITIES if line.partition("=")[0] in {*GROUPS} - {"method"}),
         ("train=paper method.per_device_train_batch_size=2,4 method.max_text_tokens=100", 2),
         ("~model.lr.dpo method.lr=1e-3,1e-4", 2),
         ("model.lr.dpo=1e-3,1e-4", 2),
