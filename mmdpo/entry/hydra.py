@@ -18,6 +18,7 @@ from mmdpo.console import print_line
 from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import Stopped, UserError
+from mmdpo.models.adapter_files import check_adapter_header
 from mmdpo.points.outcome import Outcome
 
 
@@ -92,6 +93,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
             "cluster and its settings cannot be swept: give each one value; one with commas is quoted for "
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
+    _check_adapters(configs)
     if dry_run:
         _describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and continue
@@ -104,6 +106,17 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
     from mmdpo.sweep.local import run_stage, run_sweep
 
     return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
+
+
+def _check_adapters(configs: list[Config]) -> None:
+    """Raise UserError for a damaged `generator.adapter`, before a GPU is asked for."""
+    for adapter in {config.generator.adapter for config in configs if config.generator.adapter}:
+        try:
+            check_adapter_header(Path(adapter))
+        except UserError as error:
+            raise UserError(
+                f"generator.adapter={adapter}: {error}; type generator.adapter=STUDY/POINT/adapter"
+            ) from error
 
 
 def _describe(configs: list[Config], stage: Stage) -> None:
