@@ -1,4 +1,4 @@
-"""Warnings for points that a training has made worse: below the base, or chosen answers below the reference."""
+"""Warnings for points whose training did harm or little: below the base, below the reference, or a few steps."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mmdpo.analysis.compare import paired_interval
 from mmdpo.analysis.items import read_items
 from mmdpo.analysis.labels import row_label, sign
 from mmdpo.analysis.study import Row, Study, read_metrics, read_scores
+from mmdpo.config.choices import FEW_STEPS
 from mmdpo.evaluation.statistics import Score
 from mmdpo.files import read_json
 from mmdpo.points.identity import Role
@@ -28,6 +29,7 @@ def warning_lines(study: Study) -> list[str]:
     lines = []
     for row in study.trained:
         found = point_warnings(row.folder, row.scores, _base_of(row, bases))
+        found += _few_steps(row.steps if row.scores else None)
         lines += [f"warning  {row_label(row, study.varying)}: {text}" for text in found]
     return lines
 
@@ -55,6 +57,12 @@ def point_warnings(folder: Path, scores: dict[str, Score], base: tuple[Path, dic
     """
     below = _below_base(folder, scores, *base) if base and scores else []
     return [*below, *_chosen_below_reference(folder)]
+
+
+def _few_steps(steps: int | None) -> list[str]:
+    if steps is None or steps >= FEW_STEPS:
+        return []
+    return [f"trained for only {steps} steps; for more, type train.num_train_epochs= or a smaller batch"]
 
 
 def _base_of(row: Row, bases: Sequence[Row]) -> tuple[Path, dict[str, Score]] | None:

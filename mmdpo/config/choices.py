@@ -91,6 +91,9 @@ SCHEDULERS = (
 )
 """Choices of `train.lr_scheduler_type`: the schedules of transformers that need no further argument."""
 
+FEW_STEPS = 5
+"""Number of optimizer steps below which a training gets a warning."""
+
 DTYPES = ("auto", "bfloat16", "float32")
 """Choices of `model.dtype`."""
 

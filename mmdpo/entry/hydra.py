@@ -20,6 +20,7 @@ from mmdpo.entry.model_checks import require_models
 from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import Stopped, UserError
 from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder
+from mmdpo.models.adapter_files import check_adapter_header
 from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
 from mmdpo.signals import Interrupted, listening
@@ -120,6 +121,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
     require_models(configs, stage)
+    _check_adapters(configs)
     if dry_run:
         _describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and continue
@@ -136,6 +138,17 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
 
     with listening():
         return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
+
+
+def _check_adapters(configs: list[Config]) -> None:
+    """Raise UserError for a damaged `generator.adapter`, before a GPU is asked for."""
+    for adapter in {config.generator.adapter for config in configs if config.generator.adapter}:
+        try:
+            check_adapter_header(Path(adapter))
+        except UserError as error:
+            raise UserError(
+                f"generator.adapter={adapter}: {error}; type generator.adapter=STUDY/POINT/adapter"
+            ) from error
 
 
 def _describe(configs: list[Config], stage: Stage) -> None:

@@ -24,6 +24,28 @@ def read_adapter_config(adapter: Path) -> dict[str, Any]:
     return dict(content)
 
 
+def check_adapter_header(adapter: Path) -> None:
+    """Check an adapter as far as that needs no weights, so that a command with a wrong one is refused at once.
+
+    Raises UserError if a file is missing or damaged, or if the weights have another rank than the configuration.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    content = read_adapter_config(adapter)
+    path = adapter / WEIGHTS
+    try:
+        with safe_open(path, framework="np") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is missing or damaged: {error}") from error
+    ranks = {shape[0] for name, shape in shapes.items() if "lora_A" in name}
+    if not ranks:
+        raise UserError(f"{path} has no weights of LoRA among its {len(shapes)}")
+    if not content.get("rank_pattern") and ranks != {content.get("r")}:
+        found = ", ".join(map(str, sorted(ranks)))
+        raise UserError(f"{path} has weights of rank {found}, and {CONFIG} says r={content.get('r')}")
+
+
 def check_adapter_weights(adapter: Path) -> tuple[str, ...]:
     """Check that the weights are complete, finite and not without effect.
 

@@ -117,7 +117,7 @@ def _warn(p: Point, tracker: Tracker) -> None:
     for warning in found:
         print_line(f"warning: {warning}")
     if found:
-        tracker.summary({"warnings": found})
+        tracker.summary({"warnings": "; ".join(found)})
 
 
 def train(p: Point) -> None:

@@ -13,6 +13,7 @@ from mmdpo.files import read_json
 from mmdpo.pipeline.data_stages import CARD, get_or_make
 from mmdpo.pipeline.own_pairs import TrainingSet, own_pairs
 from mmdpo.records import PreferencePair, Record, SftExample, read_records
+from mmdpo.training.distributed import world_size
 from mmdpo.training.schedule import check_schedule
 
 
@@ -61,7 +62,7 @@ def check_selection(config: Config, available: int) -> None:
         raise UserError(
             f"label_noise={config.label_noise}: flips none of {count} pairs; type a larger label_noise= or 0"
         )
-    check_schedule(config.train, count)
+    check_schedule(config.train, count, world_size())
 
 
 @functools.lru_cache(maxsize=4)

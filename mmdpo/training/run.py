@@ -95,8 +95,8 @@ def train_adapter(
         gc.collect()  # the last point's trainer and model hold each other in a cycle
         _exclude_libraries_from_gc()
         data = prepare(settings, examples, image_root, reference_logps)
-        check_schedule(settings.train, len(data.tokenized.rows))
-        for warning in schedule_warnings(settings.train, len(data.tokenized.rows)):
+        check_schedule(settings.train, len(data.tokenized.rows), world_size())
+        for warning in schedule_warnings(settings.train, len(data.tokenized.rows), world_size()):
             print_line(warning)
         weights = weights_fingerprint(settings.model.path)
         run = run_fingerprint(settings, weights, data.fingerprint)
@@ -156,7 +156,7 @@ def _run_loop(trainer: Any, settings: TrainingSettings, run: str, checkpoint: Ch
 
     attention = shared_attention(trainer.model.get_base_model()) if trainer.data_collator.shared else nullcontext()
     stop = StopWhenAsked()
-    bar = progress("training", total_steps(settings.train, len(trainer.train_dataset)))
+    bar = progress("training", total_steps(settings.train, len(trainer.train_dataset), world_size()))
     with attention, bar as advance:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(MarkCompleteCheckpoint(run, settings.train.save_total_limit))

@@ -62,6 +62,13 @@ def test_chosen_answers_below_the_reference_are_named(
     assert len(warning_lines(read_study(tmp_path))) == warned
 
 
+def test_a_training_of_a_few_steps_is_named(tmp_path: Path, base: Path) -> None:
+    make_point(tmp_path, {"beta": 0.1}, gain=0.4, steps=3, config=MODEL)
+    make_point(tmp_path, {"beta": 0.2}, gain=0.4, steps=5, config=MODEL)
+    (line,) = warning_lines(read_study(tmp_path))
+    assert line.startswith("warning  beta 0.1: trained for only 3 steps; for more, type train.num_train_epochs=")
+
+
 @pytest.mark.parametrize("name", ["result.json", "metrics.jsonl", "answers/text.jsonl", "judgments/text.jsonl"])
 def test_damaged_files_give_no_warning_and_no_error(tmp_path: Path, base: Path, name: str) -> None:
     point = make_point(tmp_path, {"beta": 0.1}, n=8, gain=-0.8, config=MODEL)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from mmdpo.config.schema import LoraConfig, ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models.adapter import merged
+from mmdpo.models.adapter_files import check_adapter_header
 from mmdpo.models.loading import load_model
 from tests.support.tiny import save_tiny_llava
 
@@ -108,9 +109,23 @@ def test_a_configuration_that_does_not_fit_is_refused(
     assert words in str(caught.value)
 
 
+def test_a_header_is_checked_without_the_weights(adapter: Path) -> None:
+    check_adapter_header(adapter)
+    change_weights(
+        adapter, lambda weights: {name: one[:2] if "lora_A" in name else one for name, one in weights.items()}
+    )
+    with pytest.raises(UserError, match=r"rank 2, .* r=4"):
+        check_adapter_header(adapter)
+    change_weights(adapter, lambda weights: {"head.weight": torch.ones(2)})
+    with pytest.raises(UserError, match=r"no weights of LoRA"):
+        check_adapter_header(adapter)
+
+
 @pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
 @pytest.mark.parametrize("length", [0, 100])
 def test_a_torn_file_is_named(model: ModelConfig, adapter: Path, name: str, length: int) -> None:
     (adapter / name).write_bytes((adapter / name).read_bytes()[:length])
     with pytest.raises(UserError, match=name):
         merged(model, adapter)
+    with pytest.raises(UserError, match=name):
+        check_adapter_header(adapter)

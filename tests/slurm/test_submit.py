@@ -25,6 +25,7 @@ from mmdpo.slurm.submission import (
 )
 from mmdpo.slurm.submit import (
     check_unchanged,
+    lock_submissions,
     new_submission,
     plan_submission,
     preparation_tasks,
