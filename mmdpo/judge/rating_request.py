@@ -12,6 +12,7 @@ from mmdpo.clients.request import Message, ReplySettings, Request
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import fingerprint
 from mmdpo.judge.items import Item, image_of
+from mmdpo.judge.json_readings import is_json
 from mmdpo.judge.parsing import ParsedRatings
 from mmdpo.judge.rubric import Rubric, load_rubric
 from mmdpo.records import Prompt
@@ -75,10 +76,11 @@ def judge_identity(judge: JudgeConfig) -> dict[str, object]:
 
 
 def rating_parser(rubric: Rubric, request: Request, answer: Answer) -> ParsedRatings | ParseFailure:
-    """Parse the reply to a RatingRequest; a reply that ended at the token limit fails as `truncated`."""
+    """Parse the reply to a RatingRequest; one that ended at the token limit is used only if it is JSON as a whole."""
     assert isinstance(request, RatingRequest)
-    parsed = rubric.parse(answer.text, len(request.texts))
-    return ParseFailure("truncated") if isinstance(parsed, ParseFailure) and answer.truncated else parsed
+    if answer.truncated and not is_json(answer.text):
+        return ParseFailure("truncated")
+    return rubric.parse(answer.text, len(request.texts))
 
 
 def _shuffled(texts: Sequence[str], seed: str) -> tuple[str, ...]:
