@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mmdpo.judge.reading import AMBIGUOUS, CONTRADICTORY, Reading, RatingFormat, checked, label_of
+from mmdpo.judge.reading import AMBIGUOUS, CONTRADICTORY, RatingFormat, Reading, checked, label_of
 
 MOST_OBJECTS = 1000  # opening braces that are tried
 REPAIRED_LETTERS, REPAIRED_OBJECTS = 50_000, 100  # most of a fragment that is repaired; the time grows with the square

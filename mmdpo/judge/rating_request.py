@@ -62,7 +62,15 @@ def rating_request(item: Item, image_root: Path, judge: JudgeConfig, repetition:
 
 def reply_settings(judge: JudgeConfig) -> ReplySettings:
     """Return the decoding settings of a judge."""
-    return ReplySettings(judge.temperature, judge.max_output_tokens, judge.structured)
+    return ReplySettings(
+        judge.temperature, judge.max_output_tokens, judge.structured, judge.reasoning_effort, judge.extra_body
+    )
+
+
+def further_decoding(judge: JudgeConfig) -> dict[str, object]:
+    """Return the decoding settings that came later, where they are set, so that older keys stay as they are."""
+    later: dict[str, object] = {"reasoning_effort": judge.reasoning_effort, "extra_body": dict(judge.extra_body)}
+    return {name: value for name, value in later.items() if value}
 
 
 def judge_identity(judge: JudgeConfig) -> dict[str, object]:
@@ -72,6 +80,7 @@ def judge_identity(judge: JudgeConfig) -> dict[str, object]:
         "judge": [judge.client, judge.model, judge.base_url],
         "rubric": fingerprint([rubric.name, rubric.instructions]),
         "decoding": [judge.temperature, judge.max_output_tokens, judge.structured, judge.image_side],
+        **further_decoding(judge),
     }
 
 

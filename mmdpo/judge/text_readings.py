@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mmdpo.judge.reading import AMBIGUOUS, CONTRADICTORY, LABELS, Reading, RatingFormat, checked
+from mmdpo.judge.reading import AMBIGUOUS, CONTRADICTORY, LABELS, RatingFormat, Reading, checked
 
 HEADING = (
     r"^[ \t#*_>\-]*(?:\d{{1,2}}[.)][ \t]*)?[*_]*(?:ratings?[ \t]+(?:for|of)[ \t]+)?"
