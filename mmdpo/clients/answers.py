@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -101,14 +101,17 @@ def token_count(value: Any, text: str = "") -> int:
 
 
 @contextmanager
-def odd_is_temporary(raw: str | None) -> Iterator[None]:
-    """Turn whatever an unexpected reply causes within the block into a Temporary that keeps the reply."""
+def odd_is_temporary(raw: Callable[[], str | None]) -> Iterator[None]:
+    """Turn whatever an unexpected reply causes within the block into a Temporary that keeps the reply.
+
+    `raw` returns the reply as it came, and None if none came.
+    """
     try:
         yield
     except NoAnswer as failure:
-        failure.raw = failure.raw or raw
+        failure.raw = raw() if failure.raw is None else failure.raw
         raise
     except UserError:
         raise
     except Exception as error:
-        raise Temporary(f"odd reply ({type(error).__name__})", raw=raw) from None
+        raise Temporary(f"odd reply ({type(error).__name__})", raw=raw()) from None

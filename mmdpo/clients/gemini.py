@@ -13,7 +13,7 @@ from google.genai import errors, types
 
 from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
 from mmdpo.clients.batches import DONE, RUNNING, BatchStatus, PackedRequest
-from mmdpo.clients.gemini_errors import no_answer, refuse_error_body
+from mmdpo.clients.gemini_errors import no_answer, check_body
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key, without_key
 from mmdpo.clients.request import Request
@@ -67,14 +67,10 @@ class GeminiClient:
             config.http_options = types.HttpOptions(extra_body=dict(self.judge.extra_body))
 
         def call() -> Answer:
-            try:
+            with odd_is_temporary(lambda: self._http.raw):
                 with translate_errors(self.judge, bool(request.images)):
                     reply = self._client.models.generate_content(model=self.model, contents=contents, config=config)
-            except NoAnswer as failure:
-                failure.raw = failure.raw or self._http.raw
-                raise
-            with odd_is_temporary(self._http.raw):
-                refuse_error_body(self._http.raw)
+                check_body(self._http.body)
                 return answer_of(reply, note, request.text)
 
         return within(self.judge.timeout, call)
@@ -138,10 +134,10 @@ class GeminiClient:
         return contents, config, "; ".join(image.note for image in images if image.note) or None
 
     def _response(self, entry: types.InlinedResponse) -> Answer | NoAnswer:
-        if entry.response is not None:
+        if (response := entry.response) is not None:
             try:
-                with odd_is_temporary(entry.response.model_dump_json(exclude_none=True)[:KEPT]):
-                    return answer_of(entry.response, None)
+                with odd_is_temporary(lambda: response.model_dump_json(exclude_none=True)[:KEPT]):
+                    return answer_of(response, None)
             except NoAnswer as failure:
                 return failure
         code = entry.error.code if entry.error else None

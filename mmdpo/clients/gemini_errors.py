@@ -44,14 +44,17 @@ def no_answer(code: int, details: Any, judge: JudgeConfig, has_image: bool) -> N
     return Temporary(f"server error {code}", _delay(listed))
 
 
-def refuse_error_body(raw: str | None) -> None:
-    """Raise Temporary for an error that comes with the status of a success."""
+def check_body(body: bytes | None) -> None:
+    """Raise Temporary for a reply of status 200 that is no reply: the SDKs read an empty one into it."""
     try:
-        body = json.loads(raw or "")
-    except (ValueError, RecursionError):
-        return
-    if isinstance(body, dict) and body.get("error") and not body.get("candidates"):
+        reply = json.loads((body or b"").decode(errors="replace"))
+    except (ValueError, RecursionError) as error:
+        raise Temporary(f"garbled reply ({type(error).__name__})") from None
+    candidates = reply.get("candidates") if isinstance(reply, dict) else None
+    if not isinstance(reply, dict) or (reply.get("error") and not candidates):
         raise Temporary("error in a reply of status 200")
+    if candidates is not None and len(_objects(candidates)) != len(candidates):
+        raise Temporary("odd reply (candidates)")
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:

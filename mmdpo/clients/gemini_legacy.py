@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
-from mmdpo.clients.gemini_errors import no_answer, refuse_error_body
+from mmdpo.clients.gemini_errors import no_answer, check_body
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key
 from mmdpo.clients.request import Request
@@ -62,27 +62,27 @@ class LegacyGeminiClient:
         if request.settings.structured and request.schema is not None:
             settings["response_mime_type"] = "application/json"
 
+        note = "; ".join(image.note for image in images if image.note) or None
+
         def call() -> Answer:
-            try:
-                # Without `retry: None` the SDK retries for minutes on its own.
-                reply = self._model.generate_content(
-                    contents,
-                    generation_config=settings,
-                    request_options={"timeout": judge.timeout, "retry": None},
-                )
-            except (NoAnswer, UserError):
-                raise
-            except exceptions.GoogleAPICallError as error:
-                raise no_answer(int(error.code or 500), _body(error), judge, bool(images)) from None
-            except (OSError, ValueError, ParseError) as error:
-                raise Temporary(f"unreachable ({type(error).__name__})", raw=self._http.raw) from None
-            with odd_is_temporary(self._http.raw):
-                refuse_error_body(self._http.raw)
+            with odd_is_temporary(lambda: self._http.raw):
+                try:
+                    # Without `retry: None` the SDK retries for minutes on its own.
+                    reply = self._model.generate_content(
+                        contents,
+                        generation_config=settings,
+                        request_options={"timeout": judge.timeout, "retry": None},
+                    )
+                except (NoAnswer, UserError):
+                    raise
+                except exceptions.GoogleAPICallError as error:
+                    raise no_answer(int(error.code or 500), _body(error), judge, bool(images)) from None
+                except (OSError, ValueError, ParseError) as error:
+                    raise Temporary(f"unreachable ({type(error).__name__})") from None
+                check_body(self._http.body)
                 return _answer(reply, note, request.text)
 
-        note = "; ".join(image.note for image in images if image.note) or None
-        with odd_is_temporary(None):
-            return within(judge.timeout, call)
+        return within(judge.timeout, call)
 
 
 def make_client(judge: JudgeConfig) -> LegacyGeminiClient:

@@ -24,13 +24,18 @@ class LimitedAdapter(HTTPAdapter):
         self._last = threading.local()
 
     @property
+    def body(self) -> bytes | None:
+        """This thread's last reply; None if there was none."""
+        return getattr(self._last, "body", None)
+
+    @property
     def raw(self) -> str | None:
-        """The start of this thread's last reply, for the journal."""
-        return getattr(self._last, "raw", None)
+        """The start of this thread's last reply as text, for the journal."""
+        return None if self.body is None else self.body[:KEPT].decode(errors="replace")
 
     def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
         """Send a request and read the whole reply."""
-        self._last.raw = None
+        self._last.body = None
         deadline = time.monotonic() + self._seconds
         response = super().send(request, *arguments, **{**options, "stream": True})
         try:
@@ -42,6 +47,6 @@ class LimitedAdapter(HTTPAdapter):
             raise Temporary(f"unreachable ({type(error).__name__})") from None
         finally:
             response.raw.close()
-        self._last.raw = body[:KEPT].decode(errors="replace")
+        self._last.body = body
         response._content, response._content_consumed = body, True
         return response

@@ -101,10 +101,8 @@ class Chat:
         asked = "\n".join(text for _, text in turns)
 
         def call() -> Answer:
-            with odd_is_temporary(None):
-                content = self._send(messages, bool(encoded), settings)
-            with odd_is_temporary(self._http.raw):
-                return _answer(_loaded(content), note, asked)
+            with odd_is_temporary(lambda: self._http.raw):
+                return _answer(_loaded(self._send(messages, bool(encoded), settings)), note, asked)
 
         return within(self._timeout, call)
 
@@ -123,8 +121,6 @@ class Chat:
                 failure = Temporary(f"unreachable ({type(error).__name__})")
             else:
                 failure = Temporary(f"garbled reply ({type(error).__name__})")
-        if isinstance(failure, NoAnswer):
-            failure.raw = failure.raw or self._http.raw
         raise failure
 
     def _no_answer(self, error: openai.APIStatusError, has_image: bool) -> NoAnswer | UserError:

@@ -44,13 +44,18 @@ class LimitedClient(httpx2.Client):
         self._last = threading.local()
 
     @property
+    def body(self) -> bytes | None:
+        """This thread's last reply; None if there was none."""
+        return getattr(self._last, "body", None)
+
+    @property
     def raw(self) -> str | None:
-        """The start of this thread's last reply, for the journal."""
-        return getattr(self._last, "raw", None)
+        """The start of this thread's last reply as text, for the journal."""
+        return None if self.body is None else self.body[:KEPT].decode(errors="replace")
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request and read the whole reply."""
-        self._last.raw = None
+        self._last.body = None
         deadline = time.monotonic() + self._seconds
         response = super().send(request, **{**options, "stream": True, "follow_redirects": False})
         try:
@@ -59,7 +64,7 @@ class LimitedClient(httpx2.Client):
             body = read_limited(response.iter_raw(), encoding, self._largest, deadline)
         finally:
             response.close()
-        self._last.raw = body[:KEPT].decode(errors="replace")
+        self._last.body = body
         headers = [(name, value) for name, value in response.headers.multi_items() if name not in FRAMING]
         return httpx2.Response(response.status_code, headers=headers, content=body, request=request)
 
