@@ -351,15 +351,14 @@ def test_an_interruption_does_not_wait_for_the_turns_of_others(monkeypatch: pyte
 
 def test_the_count_of_kept_answers_has_those_that_were_under_way() -> None:
     """Three replies arrive after the quota has ended; the next run asks for the others only."""
-    ended = threading.Event()
+    all_called = threading.Barrier(4)
 
     class Service(Scripted):
         def ask(self, request: Request) -> Answer:
+            all_called.wait(timeout=60)
             if request.record_id == "p0":
-                ended.set()
                 raise DayIsOver("quota")
-            ended.wait()
-            time.sleep(0.05)
+            time.sleep(0.1)
             return super().ask(request)
 
     journal, client = Journal(None), Service()
