@@ -32,6 +32,8 @@ if __name__ == "__main__":
         check_command(sys.argv[1:])
         main()
     except UserError as error:
-        sys.exit(str(error))
+        from mmdpo.console import printable
+
+        sys.exit(printable(str(error)))
     except KeyboardInterrupt:
         sys.exit("interrupted; rerun the same command to continue from the last checkpoint")

@@ -15,7 +15,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from mmdpo.console import printable
+
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `| head`
         sys.stderr.close()

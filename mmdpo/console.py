@@ -1,12 +1,14 @@
-"""Output to the terminal: lines and progress bars."""
+"""Output to the terminal: lines, tables and progress bars, whose text cannot control the terminal."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,12 +17,42 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+from rich.text import Text
+
+CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+"""Letters that move the cursor, hide or reorder text, or cannot be encoded; not line end and tab."""
+
+
+def printable(text: str) -> str:
+    """Return a text of a server or a file as it may be printed: control characters become escapes such as `\\x1b`."""
+    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
+
+
+class PrintableConsole(Console):
+    """A console that prints styles of its own, and no control characters of the texts."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a string as rich's Text."""
+        return super().render_str(printable(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of something to print."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+def make_console(**options: Any) -> Console:
+    """Return a console for tables and lines, without highlighting; `options` are those of rich's Console."""
+    return PrintableConsole(**{"highlight": False, **options})
 
 
 def print_line(text: str) -> None:
     """Print one line without markup or wrapping; of several processes that work together, only rank 0 prints."""
     if os.environ.get("RANK", "0") == "0":
-        Console(highlight=False, soft_wrap=True).print(text, markup=False)
+        make_console(soft_wrap=True).print(printable(text), markup=False)
 
 
 @contextmanager

@@ -28,12 +28,12 @@ FEWEST = 10
 
 def write_annotation_report(folder: Path, console: Console | None = None) -> dict[str, Any]:
     """Write report.json, report.png and report.pdf to the folder and print the tables; returns the numbers."""
-    from rich.console import Console
+    from mmdpo.console import make_console
 
     numbers = summarize_ratings(folder)
     write_json(folder / "report.json", numbers)
     _draw(numbers, folder / "report.png")
-    _print(numbers, console or Console())
+    _print(numbers, console or make_console())
     return numbers
 
 

@@ -27,14 +27,14 @@ def write_report(study_folder: Path) -> Study:
 
     A study that still runs, or has failed points, is shown as far as it got.
     """
-    from rich.console import Console
+    from mmdpo.console import make_console
 
     study = read_study(study_folder)
     write_summary(study, study_folder / "summary.csv")
     pictures = figures.draw_figures(study, study_folder / "figures")
     report = study_folder / "report.html"
     write_html(study, pictures, report)
-    console = Console(highlight=False)
+    console = make_console()
     print_table(study, console)
     console.print(f"{report}  ·  next: {suggestion(study)}", soft_wrap=True, markup=False)
     return study

@@ -9,13 +9,13 @@ from mmdpo.analysis.find import find_point, find_study
 
 def status(options: argparse.Namespace) -> int:
     """Print the table of a study, finished or not. Returns 1 if a point failed."""
-    from rich.console import Console
+    from mmdpo.console import make_console
 
     from mmdpo.analysis.table import print_table
     from mmdpo.slurm.study_status import read
 
     study = read(find_study(options.study))
-    print_table(study, Console(highlight=False))
+    print_table(study, make_console())
     return 1 if study.failed else 0
 
 
@@ -29,13 +29,13 @@ def report(options: argparse.Namespace) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """Print the paired differences of two points."""
-    from rich.console import Console
+    from mmdpo.console import make_console
 
     from mmdpo.analysis.compare import compare as compare_points
     from mmdpo.analysis.compare import comparison_notes, comparison_table
 
     comparison = compare_points(find_point(options.a), find_point(options.b))
-    console = Console(highlight=False)
+    console = make_console()
     console.print(comparison_table(comparison))
     for note in comparison_notes(comparison):
         console.print(note, style="dim", markup=False)

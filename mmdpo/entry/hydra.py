@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
-from mmdpo.console import print_line
+from mmdpo.console import print_line, printable
 from mmdpo.entry.compose import typed
 from mmdpo.errors import Stopped, UserError
 from mmdpo.points.outcome import Outcome
@@ -51,7 +51,7 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
         print_line(str(stop))
         raise SystemExit(stop.exit_code) from stop
     except UserError as error:
-        raise Refused(str(error)) from error
+        raise Refused(printable(str(error))) from error
     return [_job_return(outcome) for outcome in outcomes]
 
 
@@ -122,5 +122,5 @@ def _job_return(outcome: Outcome) -> JobReturn:
     status = JobStatus.FAILED if outcome.error else JobStatus.COMPLETED
     result = JobReturn(overrides=[outcome.point.name], status=status)
     reason = f"failed: {outcome.error}\nRerun the same command to retry."
-    result.return_value = Refused(reason) if outcome.error else outcome.objective
+    result.return_value = Refused(printable(reason)) if outcome.error else outcome.objective
     return result

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from mmdpo.clients.batches import make_runner
 from mmdpo.clients.journal import Journal, account_of
 from mmdpo.clients.journal import journal as open_journal
+from mmdpo.config.resolvers import is_local
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.clients.request import TRUNCATED
 from mmdpo.console import print_line, progress
@@ -48,6 +49,7 @@ def write_annotations(
         UserError: No item has ratings.
     """
     client = client_of(judge)
+    _say_what_limits(judge)
     with _journal(judge) as journal:
 
         def twice() -> Iterator[Item]:
@@ -150,6 +152,16 @@ def _summary(judge: JudgeConfig, journal: Journal) -> dict[str, Any]:
     """Return what differs between runs with the same result, and so has no place in the card."""
     spent = journal.spent(account_of(judge))
     return {"rubric": judge.rubric, "cost_so_far": round(spent, 4), "currency": judge.price.currency}
+
+
+def _say_what_limits(judge: JudgeConfig) -> None:
+    limits, price = judge.limits, judge.price
+    limited = limits.requests_per_minute or limits.tokens_per_minute or limits.requests_per_day
+    if is_local(judge.base_url) and (price.input or price.output) and not limited:
+        print_line(
+            f"judge.base_url={judge.base_url} is on this machine: the service's limits do not apply; type "
+            "judge.limits.requests_per_minute=N to set one"
+        )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmdpo.console import print_line
+from mmdpo.console import print_line, printable
 from mmdpo.errors import UserError
 from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
@@ -85,7 +85,7 @@ def logs(study: Path, piece: str | None, rank: int | None, follow: bool) -> None
         )
     for file in files:
         print_line(f"== {file}")
-        print(file.read_text(encoding="utf-8", errors="replace"), end="", flush=True)
+        print(printable(file.read_text(encoding="utf-8", errors="replace")), end="", flush=True)
     if follow:
         _follow(files[-1])
 
@@ -107,7 +107,7 @@ def _follow(file: Path) -> None:
         try:
             while True:
                 text = lines.read()
-                print(text, end="", flush=True)
+                print(printable(text), end="", flush=True)
                 if not text:
                     time.sleep(0.5)
         except KeyboardInterrupt:

@@ -52,10 +52,10 @@ class TrainingProgress:
 
 def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
     """Wait until the named tasks have ended, and return their states; None after Ctrl-C."""
-    from rich.console import Console
+    from mmdpo.console import make_console
     from rich.live import Live
 
-    console, progress = Console(highlight=False), TrainingProgress()
+    console, progress = make_console(), TrainingProgress()
     found = read_submissions(study)
     asked, unreachable, jobs = -SLURM_SECONDS, False, None
     invisible: set[str] = set()
