@@ -20,14 +20,12 @@ from rich.progress import (
 from rich.segment import Segment
 from rich.text import Text
 
-CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
-)
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 """Letters that move the cursor, hide or reorder text, or cannot be encoded; not line end and tab."""
 
 
 def printable(text: str) -> str:
-    """Return a text of a server or a file as it may be printed: control characters become escapes such as `\\x1b`."""
+    """Return a text of a server or a file as it may be printed: control characters become visible escapes."""
     return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 def doctor(options: argparse.Namespace) -> int:
     """Report which files of a data set are there and usable. Returns 1 if something is missing or wrong."""
     from mmdpo.console import make_console
-
     from mmdpo.entry.compose import compose_data
     from mmdpo.sources.doctor_report import print_report
 

@@ -9,9 +9,8 @@ from mmdpo.analysis.find import find_point, find_study
 
 def status(options: argparse.Namespace) -> int:
     """Print the table of a study, finished or not. Returns 1 if a point failed."""
-    from mmdpo.console import make_console
-
     from mmdpo.analysis.table import print_table
+    from mmdpo.console import make_console
     from mmdpo.slurm.study_status import read
 
     study = read(find_study(options.study))
@@ -29,10 +28,9 @@ def report(options: argparse.Namespace) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """Print the paired differences of two points."""
-    from mmdpo.console import make_console
-
     from mmdpo.analysis.compare import compare as compare_points
     from mmdpo.analysis.compare import comparison_notes, comparison_table
+    from mmdpo.console import make_console
 
     comparison = compare_points(find_point(options.a), find_point(options.b))
     console = make_console()

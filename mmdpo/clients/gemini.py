@@ -13,7 +13,7 @@ from google.genai import errors, types
 
 from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
 from mmdpo.clients.batches import DONE, RUNNING, BatchStatus, PackedRequest
-from mmdpo.clients.gemini_errors import no_answer, check_body
+from mmdpo.clients.gemini_errors import check_body, no_answer
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key, without_key
 from mmdpo.clients.request import Request

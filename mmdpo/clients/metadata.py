@@ -9,8 +9,7 @@ import struct
 from collections.abc import Iterator
 
 PNG_CHUNKS = frozenset(
-    [b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT", b"bKGD", b"pHYs"]
-    + [b"cICP", b"mDCV", b"cLLI", b"acTL", b"fcTL", b"fdAT", b"hIST", b"sPLT"]
+    b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP sBIT bKGD pHYs cICP mDCV cLLI acTL fcTL fdAT hIST sPLT".split()
 )
 WEBP_CHUNKS = frozenset([b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ICCP", b"ANIM", b"ANMF"])
 WEBP_METADATA_FLAGS = 0x0C  # of VP8X: EXIF and XMP
@@ -80,7 +79,7 @@ def _jpeg(content: bytes) -> Iterator[bytes]:
 
 
 def _needed(marker: int, payload: bytes) -> bool:
-    """Return whether a decoder needs a segment: of the APPn and comments, JFIF, colour profile and Adobe's transform."""
+    """Return whether a decoder needs a segment; of APPn: JFIF, the colour profile and Adobe's transform."""
     if marker == 0xE0:
         return payload.startswith(b"JFIF\0")
     if marker == 0xE2:

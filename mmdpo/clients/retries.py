@@ -85,7 +85,6 @@ def retry_while_unreachable(
     Raises:
         Temporary: That of the last attempt.
     """
-
     waits = waits or Waits()
 
     def note(state: RetryCallState) -> None:

@@ -135,7 +135,8 @@ def read_limited(chunks: Iterable[bytes], encoding: str, largest: int, deadline:
     if not plain and encoding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
         raise Temporary(f"garbled reply (content-encoding {encoding[:40]})")
     inflater = zlib.decompressobj(wbits=47)  # gzip or zlib
-    pieces, size = [], 0
+    pieces: list[bytes] = []
+    size = 0
     for chunk in chunks:
         if time.monotonic() > deadline:
             raise too_slow()

@@ -59,7 +59,9 @@ def rating_request(item: Item, image_root: Path, judge: JudgeConfig, repetition:
     parts = image and image[1], judge_identity(judge), repetition
     key = fingerprint([plain, *parts], length=32)
     marker = f"completion-{key[:12]}"
-    text = FENCED.format(marker=marker) + rubric.prompt_text(prompt, [f"<{marker}>\n{one}\n</{marker}>" for one in texts])
+    text = FENCED.format(marker=marker) + rubric.prompt_text(
+        prompt, [f"<{marker}>\n{one}\n</{marker}>" for one in texts]
+    )
     if imitates_prompt(texts):  # a reply to the plain text may rate what a completion pretends to be
         key = fingerprint([text, *parts], length=32)
     fixed, per_completion = rubric.reply_tokens

@@ -13,9 +13,9 @@ from filelock import FileLock, Timeout
 from mmdpo.clients.batches import make_runner
 from mmdpo.clients.journal import Journal, account_of
 from mmdpo.clients.journal import journal as open_journal
+from mmdpo.clients.request import TRUNCATED
 from mmdpo.config.resolvers import is_local
 from mmdpo.config.schema import JudgeConfig
-from mmdpo.clients.request import TRUNCATED
 from mmdpo.console import print_line, progress
 from mmdpo.errors import UserError
 from mmdpo.files import write_json

@@ -52,8 +52,9 @@ class TrainingProgress:
 
 def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
     """Wait until the named tasks have ended, and return their states; None after Ctrl-C."""
-    from mmdpo.console import make_console
     from rich.live import Live
+
+    from mmdpo.console import make_console
 
     console, progress = make_console(), TrainingProgress()
     found = read_submissions(study)

@@ -133,10 +133,7 @@ def test_several_readings_that_agree_are_one(reply: str) -> None:
 @pytest.mark.parametrize(
     ("label", "ratings"),
     [
-        *(
-            (label, [FIRST])
-            for label in ("A", "a", " A ", "(A)", "Completion A", "response a", "**A**")
-        ),
+        *((label, [FIRST]) for label in ("A", "a", " A ", "(A)", "Completion A", "response a", "**A**")),
         *((label, None) for label in ("", " ", "AB", "ABC", "B", "Completion", "Completion AB", "1", 1, None, ["A"])),
     ],
 )

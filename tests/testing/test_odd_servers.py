@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import pytest
 
 from mmdpo.clients.answers import Temporary
 from mmdpo.clients.journal import Journal
-from mmdpo.errors import Stopped, UserError
-from mmdpo.records import Annotation, Unscored
+from mmdpo.errors import UserError
+from mmdpo.records import Annotation
 from mmdpo.testing.fake_gemini import FakeGemini
 from mmdpo.testing.fake_openai import FakeOpenAI
 from mmdpo.testing.server import Call, FakeServer, Reply, serving
@@ -30,7 +30,7 @@ class Odd:
         self.left = 1
 
         class Server(kind):  # type: ignore[misc, valid-type]
-            def reply(_, call: Call) -> Reply:  # noqa: N805
+            def reply(_, call: Call) -> Reply:
                 reply = super().reply(call)
                 if not self.left:
                     return reply
@@ -110,8 +110,11 @@ def test_an_odd_reply_is_kept_raw_and_asked_again(tmp_path: Path, name: str, kin
 
 
 @pytest.mark.parametrize(
-    "usage", [None, {}, {"prompt_tokens": None, "completion_tokens": None}, {"prompt_tokens": -5, "completion_tokens": -9},
-              {"prompt_tokens": 1 << 70, "completion_tokens": "12"}]
+    "usage",
+    [
+        *(None, {}, {"prompt_tokens": None, "completion_tokens": None}),
+        *({"prompt_tokens": -5, "completion_tokens": -9}, {"prompt_tokens": 1 << 70, "completion_tokens": "12"}),
+    ],
 )
 def test_tokens_that_are_no_counts_are_estimated(tmp_path: Path, usage: Any) -> None:
     odd, journal = Odd("openai", of_body(usage=usage)), Journal(tmp_path / "j.sqlite")
@@ -195,7 +198,11 @@ def test_a_retry_after_that_is_no_time_is_ignored(tmp_path: Path, wait: str, sle
 @pytest.mark.parametrize(
     ("parameter", "message", "setting"),
     [
-        ("temperature", "Unsupported value: 'temperature' does not support 0 with this model.", "judge.temperature=null"),
+        (
+            "temperature",
+            "Unsupported value: 0 is not supported.",
+            "judge.temperature=null",
+        ),
         (None, "Unknown parameter: response_format", "judge.structured=false"),
         ("reasoning_effort", "Unrecognized request argument supplied.", "judge.reasoning_effort=null"),
     ],
@@ -204,16 +211,16 @@ def test_a_refused_parameter_names_its_setting(
     tmp_path: Path, parameter: str | None, message: str, setting: str
 ) -> None:
     error = {"message": message, "type": "invalid_request_error", "param": parameter, "code": "unsupported_value"}
-    with Odd("openai", lambda content: Reply(400, {"error": error})).run() as server:
-        with pytest.raises(UserError, match=setting):
-            ask(server, "openai", tmp_path)
+    odd = Odd("openai", lambda content: Reply(400, {"error": error}))
+    with odd.run() as server, pytest.raises(UserError, match=setting):
+        ask(server, "openai", tmp_path)
 
 
 @pytest.mark.parametrize("error", ["overloaded", None, [], {"details": None}, {"details": [{"violations": None}, 3]}])
 def test_an_odd_error_of_gemini_is_temporary(tmp_path: Path, error: Any) -> None:
-    with Odd("gemini", lambda content: Reply(429, {"error": error})).run() as server:
-        with pytest.raises(Temporary):
-            ask(server, "gemini", tmp_path)
+    odd = Odd("gemini", lambda content: Reply(429, {"error": error}))
+    with odd.run() as server, pytest.raises(Temporary):
+        ask(server, "gemini", tmp_path)
 
 
 def sent(tmp_path: Path, **changes: Any) -> dict[str, Any]:
