@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -49,7 +50,8 @@ class GeminiClient:
         self._http = LimitedClient("judge", judge.timeout)
         self._client = self._connect(self._http, judge.timeout)
         slow = judge.timeout * BATCH_TIME
-        self._batches = self._connect(LimitedClient("judge", slow, LARGEST_BATCH), slow).batches
+        self._batch_http = LimitedClient("judge", slow, LARGEST_BATCH)
+        self._batches = self._connect(self._batch_http, slow).batches
 
     def _connect(self, http: LimitedClient, seconds: float) -> genai.Client:
         options = types.HttpOptions(
@@ -106,16 +108,43 @@ class GeminiClient:
 
     def get_batch(self, name: str) -> BatchStatus:
         """Return the state of a job; one that the service does not know ends as `unknown to the service`."""
-        with translate_errors(self.judge, has_image=False):
-            try:
-                job = self._batches.get(name=name)
-            except errors.APIError as error:
-                if error.code == 404:
-                    return BatchStatus("unknown to the service")
+        try:
+            with translate_errors(self.judge, has_image=False):
+                try:
+                    job = self._batches.get(name=name)
+                except errors.APIError as error:
+                    if error.code == 404:
+                        return BatchStatus("unknown to the service")
+                    raise
+        except Temporary:
+            status = self._status_with_odd_replies(self._batch_http.body)
+            if status is None:
                 raise
+            return status
         state = ENDED.get(job.state.value if job.state else "", RUNNING)
         entries = (job.dest.inlined_responses if job.dest else None) or []
         return BatchStatus(state, [((entry.metadata or {}).get("key"), self._response(entry)) for entry in entries])
+
+    def _status_with_odd_replies(self, body: bytes | None) -> BatchStatus | None:
+        """Return the state of a job that the SDK cannot read: one odd reply must not lose the others.
+
+        None if the body is no job.
+        """
+        try:
+            job = json.loads(body or b"")
+            state = ENDED.get(f"JOB_{job['metadata']['state'].removeprefix('BATCH_')}", RUNNING)
+            output = job["metadata"].get("output") or job.get("response") or {}
+            entries = [*output["inlinedResponses"]["inlinedResponses"]]
+            return BatchStatus(state, [(entry["metadata"]["key"], self._odd_response(entry)) for entry in entries])
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
+
+    def _odd_response(self, entry: dict[str, Any]) -> Answer | NoAnswer:
+        try:
+            with odd_is_temporary(lambda: json.dumps(entry)[:KEPT]):
+                return self._response(types.InlinedResponse.model_validate(entry))
+        except NoAnswer as failure:
+            return failure
 
     def _encode(self, request: Request) -> tuple[list[types.Content], types.GenerateContentConfig, str | None]:
         """Return the contents and settings of a request, and how its image was changed."""

@@ -24,7 +24,7 @@ LONG_RUN = re.compile(r"((?:[^\w\n]|_){8})(?:[^\w\n]|_)+")
 LIST_MARKER = re.compile(r"(?:^|\n)[ \t]*(?:[0-9]{1,2}[.)]|[-*•#|]+)?[ \t*_\"'`|]*\Z")
 WORDS = (
     r"\b(?:zero|two|three|four|five|six|seven|eight|nine|ten|half|quarter)\b"
-    r"|^\W*(?:or|to|maybe|perhaps|possibly|rather|plus|minus|no|not|wait|actually|almost|nearly)\b"
+    r"|^\W*(?:or|to|maybe|perhaps|possibly|rather|plus|minus|wait|actually|almost|nearly)\b"
 )
 HEDGES = re.compile(WORDS, re.I)
 
@@ -50,10 +50,11 @@ def _patterns(form: RatingFormat) -> _Patterns:
     number = r"(-?(?:0|[1-9][0-9]?)(?:\.0+)?)(?![\d.,]*\d)"
     top = rf"(?:[ \t]*(?:/|out[ \t]+of|of)[ \t]*{high}(?:\.0+)?(?![\d.,/]*\d))?"
     following = (
-        rf"(?=[ \t*_\"'`)\]|}}]*(?:$|[,;.](?:\s|$|[a-z\"'])|[ \t]+[–—-]+[ \t]|\(|\{{"
+        rf"(?=[ \t*_\"'`)\]}}]*(?:\||$|[,;.](?:\s|$|[a-z\"'])|[ \t]+[–—-]+[ \t]|\(|\{{"
         rf"|[ \t]+(?:(?:and|or|&)[ \t]+)?[*_\"'`]*(?:{names})(?!\w)))"
     )
-    same_line = rf"{pad}{scale}?{pad}(?:[:=|]|[–—-](?=[ \t])|->|→)?[ \t*_\"'`(\[]*{number}{top}{following}"
+    behind_name = rf"{pad}(?:ratings?|scores?)?{pad}{scale}?{pad}"
+    same_line = rf"{behind_name}(?:[:=|]|[–—-](?=[ \t])|->|→)?[ \t*_\"'`(\[]*{number}{top}{following}"
     next_line = rf"{pad}:?{pad}\n[ \t*_]*{number}{top}[ \t*_]*(?=$)"
     words = r"(?:is|was|to|of|as|at|now|becomes?|should|be|would|scores?|scored|rating|rated|gets?|an?|about|still)"
     return _Patterns(

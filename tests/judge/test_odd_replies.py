@@ -65,7 +65,15 @@ def test_a_number_that_something_may_change_is_not_read(value: str) -> None:
         *(f"Helpfulness: {value}" for value in ("4 - all of it", "4 (all of it)", "4. All of it.", "4, all of it")),
         *("Helpfulness 0-4: 4", "Helpfulness (0-4): 4", "Helpfulness [0–4] = 4", "Helpfulness (0 to 4): 4"),
         *("Helpfulness (scale 0-4): 4", "Helpfulness (out of 4): 4", "Helpfulness (/4): 4", "| Helpfulness | 4 |"),
-        *("1. Helpfulness: 4", "- **Helpfulness**: 4", "1) **Helpfulness:** 4/4", "Helpful - 4", "Helpfulness:\n4"),
+        *(
+            "1. Helpfulness: 4",
+            "- **Helpfulness**: 4",
+            "Helpfulness score: 4",
+            "| **Helpfulness** | 4 | It does. |",
+            "1) **Helpfulness:** 4/4",
+            "Helpful - 4",
+            "Helpfulness:\n4",
+        ),
     ],
 )
 def test_what_cannot_change_a_number_may_stand_with_it(line: str) -> None:
@@ -151,6 +159,12 @@ def test_headings_may_be_numbered_or_bold() -> None:
     for heading in ("{}. Completion {}", "**Completion {1}:**", "### Response {1}", "Rating for Response {0}:"):
         text = "\n\n".join(f"{heading.format(n, 'AB'[n - 1])}\n{rows[n - 1]}" for n in (1, 2))
         assert read(text, 2) == [FIRST, SECOND], heading
+
+
+def test_an_object_for_each_completion_is_read() -> None:
+    rows = [json.dumps({name: one[name] for name in NAMES}, indent=1) for one in (A, B)]
+    assert read(f"Completion A\n{rows[0]}\nCompletion B:\n```json\n{rows[1]}\n```", 2) == [FIRST, SECOND]
+    assert read(f"Completion A\n{rows[0]}\n{rows[1]}\nCompletion B:\n{rows[1]}", 2) is None
 
 
 def test_a_cut_reply_counts_only_as_whole_json() -> None:

@@ -223,25 +223,37 @@ def test_an_odd_error_of_gemini_is_temporary(tmp_path: Path, error: Any) -> None
         ask(server, "gemini", tmp_path)
 
 
-def sent(tmp_path: Path, **changes: Any) -> dict[str, Any]:
-    """The body of a request to an OpenAI-compatible server."""
+def sent(tmp_path: Path, name: str, **changes: Any) -> dict[str, Any]:
+    """The body of a request to a server."""
     bodies: list[dict[str, Any]] = []
+    kind: type[FakeServer] = FakeOpenAI if name == "openai" else FakeGemini
 
-    class Server(FakeOpenAI):
+    class Server(kind):  # type: ignore[misc, valid-type]
         def reply(self, call: Call) -> Reply:
             bodies.append(call.body)
             return super().reply(call)
 
     with serving(Server()) as server:
-        ask(server, "openai", tmp_path, **changes)
+        ask(server, name, tmp_path, **changes)
     return bodies[0]
 
 
 def test_what_is_null_is_not_sent(tmp_path: Path) -> None:
-    plain = sent(tmp_path)
+    plain = sent(tmp_path, "openai")
     assert (plain["temperature"], plain["max_completion_tokens"]) == (0.0, 4096)
     assert "reasoning_effort" not in plain
-    body = sent(tmp_path, temperature=None, reasoning_effort="low", extra_body={"top_k": 1})
+    body = sent(tmp_path, "openai", temperature=None, reasoning_effort="low", extra_body={"top_k": 1})
     assert "temperature" not in body
     assert (body["reasoning_effort"], body["top_k"]) == ("low", 1)
     assert body["max_completion_tokens"] > 4096  # room for the thoughts
+
+
+@pytest.mark.parametrize("name", ["gemini", "gemini_legacy"])
+def test_gemini_takes_no_temperature_and_a_thinking_budget(tmp_path: Path, name: str) -> None:
+    assert sent(tmp_path, name)["generationConfig"]["temperature"] == 0
+    more = {"generationConfig": {"thinkingConfig": {"thinkingBudget": 0}}}
+    extra = {"extra_body": more} if name == "gemini" else {}
+    config = sent(tmp_path, name, temperature=None, **extra)["generationConfig"]
+    assert "temperature" not in config
+    assert config["maxOutputTokens"] == 4096
+    assert name != "gemini" or config["thinkingConfig"] == {"thinkingBudget": 0}
