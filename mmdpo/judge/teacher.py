@@ -15,7 +15,7 @@ from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import fingerprint
 from mmdpo.judge.items import digest_of, images_of
 from mmdpo.judge.judges import client_of
-from mmdpo.judge.rating_request import reply_settings
+from mmdpo.judge.rating_request import further_decoding, reply_settings
 from mmdpo.records import Completion, Prompt, Unscored
 
 TEACHER = "teacher"
@@ -79,6 +79,7 @@ def teacher_request(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Req
         "teacher": [judge.client, judge.model, judge.base_url, judge.temperature, judge.max_output_tokens],
         "text": text,
         "image": digest_of(images),
+        **further_decoding(judge),
     }
     return Request(
         key=fingerprint(key, length=32),

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmdpo.clients.answers import DayIsOver, Declined, Temporary
 from mmdpo.clients.keys import api_key
 from mmdpo.clients.openai import Chat
-from mmdpo.clients.retries import retry_while_unreachable
+from mmdpo.clients.retries import Waits, retry_while_unreachable
 from mmdpo.config.schema import GeneratorConfig, SamplingConfig
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped
@@ -38,6 +38,7 @@ class ServedModel:
         self._sampling, self._seed, self._images = sampling, seed, image_root
         secret = api_key(generator.api_key, f"generator={generator.name}", generator.base_url)
         self._chat = Chat("generator", generator.model or "", generator.base_url, secret, generator.timeout)
+        self._waits = Waits()
         self._pool = ThreadPoolExecutor(generator.concurrency, thread_name_prefix="generator")
 
     def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
@@ -75,6 +76,7 @@ class ServedModel:
                     seed=answer_seed(self._seed, prompt.id, index) % SEEDS,
                 ),
                 *(MAX_ATTEMPTS, BACKOFF_SECONDS, BACKOFF_LONGEST),
+                waits=self._waits,
             )
         except Declined:
             return None

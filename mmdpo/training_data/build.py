@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mmdpo.config.choices import TrainOn
 from mmdpo.config.schema import PairsConfig
+from mmdpo.errors import UserError
 from mmdpo.records import (
     Annotation,
     Completion,
@@ -59,6 +60,9 @@ def write_training_set(
 
     Returns:
         Numbers for the card.
+
+    Raises:
+        UserError: The set is empty.
     """
     counts = Counter[str]()
     asked = _counted(prompts, counts, "prompts")
@@ -76,8 +80,21 @@ def write_training_set(
     are_pairs = train_on is TrainOn.pairs
     made: Any = _counted(examples, counts, "pairs" if are_pairs else "examples")
     write_records(folder / EXAMPLES, made)
+    if not counts["pairs" if are_pairs else "examples"]:
+        raise _nothing_to_train_on(train_on, counts)
     _write_for_others(folder, are_pairs)
     return {"counts": dict(counts), "train_on": train_on.value}
+
+
+def _nothing_to_train_on(train_on: TrainOn, counts: Counter[str]) -> UserError:
+    others = ", ".join(f"{count} {name}" for name, count in counts.items())
+    if train_on is TrainOn.teacher:
+        advice = "type stage=teacher judge.retry_unscored=true to ask for the answers again"
+    elif not counts["rated"]:
+        advice = "no prompt has ratings: type stage=annotate judge.retry_unscored=true to ask the judge again"
+    else:
+        advice = "a smaller pairs.margin=, more data.sampling.completions= or another judge= makes pairs"
+    return UserError(f"the training set is empty ({others}): {advice}")
 
 
 def _write_for_others(folder: Path, are_pairs: bool) -> None:
