@@ -163,6 +163,14 @@ def context(record: Conversation) -> dict[str, Any]:
     }
 
 
+def images_in_order(record: Conversation) -> tuple[str, ...]:
+    """Return the images of a record in the order of their places, which is that of their placeholders in a prompt."""
+    if not record.image_positions:
+        return record.images
+    places = zip(record.image_positions, record.images, strict=True)
+    return tuple(image for _, image in sorted(places, key=lambda one: (one[0].turn, one[0].offset)))
+
+
 def to_json(record: Any) -> str:
     """Convert a record to one line of JSON; equal records give equal text."""
     return json.dumps(dataclasses.asdict(record), ensure_ascii=False, sort_keys=True)

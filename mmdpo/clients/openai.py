@@ -11,11 +11,14 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
-from mmdpo.clients.images import encode_image
+from mmdpo.clients.images import EncodedImage, encode_image
 from mmdpo.clients.keys import api_key
 from mmdpo.clients.request import Request
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import UserError
+
+Turn = tuple[str, str | Sequence[str | Path]]
+"""Role and content of a turn: a text, or texts and image files in their order."""
 
 
 class OpenAIClient:
@@ -64,12 +67,13 @@ class Chat:
         self._key, self._model, self._secret = key, model, secret
         self._client = openai.OpenAI(api_key=secret, base_url=base_url, timeout=timeout, max_retries=0)
 
-    def ask(self, turns: list[tuple[str, str]], images: Sequence[Path], image_side: int, **settings: Any) -> Answer:
+    def ask(self, turns: Sequence[Turn], images: Sequence[Path], image_side: int, **settings: Any) -> Answer:
         """Return the reply to a chat.
 
         Args:
-            turns: Role and text of each turn, oldest first.
-            images: Image files, sent with the first turn.
+            turns: Role and content of each turn, oldest first. The content is a text, or texts and image files in
+                their order.
+            images: Image files that are sent at the start of the first turn.
             image_side: Longest side of an image, in pixels.
             **settings: Arguments of chat.completions.
 
@@ -77,12 +81,15 @@ class Chat:
             NoAnswer: One of its subclasses, when there is no reply.
             UserError: For what the user must fix.
         """
-        messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in turns]
-        encoded = [encode_image(path, image_side) for path in images]
-        if encoded:
-            urls = [f"data:{image.mime};base64,{base64.b64encode(image.content).decode()}" for image in encoded]
-            parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-            messages[0]["content"] = [*parts, {"type": "text", "text": turns[0][1]}]
+        messages: list[dict[str, Any]] = []
+        encoded: list[EncodedImage] = []
+        for role, content in turns:
+            parts = [content] if isinstance(content, str) else [*content]
+            if not messages:
+                parts = [*images, *parts]
+            found = [encode_image(part, image_side) for part in parts if isinstance(part, Path)]
+            encoded += found
+            messages.append({"role": role, "content": _content(parts, found)})
         try:
             reply = self._client.chat.completions.create(model=self._model, messages=messages, **settings)
         except openai.APIStatusError as error:
@@ -117,6 +124,19 @@ class Chat:
                 f"{host} refuses the request: {message}. Check {self._key}.model={self._model} and {self._key}.*"
             )
         return Temporary(f"server error {status}", wait)
+
+
+def _content(parts: Sequence[str | Path], images: Sequence[EncodedImage]) -> str | list[dict[str, Any]]:
+    """Return the content of a message: a text alone, or its parts, with the images in place of their files."""
+    if not images:
+        return "".join(map(str, parts))
+    remaining = iter(images)
+    return [{"type": "text", "text": part} if isinstance(part, str) else _image_part(next(remaining)) for part in parts]
+
+
+def _image_part(image: EncodedImage) -> dict[str, Any]:
+    url = f"data:{image.mime};base64,{base64.b64encode(image.content).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _answer(reply: Any, note: str | None) -> Answer:

@@ -125,13 +125,9 @@ class Collator:
         self, texts: Sequence[str], images: Sequence[Sequence[Any]]
     ) -> tuple[list[PromptTokens], dict[str, torch.Tensor]]:
         """Return the prompts, each placeholder expanded to its image's tokens, and the image tensors."""
-        encoding = self.processor(
-            images=[list(group) for group in images],
-            text=list(texts),
-            padding=True,
-            return_tensors="pt",
-            add_special_tokens=False,  # the text contains them
-        )
+        from mmdpo.models.special_tokens import process
+
+        encoding = process(self.processor, texts, images)
         present = encoding.pop("attention_mask").bool()
         ids = encoding.pop("input_ids")
         extras = [name for name, value in encoding.items() if value.shape == ids.shape]

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from mmdpo.config.schema import ModelConfig, TrainConfig
-from mmdpo.models.generate import Decoding, generate, generate_several, model_inputs
+from mmdpo.models.generate import Decoding, generate, generate_several, repeated_inputs
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.models.prefix import reason_against_sharing
 from mmdpo.records import PreferencePair, Prompt
@@ -128,12 +128,12 @@ def test_the_projector_is_found(family: Family) -> None:
 def test_a_prefix_is_shared_where_that_changes_nothing(family: Family) -> None:
     model = load_model(str(family.folder), "float32").eval()
     prompts = [Prompt("a", "what is there", ("0.png",)), Prompt("b", "where is it now", ("1.png",))]
-    inputs = model_inputs(model, family.processor, prompts[:1], family.images)
-    reason = reason_against_sharing(model, inputs)
+    inputs, twice = (repeated_inputs(model, family.processor, prompts[:1], family.images, count) for count in (1, 2))
+    reason = reason_against_sharing(model, inputs, twice)
     assert (reason is None) is (family.kind != "qwen2_5_vl"), reason
     decoding = Decoding(8, 2, temperature=1.0)
     apart = generate_several(model, family.processor, prompts, family.images, decoding, 3)
-    assert len({text for texts in apart for text in texts}) > 2
+    assert len({one.text for answers in apart for one in answers}) > 2
     if reason is None:
         shared = generate_several(model, family.processor, prompts, family.images, decoding, 3, share=True)
         assert shared == apart

@@ -58,7 +58,7 @@ def test_seed_and_index_make_different_texts(tiny):
     model, processor, prompts, images = tiny
     decoding = Decoding(8, 4, temperature=2.0)
     several = generate_several(model, processor, prompts, images, decoding, 2)
-    assert [one for one, _ in several] != [other for _, other in several]
+    assert [one.text for one, _ in several] != [other.text for _, other in several]
     assert texts(tiny, temperature=2.0, seed=1) != texts(tiny, temperature=2.0, seed=2)
     assert len({answer_seed(seed, name, index) for seed in range(3) for name in "ab" for index in range(3)}) == 18
 
@@ -107,7 +107,7 @@ def test_progress_counts_every_answer(tiny):
 def test_a_missing_image_is_named(tiny):
     model, processor, _, images = tiny
     with pytest.raises(UserError, match=r"gone\.png"):
-        generate(model, processor, [Prompt("p", "what", "gone.png")], images, Decoding(2, 1))
+        generate(model, processor, [Prompt("p", "what", ("gone.png",))], images, Decoding(2, 1))
 
 
 def test_an_image_token_in_a_question_is_refused_with_the_prompts_id(tiny):

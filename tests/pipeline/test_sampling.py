@@ -22,6 +22,9 @@ from mmdpo.testing.fake_openai import fake_openai
 SMALL = ["data.prompts=20", "data.sampling.batch_size=4", "data.sampling.max_new_tokens=12"]
 
 
+REASONS = ("stop", "length")
+
+
 class Counting:
     """A generator that records its prompts, and fails at a chosen call."""
 
@@ -29,11 +32,14 @@ class Counting:
         self.asked: list[list[str]] = []
         self._fails_at = fails_at
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
+    def answers(self, prompts: Sequence[Prompt]) -> list[list[Completion]]:
         if len(self.asked) == self._fails_at:
             raise RuntimeError("killed")
         self.asked.append([prompt.id for prompt in prompts])
-        return [[f"{prompt.id} {place}" for place in range(2)] for prompt in prompts]
+        return [
+            [Completion(prompt.id, place, f"{prompt.id} {place}", REASONS[place]) for place in range(2)]
+            for prompt in prompts
+        ]
 
 
 def prompts(count: int) -> list[Prompt]:
@@ -53,6 +59,7 @@ def test_the_order_is_the_prompts_and_a_batch_is_all_with_or_all_without_image(
     found = run(monkeypatch, tmp_path / "half", generator)
     assert [(one.prompt_id, one.index) for one in found] == [(f"p{n}", i) for n in range(30) for i in (0, 1)]
     assert all(one.text == f"{one.prompt_id} {one.index}" for one in found)
+    assert [one.finish_reason for one in found] == [*REASONS] * 30
     for batch in generator.asked:
         assert len(batch) <= 4
         assert len({int(name[1:]) % 3 == 0 for name in batch}) == 1
@@ -75,6 +82,16 @@ def test_a_torn_transaction_is_no_answer(tmp_path: Path, monkeypatch: pytest.Mon
         run(monkeypatch, tmp_path / "half", Counting(2))
     rows = sqlite3.connect(tmp_path / "half").execute("SELECT count(*) FROM answers").fetchone()[0]
     assert rows == 2 * 8  # two whole batches of four prompts with two answers each
+
+
+def test_the_unfinished_answers_of_earlier_versions_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sqlite3.connect(tmp_path / "half") as database:
+        database.execute(
+            "CREATE TABLE answers (prompt_id TEXT, place INTEGER, text TEXT, PRIMARY KEY (prompt_id, place))"
+        )
+        database.execute("INSERT INTO answers VALUES ('p0', 0, 'kept')")
+    found = run(monkeypatch, tmp_path / "half", Counting(), count=2)
+    assert [(one.text, one.finish_reason) for one in found] == [("kept", ""), ("p1 0", "stop"), ("p1 1", "length")]
 
 
 def test_sharing_the_prefix_does_not_change_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +132,7 @@ def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_prefix_is_shared_in_either_type(dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmdpo.models.generate import model_inputs
+    from mmdpo.models.generate import repeated_inputs
     from mmdpo.models.prefix import reason_against_sharing
 
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
@@ -124,8 +141,8 @@ def test_the_prefix_is_shared_in_either_type(dtype: str, tmp_path: Path, monkeyp
     own = sampling._generator(config, folder)
     prompts = list(read_records(folder / "prompts.jsonl", Prompt))[:4]
     asked = [prompt for prompt in prompts if bool(prompt.images) == bool(prompts[0].images)]
-    inputs = model_inputs(own._model, own._processor, asked, folder)
-    assert reason_against_sharing(own._model, inputs) is None
+    inputs, twice = (repeated_inputs(own._model, own._processor, asked, folder, count) for count in (1, 2))
+    assert reason_against_sharing(own._model, inputs, twice) is None
 
 
 def test_the_model_answers_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
