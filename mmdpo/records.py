@@ -69,6 +69,10 @@ class Prompt:
     image_positions: tuple[ImagePosition, ...] = ()
 
 
+CUT = "length"
+"""The finish reason of a completion that the limit of tokens cut."""
+
+
 @dataclass(frozen=True)
 class Completion:
     """Sampled answer to a prompt.

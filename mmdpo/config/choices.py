@@ -149,6 +149,13 @@ class PairRule(Enum):
     all = "all"
 
 
+class CutCompletions(Enum):
+    """Use of completions that `data.sampling.max_new_tokens` cut: they would teach to end in mid-sentence."""
+
+    drop = "drop"
+    keep = "keep"
+
+
 class OnBadRow(Enum):
     """Treatment of an invalid row in the user's data."""
 

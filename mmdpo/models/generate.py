@@ -21,7 +21,7 @@ from mmdpo.images import inside, open_image
 from mmdpo.models.chat import IMAGE_TOKEN, check_prompt, end_tokens, prompt_text, to_messages, without_end_tokens
 from mmdpo.models.prefix import compute_prefix, repeat_rows
 from mmdpo.models.special_tokens import process
-from mmdpo.records import Completion, Prompt, images_in_order
+from mmdpo.records import CUT, Completion, Prompt, images_in_order
 from mmdpo.seeds import answer_seed
 
 
@@ -218,7 +218,7 @@ def _generate_batch(
     ended = torch.isin(new_tokens, _end_ids(model).to(new_tokens.device)).any(dim=1).tolist()
     return [
         [
-            Completion(prompt_id, index, texts[row], "stop" if ended[row] else "length")
+            Completion(prompt_id, index, texts[row], "stop" if ended[row] else CUT)
             for index, row in enumerate(range(first * count, (first + 1) * count))
         ]
         for first, prompt_id in enumerate(ids)

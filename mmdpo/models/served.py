@@ -15,7 +15,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import Stopped
 from mmdpo.images import inside
 from mmdpo.models.chat import to_messages
-from mmdpo.records import Completion, Prompt, images_in_order
+from mmdpo.records import CUT, Completion, Prompt, images_in_order
 from mmdpo.seeds import answer_seed
 
 MAX_ATTEMPTS = 8  # per request
@@ -58,7 +58,7 @@ class ServedModel:
             print_line(f"the server declined {declined} completions; these prompts have fewer")
         return [
             [
-                Completion(prompt.id, index, answer.text.strip(), "length" if answer.truncated else "stop")
+                Completion(prompt.id, index, answer.text.strip(), CUT if answer.truncated else "stop")
                 for index, answer in enumerate(filter(None, answers))
             ]
             for prompt, answers in zip(prompts, found, strict=True)

@@ -14,10 +14,11 @@ from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.pipeline import evaluating
+from mmdpo.pipeline.counts import describe_counts
 from mmdpo.pipeline.data_stages import (
+    CARD,
     DATA_STAGES,
     check_stage,
-    describe_counts,
     get_or_make,
     pipeline,
     require,
@@ -208,7 +209,8 @@ def run_data_stage(config: Config, stage: Stage) -> None:
             from mmdpo.analysis.annotation import write_annotation_report
 
             write_annotation_report(folder)
-        for line in (*describe_counts(folder), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
+        facts = read_json(folder / CARD)["facts"]
+        for line in (*describe_counts(facts), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
             print_line(line)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmdpo.config.choices import TrainOn
+from mmdpo.config.choices import CutCompletions, TrainOn
 from mmdpo.config.schema import PairsConfig
 from mmdpo.records import (
     Annotation,
@@ -20,7 +20,7 @@ from mmdpo.records import (
 )
 from mmdpo.sources import authors, llava_sft
 from mmdpo.training_data.dpo import make_pairs
-from mmdpo.training_data.rated import rated
+from mmdpo.training_data.rated import rated, without_cut
 from mmdpo.training_data.rejection_sampling import best_completions
 from mmdpo.training_data.sft import teacher_answers
 from mmdpo.training_data.steerlm import rated_completions
@@ -49,7 +49,7 @@ def write_training_set(
     Args:
         folder: Gets the files.
         train_on: The kind of set.
-        pairs: Rule and margin of preference pairs.
+        pairs: Rule and margin of preference pairs, and the use of cut completions by any kind of set.
         aggregate: The attributes whose sum ranks completions.
         seed: Seed of the pairs' random choice.
         prompts: All prompts.
@@ -67,6 +67,8 @@ def write_training_set(
         examples = teacher_answers(asked, answers)
     else:
         items = _counted(rated(asked, completions, annotations), counts, "rated")
+        if pairs.cut is CutCompletions.drop:
+            items = without_cut(items, 2 if train_on is TrainOn.pairs else 1, counts)
         if train_on is TrainOn.pairs:
             examples = make_pairs(items, pairs, aggregate, seed, counts)
         elif train_on is TrainOn.best_completion:
