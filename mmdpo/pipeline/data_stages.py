@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdpo.cache import cached, cached_path, source_fingerprint
+from mmdpo.cache import DIGESTS, cached, cached_path, source_fingerprint, write_digests
 from mmdpo.config.choices import EXAMPLE_FORMATS, NANO_RULES, RUBRICS, RULES, Stage, TrainOn
 from mmdpo.config.schema import Config, SourceConfig
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
 from mmdpo.models.fingerprints import file_digest
@@ -270,7 +272,7 @@ def get_or_make(config: Config, stage: Stage, remake: bool = False) -> Path:
         card = {"kind": step.kind, "content": _content(folder, sources), "facts": facts, "made_of": sources}
         write_json(folder / CARD, card)
 
-    return cached(step.kind, key, make, remake)
+    return cached(step.kind, key, make, remake or _changed_since_card(cached_path(step.kind, key)))
 
 
 def find_existing(config: Config, stage: Stage) -> Path | None:
@@ -298,6 +300,23 @@ def _content(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
         if path.parent != folder or path.suffix == ".jsonl"
     }
     return fingerprint([digests, [source["content"] for source in sources]])
+
+
+def _changed_since_card(folder: Path) -> bool:
+    """Return whether a folder of an earlier version, which has no digests, differs from its card."""
+    if not folder.exists() or (folder / DIGESTS).exists():
+        return False
+    try:
+        card = read_json(folder / CARD)
+        changed = _content(folder, card["made_of"]) != card["content"]
+    except (OSError, ValueError, TypeError, KeyError):
+        changed = True
+    if changed:
+        print_line(f"{folder}: changed since it was made; making it again")
+        return True
+    with suppress(OSError):  # a cache that is read-only
+        write_digests(folder)
+    return False
 
 
 def rerun_unscored(config: Config, stage: Stage) -> Path:

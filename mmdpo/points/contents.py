@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from mmdpo.config.schema import BenchConfig, Config, DataConfig, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.models.fingerprints import (
-    SETTLED_SECONDS,
     adapter_fingerprint,
     file_digest,
+    is_settled,
     processor_fingerprint,
     weights_fingerprint,
 )
@@ -204,7 +203,7 @@ def _images(root: Path, key: Sequence[Any], rows: Path, names_of: Callable[[], l
 def image_digests(root: Path, names: Sequence[str]) -> dict[str, str | None]:
     """SHA-256 of each named image under the root; None for one that is not there.
 
-    Those of many images are stored in the cache, and computed again only for files whose size or time changed.
+    Those of many images are stored in the cache, and computed again only for files whose size or times changed.
     """
     from mmdpo.images import inside
 
@@ -220,11 +219,12 @@ def image_digests(root: Path, names: Sequence[str]) -> dict[str, str | None]:
             digests[name] = None
             continue
         state = path.stat()
-        size, changed, digest = known.get(name, (None, None, ""))
-        if (size, changed) != (state.st_size, state.st_mtime_ns):
+        times = [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
+        *before, digest = known.get(name, [""])
+        if before != times:
             digest = file_digest(path)
-            if time.time() - state.st_mtime > SETTLED_SECONDS:
-                entries[name] = [state.st_size, state.st_mtime_ns, digest]
+            if is_settled(state):
+                entries[name] = [*times, digest]
         digests[name] = digest
     if many and entries != known:
         write_json(stored, entries)

@@ -66,6 +66,7 @@ def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
 
     for p in points:
         if p.role is Role.trained and not (p.folder / "training.json").exists():
+            require_as_planned(p)
             stages.train_nonzero_rank(p)
     return []
 
