@@ -11,7 +11,7 @@ from mmdpo.clients.answers import Answer, ParseFailure
 from mmdpo.clients.request import Message, ReplySettings, Request
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import fingerprint
-from mmdpo.judge.items import Item, digest_of, images_of
+from mmdpo.judge.items import Item, digest_of, images_of, with_image_marks
 from mmdpo.judge.parsing import ParsedRatings
 from mmdpo.judge.rubric import Rubric, load_rubric
 from mmdpo.records import Prompt
@@ -42,7 +42,7 @@ def rating_request(item: Item, image_root: Path, judge: JudgeConfig, repetition:
     distinct = list(dict.fromkeys(completion.text for completion in completions))
     texts = _shuffled(distinct, f"{judge.seed} {repetition} {prompt.id}")
     images = images_of(prompt, image_root)
-    text = rubric.prompt_text(prompt, texts)
+    text = rubric.prompt_text(with_image_marks(prompt), texts)
     fixed, per_completion = rubric.reply_tokens
     return RatingRequest(
         key=fingerprint([text, digest_of(images), judge_identity(judge), repetition], length=32),

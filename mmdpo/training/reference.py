@@ -8,6 +8,7 @@ import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,7 +22,7 @@ from mmdpo.models.loading import load_model, load_processor, torch_dtype
 from mmdpo.records import PreferencePair
 from mmdpo.training.collate import Collator
 from mmdpo.training.prefix import Sharing, sharing
-from mmdpo.training.rows import TokenizedExamples, example_contents, tokenize_examples, usable
+from mmdpo.training.rows import TokenizedExamples, example_contents, has_special_tokens, tokenize_examples, usable
 
 if TYPE_CHECKING:
     import torch
@@ -125,6 +126,8 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
         "prefix_sharing": train.prefix_sharing,
         "rows": fingerprint(example_contents(ordered, image_root), length=64),
     }
+    if any(map(partial(has_special_tokens, load_processor(model)), ordered)):
+        key["special_tokens"] = "text"  # earlier versions encoded them as control tokens
 
     def make(folder: Path) -> None:
         _write(folder, _compute(model, train, ordered, image_root))

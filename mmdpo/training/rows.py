@@ -174,7 +174,7 @@ def tokenize_examples(
     for example, messages, answers in zip(kept, conversations, texts, strict=True):
         encoded = [next(all_encoded) for _ in answers]
         check_prompt(processor, encoded[0].text, example)
-        if any(map(special_tokens(processor).search, (*_context_texts(example), *answers))):
+        if has_special_tokens(processor, example, answers):
             changed["special_tokens_as_text"] += 1
         if example.image_positions and moves_images(processor, messages, encoded[0].text):
             changed["image_moved_by_template"] += 1
@@ -210,9 +210,17 @@ def _without_end_tokens(
         yield example, answers
 
 
-def _context_texts(example: Example) -> list[str]:
-    """Return the texts before an example's answers."""
-    return [example.system, *(text for turn in example.history for text in vars(turn).values()), example.question]
+def has_special_tokens(processor: Any, example: Example, answers: Sequence[str] | None = None) -> bool:
+    """Return whether a text of an example contains a special token, which is encoded as ordinary text.
+
+    Args:
+        processor: The model's processor.
+        example: The example.
+        answers: Its answers without tokens at their end; None for its own.
+    """
+    earlier = (text for turn in example.history for text in (turn.question, turn.answer))
+    texts = [example.system, *earlier, example.question, *(answers_of(example) if answers is None else answers)]
+    return any(map(special_tokens(processor).search, texts))
 
 
 def _limit_lengths(
