@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mmdpo.errors import UserError
-from mmdpo.models.special_tokens import mark, marked, special_tokens, token_ids, without_marked
+from mmdpo.models.special_tokens import mark, marked, process, special_tokens, token_ids, without_marked
 from mmdpo.records import Conversation, ImagePosition, Turn
 
 IMAGE_TOKEN = "<image>"  # LLaVA's; others name theirs in `processor.image_token`
@@ -183,6 +183,32 @@ def check_prompt(processor: Any, text: str, record: Conversation) -> None:
     check_placeholders(processor, text, len(record.images), record.id)
     if record.system and mark(special_tokens(processor), record.system).strip() not in text:
         raise UserError(f"Record {record.id!r}: the chat template of the model drops the system turn. {NO_SYSTEM}")
+
+
+def check_records(processor: Any, records: Iterable[Conversation]) -> None:
+    """Check that a model takes records of these forms: several images, images in later turns, system turns.
+
+    One record per form is rendered, and of those with several images the first with the most is processed, with blank
+    images.
+
+    Args:
+        processor: The model's processor.
+        records: The records.
+
+    Raises:
+        UserError: The chat template or the processor does not take one of the forms.
+    """
+    from PIL import Image
+
+    forms = {
+        (len(one.images), bool(one.system), tuple(place.turn for place in one.image_positions)): one for one in records
+    }
+    token = getattr(processor, "image_token", IMAGE_TOKEN)
+    for (images, _, _), record in sorted(forms.items(), key=lambda form: form[0]):
+        text = prompt_text(processor, to_messages(record, token))
+        check_prompt(processor, text, record)
+        if images > 1 and images == max(form[0] for form in forms):
+            process(processor, [text], [[Image.new("RGB", (64, 64))] * images])
 
 
 def moves_images(processor: Any, messages: Sequence[dict[str, Any]], text: str) -> bool:

@@ -37,6 +37,21 @@ def training_set(config: Config) -> TrainingSet:
     return TrainingSet(examples, images, counts)
 
 
+def check_own_data(config: Config) -> None:
+    """Read the user's own data, and check that the model takes rows of their forms.
+
+    Raises UserError for a wrong row, and for system turns or several images that the model does not take.
+    """
+    from mmdpo.models.chat import check_records
+
+    examples = training_set(config).examples
+    special = [one for one in examples if one.system or len(one.images) > 1 or one.image_positions]
+    if special:
+        from mmdpo.models.loading import load_processor
+
+        check_records(load_processor(config.model), special)
+
+
 @functools.lru_cache(maxsize=4)
 def _built(folder: Path, kind: type[Record]) -> list[Record]:
     """Read a built set once per process: folders of the cache do not change."""

@@ -53,7 +53,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
         missing = [p for p in open_points if p.folder not in known]
         for p in missing:
             if p.config.data.path is not None and not p.config.is_base:
-                training_sets.training_set(p.config)  # report a wrong row before the first point starts
+                training_sets.check_own_data(p.config)  # report a wrong row before the first point starts
         print_line(counts_line(len(points), len(points) - len(open_points), [*known.values()], len(missing)))
         for study in {p.study for p in points}:
             adopt_previous(study)
