@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from mmdpo.clients.answers import Temporary
+from mmdpo.clients.images import EncodedImage
 from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
+from mmdpo.files import read_json
 from mmdpo.models import served
 from mmdpo.pipeline import sampling
 from mmdpo.pipeline.data_stages import get_or_make
+from mmdpo.pipeline.point_stages import run_data_stage
 from mmdpo.pipeline.sampling import sample
-from mmdpo.records import Completion, Prompt, read_records
+from mmdpo.records import Completion, ImagePosition, Prompt, SftExample, Turn, read_records
 from mmdpo.testing.fake_openai import fake_openai
 
 SMALL = ["data.prompts=20", "data.sampling.batch_size=4", "data.sampling.max_new_tokens=12"]
@@ -200,3 +204,64 @@ def test_a_declined_completion_is_left_out(
         found = list(sample(config, lambda: _of(config), get_or_make(config, Stage.prompts), tmp_path / "half"))
     assert len(found) == 79
     assert "declined 1 completions" in capsys.readouterr().out
+
+
+def test_a_completion_that_the_servers_limit_cut_is_counted_and_not_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quickly: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
+    with fake_openai("good:75,length:5") as server:
+        line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
+        config = compose_config([*line, "generator.concurrency=1"])
+        completions = get_or_make(config, Stage.sample)
+        cut = {(one.prompt_id, one.index) for one in read_records(completions / "completions.jsonl", Completion)
+               if one.finish_reason == "length"}  # fmt: skip
+        assert len(cut) == 5
+        assert "5 of 80 completions were cut at data.sampling.max_new_tokens=12" in capsys.readouterr().out
+        run_data_stage(config, Stage.annotate)
+        assert "5 completions were cut" in capsys.readouterr().out
+        for train_on in ("dpo", "steerlm"):
+            built = get_or_make(compose_config([*line, f"method={train_on}"]), Stage.build)
+            assert read_json(built / "card.json")["facts"]["counts"]["cut_completions"] == 5
+    examples = {one.id for one in read_records(built / "examples.jsonl", SftExample)}
+    assert len(examples) == 75
+    assert not {f"{prompt}-{index}" for prompt, index in cut} & examples
+    assert "5 completions that were cut" in capsys.readouterr().out
+
+
+def test_a_server_gets_the_system_turn_and_images_at_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one.png", "two.png"):
+        (tmp_path / name).touch()
+    config = compose_config(["generator=openai", "generator.model=llava", "generator.base_url=http://127.0.0.1:9"])
+    monkeypatch.setattr("mmdpo.clients.openai.encode_image", lambda path, side: EncodedImage(b"", path.stem, None))
+    model = served.ServedModel(config.generator, config.data.sampling, 0, tmp_path)
+    sent: list[Any] = []
+
+    def create(**body: Any) -> Any:
+        sent.append(body["messages"])
+        raise ValueError
+
+    monkeypatch.setattr(model._chat._client.chat.completions, "create", create)
+    places = (ImagePosition(2, 5), ImagePosition(0, 0))
+    history = (Turn("What?", "A star."),)
+    asked = [
+        Prompt("p", "left right", ("two.png", "one.png"), history, system="Be brief.", image_positions=places),
+        Prompt("q", "Why?"),
+    ]
+    for prompt in asked:
+        with pytest.raises(Temporary):
+            model._chat.ask(model._turns(prompt), (), 100)
+    one, two = ({"type": "image_url", "image_url": {"url": f"data:{name};base64,"}} for name in ("one", "two"))
+
+    def text(words: str) -> dict[str, str]:
+        return {"type": "text", "text": words}
+
+    assert sent[0] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [one, text("What?")]},
+        {"role": "assistant", "content": "A star."},
+        {"role": "user", "content": [text("left "), two, text("right")]},
+    ]
+    assert sent[1] == [{"role": "user", "content": "Why?"}]
