@@ -13,6 +13,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.counts import describe_counts
 from mmdpo.pipeline.data_stages import (
@@ -25,6 +26,7 @@ from mmdpo.pipeline.data_stages import (
     rerun_unscored,
     upstream,
 )
+from mmdpo.pipeline.evaluating import TRAINING
 from mmdpo.pipeline.training_sets import training_set
 from mmdpo.points.identity import Role, flatten
 from mmdpo.points.point import Point
@@ -35,9 +37,6 @@ from mmdpo.tracking import Tracker
 if TYPE_CHECKING:
     from mmdpo.training.run import TrainSummary
     from mmdpo.training.settings import TrainingSettings
-
-TRAINING = "training.json"
-"""The summary of a point's training; the file appears when the adapter is complete."""
 
 POINT_STAGES = (Stage.train, Stage.evaluate, Stage.judge, Stage.experiment)
 """The stages that a point runs under its lock and with a status."""
@@ -136,7 +135,8 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
         dropped = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
         too_long = {"data/too_long": summary.lengths["over"]}
         tracker.summary({"data/examples": summary.examples, **too_long, **dropped})
-        write_json(done, {**asdict(summary), "data": counts})
+        adapter = adapter_fingerprint(p.folder / "adapter")
+        write_json(done, {**asdict(summary), "data": counts, "adapter": adapter})
     return read_json(done)
 
 
@@ -188,6 +188,7 @@ def export(p: Point) -> None:
     """Write the trained point's model, adapter merged, as a Hugging Face folder."""
     from mmdpo.training.export import export_model
 
+    evaluating.adapter_of(p)
     folder = p.folder / "merged"
     if not folder.exists():
         export_model(p.config.model, p.folder / "adapter", folder)

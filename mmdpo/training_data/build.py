@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mmdpo.config.choices import CutCompletions, TrainOn
 from mmdpo.config.schema import PairsConfig
+from mmdpo.console import print_line
 from mmdpo.records import (
     Annotation,
     Completion,
@@ -16,6 +17,7 @@ from mmdpo.records import (
     Prompt,
     SftExample,
     read_records,
+    to_json,
     write_records,
 )
 from mmdpo.sources import authors, llava_sft
@@ -26,6 +28,7 @@ from mmdpo.training_data.sft import teacher_answers
 from mmdpo.training_data.steerlm import rated_completions
 
 T = TypeVar("T")
+MARKER = "<image>"
 Examples = Iterator[PreferencePair] | Iterator[SftExample]
 
 EXAMPLES = "examples.jsonl"
@@ -85,9 +88,21 @@ def write_training_set(
 def _write_for_others(folder: Path, are_pairs: bool) -> None:
     file = folder / FOR_OTHERS[are_pairs]
     if are_pairs:
-        authors.write(read_records(folder / EXAMPLES, PreferencePair), file)
+        authors.write(_without_markers(read_records(folder / EXAMPLES, PreferencePair), file.name), file)
     else:
-        llava_sft.write(read_records(folder / EXAMPLES, SftExample), file)
+        llava_sft.write(_without_markers(read_records(folder / EXAMPLES, SftExample), file.name), file)
+
+
+def _without_markers(records: Iterable[T], name: str) -> Iterator[T]:
+    """Yield the records whose texts contain no marker of images; print a line about the others."""
+    left_out = 0
+    for record in records:
+        if MARKER in to_json(record):
+            left_out += 1
+        else:
+            yield record
+    if left_out:
+        print_line(f"{left_out} rows are not in {name}, where the {MARKER} in their texts would mark an image")
 
 
 def _counted(records: Iterable[T], counts: Counter[str], name: str) -> Iterator[T]:

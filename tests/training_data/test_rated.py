@@ -9,6 +9,7 @@ import pytest
 
 from mmdpo.config.choices import CutCompletions, PairRule, TrainOn
 from mmdpo.config.schema import PairsConfig
+from mmdpo.files import read_json
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, SftExample, read_records
 from mmdpo.training_data.build import write_training_set
 from mmdpo.training_data.rated import Rated, without_cut
@@ -68,3 +69,16 @@ def test_completions_of_earlier_versions_count_as_whole() -> None:
     items = [Rated(Prompt("p", "?"), ["a", "b"], RATINGS[:2])]
     assert list(without_cut(items, 2, counts)) == items
     assert not counts
+
+
+def test_an_answer_with_an_image_marker_is_trained_on_and_not_written_for_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Others would look for an image there."""
+    completions = [Completion("p", index, text) for index, text in enumerate(["the <image> tag", "no", "yes"])]
+    given = {"completions": completions, "annotations": [Annotation("p", RATINGS, "oracle")]}
+    config = PairsConfig(margin=1, rule=PairRule.all)
+    write_training_set(tmp_path, TrainOn.pairs, config, ["helpfulness"], 0, [Prompt("p", "?")], **given)
+    assert len(list(read_records(tmp_path / "examples.jsonl", PreferencePair))) == 3
+    assert len(read_json(tmp_path / "llava_dpo.json")) == 1
+    assert "2 rows are not in llava_dpo.json" in capsys.readouterr().out
