@@ -28,7 +28,7 @@ class Sharing:
 def sharing(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> Sharing:
     """Test whether both layouts give the same log-probs.
 
-    Up to two rows with an image and one without are tested, packed into one row.
+    Up to two rows with images, one of them with as many as there are, and one without are tested, packed into one row.
 
     Args:
         model: A vision-language model in evaluation mode.
@@ -38,7 +38,9 @@ def sharing(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> Shar
     Returns:
         The result of the test.
     """
-    probe = [row for row in rows if row["images"]][:2] + [row for row in rows if not row["images"]][:1]
+    with_image = [row for row in rows if row["images"]]
+    most = sorted(with_image[1:], key=lambda row: -len(row["images"]))[:1]
+    probe = with_image[:1] + most + [row for row in rows if not row["images"]][:1]
     reason = _unsuitable_attention(model) or _difference(model, processor, probe)
     return Sharing(reason is None, reason or "")
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from mmdpo.config.choices import CutCompletions, TrainOn
 from mmdpo.config.schema import PairsConfig
 from mmdpo.console import print_line
+from mmdpo.errors import UserError
 from mmdpo.records import (
     Annotation,
     Completion,
@@ -62,6 +63,9 @@ def write_training_set(
 
     Returns:
         Numbers for the card.
+
+    Raises:
+        UserError: All completions were cut.
     """
     counts = Counter[str]()
     asked = _counted(prompts, counts, "prompts")
@@ -81,6 +85,11 @@ def write_training_set(
     are_pairs = train_on is TrainOn.pairs
     made: Any = _counted(examples, counts, "pairs" if are_pairs else "examples")
     write_records(folder / EXAMPLES, made)
+    if counts["cut"] and not counts["pairs" if are_pairs else "examples"]:
+        raise UserError(
+            f"nothing is left to train on: {counts['cut_completions']} completions of {counts['prompts']} prompts were "
+            "cut at data.sampling.max_new_tokens. Type a larger data.sampling.max_new_tokens, or pairs.cut=keep"
+        )
     _write_for_others(folder, are_pairs)
     return {"counts": dict(counts), "train_on": train_on.value}
 

@@ -74,5 +74,9 @@ def without_cut(items: Iterable[Rated], least: int, counts: Counter[str]) -> Ite
         if len(kept) < least:
             counts["cut"] += 1
             continue
-        texts, ratings = ([values[position] for position in kept] for values in (item.texts, item.ratings))
-        yield Rated(item.prompt, texts, ratings, indices=[item.index(position) for position in kept])
+        yield Rated(
+            item.prompt,
+            [item.texts[position] for position in kept],
+            [item.ratings[position] for position in kept],
+            indices=[item.index(position) for position in kept],
+        )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from mmdpo.clients.answers import Temporary
-from mmdpo.clients.images import EncodedImage
 from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
@@ -232,36 +233,39 @@ def test_a_completion_that_the_servers_limit_cut_is_counted_and_not_trained_on(
 def test_a_server_gets_the_system_turn_and_images_at_their_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("one.png", "two.png"):
-        (tmp_path / name).touch()
-    config = compose_config(["generator=openai", "generator.model=llava", "generator.base_url=http://127.0.0.1:9"])
-    monkeypatch.setattr("mmdpo.clients.openai.encode_image", lambda path, side: EncodedImage(b"", path.stem, None))
-    model = served.ServedModel(config.generator, config.data.sampling, 0, tmp_path)
-    sent: list[Any] = []
-
-    def create(**body: Any) -> Any:
-        sent.append(body["messages"])
-        raise ValueError
-
-    monkeypatch.setattr(model._chat._client.chat.completions, "create", create)
+    for name, side in (("one", 11), ("two", 22)):
+        Image.new("RGB", (side, side)).save(tmp_path / f"{name}.png")
     places = (ImagePosition(2, 5), ImagePosition(0, 0))
     history = (Turn("What?", "A star."),)
     asked = [
         Prompt("p", "left right", ("two.png", "one.png"), history, system="Be brief.", image_positions=places),
         Prompt("q", "Why?"),
     ]
-    for prompt in asked:
-        with pytest.raises(Temporary):
-            model._chat.ask(model._turns(prompt), (), 100)
-    one, two = ({"type": "image_url", "image_url": {"url": f"data:{name};base64,"}} for name in ("one", "two"))
+    sent: list[Any] = []
+    with fake_openai() as server:
+        reply = type(server).reply
+        monkeypatch.setattr(
+            type(server), "reply", lambda self, call: (sent.append(call.body["messages"]), reply(self, call))[1]
+        )
+        line = ["generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
+        config = compose_config([*line, "generator.concurrency=1", "data.sampling.completions=2"])
+        served.ServedModel(config.generator, config.data.sampling, 0, tmp_path).answers(asked)
 
-    def text(words: str) -> dict[str, str]:
-        return {"type": "text", "text": words}
+    def shown(part: dict[str, Any]) -> Any:
+        if part["type"] == "text":
+            return part["text"]
+        content = base64.b64decode(part["image_url"]["url"].partition(",")[2])
+        return Image.open(io.BytesIO(content)).width
 
-    assert sent[0] == [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": [one, text("What?")]},
-        {"role": "assistant", "content": "A star."},
-        {"role": "user", "content": [text("left "), two, text("right")]},
+    contents = [
+        [(turn["role"], turn["content"] if isinstance(turn["content"], str) else [*map(shown, turn["content"])])
+         for turn in messages]
+        for messages in sent
+    ]  # fmt: skip
+    first = [
+        ("system", "Be brief."),
+        ("user", [11, "What?"]),
+        ("assistant", "A star."),
+        ("user", ["left ", 22, "right"]),
     ]
-    assert sent[1] == [{"role": "user", "content": "Why?"}]
+    assert contents == [first] * 2 + [[("user", "Why?")]] * 2

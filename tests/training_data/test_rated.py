@@ -9,6 +9,7 @@ import pytest
 
 from mmdpo.config.choices import CutCompletions, PairRule, TrainOn
 from mmdpo.config.schema import PairsConfig
+from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, SftExample, read_records
 from mmdpo.training_data.build import write_training_set
@@ -82,3 +83,11 @@ def test_an_answer_with_an_image_marker_is_trained_on_and_not_written_for_others
     assert len(list(read_records(tmp_path / "examples.jsonl", PreferencePair))) == 3
     assert len(read_json(tmp_path / "llava_dpo.json")) == 1
     assert "2 rows are not in llava_dpo.json" in capsys.readouterr().out
+
+
+def test_nothing_but_cut_completions_is_an_error(tmp_path: Path) -> None:
+    completions = [Completion("p", index, "x", "length") for index in range(3)]
+    given = {"completions": completions, "annotations": [Annotation("p", RATINGS, "oracle")]}
+    for train_on in (TrainOn.pairs, TrainOn.rated_completions):
+        with pytest.raises(UserError, match=r"3 completions.*data\.sampling\.max_new_tokens.*pairs\.cut=keep"):
+            write_training_set(tmp_path, train_on, PairsConfig(), ["helpfulness"], 0, [Prompt("p", "?")], **given)
