@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,15 +39,20 @@ def training_set(config: Config) -> TrainingSet:
 
 
 def check_own_data(config: Config) -> None:
-    """Read the user's own data, and check that the model takes rows of their forms.
+    """Raise UserError if the user's own data have a wrong row, or one that the model does not take."""
+    check_forms(config, training_set(config).examples)
 
-    Raises UserError for a wrong row, and for system turns or several images that the model does not take.
+
+def check_forms(config: Config, examples: Sequence[PreferencePair] | Sequence[SftExample]) -> None:
+    """Raise UserError if the model does not take the system turns or the several images of examples.
+
+    Args:
+        config: The config of a trained point.
+        examples: Its examples.
     """
-    from mmdpo.models.chat import check_records
-
-    examples = training_set(config).examples
     special = [one for one in examples if one.system or len(one.images) > 1 or one.image_positions]
     if special:
+        from mmdpo.models.chat import check_records
         from mmdpo.models.loading import load_processor
 
         check_records(load_processor(config.model), special)
