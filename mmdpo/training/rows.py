@@ -14,7 +14,6 @@ import numpy as np
 from mmdpo.config.choices import TooLong
 from mmdpo.config.schema import TrainConfig
 from mmdpo.errors import UserError
-from mmdpo.files import file_fingerprint
 from mmdpo.models.chat import (
     IMAGE_TOKEN,
     check_prompt,
@@ -26,6 +25,7 @@ from mmdpo.models.chat import (
     without_end_token,
     without_end_tokens,
 )
+from mmdpo.models.fingerprints import file_digest
 from mmdpo.models.special_tokens import special_tokens
 from mmdpo.records import PreferencePair, SftExample, images_in_order
 
@@ -33,6 +33,7 @@ Row = dict[str, Any]
 Example = PreferencePair | SftExample
 
 MAX_IDS = 5  # that an error lists
+DIGITS = 16  # of the digest of an image
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def example_contents(examples: Iterable[Example], image_root: Path) -> list[dict
     """Return the content of each example as JSON types, with a hash of its image in place of the path."""
     examples = list(examples)
     paths = {name: path for example in examples for name, path in _images(example, image_root).items()}
-    digests = {name: file_fingerprint(path) for name, path in paths.items()}
+    digests = {name: file_digest(path)[:DIGITS] for name, path in paths.items()}
     return [_content(example, [digests[name] for name in example.images]) for example in examples]
 
 
@@ -137,9 +138,9 @@ def tokenize_examples(
 ) -> TokenizedExamples:
     """Tokenize examples to rows and apply the length limit.
 
-    A row is a dictionary of `id`, `images` (paths), `prompt` (text), `prompt_ids` and `answers` (a list of
-    token ids per answer). The collator tokenizes the prompts of rows with an image, since their number of tokens
-    depends on the image. `train.too_long` decides about rows over `train.max_text_tokens`. A row is dropped if
+    A row is a dictionary of `id`, `images` (paths), their `digests`, `prompt` (text), `prompt_ids` and `answers` (a
+    list of token ids per answer). The collator tokenizes the prompts of rows with an image, since their number of
+    tokens depends on the image. `train.too_long` decides about rows over `train.max_text_tokens`. A row is dropped if
     cutting leaves one of its answers empty or makes both equal. Special tokens in texts are ordinary text; one at the
     end of an answer, where the chat template writes its own, is removed.
 
@@ -183,6 +184,7 @@ def tokenize_examples(
             {
                 "id": example.id,
                 "images": [str(paths[name]) for name in images_in_order(example)],
+                "digests": [file_digest(paths[name]) for name in images_in_order(example)],
                 "prompt": encoded[0].text,
                 "prompt_ids": encoded[0].prompt_ids,
                 "answers": [one.answer_ids for one in encoded],
