@@ -133,8 +133,9 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
     if not done.exists():
         summary, counts = _train(p, tracker.log, tracker.resumed)
         dropped = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
+        changed = {f"data/changed/{way}": count for way, count in summary.changed.items()}
         too_long = {"data/too_long": summary.lengths["over"]}
-        tracker.summary({"data/examples": summary.examples, **too_long, **dropped})
+        tracker.summary({"data/examples": summary.examples, **too_long, **dropped, **changed})
         adapter = adapter_fingerprint(p.folder / "adapter")
         write_json(done, {**asdict(summary), "data": counts, "adapter": adapter})
     return read_json(done)
