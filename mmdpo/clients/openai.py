@@ -11,7 +11,7 @@ from typing import Any
 import openai
 
 from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
-from mmdpo.clients.images import encode_image
+from mmdpo.clients.images import EncodedImage, encode_image
 from mmdpo.clients.keys import api_key
 from mmdpo.clients.refusals import seconds_to_wait, setting_to_change
 from mmdpo.clients.request import Request
@@ -23,6 +23,8 @@ SENDS_REASONING_EFFORT = True
 SENDS_EXTRA_BODY = True
 REASONING_ROOM = {"low": 4096, "medium": 16384, "high": 32768, "xhigh": 65536}
 """Tokens for a model's reasoning by its effort, on top of judge.max_output_tokens: services count both together."""
+Turn = tuple[str, str | Sequence[str | Path]]
+"""Role and content of a turn: a text, or texts and image files in their order."""
 
 
 class OpenAIClient:
@@ -78,12 +80,13 @@ class Chat:
             api_key=secret, base_url=base_url, timeout=timeout, max_retries=0, http_client=self._http
         )
 
-    def ask(self, turns: list[tuple[str, str]], images: Sequence[Path], image_side: int, **settings: Any) -> Answer:
+    def ask(self, turns: Sequence[Turn], images: Sequence[Path], image_side: int, **settings: Any) -> Answer:
         """Return the reply to a chat.
 
         Args:
-            turns: Role and text of each turn, oldest first.
-            images: Image files, sent with the first turn.
+            turns: Role and content of each turn, oldest first. The content is a text, or texts and image files in
+                their order.
+            images: Image files that are sent at the start of the first turn.
             image_side: Longest side of an image, in pixels.
             **settings: Arguments of chat.completions.
 
@@ -91,14 +94,17 @@ class Chat:
             NoAnswer: One of its subclasses, when there is no reply.
             UserError: For what the user must fix.
         """
-        messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in turns]
-        encoded = [encode_image(path, image_side) for path in images]
-        if encoded:
-            urls = [f"data:{image.mime};base64,{base64.b64encode(image.content).decode()}" for image in encoded]
-            parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-            messages[0]["content"] = [*parts, {"type": "text", "text": turns[0][1]}]
+        messages: list[dict[str, Any]] = []
+        encoded: list[EncodedImage] = []
+        for role, content in turns:
+            parts = [content] if isinstance(content, str) else [*content]
+            if not messages:
+                parts = [*images, *parts]
+            found = [encode_image(part, image_side) for part in parts if isinstance(part, Path)]
+            encoded += found
+            messages.append({"role": role, "content": _content(parts, found)})
         note = "; ".join(image.note for image in encoded if image.note) or None
-        asked = "\n".join(text for _, text in turns)
+        asked = "\n".join("".join(part for part in content if isinstance(part, str)) for _, content in turns)
 
         def call() -> Answer:
             with odd_is_temporary(lambda: self._http.raw):
@@ -145,6 +151,19 @@ class Chat:
             advice = advice or f"Check {self._key}.model={self._model} and {self._key}.*"
             return UserError(f"{host} refuses the request: {message}. {advice}")
         return Temporary(f"server error {status}", wait)
+
+
+def _content(parts: Sequence[str | Path], images: Sequence[EncodedImage]) -> str | list[dict[str, Any]]:
+    """Return the content of a message: a text alone, or its parts, with the images in place of their files."""
+    if not images:
+        return "".join(map(str, parts))
+    remaining = iter(images)
+    return [{"type": "text", "text": part} if isinstance(part, str) else _image_part(next(remaining)) for part in parts]
+
+
+def _image_part(image: EncodedImage) -> dict[str, Any]:
+    url = f"data:{image.mime};base64,{base64.b64encode(image.content).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _loaded(content: bytes) -> Any:

@@ -166,6 +166,13 @@ class PairRule(Choice):
     all = "all"
 
 
+class CutCompletions(Choice):
+    """Use of completions that `data.sampling.max_new_tokens` cut: they would teach to end in mid-sentence."""
+
+    drop = "drop"
+    keep = "keep"
+
+
 class OnBadRow(Choice):
     """Treatment of an invalid row in the user's data."""
 

@@ -20,6 +20,7 @@ from mmdpo.config.choices import (
     SAMPLERS,
     SCHEDULERS,
     ZERO_STAGES,
+    CutCompletions,
     OnBadRow,
     PairRule,
     Resume,
@@ -71,6 +72,7 @@ class PairsConfig:
     aggregate: list[str] | None = None  # attributes whose sum ranks the completions; null: those of the rubric
     margin: Annotated[int, AT_LEAST_ONE] = 2  # least difference of the aggregates of chosen and rejected
     rule: PairRule = PairRule.random_worse
+    cut: CutCompletions = CutCompletions.drop  # of all methods: completions that data.sampling.max_new_tokens cut
 
 
 @dataclass

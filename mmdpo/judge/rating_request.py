@@ -12,7 +12,7 @@ from mmdpo.clients.answers import Answer, ParseFailure
 from mmdpo.clients.request import Message, ReplySettings, Request
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import fingerprint
-from mmdpo.judge.items import Item, digest_of, images_of
+from mmdpo.judge.items import Item, digest_of, images_of, with_image_marks
 from mmdpo.judge.json_readings import is_json
 from mmdpo.judge.parsing import ParsedRatings
 from mmdpo.judge.rubric import Rubric, load_rubric
@@ -55,12 +55,13 @@ def rating_request(item: Item, image_root: Path, judge: JudgeConfig, repetition:
     distinct = list(dict.fromkeys(completion.text for completion in completions))
     texts = _shuffled(distinct, f"{judge.seed} {repetition} {prompt.id}")
     images = images_of(prompt, image_root)
-    plain = rubric.prompt_text(prompt, texts)
+    asked = with_image_marks(prompt)
+    plain = rubric.prompt_text(asked, texts)
     parts = digest_of(images), judge_identity(judge), repetition
     key = fingerprint([plain, *parts], length=32)
     marker = f"completion-{key[:12]}"
     text = FENCED.format(marker=marker) + rubric.prompt_text(
-        prompt, [f"<{marker}>\n{one}\n</{marker}>" for one in texts]
+        asked, [f"<{marker}>\n{one}\n</{marker}>" for one in texts]
     )
     if imitates_prompt(texts):  # a reply to the plain text may rate what a completion pretends to be
         key = fingerprint([text, *parts], length=32)

@@ -227,7 +227,8 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
         "generator.sampler": True,
         "generator.model": not (sampled and served),
         "generator.base_url": not (sampled and served),
-        "pairs": train_on is not TrainOn.pairs,
+        **{f"pairs.{name}": train_on is not TrainOn.pairs for name in ("aggregate", "margin", "rule")},
+        "pairs.cut": not sampled,
         **{f"judge.{name}": name not in used_of_judge for name in judge_keys},
     }
 

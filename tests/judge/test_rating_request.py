@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mmdpo.files import fingerprint
 from mmdpo.judge.rating_request import judge_identity, rating_request
 from mmdpo.judge.rubrics.helpsteer_1 import RUBRIC
 from mmdpo.judge.teacher import teacher_request
-from mmdpo.records import Completion, Prompt, Turn
+from mmdpo.records import Completion, ImagePosition, Prompt, Turn
 from mmdpo.testing.replies import completions
 from tests.judge.scripted import items, judge_config
 
@@ -24,6 +25,24 @@ def test_the_keys_are_those_of_the_first_version() -> None:
     prompt = Prompt("b", "Why?", history=(Turn("What?", "A star."),))
     assert teacher_request(prompt, Path(), judge).key == "7ceb2a38c3eb5d18375ed4dd6ce3a493"
     assert judge_identity(judge)["rubric"] == "483201af398a0359"
+
+
+def test_the_system_turn_and_the_places_of_images_are_in_the_text(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+    places = (ImagePosition(2, 4), ImagePosition(0, 5))
+    prompt = Prompt("p", "And now?", ("b", "a"), TURNS[:1], system="Be brief.", image_positions=places)
+    for request in (
+        rating_request((prompt, TALK[1]), tmp_path, judge_config()),
+        teacher_request(prompt, tmp_path, judge_config()),
+    ):
+        assert request.images == (tmp_path / "a", tmp_path / "b")
+        for words in ("Be brief.", "User: What?[image 1]\nAssistant: A star.", "And [image 2]now?"):
+            assert words in request.text
+    plain = Prompt("p", "And now?", ("b", "a"), TURNS[:1], image_positions=(ImagePosition(0, 0),) * 2)
+    assert "[image" not in teacher_request(plain, tmp_path, judge_config()).text
+    keys = {teacher_request(one, tmp_path, judge_config()).key for one in (prompt, plain, replace(prompt, system=""))}
+    assert len(keys) == 3
 
 
 def test_a_label_is_no_part_of_the_key() -> None:
