@@ -15,7 +15,7 @@ LENGTH = 100  # characters of the readable part
 VALUE_LENGTH = 24  # characters of one value
 SUFFIX = 6  # hexadecimal digits of the identity
 LONG_SUFFIX = 12  # if another point has the same name with `SUFFIX` digits
-NAMED_PATHS = ("model.path", "data.path", "generator.adapter")
+NAMED_PATHS = ("model.path", "data.path", "data.hub", "generator.adapter")
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 

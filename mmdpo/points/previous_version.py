@@ -17,7 +17,7 @@ from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint, read_json
 from mmdpo.models.fingerprints import WEIGHT_FILES, cached_snapshot, sha256_fingerprint
 from mmdpo.models.paths import PACKAGE, resolve_path
-from mmdpo.points.contents import Content
+from mmdpo.points.contents import TURNS, Content
 from mmdpo.points.identity import Role, identity, under
 from mmdpo.points.records import PointRecord
 
@@ -60,7 +60,7 @@ def previous_record(folder: Path) -> PointRecord:
         raw: dict[str, Any] = yaml.load((folder / "config.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
         config, role = config_of(raw), Role(result["role"])
         found = identity(config, role)
-        contents = dict(found.contents)
+        contents = {key: one for key, one in found.contents.items() if key != TURNS}  # which it did not read
         if result["fingerprints"]["model"] != _weights(config.model.path):
             contents["model.path:weights"] = _other(contents["model.path:weights"])
         elif not folder.name.endswith(f"-{previous_hash(raw, config)}"):
