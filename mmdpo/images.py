@@ -45,7 +45,7 @@ def inside(root: Path, name: str) -> Path:
 
     Args:
         root: Image root.
-        name: Path relative to the root.
+        name: Path relative to the root, or an absolute path below it.
 
     Returns:
         The resolved path.
@@ -56,7 +56,7 @@ def inside(root: Path, name: str) -> Path:
     """
     try:
         path = (root / name).resolve()
-        outside = Path(name).is_absolute() or not path.is_relative_to(_resolved(root.absolute()))
+        outside = not path.is_relative_to(_resolved(root.absolute()))
     except (ValueError, OSError, RuntimeError) as error:  # a NUL byte, a loop of symbolic links
         raise UserError(f"image {name!r}: not a file name ({error})") from error
     if outside:
@@ -64,6 +64,11 @@ def inside(root: Path, name: str) -> Path:
     if not os.path.isfile(path):
         raise NoImage(f"image {name!r}: no such file in {root}")
     return path
+
+
+def relative(root: Path, name: str) -> str:
+    """Return the name of an image that `inside` resolves as a path relative to the root."""
+    return inside(root, name).relative_to(_resolved(root.absolute())).as_posix()
 
 
 @functools.lru_cache

@@ -227,6 +227,20 @@ def test_doctor_of_pairs(data: Path, capsys: pytest.CaptureFixture[str]):
     assert "rejected  A dog." in out
 
 
+def test_doctor_shows_a_row_as_the_model_sees_it(data: Path, capsys: pytest.CaptureFixture[str]):
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Here <image> is it?"}]
+    row = {"messages": [*messages, {"role": "assistant", "content": "A cup."}], "rejected_response": "A dog."}
+    as_lines(data.parent / "a.jsonl", [row | {"images": ["1.jpg"]}])
+    line = ["data=pairs", "data.path=a.jsonl", f"data.image_root={photos(data.parent / 'images', '1.jpg')}"]
+    out = doctor(capsys, 1, *line)
+    assert "sample, with data.format=ms_swift" in out
+    assert out[-1].endswith(" data.format=ms_swift")
+    out = doctor(capsys, 0, *line, "data.format=ms_swift")
+    assert {"system    Be brief.", "question  Here <image> is it?", "chosen    A cup."} <= set(out)
+    assert out[(at := out.index("as model=nano sees it, up to the answer")) + 1] == "Be brief. USER: <image>"
+    assert out[at + 2] == "Here   is it? ASSISTANT:"
+
+
 @pytest.mark.parametrize("name", ["pairs", "authors", "llava_rlhf", "helpsteer", "rlhf_v"])
 def test_doctor_of_pairs_that_are_not_named(data: Path, capsys: pytest.CaptureFixture[str], name: str):
     out = doctor(capsys, 1, f"data={name}")

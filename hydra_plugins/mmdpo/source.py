@@ -51,7 +51,9 @@ class MmdpoSource(ConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         """Load the schema, a sweep or a user's preset."""
         if config_path == SCHEMA:
-            return self._result(OmegaConf.structured(Config), "_global_")
+            schema = OmegaConf.structured(Config)
+            OmegaConf.set_struct(schema.data.fields, False)  # its keys are the user's: no + before the override
+            return self._result(schema, "_global_")
         file, group = _find(config_path), _group(config_path)
         assert file is not None  # is_config has found it
         node = _load(file)

@@ -151,10 +151,20 @@ class DataConfig:
     seed: Annotated[int, SEED] = 0  # of prompts, samples and pairs; the axis `seed` is that of training
     root: Annotated[str | None, NO_RESULT] = None  # folder for the paths of a preset: path: ${data.root}/rows
     sources: dict[str, SourceConfig] = field(default_factory=dict)  # of prompts, by name
-    path: str | None = None  # file of pairs or answers: .jsonl, .json or .parquet
+    path: str | None = None  # file of pairs or answers, or a folder of files: .jsonl, .json, .csv or .parquet
+    hub: str | None = None  # in place of `path`: OWNER/NAME on the Hugging Face Hub, or a folder in its layout
+    hub_config: str | None = None  # a configuration of that data set, if it has several
+    hub_split: str = "train"
+    hub_revision: str | None = None  # branch, tag or commit; null: the newest
     image_root: str | None = None  # folder of the images that rows of this file name
+    fields: dict[str, str] = field(default_factory=dict)  # the file's column by the format's field, if it differs
     on_bad_row: OnBadRow = OnBadRow.error
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    @property
+    def is_own(self) -> bool:
+        """Return whether the data are the user's pairs or answers, and not prompts to be answered."""
+        return self.path is not None or self.hub is not None
 
 
 @dataclass

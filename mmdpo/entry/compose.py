@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
-from mmdpo.config.schema import CONF, Config, DataConfig
+from mmdpo.config.schema import CONF, Config, DataConfig, ModelConfig
 from mmdpo.entry.overrides import check_directory, check_overrides
 from mmdpo.errors import UserError
 
@@ -79,6 +79,22 @@ def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -
         raise UserError(f"{error}".partition("Config search path:")[0].strip() + reason) from error
     check_data(data)
     return data, judge
+
+
+def compose_model(overrides: Sequence[str] = (), directory: Path | None = None) -> ModelConfig | None:
+    """Compose the model's settings of a command; None if they are wrong.
+
+    Args:
+        overrides: Overrides as on the command line of launch.py.
+        directory: The user's own config directory, or None.
+
+    Returns:
+        The settings, unchecked.
+    """
+    try:
+        return cast(ModelConfig, _typed(_composed(overrides, directory).model, ModelConfig, "model."))
+    except (UserError, HydraException, OmegaConfBaseException):
+        return None
 
 
 def _composed(overrides: Sequence[str], directory: Path | None) -> DictConfig:

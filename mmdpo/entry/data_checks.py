@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmdpo.config.choices import data_formats, file_formats
 from mmdpo.config.schema import DataConfig
+from mmdpo.errors import UserError
 
 
 def data_settings_problems(data: DataConfig) -> Iterator[str]:
@@ -19,6 +20,8 @@ def data_settings_problems(data: DataConfig) -> Iterator[str]:
             yield f"data.format={data.format}: each of data.sources has its own format; type data.format=null"
         if data.path is not None:
             yield f"data.path={data.path}: data={data.name} reads data.sources; drop it, or choose data=pairs"
+        if data.hub is not None:
+            yield f"data.hub={data.hub}: data={data.name} reads data.sources; drop it, or choose data=pairs"
     elif data.format is None:
         yield f"data.format is missing: data={data.name} needs one; {_allowed(data_formats())}"
     elif data.path is not None and data.format not in file_formats():
@@ -26,14 +29,25 @@ def data_settings_problems(data: DataConfig) -> Iterator[str]:
             f"data.path={data.path}: data.format={data.format} reads no file; drop it, or type data.format=FORMAT; "
             f"{_allowed(file_formats())}"
         )
+    elif data.hub is not None and data.format not in file_formats():
+        yield f"data.hub={data.hub}: data.format={data.format} reads no file; drop it, or type data=pairs"
+    if data.path is not None and data.hub is not None:
+        yield f"data.path={data.path}: data.hub={data.hub} is given, too; drop one of them"
+    if data.hub is None:
+        for key in ("hub_config", "hub_revision"):
+            if (value := getattr(data, key)) is not None:
+                yield f"data.{key}={value}: only data.hub uses it; type data.hub=OWNER/NAME, or drop it"
+        if data.hub_split != "train":
+            yield f"data.hub_split={data.hub_split}: only data.hub uses it; type data.hub=OWNER/NAME, or drop it"
+    yield from _fields_problems(data)
 
 
 def data_file_problems(data: DataConfig) -> Iterator[str]:
     """Describe each file or folder that is needed and does not exist."""
-    if data.format in file_formats() and data.path is None:
-        yield f"data.path is missing: data={data.name} needs your file; add data.path=FILE"
-    if data.path is not None and not Path(data.path).is_file():
-        yield f"data.path={data.path}: there is no such file; type data.path=FILE"
+    if data.format in file_formats() and not data.is_own:
+        yield f"data.path is missing: data={data.name} needs your file; add data.path=FILE, or data.hub=OWNER/NAME"
+    if data.path is not None and not Path(data.path).exists():
+        yield f"data.path={data.path}: there is no such file or folder; type data.path=FILE"
     if data.image_root is not None and not Path(data.image_root).is_dir():
         yield f"data.image_root={data.image_root}: there is no such folder; type data.image_root=DIR"
     for name, source in data.sources.items():
@@ -42,6 +56,23 @@ def data_file_problems(data: DataConfig) -> Iterator[str]:
             yield f"{key}.path={source.path}: there is no such file or folder; type {key}.path=FILE"
         if source.image_root is not None and not Path(source.image_root).is_dir():
             yield f"{key}.image_root={source.image_root}: there is no such folder; type {key}.image_root=DIR"
+
+
+def _fields_problems(data: DataConfig) -> Iterator[str]:
+    """Describe each of data.fields that names no field of the format."""
+    if not data.fields:
+        return
+    first = next(iter(data.fields))
+    if data.format not in file_formats():
+        yield f"data.fields.{first}={data.fields[first]}: only files of pairs or answers have fields; drop it"
+        return
+    from mmdpo.sources.columns import columns_of
+    from mmdpo.sources.formats import file_format
+
+    try:
+        columns_of(file_format(data.format), data.fields)
+    except UserError as error:
+        yield str(error)
 
 
 def _allowed(choices: Sequence[str]) -> str:

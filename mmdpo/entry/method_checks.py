@@ -61,7 +61,7 @@ def _smoothing(method: MethodConfig) -> Iterator[str]:
 
 def _data(config: Config) -> Iterator[str]:
     method, data, judge = config.method, config.data, config.judge
-    own_pairs = data.path is not None
+    own_pairs = data.is_own
     if own_pairs and data.format in EXAMPLE_FORMATS.names() and method.train_on is TrainOn.pairs:
         yield f"method={method.name}: data={data.name} has answers and no pairs; choose method=sft"
     if own_pairs and method.train_on in (TrainOn.best_completion, TrainOn.rated_completions):

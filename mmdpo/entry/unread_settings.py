@@ -100,7 +100,7 @@ def _unread(config: Config) -> Iterator[tuple[str, str]]:
 
 def _brings_answers(config: Config) -> bool:
     """Return whether the user's file holds the answers, so that none is sampled and none is rated."""
-    return config.data.path is not None
+    return config.data.is_own
 
 
 def _of_method(config: Config) -> Iterator[tuple[str, str]]:

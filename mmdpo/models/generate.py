@@ -18,8 +18,9 @@ from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.images import inside, open_image
-from mmdpo.models.chat import IMAGE_TOKEN, check_prompt, end_tokens, prompt_text, to_messages, without_end_tokens
+from mmdpo.models.chat import check_prompt, end_tokens, prompt_text, without_end_tokens
 from mmdpo.models.load_errors import translate_processor_errors
+from mmdpo.models.messages import IMAGE_TOKEN, to_messages
 from mmdpo.models.prefix import compute_prefix, repeat_rows
 from mmdpo.models.special_tokens import process
 from mmdpo.records import CUT, Completion, Prompt, images_in_order

@@ -14,7 +14,7 @@ from mmdpo.config.schema import GeneratorConfig, SamplingConfig
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped
 from mmdpo.images import inside
-from mmdpo.models.chat import to_messages
+from mmdpo.models.messages import to_messages
 from mmdpo.records import CUT, Completion, Prompt, images_in_order
 from mmdpo.seeds import answer_seed
 

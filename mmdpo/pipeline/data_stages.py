@@ -17,10 +17,9 @@ from mmdpo.config.choices import EXAMPLE_FORMATS, NANO_RULES, RUBRICS, RULES, St
 from mmdpo.config.schema import Config, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, read_json, write_json
-from mmdpo.models.fingerprints import file_digest
 from mmdpo.pipeline.cards import CARD, content_of, differs_from_card
 from mmdpo.pipeline.counts import count_completions, count_cut, report_cut
-from mmdpo.pipeline.own_pairs import own_pairs
+from mmdpo.pipeline.own_pairs import own_pairs, rows_digest
 from mmdpo.points.contents import source_contents
 from mmdpo.records import Annotation, Completion, Prompt, read_records, write_records
 
@@ -95,7 +94,8 @@ def _judge_settings(config: Config) -> dict[str, Any]:
 
 def _annotate_settings(config: Config) -> dict[str, Any]:
     data, judge = config.data, config.judge
-    own = {"pairs": file_digest(Path(data.path))[:16], "format": data.format} if data.path else {}
+    own: dict[str, Any] = {"pairs": rows_digest(data), "format": data.format} if data.is_own else {}
+    own |= {"fields": data.fields} if data.fields else {}
     return {**_judge_settings(config), "seed": judge.seed, "repeat": judge.repeat, **own}
 
 
@@ -105,12 +105,12 @@ def _make_annotations(config: Config, folder: Path) -> dict[str, Any]:
     items = items_of(config)
     total = sum(1 for _ in items())
     counts = write_annotations(folder, items, total, image_root_of(config), config.judge)
-    if config.data.path is not None:
+    if config.data.is_own:
         from mmdpo.judge.differences import write_differences
         from mmdpo.judge.rubric import load_rubric
 
         write_differences(folder, config.data.seed, load_rubric(config.judge.rubric).attributes)
-    if config.data.path is None:
+    if not config.data.is_own:
         counts["completions_cut"] = count_cut(_completions(config))
     return {**_of_judge(config), **counts}
 
@@ -169,7 +169,7 @@ def prompts_of(config: Config) -> Iterator[Prompt]:
 
 def image_root_of(config: Config) -> Path:
     """Return the folder that the prompts' images are relative to."""
-    if config.data.path is not None:
+    if config.data.is_own:
         return own_pairs(config.data).image_root
     return get_or_make(config, Stage.prompts)
 
@@ -180,7 +180,7 @@ def _completions(config: Config) -> Iterator[Completion]:
 
 def items_of(config: Config) -> Callable[[], Iterator[tuple[Prompt, Sequence[Completion]]]]:
     """Return what a judge rates: each prompt with its completions, or the two answers of the user's own pairs."""
-    if config.data.path is not None:
+    if config.data.is_own:
         from mmdpo.judge.differences import two_answers
 
         pairs: Any = own_pairs(config.data).examples
@@ -224,7 +224,7 @@ def pipeline(config: Config) -> list[Stage]:
 def check_stage(config: Config, stage: Stage) -> None:
     """Raise UserError if the point's method or data has no such stage."""
     method, data = config.method, config.data
-    if data.path is not None:
+    if data.is_own:
         if stage in DATA_STAGES and stage is not Stage.annotate:
             raise UserError(
                 f"stage={stage.value}: data={data.name} has its own pairs; there is nothing to make. "
@@ -243,7 +243,7 @@ def check_stage(config: Config, stage: Stage) -> None:
 
 def upstream(config: Config, stage: Stage) -> list[Stage]:
     """List the data stages before a stage."""
-    if config.data.path is not None:
+    if config.data.is_own:
         return []
     order = pipeline(config)
     return order[: order.index(stage)] if stage in order else order
@@ -297,7 +297,7 @@ def rerun_unscored(config: Config, stage: Stage) -> Path:
 
 def require(config: Config, stage: Stage) -> None:
     """Raise UserError if a data stage has not been run."""
-    if config.data.path is None and find_existing(config, stage) is None:
+    if not config.data.is_own and find_existing(config, stage) is None:
         raise UserError(
             f"there are no {DATA_STAGES[stage].kind} for these settings yet: rerun the same command with "
             f"stage={stage.value}"
@@ -307,7 +307,7 @@ def require(config: Config, stage: Stage) -> None:
 def describe_data(config: Config, stage: Stage) -> Iterator[str]:
     """Yield a line per data stage up to this one: the folder of its result, or that it would be made."""
     check_stage(config, stage)
-    if config.is_base or (config.data.path is not None and stage is not Stage.annotate):
+    if config.is_base or (config.data.is_own and stage is not Stage.annotate):
         return
     for step in [*upstream(config, stage), *([stage] if stage in DATA_STAGES else [])]:
         kind, path = DATA_STAGES[step].kind, find_existing(config, step)
@@ -325,12 +325,12 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
     from mmdpo.judge.judges import journal_of
     from mmdpo.judge.teacher import teacher_request
 
-    if config.data.path is None and find_existing(config, Stage.prompts) is None:
+    if not config.data.is_own and find_existing(config, Stage.prompts) is None:
         yield "cost: known after stage=prompts"
         return
     images, sampling = image_root_of(config), config.data.sampling
     items: Iterable[tuple[Prompt, Sequence[Completion]]]
-    if config.data.path is not None or find_existing(config, Stage.sample):
+    if config.data.is_own or find_existing(config, Stage.sample):
         items = items_of(config)()
     else:
         guessed = assumed(prompts_of(config), sampling.completions, sampling.max_new_tokens)

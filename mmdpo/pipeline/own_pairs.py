@@ -11,6 +11,7 @@ from mmdpo.cache import cache_root
 from mmdpo.config.choices import OnBadRow
 from mmdpo.config.schema import DataConfig
 from mmdpo.errors import UserError
+from mmdpo.files import fingerprint
 from mmdpo.models.fingerprints import file_digest
 from mmdpo.records import PreferencePair, SftExample
 
@@ -31,23 +32,51 @@ class TrainingSet:
 
 
 def own_pairs(data: DataConfig) -> TrainingSet:
-    """Return the pairs, or the answers to learn, of the user's file `data.path`."""
+    """Return the pairs, or the answers to learn, of the user's file `data.path` or data set `data.hub`."""
+    fields = tuple(sorted(data.fields.items()))
+    path, content = rows_path(data), rows_digest(data)
+    found = _own_pairs(path, content, str(data.format), data.image_root, data.on_bad_row, data.seed, fields)
+    if rows_digest(data) != content:
+        _own_pairs.cache_clear()
+        raise UserError(f"data.path={path}: changed while it was read. Rerun the same command when it is complete")
+    return found
+
+
+def rows_path(data: DataConfig) -> Path:
+    """Return the file or folder of the user's rows. A data set of the hub is downloaded first."""
+    from mmdpo.sources.hub import hub_rows
+
+    return hub_rows(data) if data.hub is not None else Path(data.path or "")
+
+
+def rows_digest(data: DataConfig) -> str:
+    """Return a digest of the user's rows, wherever they are stored."""
+    from mmdpo.sources.hub import hub_digest
+    from mmdpo.sources.tables import files
+
+    if data.hub is not None:
+        return hub_digest(data)
     path = Path(data.path or "")
-    content = file_digest(path)[:16]
-    return _own_pairs(path, content, str(data.format), data.image_root, data.on_bad_row, data.seed)
+    if path.is_dir():
+        return fingerprint([file_digest(file) for file in files(path, "data.path")])
+    return file_digest(path)[:16]
 
 
 @functools.lru_cache(maxsize=4)
 def _own_pairs(
-    path: Path, content: str, form: str, image_root: str | None, on_bad_row: OnBadRow, seed: int
+    path: Path,
+    content: str,
+    form: str,
+    image_root: str | None,
+    on_bad_row: OnBadRow,
+    seed: int,
+    fields: tuple[tuple[str, str], ...],
 ) -> TrainingSet:
     """Read a file once per process and content: all images are opened, which takes time."""
     from mmdpo.sources.pair_reader import read_pairs
 
     embedded = cache_root() / "embedded" / content
-    read = read_pairs(path, Path(image_root) if image_root else None, on_bad_row, embedded, form, seed)
-    if file_digest(path)[:16] != content:
-        raise UserError(f"data.path={path}: changed while it was read. Rerun the same command when it is complete")
+    read = read_pairs(path, Path(image_root) if image_root else None, on_bad_row, embedded, form, seed, dict(fields))
     counts = {"rows": read.read, "pairs": len(read.pairs)}
     counts |= {f"dropped: {reason}": count for reason, count in read.dropped.items()}
     return TrainingSet(read.pairs, read.image_root, counts)

@@ -250,7 +250,7 @@ def run_data_stage(config: Config, stage: Stage) -> None:
 
 def _next(config: Config, stage: Stage) -> str:
     """Name the stage that follows a data stage of the method."""
-    if config.data.path is not None:
+    if config.data.is_own:
         return ""
     order = [*pipeline(config), Stage.experiment]
     following = f"stage={order[order.index(stage) + 1].value}"

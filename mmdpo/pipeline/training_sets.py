@@ -24,7 +24,7 @@ def training_set(config: Config) -> TrainingSet:
     SteerLM's examples ask for their own rating, in the form that the model's config names.
     """
     train_on = config.method.train_on
-    if config.data.path is not None:
+    if config.data.is_own:
         return _for_method(own_pairs(config.data), train_on)
     folder = get_or_make(config, Stage.build)
     images = get_or_make(config, Stage.prompts)

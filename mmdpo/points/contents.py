@@ -27,6 +27,9 @@ from mmdpo.storage import cache_root
 STORED_IMAGES = 64  # digests of more images than this are stored in the cache
 STORED_BYTES = 1 << 20  # the image names of a larger data file are stored in the cache
 
+TURNS = "data.path:turns"
+"""Content of a file of pairs that earlier versions did not read."""
+
 Value = TypeVar("Value")
 _remembered: dict[Any, Any] | None = None
 
@@ -86,7 +89,7 @@ def contents(config: Config) -> dict[str, Content]:
         return found
     found |= _of_loss(config.method.loss_type)
     data = config.data
-    if data.path is not None:
+    if data.is_own:
         return found | _of_own_data(data)
     for name, source in data.sources.items():
         found |= source_contents(name, source, data.seed)
@@ -150,19 +153,52 @@ def _of_tasks(bench: BenchConfig) -> dict[str, Content]:
 
 def _of_own_data(data: DataConfig) -> dict[str, Content]:
     """Fingerprints of the user's own rows and of the images that they name."""
-    path, root = Path(data.path or ""), data.image_root
-    rows = remembered(("rows", path), lambda: _rows(path, "data.path"))
-    found = {"data.path:rows": Content(rows, place_of(str(path)))}
+    root = data.image_root
+    if data.hub is not None:
+        from mmdpo.sources.hub import hub_digest, hub_rows
+
+        rows = remembered(
+            ("hub", data.hub, data.hub_config, data.hub_split, data.hub_revision), lambda: hub_digest(data)
+        )
+        found = {"data.hub:rows": Content(rows, data.hub, fingerprint([data.hub_config, data.hub_split]))}
+        path = hub_rows(data) if root is not None else Path()
+    else:
+        path = Path(data.path or "")
+        rows = remembered(("rows", path), lambda: _rows(path, "data.path"))
+        found = {"data.path:rows": Content(rows, place_of(str(path)))}
+        if turns := remembered(("turns", rows, data.format, data.seed, repr(data.fields)), lambda: _turns(data, rows)):
+            found[TURNS] = Content(turns, place_of(str(path)))
     if root is not None:
         from mmdpo.sources.pair_reader import pair_image_names
 
-        key = [rows, data.format, data.seed]
+        key = [rows, data.format, data.seed, *([data.fields] if data.fields else [])]
         digest = remembered(
-            ("images", root, *key),
-            lambda: _images(Path(root), key, path, lambda: pair_image_names(path, str(data.format), data.seed)),
+            ("images", root, repr(key)),
+            lambda: _images(
+                Path(root), key, path, lambda: pair_image_names(path, str(data.format), data.seed, data.fields)
+            ),
         )
         found["data.image_root:images"] = Content(digest, place_of(root), fingerprint(key))
     return found
+
+
+def _turns(data: DataConfig, rows: str) -> str:
+    """Fingerprint of the system's texts and the places of images; empty if a file has neither.
+
+    A point that an earlier version trained without them is not the point that would be trained now.
+    """
+    from mmdpo.sources.pair_reader import pair_contexts
+
+    path = Path(data.path or "")
+    stored = cache_root() / "digests" / f"turns-{fingerprint([rows, data.format, data.seed, data.fields])}.json"
+    known: str | None = read_memo(stored, str)
+    if known is not None:
+        return known
+    contexts = pair_contexts(path, str(data.format), data.seed, data.fields)
+    turns = fingerprint(contexts) if contexts else ""
+    if path.is_dir() or path.stat().st_size > STORED_BYTES:
+        write_memo(stored, turns)
+    return turns
 
 
 def source_contents(name: str, source: SourceConfig, seed: int) -> dict[str, Content]:

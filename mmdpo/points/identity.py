@@ -27,7 +27,8 @@ from mmdpo.points.contents import Content, contents, remembered, tasks_with_file
 
 DIGITS = 12  # significant digits of a float
 BY_CONTENT = frozenset(
-    ["model.path", "model.chat_template", "model.pad_to_square", "data.path", "data.image_root", "generator.adapter"]
+    "model.path model.chat_template model.pad_to_square data.path data.image_root data.hub data.hub_config "
+    "data.hub_split data.hub_revision generator.adapter".split()
 )
 """Settings that the fingerprints of contents stand for."""
 
@@ -205,7 +206,7 @@ def _unused(config: Config) -> frozenset[str]:
 def _unused_of_data(config: Config) -> dict[str, bool]:
     """List the unused settings of data, generator and judge; `_of_training_data` adds those that choose."""
     data, train_on = config.data, config.method.train_on
-    if data.path is not None:
+    if data.is_own:
         return dict.fromkeys(("data.prompts", "data.sources", "data.sampling", "generator", "judge", "pairs"), True)
     sampled = train_on is not TrainOn.teacher
     served = config.generator.sampler == "openai"
@@ -236,7 +237,7 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
 def _of_training_data(config: Config) -> dict[str, Any]:
     """Return the settings that choose where training data come from."""
     data = config.data
-    if data.path is not None:
+    if data.is_own:
         return {}
     chosen: dict[str, Any] = {"judge.client": config.judge.client}
     if config.method.train_on is not TrainOn.teacher:

@@ -16,7 +16,7 @@ RUN_LENGTH = 128  # characters of a name in W&B
 VALUE_LENGTH = 24  # characters of one value
 SUFFIX = 6  # hexadecimal digits of the identity
 LONG_SUFFIX = 12  # if another point has the same name with `SUFFIX` digits
-NAMED_PATHS = ("model.path", "data.path", "generator.adapter")
+NAMED_PATHS = ("model.path", "data.path", "data.hub", "generator.adapter")
 IN_CONTENT = ("model.chat_template", "model.pad_to_square")  # which a fingerprint stands for
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 

@@ -16,7 +16,7 @@ from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.models.fingerprints import WEIGHT_FILES, cached_snapshot, sha256_fingerprint
 from mmdpo.models.paths import PACKAGE, resolve_path
-from mmdpo.points.contents import Content
+from mmdpo.points.contents import TURNS, Content
 from mmdpo.points.identity import Role, identity, under
 from mmdpo.points.point_files import mapping_or_none, read_mapping
 from mmdpo.points.records import PointRecord
@@ -56,7 +56,7 @@ def previous_record(folder: Path) -> PointRecord:
         result, raw = read_mapping(folder / "result.json"), read_mapping(folder / "config.yaml")
         config, role = config_of(raw), Role(result["role"])
         found = identity(config, role)
-        contents = dict(found.contents)
+        contents = {key: one for key, one in found.contents.items() if key != TURNS}  # which it did not read
         if result["fingerprints"]["model"] != _weights(config.model.path):
             contents["model.path:weights"] = _other(contents["model.path:weights"])
         elif not folder.name.endswith(f"-{previous_hash(raw, config)}"):

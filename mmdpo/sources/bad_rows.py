@@ -41,13 +41,14 @@ class BadRows:
     Attributes:
         reasons: Number of rows per reason, with skipped rows.
         firsts: Place and detail of the first row per reason.
+        errors: Number of bad rows, without skipped rows.
     """
 
     def __init__(self) -> None:
         """Start without rows."""
         self.reasons: Counter[str] = Counter()
         self.firsts: dict[str, str] = {}
-        self._errors = 0
+        self.errors = 0
         self._listed: list[str] = []
 
     def add(self, place: str, error: BadRow) -> None:
@@ -56,28 +57,33 @@ class BadRows:
         self.firsts.setdefault(error.reason, f"{place}: {error.detail}")
         if isinstance(error, SkippedRow):
             return
-        self._errors += 1
+        self.errors += 1
         if len(self._listed) < MAX_LISTED:
             self._listed.append(f"{place}: {error}")
 
-    def check(self, read: int, kept: int, on_bad_row: OnBadRow) -> None:
+    def check(self, read: int, kept: int, on_bad_row: OnBadRow, hint: str = "") -> None:
         """Raise an error if bad rows are not allowed, or if no row can be used.
 
         Args:
             read: Number of rows that were read.
             kept: Number of records that were made of them.
             on_bad_row: The setting `data.on_bad_row`.
+            hint: Advice for a file in another format. With it, the message has one row per reason.
 
         Raises:
             UserError: Rows are bad and `on_bad_row` is `error`, or nothing is left.
         """
-        if self._errors and (on_bad_row is OnBadRow.error or not kept):
+        if self.errors and (on_bad_row is OnBadRow.error or not kept):
             advice = "fix them"
-            if on_bad_row is OnBadRow.error and self._errors < read:
+            if on_bad_row is OnBadRow.error and self.errors < read:
                 advice += ", or type data.on_bad_row=drop to continue without them"
-            more = self._errors - len(self._listed)
+            more = self.errors - len(self._listed)
             rest = [f"... and {more} more"] if more else []
-            raise UserError("\n".join([f"{self._errors} of {read} rows are wrong; {advice}", *self._listed, *rest]))
+            wrong = f"{self.errors} of {read} rows are wrong; "
+            if hint:
+                examples = [place.partition(": ")[0] + f": {reason}" for reason, place in self.firsts.items()]
+                raise UserError("\n".join([wrong + hint, *examples[:MAX_LISTED]]))
+            raise UserError("\n".join([wrong + advice, *self._listed, *rest]))
         if not kept:
             counts = ", ".join(f"{reason}: {count}" for reason, count in sorted(self.reasons.items()))
             raise UserError(f"none of {read} rows can be used ({counts})")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from mmdpo.errors import UserError
-from mmdpo.records import Turn
+from mmdpo.records import Conversation
 from mmdpo.sources.bad_rows import BadRow
+from mmdpo.sources.markers import MARKER, join_markers, split_markers
+from mmdpo.sources.row_images import Image, column_images
 from mmdpo.sources.rows import json_type, require_text
 
-MARKER = "<image>"
 SPEAKERS = ("human", "gpt")
 ALLOWED = "turns {from: human|gpt, value}, human and gpt in turn"
 
@@ -42,79 +43,76 @@ def turn_text(turn: Any, name: str) -> str:
     return require_text(turn.get("value"), name)
 
 
-def remove_markers(texts: list[str], name: str, image: Any, indices: Collection[int]) -> list[str]:
-    """Remove the image marker from a conversation.
+def image_to_front(texts: list[str], images: Collection[Image], indices: Collection[int]) -> list[str]:
+    """Remove the marker of a single image, which LLaVA's training moves to the front.
 
     Args:
         texts: Texts of the turns.
-        name: Field name, for the error message.
-        image: The row's image; None if it has none.
-        indices: Turns in which the marker may stand.
+        images: The row's images.
+        indices: Turns in which the marker of a single image may stand.
 
     Returns:
-        The texts without marker.
-
-    Raises:
-        BadRow: There are several markers, a marker without image, or a marker in another turn.
+        The texts without marker. Markers of several images, or in other turns, stay where they are.
     """
     marked = [index for index, text in enumerate(texts) for _ in range(text.count(MARKER))]
-    if len(marked) > 1:
-        raise BadRow(f"field {name!r}: {len(marked)} image markers", "allowed: one image per row")
-    if marked and image is None:
-        raise BadRow(f"field {name!r}: image marker without image", f"allowed: {MARKER} if the row has an `image`")
-    if marked and marked[0] not in indices:
-        raise BadRow(f"field {name!r}: misplaced image marker", f"allowed: {MARKER} at the start of a conversation")
-    return [_remove_marker(text) if index in marked else text for index, text in enumerate(texts)]
+    if len(images) != 1 or len(marked) != 1 or marked[0] not in indices:
+        return texts
+    return [split_markers(text)[0] for text in texts]
 
 
-def _remove_marker(text: str) -> str:
-    """Remove the marker from a text. If the marker has its own line, spaces of the text are kept."""
-    if text.startswith(MARKER + "\n"):
-        return text.removeprefix(MARKER + "\n")
-    if text.endswith("\n" + MARKER):
-        return text.removesuffix("\n" + MARKER)
-    return text.replace(MARKER, "").strip()
+def marked_texts(record: Conversation) -> list[str]:
+    """Return the texts of a record's conversation with a marker for each image, as LLaVA's formats have them."""
+    texts = [text for turn in record.history for text in (turn.question, turn.answer)] + [record.question]
+    return join_markers(texts, len(record.images), record.image_positions)
 
 
-def add_marker(text: str, images: Collection[str]) -> str:
-    """Put the marker before a question that has an image, as LLaVA does."""
-    return f"{MARKER}\n{text}" if images else text
+def image_column(images: Sequence[str]) -> dict[str, Any]:
+    """Return the column `image` of a row: a name, a list of several names, or none."""
+    return {"image": images[0] if len(images) == 1 else list(images)} if images else {}
 
 
-def check_writable(id: str, texts: Iterable[str]) -> None:
+def check_writable(record: Conversation, answers: Iterable[str]) -> None:
     """Raise UserError if a text contains the marker itself, because a reader would expect an image there."""
-    if any(MARKER in text for text in texts):
-        raise UserError(f"{id!r}: its text contains {MARKER}, which marks images in this format; allowed: other text")
+    earlier = [text for turn in record.history for text in (turn.question, turn.answer)]
+    if any(MARKER in text for text in (*earlier, record.system, record.question, *answers)):
+        raise UserError(
+            f"{record.id!r}: its text contains {MARKER}, which marks images in this format; allowed: other text"
+        )
 
 
-def image_name(row: dict[str, Any]) -> str | None:
-    """Return the name of a row's image, or None. Raises BadRow if there are several."""
-    value = row.get("image")
-    if isinstance(value, list):
-        if len(value) > 1:
-            raise BadRow(f"field 'image': {len(value)} images", "allowed: one image per row")
-        value = value[0] if value else None
-    return None if value is None else require_text(value, "image", "the name of a file under the image root")
+def image_names(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return the names of a row's images. Raises BadRow if the row itself holds one."""
+    images = column_images(row)
+    names = tuple(image for image in images if isinstance(image, str))
+    if len(names) < len(images):
+        raise BadRow("field 'image': wrong type", "it is bytes; allowed: the name of a file under the image root")
+    return names
+
+
+def split_system(value: Any) -> tuple[str | None, Any]:
+    """Split off the text of the system turn that a conversation may begin with."""
+    first = value[0] if isinstance(value, list) and value else None
+    if not isinstance(first, dict) or first.get("from") != "system":
+        return None, value
+    return first.get("value"), value[1:]
 
 
 def turns_to_messages(texts: list[str]) -> list[dict[str, str]]:
-    """Convert turns to `{role, content}` messages, the user's first, as `pairs.parse` reads them."""
+    """Convert turns to `{role, content}` messages, the user's first, as `pairs.parse_pair` reads them."""
     return [{"role": ("user", "assistant")[index % 2], "content": text} for index, text in enumerate(texts)]
 
 
-def turns_to_history(texts: list[str]) -> tuple[Turn, ...]:
-    """Convert earlier turns, the human's and the model's alternately, to a record's history."""
-    pairs = zip(texts[::2], texts[1::2], strict=True)
-    return tuple(Turn(question, answer) for question, answer in pairs)
+def history_texts(value: Any) -> list[str]:
+    """Return the texts of earlier turns `[[question, answer], ...]`, the user's first. Raises BadRow."""
+    for turn in value or []:
+        if not isinstance(turn, list) or len(turn) != 2:
+            raise BadRow("field 'history': wrong turns", f"a turn is {json_type(turn)}; allowed: [question, answer]")
+    return [text for turn in value or [] for text in turn]
 
 
-def history_to_turns(history: Iterable[Turn]) -> list[dict[str, str]]:
-    """Convert a record's history to turns `{from, value}`."""
-    return [
-        {"from": speaker, "value": text}
-        for turn in history
-        for speaker, text in zip(SPEAKERS, (turn.question, turn.answer), strict=True)
-    ]
+def texts_to_turns(texts: Iterable[str]) -> list[dict[str, str]]:
+    """Convert texts, the human's and the model's alternately, to turns `{from, value}`."""
+    return [{"from": SPEAKERS[index % 2], "value": text} for index, text in enumerate(texts)]
 
 
 def _turn(turn: Any, name: str) -> tuple[str, str]:

@@ -15,12 +15,16 @@ from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.images import open_image
 from mmdpo.leftovers import temporary_prefix
+from mmdpo.records import Conversation
 from mmdpo.sources import select, tables
+from mmdpo.sources.fitting import fitting_formats, sample_rows
 from mmdpo.sources.formats import file_format, prompt_format
-from mmdpo.sources.pair_reader import scan_pairs
+from mmdpo.sources.hub import hub_rows
+from mmdpo.sources.pair_reader import ReadPairs, check_pairs, scan_pairs
 from mmdpo.sources.prompts import source_of
+from mmdpo.sources.row_images import OTHER_MEDIA
 
-FILE = "a .jsonl, .json or .parquet file"
+FILE = "a .jsonl, .json, .csv or .parquet file"
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,11 @@ class Location:
 
 @dataclass(frozen=True)
 class Sample:
-    """The first record that would be used: texts by name, and the image with its size in pixels."""
+    """The first record that would be used, and its images with their sizes in pixels."""
 
     id: str
-    texts: dict[str, str]
-    image: str | None = None
-    size: tuple[int, int] | None = None
+    record: Conversation
+    images: tuple[tuple[str, tuple[int, int]], ...] = ()
 
 
 @dataclass
@@ -74,8 +77,9 @@ class Finding:
         dropped: Number of rows that cannot be used, per reason.
         firsts: Place and detail of the first such row, per reason.
         unused: Columns that are not read.
-        sample: The first record.
+        sample: The first record, also one that another format than the chosen one makes of the rows.
         problem: Error message of a run with these data.
+        fitting: Overrides that choose the format that fits rows which the chosen one cannot read.
     """
 
     name: str
@@ -93,6 +97,7 @@ class Finding:
     unused: list[str] = field(default_factory=list)
     sample: Sample | None = None
     problem: str | None = None
+    fitting: list[str] = field(default_factory=list)
 
     @property
     def missing(self) -> list[Location]:
@@ -139,18 +144,19 @@ def _scan_source(finding: Finding, config: SourceConfig, data: DataConfig) -> No
     finding.dropped, finding.firsts = dict(scanned.bad_rows.reasons), scanned.bad_rows.firsts
     if scanned.prompts:
         first = scanned.prompts[0]
-        image, size = _image(source.image_root, next(iter(first.images), None))
-        finding.sample = Sample(f"{finding.name}/{first.id}", {"question": first.question}, image, size)
+        finding.sample = Sample(f"{finding.name}/{first.id}", first, _images(source.image_root, first.images))
     select.check_scanned(source, scanned, data.on_bad_row)
 
 
 def _examine_pairs(data: DataConfig) -> Finding:
-    locations = [
-        _rows_location("data.path", data.path, folders=False),
-        _images_location("data.image_root", data.image_root),
-    ]
+    if data.hub is None:
+        rows = _rows_location("data.path", data.path, folders=True)
+    else:
+        rows = Location("data.hub", "rows", Path(data.hub), f"split {data.hub_split} of a data set of the hub")
+    locations = [rows, _images_location("data.image_root", data.image_root)]
     name = str(data.format)
-    finding = Finding(data.name, name, "pairs", sorted(file_format(name).columns), locations)
+    columns = sorted(file_format(name).columns - set(OTHER_MEDIA))
+    finding = Finding(data.name, name, "pairs", columns, locations)
     if not finding.missing:
         _catch_problem(finding, lambda: _scan_pairs(finding, data))
     return finding
@@ -158,19 +164,40 @@ def _examine_pairs(data: DataConfig) -> Finding:
 
 def _scan_pairs(finding: Finding, data: DataConfig) -> None:
     root = Path(data.image_root) if data.image_root else None
+    path = Path(data.path or "") if data.hub is None else hub_rows(data)
     with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as folder:
-        read, bad_rows = scan_pairs(Path(data.path or ""), root, Path(folder), finding.format, data.seed)
+        read, bad_rows = scan_pairs(path, root, Path(folder), finding.format, data.seed, data.fields)
         finding.read, finding.kept, finding.found = read.read, len(read.pairs), len(read.pairs)
         finding.dropped, finding.firsts = read.dropped, bad_rows.firsts
         finding.unused = sorted(read.unused)
-        if read.pairs:
-            first = read.pairs[0]
-            names = ("question", "chosen", "rejected", "answer")
-            texts = {name: getattr(first, name) for name in names if hasattr(first, name)}
-            image, size = _image(read.image_root, next(iter(first.images), None))
-            embedded = read.image_root == Path(folder)
-            finding.sample = Sample(first.id, texts, "in the file itself" if embedded and image else image, size)
-    bad_rows.check(read.read, len(read.pairs), data.on_bad_row)
+        if not read.pairs and bad_rows.errors:
+            finding.fitting = fitting_formats(sample_rows(path, "data.path"))
+            finding.sample = _other_sample(finding.fitting, path, root, Path(folder), data)
+        else:
+            finding.sample = _pair_sample(read, Path(folder))
+    check_pairs(read, bad_rows, data.on_bad_row, path, finding.format, data.fields)
+
+
+def _pair_sample(read: ReadPairs, folder: Path) -> Sample | None:
+    if not read.pairs:
+        return None
+    first = read.pairs[0]
+    images = _images(read.image_root, first.images)
+    if read.image_root == folder:
+        images = tuple(("in the file itself", size) for _, size in images)
+    return Sample(first.id, first, images)
+
+
+def _other_sample(fitting: list[str], path: Path, root: Path | None, folder: Path, data: DataConfig) -> Sample | None:
+    """Return the first record of a format that fits."""
+    names = [override.split()[0].removeprefix("data.format=") for override in fitting]
+    if not names or names[0] not in file_formats():
+        return None
+    try:
+        read, _ = scan_pairs(path, root, folder, names[0], data.seed)
+    except UserError:  # rows name images, and no folder is given: the problem is reported with the chosen format
+        return None
+    return _pair_sample(read, folder)
 
 
 def _catch_problem(finding: Finding, scan: Callable[[], None]) -> None:
@@ -222,7 +249,5 @@ def _images_location(key: str, value: str | None) -> Location:
     return Location(key, "images", path, "found")
 
 
-def _image(root: Path | None, name: str | None) -> tuple[str | None, tuple[int, int] | None]:
-    if root is None or name is None:
-        return None, None
-    return str(root / name), open_image(root / name).size
+def _images(root: Path | None, names: tuple[str, ...]) -> tuple[tuple[str, tuple[int, int]], ...]:
+    return tuple((str(root / name), open_image(root / name).size) for name in names) if root is not None else ()

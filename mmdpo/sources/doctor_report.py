@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -12,12 +14,26 @@ from rich.text import Text
 
 from mmdpo.config.schema import DataConfig
 from mmdpo.console import printable
+from mmdpo.errors import UserError
+from mmdpo.records import Conversation, PreferencePair, SftExample
+from mmdpo.sources.conversations import marked_texts
 from mmdpo.sources.doctor import Finding, Location, Sample, examine, reads_file
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Function that renders the prompt of a record as a model gets it, and the override that names the model."""
+
+    model: str
+    render: Callable[[Conversation], str]
+
 
 NOT_DECODED = "Images of rows that are not needed exist, but were not decoded."
 
 
-def print_report(data: DataConfig, judge: str, overrides: Sequence[str], console: Console) -> bool:
+def print_report(
+    data: DataConfig, judge: str, overrides: Sequence[str], console: Console, renderer: Renderer | None = None
+) -> bool:
     """Print a section per source while it is read.
 
     Args:
@@ -25,6 +41,7 @@ def print_report(data: DataConfig, judge: str, overrides: Sequence[str], console
         judge: Name of the judge, for the next command.
         overrides: Overrides as typed, for the next command.
         console: Console to print to.
+        renderer: What renders a sample as the model gets it; None if no model is there.
 
     Returns:
         Whether a run could use the data as they are.
@@ -36,16 +53,18 @@ def print_report(data: DataConfig, judge: str, overrides: Sequence[str], console
     findings = []
     for finding in examine(data):
         findings.append(finding)
-        _print_finding(console, finding)
+        _print_finding(console, finding, renderer)
     bad = [finding for finding in findings if not finding.good]
     if not bad:
         _print_command(console, f"data={data.name}: complete. Next:", _launch_command(data, judge, overrides))
     else:
-        _print_advice(console, data, [location for finding in bad for location in finding.missing], overrides)
+        fitting = [word for finding in bad for override in finding.fitting[:1] for word in override.split()]
+        missing = [location for finding in bad for location in finding.missing]
+        _print_advice(console, data, missing, [*_without(overrides, ("data.format=",) if fitting else ()), *fitting])
     return not bad
 
 
-def _print_finding(console: Console, finding: Finding) -> None:
+def _print_finding(console: Console, finding: Finding, renderer: Renderer | None) -> None:
     title = "data=" if finding.kind == "pairs" else "source "
     _print(console, f"{title}{finding.name}: {finding.kind}, format {finding.format}", style="bold")
     for location in finding.locations:
@@ -53,7 +72,7 @@ def _print_finding(console: Console, finding: Finding) -> None:
     if finding.read is not None:
         _print_counts(console, finding)
     if finding.sample is not None:
-        _print_sample(console, finding.sample)
+        _print_sample(console, finding.sample, finding.fitting[:1], renderer)
     if finding.problem is not None:
         _print(console, "  wrong", style="red")
         for line in finding.problem.splitlines():
@@ -104,20 +123,46 @@ def _print_reasons(console: Console, finding: Finding) -> None:
         _print(console, f"first: {_printable(finding.firsts[reason])}", indent=6 + width, style="dim")
 
 
-def _print_sample(console: Console, sample: Sample) -> None:
-    _print(console, "  sample")
-    for name, value in {"id": sample.id, **sample.texts}.items():
+def _print_sample(console: Console, sample: Sample, fitting: Sequence[str], renderer: Renderer | None) -> None:
+    _print(console, f"  sample{f', with {fitting[0]}' if fitting else ''}")
+    for name, value in [("id", sample.id), *_texts(sample.record)]:
         line = Text(f"    {name:<10}{_printable(value)}")
         line.truncate(console.width, overflow="ellipsis")
         console.print(line, soft_wrap=True)
-    if sample.image is not None and sample.size is not None:
-        _print(console, "    {:<10}{} x {} pixels".format("image", *sample.size))
-        _print(console, f"      {sample.image}")
+    for path, size in sample.images:
+        _print(console, "    {:<10}{} x {} pixels".format("image", *size))
+        _print(console, f"      {path}")
+    if renderer is None:
+        return
+    try:
+        rendered = renderer.render(sample.record)
+    except UserError as error:
+        rendered = str(error)
+    _print(console, f"    as {renderer.model} sees it, up to the answer")
+    for shown in rendered.splitlines():
+        _print(console, f"      {_printable(shown, indented=True)}")
 
 
-def _printable(text: str) -> str:
-    """Put a text on one line and remove control characters."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+def _texts(record: Conversation) -> Iterator[tuple[str, str]]:
+    """Yield the texts of a record by name, with a marker for each image that does not stand before all of them."""
+    if record.system:
+        yield "system", record.system
+    plain = dataclasses.replace(record, images=()) if not record.image_positions else record
+    *earlier, question = marked_texts(plain)
+    for index, text in enumerate(earlier):
+        yield ("user", "assistant")[index % 2], text
+    yield "question", question
+    if isinstance(record, PreferencePair):
+        yield "chosen", record.chosen
+        yield "rejected", record.rejected
+    elif isinstance(record, SftExample):
+        yield "answer", record.answer
+
+
+def _printable(text: str, indented: bool = False) -> str:
+    """Put a text on one line and remove control characters; its spaces are kept if it is `indented`."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text)
+    return shown.rstrip() if indented else " ".join(shown.split())
 
 
 def _print_advice(console: Console, data: DataConfig, missing: list[Location], overrides: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ The name that the file defines at its top level decides what the format is for:
 
     PROMPTS = Format(columns, by_row(function))    # data.sources.NAME.format; gives `Prompt`
     PAIRS = Format(columns, by_row(function))      # data.format; gives rows as `mmdpo.sources.pairs` reads them
-    EXAMPLES = Format(columns, by_row(function))   # data.format; gives `SftExample`
+    EXAMPLES = Format(columns, by_row(function))   # data.format; gives `SftExample`, or rows as messages.py
     SYNTHETIC = Synthetic(function, version)       # data.format; prompts that need no file
 
 The function takes the fields of one row and returns one record. It raises BadRow for a row that cannot be used.

@@ -6,15 +6,14 @@ The best answer is chosen and a clearly worse one is rejected, by the paper's ru
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mmdpo.files import fingerprint
 from mmdpo.sources.bad_rows import BadRow, SkippedRow
 from mmdpo.sources.formats import Format, NumberedRows
-from mmdpo.sources.rows import fields, require_text
+from mmdpo.sources.rated_answers import best_and_worse
+from mmdpo.sources.rows import fields, read_number, require_text
 
 SCORED = ("helpfulness", "correctness", "coherence")
 """Ratings that are added up to an answer's score, 0..12."""
@@ -61,28 +60,31 @@ def convert(rows: NumberedRows, seed: int = 0, margin: int = MARGIN) -> Iterator
 
 def _pair(answers: list[_Answer], seed: int, margin: int) -> tuple[int, dict[str, Any] | BadRow]:
     number, prompt = answers[0].number, answers[0].prompt
-    best = max(answers, key=lambda answer: answer.score)
-    worse = [answer for answer in answers if answer.score <= best.score - margin]
-    if not worse:
-        scores = ", ".join(str(answer.score) for answer in answers)
-        detail = f"the answers' scores are {scores}; allowed: one that is {margin} below the best"
-        return number, SkippedRow("too close", detail)
-    rejected = random.Random(fingerprint([seed, prompt])).choice(worse)
-    return number, {"prompt": prompt, "chosen": best.response, "rejected": rejected.response}
+    try:
+        scored = [(answer.response, answer.score) for answer in answers]
+        chosen, rejected = best_and_worse(prompt, scored, seed, margin)
+    except SkippedRow as error:
+        return number, error
+    return number, {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
 def _answer(number: int, row: Any) -> _Answer:
     row = fields(row)
-    for name in RATINGS:
-        value = row.get(name)
-        if type(value) is not int or not 0 <= value <= MAX_RATING:
-            raise BadRow(f"field {name!r}: not a rating", f"it is {value!r}; allowed: 0..{MAX_RATING}")
+    ratings = {name: _rating(row.get(name), name) for name in RATINGS}
     return _Answer(
         number,
         require_text(row.get("prompt"), "prompt"),
         require_text(row.get("response"), "response"),
-        sum(row[name] for name in SCORED),
+        sum(ratings[name] for name in SCORED),
     )
+
+
+def _rating(value: Any, name: str) -> int:
+    """Return a rating, which some versions of the data set write as 3.0."""
+    number = read_number(value)
+    if number is None or not float(number).is_integer() or not 0 <= number <= MAX_RATING:
+        raise BadRow(f"field {name!r}: not a rating", f"it is {value!r}; allowed: 0..{MAX_RATING}")
+    return int(number)
 
 
 PAIRS = Format(frozenset({"prompt", "response", *RATINGS}), convert)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from mmdpo.config.choices import OnBadRow
 from mmdpo.console import progress
 from mmdpo.errors import UserError
-from mmdpo.files import atomic_write, file_fingerprint, fingerprint
-from mmdpo.images import check_image, inside
+from mmdpo.files import fingerprint
 from mmdpo.records import PreferencePair, SftExample
-from mmdpo.sources.bad_rows import BadImage, BadRow, BadRows
+from mmdpo.sources.bad_rows import BadRow, BadRows
+from mmdpo.sources.columns import NO_FIELDS, columns_of, renamed
+from mmdpo.sources.fitting import misfit_advice
 from mmdpo.sources.formats import CountedRows, file_format
+from mmdpo.sources.markers import forbid_markers
+from mmdpo.sources.messages import ExampleRow
+from mmdpo.sources.pair_images import PairImages
 from mmdpo.sources.pairs import PairRow, parse
 from mmdpo.sources.tables import Table
 
@@ -52,16 +53,18 @@ def read_pairs(
     folder: Path,
     format: str = "pairs",
     seed: int = 0,
+    fields: Mapping[str, str] = NO_FIELDS,
 ) -> ReadPairs:
     """Read a file or folder. Every image is decoded once, so that damage is found before training.
 
     Args:
-        path: File or folder of files: .jsonl, .json or .parquet.
+        path: File or folder of files, as `mmdpo.sources.tables` reads them.
         image_root: Folder of the images that rows name.
         on_bad_row: Whether bad rows are an error or are dropped.
-        folder: Folder to which images inside parquet files are written, named by their content.
+        folder: Folder to which images inside the files are written, named by their content.
         format: Name of the data format.
         seed: Seed for formats that choose among several rejected answers.
+        fields: The setting `data.fields`.
 
     Returns:
         The records and the counts of rows.
@@ -69,24 +72,48 @@ def read_pairs(
     Raises:
         UserError: A file cannot be read, or rows are bad and must not be.
     """
-    read, bad_rows = scan_pairs(path, image_root, folder, format, seed)
-    bad_rows.check(read.read, len(read.pairs), on_bad_row)
+    read, bad_rows = scan_pairs(path, image_root, folder, format, seed, fields)
+    check_pairs(read, bad_rows, on_bad_row, path, format, fields)
     if read.unused:
         log.info("%s: columns that are not used: %s", path.name, ", ".join(sorted(read.unused)))
     return read
 
 
+def check_pairs(
+    read: ReadPairs, bad_rows: BadRows, on_bad_row: OnBadRow, path: Path, format: str, fields: Mapping[str, str]
+) -> None:
+    """Raise UserError if rows are bad and must not be, with the format that fits if no row can be used.
+
+    Args:
+        read: What was read.
+        bad_rows: The rows that cannot be used.
+        on_bad_row: The setting `data.on_bad_row`.
+        path: The file or folder.
+        format: Name of the data format.
+        fields: The setting `data.fields`.
+    """
+    misfit = not read.pairs and bad_rows.errors > 0
+    hint = misfit_advice(path, format, fields) if misfit else ""
+    bad_rows.check(read.read, len(read.pairs), on_bad_row, hint)
+
+
 def scan_pairs(
-    path: Path, image_root: Path | None, folder: Path, format: str = "pairs", seed: int = 0
+    path: Path,
+    image_root: Path | None,
+    folder: Path,
+    format: str = "pairs",
+    seed: int = 0,
+    fields: Mapping[str, str] = NO_FIELDS,
 ) -> tuple[ReadPairs, BadRows]:
     """Read a file like `read_pairs`, but return bad rows instead of raising an error.
 
     Args:
         path: File or folder of files.
         image_root: Folder of the images that rows name.
-        folder: Folder for images inside parquet files.
+        folder: Folder for images inside the files.
         format: Name of the data format.
         seed: Seed for formats that choose among several rejected answers.
+        fields: The setting `data.fields`.
 
     Returns:
         The records and the bad rows.
@@ -95,48 +122,36 @@ def scan_pairs(
         UserError: A file or a setting is wrong.
     """
     chosen = file_format(format)
-    table = Table(path, "data.path", chosen.columns)
+    table = Table(path, "data.path", columns_of(chosen, fields))
     if image_root is not None and not image_root.is_dir():
         raise UserError(f"data.image_root={image_root}: no such folder; type data.image_root=DIR")
-    images = _Images(image_root, folder, embedded=_embeds_images(table))
-    records: list[Any] = []
-    seen: dict[str, int] = {}
+    images = PairImages(image_root, folder, table)
+    records = _Records(images)
     bad_rows = BadRows()
-    unused = table.names() - chosen.columns if chosen.report_unused else set()
+    unused = table.names() - columns_of(chosen, fields) if chosen.report_unused else set()
     with progress("pairs", table.count()) as advance:
         rows = CountedRows(table.rows(), advance)
-        for number, item in chosen.convert(rows, seed):
+        for number, item in chosen.convert(renamed(rows, fields), seed):
             try:
-                if isinstance(item, BadRow):
-                    raise item
-                record: PreferencePair | SftExample
-                if isinstance(item, SftExample):
-                    record = _example(item, number, seen, images)
-                else:
-                    parsed = parse(item)
-                    record = _pair(parsed, images)
-                    unused |= parsed.unused
-                if record.id in seen:
-                    first = table.place(seen[record.id], named=len(table.files) > 1)
-                    raise BadRow("field 'id': duplicate", f"{record.id!r} is the id of {first} as well")
+                unused |= records.add(item, number, table)
             except BadRow as error:
                 bad_rows.add(table.place(number), error)
-                continue
-            seen[record.id] = number
-            records.append(record)
     if not rows.count:
         raise UserError(f"data.path={path}: no rows; allowed: one object per row")
-    read = ReadPairs(records, images.root, rows.count, dict(bad_rows.reasons), frozenset(unused))
-    return read, bad_rows
+    pairs = [_with_images(record, images.below_root(record.images)) for record in records.kept]
+    return ReadPairs(pairs, images.root, rows.count, dict(bad_rows.reasons), frozenset(unused)), bad_rows
 
 
-def pair_image_names(path: Path, format: str = "pairs", seed: int = 0) -> list[str]:
+def pair_image_names(
+    path: Path, format: str = "pairs", seed: int = 0, fields: Mapping[str, str] = NO_FIELDS
+) -> list[str]:
     """List the images that the rows of a file name, each once. Images are not opened; bad rows are left out.
 
     Args:
         path: File or folder of files.
         format: Name of the data format.
         seed: Seed for formats that choose among several rejected answers.
+        fields: The setting `data.fields`.
 
     Returns:
         Names below `data.image_root`, in the order of the rows.
@@ -146,81 +161,128 @@ def pair_image_names(path: Path, format: str = "pairs", seed: int = 0) -> list[s
     """
     chosen = file_format(format)
     names: dict[str, None] = {}
-    for _, item in chosen.convert(Table(path, "data.path", chosen.columns).rows(), seed):
+    table = Table(path, "data.path", columns_of(chosen, fields))
+    for _, item in chosen.convert(renamed(table.rows(), fields), seed):
         try:
-            if isinstance(item, BadRow):
-                continue
-            images = item.images if isinstance(item, SftExample) else parse(item).images
+            row = _parsed(item)
         except BadRow:
             continue
+        images = row.images if isinstance(row, SftExample) else row.dialogue.images
         names |= {image: None for image in images if isinstance(image, str)}
     return list(names)
 
 
-def _example(example: SftExample, number: int, seen: Mapping[str, int], images: _Images) -> SftExample:
-    """Resolve an example's images. LLaVA's ids name photographs, so a repeated id gets the row's number."""
-    id = f"{example.id}-{number}" if example.id in seen else example.id
-    return dataclasses.replace(example, id=id, images=tuple(map(images.resolve, example.images)))
+def pair_contexts(path: Path, format: str, seed: int, fields: Mapping[str, str]) -> list[list[Any]]:
+    """List the system's texts and the places of images, which earlier versions did not read.
+
+    Args:
+        path: File or folder of files.
+        format: Name of the data format.
+        seed: Seed for formats that choose among several rejected answers.
+        fields: The setting `data.fields`.
+
+    Returns:
+        Number, system and places of each row that has either; bad rows are left out.
+    """
+    chosen = file_format(format)
+    table = Table(path, "data.path", columns_of(chosen, fields))
+    if not table.may_hold_turns():
+        return []
+    found = []
+    for number, item in chosen.convert(renamed(table.rows(), fields), seed):
+        try:
+            row = _parsed(item)
+        except BadRow:
+            continue
+        said = row if isinstance(row, SftExample) else row.dialogue
+        if said.system or said.image_positions:
+            places = [[position.turn, position.offset] for position in said.image_positions]
+            found.append([number, said.system, places])
+    return found
 
 
-def _pair(row: PairRow, images: _Images) -> PreferencePair:
-    names = tuple(map(images.resolve, row.images))
-    content = [row.question, row.chosen, row.rejected, names[0] if names else None]
+def _parsed(item: Any) -> PairRow | ExampleRow | SftExample:
+    """Return what a format made of a row; a row in the plain form of pairs is parsed. Raises BadRow."""
+    if isinstance(item, BadRow):
+        raise item
+    return item if isinstance(item, PairRow | ExampleRow | SftExample) else parse(item)
+
+
+class _Records:
+    """Records of one file, with unique ids."""
+
+    def __init__(self, images: PairImages) -> None:
+        self._images = images
+        self._numbers: dict[str, int] = {}  # row by id
+        self._numbers_by_pair: dict[PreferencePair, int] = {}  # before ids get a suffix
+        self.kept: list[Any] = []
+
+    def add(self, item: Any, number: int, table: Table) -> frozenset[str]:
+        """Add the record of a row and return the row's fields that are not used. Raises BadRow."""
+        row = _parsed(item)
+        if isinstance(row, SftExample):  # LLaVA's ids name photographs
+            forbid_markers([row.question, row.answer, row.system], "text")
+            self._keep(dataclasses.replace(row, images=tuple(map(self._images.resolve, row.images))), number)
+            return frozenset()
+        names = tuple(map(self._images.resolve, row.dialogue.images))
+        id = row.id or content_fingerprint(row, names)
+        if isinstance(row, ExampleRow):
+            self._keep(_example(row, id, names), number)
+            return frozenset()
+        pair = _pair(row, id, names)
+        if pair in self._numbers_by_pair:
+            first = table.place(self._numbers_by_pair[pair], named=len(table.files) > 1)
+            raise BadRow("field 'id': duplicate" if row.id else "duplicate row", f"all texts are those of {first}")
+        self._numbers_by_pair[pair] = number
+        self._keep(pair, number)
+        return row.unused
+
+    def _keep(self, record: PreferencePair | SftExample, number: int) -> None:
+        """Keep a record. A repeated id gets the number of its row, because ids often name the picture."""
+        id = record.id
+        while id in self._numbers:
+            id = f"{id}-{number}"
+        self._numbers[id] = number
+        self.kept.append(record if id == record.id else dataclasses.replace(record, id=id))
+
+
+def content_fingerprint(row: PairRow | ExampleRow, names: tuple[str, ...]) -> str:
+    """Fingerprint the texts and images of a row, which is the id of a row without one."""
+    said = row.dialogue
+    answers = [row.answer] if isinstance(row, ExampleRow) else [row.chosen, row.rejected]
+    content = [said.question, *answers, names[0] if names else None]
+    history = [[turn.question, turn.answer] for turn in said.history]
+    places = [[position.turn, position.offset] for position in said.image_positions]
+    more = [names[1:], said.system, places]  # left out where a row has none of them, as in earlier versions
+    return fingerprint([*content, history, *(more if any(more) else [])])
+
+
+def _with_images(record: Any, names: tuple[str, ...]) -> Any:
+    return record if names == record.images else dataclasses.replace(record, images=names)
+
+
+def _pair(row: PairRow, id: str, names: tuple[str, ...]) -> PreferencePair:
+    said = row.dialogue
     return PreferencePair(
-        id=row.id or fingerprint([*content, [[turn.question, turn.answer] for turn in row.history]]),
-        question=row.question,
+        id=id,
+        question=said.question,
         chosen=row.chosen,
         rejected=row.rejected,
         images=names,
-        history=row.history,
+        history=said.history,
+        system=said.system,
+        image_positions=said.image_positions,
     )
 
 
-class _Images:
-    """Images of one file: in the user's folder, or written to ours if the file itself holds them."""
-
-    def __init__(self, image_root: Path | None, folder: Path, embedded: bool) -> None:
-        self._image_root = image_root
-        self._embedded = embedded
-        self._errors: dict[str, UserError | None] = {}  # by name, because rows may share an image
-        self.root = folder if embedded else image_root if image_root is not None else folder
-
-    def resolve(self, image: str | bytes) -> str:
-        """Return an image's name below `root`. Raises BadRow if it is missing, damaged or outside."""
-        if isinstance(image, bytes):
-            return self._write(image)
-        if self._image_root is None:
-            raise UserError(f"rows name images ({image!r} is the first); type data.image_root=DIR")
-        if image not in self._errors:
-            self._errors[image] = self._error(self._image_root, image)
-        if error := self._errors[image]:
-            raise BadImage(error)
-        # All images must have one root: named images are copied beside embedded ones.
-        return self._write(inside(self._image_root, image).read_bytes()) if self._embedded else image
-
-    @staticmethod
-    def _error(root: Path, image: str) -> UserError | None:
-        try:
-            check_image(inside(root, image))
-        except UserError as error:
-            return error
-        return None
-
-    def _write(self, content: bytes) -> str:
-        name = hashlib.sha256(content).hexdigest()[:32]
-        path = self.root / name
-        if not path.exists() or file_fingerprint(path, len(name)) != name:
-            try:
-                with atomic_write(path) as aside:
-                    aside.write_bytes(content)
-                    check_image(aside)
-            except UserError as error:
-                detail = str(error).removeprefix(f"image {aside}: ")
-                raise BadImage(UserError(f"the embedded image: {detail}")) from error
-        return name
-
-
-def _embeds_images(table: Table) -> bool:
-    columns = [column for schema in table.schemas() for column in schema if column.name in ("image", "images")]
-    types = [column.type.value_type if pa.types.is_list(column.type) else column.type for column in columns]
-    return any(pa.types.is_struct(type) or pa.types.is_binary(type) for type in types)
+def _example(row: ExampleRow, id: str, names: tuple[str, ...]) -> SftExample:
+    said = row.dialogue
+    return SftExample(
+        id=id,
+        question=said.question,
+        answer=row.answer,
+        images=names,
+        history=said.history,
+        system=said.system,
+        image_positions=said.image_positions,
+    )

@@ -1,111 +1,116 @@
-"""Preference pairs in their plain form, which every other pair format is converted to.
+"""Preference pairs in their plain form, which most other pair formats are converted to.
 
-A row has `prompt` (or `question`), `chosen` and `rejected`, and optionally `image` and `id`. TRL's conversational
-form is read as well: lists of `{role, content}`, and `images` with one image.
+A row has `prompt` (or `question`), `chosen` and `rejected`, and optionally `image`, `images`, `system` and `id`.
+TRL's conversational forms are read as well: turns `{role, content}`, also where `chosen` and `rejected` hold the whole
+conversation, with or without a `prompt` beside them.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmdpo.records import Turn
 from mmdpo.sources.bad_rows import BadRow
 from mmdpo.sources.formats import Format, by_row
-from mmdpo.sources.rows import fields, json_type, optional_id, require_text
+from mmdpo.sources.row_images import OTHER_MEDIA, check_media, column_images
+from mmdpo.sources.rows import fields, optional_id, require_some
+from mmdpo.sources.turns import Dialogue, Message, forbid_images, make_dialogue, read_messages
 
-COLUMNS = frozenset({"id", "prompt", "question", "chosen", "rejected", "image", "images"})
+COLUMNS = frozenset({"id", "prompt", "question", "chosen", "rejected", "image", "images", "system", *OTHER_MEDIA})
 QUESTION = "non-empty text, or turns {role, content} that end with the user's"
 ANSWER = "non-empty text, or one turn {role: assistant, content}"
 
 
 @dataclass(frozen=True)
 class PairRow:
-    """A row whose texts are valid; its image is not checked yet.
+    """A row whose texts are valid; its images are not checked yet.
 
     Attributes:
         id: The row's id; None if the row has none.
-        question: The user's last turn.
-        history: Earlier turns.
+        dialogue: The conversation up to the question.
         chosen: The preferred answer.
         rejected: The other answer.
-        images: File names below `data.image_root`, or the bytes of image files.
         unused: Names of fields that are not read.
     """
 
     id: str | None
-    question: str
-    history: tuple[Turn, ...]
+    dialogue: Dialogue
     chosen: str
     rejected: str
-    images: tuple[str | bytes, ...]
-    unused: frozenset[str]
+    unused: frozenset[str] = frozenset()
 
 
 def parse(row: Any) -> PairRow:
     """Parse a row in the plain form: a line of JSON (bytes) or decoded fields. Raises BadRow."""
     row = fields(row)
     name = "question" if row.get("prompt") is None and row.get("question") is not None else "prompt"
-    question, history = _question(row.get(name), name)
-    chosen, rejected = (_answer(row.get(name), name) for name in ("chosen", "rejected"))
-    if chosen.strip() == rejected.strip():
-        raise BadRow("field 'rejected': equal to 'chosen'", "allowed: two different answers")
     unused = frozenset(row) - COLUMNS
-    image = _image(row)
-    images = () if image is None else (image,)
-    return PairRow(optional_id(row.get("id")), question, history, chosen, rejected, images, unused)
+    pair = parse_pair(row, name)
+    return dataclasses.replace(pair, unused=unused) if unused else pair
 
 
-def _question(value: Any, name: str) -> tuple[str, tuple[Turn, ...]]:
-    if not isinstance(value, list):
-        return require_text(value, name, QUESTION), ()
-    turns = [_turn(turn, name, QUESTION) for turn in value]
-    roles = [role for role, _ in turns]
-    if roles != [("user", "assistant")[index % 2] for index in range(len(roles))] or len(roles) % 2 == 0:
-        raise BadRow(
-            f"field {name!r}: wrong turns",
-            f"roles are {', '.join(roles) or 'none'}; allowed: user and assistant in turn, the user last",
-        )
-    texts = [text for _, text in turns]
-    earlier = zip(texts[:-1:2], texts[1::2], strict=True)
-    return texts[-1], tuple(Turn(question, answer) for question, answer in earlier)
+def parse_pair(row: dict[str, Any], prompt: str, chosen: str = "chosen", rejected: str = "rejected") -> PairRow:
+    """Parse decoded fields of which three hold the conversation and its answers.
+
+    Args:
+        row: Fields of the row; `id`, `image`, `images` and `system` have the same meaning in all forms.
+        prompt: Name of the field of the conversation.
+        chosen: Name of the field of the preferred answer, or of the whole conversation with it.
+        rejected: Name of the field of the other answer, in the same form.
+
+    Returns:
+        The row.
+
+    Raises:
+        BadRow: The row cannot be used.
+    """
+    check_media(row)
+    images = column_images(row)
+    if not any(isinstance(row.get(name), list) for name in (chosen, rejected)):
+        require_some(row.get(prompt), prompt, QUESTION)
+    answers = {name: read_messages(row.get(name), name, ANSWER, "assistant") for name in (chosen, rejected)}
+    if max(map(len, answers.values())) > 1:
+        turns = _shared_turns(row.get(prompt), answers, prompt)
+        dialogue = make_dialogue(turns, chosen, images, row.get("system"))
+        answers = {name: messages[len(turns) :] for name, messages in answers.items()}
+    else:
+        turns = read_messages(row.get(prompt), prompt, QUESTION)
+        dialogue = make_dialogue(turns, prompt, images, row.get("system"))
+    texts = [answer_text(messages, name) for name, messages in answers.items()]
+    if texts[0].strip() == texts[1].strip():
+        raise BadRow(f"field {rejected!r}: equal to {chosen!r}", "allowed: two different answers")
+    return PairRow(optional_id(row.get("id")), dialogue, texts[0], texts[1])
 
 
-def _answer(value: Any, name: str) -> str:
-    if not isinstance(value, list):
-        return require_text(value, name, ANSWER)
-    turns = [_turn(turn, name, ANSWER) for turn in value]
-    if [role for role, _ in turns] != ["assistant"]:
-        seen = ", ".join(role for role, _ in turns) or "none"
+def answer_text(messages: Sequence[Message], name: str) -> str:
+    """Return the text of an answer. Raises BadRow if it is not one turn of the assistant, without images."""
+    if [message.role for message in messages] != ["assistant"]:
+        seen = ", ".join(message.role for message in messages) or "none"
         raise BadRow(f"field {name!r}: wrong turns", f"roles are {seen}; allowed: {ANSWER}")
-    return turns[0][1]
+    forbid_images(messages[0], name)
+    return messages[0].text
 
 
-def _turn(turn: Any, name: str, allowed: str) -> tuple[str, str]:
-    if not isinstance(turn, dict) or not isinstance(turn.get("role"), str):
-        raise BadRow(f"field {name!r}: wrong type", f"a turn is {json_type(turn)}; allowed: {allowed}")
-    content = turn.get("content")
-    if isinstance(content, list):  # TRL's vision form: parts of text, and the position of the image
-        parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
-        content = "\n".join(str(part.get("text") or "") for part in parts)
-    return turn["role"], require_text(content, name, allowed)
-
-
-def _image(row: dict[str, Any]) -> str | bytes | None:
-    value, name = row.get("image"), "image"
-    if value is None and row.get("images") is not None:
-        value, name = row["images"], "images"
-    if isinstance(value, list):
-        if len(value) > 1:
-            raise BadRow(f"field {name!r}: {len(value)} images", "allowed: one image per row")
-        value = value[0] if value else None
-    if isinstance(value, dict):  # an image of a Hugging Face data set
-        value = value.get("bytes") or value.get("path")
-        if value is None:
-            raise BadRow(f"field {name!r}: missing", "allowed: an image with bytes or a path")
-    if value is None or (isinstance(value, bytes) and value):
-        return value
-    return require_text(value, name, "the name of a file under data.image_root")
+def _shared_turns(prompt: Any, answers: dict[str, list[Message]], name: str) -> list[Message]:
+    """Return the turns with which both conversations begin. Raises BadRow if a prompt beside them is another."""
+    first, second = answers.values()
+    shared = 0
+    while shared < min(len(first), len(second)) - 1 and first[shared] == second[shared]:
+        shared += 1
+    turns = first[:shared]
+    if prompt is None:
+        return turns
+    given = read_messages(prompt, name, QUESTION)
+    if isinstance(prompt, str):
+        same = any(turn.role == "user" and turn.text.strip() == given[0].text.strip() for turn in turns)
+    else:
+        same = [(turn.role, turn.text) for turn in given] == [(turn.role, turn.text) for turn in turns]
+    if not same:
+        detail = "allowed: the turns that 'chosen' and 'rejected' begin with, or answers without these turns"
+        raise BadRow(f"field {name!r}: not in the other fields", detail)
+    return turns
 
 
 PAIRS = Format(COLUMNS, by_row(lambda row: row), report_unused=True)

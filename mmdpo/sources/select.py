@@ -20,7 +20,9 @@ from mmdpo.files import atomic_write
 from mmdpo.images import check_image, inside
 from mmdpo.records import Prompt
 from mmdpo.sources.bad_rows import BadImage, BadRow, BadRows, SkippedRow
+from mmdpo.sources.fitting import source_advice
 from mmdpo.sources.formats import CountedRows, prompt_format
+from mmdpo.sources.markers import forbid_markers
 from mmdpo.sources.rows import require_text
 from mmdpo.sources.tables import Table
 
@@ -127,6 +129,7 @@ def scan(source: Source, seed: int) -> Scanned:
                 if isinstance(item, BadRow):
                     raise item
                 require_text(item.question, "question")
+                forbid_markers([item.question, item.system], "question")
                 digest = int.from_bytes(hashlib.sha256(item.id.encode()).digest()[:8])
                 if digest in seen:
                     raise SkippedRow("field 'id': duplicate", f"{item.id!r} is the id of an earlier row as well")
@@ -159,7 +162,9 @@ def candidate_images(source: Source, seed: int) -> list[str]:
 
 def check_scanned(source: Source, scanned: Scanned, on_bad_row: OnBadRow) -> None:
     """Raise UserError if rows are bad and must not be, or if too few are left."""
-    scanned.bad_rows.check(scanned.read, scanned.kept, on_bad_row)
+    misfit = not scanned.kept and scanned.bad_rows.errors > 0
+    hint = source_advice(source.path, source.key, source.format) if misfit else ""
+    scanned.bad_rows.check(scanned.read, scanned.kept, on_bad_row, hint)
     _check_enough(source, len(scanned.prompts), scanned.kept, scanned.overflowed)
 
 

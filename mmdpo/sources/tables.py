@@ -1,11 +1,14 @@
-"""Rows of raw files, read one at a time: JSON lines, a JSON list or parquet, a single file or a folder."""
+"""Rows of raw files, read one at a time: JSON lines, a JSON list, CSV or parquet, a single file or a folder."""
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import ijson  # type: ignore[import-untyped]
 import pyarrow as pa
@@ -13,13 +16,17 @@ import pyarrow.parquet as pq
 
 from mmdpo.errors import UserError
 from mmdpo.files import atomic_write
+from mmdpo.sources.csv_rows import csv_rows
 
-SUFFIXES = (".jsonl", ".json", ".parquet")
+TEXT_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
+PACKED = ".gz"
+ALLOWED_SUFFIXES = f"{', '.join(SUFFIXES)}, and {PACKED} after any of the first {len(TEXT_SUFFIXES)}"
 BATCH = 64  # rows of a parquet file in memory at once; they may contain images
 BOM = b"\xef\xbb\xbf"
 SPACE = b" \t\r\n"
-ALLOWED = "allowed: a list of objects; a file with one object per line is named .jsonl"
-FIRST_BYTES = {b"{": "dict", b'"': "str", b"n": "null", b"t": "true", b"f": "false"}
+ALLOWED = "allowed: a list of objects, or one object per line"
+FIRST_BYTES = {b'"': "str", b"n": "null", b"t": "true", b"f": "false"}
 
 
 class Table:
@@ -64,7 +71,7 @@ class Table:
         """Return the number of rows, or None unless all files are parquet files, which store it."""
         total = 0
         for file in self.files:
-            if file.suffix.lower() != ".parquet":
+            if suffix(file) != ".parquet":
                 return None
             with _parquet(file, self._key) as opened:
                 total += opened.metadata.num_rows
@@ -77,21 +84,30 @@ class Table:
     def schemas(self) -> Iterator[pa.Schema]:
         """Yield the schemas of the parquet files."""
         for file in self.files:
-            if file.suffix.lower() == ".parquet":
+            if suffix(file) == ".parquet":
                 with _parquet(file, self._key) as opened:
                     yield opened.schema_arrow
 
+    def may_hold_turns(self) -> bool:
+        """Return False if all files are parquet files whose columns hold plain values, or images, and no system."""
+        columns = [column for schema in self.schemas() for column in schema if column.name not in ("image", "images")]
+        return self.count() is None or any(pa.types.is_nested(one.type) or one.name == "system" for one in columns)
+
     def _file_rows(self, file: Path) -> Iterator[tuple[int, Any]]:
         try:
-            match file.suffix.lower():
-                case ".jsonl":
-                    yield from _lines(file)
-                case ".json":
-                    yield from enumerate(_list(file, self._key), 1)
+            match suffix(file):
+                case ".jsonl" | ".json":
+                    with _opened(file) as content:
+                        yield from _json_rows(content, file, self._key)
+                case ".csv" | ".tsv":
+                    with _opened(file) as content:
+                        yield from csv_rows(content, file, self._key, tabs=suffix(file) == ".tsv")
                 case _:
                     yield from enumerate(_parquet_rows(file, self._key, self._columns), 1)
         except PermissionError as error:
             raise UserError(f"{self._key}={file}: not readable ({error})") from error
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UserError(f"{self._key}={file}: damaged, or torn ({error}); allowed: a complete file") from error
 
 
 def rows(path: Path, key: str, columns: Collection[str] | None = None) -> Iterator[tuple[int, Any]]:
@@ -108,21 +124,27 @@ def rows(path: Path, key: str, columns: Collection[str] | None = None) -> Iterat
     return Table(path, key, columns).rows()
 
 
+def suffix(file: Path) -> str:
+    """Return the suffix that says how a file is read: that before .gz, if it is compressed and can be."""
+    last = file.suffix.lower()
+    inner = Path(file.stem).suffix.lower()
+    return inner if last == PACKED and inner in TEXT_SUFFIXES else last
+
+
 def files(path: Path, key: str) -> list[Path]:
     """Return the file itself, or the readable files of a folder by name. `key` is the setting that errors name."""
-    allowed = ", ".join(SUFFIXES)
     if path.is_dir():
         # Hidden files are still being written, or were made by a desktop.
         found = sorted(
             file
             for file in path.iterdir()
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+            if suffix(file) in SUFFIXES and not file.name.startswith(".") and file.is_file()
         )
         if not found:
-            raise UserError(f"{key}={path}: a folder without files to read; allowed: files with {allowed}")
+            raise UserError(f"{key}={path}: a folder without files to read; allowed: files with {ALLOWED_SUFFIXES}")
         return found
-    if path.suffix.lower() not in SUFFIXES:
-        raise UserError(f"{key}={path}: suffix {path.suffix!r}; allowed: {allowed}, or a folder of them")
+    if suffix(path) not in SUFFIXES:
+        raise UserError(f"{key}={path}: suffix {path.suffix!r}; allowed: {ALLOWED_SUFFIXES}, or a folder of them")
     if not path.is_file():
         raise UserError(f"{key}={path}: no such file; type {key}=FILE")
     return [path]
@@ -149,27 +171,53 @@ def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> int:
     return count
 
 
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip(BOM + SPACE):
-                yield number, line.removeprefix(BOM) if number == 1 else line
+@contextmanager
+def _opened(file: Path) -> Iterator[BinaryIO]:
+    with gzip.open(file) if file.suffix.lower() == PACKED else file.open("rb") as content:
+        yield cast(BinaryIO, content)
 
 
-def _list(file: Path, key: str) -> Iterator[Any]:
-    with file.open("rb") as content:
-        first = _first(content)
+def _json_rows(content: BinaryIO, file: Path, key: str) -> Iterator[tuple[int, Any]]:
+    """Read a list of objects, or one object per line. The content decides, because both suffixes are used for both."""
+    first = _first(content)
+    if first == b"[":
+        yield from enumerate(_list(content, file, key), 1)
+        return
+    if suffix(file) == ".json":
         if first in FIRST_BYTES:
             raise UserError(f"{key}={file}: holds one {FIRST_BYTES[first]}; {ALLOWED}")
-        items = ijson.items(content, "item", use_float=True)
-        while True:
-            try:
-                row = next(items)
-            except StopIteration:
-                return
-            except (ijson.JSONError, ValueError) as error:  # not JSON, or not UTF-8
-                raise UserError(f"{key}={file}: not JSON, or torn ({_parser_message(error)}); {ALLOWED}") from error
-            yield row
+        if first == b"{" and not _is_object(content.readline()):
+            raise UserError(f"{key}={file}: not JSON, or one object over several lines; {ALLOWED}")
+        if first != b"{":
+            yield from enumerate(_list(content, file, key), 1)  # which says what is wrong
+            return
+    content.seek(0)
+    yield from _lines(content)
+
+
+def _lines(content: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(content, 1):
+        if line.strip(BOM + SPACE):
+            yield number, line.removeprefix(BOM) if number == 1 else line
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _list(content: BinaryIO, file: Path, key: str) -> Iterator[Any]:
+    items = ijson.items(content, "item", use_float=True)
+    while True:
+        try:
+            row = next(items)
+        except StopIteration:
+            return
+        except (ijson.JSONError, ValueError) as error:  # not JSON, or not UTF-8
+            raise UserError(f"{key}={file}: not JSON, or torn ({_parser_message(error)}); {ALLOWED}") from error
+        yield row
 
 
 def _first(content: BinaryIO) -> bytes:

@@ -52,7 +52,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
         known = known_elsewhere(open_points)
         missing = [p for p in open_points if p.folder not in known]
         for p in missing:
-            if p.config.data.path is not None and not p.config.is_base:
+            if p.config.data.is_own and not p.config.is_base:
                 training_sets.check_own_data(p.config)  # report a wrong row before the first point starts
         print_line(counts_line(len(points), len(points) - len(open_points), [*known.values()], len(missing)))
         for study in {p.study for p in points}:

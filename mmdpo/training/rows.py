@@ -14,18 +14,9 @@ import numpy as np
 from mmdpo.config.choices import TooLong
 from mmdpo.config.schema import TrainConfig
 from mmdpo.errors import UserError
-from mmdpo.models.chat import (
-    IMAGE_TOKEN,
-    check_prompt,
-    encode,
-    end_tokens,
-    moves_images,
-    to_answer,
-    to_messages,
-    without_end_token,
-    without_end_tokens,
-)
+from mmdpo.models.chat import check_prompt, encode, end_tokens, moves_images, without_end_token, without_end_tokens
 from mmdpo.models.fingerprints import file_digest
+from mmdpo.models.messages import IMAGE_TOKEN, to_answer, to_messages
 from mmdpo.models.special_tokens import special_tokens
 from mmdpo.records import PreferencePair, SftExample, images_in_order
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mmdpo.errors import UserError
-from mmdpo.models.chat import check_prompt, check_records, moves_images, prompt_text, to_messages
+from mmdpo.models.chat import check_prompt, check_records, moves_images, prompt_text
+from mmdpo.models.messages import to_messages
 from mmdpo.records import ImagePosition, Prompt, Turn, images_in_order
 from tests.support.chatml import chatml_processor
 

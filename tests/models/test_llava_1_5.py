@@ -12,9 +12,10 @@ from PIL import Image
 from mmdpo.config.schema import ModelConfig
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
-from mmdpo.models.chat import encode, to_answer, to_messages
+from mmdpo.models.chat import encode
 from mmdpo.models.fingerprints import processor_fingerprint
 from mmdpo.models.loading import load_processor
+from mmdpo.models.messages import to_answer, to_messages
 from mmdpo.records import Prompt, Turn
 from mmdpo.training.collate import Collator
 from mmdpo.training.rows import tokenize_examples

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mmdpo.models.chat import encode, end_tokens, prompt_text, to_answer, to_messages, without_end_token
+from mmdpo.models.chat import encode, end_tokens, prompt_text, without_end_token
+from mmdpo.models.messages import to_answer, to_messages
 from mmdpo.models.special_tokens import process, token_ids, without_marked
 from mmdpo.records import ImagePosition, Prompt, Turn
 from tests.support.chatml import SPECIALS, chatml_processor

@@ -10,7 +10,8 @@ import pytest
 
 from mmdpo.errors import UserError
 from mmdpo.models import bounded
-from mmdpo.models.chat import prompt_text, to_messages
+from mmdpo.models.chat import prompt_text
+from mmdpo.models.messages import to_messages
 from mmdpo.models.template_check import require_template
 from mmdpo.records import Prompt
 from tests.support.llama import llama_tokenizer

@@ -24,7 +24,7 @@ from mmdpo.config.schema import (
     TrainConfig,
 )
 from mmdpo.entry.compose import compose_config
-from mmdpo.points.contents import Content, tasks_with_files
+from mmdpo.points.contents import Content, contents, tasks_with_files
 from mmdpo.points.identity import Role, identity, plain
 from mmdpo.points.point import before_visual_tuning
 from tests.support.identities import IDENTITIES, own_files
@@ -229,6 +229,27 @@ def test_a_changed_row_or_image_changes_the_points_that_use_it(tmp_path: Path) -
     assert of(*OWN) not in (before, after_image)
     assert (of(*other), of(*OWN, "data_scale=0")) == (untouched, base)
     assert of() == hex_of(CONFIG)
+
+
+def test_a_system_turn_and_the_places_of_images_count(tmp_path: Path) -> None:
+    """Versions that did not read them trained another point under the name of the same file."""
+    row = {"prompt": "q", "question": "r", "chosen": "x", "rejected": "y"}
+    for name, columns in {"plain": {}, "system": {"system": "Be brief."}}.items():
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row | columns) + "\n")
+    keys = [set(contents(compose_config(["data=pairs", f"data.path={name}.jsonl"]))) for name in ("plain", "system")]
+    assert keys[1] - keys[0] == {"data.path:turns"}
+    assert of("data=pairs", "data.path=plain.jsonl", "data.fields.prompt=question") != of(
+        "data=pairs", "data.path=plain.jsonl"
+    )
+
+
+def test_a_data_set_of_the_hub_is_known_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = {None: "a", "main": "a", "v2": "b"}
+    monkeypatch.setattr("mmdpo.sources.hub._hub_commit", lambda name, revision: commits[revision])
+    line = ["data=pairs", "data.hub=owner/name"]
+    first = of(*line)
+    assert of(*line, "data.hub_revision=main") == of("data=pairs", "data.hub=other/name") == first
+    assert len({first, of(*line, "data.hub_revision=v2"), of(*line, "data.hub_split=test")}) == 3
 
 
 SOURCE = [

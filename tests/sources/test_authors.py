@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
-from mmdpo.records import PreferencePair, Turn
+from mmdpo.records import ImagePosition, PreferencePair, Turn, context
 from mmdpo.sources import authors, tables
 from mmdpo.sources.bad_rows import BadRow
 from mmdpo.sources.conversations import MARKER
 from mmdpo.sources.pair_reader import ReadPairs, read_pairs
-from mmdpo.sources.pairs import parse
 from tests.sources.files import as_lines, as_list, photos
 
 ROW = {
@@ -26,14 +25,16 @@ ROW = {
     "ref_rej_logp": -9.25,
 }
 TEXT = st.text(min_size=1, max_size=20).filter(lambda words: words.strip() and MARKER not in words)
+NAME = TEXT.filter(lambda name: ":" not in name)
 PAIRS = st.builds(
     PreferencePair,
     id=TEXT,
     question=TEXT,
     chosen=TEXT,
     rejected=TEXT,
-    images=st.just(()) | st.tuples(TEXT),
+    images=st.just(()) | st.tuples(NAME) | st.tuples(NAME, NAME),
     history=st.lists(st.builds(Turn, TEXT, TEXT), max_size=2).map(tuple),
+    system=st.just("") | TEXT,
 ).filter(lambda pair: pair.chosen.strip() != pair.rejected.strip())
 
 
@@ -60,10 +61,10 @@ def test_our_keys(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({"image": None}, "field 'question': image marker without image"),
-        ({"question": {"from": "human", "value": "<image><image>?"}}, "field 'question': 2 image markers"),
+        ({"question": {"from": "human", "value": "<image><image>?"}}, "field 'question': 2 image markers for 1 image"),
         ({"question": None}, "field 'question': missing"),
         ({"question": 3}, "field 'question': wrong type"),
-        ({"question": {"from": "human", "value": "<image>\n"}}, "field 'prompt': empty"),
+        ({"question": {"from": "human", "value": "<image>\n"}}, "field 'question': empty"),
         ({"chosen": {"from": "gpt"}}, "field 'chosen': missing"),
         ({"chosen": {"from": "gpt", "value": " "}}, "field 'chosen': empty"),
         ({"rejected": ROW["chosen"]}, "field 'rejected': equal to 'chosen'"),
@@ -89,11 +90,21 @@ def test_written_pairs_come_back(
 ) -> None:
     path = tmp_path_factory.mktemp("pairs") / f"a.{suffix}"
     assert authors.write(iter(pairs), path) == len(pairs)
-    rows = [parse(row) for _, row in authors.PAIRS.convert(tables.rows(path, "x"), 0)]
+    rows = [row for _, row in authors.PAIRS.convert(tables.rows(path, "x"), 0)]
     assert [
-        PreferencePair(str(row.id), row.question, row.chosen, row.rejected, row.images, row.history)  # type: ignore[arg-type]
+        PreferencePair(row.id, chosen=row.chosen, rejected=row.rejected, **vars(row.dialogue))  # type: ignore[union-attr]
         for row in rows
     ] == pairs
+
+
+def test_places_of_several_images_are_written(tmp_path: Path) -> None:
+    places = (ImagePosition(0, 0), ImagePosition(0, 4), ImagePosition(2, 9))
+    pair = PreferencePair(
+        "p", "Which one?", "A.", "B.", ("a.png", "b.png", "c.png"), (Turn("One two", "Yes."),), image_positions=places
+    )
+    authors.write([pair], tmp_path / "a.json")
+    ((_, row),) = authors.PAIRS.convert(tables.rows(tmp_path / "a.json", "x"), 0)
+    assert vars(row.dialogue) == context(pair) | {"question": pair.question}  # type: ignore[union-attr]
 
 
 def test_written_pairs_look_like_theirs(tmp_path: Path) -> None:

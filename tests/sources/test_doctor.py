@@ -9,10 +9,12 @@ import pytest
 
 from mmdpo.config.choices import OnBadRow
 from mmdpo.config.schema import DataConfig, SourceConfig
+from mmdpo.records import PreferencePair
 from mmdpo.sources.doctor import Finding, Sample, examine
 from tests.sources.files import as_lines, as_parquet, photos, tear
 from tests.sources.photographs import photograph
 
+SAID = [{"role": "user", "content": "<image>What is it?"}, {"role": "assistant", "content": "A cup."}]
 GOOD = {"prompt": "What is it?", "chosen": "A cup.", "rejected": "A dog."}
 
 
@@ -83,10 +85,9 @@ def test_numbers_are_exact(bad_rows: Path) -> None:
     assert finding.firsts["no question"].startswith("b.parquet row 2: ")
     assert finding.good
     assert finding.sample is not None
-    assert finding.sample.size == (32, 21)
-    assert finding.sample.texts == {"question": "What?"}
+    assert finding.sample.record.question == "What?"
     index = finding.sample.id.removeprefix("figures/s")
-    assert finding.sample.image == str(bad_rows / f"images/{index}.png")
+    assert finding.sample.images == ((str(bad_rows / f"images/{index}.png"), (32, 21)),)
 
 
 def test_too_few_rows(bad_rows: Path) -> None:
@@ -170,8 +171,8 @@ def test_pairs(tmp_path: Path) -> None:
     finding = pairs_found(path, image_root=str(root), on_bad_row=OnBadRow.drop)
     assert (finding.read, finding.found, finding.wanted, finding.good) == (3, 1, None, True)
     assert finding.dropped == {"field 'image': no such file": 1, "field 'chosen': missing": 1}
-    texts = {"question": "What is it?", "chosen": "A cup.", "rejected": "A dog."}
-    assert finding.sample == Sample("x", texts, str(root / "a.png"), (32, 21))
+    pair = PreferencePair("x", "What is it?", "A cup.", "A dog.", ("a.png",))
+    assert finding.sample == Sample("x", pair, ((str(root / "a.png"), (32, 21)),))
     assert finding.unused == ["from"]
     strict = pairs_found(path, image_root=str(root))
     assert strict.found == 1
@@ -183,12 +184,24 @@ def test_pairs_that_hold_their_images(tmp_path: Path) -> None:
     finding = pairs_found(_embedded(tmp_path / "a.parquet"), "rlhf_v")
     assert finding.good
     assert finding.sample is not None
-    assert (finding.sample.image, finding.sample.size) == ("in the file itself", (64, 43))
+    assert finding.sample.images == (("in the file itself", (64, 43)),)
 
 
-def test_pairs_need_one_named_file(tmp_path: Path) -> None:
+def test_pairs_in_another_format(tmp_path: Path) -> None:
+    path = as_lines(tmp_path / "a.jsonl", [{"messages": SAID, "rejected_response": "A dog.", "images": ["a.png"]}])
+    finding = pairs_found(path, image_root=str(photos(tmp_path / "images", "a.png")))
+    assert not finding.good
+    assert finding.fitting == ["data.format=ms_swift"]
+    assert finding.problem
+    assert "type data.format=ms_swift" in finding.problem
+    assert finding.sample
+    assert (finding.sample.record.question, finding.sample.record.images) == ("What is it?", ("a.png",))
+    assert pairs_found(path, "ms_swift", image_root=str(tmp_path / "images")).good
+
+
+def test_pairs_need_a_named_file(tmp_path: Path) -> None:
     assert faults(pairs_found(None)) == [("path", "not set")]
-    assert faults(pairs_found(tmp_path)) == [("path", "this is a folder")]
+    assert faults(pairs_found(tmp_path)) == [("path", "a folder without files to read")]
     assert faults(pairs_found(tmp_path / "gone.json", image_root=str(tmp_path / "no"))) == [
         ("path", "missing"),
         ("image_root", "missing"),

@@ -142,6 +142,13 @@ def test_loading_an_unknown_format_names_the_choices() -> None:
         (["data=prompts", "data.sources.prompts.path=FILE", "data.format=pairs"], "type data.format=null"),
         (["data=prompts", "data.sources.prompts.path=FILE", "data.path=FILE"], "reads data.sources"),
         (["data.format=authors"], "data.path is missing"),
+        (["data=pairs", "data.path=FILE", "data.hub=owner/name"], "data.hub=owner/name is given, too"),
+        (["data=prompts", "data.sources.prompts.path=FILE", "data.hub=owner/name"], "reads data.sources"),
+        (["data.hub=owner/name"], "data.format=nano reads no file"),
+        (["data=pairs", "data.path=FILE", "data.hub_revision=v1"], "only data.hub uses it"),
+        (["data=pairs", "data.path=FILE", "data.hub_split=test"], "only data.hub uses it"),
+        (["data=pairs", "data.path=FILE", "data.fields.better=good"], "data.fields.better=good: not a field"),
+        (["data.fields.chosen=good"], "data.fields.chosen=good: only files of pairs"),
     ],
 )
 def test_settings_that_contradict_the_format(tmp_path: Path, overrides: list[str], message: str) -> None:
@@ -170,7 +177,11 @@ def test_every_format_loads() -> None:
             assert form.columns
     assert [type(SYNTHETIC_FORMATS.load(name)) for name in SYNTHETIC_FORMATS.names()] == [Synthetic]
     assert PROMPT_FORMATS.names() == ("llava_sft", "lrv", "scigraphqa")
-    assert data_formats() == ("nano", "authors", "helpsteer", "llava_rlhf", "pairs", "rlhf_v", "llava_sft")
+    pairs = (
+        "authors helpsteer hh_rlhf kto llamafactory_alpaca llamafactory_sharegpt llava_rlhf ms_swift openai_preference "
+        "pairs rlhf_v ultrafeedback vlfeedback"
+    )
+    assert data_formats() == ("nano", *pairs.split(), "llava_sft", "messages")
 
 
 def test_every_preset_names_a_format() -> None:

@@ -1,5 +1,6 @@
 """Pairs from HelpSteer's rated answers: one per prompt, by score and margin, the same at every reading."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from mmdpo.config.choices import OnBadRow
 from mmdpo.errors import UserError
+from mmdpo.sources import tables
 from mmdpo.sources.bad_rows import BadRow
 from mmdpo.sources.helpsteer import convert
 from mmdpo.sources.pair_reader import read_pairs
@@ -74,7 +76,7 @@ def test_rows_apart_are_not_one_prompt() -> None:
     [
         ({"helpfulness": 5}, "field 'helpfulness': not a rating; it is 5"),
         ({"verbosity": None}, "field 'verbosity': not a rating"),
-        ({"coherence": 2.0}, "field 'coherence': not a rating"),
+        ({"coherence": 2.5}, "field 'coherence': not a rating"),
         ({"coherence": True}, "field 'coherence': not a rating"),
         ({"response": ""}, "field 'response': empty"),
         ({"prompt": None}, "field 'prompt': missing"),
@@ -88,6 +90,18 @@ def test_wrong_rows_do_not_part_a_prompt(tmp_path: Path, change: dict[str, Any],
     assert f"a.jsonl row 2: {reason}" in str(error.value)
     (pair,) = read_pairs(path, None, OnBadRow.drop, tmp_path, "helpsteer").pairs
     assert (pair.chosen, pair.rejected) == ("good", "worse")
+
+
+def test_whole_floats_are_ratings(tmp_path: Path) -> None:
+    """HelpSteer2 and pandas write 3 as 3.0, and a CSV file has text."""
+    floats = [{name: float(value) if type(value) is int else value for name, value in one.items()} for one in ROWS]
+    whole = [row for _, row in convert(enumerate(ROWS, 1)) if isinstance(row, dict)]
+    assert [row for _, row in convert(enumerate(floats, 1)) if isinstance(row, dict)] == whole
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, ROWS[0])
+        table.writeheader()
+        table.writerows(floats)
+    assert [row for _, row in convert(tables.rows(tmp_path / "a.csv", "x")) if isinstance(row, dict)] == whole
 
 
 def test_nothing_but_close_answers_is_an_error(tmp_path: Path) -> None:

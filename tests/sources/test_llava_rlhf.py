@@ -63,7 +63,7 @@ def test_a_photograph_has_many_pairs_but_none_twice(tmp_path: Path) -> None:
         ({"preference": "1"}, "field 'preference': not 1 or 2"),
         ({"output_1": None}, "field 'output_1': missing"),
         ({"output_2": ["x"]}, "field 'output_2': wrong type"),
-        ({"output_2": ROW["output_1"]}, "field 'rejected': equal to 'chosen'"),
+        ({"output_2": ROW["output_1"]}, "field 'output_2': equal to 'output_1'"),
         ({"conversations": []}, "field 'conversations': wrong turns"),
         ({"image": None}, "field 'conversations': image marker without image"),
         ({"image": "1.jpg"}, "field 'image': no such file; image '1.jpg': no such file"),

@@ -49,10 +49,11 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
     for index in (1, 2):
         as_parquet(folder / f"part-{index}.parquet", [{**TEXTS, "image": image(), "idx": index}])
     as_parquet(folder / "part-3.parquet", [{**TEXTS, "image": image(), "idx": 1}])
+    as_parquet(folder / "part-4.parquet", [{**TEXTS, "image": image(), "idx": 1, "chosen": "Tea."}])
     result = read(folder, OnBadRow.drop)
-    assert [pair.id for pair in result.pairs] == ["1", "2"]
+    assert [pair.id for pair in result.pairs] == ["1", "2", "1-4"]
     assert result.image_root == tmp_path / "embedded"
-    with pytest.raises(UserError, match=r"part-3\.parquet row 1: .*'1' is the id of part-1\.parquet row 1 as well"):
+    with pytest.raises(UserError, match=r"part-3\.parquet row 1: .*those of part-1\.parquet row 1"):
         read(folder)
 
 

@@ -49,12 +49,10 @@ FORMATS: dict[str, tuple[Format[Any], dict[str, Any], Any]] = {
 }
 CONVERSATIONS: list[tuple[dict[str, Any], str]] = [
     ({"image": None}, "field 'conversations': image marker without image"),
-    ({"image": ["a.png", "b.png"]}, "field 'image': 2 images"),
+    ({"image": ["a.png", "b.png"]}, "field 'conversations': 1 image markers for 2 images"),
     ({"image": 3}, "field 'image': wrong type"),
     ({"id": None}, "field 'id': missing"),
-    ({"conversations": said("<image>\n<image>\nCompare.", "x")}, "field 'conversations': 2 image markers"),
-    ({"conversations": said("<image> a", "b", "<image> c", "d")}, "field 'conversations': 2 image markers"),
-    ({"conversations": said("a", "b", "<image> c", "d")}, "field 'conversations': misplaced image marker"),
+    ({"conversations": said("<image>\n<image>\nCompare.", "x")}, "field 'conversations': 2 image markers for 1 image"),
     ({"conversations": None}, "field 'conversations': missing"),
     ({"conversations": "x"}, "field 'conversations': wrong type"),
     ({"conversations": []}, "field 'conversations': wrong turns"),
@@ -83,10 +81,19 @@ WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"image_file": None}, "field 'image_file': missing"),
         ({"id": None}, "field 'id': missing"),
     ],
-    "llava_sft prompts": CONVERSATIONS,
+    "llava_sft prompts": [
+        *CONVERSATIONS,
+        ({"conversations": said("a", "b", "<image> c", "d")}, "field 'conversations': misplaced image marker"),
+    ],
     "llava_sft examples": [
         *CONVERSATIONS,
         ({"conversations": said("a", "")}, "field 'conversations': empty"),
+        (
+            {"conversations": said("<image> a", "b", "<image> c", "d")},
+            "field 'conversations': 2 image markers for 1 image",
+        ),
+        ({"conversations": said("a", "<image> b", "c", "d")}, "field 'conversations': image in an answer"),
+        ({"conversations": said("a", "<image>")}, "field 'conversations': image marker in text"),
         ({"conversations": said("a", "b", "c")}, "field 'conversations': wrong turns"),
         ({"rating": {"helpfulness": "3"}}, "field 'rating': wrong type"),
     ],

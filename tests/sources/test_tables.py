@@ -1,5 +1,6 @@
 """Rows of every kind of file, one at a time; errors name the damaged file and its setting."""
 
+import gzip
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -39,6 +40,46 @@ def complaint(path: Path) -> str:
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
     path = WRITERS[suffix](tmp_path / f"a.{suffix}", ROWS)
     assert read(path) == list(enumerate(ROWS, 1))
+
+
+def test_the_content_of_a_json_file_decides_how_it_is_read(tmp_path: Path) -> None:
+    as_lines(tmp_path / "lines.json", ROWS)
+    as_list(tmp_path / "list.jsonl", ROWS)
+    (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress((tmp_path / "lines.json").read_bytes()))
+    for name in ("lines.json", "list.jsonl", "packed.jsonl.gz"):
+        assert read(tmp_path / name) == list(enumerate(ROWS, 1))
+
+
+def test_a_torn_packed_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"a": 1}\n' * 9)[:-9])
+    assert "damaged, or torn" in complaint(path)
+
+
+def test_cells_of_csv(tmp_path: Path) -> None:
+    turns = '[{""role"": ""user"", ""content"": ""Q?""}]'
+    lines = [
+        "\ufeffprompt,chosen,images",
+        f'"{turns}","[1, 2], ""x""","[""a.png""]"',
+        "",
+        'a,"b\nc",',
+        "only",
+        "a,,x,y",
+    ]
+    lines.append("[{'role': 'user'}],b,")  # as pandas writes a list
+    (tmp_path / "a.csv").write_text("\n".join(lines), "utf-8")
+    first, second, *wrong = tables.rows(tmp_path / "a.csv", "x")
+    turn = {"role": "user", "content": "Q?"}
+    assert first == (1, {"prompt": [turn], "chosen": '[1, 2], "x"', "images": ["a.png"]})
+    assert second == (2, {"prompt": "a", "chosen": "b\nc"})
+    reasons = {number: error.reason for number, error in wrong}
+    assert reasons == {
+        3: "wrong number of cells",
+        4: "wrong number of cells",
+        5: "field 'prompt': turns that are not JSON",
+    }
+    (tmp_path / "a.tsv").write_text("a\tb\n1\t2,3\n")
+    assert read(tmp_path / "a.tsv") == [(1, {"a": "1", "b": "2,3"})]
 
 
 def test_only_the_columns_of_parquet(tmp_path: Path) -> None:
@@ -94,14 +135,21 @@ def test_torn(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("a.csv", b"x", "suffix '.csv'; allowed: .jsonl, .json, .parquet"),
+        ("a.xls", b"x", "suffix '.xls'; allowed: .jsonl, .json, .csv, .tsv, .parquet, and .gz after"),
+        ("a.parquet.gz", b"x", "suffix '.gz'; allowed: .jsonl"),
+        ("a.jsonl.gz", b"{}", "damaged, or torn"),
+        ("a.csv", b'a,b\n"x', "not CSV, or torn"),
+        ("a.csv", b"a,b\n\xff,1", "not CSV, or torn"),
+        ("a.csv", b"a,a\n1,2", "two columns have one name"),
+        ("a.json", b'{\n "a": 1\n}', "one object over several lines"),
+        ("a.json", b'{"a": 1', "not JSON"),
+        ("a.jsonl", b'[{"a": 1}', "not JSON, or torn"),
         ("a.json", b"", "not JSON"),
         ("a.json", b'"text"', "holds one str; allowed: a list of objects"),
         ("a.json", b"nonsense", "a list of objects"),
         ("a.json", b"[1, 2] 3", "not JSON"),
         ("a.json", b'["\xff"]', "not JSON"),
         ("a.json", b'[{"a": NaN}]', 'invalid char in json text. near [{"a": NaN}]'),
-        ("a.json", b" \n{}", "holds one dict; allowed: a list of objects"),
         ("a.parquet", b"PAR1", "not a parquet file"),
     ],
 )

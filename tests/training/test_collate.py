@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from mmdpo.errors import UserError
-from mmdpo.models.chat import to_answer, to_messages
 from mmdpo.models.loading import load_model, load_processor
+from mmdpo.models.messages import to_answer, to_messages
 from mmdpo.records import PreferencePair, Turn
 from mmdpo.training.collate import Collator
 from mmdpo.training.rows import tokenize_examples

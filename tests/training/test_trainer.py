@@ -14,9 +14,9 @@ from PIL import Image
 
 from mmdpo.config.choices import TrainOn
 from mmdpo.errors import UserError
-from mmdpo.models.chat import to_answer, to_messages
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model, load_processor
+from mmdpo.models.messages import to_answer, to_messages
 from mmdpo.records import PreferencePair, SftExample
 from mmdpo.training.lora import lora
 from mmdpo.training.run import train_adapter
