@@ -269,7 +269,7 @@ def test_doctor_of_nano(data: Path, capsys: pytest.CaptureFixture[str]):
         (["data=nope"], "Could not find 'data/nope'"),
         (["data=paper", "data.foo=1"], "data.foo: unknown key"),
         (["data=paper", "+data.foo=1"], "data.foo: unknown key"),
-        (["data.seed=x"], "'x' of type 'str' could not be converted to Integer"),
+        (["data.seed=x"], "must be a whole number"),
         (["data=paper", "data.sources.lrv.count=0"], "data.sources.lrv.count=0: must be at least 1"),
         (["data=paper", "data.sources.lrv.format=x"], "format=x: unknown; allowed are llava_sft, lrv"),
         (["paper"], "Error parsing override 'paper'"),

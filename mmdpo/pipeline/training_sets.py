@@ -65,7 +65,7 @@ def check_selection(config: Config, available: int) -> None:
         raise UserError(
             f"label_noise={config.label_noise}: flips none of {count} pairs; type a larger label_noise= or 0"
         )
-    check_schedule(config.train, count, world_size())
+    check_schedule(config.train, count, max(world_size(), config.cluster.processes))
 
 
 def check_forms(config: Config, examples: Sequence[PreferencePair] | Sequence[SftExample]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.config.choices import Stage
-from mmdpo.config.schema import AXES, Config
+from mmdpo.config.schema import AXES, GROUPS, Config
 from mmdpo.errors import UserError
 from mmdpo.points.contents import contents_remembered, remembered
 from mmdpo.points.identity import BY_CONTENT, Identity, Role, flatten, identity, plain, under
@@ -86,12 +86,15 @@ def points_of(configs: Iterable[Config]) -> list[Point]:
 def require_other_result(first: Config, p: Point) -> None:
     """Raise UserError if a trained point has the identity of an earlier one and yet other settings.
 
-    Paths do not count: the same content may have two places.
+    Paths and labels do not count: the same content may have two places, and the same settings two names.
     """
     if p.role is not Role.trained or first == p.config:
         return
     one, two = ({key: plain(value) for key, value in flatten(config).items()} for config in (first, p.config))
-    differing = {key: (one.get(key), value) for key, value in two.items() if one.get(key) != value}
+    labels = {f"{group}.name" for group in GROUPS}
+    differing = {
+        key: (one.get(key), value) for key, value in two.items() if one.get(key) != value and key not in labels
+    }
     if differing and not any(under(key, BY_CONTENT) or key.startswith("data.sources.") for key in differing):
         found = "; ".join(f"{key}={a} and {key}={b}" for key, (a, b) in differing.items())
         raise UserError(f"{found}: these points have the same result; type one value per setting that changes none")
