@@ -89,7 +89,8 @@ def fitting_formats(rows: Sequence[dict[str, Any]]) -> list[str]:
     """
     if best := _best(PAIR_FORMATS, rows):
         return [f"data.format={name}" for name in best]
-    if best := _best(EXAMPLE_FORMATS, rows):
+    compared = any(name in row for row in rows for name in ("chosen", "rejected"))  # answers would be dropped
+    if not compared and (best := _best(EXAMPLE_FORMATS, rows)):
         return [f"data.format={name} method=sft" for name in best]
     source = "data=prompts data.sources.prompts"
     return [f"{source}.path=FILE data.sources.prompts.format={name}" for name in _best(PROMPT_FORMATS, rows)]

@@ -140,6 +140,8 @@ def files(path: Path, key: str) -> list[Path]:
             for file in path.iterdir()
             if suffix(file) in SUFFIXES and not file.name.startswith(".") and file.is_file()
         )
+        if not found and key == "data.path" and any(suffix(file) in SUFFIXES for file in path.glob("*/*")):
+            raise UserError(f"{key}={path}: files in folders of a folder; type data.hub={path}, or {key}=FOLDER/FOLDER")
         if not found:
             raise UserError(f"{key}={path}: a folder without files to read; allowed: files with {ALLOWED_SUFFIXES}")
         return found

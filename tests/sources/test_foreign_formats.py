@@ -42,6 +42,7 @@ CASES: list[tuple[str, list[dict[str, Any]], dict[str, Any]]] = [
       "chosen": {"from": "gpt", "value": "A."}, "rejected": {"from": "gpt", "value": "B."}}], WITH_SYSTEM),
     ("llamafactory_sharegpt", [{"conversations": [{"role": "user", "content": "Q?"}], "system": "Be brief.",
       "chosen": A[0], "rejected": B[0], "videos": [], "tools": "[]"}], WITH_SYSTEM),
+    ("llamafactory_sharegpt", [{"messages": chat("Q?"), "chosen": A[0], "rejected": B[0]}], PAIR),
     ("llamafactory_alpaca", [{"instruction": "Do", "input": "it.", "chosen": "A.", "rejected": "B."}],
      PAIR | {"question": "Do\nit."}),
     ("llamafactory_alpaca", [{"instruction": "Q?", "input": "", "history": [["Hi.", "Hello."]], "chosen": "A.",
@@ -168,6 +169,10 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
     assert "data.fields.system=told: no row has this key" in complaint(path, fields={**fields, "system": "told"})
     with pytest.raises(UserError, match=r"data\.fields\.better=worst: not a field"):
         read(path, "pairs", fields={"better": "worst"})
+
+
+def test_chats_with_two_answers_are_no_answers_to_learn() -> None:
+    assert fitting_formats([{"messages": chat("Q?", "A."), "chosen": "A.", "rejected": "B."}]) == []
 
 
 def test_a_file_of_prompts_is_recognized(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def data(name: object, **settings: Any) -> DataConfig:
 
 
 def test_a_folder_in_the_layout_of_the_hub(folder: Path) -> None:
+    with pytest.raises(UserError, match=rf"type data\.hub={folder}"):
+        read_pairs(folder, None, OnBadRow.error, folder.parent / "embedded")
     path = hub.hub_rows(data(folder, hub_split="test"))
     result = read_pairs(path, None, OnBadRow.error, folder.parent / "embedded")
     assert [pair.question for pair in result.pairs] == ["test 0?", "test 1?"]
