@@ -26,15 +26,19 @@ def main(config: DictConfig) -> float | None:
 
 if __name__ == "__main__":
     from mmdpo.entry.overrides import check_command
+    from mmdpo.entry.search import print_best
     from mmdpo.errors import UserError
     from mmdpo.output import tolerate_any_encoding
 
     tolerate_any_encoding()
     try:
-        check_command(sys.argv[1:])
+        sys.argv += check_command(sys.argv[1:])
         main()
+        print_best()
     except UserError as error:
-        sys.exit(str(error))
+        from mmdpo.console import printable
+
+        sys.exit(printable(str(error)))
     except KeyboardInterrupt as interruption:
         if os.environ.get("RANK", "0") == "0":
             print("interrupted; rerun the same command to continue from the last checkpoint", file=sys.stderr)

@@ -41,7 +41,8 @@ def pairs_for_trl(folder: Path) -> None:
     pairs = [vars(pair) for pair in limited(examples, config.data_limit, config.data.seed)]
     for pair in pairs:
         pair["history"] = [vars(turn) for turn in pair["history"]]
-        pair["image"] = str(data.image_root / pair["image"]) if pair["image"] else None
+        pair["images"] = [str(data.image_root / name) for name in pair["images"]]
+        del pair["image_positions"]
     content = {
         "pairs": pairs,
         "model": resolve_path(config.model.path),
@@ -69,8 +70,8 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
 
     content = json.loads((folder / "pairs.json").read_text())
 
-    def turn(role: str, text: str, image: bool = False) -> dict[str, Any]:
-        parts = [{"type": "image"}] if image else []
+    def turn(role: str, text: str, images: int = 0) -> dict[str, Any]:
+        parts = [{"type": "image"}] * images
         return {"role": role, "content": [*parts, {"type": "text", "text": text}]}
 
     def conversation(pair: dict[str, Any]) -> list[dict[str, Any]]:
@@ -78,11 +79,11 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
         for earlier in pair["history"]:
             turns += [("user", earlier["question"]), ("assistant", earlier["answer"])]
         turns.append(("user", pair["question"]))
-        return [turn(role, text, index == 0 and pair["image"] is not None) for index, (role, text) in enumerate(turns)]
+        return [turn(role, text, 0 if index else len(pair["images"])) for index, (role, text) in enumerate(turns)]
 
     rows = [
         {
-            "images": [Image.open(pair["image"]).convert("RGB")] if pair["image"] else [],
+            "images": [Image.open(name).convert("RGB") for name in pair["images"]],
             "prompt": conversation(pair),
             "chosen": [turn("assistant", pair["chosen"])],
             "rejected": [turn("assistant", pair["rejected"])],
@@ -91,7 +92,7 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
     ]
     rank, alpha, dropout = content["lora"]
     trainer = DPOTrainer(
-        AutoModelForImageTextToText.from_pretrained(content["model"], dtype="float32"),
+        AutoModelForImageTextToText.from_pretrained(content["model"], dtype="float32", trust_remote_code=False),
         args=DPOConfig(
             output_dir=str(folder / f"trl-{beta}-{lr}-{average}"),
             beta=beta,
@@ -112,7 +113,7 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
             disable_tqdm=True,
         ),
         train_dataset=Dataset.from_list(rows),
-        processing_class=AutoProcessor.from_pretrained(content["model"]),
+        processing_class=AutoProcessor.from_pretrained(content["model"], trust_remote_code=False),
         peft_config=LoraConfig(
             r=rank,
             lora_alpha=alpha,

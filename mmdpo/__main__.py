@@ -6,8 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from mmdpo.cli.parser import make_parser
+from mmdpo.console import printable
 from mmdpo.errors import UserError
 from mmdpo.output import tolerate_any_encoding
+from mmdpo.points import commands
 from mmdpo.storage import translate_storage_errors
 
 
@@ -17,9 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         with translate_storage_errors():
-            return int(options.run(options))
+            code = int(options.run(options))
+            commands.end("submitted" if code == 0 else f"exit code {code}")
+            return code
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 2
     except BrokenPipeError:  # `| head`
         sys.stderr.close()

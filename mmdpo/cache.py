@@ -15,10 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from mmdpo.activity import report_saved
 from mmdpo.console import print_line
 from mmdpo.files import atomic_write, file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.locks import hold_lock
 from mmdpo.storage import cache_root, translate_storage_errors
 
 
@@ -54,9 +54,8 @@ def cached(
     if remake or not path.exists() or not is_whole(path):
         with translate_storage_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path.with_name(f".{path.name}.lock"))
-            lock.acquire()
-        with lock, translate_storage_errors():
+        lock = path.with_name(f".{path.name}.lock")
+        with translate_storage_errors(), hold_lock(lock, f"makes the same {kind}"):
             if remake or not path.exists() or not is_whole(path):
                 if path.exists() and not remake:
                     print_line(f"{path} is damaged and is made again")
@@ -66,6 +65,7 @@ def cached(
                     aside.mkdir()
                     make(aside)
                     write_json(aside / "key.json", key)
+                report_saved(f"{kind}/{path.name}", 1)
     return path
 
 

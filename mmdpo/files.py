@@ -68,6 +68,21 @@ def write_json(path: Path, data: Any) -> None:
         aside.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+FORMULAS = ("=", "+", "-", "@", *"\uff1d\uff0b\uff0d\uff20")
+"""The beginnings of a spreadsheet's formulas, and their wide forms."""
+
+
+def spreadsheet_cell(value: Any) -> Any:
+    """Return a cell of a CSV file: text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if not isinstance(value, str) or not value.lstrip().startswith(FORMULAS):
+        return value
+    try:
+        float(value)
+        return value
+    except ValueError:
+        return f"'{value}"
+
+
 def read_json(path: Path, max_bytes: int = MAX_BYTES) -> Any:
     """Read a JSON file of at most `max_bytes`. Raises Unreadable, another ValueError or OSError if that fails."""
     text = read_bytes(path, max_bytes).decode("utf-8")

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from mmdpo.errors import UserError
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """Formats that are read. Pillow supports others, among them some that start other programs (EPS)."""
+
+MAX_PIXELS = 64_000_000  # 8000 x 8000: the largest photographs of common cameras; they take up to 1 GB while decoded
+MAX_SCANS = 100  # of a progressive JPEG, each as slow as a picture of its own; encoders write about ten
+BAND = 1 << 22  # pixels that are scaled at once
+
+TILE_SIDES = (322, 323)  # TIFF's tags of width and height of a tile, which may exceed the picture's
 
 
 class NoImage(UserError):
@@ -67,6 +75,7 @@ def _resolved(root: Path) -> Path:
 def _decoded(path: Path) -> Image.Image:
     try:
         with Image.open(path, formats=IMAGE_FORMATS) as image:
+            _require_decodable(image, path)
             image.load()
             return ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
@@ -75,6 +84,8 @@ def _decoded(path: Path) -> Image.Image:
         raise UserError(f"image {path}: not an image; allowed: {', '.join(IMAGE_FORMATS)}") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"image {path}: too large ({error})") from error
+    except UserError:
+        raise
     except Exception as error:  # Pillow's decoders raise many types: OSError, SyntaxError, struct.error
         raise UserError(f"image {path}: damaged or unreadable ({error})") from error
 
@@ -88,13 +99,40 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def _require_decodable(image: Image.Image, path: Path) -> None:
+    """Check by an image's header what decoding takes. Raises UserError if that is too much memory or time."""
+    pixels = image.width * image.height
+    if isinstance(image, TiffImageFile):
+        pixels = max(pixels, math.prod(int(image.tag_v2.get(tag, 0)) for tag in TILE_SIDES))
+    if pixels > MAX_PIXELS:
+        raise UserError(
+            f"image {path}: too large ({image.width} x {image.height} pixels, {pixels:,} to decode); allowed are "
+            f"{MAX_PIXELS:,} pixels: scale it down"
+        )
+    if image.info.get("progressive") and path.read_bytes().count(b"\xff\xda") > MAX_SCANS:
+        raise UserError(f"image {path}: too slow to decode (more than {MAX_SCANS} scans); save it again")
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Scale grey images of more than 8 bits; Pillow's conversion clips values above 255."""
-    values = np.asarray(image).astype(np.float64)
+    values = np.asarray(image)
+    bands = np.array_split(values.reshape(-1), max(1, values.size // BAND))
     if image.mode.startswith("I;16"):
         low, high = 0.0, 65535.0
     else:  # 32-bit integers and floats have no defined white
-        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
-        low, high = values.min(), values.max()
-    scaled = (values - low) / max(high - low, np.finfo(float).tiny) * 255
-    return Image.fromarray(scaled.round().astype(np.uint8))
+        low, high = min(map(_lowest, bands)), max(map(_highest, bands))
+    scale = max(high - low, np.finfo(float).tiny)
+    scaled = [((_finite(band) - low) / scale * 255).round().astype(np.uint8) for band in bands]
+    return Image.fromarray(np.concatenate(scaled).reshape(values.shape))
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+
+
+def _lowest(values: np.ndarray) -> float:
+    return float(_finite(values).min())
+
+
+def _highest(values: np.ndarray) -> float:
+    return float(_finite(values).max())

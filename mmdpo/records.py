@@ -31,34 +31,59 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class ImagePosition:
+    """Place of an image in a conversation.
+
+    Attributes:
+        turn: Index of the text, counted over all texts: 0 is the user's first, 1 the answer to it, and so on.
+        offset: Number of characters of that text before the image.
+    """
+
+    turn: int
+    offset: int
+
+
+@dataclass(frozen=True)
 class Prompt:
-    """Question to the model, with or without an image.
+    """Question to the model, with or without images.
 
     Attributes:
         id: Unique name within its data set.
         question: The user's last turn.
-        image: Path relative to the image root of the data set; None for text alone.
+        images: Paths relative to the image root of the data set; empty for text alone.
         history: Earlier turns.
         category: Kind of question, for reports.
         facts: Facts about the right answer for a rule-based judge. They are never shown to the model, and are empty
             for real data.
+        system: Instruction before the first turn; empty for none.
+        image_positions: Place of each image, in the order of `images`; empty if all stand before the first turn.
     """
 
     id: str
     question: str
-    image: str | None = None
+    images: tuple[str, ...] = ()
     history: tuple[Turn, ...] = ()
     category: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+    system: str = ""
+    image_positions: tuple[ImagePosition, ...] = ()
 
 
 @dataclass(frozen=True)
 class Completion:
-    """Sampled answer to a prompt; `index` counts the completions of that prompt from 0."""
+    """Sampled answer to a prompt.
+
+    Args:
+        prompt_id: The prompt.
+        index: Number of the completion among those of its prompt, from 0.
+        text: The answer.
+        finish_reason: `stop` if the model ended the answer, `length` if the limit of tokens cut it; empty if unknown.
+    """
 
     prompt_id: str
     index: int
     text: str
+    finish_reason: str = ""
 
 
 Rating = dict[str, int]
@@ -99,26 +124,43 @@ class Unscored:
 
 @dataclass(frozen=True)
 class PreferencePair:
-    """Preferred (`chosen`) and other answer (`rejected`) to one prompt."""
+    """Preferred (`chosen`) and other answer (`rejected`) to one prompt; the other fields are the prompt's."""
 
     id: str
     question: str
     chosen: str
     rejected: str
-    image: str | None = None
+    images: tuple[str, ...] = ()
     history: tuple[Turn, ...] = ()
+    system: str = ""
+    image_positions: tuple[ImagePosition, ...] = ()
 
 
 @dataclass(frozen=True)
 class SftExample:
-    """Answer to learn; `rating` is the judge's rating of it, if there is one."""
+    """Answer to learn; `rating` is the judge's rating of it, if there is one. The other fields are the prompt's."""
 
     id: str
     question: str
     answer: str
-    image: str | None = None
+    images: tuple[str, ...] = ()
     history: tuple[Turn, ...] = ()
     rating: Rating | None = None
+    system: str = ""
+    image_positions: tuple[ImagePosition, ...] = ()
+
+
+Conversation = Prompt | PreferencePair | SftExample
+
+
+def context(record: Conversation) -> dict[str, Any]:
+    """Return the fields around a record's question, to build another record of the same conversation."""
+    return {
+        "images": record.images,
+        "history": record.history,
+        "system": record.system,
+        "image_positions": record.image_positions,
+    }
 
 
 def to_json(record: Any) -> str:
@@ -131,6 +173,9 @@ def from_dict(kind: type[Record], data: dict[str, Any]) -> Record:
     hints = typing.get_type_hints(kind)
     renamed = RENAMED_FIELDS.get(kind.__name__, {})
     named = {renamed.get(name, name): value for name, value in data.items()}
+    if "image" in named:  # files of earlier versions: one image or none
+        image = named.pop("image")
+        named["images"] = () if image is None else (image,)
     return kind(**{name: _restore(hints[name], value) for name, value in named.items()})
 
 

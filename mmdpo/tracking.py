@@ -17,12 +17,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from mmdpo.console import printable
+from mmdpo.env_secrets import redacted
 from mmdpo.files import atomic_write
 from mmdpo.signals import Interrupted
+from mmdpo.wandb_runs import new_run_id, run_id
 
 log = logging.getLogger("mmdpo.tracking")
 
 METRICS = "metrics.jsonl"
+LONGEST_NAME, LONGEST_TAG = 128, 64  # characters that W&B accepts
+DELETED = re.compile("previously created and deleted", re.IGNORECASE)
+"""What the server says of the id of a run that was deleted."""
 SERVER_SECONDS = 20.0  # timeout of a server that does not answer
 FINISH_SECONDS = 60.0  # timeout of a run's last uploads; `wandb sync` uploads the rest
 
@@ -56,7 +62,7 @@ class Tracker:
         mode: Mode,
         project: str,
         entity: str | None,
-        run_id: str,
+        run_id: str | None,
         name: str,
         study: str,
         job_type: str,
@@ -70,11 +76,11 @@ class Tracker:
             mode: The mode of W&B; the user's WANDB_MODE takes precedence, except over `none`.
             project: The W&B project.
             entity: The W&B user or team; None for the user's default.
-            run_id: The id of the W&B run, by which an interrupted run is continued.
+            run_id: The id of the W&B run, by which an interrupted run is continued; None for that of the folder.
             name: The name of the run.
             study: The group of the run.
             job_type: The job type of the run.
-            tags: The tags of the run.
+            tags: The tags of the run; W&B takes 64 characters of each.
             config: The values for the run's config; secrets of the environment are removed from them.
         """
         self.path = folder / METRICS
@@ -85,15 +91,15 @@ class Tracker:
             "project": project,
             "entity": entity,
             "id": run_id,
-            "name": name,
-            "group": study,
+            "name": name[:LONGEST_NAME],
+            "group": study[:LONGEST_NAME],
             "job_type": job_type,
-            "tags": [*tags],
-            "config": _redacted(config),
+            "tags": [*dict.fromkeys(tag[:LONGEST_TAG] for tag in tags if tag)],
+            "config": redacted(config),
         }
         self._run: Any = None
         try:
-            self._run = _start(_effective_mode(mode), settings)
+            self._run = _start(_effective_mode(mode), settings, folder)
         except Exception as error:
             self._warn(error)
 
@@ -117,7 +123,7 @@ class Tracker:
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """Set the summary of the W&B run; on disk these values are in the run's `result.json`."""
-        self._mirror(lambda run: run.summary.update(_redacted(dict(values))))
+        self._mirror(lambda run: run.summary.update(redacted(dict(values))))
 
     def finish(self, ok: bool) -> None:
         """Close the W&B run as finished or failed; a second call does nothing."""
@@ -154,11 +160,12 @@ def _effective_mode(mode: Mode) -> Mode:
     return mode if mode == "none" else ENVIRONMENT_MODES.get(os.environ.get("WANDB_MODE", "").lower(), mode)
 
 
-def _start(mode: Mode, settings: dict[str, Any]) -> Any:
+def _start(mode: Mode, settings: dict[str, Any], folder: Path) -> Any:
     """Start a W&B run, offline if there is no key or no server; None if the mode is `none`."""
     global _online_failed
     if mode == "none":
         return None
+    settings["id"] = settings["id"] or run_id(folder)
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # disable W&B's telemetry, before the import reads it
     import wandb
 
@@ -166,20 +173,50 @@ def _start(mode: Mode, settings: dict[str, Any]) -> Any:
     if mode != "offline" and not _online_failed:
         try:
             if wandb.login(prompt=False, verify=False):
-                run = _init(settings, "online")
+                run = _init_online(settings, folder)
                 log.info("W&B: %s", run.url)
                 return run
             if mode == "online":
                 log.warning("W&B: no key was found (set WANDB_API_KEY or run `wandb login`); the run is kept offline")
         except Exception as error:
             _online_failed = True
-            log.warning("W&B: %s; runs are kept offline, `wandb sync` uploads them later", _line(error))
+            runs = folder / "wandb" / "offline-run-*"
+            log.warning(
+                "W&B: %s; runs are kept offline%s, `wandb sync %s` uploads them later",
+                _line(error),
+                _advice(error),
+                runs,
+            )
             _restart()  # the service still counts the run's id as used
     try:
         return _init(settings, "offline")
     except Exception:  # the service may have died under an earlier run of this process
         _restart()
         return _init(settings, "offline")
+
+
+def _advice(error: Exception) -> str:
+    """Return the settings to check after an answer of the server; empty if it did not answer."""
+    if re.search(r"\b(?:401|403|404)\b|permission|not found|entity|project", str(error), re.IGNORECASE):
+        return " (check WANDB_API_KEY, tracking.entity= and tracking.project=)"
+    return ""
+
+
+def _init_online(settings: dict[str, Any], folder: Path) -> Any:
+    """Start a run on the server; under another id if its run was deleted there, whose id the server never accepts."""
+    try:
+        return _init(settings, "online")
+    except Exception as error:
+        if not DELETED.search(str(error)):
+            raise
+        deleted, settings["id"] = settings["id"], new_run_id(folder)
+        log.warning(
+            "W&B: the run %s was deleted on the server; it is continued as the new run %s. What was kept offline is "
+            "uploaded by `wandb sync --id %s %s`",
+            *(deleted, settings["id"], settings["id"], folder / "wandb" / "offline-run-*"),
+        )
+        _restart()
+        return _init(settings, "online")
 
 
 def _restart() -> None:
@@ -225,16 +262,4 @@ def _step(line: bytes) -> float:
 def _line(error: Exception) -> str:
     """Format an error as one line, without secrets."""
     text = str(error).strip().splitlines()
-    return str(_redacted(f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__))
-
-
-def _redacted(value: Any) -> Any:
-    """Replace every secret of the environment in a value by the name of its variable."""
-    if isinstance(value, str):
-        for name, secret in os.environ.items():
-            if re.search("KEY|TOKEN|SECRET|PASSW", name.upper()) and len(secret) >= 8:
-                value = value.replace(secret, f"${name}")
-        return value
-    if isinstance(value, dict):
-        return {key: _redacted(item) for key, item in value.items()}
-    return [_redacted(item) for item in value] if isinstance(value, list | tuple) else value
+    return printable(redacted(f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__))

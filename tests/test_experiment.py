@@ -1,7 +1,9 @@
 """Whole experiments on a shrunken miniature: trained, measured, drawn, resumed, repeated, failed."""
 
 import csv
+import html
 import json
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -16,6 +18,7 @@ pytestmark = pytest.mark.slow
 EXHAUSTIVE = pytest.mark.exhaustive
 
 SMALL = ["data.prompts=80", "bench.items=16", "bench.resamples=100", "tracking=none", "cluster.threads=1"]
+OWN_SMALL = SMALL[1:]  # own pairs need no prompts
 LINE = ["-m", "method=dpo", "beta=0.1,0.2,0.3", "data.prompts=80", "bench.items=16", "bench.resamples=100"]
 
 
@@ -54,6 +57,7 @@ def test_the_real_command_leaves_what_the_readme_says(sweep):
         assert result["fingerprints"]["model"]
         assert (point / "config.yaml").exists()
         assert not list(point.rglob("*.tmp"))
+        assert point.name in (point / "logs" / "attempt-1-rank-0.log").read_text()
     for point in points(study)[2:]:
         rows = metrics(point)
         assert [row["step"] for row in rows] == list(
@@ -80,7 +84,11 @@ def test_the_sweep_ends_with_table_summary_pictures_and_a_last_line(sweep):
     assert [row["beta"] for row in rows[2:]] == ["0.1", "0.2", "0.3"]
     assert list((study / "figures").glob("*.png"))
     assert (study / "report.html").exists()
-    assert "report.html" in done.stdout.splitlines()[-1]
+    report, _, following = done.stdout.splitlines()[-1].partition("  ·  next: ")
+    assert report.endswith("report.html")
+    assert {*LINE[3:], f"out={study.parent}"} < {*shlex.split(following)}  # what was typed
+    typed = shlex.join(["python", "launch.py", *LINE, f"out={study.parent}"])
+    assert html.escape(typed, quote=False) in (study / "report.html").read_text()
     assert max(len(line) for line in done.stdout.splitlines()[:-1] if "│" in line or "─" in line) <= 80
 
 
@@ -264,16 +272,23 @@ def test_a_trained_point_is_exported_and_an_untrained_one_is_refused(tmp_path):
     assert (folder / "model.safetensors").exists()
 
 
-def test_optuna_searches_the_same_axes(tmp_path):
+def test_optuna_searches_the_best_point_on_the_dev_split(tmp_path):
     done = launch(
-        "-m", "hydra/sweeper=optuna", "hydra/launcher=mmdpo", "hydra.sweeper.n_trials=2",
-        "hydra.sweeper.n_jobs=1", "hydra.sweeper.direction=maximize", "hydra.sweeper.sampler.seed=1",
-        "beta=interval(0.05,0.5)", *SMALL, f"out={tmp_path}",
+        "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=3",
+        "hydra.sweeper.sampler.seed=1", "lr=interval(1e-6,1e-3)", "objective=visual", *SMALL, f"out={tmp_path}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    betas = {read_json(path / "result.json")["axes"]["beta"] for path in (tmp_path / "nano").glob("dpo-*")}
-    assert len(betas) == 2
-    assert all(0.05 <= beta <= 0.5 for beta in betas)
+    results = [read_json(path / "result.json") for path in (tmp_path / "nano").glob("dpo-*")]
+    assert {"split: dev" in path.read_text() for path in (tmp_path / "nano").glob("*/config.yaml")} == {True}
+    assert len({result["axes"]["lr"] for result in results}) == 3
+    scores = {result["point"]: result["scores"]["visual"]["value"] for result in results}
+    best = next(result for result in results if scores[result["point"]] == max(scores.values()))
+    *_, found, command = done.stdout.splitlines()
+    assert found.startswith("best of 3 points: ")
+    assert scores[found.split(": ")[1]] == max(scores.values()) > min(scores.values())
+    assert command.startswith("measure it on the test split: python launch.py lr=")
+    assert command.endswith(" study=nano-test bench.split=test")
+    assert str(best["axes"]["lr"]) in command
 
 
 @pytest.mark.parametrize("form", ["parquet", *(pytest.param(form, marks=EXHAUSTIVE) for form in ("jsonl", "json"))])
@@ -298,7 +313,7 @@ def test_own_pairs_with_photographs_train(tmp_path, form):
         f"data.path={path}",
         f"data.image_root={images}",
         "train.per_device_train_batch_size=4",
-        *SMALL,
+        *OWN_SMALL,
         f"out={tmp_path}/o",
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -340,7 +355,7 @@ def test_a_wrong_row_is_named_before_anything_runs_and_can_be_dropped(tmp_path):
         "data=pairs",
         f"data.path={path}",
         "train.per_device_train_batch_size=2",
-        *SMALL,
+        *OWN_SMALL,
         f"out={tmp_path}/o",
     ]
     done = launch(*line)

@@ -150,6 +150,44 @@ def test_decompression_bomb(tmp_path: Path) -> None:
     assert "too large" in damaged(tmp_path, b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b""))
 
 
+@pytest.mark.parametrize("name", ["a.png", "palette.png", "film.gif", "film.webp", "a.tiff", "a.bmp", "a.ppm", "a.jpg"])
+def test_pixels_are_counted_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    picture = photograph("coffee.png").convert("RGB").resize((40, 30))
+    kind = picture.quantize(16) if name in ("palette.png", "film.gif") else picture
+    film = {"save_all": True, "append_images": [kind.rotate(9)]} if name.startswith("film") else {}
+    kind.save(tmp_path / name, **film)
+    monkeypatch.setattr("mmdpo.images.MAX_PIXELS", 1200)
+    assert open_image(tmp_path / name).size == (40, 30)
+    monkeypatch.setattr("mmdpo.images.MAX_PIXELS", 1199)
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+        assert "too large" in damaged(tmp_path, (tmp_path / name).read_bytes(), name)
+
+
+def test_a_tile_larger_than_its_picture_is_refused(tmp_path: Path) -> None:
+    tags = {256: 10, 257: 10, 258: 8, 259: 8, 262: 1, 277: 1, 322: 60_000, 323: 60_000, 324: 200, 325: 20}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    content = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
+    assert "too large" in damaged(tmp_path, content.ljust(300, b"\0"), "tile.tiff")
+
+
+def test_a_jpeg_of_many_scans_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photograph("coffee.png").convert("RGB").save(tmp_path / "slow.jpg", progressive=True)
+    assert open_image(tmp_path / "slow.jpg")
+    monkeypatch.setattr("mmdpo.images.MAX_SCANS", 2)
+    with pytest.raises(UserError, match="scans"):
+        open_image(tmp_path / "slow.jpg")
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_bands_give_the_same_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    values = np.random.default_rng(0).integers(0, 60_000, (3, 50)).astype(kind)
+    Image.fromarray(values).save(tmp_path / "deep.tiff")
+    whole = open_image(tmp_path / "deep.tiff")
+    monkeypatch.setattr("mmdpo.images.BAND", 7)
+    assert difference(open_image(tmp_path / "deep.tiff"), whole) == 0
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         open_image(tmp_path / "absent.png")

@@ -1,6 +1,8 @@
 """launch.py from outside: messages, exit codes, and the imports of commands that compute nothing."""
 
+import json
 import re
+import shlex
 
 import pytest
 
@@ -10,7 +12,8 @@ from tests.support.program import launch, program
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["beta=abc"], "Value 'abc' of type 'str' could not be converted to Float"),
+        (["beta=abc"], "beta=abc: must be a number"),
+        (["model.lr.dop=1e-3"], "did you mean dpo? To add it, type +model.lr.dop=1e-3"),
         (["betta=1"], "betta: unknown key; did you mean beta"),
         (["train.epochs=2"], "train.epochs is now train.num_train_epochs"),
         (["train.lr_scheduler_type=cosin"], "train.lr_scheduler_type=cosin: unknown"),
@@ -20,15 +23,19 @@ from tests.support.program import launch, program
         (["method.loss_type=dpo"], "unknown; allowed are sigmoid, hinge"),
         (["method=sft", "stage=sample", "dry_run=true"], "prompts, teacher, build"),
         (["stage=teacher", "dry_run=true"], "prompts, sample, annotate, build"),
-        (["stage=foo"], "expected one of [prompts, sample"),
+        (["stage=foo"], "stage=foo: unknown; allowed are prompts, sample"),
         (["beta=-1"], "beta=-1.0: must be above 0"),
         (["-m", "beta=0.1,-2"], "beta=-2.0: must be above 0"),
-        (["-m", "beta=0.1,abc"], "beta=abc: Value 'abc' of type 'str' could not be converted to Float"),
+        (["-m", "beta=0.1,abc"], "beta=abc: must be a number"),
         (["-m", "betta=0.1,0.2"], "betta: unknown key; did you mean beta"),
         (["-m", "stage=train,evaluate"], "stage and dry_run cannot be swept"),
         (["-m", "sweep=data_scalin"], "Could not find 'sweep/data_scalin'"),
-        (["-m", "cluster.exclude=n1,n2"], "one with commas is quoted for the shell and for Hydra"),
+        (["-m", "cluster=slurm", "cluster.exclude=n1,n2"], "one with commas is quoted for the shell and for Hydra"),
+        (["-m", "beta=interval(0.1,0.2)"], "add hydra/sweeper=optuna"),
+        (["-m", "hydra/launcher=basic"], "hydra/launcher=basic: "),
         (["data=pairs"], "add data.path=FILE"),
+        (["method.lr=1e-3"], "method.lr=1e-3: is not read: here nothing refers to it; type lr="),
+        (["-m", "method.lr=1e-3,1e-5"], "method.lr=0.001,1e-05: is not read"),
     ],
 )
 def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path):
@@ -56,7 +63,40 @@ def test_the_traceback_is_there_when_asked_for(tmp_path):
 def test_all_points_are_checked_before_the_first_one_starts(tmp_path):
     done = launch("-m", "beta=0.1,0.2,-0.3", f"out={tmp_path}", "study=s")
     assert "beta=-0.3" in done.stderr
-    assert [path.name for path in (tmp_path / "s").iterdir()] == ["multirun.yaml"]
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-m", "beta=0.1,0.2", "out=OUT/${oc.env:MY_TOKEN}"],
+        ["-m", "beta=0.1,0.2", "+cluster.additional_parameters.comment=0123-4567-89", "out=OUT"],
+        ["hydra.output_subdir=.hydra", "hydra.run.dir=OUT", "out=OUT", "tracking.tags=[${oc.env:MY_TOKEN}]"],
+    ],
+)
+def test_a_secret_of_the_environment_is_refused_and_written_nowhere(words, tmp_path):
+    done = launch(*(word.replace("OUT", str(tmp_path)) for word in words), MY_TOKEN="0123-4567-89")
+    assert done.returncode != 0
+    assert "variable MY_TOKEN," in done.stderr
+    assert "0123-4567-89" not in done.stdout + done.stderr
+    assert not any("0123-4567-89" in str(path) for path in tmp_path.rglob("*"))
+    assert not any(b"0123-4567-89" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_command_is_kept_as_it_was_typed(tmp_path):
+    """A refused command and a dry run leave it alone, and so does multirun.yaml."""
+    line = ["-m", "stage=prompts", "data.prompts=3", f"out={tmp_path}", "study=my study"]
+    assert launch(*line, "data.seed=1,2", MMDPO_CACHE=str(tmp_path / "cache")).returncode == 0
+    study = tmp_path / "my study"
+    kept = (study / "multirun.yaml").read_text()
+    assert launch(*line, "data.seed=3", "beta=-1").returncode != 0
+    assert launch(*line, "data.seed=3", "dry_run=true").returncode == 0
+    (command,) = [json.loads(text) for text in (study / "commands.jsonl").read_text().splitlines()]
+    assert shlex.split(command["command"]) == ["python", "launch.py", *line, "data.seed=1,2"]
+    assert command["outcome"] == "done"
+    assert (study / "multirun.yaml").read_text() == kept
+    done = launch("stage=prompts", "data.prompts=3", f"out={tmp_path}", MMDPO_CACHE=str(tmp_path / "cache"))
+    assert f"next: python launch.py stage=sample data.prompts=3 out={tmp_path}\n" in done.stdout
 
 
 def test_dry_run_names_the_points_and_does_nothing(tmp_path):
@@ -65,7 +105,7 @@ def test_dry_run_names_the_points_and_does_nothing(tmp_path):
     assert done.stdout.count("would train and measure") == 4
     assert done.stdout.count("would measure") == 2
     assert re.search(r"dpo-beta0.1-lr[\d.e-]+-sum-data0.25-seed0-[0-9a-f]{6}", done.stdout)
-    assert not list(tmp_path.rglob("status.json"))
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_dry_run_of_a_stage_says_what_it_would_make(tmp_path):
@@ -131,3 +171,8 @@ def test_tab_completion_names_axes_and_options(typed, offered):
 
 def test_tab_completion_can_be_installed():
     assert "complete -o nospace" in launch("-sc", "install=bash").stdout
+
+
+def test_shell_completion_offers_what_can_be_typed():
+    done = launch("-sc", "query=bash", COMP_LINE="python launch.py stage=", COMP_POINT="23")
+    assert done.stdout.split() == ["stage=experiment"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mmdpo.records import (
     Annotation,
     Completion,
+    ImagePosition,
     PreferencePair,
     Prompt,
     SftExample,
@@ -24,15 +25,17 @@ from mmdpo.records import (
 
 TEXT = st.text(st.characters(codec="utf-8"))
 HISTORY = st.lists(st.builds(Turn, TEXT, TEXT), max_size=3).map(tuple)
+IMAGES = st.lists(TEXT, max_size=3).map(tuple)
+PLACES = st.lists(st.builds(ImagePosition, st.integers(0), st.integers(0)), max_size=3).map(tuple)
 SCORE = st.integers(0, 4)
 FACTS = st.dictionaries(TEXT, st.none() | st.booleans() | st.integers() | TEXT | st.lists(TEXT), max_size=3)
 RATING = st.dictionaries(TEXT, SCORE, max_size=5)
 RECORDS = st.one_of(
-    st.builds(Prompt, TEXT, TEXT, st.none() | TEXT, HISTORY, TEXT, FACTS),
-    st.builds(Completion, TEXT, st.integers(0), TEXT),
+    st.builds(Prompt, TEXT, TEXT, IMAGES, HISTORY, TEXT, FACTS, TEXT, PLACES),
+    st.builds(Completion, TEXT, st.integers(0), TEXT, st.sampled_from(["", "stop", "length"])),
     st.builds(Annotation, TEXT, st.lists(RATING, max_size=4).map(tuple), TEXT),
-    st.builds(PreferencePair, TEXT, TEXT, TEXT, TEXT, st.none() | TEXT, HISTORY),
-    st.builds(SftExample, TEXT, TEXT, TEXT, st.none() | TEXT, HISTORY, st.none() | RATING),
+    st.builds(PreferencePair, TEXT, TEXT, TEXT, TEXT, IMAGES, HISTORY),
+    st.builds(SftExample, TEXT, TEXT, TEXT, IMAGES, HISTORY, st.none() | RATING),
 )
 
 
@@ -43,8 +46,14 @@ def test_a_line_gives_its_record_back(record: Any) -> None:
     assert from_dict(type(record), json.loads(line)) == record
 
 
+@pytest.mark.parametrize(("image", "images"), [(None, ()), ("a.png", ("a.png",))])
+def test_the_single_image_of_earlier_files_is_read(image: str | None, images: tuple[str, ...]) -> None:
+    found = from_dict(Prompt, {"id": "1", "question": "What?", "image": image, "history": []})
+    assert found == Prompt("1", "What?", images)
+
+
 @settings(max_examples=25)
-@given(st.lists(st.builds(PreferencePair, TEXT, TEXT, TEXT, TEXT, st.none() | TEXT, HISTORY), max_size=5))
+@given(st.lists(st.builds(PreferencePair, TEXT, TEXT, TEXT, TEXT, IMAGES, HISTORY), max_size=5))
 def test_a_file_gives_its_records_back(tmp_path_factory: pytest.TempPathFactory, pairs: list[PreferencePair]) -> None:
     path = tmp_path_factory.mktemp("records") / "pairs.jsonl"
     write_records(path, pairs)

@@ -16,7 +16,11 @@ import pytest
 
 from mmdpo import tracking
 from mmdpo.config.choices import WandbMode
+from mmdpo.entry.compose import compose_config
+from mmdpo.pipeline import point_stages
+from mmdpo.points import point as points
 from mmdpo.tracking import Mode, Tracker
+from mmdpo.wandb_runs import run_id
 from tests.support.wandb_server import wandb_server
 
 KEY = "0123456789abcdef" * 3
@@ -36,13 +40,13 @@ def _service() -> Iterator[None]:
     wandb.teardown()
 
 
-def tracker(folder: Path, mode: Mode = "none", **config: Any) -> Tracker:
+def tracker(folder: Path, mode: Mode = "none", run_id: str | None = "abc123", **config: Any) -> Tracker:
     return Tracker(
         folder,
         mode=mode,
         project="test",
         entity=None,
-        run_id="abc123",
+        run_id=run_id,
         name="dpo-beta0.1",
         study="beta_lr_grid",
         job_type="train",
@@ -335,3 +339,47 @@ def test_the_death_of_its_service_does_not_stop_a_run(tmp_path: Path) -> None:
 
 def test_the_modes_are_those_of_the_schema() -> None:
     assert set(get_args(Mode)) == {mode.value for mode in WandbMode}
+
+
+def test_a_run_that_was_deleted_on_the_server_is_continued_as_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server never accepts its id again. The point gets a new one, and later points stay online."""
+    import wandb
+
+    monkeypatch.setattr(tracking, "SERVER_SECONDS", 3.0)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with wandb_server() as server:
+        wandb.teardown()  # W&B reads its environment once
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        deleted = run_id(tmp_path / "first")
+        server.deleted.add(deleted)
+        for name in ("first", "second"):
+            with tracker(tmp_path / name, "auto", run_id=None) as run:
+                run.log({"loss": 0.5}, 1)
+        wandb.teardown()
+    assert len(server.history) == 2
+    (message,) = messages(caplog)
+    assert f"wandb sync --id {run_id(tmp_path / 'first')} " in message
+    started = {one.get("name") for one in server.started}
+    assert {deleted, run_id(tmp_path / "first"), run_id(tmp_path / "second")} <= started
+
+
+def test_of_an_untrained_model_the_sweeps_settings_are_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The base is measured for all points of a sweep: the values of the first of them are not its own."""
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(point_stages, "Tracker", lambda folder, **values: made.append(values))
+    config = compose_config([f"out={tmp_path}", "beta=0.3", "tracking.tags=[mine]"])
+    for p in (points.point(config), *points.baselines(config)):
+        point_stages._tracker(p)
+    trained, *untrained = made
+    assert trained["tags"] == ["trained", "dpo", "nano", "nano", "mine"]
+    assert (trained["config"]["beta"], trained["job_type"]) == (0.3, "train")
+    assert [one["tags"] for one in untrained] == [["base", "nano", "mine"], ["before_visual_tuning", "nano", "mine"]]
+    for one in untrained:
+        assert (
+            not {"beta", "lr", "seed", "method.name", "train.num_train_epochs", "model.lora.r"} & one["config"].keys()
+        )
+        assert {"model.path", "bench.items", "study"} <= one["config"].keys()

@@ -6,10 +6,11 @@ start: it must stay light.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, setup_globals
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -27,10 +28,26 @@ class MmdpoLauncher(Launcher):
         """Compose, check and run the points."""
         from mmdpo.entry.compose_points import compose_points
         from mmdpo.entry.hydra import launch
+        from mmdpo.entry.typed_keys import TypedKeys
 
         setup_globals()
-        searching = not self.config.hydra.sweeper._target_.endswith(("BasicSweeper", "MmdpoSweeper"))
-        return launch(compose_points(self._compose, job_overrides), searching)
+        configs = compose_points(self._compose, job_overrides, TypedKeys())
+        if self.config.hydra.sweeper._target_.endswith(("BasicSweeper", "MmdpoSweeper")):
+            return launch(configs)
+        return self._search(configs, job_overrides)
+
+    def _search(self, configs: Iterable[Any], job_overrides: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
+        """Run points of a sweeper that chooses the next ones by their scores."""
+        from mmdpo.entry.hydra import launch
+        from mmdpo.entry.search import Trial, checked, note_trial
+
+        given = self.config.hydra.sweeper.get("direction")
+        results = launch(checked(configs, job_overrides, getattr(given, "name", given)), searching=True)
+        for overrides, result in zip(job_overrides, results, strict=False):
+            if result.status is JobStatus.COMPLETED and result.overrides:
+                search = self.config.study, self.config.objective
+                note_trial(Trial(result.overrides[0], tuple(overrides), float(result.return_value), *search))
+        return results
 
     def _compose(self, overrides: list[str]) -> DictConfig:
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdpo.config.schema import JudgeConfig
+from mmdpo.console import LastingConsole, markup_safe, printable
 from mmdpo.files import read_json, write_json
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.records import Annotation, Unscored, quality, read_records
@@ -28,12 +29,10 @@ FEWEST = 10
 
 def write_annotation_report(folder: Path, console: Console | None = None) -> dict[str, Any]:
     """Write report.json, report.png and report.pdf to the folder and print the tables; returns the numbers."""
-    from rich.console import Console
-
     numbers = summarize_ratings(folder)
     write_json(folder / "report.json", numbers)
     _draw(numbers, folder / "report.png")
-    _print(numbers, console or Console())
+    _print(numbers, console or LastingConsole())
     return numbers
 
 
@@ -157,10 +156,10 @@ def _print(numbers: Mapping[str, Any], console: Console) -> None:
         twice = [f"{100 * agreement[name]['equal']:.0f} %"] if agreement else []
         sides = [f"{people[name]['with']} : {people[name]['against']}"] if people else []
         shares = (f"{100 * count / total:.0f} %" for count in counts)
-        table.add_row(name, *shares, f"{mean:.2f}", *twice, *sides)
+        table.add_row(markup_safe(name), *shares, f"{mean:.2f}", *twice, *sides)
     console.print(table)
     for line in _lines(numbers):
-        console.print(line, highlight=False, markup=False)
+        console.print(printable(line), highlight=False, markup=False)
 
 
 def _lines(numbers: Mapping[str, Any]) -> list[str]:

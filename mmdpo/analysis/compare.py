@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.items import Items, read_items
+from mmdpo.console import markup_safe
 from mmdpo.errors import UserError
 from mmdpo.evaluation.task import Task, find_task, in_order
 from mmdpo.files import Unreadable
@@ -124,11 +125,10 @@ def paired_interval(differences: Sequence[float], clusters: Sequence[str] | None
 def comparison_table(comparison: Comparison) -> Table:
     """Make a table of the differences; those whose interval excludes 0 are bold."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
-        title=f"A: {escape(comparison.a)}\nB: {escape(comparison.b)}",
+        title=f"A: {markup_safe(comparison.a)}\nB: {markup_safe(comparison.b)}",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
@@ -145,7 +145,7 @@ def comparison_table(comparison: Comparison) -> Table:
         name = d.benchmark if d.benchmark != previous else ""
         cells = [name, d.part, f"{d.mean:+.2f}", interval, str(d.n), str(d.wins), str(d.ties), str(d.losses)]
         clear = not math.isnan(d.low) and not d.low <= 0 <= d.high
-        table.add_row(*map(escape, cells), style="bold" if clear else "")
+        table.add_row(*map(markup_safe, cells), style="bold" if clear else "")
         previous = d.benchmark
     return table
 

@@ -27,9 +27,11 @@ from mmdpo.analysis.labels import (
     value_text,
 )
 from mmdpo.analysis.study import POINT_AXES, Row, Study, sort_key
-from mmdpo.analysis.table import failures, items_text, with_bounds
+from mmdpo.analysis.table import failures, footnotes, items_text, with_bounds
+from mmdpo.console import printable
 from mmdpo.evaluation.statistics import Score
 from mmdpo.files import atomic_write
+from mmdpo.points.commands import launches
 from mmdpo.points.identity import Role
 
 EXAMPLES = 3
@@ -76,7 +78,9 @@ def write_html(study: Study, pictures: Iterable[Picture], path: Path) -> None:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("mmdpo.analysis", "")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_printable
+    )
     page = environment.get_template("report.html.j2").render(context(study, pictures))
     with atomic_write(path) as aside:
         aside.write_text(page, encoding="utf-8")
@@ -107,6 +111,8 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "training": training_table(study),
         "provenance": _provenance(study),
         "commands": commands(study),
+        "typed": bool(launches(study.folder)),
+        "score_notes": footnotes(study),
     }
 
 
@@ -186,7 +192,15 @@ def examples(study: Study, point: Row, benchmark: str) -> tuple[list[Example], l
 
 
 def commands(study: Study) -> list[str]:
-    """Return the commands that run the study again: a single one if its points are all combinations of axes."""
+    """Return the commands that run the study again: those that were typed, else commands made of the points' settings.
+
+    For a study of an earlier version, which kept no commands, it is a single one if its points are all combinations of
+    axes.
+    """
+    return launches(study.folder) or _made_up(study)
+
+
+def _made_up(study: Study) -> list[str]:
     rows = [row for row in study.trained if row.config]
     if not rows:
         return []
@@ -314,6 +328,11 @@ def _links(row: Row) -> list[tuple[str, str]]:
 
 def _embedded(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+
+
+def _printable(value: Any) -> Any:
+    """Make a value of the page printable; what a macro made is so already."""
+    return printable(value) if type(value) is str else value
 
 
 def _is_number(value: Any) -> bool:

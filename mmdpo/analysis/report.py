@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from mmdpo.analysis import figures
 from mmdpo.analysis.find import OUTPUTS
-from mmdpo.analysis.html import write_html
+from mmdpo.analysis.html import best_point, commands, write_html
 from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.table import print_table, write_summary
+from mmdpo.config.presets import default_presets
+from mmdpo.console import LastingConsole, printable
 from mmdpo.errors import UserError
+from mmdpo.points.commands import last_launch
+from mmdpo.points.hints import hint
+from mmdpo.points.identity import Role
 from mmdpo.points.status import State
 
 SUGGESTIONS = (
-    ("data_scale", "python launch.py -m sweep=data_scaling"),
-    ("beta", "python launch.py -m sweep=beta_lr_grid"),
-    ("method", "python launch.py -m sweep=methods"),
-    ("label_noise", "python launch.py -m sweep=label_noise"),
-    ("seed", "python launch.py -m seed=0,1,2"),
+    ("data_scale", "sweep=data_scaling"),
+    ("beta", "sweep=beta_lr_grid"),
+    ("method", "sweep=methods"),
+    ("label_noise", "sweep=label_noise"),
+    ("seed", "seed=0,1,2"),
 )
 """The axes to vary next if no study has varied them, the paper's main result first."""
+
+REPLACED = {
+    "beta": ("lr", "logprob_avg", "data_limit"),
+    "method": ("beta", "lr", "logprob_avg", "label_noise"),
+}
+"""The keys that a suggestion sets, or that not all of its points have, apart from its axis and `sweep`."""
 
 
 def write_report(study_folder: Path) -> Study:
@@ -27,32 +39,56 @@ def write_report(study_folder: Path) -> Study:
 
     A study that still runs, or has failed points, is shown as far as it got.
     """
-    from rich.console import Console
-
     study = read_study(study_folder)
     write_summary(study, study_folder / "summary.csv")
     pictures = figures.draw_figures(study, study_folder / "figures")
     report = study_folder / "report.html"
     write_html(study, pictures, report)
-    console = Console(highlight=False)
+    console = LastingConsole(highlight=False)
     print_table(study, console)
-    console.print(f"{report}  ·  next: {suggestion(study)}", soft_wrap=True, markup=False)
+    console.print(printable(f"{report}  ·  next: {suggestion(study)}"), soft_wrap=True, markup=False)
     return study
 
 
 def suggestion(study: Study) -> str:
-    """Return the next command: for points that failed or are missing, else for an axis that no study has varied."""
+    """Return the next command: for points that failed or are missing, else for an axis that no study has varied.
+
+    It has the data, model and other settings that the user typed for this study.
+    """
     name = study.name if Path(OUTPUTS, study.name).resolve() == study.folder.resolve() else study.folder
+    typed = last_launch(study.folder)
+    status = shlex.join(["python", "-m", "mmdpo", "status", str(name)])
     if study.failed:
-        return f"python -m mmdpo status {name}  (rerun the same command to retry)"
+        reasons = status.replace(" status ", " logs ", 1)
+        retry = f"{shlex.join(typed)}  (to retry; {reasons} shows why)"
+        return retry if typed else f"{status}  (rerun the same command to retry)"
     unfinished = [row for row in study.rows if row.state != State.done]
     if unfinished:
-        return f"python -m mmdpo status {name}  ({len(unfinished)} not finished)"
+        return f"{status}  ({len(unfinished)} not finished)"
     varied = {axis for sibling in _siblings(study) for axis in sibling.varying}
-    for axis, command in SUGGESTIONS:
-        if axis not in varied:
-            return command
-    return "python -m mmdpo compare POINT_A POINT_B"
+    for axis, change in SUGGESTIONS:
+        if axis not in varied and _can_vary(study, axis):
+            replaced = (axis, "sweep", "stage", *REPLACED.get(axis, ()))
+            return hint(typed or _chosen(study), change, without=replaced, sweep=True)
+    best, bases = best_point(study), study.of_role(Role.base)
+    points = [f"{name}/{row.point}" for row in (*bases[:1], best) if row] if best and bases else ["POINT_A", "POINT_B"]
+    return shlex.join(["python", "-m", "mmdpo", "compare", *points])
+
+
+def _can_vary(study: Study, axis: str) -> bool:
+    """Return whether the methods of the study have an axis; a file of pairs suits some methods only."""
+    if axis == "method":
+        return not any(row.group("data").get("path") for row in study.trained)
+    known = [axes for row in study.trained if isinstance(axes := row.group("method").get("axes"), list)]
+    return all(axis in axes for axes in known)
+
+
+def _chosen(study: Study) -> list[str]:
+    """Return a command with the presets and the data of a study whose commands are not known, without the defaults."""
+    words = shlex.split(next(iter(commands(study)), "python launch.py"))
+    defaults = [f"{group}={name}" for group, name in default_presets().items()]
+    own = (*(f"{group}=" for group in default_presets()), "data.")
+    return ["python", "launch.py", *(word for word in words if word.startswith(own) and word not in defaults)]
 
 
 def _siblings(study: Study) -> list[Study]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.analysis.varying import flatten_dict, varying_settings
+from mmdpo.config.choices import Stage
 from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
 from mmdpo.evaluation.statistics import Score
@@ -20,7 +21,7 @@ from mmdpo.points.identity import Role
 from mmdpo.points.point_files import read_mapping
 from mmdpo.points.previous_version import is_previous_config
 from mmdpo.points.results import RESULT, damaged_file, read_result
-from mmdpo.points.status import State, is_pid, is_process_gone
+from mmdpo.points.status import State, is_pid, is_process_gone, is_stage_done
 
 POINT_FILES = ("config.yaml", "status.json", RESULT)
 POINT_AXES = ("method", *AXES)
@@ -45,6 +46,7 @@ class Row:
         scores: The scores of a finished point by `<task>` and `<task>/<part>`.
         steps: The number of optimizer steps.
         examples: The number of training examples.
+        epochs: The number of epochs, as trained.
         seconds: The run time of the point.
         config: The content of config.yaml.
         status: The content of status.json.
@@ -63,6 +65,7 @@ class Row:
     scores: dict[str, Score] = field(default_factory=dict)
     steps: int | None = None
     examples: int | None = None
+    epochs: float | None = None
     seconds: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
@@ -193,20 +196,32 @@ def _read_row(folder: Path) -> Row:
         state, row.error = State.unreadable, status_error or result_error or f"status.json: unknown state {state!r}"
     elif state == State.planned and config_error:
         row.error = config_error
-    row.state = state
+    row.state = _progress(folder, config) if state == State.planned and not config_error else state
     if not result and state != State.running and is_previous_config(config):
         row.state = State.failed
         row.error = "an earlier version began it, and this version does not continue it: delete its folder"
+    if state == State.running and status.get("waiting"):
+        row.job = f"waiting for {status['waiting']}"
     if state == State.done:
-        row.scores = _scores(result.get("scores"))
+        row.scores = read_scores(result.get("scores"))
         training = result.get("training")
         training = training if isinstance(training, dict) else {}
         row.steps, row.examples = _count(training.get("steps")), _count(training.get("examples"))
-        seconds = _number(result.get("seconds"))
+        epochs, seconds = _number(training.get("epochs")), _number(result.get("seconds"))
+        row.epochs = None if math.isnan(epochs) else epochs
         row.seconds = None if math.isnan(seconds) else seconds
     elif metrics := read_metrics(folder):
         row.steps = metrics[-1]["step"]
     return row
+
+
+def _progress(folder: Path, config: dict[str, Any]) -> State:
+    """Return how far a planned point is: its stages may run one by one."""
+    bench = config.get("bench")
+    tasks = bench.get("tasks") if isinstance(bench, dict) else None
+    if isinstance(tasks, list) and is_stage_done(folder, Stage.evaluate, map(str, tasks)):
+        return State.answered
+    return State.trained if is_stage_done(folder, Stage.train, ()) else State.planned
 
 
 def _read(read: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
@@ -234,8 +249,8 @@ def _guess_role(point: str, axes: dict[str, Any]) -> str:
     return Role.base if axes.get("data_scale") == 0 else Role.trained
 
 
-def _scores(data: Any) -> dict[str, Score]:
-    """Read the scores that hold a number; a score without one is absent."""
+def read_scores(data: Any) -> dict[str, Score]:
+    """Read the scores of a result.json that hold a number; a score without one is absent."""
     scores = {}
     for key, entry in (data if isinstance(data, dict) else {}).items():
         entry = entry if isinstance(entry, dict) else {"value": entry}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,11 @@ from mmdpo.analysis.labels import (
     value_text,
 )
 from mmdpo.analysis.study import FAILED, POINT_AXES, Row, Study
+from mmdpo.analysis.warning_lines import warning_lines
+from mmdpo.console import markup_safe, printable
 from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import WITHOUT_REQUEST
-from mmdpo.files import atomic_write
+from mmdpo.files import atomic_write, spreadsheet_cell
 from mmdpo.points.identity import Role
 from mmdpo.points.status import State
 
@@ -43,8 +46,7 @@ COLOURS: dict[str, str] = {
 
 
 def print_table(study: Study, console: Console) -> None:
-    """Print the table in the fullest form that fits the console, then notes, jobs and failures."""
-    from rich.markup import escape
+    """Print the table in the fullest form that fits the console, then notes, jobs, warnings and failures."""
     from rich.measure import Measurement
 
     unlimited = console.options.update(width=10_000)
@@ -54,32 +56,33 @@ def print_table(study: Study, console: Console) -> None:
             break
     console.print(result)
     for note in notes(study):
-        console.print(f"[dim]{escape(note)}[/]")
-    for line in jobs(study):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(f"[dim]{markup_safe(note)}[/]")
+    for line in [*jobs(study), *next_stages(study)]:
+        console.print(printable(line), soft_wrap=True, markup=False)
+    for line in warning_lines(study):
+        console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
     for line in failures(study):
-        console.print(f"[red]{escape(line)}[/]", soft_wrap=True)
+        console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
 
 
 def table(study: Study, style: Style) -> Table:
     """Make the table: reference models first, the best score of each benchmark in bold."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     keys, benchmarks = study.varying, study.benchmarks
     with_state = any(row.state != State.done for row in study.rows)
-    result = Table(title=escape(study.name), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    result.add_column(column(keys[0]) if keys else "point")
+    result = Table(title=markup_safe(study.name), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    result.add_column(markup_safe(column(keys[0])) if keys else "point")
     for key in keys[1:]:
-        result.add_column(column(key), justify="right")
+        result.add_column(markup_safe(column(key)), justify="right")
     if with_state:
         result.add_column("state")
     places = {}
     for benchmark in benchmarks:
         scores = [row.scores[benchmark] for row in study.rows if benchmark in row.scores]
         places[benchmark] = decimals(scores)
-        result.add_column(benchmark, justify="right", no_wrap=True)
+        result.add_column(markup_safe(benchmark), justify="right", no_wrap=True)
     result.add_column("steps", justify="right")
     result.add_column("s", justify="right")
     best = {benchmark: _best(study, benchmark, places[benchmark]) for benchmark in benchmarks}
@@ -88,12 +91,12 @@ def table(study: Study, style: Style) -> Table:
         if previous not in (None, row.role) and row.role == Role.trained:
             result.add_section()
         previous = row.role
-        cells = [escape(cell) for cell in _name_cells(row, keys)]
+        cells = [markup_safe(cell) for cell in _name_cells(row, keys)]
         if with_state:
             cells.append(_state(row))
         for benchmark in benchmarks:
             cell = style(row.scores[benchmark], places[benchmark]) if benchmark in row.scores else "–"
-            cells.append(f"[bold]{escape(cell)}[/]" if row.point in best[benchmark] else escape(cell))
+            cells.append(f"[bold]{markup_safe(cell)}[/]" if row.point in best[benchmark] else markup_safe(cell))
         cells.append("–" if row.steps is None else str(row.steps))
         cells.append("–" if row.seconds is None else f"{row.seconds:.0f}")
         result.add_row(*cells)
@@ -126,10 +129,14 @@ def notes(study: Study) -> list[str]:
         level = f"{100 * study.confidence:g} %"
         lines.append(f"± or [ ]: {level} interval over items; {items_text(study)}")
         lines.append("bold: best of the base and the trained points; s: seconds")
-        lines += _unscored(study)
     present = {row.role for row in study.rows}
     names = [note for role, note in ROLE_NOTES.items() if role in present]
-    return [*lines, *names, *_without_request(study)]
+    return [*lines, *names, *footnotes(study)]
+
+
+def footnotes(study: Study) -> list[str]:
+    """Return the notes on the scores, a line each, for the table and the page."""
+    return [*_unscored(study), *_without_request(study)]
 
 
 def _unscored(study: Study) -> list[str]:
@@ -191,6 +198,17 @@ def jobs(study: Study) -> list[str]:
     ]
 
 
+def next_stages(study: Study) -> list[str]:
+    """Return a line for the points of each state between two stages, with the stage to type next."""
+    stages = {State.trained: "stage=evaluate", State.answered: "stage=judge"}
+    counts = Counter(row.state for row in study.rows)
+    return [
+        f"{state}  {counts[state]} points: rerun the same command with {stage}, or without stage= for what is missing"
+        for state, stage in stages.items()
+        if counts[state]
+    ]
+
+
 def summary_columns(study: Study) -> list[str]:
     """Return the header of summary.csv."""
     scores = dict.fromkeys(key for row in study.rows for key in row.scores)
@@ -199,17 +217,20 @@ def summary_columns(study: Study) -> list[str]:
     return [
         *("point", "role", "state", *POINT_AXES, *settings),
         *metrics,
-        *("steps", "examples", "seconds", "error"),
+        *("steps", "examples", "epochs", "seconds", "error"),
     ]
 
 
 def write_summary(study: Study, path: Path) -> None:
-    """Write one row per point: axes, then metrics; an absent value is an empty field."""
+    """Write one row per point: axes, then metrics; an absent value is an empty field.
+
+    Spreadsheets compute what begins like a formula, so such text is preceded by an apostrophe.
+    """
     with atomic_write(path) as aside, aside.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.DictWriter(out, summary_columns(study), lineterminator="\n")
-        writer.writeheader()
-        for row in study.rows:
-            writer.writerow(_summary(row))
+        writer = csv.writer(out, lineterminator="\n")
+        columns = summary_columns(study)
+        for cells in [dict(zip(columns, columns, strict=True)), *map(_summary, study.rows)]:
+            writer.writerow([spreadsheet_cell(cells.get(name)) for name in columns])
 
 
 def _summary(row: Row) -> dict[str, Any]:
@@ -217,7 +238,8 @@ def _summary(row: Row) -> dict[str, Any]:
     cells |= {axis: row.axes.get(axis) for axis in POINT_AXES} | row.settings
     for key, score in row.scores.items():
         cells |= {key: score.value, f"{key}_low": score.low, f"{key}_high": score.high, f"{key}_n": score.n}
-    return cells | {"steps": row.steps, "examples": row.examples, "seconds": row.seconds, "error": row.error}
+    counts = {"steps": row.steps, "examples": row.examples, "epochs": row.epochs}
+    return cells | counts | {"seconds": row.seconds, "error": row.error}
 
 
 def _best(study: Study, benchmark: str, places: int) -> set[str]:
@@ -240,4 +262,4 @@ def _name_cells(row: Row, keys: list[str]) -> list[str]:
 
 def _state(row: Row) -> str:
     colour = COLOURS.get(row.state)
-    return f"[{colour}]{row.state}[/]" if colour else row.state
+    return f"[{colour}]{row.state}[/]" if colour else markup_safe(row.state)

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, get_type_hints
 
-from mmdpo.config.schema import AXES, GROUPS
+from mmdpo.config.markers import NoResult
+from mmdpo.config.schema import AXES, GROUPS, Config
 
-IGNORED = {"stage", "dry_run", "out", "study", "objective", "cluster", "tracking", *AXES}
+
+def keys_without_result(schema: type = Config, prefix: str = "") -> Iterator[str]:
+    """Iterate over the dotted keys of settings, and of groups of settings, that change no result.
+
+    Names of groups are left out: they label what the other settings of a group choose.
+    """
+    hints = get_type_hints(schema, include_extras=True)
+    for field in dataclasses.fields(schema):
+        kind, key = hints[field.name], f"{prefix}{field.name}"
+        marked = any(isinstance(mark, NoResult) for mark in getattr(kind, "__metadata__", ()))
+        if marked and field.name != "name":
+            yield key
+        elif isinstance(kind, type) and dataclasses.is_dataclass(kind):
+            yield from keys_without_result(kind, f"{key}.")
+
+
+IGNORED = {*AXES, *keys_without_result()}
 """The keys that change no result, and the axes, which are shown anyway."""
 
 
@@ -27,7 +46,7 @@ def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     A setting that follows from the option of a group, as `method.loss_type` follows from `method.name`, is left out.
     """
-    flats = [flatten_dict({key: value for key, value in config.items() if key not in IGNORED}) for config in configs]
+    flats = [{key: value for key, value in flatten_dict(config).items() if not _is_ignored(key)} for config in configs]
     keys = sorted({key for flat in flats for key in flat})
     differing = [key for key in keys if len({_text(flat.get(key)) for flat in flats}) > 1]
     names = [f"{group}.name" for group in GROUPS]
@@ -35,6 +54,12 @@ def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     others = [key for key in differing if key not in names and not _follows(key, groups, flats)]
     shown = [key for key in (*groups, *others) if key != "method.name"]  # the axis `method`
     return [{key: flat.get(key) for key in shown} for flat in flats]
+
+
+def _is_ignored(key: str) -> bool:
+    """Return whether a dotted key, or a group that it is in, changes no result or is an axis."""
+    words = key.split(".")
+    return any(".".join(words[:length]) in IGNORED for length in range(1, len(words) + 1))
 
 
 def _follows(key: str, groups: list[str], flats: list[dict[str, Any]]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mmdpo.analysis.find import find_study
+from mmdpo.console import print_line
 
 
 def retry(options: argparse.Namespace) -> int:
@@ -15,7 +16,7 @@ def retry(options: argparse.Namespace) -> int:
     first = named[:1] if named and "=" not in named[0] else []  # without STUDY an override comes first
     study = find_study(*first or [None])
     count = submit_again(study, named[len(first) :])
-    print(f"{count} submitted; next: python -m mmdpo status {study}")
+    print_line(f"{count} submitted; next: python -m mmdpo status {study}")
     return 0
 
 
@@ -25,8 +26,8 @@ def cancel(options: argparse.Namespace) -> int:
 
     study = find_study(options.study)
     count = cancel_jobs(study, options.words)
-    print(f"{study}: {count} cancelled; checkpoints are kept")
-    print(f"to continue: python -m mmdpo retry {study}")
+    print_line(f"{study}: {count} cancelled; checkpoints are kept")
+    print_line(f"to continue: python -m mmdpo retry {study}")
     return 0
 
 

@@ -89,7 +89,7 @@ def _add_jobs(commands: Commands[argparse.ArgumentParser]) -> None:
     _add_study(command)
     command.add_argument("point", nargs="?", metavar="POINT", help="a part of its name")
     command.add_argument("--rank", type=int, help="only the log of this process")
-    command.add_argument("--follow", action="store_true", help="continue to print new lines until Ctrl-C")
+    command.add_argument("--follow", action="store_true", help="print new lines until the point has ended")
     command.set_defaults(run=logs)
 
 

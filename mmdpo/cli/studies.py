@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from mmdpo.analysis.find import find_point, find_study
+from mmdpo.console import print_line, printable
+from mmdpo.points.commands import last_launch
+from mmdpo.points.status import State
 
 
 def status(options: argparse.Namespace) -> int:
     """Print the table of a study, finished or not. Returns 1 if a point failed."""
-    from rich.console import Console
-
     from mmdpo.analysis.table import print_table
+    from mmdpo.console import LastingConsole
     from mmdpo.slurm.study_status import read
+    from mmdpo.slurm.submission import lock_holder
 
     study = read(find_study(options.study))
-    print_table(study, Console(highlight=False))
+    print_table(study, LastingConsole(highlight=False))
+    if holder := lock_holder(study.folder):
+        print_line(f"{holder} submits jobs of this study now")
+    if any(row.state != State.done for row in study.rows) and (typed := last_launch(study.folder)):
+        print_line(f"last command: {shlex.join(typed)}")
     return 1 if study.failed else 0
 
 
@@ -29,14 +37,13 @@ def report(options: argparse.Namespace) -> int:
 
 def compare(options: argparse.Namespace) -> int:
     """Print the paired differences of two points."""
-    from rich.console import Console
-
     from mmdpo.analysis.compare import compare as compare_points
     from mmdpo.analysis.compare import comparison_notes, comparison_table
+    from mmdpo.console import LastingConsole
 
     comparison = compare_points(find_point(options.a), find_point(options.b))
-    console = Console(highlight=False)
+    console = LastingConsole(highlight=False)
     console.print(comparison_table(comparison))
     for note in comparison_notes(comparison):
-        console.print(note, style="dim", markup=False)
+        console.print(printable(note), style="dim", markup=False)
     return 0

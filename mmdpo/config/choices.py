@@ -91,6 +91,9 @@ SCHEDULERS = (
 )
 """Choices of `train.lr_scheduler_type`: the schedules of transformers that need no further argument."""
 
+FEW_STEPS = 5
+"""Number of optimizer steps below which a training gets a warning."""
+
 DTYPES = ("auto", "bfloat16", "float32")
 """Choices of `model.dtype`."""
 
@@ -103,7 +106,15 @@ def loss_types() -> tuple[str, ...]:
     return (*LOSSES, *CUSTOM_LOSSES.names())
 
 
-class Stage(Enum):
+class Choice(Enum):
+    """An enum that is written as it is typed, also by Hydra's shell completion."""
+
+    def __str__(self) -> str:
+        """Return the value."""
+        return str(self.value)
+
+
+class Stage(Choice):
     """The stage that `launch.py` runs; `experiment` makes, trains, evaluates and judges whatever is missing."""
 
     prompts = "prompts"
@@ -124,7 +135,7 @@ SHARED_STAGES = (Stage.prompts, Stage.sample, Stage.annotate, Stage.teacher, Sta
 """The stages that make data which points share; the others work in a point's folder or on a study."""
 
 
-class TrainOn(Enum):
+class TrainOn(Choice):
     """Training set of a method: pairs for a preference loss, the others for supervised fine-tuning."""
 
     pairs = "pairs"  # chosen and rejected
@@ -133,7 +144,7 @@ class TrainOn(Enum):
     rated_completions = "rated_completions"  # all completions, with their ratings in the prompt
 
 
-class TooLong(Enum):
+class TooLong(Choice):
     """Treatment of a row with more text tokens than `train.max_text_tokens`."""
 
     cut_answer = "cut_answer"
@@ -141,7 +152,7 @@ class TooLong(Enum):
     error = "error"
 
 
-class PairRule(Enum):
+class PairRule(Choice):
     """Rule that selects pairs from the completions of a prompt (mmdpo/training_data/dpo.py)."""
 
     random_worse = "random_worse"
@@ -149,21 +160,21 @@ class PairRule(Enum):
     all = "all"
 
 
-class OnBadRow(Enum):
+class OnBadRow(Choice):
     """Treatment of an invalid row in the user's data."""
 
     error = "error"
     drop = "drop"
 
 
-class Split(Enum):
+class Split(Choice):
     """Split of held-out items: `dev` to choose settings, `test` to report."""
 
     dev = "dev"
     test = "test"
 
 
-class Runner(Enum):
+class Runner(Choice):
     """Runner of the points."""
 
     in_turn = "in_turn"  # this process, one after another
@@ -171,14 +182,14 @@ class Runner(Enum):
     slurm = "slurm"  # a SLURM job array
 
 
-class Resume(Enum):
+class Resume(Choice):
     """Continuation of a study whose code or data have changed since its earlier points were made."""
 
     same = "same"
     force = "force"
 
 
-class WandbMode(Enum):
+class WandbMode(Choice):
     """Mode of W&B; `auto` is online if a key is found, else offline."""
 
     auto = "auto"

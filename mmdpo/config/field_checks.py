@@ -10,13 +10,14 @@ import dataclasses
 import difflib
 import math
 import operator
+import unicodedata
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, cast, get_type_hints
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
-from mmdpo.config.markers import OneOf
+from mmdpo.config.markers import OneOf, SeveralLines
 
 COMPARE = {"gt": operator.gt, "ge": operator.ge, "lt": operator.lt, "le": operator.le}
 WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
@@ -29,6 +30,7 @@ class Rule:
     name: str
     bounds: tuple[tuple[str, float], ...]
     choices: OneOf | None
+    several_lines: bool = False
 
 
 def field_problems(group: Any, prefix: str = "") -> Iterator[str]:
@@ -63,8 +65,23 @@ def rules(schema: Any) -> tuple[Rule, ...]:
             if (limit := getattr(mark, name, None)) is not None
         )
         choices = next((mark for mark in marks if isinstance(mark, OneOf)), None)
-        found.append(Rule(field.name, bounds, choices))
+        several_lines = any(isinstance(mark, SeveralLines) for mark in marks)
+        found.append(Rule(field.name, bounds, choices, several_lines))
     return tuple(found)
+
+
+def unusable_character(text: str, several_lines: bool = False) -> str | None:
+    """Return the first character that breaks the lines of other programs, or that UTF-8 cannot write.
+
+    Args:
+        text: A value of the config.
+        several_lines: Whether line breaks and tabs are allowed.
+
+    Returns:
+        A control character or a lone surrogate; None if there is none.
+    """
+    allowed = "\n\t" if several_lines else ""
+    return next((one for one in text if unicodedata.category(one) in ("Cc", "Cs") and one not in allowed), None)
 
 
 def unknown_choice(key: str, value: object, allowed: Iterable[object]) -> str:
@@ -80,10 +97,15 @@ def did_you_mean(word: str, candidates: Sequence[str], lead: str = "; ") -> str:
 
 
 def _value_problems(key: str, value: Any, rule: Rule) -> Iterator[str]:
+    if isinstance(value, str) and (character := unusable_character(value, rule.several_lines)):
+        yield f"{key}={value!r}: {character!r} is no character of a name, a path or a number; type {key}= without it"
+        return
     if value is None or (rule.choices is None and isinstance(value, (str, bool))):
         return
     if isinstance(value, dict):
         for name, entry in value.items():
+            if character := unusable_character(str(name)):
+                yield f"{key}: the name {name!r} holds {character!r}; type it without"
             yield from _value_problems(f"{key}.{name}", entry, rule)
     elif isinstance(value, (list, tuple)):
         for entry in value:

@@ -1,4 +1,4 @@
-"""Markers that stand beside the schema's fields: allowed ranges, allowed choices, and fields that change no result.
+"""Markers that stand beside the schema's fields: ranges, choices, texts of several lines, fields without a result.
 
 Ranges are those of annotated-types (Gt, Ge, Lt, Le, Interval). mmdpo/config/field_checks.py enforces ranges and
 choices; mmdpo/points/identity.py leaves out fields marked `NO_RESULT`. This module must stay light: `launch.py --cfg
@@ -26,9 +26,15 @@ class NoResult:
     """A field or group of fields that changes no result, and so is not part of a point's identity."""
 
 
+@dataclass(frozen=True)
+class SeveralLines:
+    """A text, or a list of texts, that may hold line breaks and tabs."""
+
+
 POSITIVE = Gt(0)
 NOT_NEGATIVE = Ge(0)
 AT_LEAST_ONE = Ge(1)
 SHARE = Interval(ge=0, le=1)
 SEED = Interval(ge=0, lt=2**32)
 NO_RESULT = NoResult()
+SEVERAL_LINES = SeveralLines()

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config.schema import CONF
+from mmdpo.config.schema import CONF, GROUPS
 
 _own_directory: Path | None = None
 
@@ -15,6 +15,11 @@ def set_own_directory(directory: Path | None) -> None:
     """Set the user's own config directory of this command, as given by --config-dir."""
     global _own_directory
     _own_directory = directory
+
+
+def own_directory() -> Path | None:
+    """Return the user's own config directory of this command, or None."""
+    return _own_directory
 
 
 def preset_values(group: str, label: str) -> dict[str, Any] | None:
@@ -29,6 +34,14 @@ def preset_values(group: str, label: str) -> dict[str, Any] | None:
     """
     folders = [CONF / group, *([_own_directory / group] if _own_directory else [])]
     return _values(tuple(folders), label)
+
+
+@cache
+def default_presets() -> dict[str, str]:
+    """Return the preset of each group that conf/config.yaml chooses."""
+    content = _read(CONF / "config.yaml").get("defaults", [])
+    chosen = {group: name for one in content if isinstance(one, dict) for group, name in one.items()}
+    return {group: str(name) for group, name in chosen.items() if group in GROUPS}
 
 
 @cache

@@ -33,7 +33,7 @@ from mmdpo.config.choices import (
     judge_clients,
     loss_types,
 )
-from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, OneOf
+from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SEVERAL_LINES, SHARE, OneOf
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SWEEPS = CONF.parent / "sweeps"
@@ -93,7 +93,8 @@ class ModelConfig:
     dtype: Annotated[str, OneOf(DTYPES)] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU
     chat_template: str | None = None  # a file of mmdpo/models/templates; null: the checkpoint's own
     pad_to_square: bool = False  # with the processor's mean colour, as LLaVA-1.5 was trained
-    attribute_template: str = "{question}\n{attributes}"  # steerlm: the text of a prompt that requests ratings
+    # steerlm: the text of a prompt that requests ratings
+    attribute_template: Annotated[str, SEVERAL_LINES] = "{question}\n{attributes}"
     train_projector: bool = False  # in addition to LoRA; saved in the adapter as modules_to_save
     projector_lr: Annotated[float, POSITIVE] = 2e-5  # the authors' scripts
     threads: Annotated[int | None, AT_LEAST_ONE, NO_RESULT] = None  # CPU threads of torch; null: torch's default
@@ -248,7 +249,10 @@ class TrainConfig:
 
 @dataclass
 class AttemptsConfig:
-    """Limits on the restarts of a point, per cause. A point that reaches one counts as failed."""
+    """Limits on the restarts of a point without progress, such as a newer checkpoint, per cause.
+
+    A point that reaches a limit counts as failed.
+    """
 
     time_limit: Annotated[int, AT_LEAST_ONE] = 20
     preempted: Annotated[int, AT_LEAST_ONE] = 1000
@@ -286,7 +290,8 @@ class ClusterConfig:
     exclude: str | None = None  # nodes
     mail_type: str | None = None  # BEGIN, END, FAIL, ...
     mail_user: str | None = None
-    setup: list[str] = field(default_factory=list)  # shell lines before the job: modules, exports
+    # Shell lines before the job: modules, exports
+    setup: Annotated[list[str], SEVERAL_LINES] = field(default_factory=list)
     # Any other option of sbatch, as in +cluster.additional_parameters.exclusive=true:
     additional_parameters: dict[str, str] = field(default_factory=dict)
     max_attempts: AttemptsConfig = field(default_factory=AttemptsConfig)

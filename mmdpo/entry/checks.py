@@ -16,16 +16,25 @@ from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
 from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
+from mmdpo.env_secrets import refuse_secrets, texts
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates
 
+POLYNOMIAL_END = 1e-7
+"""The learning rate at which transformers' polynomial schedule ends; it refuses a smaller one to start with."""
+
 
 def check(config: Config) -> None:
-    """Raise UserError naming every problem of this point, each with the override to type."""
+    """Raise UserError naming every problem of this point, each with the override to type.
+
+    A value that holds a secret comes first: the other messages quote values.
+    """
+    refuse_secrets(texts(config), [*config.judge.api_key, *config.generator.api_key])
     _raise(
         *field_problems(config),
         *method_problems(config),
         *_model(config.model),
+        *_schedule(config),
         *_study(config),
         *data_settings_problems(config.data),
         *data_file_problems(config.data),
@@ -55,6 +64,11 @@ def _model(model: ModelConfig) -> Iterator[str]:
                 resolve_path(path)
         except UserError as error:
             yield str(error).replace("model.path=", f"model.{key}=")
+
+
+def _schedule(config: Config) -> Iterator[str]:
+    if config.train.lr_scheduler_type == "polynomial" and config.lr <= POLYNOMIAL_END:
+        yield f"lr={config.lr}: train.lr_scheduler_type=polynomial ends at {POLYNOMIAL_END}; type a larger lr="
 
 
 def _study(config: Config) -> Iterator[str]:

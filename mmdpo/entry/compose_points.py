@@ -17,19 +17,24 @@ from omegaconf.errors import OmegaConfBaseException
 from mmdpo.config.schema import AXES, Config
 from mmdpo.entry.checks import check
 from mmdpo.entry.compose import typed
+from mmdpo.entry.override_values import assignment_problem
 from mmdpo.entry.overrides import check_overrides
+from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import UserError
 
 REFERENCE = re.compile(rf"\$\{{[^}}]*(?<!\w)(?<!\w\.)({'|'.join(AXES)})(?![\w.])")
 """Pattern of an interpolated axis, as in ${beta}, ${..beta} or ${oc.select:x,${beta}}, but not ${method.beta}."""
 
 
-def compose_points(compose: Callable[[list[str]], DictConfig], points: Sequence[Sequence[str]]) -> Iterator[Config]:
+def compose_points(
+    compose: Callable[[list[str]], DictConfig], points: Sequence[Sequence[str]], typed_keys: TypedKeys | None = None
+) -> Iterator[Config]:
     """Compose and check the config of each point.
 
     Args:
         compose: Hydra's composition of a list of overrides.
         points: The overrides of each point.
+        typed_keys: Collects the keys that the points set, and checks after the last point that they are read.
 
     Yields:
         The checked configs, in the order of the points.
@@ -45,14 +50,19 @@ def compose_points(compose: Callable[[list[str]], DictConfig], points: Sequence[
         rest = [text for text in overrides if not _is_plain(text)]
         others = (*rest, *axes)
         if others in composed:
-            yield _with_axes(*composed[others], axes, parser)
-            continue
-        node = compose([*overrides])
-        config = typed(node)
-        changes_axes = any(_key(text).lstrip("+~") in AXES for text in rest)
-        if not changes_axes and not REFERENCE.search(OmegaConf.to_yaml(node)):
-            composed[others] = node, config
+            node = composed[others][0]
+            config = _with_axes(*composed[others], axes, parser)
+        else:
+            node = compose([*overrides])
+            config = typed(node)
+            changes_axes = any(_key(text).lstrip("+~") in AXES for text in rest)
+            if not changes_axes and not REFERENCE.search(OmegaConf.to_yaml(node)):
+                composed[others] = node, config
+        if typed_keys is not None:
+            typed_keys.add(node, config, overrides)
         yield config
+    if typed_keys is not None:
+        typed_keys.check()
 
 
 def _with_axes(node: DictConfig, config: Config, axes: dict[str, str], parser: OverridesParser) -> Config:
@@ -63,7 +73,8 @@ def _with_axes(node: DictConfig, config: Config, axes: dict[str, str], parser: O
             OmegaConf.update(node, key, parser.parse_override(text).value())
             values[key] = node[key]
         except OmegaConfBaseException as error:
-            raise UserError(f"{text}: {str(error).splitlines()[0]}") from error
+            reason = assignment_problem(key, parser.parse_override(text).value())
+            raise UserError(reason or f"{text}: {str(error).splitlines()[0]}") from error
     result = dataclasses.replace(config, **values)
     check(result)
     return result

@@ -6,24 +6,34 @@ import gc
 from collections.abc import Iterable
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
-from mmdpo.console import print_line
-from mmdpo.entry.compose import typed
+from mmdpo.console import print_line, printable
+from mmdpo.entry.compose_points import compose_points
+from mmdpo.entry.model_checks import require_models
+from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import Stopped, UserError
 from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder
+from mmdpo.models.adapter_files import check_adapter_header
+from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
-from mmdpo.signals import listening
+from mmdpo.signals import Interrupted, listening
 from mmdpo.storage import translate_storage_errors
 from mmdpo.training.distributed import rank
 
 
 class Refused(CompactHydraException):
     """An error whose message Hydra prints without a traceback, with a non-zero exit code."""
+
+    def __init__(self, message: str) -> None:
+        """Make the message printable: it may quote a file or a server."""
+        super().__init__(printable(message))
 
 
 def make_study(folder: Path) -> None:
@@ -51,18 +61,40 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
     gc.enable()  # launch.py disabled it
     try:
         with translate_storage_errors():
-            outcomes = dispatch([*configs], searching)
+            outcomes = _dispatch_noted([*configs], searching)
     except Stopped as stop:
         print_line(str(stop))
         raise SystemExit(stop.exit_code) from stop
     except UserError as error:
         raise Refused(str(error)) from error
-    return [_job_return(outcome) for outcome in outcomes]
+    return [_job_return(outcome, searching) for outcome in outcomes]
+
+
+def _dispatch_noted(configs: list[Config], searching: bool) -> list[Outcome]:
+    """Dispatch the points, and note in commands.jsonl of their studies how the command ended."""
+    try:
+        outcomes = dispatch(configs, searching)
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
+        submitted = isinstance(error, SystemExit) and not error.code
+        reason = str(error) or type(error).__name__
+        commands.end("interrupted" if interrupted else "submitted" if submitted else f"stopped: {reason}")
+        raise
+    failed = sum(one.error is not None for one in outcomes)
+    waits = configs[0].cluster.runner is not Runner.slurm or configs[0].stage is Stage.report or bool(outcomes)
+    commands.end(f"{failed} points failed" if failed else "done" if waits else "submitted")
+    return outcomes
 
 
 def run(composed: DictConfig) -> float | None:
-    """Run one point and return its objective."""
-    results = launch(typed(config) for config in [composed])
+    """Run one point and return its objective.
+
+    Raises Refused in a sweep, whose points mmdpo's launcher runs together.
+    """
+    if HydraConfig.get().mode is RunMode.MULTIRUN:
+        raise Refused("hydra/launcher: another launcher would run each point as if it were alone; drop it")
+    overrides = list(HydraConfig.get().overrides.task)
+    results = launch(compose_points(lambda _: composed, [overrides], TypedKeys()))
     values = [result.return_value for result in results]  # raises if one failed
     return values[0] if values else None
 
@@ -88,6 +120,8 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
             "cluster and its settings cannot be swept: give each one value; one with commas is quoted for "
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
+    require_models(configs, stage)
+    _check_adapters(configs)
     if dry_run:
         _describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and continue
@@ -104,6 +138,17 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
 
     with listening():
         return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
+
+
+def _check_adapters(configs: list[Config]) -> None:
+    """Raise UserError for a damaged `generator.adapter`, before a GPU is asked for."""
+    for adapter in {config.generator.adapter for config in configs if config.generator.adapter}:
+        try:
+            check_adapter_header(Path(adapter))
+        except UserError as error:
+            raise UserError(
+                f"generator.adapter={adapter}: {error}; type generator.adapter=STUDY/POINT/adapter"
+            ) from error
 
 
 def _describe(configs: list[Config], stage: Stage) -> None:
@@ -127,9 +172,11 @@ def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outc
     return outcomes or []
 
 
-def _job_return(outcome: Outcome) -> JobReturn:
-    status = JobStatus.FAILED if outcome.error else JobStatus.COMPLETED
-    result = JobReturn(overrides=[outcome.point.name], status=status)
-    reason = f"failed: {outcome.error}\nRerun the same command to retry."
-    result.return_value = Refused(reason) if outcome.error else outcome.objective
+def _job_return(outcome: Outcome, searching: bool) -> JobReturn:
+    error = outcome.error
+    if searching and error is None and outcome.objective is None:
+        error = f"objective={outcome.point.config.objective}: the point has no such score; name another"
+    result = JobReturn(overrides=[outcome.point.name], status=JobStatus.FAILED if error else JobStatus.COMPLETED)
+    reason = f"failed: {error}\nRerun the same command to retry."
+    result.return_value = Refused(reason) if error else outcome.objective
     return result

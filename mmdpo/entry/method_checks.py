@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from string import Formatter
 
-from mmdpo.config.choices import EXAMPLE_FORMATS, RUBRICS, SMOOTHED, TrainOn, loss_types, teachers
+from mmdpo.config.choices import CUSTOM_LOSSES, EXAMPLE_FORMATS, RUBRICS, SMOOTHED, TrainOn, loss_types, teachers
 from mmdpo.config.schema import AXES, Config, MethodConfig, methods_using
 from mmdpo.judge.rubric import load_rubric
 
@@ -53,7 +53,7 @@ def _loss(method: MethodConfig) -> Iterator[str]:
 
 def _smoothing(method: MethodConfig) -> Iterator[str]:
     smoothing = method.label_smoothing
-    if smoothing and method.loss_type not in SMOOTHED:
+    if smoothing and method.loss_type not in (*SMOOTHED, *CUSTOM_LOSSES.names()):
         yield f"method.label_smoothing={smoothing}: only the losses {', '.join(SMOOTHED)} use it"
     if not smoothing and method.loss_type == "exo_pair":
         yield f"method.label_smoothing={smoothing}: must be above 0 and below 0.5 for method.loss_type=exo_pair"

@@ -13,27 +13,41 @@ from typing import Any
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
+from mmdpo.entry.override_values import value_problems
+from mmdpo.entry.search import check_plugins, is_search, search_overrides
+from mmdpo.env_secrets import refuse_secret_words, refuse_secrets
 from mmdpo.errors import UserError
 
 SWEEP = "sweep"
 
 
-def check_command(arguments: Sequence[str]) -> None:
-    """Check the arguments of launch.py. Raises UserError naming every problem."""
+def check_command(arguments: Sequence[str]) -> list[str]:
+    """Check the arguments of launch.py, and return those to add for a searching sweeper.
+
+    Raises UserError naming every problem.
+    """
     from hydra._internal.utils import get_args_parser
 
     options = get_args_parser().parse_args(arguments)
+    refuse_secret_words(arguments)
     if options.help or options.hydra_help or options.shell_completion:
-        return
+        return []
+    check_plugins(options.overrides)
     check_overrides(options.overrides)
     if options.config_dir is not None:
         check_directory(Path(options.config_dir))
         set_own_directory(Path(options.config_dir).resolve())
+    if not options.multirun and is_search(options.overrides):
+        raise UserError("hydra/sweeper=: a search needs -m, as in python launch.py -m ...")
+    return search_overrides(options.overrides)
 
 
 def check_overrides(overrides: Iterable[str]) -> None:
-    """Raise UserError for every override whose key the config does not have, with the key that may be meant."""
-    problems = dict.fromkeys(filter(None, map(override_problem, overrides)))
+    """Raise UserError for every override with an unknown key or a value of a wrong type, with what to type."""
+    texts = list(overrides)
+    problems = dict.fromkeys(filter(None, map(override_problem, texts)))
+    if not problems:
+        problems = dict.fromkeys(value_problems(texts))
     if problems:
         raise UserError("\n".join(problems))
 
@@ -51,9 +65,14 @@ def override_problem(override: str) -> str | None:
 
 
 def check_directory(directory: Path) -> None:
-    """Raise UserError if a preset of the user's directory has the name of a built-in one, which Hydra would use."""
+    """Check the presets of the user's directory.
+
+    Raises UserError if one has the name of a built-in one, which Hydra would use, or holds a secret of the environment.
+    """
     if not directory.is_dir() or directory.resolve() == CONF:
         return  # Hydra names a missing directory
+    presets = [file for group in (*GROUPS, SWEEP) for file in (directory / group).glob("*.yaml") if file.is_file()]
+    refuse_secrets((str(file), file.read_text(encoding="utf-8", errors="replace")) for file in presets)
     folders = {group: CONF / group for group in GROUPS} | {SWEEP: SWEEPS}
     problems = [
         f"{file}: {group}={file.stem} is a built-in preset, which would be used instead; rename the file"

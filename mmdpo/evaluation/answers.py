@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mmdpo.activity import report_saved
 from mmdpo.config.schema import BenchConfig
 from mmdpo.console import progress
 from mmdpo.errors import UserError
@@ -53,6 +54,7 @@ def write_answers(
             path = folder / ANSWERS / f"{one.file}.jsonl"
             write_records(path, _as_in_the_task(one, responses))
             write_json(_sidecar(path), {**_key(one, made_of, bench), "content": file_fingerprint(path)})
+            report_saved(f"{ANSWERS}/{one.file}", 1)
 
 
 def read_answers(one: SampleSet, made_of: Mapping[str, Any], bench: BenchConfig, folder: Path) -> list[Response]:

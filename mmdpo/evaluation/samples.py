@@ -46,14 +46,9 @@ class SampleSet:
     def asked_fingerprint(self) -> str:
         """A fingerprint of all that reaches the model: ids, questions, earlier turns and the images' content."""
         root = self.image_root
-        names = {prompt.image for prompt in self.asked if prompt.image is not None}
+        names = {name for prompt in self.asked for name in prompt.images}
         images = {name: file_fingerprint(inside(root, name)) for name in names}
-        return fingerprint(
-            [
-                [prompt.id, prompt.question, [vars(turn) for turn in prompt.history], images.get(prompt.image or "")]
-                for prompt in self.asked
-            ]
-        )
+        return fingerprint([_asked(prompt, images) for prompt in self.asked])
 
 
 def sample_sets(bench: BenchConfig, attributes: Mapping[str, int], template: str) -> list[SampleSet]:
@@ -98,3 +93,13 @@ def _samples(name: str, task: Task, bench: BenchConfig) -> tuple[list[Prompt], P
 
     folder = cached("benchmark", key, make)
     return list(read_records(folder / "items.jsonl", Prompt)), folder
+
+
+def _asked(prompt: Prompt, digests: Mapping[str, str]) -> list[Any]:
+    """Return what reaches the model of a prompt; images are replaced by the digests of their content."""
+    images = [digests[name] for name in prompt.images]
+    # One image or none at its usual place, and no system turn, is fingerprinted as in earlier versions.
+    rest = [prompt.system, images, [vars(place) for place in prompt.image_positions]]
+    known = not prompt.system and len(images) <= 1 and not prompt.image_positions
+    first = images[0] if images else None
+    return [prompt.id, prompt.question, [vars(turn) for turn in prompt.history], first, *([] if known else rest)]

@@ -187,7 +187,11 @@ class Task:
 
     def cluster_of(self, prompt: Prompt) -> str:
         """Name the cluster of an item; an item without an image is its own cluster of `image`."""
-        names = {Cluster.item: prompt.id, Cluster.image: prompt.image or prompt.id, Cluster.question: prompt.question}
+        names = {
+            Cluster.item: prompt.id,
+            Cluster.image: "\n".join(prompt.images) or prompt.id,
+            Cluster.question: prompt.question,
+        }
         return names[self.cluster]
 
     def fingerprint(self, bench: BenchConfig) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from mmdpo.files import atomic_write
-from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, read_records
+from mmdpo.files import atomic_write, spreadsheet_cell
+from mmdpo.records import Annotation, Completion, PreferencePair, Prompt, context, read_records
 
 TABLE = "differences.csv"
 
@@ -25,7 +25,7 @@ def two_answers(pairs: Iterable[PreferencePair], seed: int) -> Iterator[tuple[Pr
     for pair in pairs:
         chosen_first = preferred(pair.id, seed) == 1
         texts = (pair.chosen, pair.rejected) if chosen_first else (pair.rejected, pair.chosen)
-        prompt = Prompt(pair.id, pair.question, pair.image, pair.history)
+        prompt = Prompt(pair.id, pair.question, **context(pair))
         yield prompt, [Completion(pair.id, index, text) for index, text in enumerate(texts)]
 
 
@@ -48,4 +48,4 @@ def write_differences(folder: Path, seed: int, attributes: Sequence[str]) -> Non
         for annotation in read_records(folder / "annotations.jsonl", Annotation):
             first, second = annotation.ratings
             gaps = [first[name] - second[name] for name in attributes]
-            table.writerow([annotation.prompt_id, preferred(annotation.prompt_id, seed), *gaps])
+            table.writerow([spreadsheet_cell(annotation.prompt_id), preferred(annotation.prompt_id, seed), *gaps])

@@ -40,9 +40,12 @@ def repeated(items: Iterable[Item], share: float, seed: int) -> Iterator[Item]:
             yield prompt, completions
 
 
-def image_of(prompt: Prompt, image_root: Path) -> tuple[Path, str] | None:
-    """Return the file of the prompt's image and the digest of its content; None without an image."""
-    if prompt.image is None:
-        return None
-    path = inside(image_root, prompt.image)
-    return path, file_fingerprint(path, length=64)
+def images_of(prompt: Prompt, image_root: Path) -> tuple[Path, ...]:
+    """Return the files of the prompt's images."""
+    return tuple(inside(image_root, name) for name in prompt.images)
+
+
+def digest_of(images: Sequence[Path]) -> str | list[str] | None:
+    """Return the digest of an image's content for a request's key; None for no image, a list for several."""
+    digests = [file_fingerprint(path, length=64) for path in images]
+    return digests if len(digests) > 1 else digests[0] if digests else None

@@ -11,7 +11,7 @@ from mmdpo.clients.answers import Answer, ParseFailure
 from mmdpo.clients.request import Message, ReplySettings, Request
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import fingerprint
-from mmdpo.judge.items import Item, image_of
+from mmdpo.judge.items import Item, digest_of, images_of
 from mmdpo.judge.parsing import ParsedRatings
 from mmdpo.judge.rubric import Rubric, load_rubric
 from mmdpo.records import Prompt
@@ -33,7 +33,7 @@ def rating_request(item: Item, image_root: Path, judge: JudgeConfig, repetition:
 
     Args:
         item: A prompt and its completions.
-        image_root: Folder of the prompt's image.
+        image_root: Folder of the prompt's images.
         judge: The judge that is asked.
         repetition: 0 for the first rating; a repeated rating has another key and another order.
     """
@@ -41,15 +41,15 @@ def rating_request(item: Item, image_root: Path, judge: JudgeConfig, repetition:
     rubric = load_rubric(judge.rubric)
     distinct = list(dict.fromkeys(completion.text for completion in completions))
     texts = _shuffled(distinct, f"{judge.seed} {repetition} {prompt.id}")
-    image = image_of(prompt, image_root)
+    images = images_of(prompt, image_root)
     text = rubric.prompt_text(prompt, texts)
     fixed, per_completion = rubric.reply_tokens
     return RatingRequest(
-        key=fingerprint([text, image and image[1], judge_identity(judge), repetition], length=32),
+        key=fingerprint([text, digest_of(images), judge_identity(judge), repetition], length=32),
         record_id=prompt.id,
         purpose=ANNOTATE,
         messages=(Message("user", text),),
-        images=(image[0],) if image else (),
+        images=images,
         schema=rubric.schema(len(texts)),
         settings=reply_settings(judge),
         reminder=rubric.reminder,

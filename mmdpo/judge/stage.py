@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from mmdpo.clients.batches import make_runner
 from mmdpo.clients.journal import Journal, account_of
 from mmdpo.clients.journal import journal as open_journal
@@ -21,6 +19,7 @@ from mmdpo.judge.items import Item, repeated
 from mmdpo.judge.judges import client_of, journal_of
 from mmdpo.judge.rating_request import ANNOTATE
 from mmdpo.judge.teacher import TEACHER, answers
+from mmdpo.locks import hold_lock
 from mmdpo.records import Annotation, Prompt, Unscored, write_records
 
 ANNOTATIONS, UNSCORED, REPEATED = "annotations.jsonl", "unscored.jsonl", "repeated.jsonl"
@@ -134,13 +133,5 @@ def _locked(path: Path | None) -> Iterator[None]:
     except OSError:  # the journal itself reports it
         yield
         return
-    lock = FileLock(f"{path}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print_line(f"another process asks this judge ({path}); waiting for it to end")
-        lock.acquire()
-    try:
+    with hold_lock(Path(f"{path}.lock"), "asks the same judge"):
         yield
-    finally:
-        lock.release()

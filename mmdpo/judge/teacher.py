@@ -13,7 +13,7 @@ from mmdpo.clients.request import Message, Request
 from mmdpo.config.choices import TEACHER_RULES
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import fingerprint
-from mmdpo.judge.items import image_of
+from mmdpo.judge.items import digest_of, images_of
 from mmdpo.judge.judges import client_of
 from mmdpo.judge.rating_request import reply_settings
 from mmdpo.records import Completion, Prompt, Unscored
@@ -69,23 +69,23 @@ def teacher_request(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Req
 
     Args:
         prompt: The question.
-        image_root: Folder of the prompt's image.
+        image_root: Folder of the prompt's images.
         judge: The teacher's settings.
     """
     turns = [f"User: {turn.question}\nAssistant: {turn.answer}\n" for turn in prompt.history]
     text = "".join([*turns, "User: " if turns else "", prompt.question])
-    image = image_of(prompt, image_root)
+    images = images_of(prompt, image_root)
     key = {
         "teacher": [judge.client, judge.model, judge.base_url, judge.temperature, judge.max_output_tokens],
         "text": text,
-        "image": image and image[1],
+        "image": digest_of(images),
     }
     return Request(
         key=fingerprint(key, length=32),
         record_id=prompt.id,
         purpose=TEACHER,
         messages=(Message("user", text),),
-        images=(image[0],) if image else (),
+        images=images,
         settings=reply_settings(judge),
     )
 

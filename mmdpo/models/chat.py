@@ -8,43 +8,53 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdpo.errors import UserError
-from mmdpo.records import Turn
+from mmdpo.models.template_check import render_failure
+from mmdpo.records import Conversation, ImagePosition
 
 IMAGE_TOKEN = "<image>"  # LLaVA's; others name theirs in `processor.image_token`
 
 
-def to_messages(
-    question: str,
-    history: Sequence[Turn] = (),
-    has_image: bool = False,
-    *,
-    record: str = "",
-    image_token: str = IMAGE_TOKEN,
-) -> list[dict[str, Any]]:
-    """Build the chat messages up to and including a question.
+def to_messages(record: Conversation, image_token: str = IMAGE_TOKEN) -> list[dict[str, Any]]:
+    """Build the chat messages of a record up to and including its question.
 
     Args:
-        question: Text of the last user message.
-        history: Earlier turns, oldest first.
-        has_image: Whether to put an image placeholder at the start of the first user message.
-        record: Id of the record, for error messages.
+        record: A prompt, or the prompt of a pair or an example.
         image_token: The model's image token, which no text may contain.
 
     Returns:
-        Messages with `role` and `content`, as `apply_chat_template` takes them.
+        Messages with `role` and `content`, as `apply_chat_template` takes them. The images stand where the record
+        says, by default at the start of the first user message.
 
     Raises:
         UserError: A text contains the image token. The chat template alone writes the placeholder, so that a
             prompt has exactly one per image.
     """
+    texts = [text for turn in record.history for text in (turn.question, turn.answer)] + [record.question]
+    positions = record.image_positions or (ImagePosition(0, 0),) * len(record.images)
     messages: list[dict[str, Any]] = []
-    for turn in history:
-        messages.append(_message("user", turn.question, record, image_token))
-        messages.append(_message("assistant", turn.answer, record, image_token))
-    messages.append(_message("user", question, record, image_token))
-    if has_image:
-        messages[0]["content"].insert(0, {"type": "image"})
+    if record.system:
+        messages.append(_message("system", record.system, record.id, image_token))
+    for index, text in enumerate(texts):
+        message = _message(("user", "assistant")[index % 2], text, record.id, image_token)
+        offsets = [position.offset for position in positions if position.turn == index]
+        if offsets:
+            message["content"] = _parts(text, offsets)
+        messages.append(message)
     return messages
+
+
+def _parts(text: str, offsets: Sequence[int]) -> list[dict[str, Any]]:
+    """Split a text into parts, with an image at each offset."""
+    parts: list[dict[str, Any]] = []
+    start = 0
+    for offset in sorted(offsets):
+        if text[start:offset]:
+            parts.append({"type": "text", "text": text[start:offset]})
+        parts.append({"type": "image"})
+        start = offset
+    if text[start:]:
+        parts.append({"type": "text", "text": text[start:]})
+    return parts
 
 
 def to_answer(text: str, *, record: str = "", image_token: str = IMAGE_TOKEN) -> list[dict[str, Any]]:
@@ -75,7 +85,7 @@ def _message(role: str, text: str, record: str, image_token: str) -> dict[str, A
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokens of a conversation and its answer; `text` is the prompt, with one placeholder for its image."""
+    """Tokens of a conversation and its answer; `text` is the prompt, with one placeholder per image."""
 
     text: str
     prompt_ids: list[int]
@@ -140,30 +150,33 @@ def encode(
     return encoded
 
 
-def check_placeholders(processor: Any, text: str, has_image: bool, record: str) -> None:
-    """Check that a prompt has one image placeholder if it has an image, else none.
+def check_placeholders(processor: Any, text: str, images: int, record: str) -> None:
+    """Check that a prompt has one placeholder per image.
 
     Args:
         processor: The model's processor, which names the image token.
         text: The rendered prompt.
-        has_image: Whether the prompt has an image.
+        images: Number of the prompt's images.
         record: Id of the record, for the error message.
 
     Raises:
         UserError: The numbers of placeholders and images differ.
     """
     placeholders = text.count(getattr(processor, "image_token", IMAGE_TOKEN))
-    if placeholders != int(has_image):
+    if placeholders != images:
         raise UserError(
-            f"Record {record!r}: its prompt has {placeholders} image placeholders for {int(has_image)} images. "
+            f"Record {record!r}: its prompt has {placeholders} image placeholders for {images} images. "
             "Type model.path= with a model whose chat template takes images."
         )
 
 
 def _render(processor: Any, messages: Sequence[dict[str, Any]], add_generation_prompt: bool) -> str:
-    text: str = processor.apply_chat_template(
-        list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
-    )
+    try:
+        text: str = processor.apply_chat_template(
+            list(messages), add_generation_prompt=add_generation_prompt, tokenize=False
+        )
+    except Exception as error:  # a template raises what it likes, on roles that do not alternate for example
+        raise UserError(render_failure(error)) from error
     return text
 
 

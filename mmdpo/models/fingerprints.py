@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from mmdpo.cache import read_memo, write_memo
 from mmdpo.config.schema import ModelConfig
@@ -38,8 +39,16 @@ LFS_SUFFIXES = (".safetensors", ".model", ".bin")  # the hub stores these by SHA
 LFS_SIZE = 10 * 1024**2  # bytes; the hub stores larger files by SHA-256 as well
 SETTLED_SECONDS = 2.0  # a file changed more recently may change again without a new time stamp
 HUB_SECONDS = 10.0  # timeout of one request to the hub
+REASON_CHARACTERS = 300
 UNKNOWN = "unknown: "
 """Prefix of the fingerprint of a hub model that is neither cached nor reachable; the model's id follows."""
+
+
+_failures: dict[str, str] = {}
+"""The reason for each hub model that could not be asked for its metadata."""
+
+_configs: dict[str, dict[str, Any]] = {}
+"""The part of each hub model's config that the hub's metadata holds."""
 
 _digests: dict[tuple[str, str, int, int], str] = {}
 
@@ -113,15 +122,38 @@ def hub_files(model: str) -> dict[str, str] | None:
     """
     remembered = cache_root() / "hub" / f"{fingerprint(model)}.json"
     files = _published(model)
+    known: dict[str, str] | None = read_memo(remembered, dict)
     if files is not None:
-        if read_memo(remembered, dict) != files:
+        if known != files:
             write_memo(remembered, files)
         return files
-    known: dict[str, str] | None = read_memo(remembered, dict)
     files = _snapshot(model)
     if files is None or (known is not None and files.items() <= known.items()):
         return known
     return files
+
+
+def hub_failure(path: str, key: str = "model.path") -> str | None:
+    """Return why nothing is known of a hub model, or None for a folder and for a known model.
+
+    Args:
+        path: `model.path`: a folder, a hub id, or pkg://package/folder.
+        key: The key that names it, for the message.
+    """
+    model = resolve_path(path)
+    if Path(model).is_dir() or hub_files(model) is not None:
+        return None
+    reason = _failures.get(model, "unknown")
+    return (
+        f"{key}={path}: there is no such folder, it is not in the Hugging Face cache, and the hub cannot be asked "
+        f"({reason}). Type {key}=FOLDER, set HF_TOKEN for a private model, or download it first: hf download {path}"
+    )
+
+
+def hub_config(model: str) -> dict[str, Any]:
+    """Return what the hub's metadata says of a model's config, such as its `model_type`; empty if it was not asked."""
+    hub_files(model)
+    return _configs.get(model, {})
 
 
 def _published(model: str) -> dict[str, str] | None:
@@ -130,11 +162,14 @@ def _published(model: str) -> dict[str, str] | None:
     from huggingface_hub.constants import is_offline_mode
 
     if is_offline_mode():
+        _failures[model] = "HF_HUB_OFFLINE is set"
         return None
     try:
         info = HfApi().model_info(model, files_metadata=True, timeout=HUB_SECONDS)
-    except Exception:  # no network, a proxy, a private model without a token: loading reports what is wrong
+    except Exception as error:  # no network, a proxy, a private model without a token
+        _failures[model] = " ".join(str(error).split())[:REASON_CHARACTERS] or type(error).__name__
         return None
+    _configs[model] = dict(getattr(info, "config", None) or {})
     hashes = {file.rfilename: file.lfs.sha256 if file.lfs else file.blob_id for file in info.siblings or []}
     return {name: value for name, value in hashes.items() if value}
 

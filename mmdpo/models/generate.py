@@ -19,6 +19,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.images import inside, open_image
 from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, prompt_text, to_messages
+from mmdpo.models.load_errors import translate_processor_errors
 from mmdpo.models.prefix import compute_prefix, repeat_rows
 from mmdpo.records import Prompt
 from mmdpo.seeds import answer_seed
@@ -59,6 +60,33 @@ class GumbelNoise(LogitsProcessor):
         rows = [torch.rand(vocabulary, generator=stream, device=device) for stream in self.streams]
         gumbel = -torch.log(-torch.log(torch.stack(rows).clamp(1e-20, 1 - 1e-7)))
         return scores.float() / self.temperature + gumbel
+
+
+class NaNWatch(LogitsProcessor):
+    """Logits processor that changes nothing, and remembers on the device whether a logit was NaN."""
+
+    def __init__(self) -> None:
+        """Start without any NaN."""
+        self._seen: torch.Tensor | None = None
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Look at the logits.
+
+        Args:
+            input_ids: Tokens so far [B, T]; not used.
+            scores: Logits of the next token [B, V].
+
+        Returns:
+            The same logits.
+        """
+        found = scores.isnan().any()
+        self._seen = found if self._seen is None else self._seen | found
+        return scores
+
+    def raise_if_seen(self) -> None:
+        """Raise UserError if a logit was NaN: greedy search would take any token."""
+        if self._seen is not None and bool(self._seen):
+            raise UserError("model.path: the model computes NaN. Type model.dtype=float32, or check the weights")
 
 
 def generate(
@@ -122,8 +150,8 @@ def generate_several(
     """
     answers: list[list[str]] = [[] for _ in prompts]
     size = decoding.batch_size
-    indices = sorted(range(len(prompts)), key=lambda index: prompts[index].image is None)
-    for _, group in groupby(indices, key=lambda index: prompts[index].image is None):
+    indices = sorted(range(len(prompts)), key=lambda index: not prompts[index].images)
+    for _, group in groupby(indices, key=lambda index: not prompts[index].images):
         remaining = list(group)  # all prompts of a batch have an image, or none has
         while remaining:
             batch = remaining[:size]
@@ -153,7 +181,7 @@ def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_ro
     Args:
         model: The model that takes the inputs; they are moved to its device and type.
         processor: Its processor.
-        prompts: B prompts, all with or all without an image.
+        prompts: B prompts, all with or all without images.
         image_root: Folder of the images.
 
     Returns:
@@ -163,22 +191,21 @@ def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_ro
         UserError: An image is missing or broken, or the chat template does not write one placeholder per image.
     """
     token = getattr(processor, "image_token", IMAGE_TOKEN)
-    conversations = [
-        to_messages(prompt.question, prompt.history, bool(prompt.image), record=prompt.id, image_token=token)
-        for prompt in prompts
-    ]
+    conversations = [to_messages(prompt, token) for prompt in prompts]
     texts = [prompt_text(processor, conversation) for conversation in conversations]
     for prompt, text in zip(prompts, texts, strict=True):
-        check_placeholders(processor, text, prompt.image is not None, prompt.id)
-    images = [open_image(inside(image_root, prompt.image)) for prompt in prompts if prompt.image]
-    return processor(
-        text=texts,
-        images=[[image] for image in images] or None,
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-        add_special_tokens=False,  # the text contains them
-    ).to(model.device, dtype=model.dtype)
+        check_placeholders(processor, text, len(prompt.images), prompt.id)
+    images = [[open_image(inside(image_root, name)) for name in prompt.images] for prompt in prompts if prompt.images]
+    with translate_processor_errors(processor, [prompt.id for prompt in prompts]):
+        inputs = processor(
+            text=texts,
+            images=images or None,
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+            add_special_tokens=False,  # the text contains them
+        )
+    return inputs.to(model.device, dtype=model.dtype)
 
 
 def _generate_batch(
@@ -190,7 +217,8 @@ def _generate_batch(
     count: int,
     share: bool,
 ) -> list[list[str]]:
-    noise = LogitsProcessorList()
+    watch = NaNWatch()
+    noise = LogitsProcessorList([watch])
     if decoding.temperature > 0:
         if decoding.top_p < 1:
             noise.append(TopPLogitsWarper(decoding.top_p))
@@ -199,6 +227,7 @@ def _generate_batch(
     with torch.inference_mode():
         rows = compute_prefix(model, inputs, count) if share else repeat_rows(inputs, count)
         output = model.generate(**rows, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=noise)
+    watch.raise_if_seen()
     new_tokens = output[:, inputs["input_ids"].shape[1] :]
     texts = [text.strip() for text in processor.batch_decode(new_tokens, skip_special_tokens=True)]
     return [texts[start : start + count] for start in range(0, len(texts), count)]

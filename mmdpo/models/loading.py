@@ -9,8 +9,12 @@ from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
+from mmdpo.models.load_errors import translate_load_errors
+from mmdpo.models.loaded_weights import check_loaded
 from mmdpo.models.model_cache import cached_model, is_cache_enabled
+from mmdpo.models.model_files import require_model, require_processor
 from mmdpo.models.paths import resolve_path, template, templates
+from mmdpo.models.template_check import require_template
 
 if TYPE_CHECKING:
     import torch
@@ -35,15 +39,16 @@ def load_processor(model: ModelConfig) -> Any:
     Raises UserError if none can be loaded, or if it does not support the configured template or padding.
     """
     folder = resolve_path(model.path)
+    require_processor(model.path)
     with suppress_library_output():
         from transformers import AutoProcessor
 
-        try:
-            processor = AutoProcessor.from_pretrained(folder)
-        except (OSError, ValueError) as error:
-            raise UserError(f"model.path={model.path}: no processor can be loaded from it. {error}") from error
+        with translate_load_errors(f"model.path={model.path}", "processor"):
+            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
     if not hasattr(processor, "tokenizer"):
         raise UserError(f"model.path={model.path} has only a tokenizer; a vision-language model has a processor.")
+    if processor.tokenizer.eos_token_id is None:
+        raise UserError(f"model.path={model.path}: its tokenizer has no eos_token, with which answers end")
     if processor.tokenizer.pad_token is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     if model.chat_template:
@@ -53,6 +58,7 @@ def load_processor(model: ModelConfig) -> Any:
             f"model.path={model.path} has no chat template; type model.chat_template= with one of "
             f"{', '.join(templates())}."
         )
+    require_template(processor, f"model.path={model.path}")
     if model.pad_to_square:
         processor.image_processor = _padding_to_square(processor.image_processor, model.path)
     return processor
@@ -87,16 +93,15 @@ def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedMo
         The model; another instance per call.
 
     Raises:
-        UserError: There is no model at the path.
+        UserError: There is no model at the path, or its checkpoint does not fill it.
     """
     torch_type = torch_dtype(dtype)
-    try:
+    require_model(path)
+    with translate_load_errors(f"model.path={path}", "model"):
         if not is_cache_enabled():
             return _load(path, torch_type)
         key = f"{weights_fingerprint(path)} {torch_type}"
         return cached_model(key, lambda: _load(path, torch_type), own_weights)
-    except (OSError, ValueError) as error:
-        raise UserError(f"model.path={path}: no model can be loaded from it. {error}") from error
 
 
 def _load(path: str, torch_type: torch.dtype) -> PreTrainedModel:
@@ -106,7 +111,15 @@ def _load(path: str, torch_type: torch.dtype) -> PreTrainedModel:
     with suppress_library_output():
         from transformers import AutoModelForImageTextToText
 
-        model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(
-            resolve_path(path), dtype=torch_type, attn_implementation="sdpa", use_safetensors=True
+        loaded = AutoModelForImageTextToText.from_pretrained(
+            resolve_path(path),
+            dtype=torch_type,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,  # check_loaded counts them
+            output_loading_info=True,
         )
+    model: PreTrainedModel = loaded[0]
+    check_loaded(path, loaded[1])
     return model.eval()

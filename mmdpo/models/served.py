@@ -62,7 +62,7 @@ class ServedModel:
         messages = [
             message for turn in prompt.history for message in (("user", turn.question), ("assistant", turn.answer))
         ]
-        images = [inside(self._images, prompt.image)] if prompt.image else []
+        images = [inside(self._images, name) for name in prompt.images]
         try:
             answer = retry_while_unreachable(
                 lambda: self._chat.ask(

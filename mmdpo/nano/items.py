@@ -2,7 +2,7 @@
 
 Items of the splits "dev" (choice of settings) and "test" (reported results) share no text instruction, and no
 question about the same view, with the data that trained the models. Images are written below `folder`, to which
-`Prompt.image` is relative.
+`Prompt.images` are relative.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def noisy_text_items(count: int, split: str, seed: int, folder: Path) -> list[Pr
     """
     items = text_items(count, split, seed)
     return [
-        replace(item, id=f"noisy-{item.id}", image=_save_image(blank_image(seed * 100_003 + number), folder))
+        replace(item, id=f"noisy-{item.id}", images=(_save_image(blank_image(seed * 100_003 + number), folder),))
         for number, item in enumerate(items)
     ]
 
@@ -136,7 +136,7 @@ def presence_items(count: int, split: str, seed: int, folder: Path) -> list[Prom
         question, facts = presence(scene, rng, yes=number % 2 == 0)
         facts |= {"kind": "presence", "distance": "visual", "view": str(scene)}
         prompt = Prompt(id="", question=question, category="presence", facts=facts)
-        return briefly(replace(prompt, image=_save_image(draw(scene), folder)))
+        return briefly(replace(prompt, images=(_save_image(draw(scene), folder),)))
 
     return _unique(count, make, f"presence-{split}")
 
@@ -151,7 +151,7 @@ def _visual_prompt(number: int, split: str, rng: Random, folder: Path, even: boo
             prompt = ask(view, rng, kind)
         except ValueError:  # the kind does not fit this view
             continue
-        return replace(prompt, image=_save_image(draw(view), folder))
+        return replace(prompt, images=(_save_image(draw(view), folder),))
     raise AssertionError("the iterator over views is endless")
 
 

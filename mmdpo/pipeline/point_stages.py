@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
+from mmdpo.activity import report_saved
+from mmdpo.analysis.warning_lines import warnings_of
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.files import fingerprint, write_json
+from mmdpo.files import write_json
 from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.data_stages import (
@@ -25,9 +28,12 @@ from mmdpo.pipeline.data_stages import (
     rerun_unscored,
     upstream,
 )
-from mmdpo.pipeline.training_sets import training_set
-from mmdpo.points.identity import Role, flatten
-from mmdpo.points.point import Point
+from mmdpo.pipeline.training_sets import check_selection, training_set
+from mmdpo.points import commands
+from mmdpo.points.hints import hint
+from mmdpo.points.identity import Role, flatten, of_role
+from mmdpo.points.naming import run_name
+from mmdpo.points.point import Point, baselines
 from mmdpo.points.records import identity_of
 from mmdpo.points.results import RESULT, TRAINING, is_exported, read_training
 from mmdpo.signals import raise_if_asked
@@ -96,27 +102,45 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
     write_json(p.folder / RESULT, result)
     values = {name: score["value"] for name, score in judged["scores"].items()}
     tracker.summary({name: value for name, value in values.items() if value is not None})
+    _warn(p, tracker)
+
+
+def _warn(p: Point, tracker: Tracker) -> None:
+    """Print the warnings of a trained point, and give them to W&B."""
+    if p.role is not Role.trained:
+        return
+    try:
+        base = baselines(p.config)[0].folder
+    except UserError:  # judging runs where the model's files may be absent
+        return
+    found = warnings_of(p.folder, base)
+    for warning in found:
+        print_line(f"warning: {warning}")
+    if found:
+        tracker.summary({"warnings": "; ".join(found)})
 
 
 def train(p: Point) -> None:
     """Train the adapter of a point, if this is not done yet."""
     with _tracker(p) as tracker:
         _trained(p, tracker)
+        _warn(p, tracker)
 
 
 def _tracker(p: Point) -> Tracker:
     tracking = p.config.tracking
+    labels = [p.config.method.name, p.config.data.name] if p.role is Role.trained else []
     return Tracker(
         p.folder,
         mode=tracking.mode.value,
         project=tracking.project,
         entity=tracking.entity,
-        run_id=fingerprint([p.config.study, p.name]),
-        name=p.name,
+        run_id=None,
+        name=run_name(p.config, p.name, p.identity),
         study=p.config.study,
         job_type="train" if p.role is Role.trained else "evaluate",
-        tags=[p.role.value, p.config.method.name, p.config.model.name, p.config.data.name, *tracking.tags],
-        config=flatten(p.config),
+        tags=[p.role.value, *labels, p.config.model.name, *tracking.tags],
+        config=of_role(flatten(p.config), p.role),
     )
 
 
@@ -137,6 +161,7 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
         tracker.summary({"data/examples": summary.examples, **too_long, **dropped})
         done = {**asdict(summary), "data": counts, "adapter": adapter_fingerprint(p.folder / "adapter")}
         write_json(p.folder / TRAINING, done)
+        report_saved("training", 1)
     return done
 
 
@@ -160,17 +185,14 @@ def _train(
     provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     seed = config.data.seed
-    examples: Any = limited(data.examples, config.data_limit, seed)
+    check_selection(config, len(data.examples))
+    if config.data_limit is not None and config.data_limit > len(data.examples):
+        print_line(f"data_limit={config.data_limit}: there are only {len(data.examples)} examples")
+    shared: Any = limited(data.examples, config.data_limit, seed)
+    examples = subset(shared, config.data_scale, seed)
     reference_logps = None
     if config.method.train_on is TrainOn.pairs:  # of all of them: shared by every data_scale
-        reference_logps = reference(config.model, config.train, examples, data.image_root)
-    examples = subset(examples, config.data_scale, seed)
-    if not examples:
-        raise UserError(
-            f"data_scale={config.data_scale}: selects none of {len(data.examples)} examples; raise data_scale "
-            "or data.prompts"
-        )
-    if reference_logps:
+        reference_logps = reference(config.model, config.train, shared, data.image_root)
         examples = flip(examples, config.label_noise, seed)
     settings = training_settings(config)
     summary = train_adapter(settings, examples, data.image_root, p.folder, log, resumed, reference_logps)
@@ -207,6 +229,7 @@ def run_data_stage(config: Config, stage: Stage) -> None:
     check_stage(config, stage)
     for earlier in upstream(config, stage):
         require(config, earlier)
+    commands.begin(Path(config.out, config.study))
     if stage is Stage.reference:
         _reference_alone(config)
     else:
@@ -226,7 +249,9 @@ def _next(config: Config, stage: Stage) -> str:
     if config.data.path is not None:
         return ""
     order = [*pipeline(config), Stage.experiment]
-    return f"  ·  next: stage={order[order.index(stage) + 1].value}"
+    following = f"stage={order[order.index(stage) + 1].value}"
+    words = commands.typed_words()
+    return f"  ·  next: {hint(words, following) if words else following}"
 
 
 def make_shared_data(config: Config) -> None:

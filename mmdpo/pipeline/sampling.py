@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from mmdpo.activity import report_saved
 from mmdpo.config.schema import Config, ModelConfig, SamplingConfig
 from mmdpo.console import print_line, progress
 from mmdpo.records import Completion, Prompt
@@ -115,6 +116,7 @@ def _answer_missing(
                 for prompt, texts in zip(batch, generator.answers(batch), strict=True):
                     rows = [(prompt.id, index, text) for index, text in enumerate(texts)]
                     database.executemany("INSERT INTO answers VALUES (?, ?, ?)", rows)
+            report_saved("sampling", _count(database))
             advance(len(batch))
 
 
@@ -128,11 +130,11 @@ def _count(database: sqlite3.Connection) -> int:
 
 
 def _batches(prompts: Iterable[Prompt], size: int) -> Iterator[list[Prompt]]:
-    """Split prompts into batches: all with, or all without an image."""
+    """Split prompts into batches: all with, or all without images."""
     remaining = iter(prompts)
     while block := list(islice(remaining, AHEAD * size)):
         for with_image in (True, False):
-            group = [prompt for prompt in block if (prompt.image is not None) == with_image]
+            group = [prompt for prompt in block if bool(prompt.images) == with_image]
             for start in range(0, len(group), size):
                 yield group[start : start + size]
 

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
+from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.pipeline.data_stages import CARD, get_or_make
 from mmdpo.pipeline.own_pairs import TrainingSet, own_pairs
 from mmdpo.records import PreferencePair, Record, SftExample, read_records
+from mmdpo.training.distributed import world_size
+from mmdpo.training.schedule import check_schedule
 
 
 def training_set(config: Config) -> TrainingSet:
@@ -35,6 +38,31 @@ def training_set(config: Config) -> TrainingSet:
         attributes = load_rubric(config.judge.rubric).attributes
         examples = [steered(example, config.model.attribute_template, attributes) for example in examples]
     return TrainingSet(examples, images, counts)
+
+
+def check_own_data(config: Config) -> None:
+    """Raise UserError if the user's own data have a wrong row, or if `check_selection` does."""
+    check_selection(config, len(training_set(config).examples))
+
+
+def check_selection(config: Config, available: int) -> None:
+    """Raise UserError if the axes select no example, flip no pair although they should, or leave nothing to learn.
+
+    Args:
+        config: The config of a trained point.
+        available: The number of examples before `data_limit` and `data_scale`.
+    """
+    limited = available if config.data_limit is None else min(available, config.data_limit)
+    count = round(config.data_scale * limited)
+    if not count:
+        raise UserError(
+            f"data_scale={config.data_scale}: selects none of {limited} examples; raise data_scale or data.prompts"
+        )
+    if config.label_noise and not round(config.label_noise * count):
+        raise UserError(
+            f"label_noise={config.label_noise}: flips none of {count} pairs; type a larger label_noise= or 0"
+        )
+    check_schedule(config.train, count, world_size())
 
 
 @functools.lru_cache(maxsize=4)

@@ -35,6 +35,13 @@ OF_BASE = frozenset(["model.dtype", "bench"])
 """Settings that the scores of a model depend on that is not trained."""
 
 
+SHOWN_OF_BASE = frozenset(
+    ["stage", "resume", "out", "study", "objective", "data_scale", "bench", "cluster", "tracking"]
+    + [f"model.{key}" for key in ("name", "path", "dtype", "chat_template", "pad_to_square", "threads")]
+)
+"""Settings that have a meaning for a model that is not trained."""
+
+
 class Role(StrEnum):
     """Purpose of a point; the last two are the dashed lines of a figure."""
 
@@ -103,6 +110,11 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         else:
             flat[key] = value.value if isinstance(value, Enum) else value
     return flat
+
+
+def of_role(flat: dict[str, Any], role: Role) -> dict[str, Any]:
+    """Return the settings of a flat config that have a meaning for a role: an untrained model has no beta."""
+    return flat if role is Role.trained else {key: one for key, one in flat.items() if under(key, SHOWN_OF_BASE)}
 
 
 @cache

@@ -7,15 +7,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config.presets import preset_values
+from mmdpo.config.presets import default_presets, preset_values
 from mmdpo.config.schema import AXES, GROUPS, Config
 from mmdpo.points.identity import Identity, Role, flatten, plain
 
 LENGTH = 100  # characters of the readable part
+RUN_LENGTH = 128  # characters of a name in W&B
 VALUE_LENGTH = 24  # characters of one value
 SUFFIX = 6  # hexadecimal digits of the identity
 LONG_SUFFIX = 12  # if another point has the same name with `SUFFIX` digits
 NAMED_PATHS = ("model.path", "data.path", "generator.adapter")
+IN_CONTENT = ("model.chat_template", "model.pad_to_square")  # which a fingerprint stands for
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 
@@ -26,8 +28,42 @@ def readable_name(config: Config, role: Role, identity: Identity) -> str:
     presets. It is a function of the config and of these files, so that every command gives a point the same name.
     """
     parts = _axes(config) if role is Role.trained else [role.value]
-    text = "-".join([*parts, *_extras(config, role, identity)])
-    return text[:LENGTH].rstrip("-_.")
+    return _cut("-".join([*parts, *_extras(config, role, identity)]), LENGTH)
+
+
+def run_name(config: Config, name: str, identity: Identity) -> str:
+    """Return the name of a point's W&B run: that of its folder, and what else differs from the default presets.
+
+    Folders do not name presets, so that two points with other presets differ in their last digits only.
+
+    Args:
+        config: The point's config.
+        name: The name of the point's folder.
+        identity: The point's identity.
+    """
+    used = {key.partition(":")[0] for key in (*identity.settings, *identity.contents)}
+    groups = {key.partition(".")[0] for key in used}
+    labels = [
+        f"{group}_{_clean(label)[:VALUE_LENGTH]}"
+        for group, default in default_presets().items()
+        if group in groups - {"method"} and (label := str(getattr(config, group).name)) != default
+    ]
+    paths = {key.partition(":")[0] for key in identity.contents} - set(NAMED_PATHS)
+    places = [
+        f"{_short(key)}_{_value(_name_of_path(Path(place)))}"
+        for key in sorted(paths)
+        if isinstance(place := _at(config, key), str) and place != _of_group_file(key, config)
+    ]
+    readable, _, suffix = name.rpartition("-")
+    return f"{_cut('-'.join([readable, *labels, *places]), RUN_LENGTH - len(suffix) - 1)}-{suffix}"
+
+
+def _cut(text: str, length: int) -> str:
+    """Cut a text in its middle: names of a sweep differ at their beginning or their end."""
+    if len(text) > length:
+        end = length * 2 // 5
+        text = f"{text[: length - end - 1].rstrip('-_.')}_{text[-end:].lstrip('-_.')}"
+    return text.rstrip("-_.")
 
 
 def _axes(config: Config) -> list[str]:
@@ -48,6 +84,7 @@ def _axes(config: Config) -> list[str]:
 def _extras(config: Config, role: Role, identity: Identity) -> list[str]:
     """Name the settings of the point that are neither axes nor those of its groups' files."""
     keys = [key for key, value in identity.settings.items() if key not in AXES and _at(config, key) == value]
+    keys += [key for key in IN_CONTENT if _at(config, key) or _of_group_file(key, config)]
     paths = {key.partition(":")[0] for key in identity.contents} & set(NAMED_PATHS)
     if role is Role.before_visual_tuning:
         paths.clear()  # the base's config names this model
@@ -91,8 +128,8 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):
-        return _clean("_".join(map(str, value)))[:VALUE_LENGTH]
-    return _clean(str(value))[:VALUE_LENGTH]
+        return _cut(_clean("_".join(map(str, value))), VALUE_LENGTH)
+    return _cut(_clean(str(value)), VALUE_LENGTH)
 
 
 def _clean(text: str) -> str:

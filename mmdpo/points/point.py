@@ -12,7 +12,7 @@ from mmdpo.config.choices import Stage
 from mmdpo.config.schema import AXES, Config
 from mmdpo.errors import UserError
 from mmdpo.points.contents import contents_remembered, remembered
-from mmdpo.points.identity import Identity, Role, identity
+from mmdpo.points.identity import BY_CONTENT, Identity, Role, flatten, identity, plain, under
 from mmdpo.points.naming import LONG_SUFFIX, SUFFIX, readable_name
 from mmdpo.points.records import read_record
 from mmdpo.points.results import has_answers, read_training
@@ -63,9 +63,12 @@ def points_of(configs: Iterable[Config]) -> list[Point]:
     """Return the point of each config; contents and existing folders are looked at once.
 
     Configs of the same identity are one point and get the name of the first.
+
+    Raises UserError if a sweep varies only settings that change no result, so that its points would all be one.
     """
     with contents_remembered():
         names: dict[tuple[Path, str], str] = {}
+        firsts: dict[tuple[Path, str], Config] = {}
         taken: set[tuple[Path, str]] = set()
         found = []
         for config in configs:
@@ -75,8 +78,23 @@ def points_of(configs: Iterable[Config]) -> list[Point]:
                 clash = (p.study, p.name) in taken
                 names[key] = _with_suffix(p.name.rpartition("-")[0], key[1], LONG_SUFFIX) if clash else p.name
                 taken.add((p.study, names[key]))
+            require_other_result(firsts.setdefault(key, config), p)
             found.append(dataclasses.replace(p, name=names[key]))
         return found
+
+
+def require_other_result(first: Config, p: Point) -> None:
+    """Raise UserError if a trained point has the identity of an earlier one and yet other settings.
+
+    Paths do not count: the same content may have two places.
+    """
+    if p.role is not Role.trained or first == p.config:
+        return
+    one, two = ({key: plain(value) for key, value in flatten(config).items()} for config in (first, p.config))
+    differing = {key: (one.get(key), value) for key, value in two.items() if one.get(key) != value}
+    if differing and not any(under(key, BY_CONTENT) or key.startswith("data.sources.") for key in differing):
+        found = "; ".join(f"{key}={a} and {key}={b}" for key, (a, b) in differing.items())
+        raise UserError(f"{found}: these points have the same result; type one value per setting that changes none")
 
 
 def before_visual_tuning(config: Config) -> Point | None:

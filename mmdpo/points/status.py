@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from mmdpo.config.choices import Stage
+from mmdpo.env_secrets import redacted
 from mmdpo.files import write_json
 from mmdpo.points.point_files import mapping_or_none
 from mmdpo.points.results import has_answers, has_result, is_exported, read_training
@@ -22,8 +24,8 @@ MAX_PID = 2**31 - 1
 class State(StrEnum):
     """The states of a point, in tables as well as in status.json.
 
-    `pending` and `cancelled` are states of its job on SLURM, `unreadable` is the state of a point whose files
-    are damaged; status.json never holds these three.
+    status.json never holds some of them: `pending` and `cancelled` are states of its job on SLURM, `trained` and
+    `answered` tell how far a planned point is by its files, `unreadable` is a point whose files are damaged.
     """
 
     planned = "planned"
@@ -32,6 +34,8 @@ class State(StrEnum):
     interrupted = "interrupted"
     done = "done"
     failed = "failed"
+    trained = "trained"  # its adapter is complete, and its model is not measured
+    answered = "answered"  # its model has answered all tasks, and the answers are not judged
     cancelled = "cancelled"  # its job was cancelled before it ended
     unreadable = "unreadable"  # a file of the point cannot be read
 
@@ -40,7 +44,8 @@ class State(StrEnum):
 class Status:
     """The content of status.json; times are UTC in ISO 8601.
 
-    `interruptions` are the attempts that ended before their work did: attempt, cause, job_id, host, time.
+    `interruptions` are the attempts that ended before their work did: attempt, cause, job_id, host, time, saved.
+    `saved` is how much work of each kind is saved, such as the step of the last checkpoint.
     """
 
     state: State = State.planned
@@ -52,7 +57,9 @@ class Status:
     traceback: str | None = None
     started: str | None = None
     finished: str | None = None
+    waiting: str | None = None  # what the running attempt waits for
     interruptions: list[dict[str, Any]] = field(default_factory=list)
+    saved: dict[str, int] = field(default_factory=dict)
 
 
 def read_status(folder: Path) -> Status:
@@ -106,7 +113,8 @@ def write_status(folder: Path, status: Status) -> None:
 def plan(folder: Path) -> None:
     """Note that the point will be run."""
     before = read_status(folder)
-    write_status(folder, Status(State.planned, attempts=before.attempts, interruptions=before.interruptions))
+    planned = Status(State.planned, attempts=before.attempts, interruptions=before.interruptions, saved=before.saved)
+    write_status(folder, planned)
 
 
 def start(folder: Path) -> None:
@@ -124,6 +132,7 @@ def start(folder: Path) -> None:
             job_id=job_id(),
             started=_now(),
             interruptions=before.interruptions,
+            saved=before.saved,
         ),
     )
 
@@ -144,9 +153,10 @@ def interrupt(folder: Path, cause: str) -> None:
             "job_id": status.job_id,
             "host": status.host,
             "time": _now(),
+            "saved": dict(status.saved),
         }
     )
-    status.state, status.finished = State.interrupted, _now()
+    status.state, status.finished, status.waiting = State.interrupted, _now(), None
     write_status(folder, status)
 
 
@@ -161,8 +171,28 @@ def finish(folder: Path, error: str | None = None, traceback: str | None = None)
     """Note how the run of the point ended."""
     status = read_status(folder)
     status.state = State.failed if error else State.done
-    status.error, status.traceback, status.finished = error, traceback, _now()
+    status.error, status.traceback = redacted(error), redacted(traceback)
+    status.finished, status.waiting = _now(), None
     write_status(folder, status)
+
+
+@dataclass(frozen=True)
+class StatusRecorder:
+    """A recorder of `mmdpo.activity` that writes into the status of a point's, or a job's, folder."""
+
+    folder: Path
+
+    def waiting(self, reason: str | None) -> None:
+        """Note what the work waits for; None if it continues."""
+        self._update(waiting=reason)
+
+    def saved(self, kind: str, amount: int) -> None:
+        """Note how much of one kind of work is saved."""
+        self._update(saved={**read_status(self.folder).saved, kind: amount})
+
+    def _update(self, **changes: Any) -> None:
+        with suppress(OSError):  # the work itself is more important than a note about it
+            write_status(self.folder, replace(read_status(self.folder), **changes))
 
 
 def is_stage_done(folder: Path, stage: Stage, tasks: Iterable[str]) -> bool:

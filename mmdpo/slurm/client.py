@@ -15,14 +15,15 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_expo
 from mmdpo.errors import UserError
 
 LIVE_STATES = frozenset(
-    "PENDING CONFIGURING RUNNING COMPLETING REQUEUED REQUEUE_FED REQUEUE_HOLD RESIZING SUSPENDED "
-    "SIGNALING STAGE_OUT STOPPED".split()
+    "PENDING CONFIGURING RUNNING COMPLETING REQUEUED REQUEUE_FED REQUEUE_HOLD RESIZING RESV_DEL_HOLD SPECIAL_EXIT "
+    "SUSPENDED SIGNALING STAGE_OUT STOPPED".split()
 )
 """SLURM's states of a job that has not ended."""
 
 UNREACHABLE = re.compile("unable to contact|connection refused|socket timed out|zero bytes|not responding", re.I)
 """Error messages of a controller that does not answer."""
 
+ACCOUNTING_SECONDS = 20.0  # wait for sacct, without which states are only less precise
 CANCEL_CHUNK = 500  # job ids per scancel command, because the length of a command line is limited
 
 
@@ -120,14 +121,16 @@ def unavailable_reason() -> str:
 
 
 def list_jobs(user: str, ids: Iterable[str] = ()) -> dict[str, Job]:
-    """Return a user's jobs by id: all in squeue, and those of `ids` that accounting remembers.
+    """Return a user's jobs by id: all in squeue, and those of `ids` that have ended and that accounting remembers.
 
-    Array tasks have entries of their own. Without accounting, jobs that ended some minutes ago are absent.
+    Array tasks have entries of their own. Without accounting, jobs that ended some minutes ago are absent. A job that
+    is live according to accounting alone is absent too: squeue lists all live jobs, and accounting keeps tasks as
+    pending that were cancelled while they waited, until their whole array has ended.
     """
     found = {job.id: job for job in _squeue(user)}
     forgotten = sorted({job_id.partition("_")[0] for job_id in ids if job_id not in found})
     if forgotten and is_installed("sacct"):
-        found = {**{job.id: job for job in _sacct(forgotten)}, **found}
+        found = {**{job.id: job for job in _sacct(forgotten) if not job.live}, **found}
     return found
 
 
@@ -136,8 +139,10 @@ def _squeue(user: str) -> list[Job]:
     lines = run_command("squeue", "--noheader", "--array", "--states=all", f"--user={user}", fields)
     found = []
     for line in lines.splitlines():
-        job_id, state, node, reason, comment = line.strip().split("|", 4)
-        found += [Job(one, state, reason, node, comment) for one in _expand_ids(job_id)]
+        columns = line.strip().split("|", 4)
+        if len(columns) == 5 and columns[0][:1].isdigit():  # not a further line of the comment of another job
+            job_id, state, node, reason, comment = columns
+            found += [Job(one, state, reason, node, comment) for one in _expand_ids(job_id)]
     return found
 
 
@@ -145,10 +150,8 @@ def _sacct(ids: Sequence[str]) -> list[Job]:
     fields = "JobID,State,ExitCode,NodeList,Reason"
     command = ("sacct", "-X", "--noheader", "--parsable2", f"--format={fields}", "-j", ",".join(ids))
     try:
-        lines = run_command(*command, SLURM_BITSTR_LEN="0")  # do not shorten the ids of arrays
-    except Unreachable:
-        raise
-    except UserError:  # this cluster has no accounting
+        lines = run_command(*command, timeout=ACCOUNTING_SECONDS, SLURM_BITSTR_LEN="0")  # do not shorten ids of arrays
+    except UserError:  # this cluster has no accounting, or it does not answer; squeue knows what is live
         return []
     found = []
     for line in lines.splitlines():

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from mmdpo.console import print_line
+from mmdpo.console import print_line, printable
+from mmdpo.env_secrets import refuse_secret_words
 from mmdpo.errors import UserError
 from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
+from mmdpo.slurm.cancellations import record_cancelled
 from mmdpo.slurm.submission import PREPARE, read_submissions
 from mmdpo.slurm.task_states import query_jobs, read_task_states
 
 LISTED = 8  # points in a message
+FOLLOW_SECONDS = 0.5  # between looks at a log
+STATE_SECONDS = 15.0  # between looks at the queue, which serves the whole site
 
 
 def retry(study: Path, overrides: Sequence[str]) -> int:
@@ -29,6 +35,7 @@ def retry(study: Path, overrides: Sequence[str]) -> int:
     """
     from mmdpo.slurm.launch import resubmit
 
+    refuse_secret_words(overrides)
     slurm.require_installed()
     return resubmit(study, overrides)
 
@@ -57,6 +64,11 @@ def cancel(study: Path, pieces: Sequence[str]) -> int:
         prepared = {part.job for part in parts if part.job in known and known[part.job].live}
         jobs = {job and job.partition("_")[0] for job in jobs} | prepared
     slurm.cancel_jobs(sorted(job for job in jobs if job))
+    for submission in found:
+        ended = [one.job for one in chosen if one.submission.name == submission.name]
+        ended += [part.job for part in submission.parts if part.kind == PREPARE and part.job in jobs]
+        with suppress(OSError):  # for example of another user; SLURM's own record is left
+            record_cancelled(submission, [job for job in ended if job])
     return len(chosen)
 
 
@@ -72,22 +84,28 @@ def logs(study: Path, piece: str | None, rank: int | None, follow: bool) -> None
     Raises:
         UserError: No such point, or it has no log.
     """
-    folders = {file.parent.name: file.parent for file in study.glob("*/status.json")}
-    states = {name: read_status(folder).state for name, folder in folders.items()}
-    for name, one in read_task_states(study).items():  # SLURM takes precedence over the files
-        folders[name], states[name] = one.folder, one.state
+    folders, states = _folders_and_states(study)
     folder = folders[_match_names([*folders], [piece])[0]] if piece else _default_folder(study, folders, states)
     files = last_attempt_logs(folder, rank)
     if not files:
         raise UserError(
-            f"{folder.name} has no log: its job has not started, or it ran in a terminal. The output of SLURM's "
-            f"jobs is in {study}/jobs/*/*.log"
+            f"{folder.name} has no log: its job has not started, or it ran in a terminal with an earlier version. "
+            f"The output of SLURM's jobs is in {study}/jobs/*/*.log"
         )
-    for file in files:
-        print_line(f"== {file}")
-        print(file.read_text(encoding="utf-8", errors="replace"), end="", flush=True)
+    logs_of_attempt = [_Log(file) for file in files]
+    for log in logs_of_attempt:
+        log.print_new()
     if follow:
-        _follow(files[-1])
+        _follow(study, folder, rank, logs_of_attempt[-1])
+
+
+def _folders_and_states(study: Path) -> tuple[dict[str, Path], dict[str, State]]:
+    """Return the folder and the state of each task of a study by name."""
+    folders = {file.parent.name: file.parent for file in study.glob("*/status.json")}
+    states = {name: read_status(folder).state for name, folder in folders.items()}
+    for name, one in read_task_states(study).items():  # SLURM takes precedence over the files
+        folders[name], states[name] = one.folder, one.state
+    return folders, states
 
 
 def last_attempt_logs(folder: Path, rank: int | None = None) -> list[Path]:
@@ -100,23 +118,62 @@ def last_attempt_logs(folder: Path, rank: int | None = None) -> list[Path]:
     return [found[key] for key in sorted(found) if key[0] == last and rank in (None, key[1])]
 
 
-def _follow(file: Path) -> None:
-    """Print what is added to a file until Ctrl-C."""
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        lines.seek(0, 2)
-        try:
-            while True:
-                text = lines.read()
-                print(text, end="", flush=True)
-                if not text:
-                    time.sleep(0.5)
-        except KeyboardInterrupt:
-            print()
+class _Log:
+    """A log that is printed as it grows."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._position: int | None = None
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may be written in two parts
+
+    def print_new(self) -> None:
+        """Print what was added since the last call; first a line with the file."""
+        if self._position is None:
+            print_line(f"== {self.file}")
+        with self.file.open("rb") as content:
+            content.seek(self._position or 0)
+            print(_printable_log(self._decoder.decode(content.read())), end="", flush=True)
+            self._position = content.tell()
+
+
+def _follow(study: Path, folder: Path, rank: int | None, log: _Log) -> None:
+    """Print what is added to a log, then the logs of later attempts, until the task has ended or Ctrl-C.
+
+    Args:
+        study: The folder of the study.
+        folder: The folder of the task.
+        rank: The process whose log to print; None for the last process.
+        log: The log of the present attempt, as far as it has been printed.
+    """
+    asked, settled, ended = time.monotonic(), False, False
+    try:
+        while True:
+            log.print_new()
+            newest = last_attempt_logs(folder, rank)[-1]
+            if newest != log.file:
+                log, ended = _Log(newest), False
+                continue
+            if ended:
+                print_line(f"{folder.name} has ended")
+                return
+            before, settled = settled, read_status(folder).state in (State.done, State.failed)
+            if settled > before or time.monotonic() - asked >= STATE_SECONDS:
+                asked = time.monotonic()
+                known = _folders_and_states(study)[1].get(folder.name)  # a job may still wait after a retry
+                ended = settled if known is None else known not in (State.pending, State.running)
+            time.sleep(FOLLOW_SECONDS)
+    except KeyboardInterrupt:
+        print()
+
+
+def _printable_log(text: str) -> str:
+    """Put each state of a progress bar on a line, and replace control characters by visible escapes."""
+    return printable(text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _default_folder(study: Path, folders: Mapping[str, Path], states: Mapping[str, State]) -> Path:
-    """Return the folder of the last failure, else of a running point, else of the last preparation."""
-    for state in (State.failed, State.running):
+    """Return the folder of the last failure, else of a running, interrupted or finished point or a preparation."""
+    for state in (State.failed, State.running, State.interrupted):
         found = [folder for name, folder in folders.items() if states[name] is state and last_attempt_logs(folder)]
         if found:
             return max(found, key=lambda folder: (folder / "status.json").stat().st_mtime)
@@ -124,7 +181,10 @@ def _default_folder(study: Path, folders: Mapping[str, Path], states: Mapping[st
     with_logs = [folder for folder in prepared if last_attempt_logs(folder)]
     if with_logs:
         return with_logs[-1]
-    raise UserError(f"no point of {study} has failed or runs: name one, python -m mmdpo logs STUDY POINT")
+    done = [folder for folder in folders.values() if last_attempt_logs(folder)]
+    if done:
+        return max(done, key=lambda folder: last_attempt_logs(folder)[-1].stat().st_mtime)
+    raise UserError(f"no point of {study} has a log yet")
 
 
 def _match_names(names: Sequence[str], pieces: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from mmdpo.config.choices import Stage
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
+from mmdpo.points import commands
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.identity import Role
@@ -26,6 +27,7 @@ from mmdpo.points.point_files import mapping_or_none
 from mmdpo.points.status import State, is_done
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
+from mmdpo.slurm.paths import require_usable
 from mmdpo.slurm.resources import check_fits
 from mmdpo.slurm.snapshot import take_snapshot
 from mmdpo.slurm.submission import (
@@ -42,15 +44,17 @@ from mmdpo.slurm.submission import (
 from mmdpo.slurm.submit import (
     SubmissionPlan,
     check_unchanged,
+    disk_errors_translated,
     lock_submissions,
     new_submission,
     plan_submission,
     preparation_tasks,
     recover_job_ids,
+    reuse_preparations,
     send_parts,
     split_into_parts,
 )
-from mmdpo.slurm.task_states import TaskState, combine_states, query_task_states
+from mmdpo.slurm.task_states import TaskState, combine_states, invisible_submissions, query_jobs
 from mmdpo.slurm.watch import watch
 
 
@@ -61,6 +65,8 @@ def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] |
     process does not wait.
     """
     slurm.require_installed()
+    for config in configs:
+        require_usable(Path(config.out, config.study))
     check_fits(configs[0].cluster)
     with contents_remembered():
         asked_points = points_of(configs)
@@ -161,18 +167,22 @@ def submit_missing(
     Returns:
         The plan that was carried out.
     """
-    with lock_submissions(study):
+    require_usable(study)
+    with lock_submissions(study), disk_errors_translated(study):
         found = recover_job_ids(study)
         check_unchanged(found, configs, code)
-        plan = plan_submission(study, tasks, slurm.retry_while_unreachable(query_task_states)(found))
+        jobs = slurm.retry_while_unreachable(query_jobs)(found)
+        states = combine_states(found, jobs, slurm.retry_while_unreachable(invisible_submissions)(found))
+        plan = plan_submission(study, tasks, states)
         print_line(plan.line())
+        commands.begin(study)
         if not plan.missing:
             return plan
         print_line(estimate_hours(plan, cluster))
-        shared = preparation_tasks(plan.missing, found)
+        shared, prepared_by = reuse_preparations(preparation_tasks(plan.missing, found), found, jobs)
         code = code or take_snapshot(study / JOBS)
         parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size())
-        submission = new_submission(study, cluster, configs, code, parts)
+        submission = new_submission(study, cluster, configs, code, parts, prepared_by)
         controller_config = slurm.retry_while_unreachable(slurm.controller_config)()
         submission.cluster_name = controller_config.get("ClusterName", "")
         submission.write_tasks(TASKS, plan.missing)
@@ -197,6 +207,7 @@ def preview(configs: Sequence[Config], stage: Stage) -> None:
 def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailable: str) -> None:
     configs = [p.config for p in points]
     cluster = configs[0].cluster
+    require_usable(study)
     found = read_submissions(study)
     check_unchanged(found, configs, None)
     tasks = tasks_of_points(points, stage)
@@ -208,16 +219,17 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
         for p in points:
             if p.folder not in known:
                 require_stage(p, stage)
-    states = combine_states(found, None) if unavailable else query_task_states(found)
+    jobs = None if unavailable else query_jobs(found)
+    states = combine_states(found, jobs, () if unavailable else invisible_submissions(found))
     plan = plan_submission(study, tasks, states)
     print_line(plan.line())
     if not plan.missing:
         return
     print_line(estimate_hours(plan, cluster))
     count = len(plan.missing)
-    shared = preparation_tasks(plan.missing, found)
+    shared, prepared_by = reuse_preparations(preparation_tasks(plan.missing, found), found, jobs or {})
     parts = split_into_parts(count, bool(shared), count if unavailable else slurm.max_array_size())
-    submission = new_submission(study, cluster, configs, "code-...", parts)
+    submission = new_submission(study, cluster, configs, "code-...", parts, prepared_by)
     for text in distinct_scripts(submission, cluster):
         print_line(text)
         if not unavailable and (reason := sbatch.rejection_reason(text)):

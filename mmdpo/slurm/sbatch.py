@@ -15,6 +15,7 @@ from submitit.slurm.slurm import _make_sbatch_string
 from mmdpo.config.schema import ClusterConfig
 from mmdpo.errors import UserError
 from mmdpo.slurm import client as slurm
+from mmdpo.slurm.paths import file_pattern
 from mmdpo.slurm.submission import PREPARE, TASKS, Part, Submission, job_comment
 
 SITE_VARIABLES = ("SLURM_CONF", "SLURM_CLUSTERS")
@@ -133,7 +134,7 @@ def submitit_parameters(
         "additional_parameters": {
             "requeue": True,
             "chdir": submission.cwd,
-            "output": str(submission.folder.absolute() / f"{log}.log"),
+            "output": f"{file_pattern(submission.folder.absolute())}/{log}.log",
             **({"kill-on-invalid-dep": "yes"} if dependency else {}),
             **{
                 key.replace("_", "-"): value.lower() == "true" or value

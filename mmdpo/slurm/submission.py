@@ -18,6 +18,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -32,6 +33,7 @@ from mmdpo.files import atomic_write, fingerprint, open_regular, read_json, writ
 from mmdpo.points.point import Point, Role, point
 
 JOBS = "jobs"
+LOCK = ".lock"
 SUBMISSION_FILE = "submission.json"
 PREPARE, TASKS = "prepare", "tasks"
 
@@ -113,6 +115,7 @@ class Submission:
     cluster: dict[str, Any]  # the settings of `cluster=`
     inputs: dict[str, str]  # fingerprints of the contents behind paths, by `points.changes.all_inputs`
     parts: list[Part] = field(default_factory=list)
+    prepared_by: list[str] = field(default_factory=list)  # earlier submissions whose preparation the points wait for
     user: str = field(default_factory=user_name)
     cluster_name: str = ""  # SLURM's ClusterName, to which the job ids belong
     host: str = field(default_factory=socket.gethostname)
@@ -170,6 +173,23 @@ class Submission:
                 file.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 
+def lock_holder(study: Path) -> str:
+    """Describe the process that submits jobs of a study now; empty if there is none."""
+    try:
+        text = (study / JOBS / LOCK).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    pid, host = [*text.split(), "?", "?"][:2]
+    if host == socket.gethostname() and pid.isdigit():
+        try:
+            os.kill(int(pid), 0)
+        except (ProcessLookupError, OverflowError):
+            return ""  # it was killed, and the next command removes its lock
+        except OSError:  # of another user
+            pass
+    return f"process {pid} on {host}"
+
+
 def new_submission_folder(study: Path) -> Path:
     """Return the path of a folder for a new submission, named by the time."""
     return study / JOBS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -198,6 +218,15 @@ def _damaged(file: Path, error: Exception) -> str:
         f"{file} is damaged ({type(error).__name__}: {error}), so its jobs are unknown. See `squeue --me`; when none "
         f"of them is left, delete {file.parent} and rerun the same command"
     )
+
+
+def preparations(submission: Submission) -> list[tuple[Submission, Part]]:
+    """Return the preparations that a submission's points wait for: those of earlier submissions, then its own."""
+    owners = []
+    for name in submission.prepared_by:
+        with suppress(UserError):  # deleted since
+            owners.append(read_submission(submission.folder.parent / name))
+    return [(one, part) for one in [*owners, submission] for part in one.parts if part.kind == PREPARE]
 
 
 def _known_fields(content: dict[str, Any], kind: type) -> dict[str, Any]:

@@ -15,16 +15,20 @@ from filelock import SoftFileLock, Timeout
 
 from mmdpo.config.choices import Resume, Stage
 from mmdpo.config.schema import ClusterConfig, Config
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json
+from mmdpo.locks import SILENT_SECONDS
 from mmdpo.points.changes import all_inputs, changed_since
 from mmdpo.points.identity import Role
 from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
+from mmdpo.slurm.job_ids import fill_job_ids, find_job_id
 from mmdpo.slurm.snapshot import changed_code, code_files
 from mmdpo.slurm.submission import (
     JOBS,
+    LOCK,
     PREPARE,
     SUBMISSION_FILE,
     TASKS,
@@ -33,8 +37,9 @@ from mmdpo.slurm.submission import (
     Submission,
     config_to_dict,
     is_point_stage,
-    job_comment,
+    lock_holder,
     new_submission_folder,
+    preparations,
     read_submissions,
     user_name,
 )
@@ -105,21 +110,24 @@ def _is_done(study: Path, task: SlurmTask, known: TaskState | None) -> bool:
 
 @contextmanager
 def lock_submissions(study: Path) -> Iterator[None]:
-    """Hold the study's submission lock, on any shared file system.
+    """Hold the study's submission lock, on any shared file system, and say who holds it while waiting.
 
     Raises UserError that names the holder if the lock is not released in time, and for a folder that cannot be
     written.
     """
-    path = study / JOBS / ".lock"
-    lock = SoftFileLock(path, timeout=LOCK_SECONDS)  # breaks the lock of a dead process of this machine
+    path = study / JOBS / LOCK
+    lock = SoftFileLock(path)  # breaks the lock of a dead process of this machine
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        try:
+            lock.acquire(timeout=min(SILENT_SECONDS, LOCK_SECONDS))
+        except Timeout:
+            print_line(f"waiting for {lock_holder(study) or 'another process'}, which submits jobs of {study}")
+            lock.acquire(timeout=LOCK_SECONDS)
     except Timeout as error:
-        pid, host = [*path.read_text(encoding="utf-8").split(), "?", "?"][:2]
         raise UserError(
-            f"process {pid} on {host} has been submitting jobs of {study} for {LOCK_SECONDS:.0f} s. If that "
-            f"machine or process is gone, delete {path} and rerun the same command"
+            f"{lock_holder(study) or 'another process'} has been submitting jobs of {study} for {LOCK_SECONDS:.0f} s. "
+            f"If that machine or process is gone, delete {path} and rerun the same command"
         ) from error
     except OSError as error:
         raise UserError(
@@ -140,6 +148,18 @@ def _remove_unsubmitted(jobs: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def disk_errors_translated(study: Path) -> Iterator[None]:
+    """Translate errors of the disk, such as a full one, to UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or study} cannot be written ({error.strerror}). Make room there, or type out=FOLDER, and "
+            "rerun the same command, which finds the jobs that SLURM has accepted"
+        ) from error
+
+
 def recover_job_ids(study: Path) -> list[Submission]:
     """Read a study's submissions and recover the job ids of interrupted commands.
 
@@ -147,30 +167,11 @@ def recover_job_ids(study: Path) -> list[Submission]:
     """
     found = read_submissions(study)
     for submission in found:
-        parts = [part for part in submission.parts if part.job is None]
-        if parts:
+        if any(part.job is None for part in submission.parts):
             jobs = slurm.retry_while_unreachable(slurm.list_jobs)(submission.user)
-            for part in parts:
-                part.job = find_job_id(submission, part, jobs)
-            submission.save()
+            if fill_job_ids(submission, jobs):
+                submission.save()
     return found
-
-
-def find_job_id(submission: Submission, part: Part, jobs: Mapping[str, slurm.Job]) -> str | None:
-    """Find SLURM's id of a part, by the comment in the queue or by the file that the job itself wrote.
-
-    Args:
-        submission: The submission that the part belongs to.
-        part: The part whose id was not recorded.
-        jobs: The user's jobs by id.
-
-    Returns:
-        The id of the job or array; None if sbatch did not accept the part.
-    """
-    own = job_comment(submission, part)
-    queued = (job.id.partition("_")[0] for job in jobs.values() if job.comment == own)
-    file = submission.folder / f"{part.kind}-{part.first}.job"
-    return next(queued, None) or (file.read_text(encoding="utf-8").strip() if file.exists() else None)
 
 
 def check_unchanged(found: Sequence[Submission], configs: Sequence[Config], code: str | None) -> None:
@@ -227,6 +228,33 @@ def preparation_tasks(tasks: Sequence[SlurmTask], found: Sequence[Submission]) -
     return [task for name, task in shared.items() if name not in made]
 
 
+def reuse_preparations(
+    shared: Sequence[SlurmTask], found: Sequence[Submission], jobs: Mapping[str, slurm.Job]
+) -> tuple[list[SlurmTask], list[str]]:
+    """Leave out the tasks that a job of an earlier submission makes at present, or will make.
+
+    Such a job is left by a command that ended before it submitted the points, and by one that submitted other points.
+
+    Args:
+        shared: The tasks that make what the points share, from `preparation_tasks`.
+        found: The earlier submissions of the study.
+        jobs: The user's jobs by id.
+
+    Returns:
+        The tasks that are left, and the names of the submissions whose preparation the points have to wait for.
+    """
+    left = {task.name: task for task in shared}
+    reused = []
+    for submission in reversed(found):
+        ids = [part.job for part in submission.parts if part.kind == PREPARE and part.job]
+        if any(job in jobs and jobs[job].live for job in ids) and submission.user == user_name():
+            made = [task.name for task in submission.tasks(PREPARE) if task.name in left]
+            reused += [submission.name] if made else []
+            for name in made:
+                del left[name]
+    return [*left.values()], reused
+
+
 def _shared_settings(values: dict[str, Any]) -> dict[str, Any]:
     """Return the settings on which the shared data depend, and possibly a few more."""
     groups = ("data", "data_limit", "generator", "judge", "pairs", "model")
@@ -244,6 +272,7 @@ def new_submission(
     configs: Sequence[Config],
     code: str,
     parts: Sequence[Part],
+    prepared_by: Sequence[str] = (),
 ) -> Submission:
     """Make a submission that is not on disk yet.
 
@@ -253,6 +282,7 @@ def new_submission(
         configs: The configs of the points; the fingerprints of their contents are recorded.
         code: The name of the snapshot that the jobs run.
         parts: The jobs, from `split_into_parts`.
+        prepared_by: The earlier submissions whose preparation the points wait for.
 
     Returns:
         The submission.
@@ -263,6 +293,7 @@ def new_submission(
         cluster=config_to_dict(cluster),
         inputs=all_inputs(configs),
         parts=list(parts),
+        prepared_by=list(prepared_by),
     )
 
 
@@ -284,7 +315,8 @@ def split_into_parts(tasks: int, prepare: bool, max_array_size: int) -> list[Par
 def send_parts(submission: Submission, cluster: ClusterConfig) -> None:
     """Submit the parts of a submission, and record each job id at once.
 
-    Raises UserError with SLURM's own message. If SLURM accepted no points, the submission is removed.
+    Raises UserError with SLURM's own message. If SLURM accepted no points, the submission is removed. If a file cannot
+    be written, it is kept: SLURM may have accepted a job.
     """
     for part in submission.parts:
         try:
@@ -331,7 +363,7 @@ def dependency_of(submission: Submission, part: Part, cluster: ClusterConfig) ->
     if part.kind == PREPARE:
         return None
     index = submission.parts.index(part)
-    prepared = [f"afterok:{one.job}" for one in submission.parts[:index] if one.kind == PREPARE]
+    prepared = [f"afterok:{one.job}" for _, one in preparations(submission) if one.job]
     before = submission.parts[index - 1] if index else None
     in_turn = [f"afterany:{before.job}"] if before and before.kind == TASKS and cluster.array_parallelism else []
     return ",".join([*prepared, *in_turn]) or None

@@ -5,7 +5,7 @@
 It is the sbatch script's own process and outlives the processes of the task. SLURM warns those (SIGUSR2) before
 a time limit and ends them (SIGTERM) at preemption. They save a checkpoint and exit with EXIT_INTERRUPTED. Then
 SLURM or the supervisor puts the job back into the queue. Processes that were killed continue from their last
-checkpoint. `cluster.max_attempts` limits restarts per cause.
+checkpoint. `cluster.max_attempts` limits restarts without progress per cause.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
+from mmdpo.slurm.paths import file_pattern
 from mmdpo.slurm.submission import PREPARE, Part, SlurmTask, Submission, read_submission
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: saved, to be continued
@@ -41,7 +44,7 @@ CAUSES_BY_SLURM_STATE = {
     "TIMEOUT": "time_limit",
 }
 ADVICE = {
-    "time_limit": "raise cluster.timeout_min=, or cluster.max_attempts.time_limit= if it advances each time",
+    "time_limit": "raise cluster.timeout_min=, or lower train.save_steps=",
     "out_of_memory": "raise cluster.mem=",
     "killed": "see the last lines of its log for the reason",
 }
@@ -170,7 +173,12 @@ def run_srun(submission: Submission, part: Part, index: int, log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     worker = [submission.python, "-u", "-P", "-m", "mmdpo.slurm.worker"]
     arguments = [str(submission.folder), part.kind, str(part.first), str(index)]
-    options = [f"--output={log}", "--unbuffered", "--kill-on-bad-exit=1", "--export=ALL"]
+    options = [
+        f"--output={file_pattern(log.parent)}/{log.name}",
+        "--unbuffered",
+        "--kill-on-bad-exit=1",
+        "--export=ALL",
+    ]
     options.append("--wait=0")  # no limit: the first process evaluates after the others have ended
     if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not inherit it from sbatch
         options.append(f"--cpus-per-task={cpus}")
@@ -250,14 +258,38 @@ def attempts_exhausted(folder: Path, job: str, limits: dict[str, int]) -> str | 
     Returns:
         A message that names the setting; None if the task may start again.
     """
-    entries = status.read_status(folder).interruptions
-    causes = [entry["cause"] for entry in entries if entry["job_id"] == job]
+    causes = causes_without_progress(status.read_status(folder).interruptions, job)
     for cause in dict.fromkeys(causes):
         limit = limits.get(cause)
         if limit is not None and causes.count(cause) >= limit:
             advice = f"; {ADVICE[cause]}" if cause in ADVICE else ""
-            return f"ended {causes.count(cause)} times by {cause} (cluster.max_attempts.{cause}={limit}){advice}"
+            times = f"without progress ended {causes.count(cause)} times by {cause}"
+            return f"{times} (cluster.max_attempts.{cause}={limit}){advice}"
     return None
+
+
+def causes_without_progress(entries: Sequence[dict[str, Any]], job: str) -> list[str]:
+    """Return the causes by which a job's attempts ended since the last one that made progress.
+
+    Args:
+        entries: The interruptions of the task, oldest first. Progress is work that is saved for the first time, such
+            as a newer checkpoint.
+        job: SLURM's id of the job; interruptions of earlier submissions do not count.
+
+    Returns:
+        The causes, oldest first.
+    """
+    causes: list[str] = []
+    saved: dict[str, int] = {}
+    for entry in entries:
+        now = entry.get("saved") or {}  # entries of an earlier version have none
+        progress = any(amount > saved.get(kind, 0) for kind, amount in now.items())
+        saved |= {kind: max(amount, saved.get(kind, 0)) for kind, amount in now.items()}
+        if progress:
+            causes.clear()
+        elif entry["job_id"] == job:
+            causes.append(entry["cause"])
+    return causes
 
 
 def last_log_lines(log: Path, count: int = 1) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,15 @@ from pathlib import Path
 from mmdpo.errors import UserError
 from mmdpo.points.status import State, Status, is_stage_done, read_status
 from mmdpo.slurm import client as slurm
+from mmdpo.slurm.cancellations import read_cancelled
+from mmdpo.slurm.job_ids import fill_job_ids
 from mmdpo.slurm.submission import (
     PREPARE,
     TASKS,
     SlurmTask,
     Submission,
     is_point_stage,
+    preparations,
     read_submissions,
     user_name,
 )
@@ -33,8 +37,19 @@ JOB_FAILURES = {
 }
 """Messages for jobs that ended without a status, by SLURM's state."""
 
-WAITING_STATES = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "CONFIGURING")
+HELD_STATES = ("REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
+SUSPENDED_STATES = ("SUSPENDED", "STOPPED")
+WAITING_STATES = ("PENDING", "REQUEUED", "REQUEUE_FED", "CONFIGURING", *HELD_STATES, *SUSPENDED_STATES)
 """SLURM's states of a job that has not ended and does not run."""
+
+NEVER_STARTS = re.compile(
+    "BadConstraints|DependencyNeverSatisfied|Invalid(Account|QOS)|(Account|QOS)NotAllowed|Partition(NodeLimit|TimeLimit)"
+    r"|(Assoc|QOS)Max\w+Per(Job|Node)(Limit)?$"
+)
+"""SLURM's reasons of a job that waits until its request, or the site's limits, are changed."""
+
+STUCK = re.compile("type scontrol|does not start")
+"""The details of jobs that wait until the user does something."""
 
 StateAndDetail = tuple[State, str]
 
@@ -55,6 +70,11 @@ class TaskState:
     def live(self) -> bool:
         """True if its job waits or runs."""
         return self.state in (State.pending, State.running)
+
+    @property
+    def stuck(self) -> bool:
+        """True if its job waits until the user does what the detail says."""
+        return self.state is State.pending and bool(STUCK.search(self.detail))
 
 
 def read_task_states(study: Path) -> dict[str, TaskState]:
@@ -79,11 +99,17 @@ def query_task_states(found: Sequence[Submission]) -> dict[str, TaskState]:
 
 
 def query_jobs(found: Sequence[Submission]) -> dict[str, slurm.Job]:
-    """Return SLURM's jobs of these submissions by id. Raises UserError if SLURM cannot be asked."""
+    """Return SLURM's jobs of these submissions by id, and set ids that an interrupted command did not note.
+
+    Raises UserError if SLURM cannot be asked.
+    """
     jobs: dict[str, slurm.Job] = {}
     for user in {submission.user for submission in found}:
-        parts = [part for submission in found if submission.user == user for part in submission.parts]
+        own = [submission for submission in found if submission.user == user]
+        parts = [part for submission in own for part in submission.parts]
         jobs |= slurm.list_jobs(user, [job for part in parts for job in part.ids() if job])
+        for submission in own:
+            fill_job_ids(submission, jobs)
     return jobs
 
 
@@ -117,7 +143,8 @@ def combine_states(
     states: dict[str, TaskState] = {}
     for submission in found:
         visible_jobs = None if submission.name in invisible else jobs
-        reason = _preparation_failure(submission, visible_jobs)
+        preparation, reason = _preparation(submission, visible_jobs)
+        cancelled = read_cancelled(submission)
         ids = [job for part in submission.parts if part.kind == TASKS for job in part.ids()]
         for task, job_id in zip(submission.tasks(), ids, strict=False):
             folder = submission.folder_of(task)
@@ -127,8 +154,10 @@ def combine_states(
                 continue  # its earlier job has not ended, or is the last that sbatch accepted
             finished = is_finished(task, folder, status)
             log = submission.folder / f"{job_id}.log"
-            state, detail = combine_state(status, finished, job_id, visible_jobs, log)
-            if state is State.cancelled and reason:
+            state, detail = combine_state(status, finished, job_id, visible_jobs, log, cancelled.get(job_id or "", ""))
+            if state is State.cancelled and preparation is State.failed and job_id not in cancelled:
+                detail = f"the preparation failed: {reason}"
+            if state is State.pending and detail == "Dependency" and reason:
                 detail = reason
             if state is State.running and visible_jobs is None:
                 detail += f"; it last wrote {minutes_since_written(folder):.0f} min ago"
@@ -137,7 +166,12 @@ def combine_states(
 
 
 def combine_state(
-    status: Status, finished: bool, job_id: str | None, jobs: Mapping[str, slurm.Job] | None, log: Path
+    status: Status,
+    finished: bool,
+    job_id: str | None,
+    jobs: Mapping[str, slurm.Job] | None,
+    log: Path,
+    cancelled: str = "",
 ) -> StateAndDetail:
     """Combine the sources on one task.
 
@@ -147,6 +181,7 @@ def combine_state(
         job_id: The id of its job; None if sbatch did not accept it.
         jobs: SLURM's jobs by id; None if SLURM could not be asked.
         log: The file in which SLURM writes the job's output.
+        cancelled: Who cancelled its job and when, if that was recorded.
 
     Returns:
         The state of the task, and its detail.
@@ -159,6 +194,8 @@ def combine_state(
     earlier = job is not None and status.job_id not in (None, job.id)
     if status.state is State.failed and not earlier:
         return State.failed, status.error or ""
+    if cancelled:
+        return State.cancelled, cancelled
     if job is not None and job.state != "COMPLETED":
         return State.cancelled if job.state == "CANCELLED" else State.failed, _failure(job, log)
     if job_id is None:
@@ -167,6 +204,8 @@ def combine_state(
         return _state_from_files(status)
     if job is not None:
         return State.failed, f"job {job_id} ended without a result"
+    if status.job_id != job_id and not log.exists():
+        return State.cancelled, f"job {job_id} left SLURM's queue before it started: it was cancelled"
     return State.failed, f"job {job_id} is gone: SLURM has no record of it, and there is no result"
 
 
@@ -197,13 +236,26 @@ def _failure(job: slurm.Job, log: Path) -> str:
 
 
 def _state_of_live(status: Status, job: slurm.Job) -> StateAndDetail:
-    causes = [entry["cause"] for entry in status.interruptions]
     if job.state in WAITING_STATES:
-        reason = job.reason if job.reason != "None" else ""
-        return State.pending, ", ".join(filter(None, [reason, f"continues after {causes[-1]}" if causes else ""]))
+        return State.pending, _waiting_reason(status, job)
     if status.state is State.failed and status.job_id == job.id:
         return State.failed, status.error or ""
+    if status.job_id == job.id and status.waiting:
+        return State.running, f"{job.node}, waiting for {status.waiting}"
     return State.running, job.node
+
+
+def _waiting_reason(status: Status, job: slurm.Job) -> str:
+    """Return what a job waits for, with the command to type if it would wait without end."""
+    reason = job.reason if job.reason != "None" else ""
+    if job.state in SUSPENDED_STATES:
+        return f"suspended on {job.node}; if it is not resumed, type scontrol resume {job.id}"
+    if job.state in HELD_STATES or "held" in reason.lower():
+        return f"held ({reason or job.state}); type scontrol release {job.id}"
+    if NEVER_STARTS.match(reason):
+        return f"does not start ({reason}); cancel it, and retry with other settings of cluster."
+    causes = [entry["cause"] for entry in status.interruptions if entry.get("job_id", job.id) == job.id]
+    return ", ".join(filter(None, [reason, f"continues after {causes[-1]}" if causes else ""]))
 
 
 def _state_from_files(status: Status) -> StateAndDetail:
@@ -213,15 +265,23 @@ def _state_from_files(status: Status) -> StateAndDetail:
     return State.pending, "according to its files; SLURM cannot be asked here"
 
 
-def _preparation_failure(submission: Submission, jobs: Mapping[str, slurm.Job] | None) -> str:
-    """Return why a submission's preparation failed; empty if it did not."""
-    part = next((part for part in submission.parts if part.kind == PREPARE), None)
-    if part is None:
-        return ""
-    status = read_status(submission.folder / PREPARE)
-    log = submission.folder / f"{part.job}.log"
-    state, detail = combine_state(status, status.state is State.done, part.job, jobs, log)
-    return f"the preparation failed: {detail}" if state in (State.failed, State.cancelled) else ""
+def _preparation(submission: Submission, jobs: Mapping[str, slurm.Job] | None) -> StateAndDetail:
+    """Return the state of the preparations that a submission's points wait for, with the reason of a failure.
+
+    The state is `done` if there are none.
+    """
+    for owner, part in preparations(submission):
+        folder = owner.folder / PREPARE
+        status = read_status(folder)
+        log = owner.folder / f"{part.job}.log"
+        cancelled = read_cancelled(owner).get(part.job or "", "")
+        state, detail = combine_state(status, status.state is State.done, part.job, jobs, log, cancelled)
+        if state in (State.failed, State.cancelled):
+            return State.failed, detail
+        if state in (State.pending, State.running):
+            place = f"running on {detail}" if state is State.running else detail or "pending"
+            return state, f"waits for its preparation, job {part.job}: {place}"
+    return State.done, ""
 
 
 def minutes_since_written(folder: Path) -> float:

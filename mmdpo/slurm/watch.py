@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.console import print_line
+from mmdpo.console import LastingConsole, markup_safe, print_line, printable
 from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.submission import read_submissions
@@ -52,14 +52,13 @@ class TrainingProgress:
 
 def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
     """Wait until the named tasks have ended, and return their states; None after Ctrl-C."""
-    from rich.console import Console
     from rich.live import Live
 
-    console, progress = Console(highlight=False), TrainingProgress()
+    console, progress = LastingConsole(highlight=False), TrainingProgress()
     found = read_submissions(study)
     asked, unreachable, jobs = -SLURM_SECONDS, False, None
     invisible: set[str] = set()
-    before: dict[str, State] = {}
+    before: dict[str, str] = {}
     try:
         with Live(console=console, auto_refresh=False, transient=True) as live:
             while True:
@@ -69,7 +68,7 @@ def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
                         jobs, invisible, unreachable = query_jobs(found), invisible_submissions(found), False
                     except slurm.Unreachable as error:
                         if not unreachable:
-                            console.print(f"SLURM does not answer: {error}; trying again", markup=False)
+                            console.print(printable(f"SLURM does not answer: {error}; trying again"), markup=False)
                         unreachable = True
                 states = combine_states(found, jobs, invisible)
                 states = {name: one for name, one in states.items() if name in set(names)}
@@ -78,7 +77,7 @@ def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
                     live.update(states_table(study.name, states, progress, rows), refresh=True)
                 else:
                     _print_changes(states, before)
-                before = {name: one.state for name, one in states.items()}
+                before = {name: _news(one) for name, one in states.items()}
                 if not any(one.live for one in states.values()):
                     return states
                 time.sleep(FILES_SECONDS)
@@ -99,11 +98,10 @@ def states_table(title: str, states: Mapping[str, TaskState], progress: Training
         The table for rich.
     """
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
 
     title = f"{title}: " + _counts(states)
-    result = Table(title=escape(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    result = Table(title=markup_safe(title), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     result.add_column("point", overflow="fold", ratio=1)
     for column in ("state", "step", "loss", "margin", "left"):
         result.add_column(column, justify="left" if column == "state" else "right", no_wrap=True)
@@ -111,9 +109,9 @@ def states_table(title: str, states: Mapping[str, TaskState], progress: Training
     for one in ordered[:rows]:
         colour = COLOURS.get(one.state)
         state = f"[{colour}]{one.state}[/]" if colour else str(one.state)
-        detail = shorten(one.detail, DETAIL) if one.detail != one.state else ""
-        below = f"\n[dim]{escape(detail)}[/]" if detail else ""
-        result.add_row(escape(one.task.name) + below, state, *progress.cells(one))
+        detail = one.detail if one.stuck else shorten(one.detail, DETAIL) if one.detail != one.state else ""
+        below = f"\n[dim]{markup_safe(detail)}[/]" if detail else ""
+        result.add_row(markup_safe(one.task.name) + below, state, *progress.cells(one))
     if len(ordered) > rows:
         result.caption = f"and {len(ordered) - rows} more"
     return result
@@ -123,11 +121,18 @@ def _counts(states: Mapping[str, TaskState]) -> str:
     return ", ".join(f"{count} {state}" for state, count in Counter(one.state for one in states.values()).items())
 
 
-def _print_changes(states: Mapping[str, TaskState], before: Mapping[str, State]) -> None:
-    changed = [one for name, one in states.items() if before.get(name) is not one.state]
+def _news(one: TaskState) -> str:
+    """Return what a line is printed for when it changes."""
+    return one.detail if one.stuck else one.state
+
+
+def _print_changes(states: Mapping[str, TaskState], before: Mapping[str, str]) -> None:
+    changed = [one for name, one in states.items() if before.get(name) != _news(one)]
     for one in changed:
         if one.state in (State.done, State.failed, State.cancelled) and before:
             print_line(f"{one.state}  {one.task.name}{f': {one.detail}' if one.detail else ''}")
+    for detail, count in Counter(one.detail for one in changed if one.stuck).items():
+        print_line(f"{count} points: {detail}")
     if changed:
         print_line(_counts(states))
 

@@ -15,8 +15,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from mmdpo.activity import recorded_by
 from mmdpo.errors import Stopped, UserError
 from mmdpo.leftovers import use_own_temporary_folder
+from mmdpo.logs import log_to
 from mmdpo.output import tolerate_any_encoding
 from mmdpo.pipeline import point_stages as stages
 from mmdpo.points import status
@@ -56,14 +58,15 @@ def run_point_task(task: SlurmTask, folder: Path) -> int:
     point's lock.
     """
     try:
-        error = run_point(task.point, task.stage)
+        with log_to(sys.stderr):
+            error = run_point(task.point, task.stage)
     except Stopped as stop:  # a requeue would reach the same limit
         print(stop, file=sys.stderr)
         return 1
     if error is None:
         return 0
     print(status.read_status(folder).traceback or error, file=sys.stderr)
-    return BUSY_CODE if error == BUSY else 1
+    return BUSY_CODE if error.startswith(BUSY) else 1
 
 
 def change_reason(submission: Submission, tasks: Sequence[SlurmTask]) -> str:
@@ -111,7 +114,8 @@ def make_data(folder: Path, works: Sequence[Callable[[], object]]) -> int:
     try:
         for work in works:
             try:
-                work()
+                with recorded_by(status.StatusRecorder(folder)):
+                    work()
             except Exception as error:  # the other data are still made
                 traceback.print_exc()
                 errors.append(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")

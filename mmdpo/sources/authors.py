@@ -48,12 +48,12 @@ def _row(pair: PreferencePair) -> dict[str, Any]:
     history = history_to_turns(pair.history)
     check_writable(pair.id, [pair.question, pair.chosen, pair.rejected, *(turn["value"] for turn in history)])
     row: dict[str, Any] = {"id": pair.id}
-    if pair.image is not None:
-        row["image"] = pair.image
+    if pair.images:
+        row["image"] = pair.images[0]
     if history:
         row["history"] = history
     return row | {
-        "question": {"from": human, "value": add_marker(pair.question, pair.image)},
+        "question": {"from": human, "value": add_marker(pair.question, pair.images)},
         "chosen": {"from": model, "value": pair.chosen},
         "rejected": {"from": model, "value": pair.rejected},
     }

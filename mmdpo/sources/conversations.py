@@ -76,9 +76,9 @@ def _remove_marker(text: str) -> str:
     return text.replace(MARKER, "").strip()
 
 
-def add_marker(text: str, image: str | None) -> str:
+def add_marker(text: str, images: Collection[str]) -> str:
     """Put the marker before a question that has an image, as LLaVA does."""
-    return text if image is None else f"{MARKER}\n{text}"
+    return f"{MARKER}\n{text}" if images else text
 
 
 def check_writable(id: str, texts: Iterable[str]) -> None:

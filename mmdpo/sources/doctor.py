@@ -139,7 +139,7 @@ def _scan_source(finding: Finding, config: SourceConfig, data: DataConfig) -> No
     finding.dropped, finding.firsts = dict(scanned.bad_rows.reasons), scanned.bad_rows.firsts
     if scanned.prompts:
         first = scanned.prompts[0]
-        image, size = _image(source.image_root, first.image)
+        image, size = _image(source.image_root, next(iter(first.images), None))
         finding.sample = Sample(f"{finding.name}/{first.id}", {"question": first.question}, image, size)
     select.check_scanned(source, scanned, data.on_bad_row)
 
@@ -167,7 +167,7 @@ def _scan_pairs(finding: Finding, data: DataConfig) -> None:
             first = read.pairs[0]
             names = ("question", "chosen", "rejected", "answer")
             texts = {name: getattr(first, name) for name in names if hasattr(first, name)}
-            image, size = _image(read.image_root, first.image)
+            image, size = _image(read.image_root, next(iter(first.images), None))
             embedded = read.image_root == Path(folder)
             finding.sample = Sample(first.id, texts, "in the file itself" if embedded and image else image, size)
     bad_rows.check(read.read, len(read.pairs), data.on_bad_row)

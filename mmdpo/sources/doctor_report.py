@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mmdpo.config.schema import DataConfig
+from mmdpo.console import printable
 from mmdpo.sources.doctor import Finding, Location, Sample, examine, reads_file
 
 NOT_DECODED = "Images of rows that are not needed exist, but were not decoded."
@@ -170,4 +171,4 @@ def _print(console: Console, text: str, indent: int | None = None, style: str = 
             break_long_words=False,
             break_on_hyphens=False,
         )
-    console.print(text, style=style or None, markup=False, soft_wrap=True)
+    console.print(printable(text), style=style or None, markup=False, soft_wrap=True)

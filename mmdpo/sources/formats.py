@@ -50,7 +50,7 @@ class Synthetic:
 
     Attributes:
         generate: Function of `data.prompts`, `data.seed` and a folder. It returns the prompts and writes their images
-            below the folder, to which `Prompt.image` is relative.
+            below the folder, to which `Prompt.images` are relative.
         version: Function that returns a text. Prompts are generated again when the text changes.
     """
 

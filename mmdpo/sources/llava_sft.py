@@ -38,19 +38,19 @@ def write(examples: Iterable[SftExample], path: Path) -> int:
 
 def _prompt(row: dict[str, Any]) -> Prompt:
     """Read the human's first turn."""
-    image, texts = _conversation(row)
-    return Prompt(id=require_id(row), question=require_text(texts[0], CONVERSATIONS), image=image)
+    images, texts = _conversation(row)
+    return Prompt(id=require_id(row), question=require_text(texts[0], CONVERSATIONS), images=images)
 
 
 def _example(row: dict[str, Any]) -> SftExample:
     """Read the model's last turn as the answer to learn, and the turns before the last question as history."""
-    image, texts = _conversation(row)
+    images, texts = _conversation(row)
     if len(texts) % 2:
         raise BadRow(f"field {CONVERSATIONS!r}: wrong turns", "the last is the human's; allowed: gpt's last")
     for text in texts:
         require_text(text, CONVERSATIONS)
     *earlier, question, answer = texts
-    return SftExample(require_id(row), question, answer, image, turns_to_history(earlier), _rating(row.get("rating")))
+    return SftExample(require_id(row), question, answer, images, turns_to_history(earlier), _rating(row.get("rating")))
 
 
 def _rows(examples: Iterable[SftExample]) -> Iterator[dict[str, Any]]:
@@ -58,20 +58,20 @@ def _rows(examples: Iterable[SftExample]) -> Iterator[dict[str, Any]]:
         turns = [*history_to_turns(example.history), {"from": "human", "value": example.question}]
         turns.append({"from": "gpt", "value": example.answer})
         check_writable(example.id, (turn["value"] for turn in turns))
-        turns[0]["value"] = add_marker(turns[0]["value"], example.image)
+        turns[0]["value"] = add_marker(turns[0]["value"], example.images)
         row: dict[str, Any] = {"id": example.id}
-        if example.image is not None:
-            row["image"] = example.image
+        if example.images:
+            row["image"] = example.images[0]
         row[CONVERSATIONS] = turns
         if example.rating is not None:
             row["rating"] = dict(example.rating)
         yield row
 
 
-def _conversation(row: dict[str, Any]) -> tuple[str | None, list[str]]:
+def _conversation(row: dict[str, Any]) -> tuple[tuple[str, ...], list[str]]:
     image = image_name(row)
     texts = conversation_texts(row.get(CONVERSATIONS), CONVERSATIONS)
-    return image, remove_markers(texts, CONVERSATIONS, image, indices=(0,))
+    return () if image is None else (image,), remove_markers(texts, CONVERSATIONS, image, indices=(0,))
 
 
 def _rating(value: Any) -> Rating | None:

@@ -23,7 +23,7 @@ def _prompt(row: dict[str, Any]) -> Prompt:
     return Prompt(
         id=fingerprint([image, question]),
         question=question,
-        image=f"{image}.jpg",
+        images=(f"{image}.jpg",),
         category="" if category is None else require_text(category, "task"),
     )
 

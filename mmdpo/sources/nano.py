@@ -17,7 +17,7 @@ def prompts(split: str, count: int, seed: int, folder: Path) -> list[Prompt]:
         split: One of `mmdpo.nano.splits.SHARES`.
         count: Number of prompts.
         seed: Seed. The same arguments give the same prompts and the same image bytes.
-        folder: Folder to which `Prompt.image` is relative; images are written to its subfolder `images`.
+        folder: Folder to which `Prompt.images` are relative; images are written to its subfolder `images`.
 
     Returns:
         The prompts.

@@ -150,30 +150,28 @@ def pair_image_names(path: Path, format: str = "pairs", seed: int = 0) -> list[s
         try:
             if isinstance(item, BadRow):
                 continue
-            image = item.image if isinstance(item, SftExample) else parse(item).image
+            images = item.images if isinstance(item, SftExample) else parse(item).images
         except BadRow:
             continue
-        if isinstance(image, str):
-            names[image] = None
+        names |= {image: None for image in images if isinstance(image, str)}
     return list(names)
 
 
 def _example(example: SftExample, number: int, seen: Mapping[str, int], images: _Images) -> SftExample:
-    """Resolve an example's image. LLaVA's ids name photographs, so a repeated id gets the row's number."""
+    """Resolve an example's images. LLaVA's ids name photographs, so a repeated id gets the row's number."""
     id = f"{example.id}-{number}" if example.id in seen else example.id
-    image = None if example.image is None else images.resolve(example.image)
-    return dataclasses.replace(example, id=id, image=image)
+    return dataclasses.replace(example, id=id, images=tuple(map(images.resolve, example.images)))
 
 
 def _pair(row: PairRow, images: _Images) -> PreferencePair:
-    image = None if row.image is None else images.resolve(row.image)
-    content = [row.question, row.chosen, row.rejected, image]
+    names = tuple(map(images.resolve, row.images))
+    content = [row.question, row.chosen, row.rejected, names[0] if names else None]
     return PreferencePair(
         id=row.id or fingerprint([*content, [[turn.question, turn.answer] for turn in row.history]]),
         question=row.question,
         chosen=row.chosen,
         rejected=row.rejected,
-        image=image,
+        images=names,
         history=row.history,
     )
 

@@ -29,7 +29,7 @@ class PairRow:
         history: Earlier turns.
         chosen: The preferred answer.
         rejected: The other answer.
-        image: A file name below `data.image_root`, or the bytes of an image file.
+        images: File names below `data.image_root`, or the bytes of image files.
         unused: Names of fields that are not read.
     """
 
@@ -38,7 +38,7 @@ class PairRow:
     history: tuple[Turn, ...]
     chosen: str
     rejected: str
-    image: str | bytes | None
+    images: tuple[str | bytes, ...]
     unused: frozenset[str]
 
 
@@ -51,7 +51,9 @@ def parse(row: Any) -> PairRow:
     if chosen.strip() == rejected.strip():
         raise BadRow("field 'rejected': equal to 'chosen'", "allowed: two different answers")
     unused = frozenset(row) - COLUMNS
-    return PairRow(optional_id(row.get("id")), question, history, chosen, rejected, _image(row), unused)
+    image = _image(row)
+    images = () if image is None else (image,)
+    return PairRow(optional_id(row.get("id")), question, history, chosen, rejected, images, unused)
 
 
 def _question(value: Any, name: str) -> tuple[str, tuple[Turn, ...]]:

@@ -26,7 +26,7 @@ def _prompt(row: dict[str, Any]) -> Prompt:
     return Prompt(
         id=require_id(row),
         question=require_text(questions[0][0], "q_a_pairs", QUESTIONS),
-        image=require_text(row.get("image_file"), "image_file", "the name of a file under the image root"),
+        images=(require_text(row.get("image_file"), "image_file", "the name of a file under the image root"),),
     )
 
 

@@ -102,8 +102,8 @@ def select(source: Source, seed: int, on_bad_row: OnBadRow, folder: Path) -> Sel
     """
     scanned = scan(source, seed)
     check_scanned(source, scanned, on_bad_row)
-    for name in {prompt.image for prompt in scanned.prompts}:
-        if name is not None and source.image_root is not None:
+    for name in {name for prompt in scanned.prompts for name in prompt.images}:
+        if source.image_root is not None:
             _link(inside(source.image_root, name), folder / source.name / name)
     prompts = [_prefixed(prompt, source.name) for prompt in scanned.prompts]
     return Selected(prompts, scanned.read, scanned.kept, dict(scanned.bad_rows.reasons))
@@ -130,7 +130,7 @@ def scan(source: Source, seed: int) -> Scanned:
                 digest = int.from_bytes(hashlib.sha256(item.id.encode()).digest()[:8])
                 if digest in seen:
                     raise SkippedRow("field 'id': duplicate", f"{item.id!r} is the id of an earlier row as well")
-                prompt = _with_image(item, source)
+                prompt = _with_images(item, source)
             except BadRow as error:
                 bad_rows.add(table.place(number), error)
                 continue
@@ -154,7 +154,7 @@ def candidate_images(source: Source, seed: int) -> list[str]:
         if not isinstance(item, BadRow) and item.id not in seen:
             seen.add(item.id)
             candidates.push(_rank(seed, item.id), number, item)
-    return sorted({prompt.image for _, prompt in candidates.ascending() if prompt.image is not None})
+    return sorted({name for _, prompt in candidates.ascending() for name in prompt.images})
 
 
 def check_scanned(source: Source, scanned: Scanned, on_bad_row: OnBadRow) -> None:
@@ -187,19 +187,20 @@ def _rank(seed: int, id: str) -> int:
     return int.from_bytes(hashlib.sha256(f"source {seed} {id}".encode()).digest())
 
 
-def _with_image(prompt: Prompt, source: Source) -> Prompt:
-    """Normalize the name of a prompt's image below the root, without `..` and links. Raises BadRow if absent."""
-    if prompt.image is None:
+def _with_images(prompt: Prompt, source: Source) -> Prompt:
+    """Normalize the names of a prompt's images below the root, without `..` and links. Raises BadRow if absent."""
+    if not prompt.images:
         return prompt
     if source.image_root is None:
         raise UserError(
-            f"{source.key}: rows name images ({prompt.image!r} is the first); type {source.key}.image_root=DIR"
+            f"{source.key}: rows name images ({prompt.images[0]!r} is the first); type {source.key}.image_root=DIR"
         )
+    root = source.image_root.resolve()
     try:
-        path = inside(source.image_root, prompt.image)
+        paths = [inside(source.image_root, name) for name in prompt.images]
     except UserError as error:
         raise BadImage(error) from error
-    return dataclasses.replace(prompt, image=path.relative_to(source.image_root.resolve()).as_posix())
+    return dataclasses.replace(prompt, images=tuple(path.relative_to(root).as_posix() for path in paths))
 
 
 def _decodable(source: Source, candidates: _Candidates, table: Table, bad_rows: BadRows) -> tuple[list[Prompt], int]:
@@ -220,13 +221,13 @@ def _decodable(source: Source, candidates: _Candidates, table: Table, bad_rows: 
             if source.count is not None and len(good) == source.offset + source.count:
                 break
             advance(1)
-            if prompt.image is not None and source.image_root is not None:
-                if prompt.image not in errors:
-                    errors[prompt.image] = _image_error(inside(source.image_root, prompt.image))
-                if error := errors[prompt.image]:
-                    bad_rows.add(table.place(number), BadImage(error))
-                    damaged += 1
-                    continue
+            for name in prompt.images:
+                if source.image_root is not None and name not in errors:
+                    errors[name] = _image_error(inside(source.image_root, name))
+            if error := next((errors[name] for name in prompt.images if errors[name]), None):
+                bad_rows.add(table.place(number), BadImage(error))
+                damaged += 1
+                continue
             good.append(prompt)
     return good[source.offset :], damaged
 
@@ -258,8 +259,8 @@ def _check_enough(source: Source, found: int, kept: int, overflowed: bool) -> No
 
 
 def _prefixed(prompt: Prompt, name: str) -> Prompt:
-    image = None if prompt.image is None else f"{name}/{prompt.image}"
-    return dataclasses.replace(prompt, id=f"{name}/{prompt.id}", image=image)
+    images = tuple(f"{name}/{image}" for image in prompt.images)
+    return dataclasses.replace(prompt, id=f"{name}/{prompt.id}", images=images)
 
 
 def _link(path: Path, target: Path) -> None:

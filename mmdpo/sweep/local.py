@@ -15,7 +15,7 @@ from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.models.model_cache import use_model_cache
-from mmdpo.points import status
+from mmdpo.points import commands, status
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.links import counts_line, known_elsewhere, link, link_known
@@ -53,9 +53,10 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
         missing = [p for p in open_points if p.folder not in known]
         for p in missing:
             if p.config.data.path is not None and not p.config.is_base:
-                training_sets.training_set(p.config)  # report a wrong row before the first point starts
+                training_sets.check_own_data(p.config)  # report a wrong row before the first point starts
         print_line(counts_line(len(points), len(points) - len(open_points), [*known.values()], len(missing)))
         for study in {p.study for p in points}:
+            commands.begin(study)
             adopt_previous(study)
         for folder, target in known.items():
             link(folder, target)
@@ -87,6 +88,8 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     if rank():
         return train_missing_nonzero_rank(points if stage is Stage.train else [])
     if stage is Stage.report:
+        for p in points:
+            commands.begin(p.study)
         report_studies(points)
         return []
     if stage not in (*stages.POINT_STAGES, Stage.export):
@@ -98,6 +101,8 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
         link_known(points)
     for p in points:
         require_stage(p, stage)
+    for p in points:
+        commands.begin(p.study)
     errors = _run_all(points, stage)
     return [Outcome(p, error=errors.get(p.folder)) for p in points]
 

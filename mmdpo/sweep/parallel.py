@@ -24,11 +24,13 @@ from mmdpo.config.choices import Stage
 from mmdpo.config.schema import ClusterConfig
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
+from mmdpo.logs import log_to
 from mmdpo.models.model_cache import use_model_cache
 from mmdpo.output import tolerate_any_encoding
 from mmdpo.points import status
 from mmdpo.points.point import Point
 from mmdpo.signals import Interrupted, listen
+from mmdpo.sweep.point_log import log_file
 
 SAVING_SECONDS = 60.0  # to save a checkpoint in, for a process that was asked to end
 
@@ -136,7 +138,7 @@ def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> boo
 
 def log_of(p: Point) -> Path:
     """Return the log of the next attempt; `python -m mmdpo logs` finds it."""
-    return p.folder / "logs" / f"attempt-{status.read_status(p.folder).attempts + 1}-rank-0.log"
+    return log_file(p.folder, status.read_status(p.folder).attempts + 1)
 
 
 class _Worker:
@@ -233,7 +235,8 @@ def _printing_to(log: Path) -> Iterator[None]:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
     try:
-        yield
+        with log_to(sys.stderr):
+            yield
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

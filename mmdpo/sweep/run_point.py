@@ -11,7 +11,8 @@ from contextlib import suppress
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
-from mmdpo.config.choices import Stage
+from mmdpo.activity import recorded_by
+from mmdpo.config.choices import Runner, Stage
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import atomic_write
@@ -26,6 +27,7 @@ from mmdpo.points.records import read_record, write_record
 from mmdpo.points.results import has_result, read_training
 from mmdpo.signals import CAUSES, Interrupted
 from mmdpo.storage import storage_advice
+from mmdpo.sweep.point_log import with_log
 from mmdpo.training.distributed import rank, world_size
 
 BUSY = "another process runs it now"
@@ -61,7 +63,10 @@ def run_point(p: Point, stage: Stage) -> str | None:
         stages.export(p)
         return None
     plan_point(p)
-    return _run(p, stage, stages.work_of(stage))
+    work = stages.work_of(stage)
+    if p.config.cluster.runner is Runner.in_turn:  # the others redirect their processes' output
+        work = with_log(work)
+    return _run(p, stage, work)
 
 
 def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
@@ -95,6 +100,13 @@ def _lock(p: Point) -> FileLock:
     return FileLock(p.folder / ".lock", timeout=0)
 
 
+def _holder(p: Point) -> str:
+    """Name the process that runs the point, by its status."""
+    known = status.read_status(p.folder)
+    job = f", job {known.job_id}" if known.job_id else ""
+    return f"process {known.pid or '?'} on {known.host or '?'}{job}"
+
+
 def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     """Do the work of one point; returns the reason if it failed."""
     try:
@@ -106,7 +118,8 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
-            work(p)
+            with recorded_by(status.StatusRecorder(p.folder)):
+                work(p)
             if has_result(p.folder):
                 status.finish(p.folder)
             else:
@@ -114,9 +127,9 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             return None
     except Timeout:
         if world_size() > 1:
-            print_line(f"{p.name}: {BUSY}")
+            print_line(f"{p.name}: {BUSY} ({_holder(p)})")
             os._exit(BUSY_CODE)  # the others wait for this process
-        return BUSY
+        return f"{BUSY} ({_holder(p)})"
     except KeyboardInterrupt as interruption:
         cause = interruption.cause if isinstance(interruption, Interrupted) else CAUSES[signal.SIGINT]
         with suppress(OSError):  # a full disk must not bury the reason

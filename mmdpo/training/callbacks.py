@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from mmdpo.activity import report_saved
 from mmdpo.signals import Interrupted
 from mmdpo.training.distributed import any_asked_to_stop, barrier
 from mmdpo.training.resume import PREFIX, complete, discard, mark_complete
@@ -28,6 +29,7 @@ class MarkCompleteCheckpoint(TrainerCallback):
         if state.is_world_process_zero:
             checkpoint = Path(args.output_dir) / f"{PREFIX}{state.global_step}"
             mark_complete(checkpoint, state.global_step, self.run)
+            report_saved("checkpoint", state.global_step)
             for old in complete(args.output_dir)[: -self.save_total_limit]:
                 discard(old.path)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.models.load_errors import translate_processor_errors
 from mmdpo.training.layout import PADDING, PromptTokens, lay_out
 from mmdpo.training.rows import Row
 
@@ -57,7 +58,7 @@ class Collator:
         prompts, images = self._prompts(rows)
         answers = [row["answers"] for row in rows]
         count = len(answers[0])
-        with_image = [index for index, row in enumerate(rows) if row["image"]]
+        with_image = [index for index, row in enumerate(rows) if row["images"]]
         # If image tensors have one entry per image, images can follow their prompts into packed rows.
         packed = all(len(value) == len(with_image) for value in images.values())
         unscored = []
@@ -73,7 +74,7 @@ class Collator:
             # Without position ids: some architectures compute their own (Qwen2.5-VL's are 3-D).
             inputs["attention_mask"] = (layout.segments != PADDING).long()
         if with_image and self.shared and packed:
-            order = [with_image.index(index) for index in layout.order if rows[index]["image"]]
+            order = [with_image.index(index) for index in layout.order if rows[index]["images"]]
             images = {name: value[order] for name, value in images.items()}
         elif with_image and not self.shared:
             images = {name: torch.cat([value] * count) for name, value in images.items()}
@@ -103,14 +104,13 @@ class Collator:
         from mmdpo.images import open_image
 
         prompts = [PromptTokens(row["prompt_ids"]) for row in rows]
-        indices = [index for index, row in enumerate(rows) if row["image"]]
+        indices = [index for index, row in enumerate(rows) if row["images"]]
         if not indices:
             return prompts, {}
         # Rows with an image alone: not every processor accepts a batch in which some have none.
-        processed, images = self._process(
-            [rows[index]["prompt"] for index in indices],
-            [open_image(Path(rows[index]["image"])) for index in indices],
-        )
+        opened = [[open_image(Path(path)) for path in rows[index]["images"]] for index in indices]
+        with translate_processor_errors(self.processor, [rows[index]["id"] for index in indices]):
+            processed, images = self._process([rows[index]["prompt"] for index in indices], opened)
         for index, prompt in zip(indices, processed, strict=True):
             prompts[index] = prompt
         return prompts, images
@@ -118,15 +118,15 @@ class Collator:
     def _blank(self) -> tuple[PromptTokens, dict[str, torch.Tensor]]:
         from PIL import Image
 
-        prompts, images = self._process([self.processor.image_token], [Image.new("RGB", (64, 64))])
+        prompts, images = self._process([self.processor.image_token], [[Image.new("RGB", (64, 64))]])
         return prompts[0], images
 
     def _process(
-        self, texts: Sequence[str], images: Sequence[Any]
+        self, texts: Sequence[str], images: Sequence[Sequence[Any]]
     ) -> tuple[list[PromptTokens], dict[str, torch.Tensor]]:
         """Return the prompts, each placeholder expanded to its image's tokens, and the image tensors."""
         encoding = self.processor(
-            images=[[image] for image in images],
+            images=[list(group) for group in images],
             text=list(texts),
             padding=True,
             return_tensors="pt",

@@ -38,9 +38,13 @@ def sharing(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> Shar
     Returns:
         The result of the test.
     """
-    probe = [row for row in rows if row["image"]][:2] + [row for row in rows if not row["image"]][:1]
-    reason = _unsuitable_attention(model) or _difference(model, processor, probe)
+    reason = _unsuitable_attention(model) or _difference(model, processor, probe_rows(rows))
     return Sharing(reason is None, reason or "")
+
+
+def probe_rows(rows: Sequence[Row]) -> list[Row]:
+    """Select the rows that a test on the model needs: up to two with an image, and one without."""
+    return [row for row in rows if row["images"]][:2] + [row for row in rows if not row["images"]][:1]
 
 
 def _unsuitable_attention(model: PreTrainedModel) -> str | None:
@@ -60,10 +64,10 @@ def _difference(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> 
     from mmdpo.models.prefix import difference
     from mmdpo.training.scoring import shared_attention
 
-    separate = _log_probs(model, processor, rows, shared=False)
+    separate = row_log_probs(model, processor, rows, shared=False)
     try:
         with shared_attention(model):
-            shared = _log_probs(model, processor, rows, shared=True)
+            shared = row_log_probs(model, processor, rows, shared=True)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # architectures reject an unknown mask in different ways
@@ -72,7 +76,18 @@ def _difference(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> 
     return difference(separate, shared, tokens, model.dtype)
 
 
-def _log_probs(model: PreTrainedModel, processor: Any, rows: Sequence[Row], shared: bool) -> torch.Tensor:
+def row_log_probs(model: PreTrainedModel, processor: Any, rows: Sequence[Row], shared: bool) -> torch.Tensor:
+    """Compute the log-probs of the answers' tokens as training does.
+
+    Args:
+        model: A vision-language model in evaluation mode.
+        processor: Its processor.
+        rows: B rows with N answers each.
+        shared: Whether the answers of a row share its prompt.
+
+    Returns:
+        Log-probs [N B, A] on the CPU, the first answers of all rows first; zero where an answer has no token.
+    """
     import torch
 
     from mmdpo.training.scoring import scoring

@@ -19,7 +19,9 @@ from mmdpo.models.device import on_device, to_device
 from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
 from mmdpo.models.loading import load_model, load_processor, torch_dtype
 from mmdpo.records import PreferencePair
+from mmdpo.training.causality import require_causal
 from mmdpo.training.collate import Collator
+from mmdpo.training.partial_scores import PartialScores
 from mmdpo.training.prefix import Sharing, sharing
 from mmdpo.training.rows import TokenizedExamples, example_contents, tokenize_examples, usable
 
@@ -100,7 +102,8 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
 
     The cache key is what the numbers depend on: weights, processor and chat template, dtype, length limit, and
     each pair's texts and image. The order and the labels of the pairs do not matter, nor do other settings of the
-    training. If several processes ask at once, one computes on its own device and the others wait.
+    training. If several processes ask at once, one computes on its own device and the others wait. A process that is
+    killed leaves the log-probs of most rows that it has scored to the next one.
 
     Args:
         model: The base model.
@@ -126,13 +129,18 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
         "rows": fingerprint(example_contents(ordered, image_root), length=64),
     }
 
+    path = cached_path("reference", key)
+    parts = path.with_name(f".{path.name}.parts")
+
     def make(folder: Path) -> None:
-        _write(folder, _compute(model, train, ordered, image_root))
+        _write(folder, _compute(model, train, ordered, image_root, parts))
 
     found = _read(cached("reference", key, make))
     if found is None:
-        shutil.rmtree(cached_path("reference", key), ignore_errors=True)
+        for damaged in (path, parts):
+            shutil.rmtree(damaged, ignore_errors=True)
         found = _read(cached("reference", key, make))
+    shutil.rmtree(parts, ignore_errors=True)
     if found is None:
         raise UserError(
             f"The reference log-probs of model.path={model.path} are not finite. Type model.dtype=float32, or check "
@@ -174,8 +182,21 @@ def _canonical(pairs: Sequence[Any]) -> list[PreferencePair]:
     ]
 
 
-def _compute(model: ModelConfig, train: TrainConfig, pairs: Sequence[PreferencePair], image_root: Path) -> Reference:
-    """Compute the log-probs of every pair that the length limit leaves, in batches of similar length."""
+def _compute(
+    model: ModelConfig, train: TrainConfig, pairs: Sequence[PreferencePair], image_root: Path, parts: Path
+) -> Reference:
+    """Compute the log-probs of every pair that the length limit leaves, in batches of similar length.
+
+    Args:
+        model: The base model.
+        train: Length limit, prefix sharing and batch size.
+        pairs: The pairs in canonical order.
+        image_root: Folder of the images.
+        parts: Folder for the log-probs until all are computed.
+
+    Returns:
+        The log-probs, bit-equal also if an earlier process has computed some of the batches.
+    """
     import torch
 
     from mmdpo.training.scoring import scoring, shared_attention
@@ -186,26 +207,33 @@ def _compute(model: ModelConfig, train: TrainConfig, pairs: Sequence[PreferenceP
     rows = data.rows
     order = sorted(range(len(rows)), key=lambda index: (_tokens(rows[index]), index))
     size = train.precompute_ref_batch_size
+    require_causal(base, processor, rows, model.path)
     can_share = sharing(base, processor, rows) if train.prefix_sharing else Sharing(False)
     collate = Collator(processor, shared=can_share.holds)
     sums = torch.zeros(2, len(rows))
     log_probs: list[list[torch.Tensor]] = [[torch.zeros(0)] * len(rows) for _ in range(2)]
+    done = PartialScores(parts, {"batch_size": size, "rows": len(rows), "sharing": dataclasses.asdict(can_share)})
     attention = shared_attention(base) if can_share.holds else contextlib.nullcontext()
     with (
         attention,
         scoring(base) as scorer,
         torch.inference_mode(),
         progress("reference", len(order)) as advance,
+        done,
     ):
-        for start in range(0, len(order), size):
+        advance(len(done))
+        for start in range(len(done), len(order), size):
             indices = order[start : start + size]
             batch = to_device(collate([rows[index] for index in indices]), base.device)
             scored = scorer(base, batch).log_probs.float()
-            sums[:, indices] = scored.sum(dim=1).cpu().view(2, -1)
-            for side, values in enumerate(scored.cpu().view(2, len(indices), -1)):
-                for index, tokens in zip(indices, values, strict=True):
-                    log_probs[side][index] = tokens[: len(rows[index]["answers"][side])]
+            padded = scored.cpu().view(2, len(indices), -1)
+            counts = [[len(answer) for answer in rows[index]["answers"]] for index in indices]
+            tokens = [(padded[0, row, :n].clone(), padded[1, row, :m].clone()) for row, (n, m) in enumerate(counts)]
+            done.add(scored.sum(dim=1).cpu().view(2, -1), tokens)
             advance(len(indices))
+    for index, summed, row_tokens in zip(order, done.sums, done.log_probs, strict=True):
+        sums[:, index] = summed
+        log_probs[0][index], log_probs[1][index] = row_tokens
     examples: list[Any] = data.examples
     texts = [[_digest(one.chosen) for one in examples], [_digest(one.rejected) for one in examples]]
     first, second = (

@@ -83,19 +83,30 @@ def usable(examples: Sequence[Example]) -> tuple[list[Example], Counter[str]]:
 def example_contents(examples: Iterable[Example], image_root: Path) -> list[dict[str, Any]]:
     """Return the content of each example as JSON types, with a hash of its image in place of the path."""
     examples = list(examples)
-    paths = {example.image: _image(example, image_root) for example in examples}
-    digests = {name: file_fingerprint(path) if path else None for name, path in paths.items()}
-    return [{**dataclasses.asdict(example), "image": digests[example.image]} for example in examples]
+    paths = {name: path for example in examples for name, path in _images(example, image_root).items()}
+    digests = {name: file_fingerprint(path) for name, path in paths.items()}
+    return [_content(example, [digests[name] for name in example.images]) for example in examples]
 
 
-def _image(example: Example, image_root: Path) -> Path | None:
-    """Resolve the image's path. Raises UserError if it is not a file under the root."""
+def _content(example: Example, images: list[str]) -> dict[str, Any]:
+    """Return an example's content with digests for images; its form is that of earlier versions where it can."""
+    content = dataclasses.asdict(example)
+    for name in ("system", "image_positions"):
+        if not content[name]:
+            del content[name]
+    del content["images"]
+    content["image"] = images[0] if images else None
+    if len(images) > 1:
+        content["image"] = images
+    return content
+
+
+def _images(example: Example, image_root: Path) -> dict[str, Path]:
+    """Resolve the paths of an example's images. Raises UserError if one is not a file under the root."""
     from mmdpo.images import inside
 
-    if example.image is None:
-        return None
     try:
-        return inside(image_root, example.image)
+        return {name: inside(image_root, name) for name in example.images}
     except UserError as error:
         raise UserError(f"Record {example.id!r}: {error}. Type data.image_root=FOLDER.") from error
 
@@ -105,7 +116,7 @@ def tokenize_examples(
 ) -> TokenizedExamples:
     """Tokenize examples to rows and apply the length limit.
 
-    A row is a dictionary of `id`, `image` (a path or None), `prompt` (text), `prompt_ids` and `answers` (a list of
+    A row is a dictionary of `id`, `images` (paths), `prompt` (text), `prompt_ids` and `answers` (a list of
     token ids per answer). The collator tokenizes the prompts of rows with an image, since their number of tokens
     depends on the image. `train.too_long` decides about rows over `train.max_text_tokens`. A row is dropped if
     cutting leaves one of its answers empty or makes both equal.
@@ -127,8 +138,7 @@ def tokenize_examples(
     token = getattr(processor, "image_token", IMAGE_TOKEN)
     conversations, answers = [], []
     for example in kept:
-        has_image = example.image is not None
-        messages = to_messages(example.question, example.history, has_image, record=example.id, image_token=token)
+        messages = to_messages(example, token)
         for text in answers_of(example):
             conversations.append(messages)
             answers.append(to_answer(text, record=example.id, image_token=token))
@@ -136,12 +146,12 @@ def tokenize_examples(
     rows: list[Row] = []
     for example in kept:
         encoded = [next(all_encoded) for _ in answers_of(example)]
-        check_placeholders(processor, encoded[0].text, example.image is not None, example.id)
-        path = _image(example, image_root)
+        check_placeholders(processor, encoded[0].text, len(example.images), example.id)
+        paths = _images(example, image_root)
         rows.append(
             {
                 "id": example.id,
-                "image": str(path) if path else None,
+                "images": [str(paths[name]) for name in example.images],
                 "prompt": encoded[0].text,
                 "prompt_ids": encoded[0].prompt_ids,
                 "answers": [one.answer_ids for one in encoded],
@@ -195,5 +205,5 @@ def _limit_lengths(
 
 
 def _prompt_tokens(row: Row) -> int:
-    """Count the text tokens of a prompt, without the placeholder of its image."""
-    return len(row["prompt_ids"]) - (row["image"] is not None)
+    """Count the text tokens of a prompt, without the placeholders of its images."""
+    return len(row["prompt_ids"]) - len(row["images"])

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.console import print_line, progress
+from mmdpo.errors import UserError
 from mmdpo.files import atomic_write
+from mmdpo.models.adapter_files import check_adapter_weights
 from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model
 from mmdpo.signals import training_loop
+from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_session, rank, release_deepspeed, world_size
@@ -27,8 +30,9 @@ from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
 from mmdpo.training.resume import Checkpoint, continue_from, last_of_run, run_fingerprint
 from mmdpo.training.rows import Example
+from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps
 from mmdpo.training.settings import TrainingSettings
-from mmdpo.training.trl_config import dpo_config, sft_config, total_steps
+from mmdpo.training.trl_config import dpo_config, sft_config
 
 if TYPE_CHECKING:
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
@@ -80,7 +84,8 @@ def train_adapter(
         The outcome.
 
     Raises:
-        UserError: No example can be used, a loss or gradient is not finite, or memory or disk are full.
+        UserError: No example can be used, nothing would be or was learned, a loss or gradient is not finite, or
+            memory or disk are full.
         Interrupted: The process was asked to stop; a checkpoint has been saved.
     """
     started = time.monotonic()
@@ -90,6 +95,9 @@ def train_adapter(
         gc.collect()  # the last point's trainer and model hold each other in a cycle
         _exclude_libraries_from_gc()
         data = prepare(settings, examples, image_root, reference_logps)
+        check_schedule(settings.train, len(data.tokenized.rows), world_size())
+        for warning in schedule_warnings(settings.train, len(data.tokenized.rows), world_size()):
+            print_line(warning)
         weights = weights_fingerprint(settings.model.path)
         run = run_fingerprint(settings, weights, data.fingerprint)
         # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
@@ -122,6 +130,7 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
     model = load_model(settings.model.path, settings.model.dtype)
+    require_causal(model, data.collator.processor, data.tokenized.rows, settings.model.path)
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)
     shared = (model, args, data.tokenized.rows, data.collator, lora(model, settings.model), settings.model.projector_lr)
@@ -147,7 +156,7 @@ def _run_loop(trainer: Any, settings: TrainingSettings, run: str, checkpoint: Ch
 
     attention = shared_attention(trainer.model.get_base_model()) if trainer.data_collator.shared else nullcontext()
     stop = StopWhenAsked()
-    bar = progress("training", total_steps(settings.train, len(trainer.train_dataset)))
+    bar = progress("training", total_steps(settings.train, len(trainer.train_dataset), world_size()))
     with attention, bar as advance:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(MarkCompleteCheckpoint(run, settings.train.save_total_limit))
@@ -160,12 +169,26 @@ def _run_loop(trainer: Any, settings: TrainingSettings, run: str, checkpoint: Ch
 
 
 def _save(trainer: Any, adapter: Path) -> None:
-    """Write the complete adapter or nothing; with ZeRO-3, all processes take part in gathering it."""
+    """Write the complete adapter or nothing; with ZeRO-3, all processes take part in gathering it.
+
+    Raises UserError for an adapter that the training has not changed.
+    """
     if rank() == 0:
         with atomic_write(adapter) as partial:
             trainer.save_model(str(partial))
+            _check_trained(partial, adapter)
     else:
         trainer.save_model(str(adapter))
+
+
+def _check_trained(partial: Path, adapter: Path) -> None:
+    try:
+        check_adapter_weights(partial)
+    except UserError as error:
+        reason = str(error).replace(str(partial), str(adapter))
+        raise UserError(
+            f"the training was without effect: {reason}; type a larger lr= or train.num_train_epochs="
+        ) from error
 
 
 def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> TrainSummary:

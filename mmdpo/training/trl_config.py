@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmdpo.models.loading import torch_dtype
 from mmdpo.training.custom_loss import is_custom_loss
-from mmdpo.training.distributed import deepspeed_config, world_size
+from mmdpo.training.distributed import deepspeed_config
+from mmdpo.training.schedule import warmup_share
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
     from trl import DPOConfig, SFTConfig
 
-    from mmdpo.config.schema import TrainConfig
     from mmdpo.training.settings import TrainingSettings
 
 DAY = 24 * 3600  # seconds
@@ -78,7 +77,7 @@ def _common(settings: TrainingSettings, checkpoints: Path) -> dict[str, Any]:
         "per_device_train_batch_size": train.per_device_train_batch_size,
         "gradient_accumulation_steps": train.gradient_accumulation_steps,
         "lr_scheduler_type": train.lr_scheduler_type,
-        "warmup_steps": train.warmup_ratio,  # a value below 1 is a share of all steps
+        "warmup_steps": warmup_share(train),  # a value below 1 is a share of all steps
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
         "activation_checkpointing": train.activation_checkpointing,
@@ -100,17 +99,3 @@ def _common(settings: TrainingSettings, checkpoints: Path) -> dict[str, Any]:
         "dataloader_num_workers": train.dataloader_num_workers,
         "dataloader_pin_memory": gpu,
     }
-
-
-def total_steps(train: TrainConfig, examples: int) -> int:
-    """Count the optimizer steps of a training as transformers does, over all processes together.
-
-    Args:
-        train: Batch size, accumulation and epochs.
-        examples: Number of training examples.
-
-    Returns:
-        The number of steps.
-    """
-    batches = math.ceil(math.ceil(examples / world_size()) / train.per_device_train_batch_size)
-    return math.ceil(math.ceil(batches / train.gradient_accumulation_steps) * train.num_train_epochs)

@@ -8,7 +8,7 @@ from random import Random
 
 from mmdpo.config.choices import PairRule
 from mmdpo.config.schema import PairsConfig
-from mmdpo.records import PreferencePair
+from mmdpo.records import PreferencePair, context
 from mmdpo.training_data.rated import Rated
 
 
@@ -33,7 +33,7 @@ def make_pairs(
         for chosen, rejected in picked:
             name = f"{prompt.id}-{chosen}-{rejected}" if config.rule is PairRule.all else prompt.id
             texts = item.texts[chosen], item.texts[rejected]
-            yield PreferencePair(name, prompt.question, *texts, prompt.image, prompt.history)
+            yield PreferencePair(name, prompt.question, *texts, **context(prompt))
 
 
 def pick(scores: Sequence[int], config: PairsConfig, rng: Random) -> list[tuple[int, int]]:

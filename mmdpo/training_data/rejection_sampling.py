@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from mmdpo.records import SftExample
+from mmdpo.records import SftExample, context
 from mmdpo.training_data.rated import Rated
 
 
@@ -17,4 +17,4 @@ def best_completions(items: Iterable[Rated], aggregate: Sequence[str]) -> Iterat
         scores = item.aggregate_scores(aggregate)
         prompt, best = item.prompt, scores.index(max(scores))
         text, rating = item.texts[best], item.ratings[best]
-        yield SftExample(prompt.id, prompt.question, text, prompt.image, prompt.history, rating)
+        yield SftExample(prompt.id, prompt.question, text, rating=rating, **context(prompt))

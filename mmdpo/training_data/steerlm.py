@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mmdpo.records import SftExample
+from mmdpo.records import SftExample, context
 from mmdpo.training_data.rated import Rated
 
 
@@ -14,7 +14,7 @@ def rated_completions(items: Iterable[Rated]) -> Iterator[SftExample]:
         prompt = item.prompt
         for index, (text, rating) in enumerate(zip(item.texts, item.ratings, strict=True)):
             name = f"{prompt.id}-{index}"
-            yield SftExample(name, prompt.question, text, prompt.image, prompt.history, rating)
+            yield SftExample(name, prompt.question, text, rating=rating, **context(prompt))
 
 
 def request(question: str, attributes: Mapping[str, int], template: str) -> str:
@@ -41,4 +41,4 @@ def steered(example: SftExample, template: str, attributes: Sequence[str]) -> Sf
     if example.rating is None:
         return example
     question = request(example.question, {name: example.rating[name] for name in attributes}, template)
-    return SftExample(example.id, question, example.answer, example.image, example.history)
+    return SftExample(example.id, question, example.answer, **context(example))

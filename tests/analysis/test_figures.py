@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmdpo.analysis import figures
-from mmdpo.analysis.figures import data, style
+from mmdpo.analysis.figures import data, style, training
 from mmdpo.analysis.figures.figure import StudyFigure
 from mmdpo.analysis.study import Study, read_study
 from tests.support.studies import interval, make_point, make_study, write
@@ -233,3 +233,14 @@ def test_an_unknown_benchmark_is_drawn_under_its_own_name(tmp_path: Path):
     drawn = by_name(read_study(tmp_path / "s"))
     assert {"scores", "parts_my_own"} <= drawn.keys()
     assert drawn["scores"].axes[0].get_title(loc="left") == "my own"
+
+
+def test_each_logged_step_of_a_training_is_drawn(tmp_path: Path):
+    for index, steps in enumerate((100, 30, 100, 100, 100)):
+        make_point(tmp_path, {"seed": index, "beta": 0.1 * (index + 1)}, steps=steps)
+    read = read_study(tmp_path)
+    found = data.training_curves(read)
+    drawn = training.curves(read, found).axes[0].lines
+    values = [[*map(float, line.get_ydata())] for line in drawn]
+    assert all([*curve.values] in values for curve in found["loss"])
+    assert [training.window_of(curve) for curve in found["loss"]] == [5, 1, 5, 5, 5]

@@ -146,3 +146,31 @@ def test_an_empty_study_has_a_page(tmp_path: Path):
     make_point(tmp_path / "s", {}, state="planned")
     write_html(read_study(tmp_path / "s"), [], tmp_path / "s" / "report.html")
     assert "1 planned" in Page(tmp_path / "s" / "report.html").text
+
+
+def test_the_commands_are_those_that_were_typed(tmp_path: Path):
+    folder = make_study(tmp_path / "s", [{"beta": 0.1}, {"beta": 0.2}], n=2)
+    typed = ["python launch.py -m beta=0.1,0.2 'data.path=my <b>.jsonl'", "python launch.py stage=report"]
+    (folder / "commands.jsonl").write_text("".join(json.dumps({"command": one}) + "\n" for one in typed * 2))
+    assert commands(read_study(folder)) == typed[:1]
+    text = page(folder).text
+    assert typed[0] in text
+    assert typed[1] not in text
+
+
+def test_notes_on_the_scores_are_on_the_page(tmp_path: Path):
+    point = make_point(tmp_path / "s", {"method": "steerlm"}, n=2)
+    result = json.loads((point / "result.json").read_text())
+    result["scores"] |= {"text/without_request": {"value": 5.25, "n": 2, "low": 5.0, "high": 5.5}}
+    result["scores"]["visual"]["unscored"] = 7
+    (point / "result.json").write_text(json.dumps(result))
+    text = page(tmp_path / "s").text
+    assert "SteerLM: asked for ratings; without the request text 5.25 ±.25" in text
+    assert "visual 7" in text
+
+
+def test_control_characters_are_shown_on_the_page(tmp_path: Path):
+    make_point(tmp_path / "s", {}, state="failed", error="\x1b[2J\u202e <i>gone")
+    text = page(tmp_path / "s").text
+    assert "\\x1b[2J\\u202e <i>gone" in text
+    assert "\x1b" not in text

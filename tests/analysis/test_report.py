@@ -1,9 +1,11 @@
 """Files and messages at the end of a sweep."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from mmdpo.analysis.find import find_point
 from mmdpo.analysis.report import suggestion, write_report
 from mmdpo.analysis.study import read_study
 from tests.support.studies import make_point, make_study
@@ -38,3 +40,33 @@ def test_failures_and_unfinished_points_come_first(tmp_path: Path):
     assert suggestion(read_study(folder)) == f"python -m mmdpo status {folder}  (1 not finished)"
     make_point(folder, {"beta": 0.3}, state="failed", error="x")
     assert "to retry" in suggestion(read_study(folder))
+
+
+def test_a_hint_carries_the_users_settings(tmp_path: Path):
+    folder = make_study(tmp_path / "s", [{"beta": 0.1}, {"beta": 0.2}], n=2)
+    typed = "python launch.py --config-dir my -m beta=0.1,0.2 data=pairs 'data.path=a b.jsonl' study=s"
+    (folder / "commands.jsonl").write_text(json.dumps({"command": typed}))
+    own = "--config-dir my data=pairs 'data.path=a b.jsonl' study=s"
+    assert suggestion(read_study(folder)) == f"python launch.py -m sweep=data_scaling {own}"
+    make_point(folder, {"beta": 0.3}, state="failed", error="x")
+    assert suggestion(read_study(folder)) == f"{typed}  (to retry; python -m mmdpo logs {folder} shows why)"
+
+
+def test_without_a_typed_command_a_hint_carries_presets_and_data(tmp_path: Path):
+    make_point(tmp_path / "s", {}, config={"data": {"name": "pairs", "path": "my pairs.jsonl"}})
+    expected = "python launch.py -m sweep=data_scaling data=pairs 'data.path=my pairs.jsonl'"
+    assert suggestion(read_study(tmp_path / "s")) == expected
+
+
+def test_only_axes_of_the_method_are_suggested(tmp_path: Path):
+    config = {"method": {"axes": ["lr", "seed"]}, "data": {"path": "answers.jsonl"}}
+    make_point(tmp_path / "s", {"method": "sft"}, config=config)
+    assert suggestion(read_study(tmp_path / "s")).startswith("python launch.py -m seed=0,1,2 ")
+
+
+def test_two_points_of_the_study_are_named_for_a_comparison(tmp_path: Path):
+    axes = {"data_scale": 0.5, "beta": 0.2, "method": "ipo", "label_noise": 0.5, "seed": 1}
+    folder = make_study(tmp_path / "s", [{}, axes], n=2)
+    base, best = suggestion(read_study(folder)).removeprefix("python -m mmdpo compare ").split()
+    assert base == f"{folder}/base-00abcd"
+    assert find_point(best).name.startswith("dpo-")

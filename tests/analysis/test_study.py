@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdpo.analysis.study import read_lines, read_metrics, read_study, sort_key
+from mmdpo.analysis.table import next_stages
 from mmdpo.errors import UserError
+from mmdpo.files import write_json
 from mmdpo.points.identity import Role
 from mmdpo.points.status import is_done
-from tests.support.adapters import safetensors_bytes, write_adapter
+from tests.support.adapters import safetensors_bytes, write_adapter, write_answers
 from tests.support.studies import make_point, make_study, write
 
 
@@ -46,6 +48,30 @@ def test_settings_that_vary_are_found_in_the_configs(tmp_path: Path):
     study = read_study(tmp_path)
     assert study.varying == ["train.num_train_epochs"]
     assert [row.value("train.num_train_epochs") for row in study.rows] == [1.0, 2.0]
+
+
+def test_settings_that_change_no_result_are_no_axes(tmp_path: Path):
+    for seed, resume, steps in ((0, "same", 10), (1, "force", 20)):
+        free = {"train": {"save_steps": steps}, "judge": {"journal": resume}}
+        folder = make_point(tmp_path, {"seed": seed}, config=free)
+        with (folder / "config.yaml").open("a") as file:
+            file.write(f"resume: {resume}\nstage: {resume}\ncluster: {{mem: {steps}G}}\n")
+    assert read_study(tmp_path).varying == ["seed"]
+
+
+def test_a_point_between_two_stages_says_which_comes_next(tmp_path: Path):
+    for seed in (0, 1, 2):
+        folder = make_point(tmp_path, {"seed": seed}, state="planned", config={"bench": {"tasks": ["text", "vision"]}})
+        if seed > 0:
+            write_json(folder / "training.json", {"steps": 3})
+            write_adapter(folder / "adapter")
+        if seed > 1:
+            write_answers(folder, "text", "vision")
+    study = read_study(tmp_path)
+    assert [row.state for row in study.rows] == ["planned", "trained", "answered"]
+    trained, answered = next_stages(study)
+    assert trained.startswith("trained  1 points: rerun the same command with stage=evaluate")
+    assert answered.startswith("answered  1 points: rerun the same command with stage=judge")
 
 
 def test_settings_that_follow_from_a_group_are_left_to_its_name(tmp_path: Path):

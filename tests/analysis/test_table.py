@@ -194,7 +194,7 @@ def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
         *("logprob_avg", "data_scale", "data_limit", "label_noise", "seed"),
     ]
     assert header[11:15] == ["text", "text_low", "text_high", "text_n"]
-    assert header[-4:] == ["steps", "examples", "seconds", "error"]
+    assert header[-5:] == ["steps", "examples", "epochs", "seconds", "error"]
     assert [(row["role"], row["state"], row["beta"]) for row in rows] == [
         ("base", "done", ""),
         ("before_visual_tuning", "done", ""),
@@ -206,3 +206,30 @@ def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
     assert rows[3]["text"] == ""
     assert rows[3]["error"] == 'torn, "quoted"\nlines'
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "summary.csv"]  # nothing left aside
+
+
+def test_control_characters_of_files_are_shown_and_not_obeyed(tmp_path: Path):
+    make_point(tmp_path / "s", {}, state="failed", error="the server said \x1b[2J\x07[bold]gone")
+    point = make_point(tmp_path / "s", {"beta": 0.2, "method": "\x1b]0;title"})
+    write(
+        point / "result.json", {"axes": {"beta": 0.2, "method": "\x1b]0;t"}, "scores": {"a\x9bb": interval(1, 0.1, 5)}}
+    )
+    text = printed(read_study(tmp_path / "s"), 200)
+    assert not any(letter in text for letter in "\x1b\x07\x9b")
+    assert "the server said \\x1b[2J\\x07[bold]gone" in text
+
+
+def test_text_that_begins_like_a_formula_is_no_formula_in_the_summary(tmp_path: Path):
+    formulas = ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\t=1", "\uff1d1"]
+    for index, text in enumerate(formulas):
+        make_point(tmp_path / "s", {"seed": index}, state="failed", error=text)
+    make_point(tmp_path / "s", {"lr": 1e-5})
+    study = read_study(tmp_path / "s")
+    study.rows[-1].settings["data.path"] = "-1e-05"  # text, and a number all the same
+    study.rows[0].settings["data.path"] = "=A1"
+    write_summary(study, tmp_path / "summary.csv")
+    with (tmp_path / "summary.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["error"] for row in rows} == {"", *(f"'{text}" for text in formulas)}
+    assert {row["data.path"] for row in rows} == {"", "-1e-05", "'=A1"}
+    assert any(float(row["text"] or 0) > 1 for row in rows)

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Interval, Le, Lt
 
 from mmdpo.config.choices import LOSSES, SCHEDULERS, loss_types
 from mmdpo.config.field_checks import field_problems, rules
-from mmdpo.config.markers import NO_RESULT, OneOf
+from mmdpo.config.markers import NO_RESULT, SEVERAL_LINES, OneOf
 from mmdpo.config.schema import Config, TrainConfig
 
 
@@ -36,6 +36,9 @@ class Outer:
     made: Annotated[str | None, OneOf(lambda: ("new",))] = None
     names: Annotated[list[str], OneOf(("a", "b"))] = field(default_factory=list)
     rates: Annotated[dict[str, float], Gt(0)] = field(default_factory=dict)
+    text: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    script: Annotated[list[str], SEVERAL_LINES] = field(default_factory=list)
     inner: Inner = field(default_factory=Inner)
     inners: dict[str, Inner] = field(default_factory=dict)
 
@@ -67,8 +70,29 @@ def test_a_value_outside_its_range_or_choices_is_named(values, problem):
     assert [*field_problems(Outer(**values), "x.")] == [problem]
 
 
+@pytest.mark.parametrize(
+    ("values", "key", "character"),
+    [
+        ({"text": "two\nlines"}, "x.text=", "\\n"),
+        ({"text": "\x1b[31m"}, "x.text=", "\\x1b"),
+        ({"text": "n\x85"}, "x.text=", "\\x85"),
+        ({"text": "\udcff"}, "x.text=", "\\udcff"),  # a byte of the command line that is not UTF-8
+        ({"labels": {"a": "1\r"}}, "x.labels.a=", "\\r"),
+        ({"labels": {"a\t": "1"}}, "x.labels", "\\t"),
+        ({"names": ["a\n"]}, "x.names=", "\\n"),
+        ({"script": ["true\0"]}, "x.script=", "\\x00"),
+    ],
+)
+def test_control_characters_are_refused_in_every_string(values, key, character):
+    (problem,) = field_problems(Outer(**values), "x.")
+    assert problem.startswith(key)
+    assert character in problem
+    assert problem.isprintable()
+
+
 def test_values_at_their_limits_are_allowed():
     allowed = Outer(least=2, most=4, share=0.0, maybe=1, made="new", names=["a", "b"], rates={"dpo": 1e-9})
+    allowed = dataclasses.replace(allowed, text="ü – 文 '\"%", script=["if true\nthen\ttrue; fi"])
     assert [*field_problems(allowed)] == []
 
 

@@ -77,6 +77,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["beta=nan"], "beta=nan: must be above 0"),
         (["lr=0"], "lr=0.0: must be above 0"),
         (["lr=inf"], "lr=inf: must be above 0"),
+        (["lr=1e-8", "train.lr_scheduler_type=polynomial"], "type a larger lr="),
         (["data_scale=1.5"], "data_scale=1.5: must be at least 0 and at most 1"),
         (["label_noise=-0.1"], "label_noise=-0.1: must be"),
         (["seed=-1"], "seed=-1: must be at least 0 and below 4294967296"),

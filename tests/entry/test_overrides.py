@@ -31,10 +31,39 @@ def test_every_problem_is_named_once():
         ["hydra/sweeper=optuna", "hydra.mode=MULTIRUN", "+hydra.sweeper.params.beta=1", "hydra.sweep.dir=x"],
         ["slurm@cluster=x", "+method@other=dpo", "~model.lr.dpo", "+model.lr.mine=1e-3", "method.attributes={a: 1}"],
         ["+cluster.additional_parameters.exclusive=true", "++data.sources.x.path=a=b"],
+        ["beta='0.1'", "beta=null", "lr=${beta}", "dry_run=on", "seed=range(0,3)", "bench.tasks=[text],[visual]"],
+        ["method=dpo,steerlm", "method.attributes.verbosity=1", "data=paper", "data.sources.lrv.count=5"],
+        ["train.too_long=choice(drop,error)", "model.lora={r:8}", "beta=interval(0.1,1)", "model.path=3"],
     ],
 )
 def test_what_hydra_knows_is_left_to_it(overrides):
     check_overrides(overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("beta=abc", "must be a number or null"),
+        ("beta=0.1,abc", "beta=abc: must be a number"),
+        ("beta={a:1}", "must be a number"),
+        ("seed=1.5", "must be a whole number"),
+        ("seed=null", "seed=null: must be a whole number"),
+        ("dry_run=maybe", "must be true or false"),
+        ("train.too_long=drp", "allowed are cut_answer, drop, error; did you mean drop?"),
+        ("bench.tasks=text", "type 'bench.tasks=[A,B]'"),
+        ("model.lora=3", "type one of them, as in model.lora.r="),
+        ("model.lora={rank:8}", "model.lora.rank is now model.lora.r"),
+        ("train={save_steps:x}", "train.save_steps=x: must be a whole number"),
+        ("model.lr=3", "type model.lr.NAME="),
+        ("model.lr.dop=1", "did you mean dpo? To add it, type +model.lr.dop=1"),
+        ("cluster.additional_parameters.nice=1", "type +cluster.additional_parameters.nice=1"),
+        ("data.sources.lrv.count=1", "type +data.sources.lrv.count=1"),
+    ],
+)
+def test_a_value_of_another_type_and_a_new_entry_are_named_with_the_override(override, words):
+    with pytest.raises(UserError) as caught:
+        check_overrides([override])
+    assert words in str(caught.value)
 
 
 def test_commands_that_only_explain_are_not_checked():
@@ -42,6 +71,13 @@ def test_commands_that_only_explain_are_not_checked():
     check_command(["-sc", "query=bash"])
     with pytest.raises(UserError, match=r"betta"):
         check_command(["--cfg", "job", "betta=1"])
+
+
+def test_a_search_gets_its_overrides_with_m_alone():
+    assert check_command(["-m", "hydra/sweeper=optuna", "beta=interval(0.1,1)"])[1:] == ["bench.split=dev"]
+    assert check_command(["-m", "beta=0.1,0.2"]) == check_command(["beta=0.1"]) == []
+    with pytest.raises(UserError, match=r"needs -m"):
+        check_command(["hydra/sweeper=optuna", "beta=0.1"])
 
 
 def test_a_file_with_the_name_of_a_built_in_preset_is_refused(tmp_path):

@@ -121,7 +121,7 @@ def test_an_image_with_other_content_is_another_sample(tmp_path):
     for name, content in (("a", b"one"), ("b", b"one"), ("c", b"two")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "image.png").write_bytes(content)
-        prompts = [Prompt("1", "What?", image="image.png")]
+        prompts = [Prompt("1", "What?", images=("image.png",))]
         fingerprints.append(SampleSet("visual", task, prompts, prompts, tmp_path / name).asked_fingerprint)
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 

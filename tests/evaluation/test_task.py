@@ -77,7 +77,7 @@ def test_a_main_metric_that_the_task_lacks_is_refused():
 )
 def test_the_cluster_of_an_item(cluster, name):
     task = dataclasses.replace(load_task("text"), cluster=cluster)
-    assert task.cluster_of(Prompt("7", "What?", image="a.png")) == name
+    assert task.cluster_of(Prompt("7", "What?", images=("a.png",))) == name
     assert dataclasses.replace(task, cluster=Cluster.image).cluster_of(Prompt("7", "What?")) == "7"
 
 

@@ -291,7 +291,7 @@ def test_what_was_paid_for_stands_in_the_journal(tmp_path: Path) -> None:
 
 
 def test_a_changed_image_is_asked_again(tmp_path: Path) -> None:
-    prompt = Prompt("p", "What?", image="a.png")
+    prompt = Prompt("p", "What?", images=("a.png",))
     item = (prompt, [Completion("p", 0, "a"), Completion("p", 1, "b")])
     (tmp_path / "a.png").write_bytes(b"one")
     key = rating_request(item, tmp_path, judge_config()).key

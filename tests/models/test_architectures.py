@@ -45,7 +45,7 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     pairs = [PreferencePair("text", "where is it", "left", "right is it")]
     for index, size in enumerate(SIZES):
         Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(folder / f"{index}.png")
-        pairs.append(PreferencePair(f"p{index}", "what is there", "a red star", "no", f"{index}.png"))
+        pairs.append(PreferencePair(f"p{index}", "what is there", "a red star", "no", (f"{index}.png",)))
     return Family(request.param, folder / "model", processor, pairs, folder)
 
 
@@ -56,7 +56,7 @@ def rows(family: Family) -> list[dict[str, Any]]:
 def test_a_prompt_has_one_placeholder_an_image_and_an_answer_one_eos(family: Family) -> None:
     token, eos = family.processor.image_token, family.processor.tokenizer.eos_token_id
     for pair, row in zip(family.pairs, rows(family), strict=True):
-        assert row["prompt"].count(token) == (pair.image is not None)
+        assert row["prompt"].count(token) == len(pair.images)
         assert all(ids.count(eos) == 1 and ids[-1] == eos for ids in row["answers"])
 
 
@@ -100,7 +100,7 @@ def test_the_reason_is_said_and_the_training_is_right(
 
 def test_it_answers(family: Family) -> None:
     model = load_model(str(family.folder), "float32")
-    prompts = [Prompt("a", "what is there", "0.png"), Prompt("b", "where"), Prompt("c", "where", "1.png")]
+    prompts = [Prompt("a", "what is there", ("0.png",)), Prompt("b", "where"), Prompt("c", "where", ("1.png",))]
     together = generate(model, family.processor, prompts, family.images, Decoding(6, 3))
     alone = [generate(model, family.processor, [one], family.images, Decoding(6, 1))[0] for one in prompts]
     assert together == alone
@@ -127,7 +127,7 @@ def test_the_projector_is_found(family: Family) -> None:
 
 def test_a_prefix_is_shared_where_that_changes_nothing(family: Family) -> None:
     model = load_model(str(family.folder), "float32").eval()
-    prompts = [Prompt("a", "what is there", "0.png"), Prompt("b", "where is it now", "1.png")]
+    prompts = [Prompt("a", "what is there", ("0.png",)), Prompt("b", "where is it now", ("1.png",))]
     inputs = model_inputs(model, family.processor, prompts[:1], family.images)
     reason = reason_against_sharing(model, inputs)
     assert (reason is None) is (family.kind != "qwen2_5_vl"), reason

@@ -17,7 +17,7 @@ from tests.support.tiny import save_tiny_llava, tiny_pairs
 def tiny(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny")
     pairs = tiny_pairs(folder / "images", count=9)
-    prompts = [Prompt(pair.id, pair.question, pair.image, pair.history) for pair in pairs]
+    prompts = [Prompt(pair.id, pair.question, pair.images, pair.history) for pair in pairs]
     path = save_tiny_llava(folder / "model")
     return (
         load_model(str(path), "float32").eval(),
@@ -107,10 +107,34 @@ def test_progress_counts_every_answer(tiny):
 def test_a_missing_image_is_named(tiny):
     model, processor, _, images = tiny
     with pytest.raises(UserError, match=r"gone\.png"):
-        generate(model, processor, [Prompt("p", "what", "gone.png")], images, Decoding(2, 1))
+        generate(model, processor, [Prompt("p", "what", ("gone.png",))], images, Decoding(2, 1))
 
 
 def test_an_image_token_in_a_question_is_refused_with_the_prompts_id(tiny):
     model, processor, _, images = tiny
     with pytest.raises(UserError, match="Record 'p7'"):
         generate(model, processor, [Prompt("p7", "what <image> is")], images, Decoding(2, 1))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_model_that_computes_nan_does_not_answer(tiny, temperature):
+    model, processor, prompts, images = tiny
+    weight = model.get_output_embeddings().weight
+    before = weight.data.clone()
+    weight.data[3] = float("nan")
+    try:
+        with pytest.raises(UserError, match=r"NaN.*model\.dtype=float32"):
+            generate(model, processor, prompts[:2], images, Decoding(4, 2, temperature=temperature))
+    finally:
+        weight.data = before
+
+
+def test_a_record_that_the_processor_does_not_take_is_named(tiny, monkeypatch):
+    model, processor, prompts, images = tiny
+
+    def refuse(self, *given, **named):
+        raise ValueError("absolute aspect ratio must be smaller than 200")
+
+    monkeypatch.setattr(type(processor), "__call__", refuse)
+    with pytest.raises(UserError, match=rf"{prompts[0].id} \(absolute aspect ratio.*model\.path="):
+        generate(model, processor, prompts[:1], images, Decoding(4, 2))

@@ -15,7 +15,7 @@ from mmdpo.errors import UserError
 from mmdpo.models.chat import encode, to_answer, to_messages
 from mmdpo.models.fingerprints import processor_fingerprint
 from mmdpo.models.loading import load_processor
-from mmdpo.records import Turn
+from mmdpo.records import Prompt, Turn
 from mmdpo.training.collate import Collator
 from mmdpo.training.rows import tokenize_examples
 from tests.support.llama import save_llava_1_5
@@ -43,7 +43,7 @@ def processor(folder: Path) -> Any:
 
 
 def test_the_prompt_and_its_tokens_are_those_of_vicuna_v1(processor: Any) -> None:
-    (made,) = encode(processor, [to_messages("What is it?", has_image=True)], [to_answer("A blue star.")])
+    (made,) = encode(processor, [to_messages(Prompt("1", "What is it?", ("a.png",)))], [to_answer("A blue star.")])
     assert made.text == f"<s>{SYSTEM} USER: <image>\nWhat is it? ASSISTANT:"
     of = processor.tokenizer.convert_ids_to_tokens
     assert of(made.prompt_ids) == TOKENS
@@ -53,13 +53,13 @@ def test_the_prompt_and_its_tokens_are_those_of_vicuna_v1(processor: Any) -> Non
 def test_an_answer_tokenised_alone_would_begin_otherwise(processor: Any) -> None:
     tokenizer = processor.tokenizer
     alone = tokenizer(" A blue star.</s>", add_special_tokens=False)["input_ids"]
-    (made,) = encode(processor, [to_messages("What is it?")], [to_answer("A blue star.")])
+    (made,) = encode(processor, [to_messages(Prompt("1", "What is it?"))], [to_answer("A blue star.")])
     assert alone[1:] == made.answer_ids
     assert tokenizer.convert_ids_to_tokens(alone[0]) == "▁"
 
 
 def test_earlier_turns_end_as_the_answer_does(processor: Any) -> None:
-    conversation = to_messages("Which?", (Turn("What is it?", "A star."),), has_image=True)
+    conversation = to_messages(Prompt("1", "Which?", ("a.png",), (Turn("What is it?", "A star."),)))
     (made,) = encode(processor, [conversation], [to_answer("blue")])
     assert made.text == (f"<s>{SYSTEM} USER: <image>\nWhat is it? ASSISTANT: A star.</s>USER: Which? ASSISTANT:")
     assert processor.tokenizer.convert_ids_to_tokens(made.answer_ids) == ["▁blue", "</s>"]
@@ -68,7 +68,7 @@ def test_earlier_turns_end_as_the_answer_does(processor: Any) -> None:
 def test_a_batch_holds_these_tokens_and_the_image_where_its_placeholder_was(
     folder: Path, processor: Any, tmp_path: Path
 ) -> None:
-    pairs = [pair for pair in tiny_pairs(tmp_path, 2) if pair.image]
+    pairs = [pair for pair in tiny_pairs(tmp_path, 2) if pair.images]
     made = tokenize_examples(pairs, tmp_path, processor, tiny_settings(folder).train)
     batch = Collator(processor, shared=False)(made.rows)
     tokens = processor.tokenizer.convert_ids_to_tokens(batch["model"]["input_ids"][0])

@@ -51,7 +51,7 @@ def run_all(data: list[str], cache: Path, raw: Path, kill: Kill) -> Any:
                 *data,
                 *service,
                 *NO_LIMITS,
-                *SAMPLING,
+                *(SAMPLING if "method=sft" not in stage else ()),
             ]
             kill(line, environment)
             done = launch(*line, **environment)

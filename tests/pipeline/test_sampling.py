@@ -123,7 +123,7 @@ def test_the_prefix_is_shared_in_either_type(dtype: str, tmp_path: Path, monkeyp
     folder = get_or_make(config, Stage.prompts)
     own = sampling._generator(config, folder)
     prompts = list(read_records(folder / "prompts.jsonl", Prompt))[:4]
-    asked = [prompt for prompt in prompts if (prompt.image is None) == (prompts[0].image is None)]
+    asked = [prompt for prompt in prompts if bool(prompt.images) == bool(prompts[0].images)]
     inputs = model_inputs(own._model, own._processor, asked, folder)
     assert reason_against_sharing(own._model, inputs) is None
 

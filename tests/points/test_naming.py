@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmdpo.entry.compose import compose_config
+from mmdpo.points.naming import run_name
 from mmdpo.points.point import Role, baselines, point, points_of
 
 CONFIG = compose_config()
+IDENTITY = point(CONFIG).identity
 
 
 def name_of(*overrides: str) -> str:
@@ -123,3 +125,50 @@ def test_equal_points_of_one_sweep_get_one_folder() -> None:
     labelled = dataclasses.replace(CONFIG, method=dataclasses.replace(CONFIG.method, name="mine"))
     ranged = dataclasses.replace(CONFIG, beta=0.1 + 1e-17)
     assert len({p.name for p in points_of([CONFIG, labelled, ranged])}) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "part"),
+    [
+        ([], "seed0-"),
+        (["judge=longer"], "-judge_longer-"),
+        (["train=paper", "model.lora.r=8"], "-r8-train_paper-"),
+        (["method=sft"], "seed0-"),  # which is named already
+        (["data_scale=0", "judge=longer"], "base-"),  # for which no judge rates training data
+        (["model.chat_template=vicuna_v1", "model.pad_to_square=true"], "-chat_template_vicuna_v1-pad_to_square-"),
+    ],
+)
+def test_presets_are_named_in_wandb(overrides: list[str], part: str) -> None:
+    p = point(compose_config(overrides))
+    name = run_name(p.config, p.name, p.identity)
+    assert part in name
+    assert name.endswith(p.name[-7:])
+    assert name == p.name or "_" in part
+
+
+def test_images_of_own_data_are_named_in_wandb(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    names = set()
+    for folder in ("photos", "drawings"):
+        (tmp_path / folder).mkdir()
+        p = point(
+            compose_config(["data=pairs", f"data.path={tmp_path}/rows.jsonl", f"data.image_root={tmp_path}/{folder}"])
+        )
+        names.add(run_name(p.config, p.name, p.identity).rpartition("-")[0])
+    assert [name.partition("seed0-")[2] for name in sorted(names)] == [
+        f"data_rows-data_pairs-image_root_{folder}" for folder in ("drawings", "photos")
+    ]
+
+
+@given(st.text("abc-_.", min_size=1, max_size=30), st.text("abc", min_size=1, max_size=300))
+def test_a_name_in_wandb_has_128_characters_at_most(label: str, rest: str) -> None:
+    judge = dataclasses.replace(CONFIG.judge, name=label)
+    name = run_name(dataclasses.replace(CONFIG, judge=judge), f"{rest}-0b54bd", IDENTITY)
+    assert len(name) <= 128
+    assert name.endswith("-0b54bd")
+
+
+def test_the_ends_of_long_values_are_named() -> None:
+    judge = ["judge=openai", "judge.model=m", "judge.base_url=http://a-server-with-a-long-name:80/"]
+    names = {name_of(*judge[:2], judge[2] + end) for end in "xy"}
+    assert {name.rpartition("-")[0][-1] for name in names} == {"x", "y"}

@@ -10,6 +10,7 @@ import pytest
 
 from mmdpo.config.schema import Config
 from mmdpo.entry.compose import compose_config
+from mmdpo.errors import UserError
 from mmdpo.points.identity import Identity
 from mmdpo.points.point import Point, point, points_of
 from mmdpo.points.records import FILE, identity_of, read_record, write_record
@@ -59,6 +60,15 @@ def test_two_new_points_of_one_plan_with_equal_names_get_two_folders(
     first, second = points_of([config, dataclasses.replace(config, seed=1)])
     assert first.name == "same-"
     assert second.name == f"same-{second.identity.hex[:12]}"
+
+
+def test_points_that_differ_only_in_what_changes_no_result_are_refused(config: Config) -> None:
+    two_workers = dataclasses.replace(config, train=dataclasses.replace(config.train, dataloader_num_workers=2))
+    with pytest.raises(UserError, match=r"train\.dataloader_num_workers=0 and train\.dataloader_num_workers=2"):
+        points_of([config, two_workers])
+    same = dataclasses.replace(config, beta=0.1 + 1e-16)
+    bases = [dataclasses.replace(one, data_scale=0.0) for one in (config, two_workers)]
+    assert len({p.name for p in points_of([config, same, *bases])}) == 2
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"identity": "0"}', '{"identity": "0", "contents": {"a": {}}}'])

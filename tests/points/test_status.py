@@ -105,3 +105,10 @@ def test_a_stage_is_done_when_its_files_are_there(tmp_path):
     status.write_status(tmp_path, status.Status(status.State.done))
     for stage in (Stage.evaluate, Stage.judge, Stage.experiment):
         assert status.is_stage_done(tmp_path, stage, tasks)
+
+
+def test_a_reason_holds_no_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    status.finish(tmp_path, "wrong key: sk-0123456789", "Traceback: sk-0123456789")
+    found = status.read_status(tmp_path)
+    assert (found.error, found.traceback) == ("wrong key: $OPENAI_API_KEY", "Traceback: $OPENAI_API_KEY")

@@ -1,6 +1,9 @@
 """`python -m mmdpo retry | cancel | logs` on submissions without SLURM."""
 
+import io
 import os
+import socket
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +13,7 @@ from mmdpo.__main__ import main
 from mmdpo.points import status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import commands, sbatch
+from mmdpo.slurm.cancellations import read_cancelled
 from mmdpo.slurm.client import Job
 from mmdpo.slurm.commands import last_attempt_logs
 from mmdpo.slurm.submission import JOBS, PREPARE, read_submissions
@@ -125,10 +129,68 @@ def test_following_prints_what_is_added(study, world, capsys, monkeypatch):
     assert capsys.readouterr().out.endswith("rank 1\nstep 2\n\n")
 
 
+def test_following_goes_on_with_the_next_attempt_until_the_point_has_ended(study, world, capsys, monkeypatch):
+    """Also from a finished attempt whose point was retried and still waits."""
+    world.jobs = jobs(*STATES)
+    (one, *_) = study.tasks()
+    folder = study.folder_of(one)
+    submitted(study.study, job="9", count=1, name="20260102-120000-0000")
+    world.jobs["9_0"] = Job("9_0", "PENDING", "Resources")
+    waits = []
+
+    def wait(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            status.start(folder)
+            logs(folder, 2, 1)
+            world.jobs["9_0"] = Job("9_0", "RUNNING")
+        if len(waits) == 4:
+            status.finish(folder, "the loss is nan")
+            world.jobs["9_0"] = Job("9_0", "FAILED")
+        if len(waits) == 5:
+            with (folder / "logs" / "attempt-2-rank-0.log").open("ab") as log:
+                log.write("the end – ".encode())  # after its status
+        assert len(waits) < 9
+
+    monkeypatch.setattr(commands.time, "sleep", wait)
+    assert main(["logs", str(study.study), one.name, "--follow"]) == 0
+    printed = capsys.readouterr().out
+    order = [printed.index(words) for words in ("attempt 1 rank 1", "attempt 2 rank 0", "the end –", "has ended")]
+    assert order == sorted(order)
+    assert printed.count("attempt 2 rank 0") == 1
+
+
+def test_a_retry_whose_output_nobody_reads_is_submitted(study, world, monkeypatch):
+    """`retry | head` closes the pipe after some lines."""
+    with (study.folder / "output").open("w") as file:
+
+        class Closed(io.StringIO):
+            def write(self, text):
+                raise BrokenPipeError
+
+            def fileno(self):
+                return file.fileno()
+
+        world.jobs = jobs(*STATES)
+        monkeypatch.setattr(sys, "stdout", Closed())
+        assert main(["retry", str(study.study)]) == 0
+    assert len(world.submitted) == 2
+
+
+def test_status_names_who_submits_jobs_now(study, world, capsys):
+    world.jobs = jobs(*STATES)
+    lock = study.study / JOBS / ".lock"
+    for content, shown in (("4711\nlogin7\n", True), (f"{2**22 + 1}\n{socket.gethostname()}\n", False)):
+        lock.write_text(content)
+        assert main(["status", str(study.study)]) == 1
+        assert ("process 4711 on login7 submits jobs of this study now" in capsys.readouterr().out) == shown
+
+
 def test_cancel_ends_whole_arrays_and_their_preparation(study, world, capsys):
     world.jobs = {**jobs(*STATES), "7": Job("7", "COMPLETED")}  # SLURM may reject one that has ended
     assert main(["cancel", str(study.study)]) == 0
     assert world.cancelled == ["8"]
+    (study.folder / "cancelled.jsonl").unlink()
     world.jobs["7"] = Job("7", "RUNNING")
     world.cancelled.clear()
     capsys.readouterr()
@@ -137,6 +199,31 @@ def test_cancel_ends_whole_arrays_and_their_preparation(study, world, capsys):
     printed = capsys.readouterr().out
     assert "2 cancelled" in printed
     assert f"python -m mmdpo retry {study.study}" in printed  # it may not be the newest
+
+
+def test_what_was_cancelled_is_shown_and_can_be_retried_at_once(study, world, capsys):
+    """SLURM itself forgets a task of an array that is cancelled while it waits."""
+    world.jobs = jobs("RUNNING", "RUNNING", "PENDING", "PENDING")
+    assert main(["cancel", str(study.study), "seed2"]) == 0
+    del world.jobs["8_2"]
+    capsys.readouterr()
+    assert main(["status", str(study.study)]) == 1
+    assert "seed2-" in (line := next(line for line in capsys.readouterr().out.splitlines() if "cancelled by" in line))
+    assert line.startswith("cancelled  dpo-")
+    status.finish(study.folder / PREPARE)
+    assert main(["retry", str(study.study)]) == 0
+    assert "1 submitted" in capsys.readouterr().out
+
+
+def test_cancel_finds_the_jobs_of_a_command_that_was_killed(tmp_path, world):
+    submission = submitted(tmp_path / "s", prepare="7", count=1, job=None)
+    submission.parts[0].job = None
+    submission.save()
+    comments = {"7": f"mmdpo:{submission.name}:prepare:0", "8_0": f"mmdpo:{submission.name}:tasks:0"}
+    world.jobs = {job: Job(job, "PENDING", comment=comment) for job, comment in comments.items()}
+    assert main(["cancel", str(tmp_path / "s")]) == 0
+    assert world.cancelled == ["7", "8"]
+    assert [*read_cancelled(submission)] == ["8_0", "7"]
 
 
 def test_cancel_of_some_points_leaves_the_others(study, world, capsys):

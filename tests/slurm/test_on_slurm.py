@@ -23,7 +23,7 @@ MEASURED = (*SMALL, "data_scale=0", "model.before_visual_tuning=null")
 
 @pytest.fixture
 def lines(slurm: Cluster, tmp_path: Path) -> Lines:
-    return Lines(slurm, tmp_path)
+    return Lines(slurm, tmp_path / "5%j")  # a path in which SLURM would replace %j
 
 
 def test_a_sweep_is_one_array_and_rerunning_it_does_nothing(lines: Lines):
@@ -83,6 +83,12 @@ def test_a_failed_preparation_cancels_the_points_with_its_reason(lines: Lines):
 def test_cancel_ends_what_waits_and_what_runs(lines: Lines):
     lines.launch(*MEASURED, "bench.seed=0,1,2", "bench.items=240", "cluster.array_parallelism=1", "cluster.wait=false")
     lines.cluster.wait_for(lines.points, 60, "a point that runs")
+    array = lines.jobs()[-1]
+    last = [json.loads(line)["name"] for line in next(lines.folder.glob("jobs/*/tasks.jsonl")).open()][2]
+    assert "1 cancelled" in lines.mmdpo("cancel", str(lines.folder), last).stdout
+    assert f"{array}_2" not in lines.cluster.job_states(array)  # SLURM forgets it, and accounting shows it as pending
+    assert f"cancelled  {last}: cancelled by " in lines.mmdpo("status", str(lines.folder), check=False).stdout
+    assert "1 submitted" in lines.mmdpo("retry", str(lines.folder)).stdout
     assert "3 cancelled" in lines.mmdpo("cancel", str(lines.folder)).stdout
     states = lines.wait_for_end()
     assert set(states.values()) == {"CANCELLED"}
@@ -117,33 +123,34 @@ def test_jobs_continue_after_ctrl_c(lines: Lines):
     assert lines.status()["state"] == "done"
 
 
-@pytest.mark.parametrize("moment", ["before", "during", "after"])
+@pytest.mark.parametrize("moment", ["between", "during", "after"])
 def test_a_command_killed_around_sbatch_loses_and_doubles_nothing(moment: str, lines: Lines, tmp_path: Path):
     real = lines.cluster.run("which", "sbatch").stdout.strip()
     kill, call = "kill -9 $PPID; sleep 1", f'{real} "$@" > {tmp_path}/output; cat {tmp_path}/output'
     steps = {
-        "before": f"{kill}; exit 1",
         "during": f'{real} "$@" > {tmp_path}/output; {kill}; exit 1',
         "after": f"{call}; sleep 3; {kill}",
+        "between": f"[ -e {tmp_path}/output ] || {{ {call}; exit; }}; {kill}; exit 1",
     }[moment]
     fake = tmp_path / "bin" / "sbatch"
     fake.parent.mkdir()
     fake.write_text(f'#!/bin/bash\ncase "$*" in *--test-only*) exec {real} "$@";; esac\n{steps}\n')
     fake.chmod(fake.stat().st_mode | stat.S_IEXEC)
-    line = (*MEASURED, "bench.seed=0,1")
+    line = (*SMALL, "beta=0.1,0.2", "stage=train") if moment == "between" else (*MEASURED, "bench.seed=0,1")
     path = f"{fake.parent}:{lines.cluster.environment['PATH']}"
     killed = Lines(lines.cluster, lines.out, {"PATH": path}).launching(*line)
     killed.communicate(timeout=60)
     assert killed.returncode == -signal.SIGKILL
     again = lines.launch(*line)
-    to_submit = {"before": 2, "during": 0, "after": 0}[moment]
+    to_submit = {"between": 2, "during": 0, "after": 0}[moment]
     done_or_live = 2 - to_submit
     found = re.search(r"2 points: (\d) done, (\d) queued or running, (\d) to submit", again.stdout)
     assert found
     assert int(found[3]) == to_submit
     assert int(found[1]) + int(found[2]) == done_or_live
     assert [lines.status(point.name)["attempts"] for point in lines.points()] == [1, 1]
-    completed = ["COMPLETED"] * 2
+    assert len([job for job in lines.jobs() if job]) == (2 if moment == "between" else 1)  # prepared once
+    completed = ["COMPLETED"] * (3 if moment == "between" else 2)
     lines.cluster.wait_for(lambda: list(lines.accounted().values()) == completed, 20, "both tasks in sacct")
 
 
@@ -199,6 +206,7 @@ def test_a_folder_missing_on_the_nodes_is_named(lines: Lines):
     line = (*MEASURED, "bench.seed=0", "cluster.wait=false")
     lines.launch(*line, "+cluster.additional_parameters.hold=true")
     (job,) = lines.jobs()
+    assert f"type scontrol release {job}_0" in lines.mmdpo("status", str(lines.folder)).stdout
     hidden = lines.folder.rename(lines.out / "hidden")
     lines.cluster.run("scontrol", "release", job)
     lines.cluster.wait_for_state(job, "FAILED")
@@ -225,8 +233,8 @@ def test_a_command_in_the_shell_of_another_job_is_a_sweep_of_its_own(slurm: Clus
 
 
 def test_optuna_searches_with_jobs(lines: Lines):
-    search = ["hydra/sweeper=optuna", "hydra/launcher=mmdpo", "hydra.sweeper.n_trials=2"]
-    search += ["hydra.sweeper.n_jobs=2", "hydra.sweeper.direction=maximize", "beta=interval(0.05,0.5)"]
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2"]
+    search += ["hydra.sweeper.n_jobs=2", "beta=interval(0.05,0.5)"]
     refused = lines.launch(*SMALL, *search, "cluster.wait=false", check=False)
     assert refused.returncode != 0
     assert "this sweeper chooses points by scores; type cluster.wait=true" in refused.stderr

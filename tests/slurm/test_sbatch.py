@@ -126,6 +126,13 @@ def test_a_setting_is_a_line(override, line, tmp_path):
     assert asked(scripts(tmp_path / "t")[0]).get(key) != value
 
 
+def test_a_percent_sign_in_a_path_is_no_pattern(tmp_path):
+    found = asked(scripts(tmp_path / "5%j" / "100% ü 'x'")[0])
+    study = tmp_path / "5%j" / "100% ü x"  # asked() removes the quotes of the shell
+    assert found["output"] == f"{str(study).replace('%', '%%')}/jobs/{BEGUN}/%A_%a.log".replace(" x", " 'x'")
+    assert found["chdir"] == str(tmp_path / "5%j")  # sbatch replaces nothing there
+
+
 def test_an_option_that_is_true_has_no_value(tmp_path):
     (text,) = scripts(tmp_path / "s", "+cluster.additional_parameters.exclusive=true")
     assert "#SBATCH --exclusive\n" in text

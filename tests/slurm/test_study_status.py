@@ -6,6 +6,7 @@ from mmdpo.__main__ import main
 from mmdpo.analysis.table import failures, jobs
 from mmdpo.config.choices import Stage
 from mmdpo.errors import UserError
+from mmdpo.files import write_json
 from mmdpo.points import status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import study_status
@@ -87,6 +88,19 @@ def test_a_retried_point_is_not_a_failure(tmp_path, known):
     study = study_status.read(tmp_path / "s")
     assert (study.failed, failures(study)) == ([], [])
     assert jobs(study) == [f"pending  {task.name}: Resources"]
+
+
+def test_a_point_whose_stage_is_done_shows_how_far_it_is(tmp_path, known, capsys):
+    submission = submitted(tmp_path / "s", count=1, stage=Stage.train)
+    (task,) = submission.tasks()
+    folder = submission.folder_of(task)
+    status.start(folder)
+    write_json(folder / "training.json", {})
+    status.plan(folder)
+    known |= states(("COMPLETED", "None"))
+    assert [row.state for row in study_status.read(tmp_path / "s").rows] == ["trained"]
+    assert main(["status", str(tmp_path / "s")]) == 0
+    assert "stage=evaluate" in capsys.readouterr().out
 
 
 def test_a_study_without_jobs_is_read_from_its_files(tmp_path):

@@ -1,9 +1,6 @@
 """Planning and submitting, with a stand-in for sbatch."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -16,7 +13,16 @@ from mmdpo.points.point import point
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import launch, sbatch, submit
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.submission import JOBS, PREPARE, TASKS, Part, SlurmTask, new_submission_folder, read_submissions
+from mmdpo.slurm.submission import (
+    JOBS,
+    PREPARE,
+    TASKS,
+    Part,
+    SlurmTask,
+    Submission,
+    new_submission_folder,
+    read_submissions,
+)
 from mmdpo.slurm.submit import (
     check_unchanged,
     lock_submissions,
@@ -27,7 +33,7 @@ from mmdpo.slurm.submit import (
     send_parts,
     split_into_parts,
 )
-from mmdpo.slurm.task_states import combine_states
+from mmdpo.slurm.task_states import combine_states, query_task_states
 from tests.slurm.submitted import config, submitted, tasks_of
 
 
@@ -177,7 +183,7 @@ def test_a_partly_accepted_submission_counts_its_points(tmp_path, sent, monkeypa
         send_parts(submission, cluster)
     (found,) = read_submissions(tmp_path / "s")
     assert [part.job for part in found.parts] == ["11", "12", None, None]
-    assert [one.state for one in combine_states([found], {}).values()] == ["failed", "failed", *["planned"] * 3]
+    assert [one.state for one in combine_states([found], {}).values()] == ["cancelled", "cancelled", *["planned"] * 3]
 
 
 def test_a_part_whose_answer_got_lost_is_not_submitted_twice(tmp_path, sent, monkeypatch):
@@ -206,45 +212,73 @@ def test_ids_that_a_killed_launcher_did_not_note_are_found(tmp_path, monkeypatch
     assert [part.job for part in read_submissions(tmp_path / "s")[0].parts] == ["7", "9", "10"]
 
 
-def test_a_lock_that_another_machine_holds_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(submit, "LOCK_SECONDS", 0.2)
-    lock = tmp_path / JOBS / ".lock"
-    lock.parent.mkdir()
-    lock.write_text("4711\nlogin7\n")
-    with pytest.raises(UserError) as caught, lock_submissions(tmp_path):
-        pass
-    for words in ("process 4711 on login7", f"delete {lock}"):
-        assert words in str(caught.value)
-    assert lock.exists()
-    lock.unlink()
-    with lock_submissions(tmp_path):
-        pass
+def test_a_preparation_that_an_interrupted_command_left_is_waited_for(tmp_path, sent, monkeypatch):
+    study = tmp_path / "s"
+    killed = submitted(study, job=None, prepare=None, count=2)  # before any id was noted
+    killed.parts.insert(0, Part(PREPARE))
+    killed.write_tasks(PREPARE, preparation_tasks([*killed.tasks()], []))
+    killed.save()
+    comment = f"mmdpo:{killed.name}:prepare:0"
+    queue = {"7": Job("7", "RUNNING", node="n1", comment=comment)}
+    monkeypatch.setattr(slurm, "list_jobs", lambda user, ids=(): queue)
+    monkeypatch.setattr(slurm, "max_array_size", lambda: 1001)
+    monkeypatch.setattr(slurm, "controller_config", dict)
+    monkeypatch.setattr(launch, "take_snapshot", lambda jobs: "code-0")
+    monkeypatch.setattr(launch, "check_unchanged", lambda *_: None)
+    one = config(study)
+    tasks = tasks_of(one, range(2))
+    launch.submit_missing(study, tasks, [one], one.cluster)
+    (text,) = sent  # the array alone
+    assert "--dependency=afterok:7\n" in text
+    _, second = read_submissions(study)
+    assert [part.kind for part in second.parts] == [TASKS]
+    status.finish(killed.folder / PREPARE, "out of memory")
+    queue |= {"7": Job("7", "FAILED"), "11_0": Job("11_0", "CANCELLED"), "11_1": Job("11_1", "CANCELLED")}
+    assert {one.detail for one in query_task_states(read_submissions(study)).values()} == {
+        "the preparation failed: out of memory"
+    }
+    launch.submit_missing(study, tasks, [one], one.cluster)
+    assert len(sent) == 3  # a preparation that has ended is made again
+    assert "--dependency=afterok:12\n" in sent[-1]
 
 
-def test_a_live_process_keeps_its_lock(tmp_path, monkeypatch):
-    monkeypatch.setattr(submit, "LOCK_SECONDS", 0.2)
-    with (
-        lock_submissions(tmp_path),
-        pytest.raises(UserError, match=f"process {os.getpid()} on "),
-        lock_submissions(tmp_path),
-    ):
-        pass
+def test_jobs_of_an_interrupted_command_are_seen_by_status(tmp_path, monkeypatch):
+    submission = submitted(tmp_path / "s", job=None, count=1)
+    jobs = {"8_0": Job("8_0", "RUNNING", node="n1", comment=f"mmdpo:{submission.name}:tasks:0")}
+    monkeypatch.setattr(slurm, "list_jobs", lambda user, ids=(): jobs)
+    monkeypatch.setattr(slurm, "controller_config", dict)
+    (one,) = query_task_states(read_submissions(tmp_path / "s")).values()
+    assert (one.state, one.job) == ("running", "8_0")
 
 
-def test_the_lock_of_a_dead_process_of_this_machine_is_broken(tmp_path):
-    code = "import os, sys; from pathlib import Path; from mmdpo.slurm.submit import lock_submissions\n"
-    code += "with lock_submissions(Path(sys.argv[1])): os._exit(1)"
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)])
-    assert (tmp_path / JOBS / ".lock").exists()
-    with lock_submissions(tmp_path):
-        pass
+@pytest.mark.parametrize("place", ["write_tasks", "save"])
+def test_a_full_disk_is_a_message_and_keeps_what_sbatch_accepted(place, tmp_path, sent, monkeypatch):
+    """The comment of an accepted job names its part, by which the next command finds it."""
+    study = tmp_path / "s"
+    monkeypatch.setattr(slurm, "max_array_size", lambda: 1001)
+    monkeypatch.setattr(slurm, "controller_config", dict)
+    monkeypatch.setattr(launch, "take_snapshot", lambda jobs: "code-0")
+    work = getattr(Submission, place)
+
+    def fail(self, *given):
+        if place == "write_tasks" or sent:
+            raise OSError(28, "No space left on device", str(self.folder))
+        work(self, *given)
+
+    monkeypatch.setattr(Submission, place, fail)
+    one = config(study)
+    with pytest.raises(UserError, match=r"No space left on device.*rerun the same command, which finds the jobs"):
+        launch.submit_missing(study, tasks_of(one, range(2)), [one], one.cluster)
+    assert len(sent) == (place == "save")
+    assert len(read_submissions(study)) == len(sent)
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    for study in (tmp_path / "file", tmp_path / "file" / "s"):
-        with pytest.raises(UserError, match=r"file.* cannot be written .*type out=FOLDER"), lock_submissions(study):
-            pass
+@pytest.mark.parametrize("name", ["back\\slash", "a:b", "two\nlines"])
+def test_paths_that_slurm_cannot_use_are_refused(name, tmp_path, sent):
+    one = config(tmp_path / name / "s")
+    with pytest.raises(UserError, match="type out=FOLDER"):
+        launch.submit_missing(tmp_path / name / "s", tasks_of(one, range(1)), [one], one.cluster)
+    assert not sent
 
 
 @pytest.fixture
@@ -339,7 +373,7 @@ def test_retry_runs_the_code_of_the_submission_and_refuses_other_data(begun, mon
     files["mmdpo/training/loss.py"] = "2"
     sent = []
     monkeypatch.setattr(launch, "check_fits", lambda cluster: None)
-    monkeypatch.setattr(launch, "query_task_states", lambda found: {})
+    monkeypatch.setattr(launch, "query_jobs", lambda found: {})
     monkeypatch.setattr(slurm, "controller_config", dict)
     monkeypatch.setattr(launch, "send_parts", lambda submission, cluster: sent.append(submission))
     monkeypatch.setattr(launch, "recover_job_ids", read_submissions)

@@ -1,5 +1,6 @@
 """The states of tasks from SLURM's jobs and from files, with a stand-in for SLURM."""
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -11,8 +12,9 @@ from mmdpo.points import status
 from mmdpo.points.status import State, Status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import task_states
+from mmdpo.slurm.cancellations import record_cancelled
 from mmdpo.slurm.client import Job
-from mmdpo.slurm.submission import PREPARE, read_submissions
+from mmdpo.slurm.submission import PREPARE, read_submissions, user_name
 from mmdpo.slurm.task_states import combine_state, combine_states, read_task_states
 from tests.slurm.submitted import submitted
 from tests.support.adapters import write_adapter, write_answers
@@ -36,15 +38,37 @@ def state_of(known=None, /, *, status=None, finished=False, job_id=ID, log=__fil
         ("PENDING", "BeginTime", ("pending", "BeginTime")),
         ("CONFIGURING", "None", ("pending", "")),
         ("REQUEUED", "None", ("pending", "")),
-        ("REQUEUE_HOLD", "launch failed requeued held", ("pending", "launch failed requeued held")),
         ("RUNNING", "None", ("running", "n1")),
         ("COMPLETING", "None", ("running", "n1")),
-        ("SUSPENDED", "None", ("running", "n1")),
         ("SIGNALING", "None", ("running", "n1")),
     ],
 )
 def test_a_live_job_is_pending_or_running(state, reason, expected):
     assert state_of(Job(ID, state, reason, "n1")) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "words"),
+    [
+        ("PENDING", "JobHeldUser", "held (JobHeldUser); type scontrol release 8_0"),
+        ("PENDING", "JobHeldAdmin", "held (JobHeldAdmin); type scontrol release 8_0"),
+        ("PENDING", "launch failed requeued held", "held (launch failed requeued held); type scontrol release 8_0"),
+        ("PENDING", "job requeued in held state", "type scontrol release 8_0"),
+        ("REQUEUE_HOLD", "None", "held (REQUEUE_HOLD); type scontrol release 8_0"),
+        ("SPECIAL_EXIT", "None", "type scontrol release 8_0"),
+        ("SUSPENDED", "None", "suspended on n1; if it is not resumed, type scontrol resume 8_0"),
+        ("STOPPED", "None", "type scontrol resume 8_0"),
+        ("PENDING", "InvalidQOS", "retry with other settings of cluster."),
+        ("PENDING", "QOSMaxGRESPerJob", "retry with other settings of cluster."),
+        ("PENDING", "QOSMaxJobsPerUserLimit", "QOSMaxJobsPerUserLimit"),  # starts when others have ended
+    ],
+)
+def test_a_job_that_would_wait_for_ever_names_what_to_type(state, reason, words):
+    interrupted = Status(State.interrupted, interruptions=[{"cause": "terminated", "job_id": ID}])
+    found, detail = state_of(Job(ID, state, reason, "n1"), status=interrupted)
+    assert found == "pending"
+    assert words in detail
+    assert ("continues after terminated" in detail) == (reason == "QOSMaxJobsPerUserLimit")
 
 
 def test_a_requeued_job_shows_its_last_interruption():
@@ -116,6 +140,35 @@ def test_a_job_that_ended_well_without_a_result_has_failed():
     assert state_of(Job(ID, "COMPLETED"), status=OWN) == ("failed", "job 8_0 ended without a result")
 
 
+def test_a_task_that_left_the_queue_before_it_started_was_cancelled(tmp_path):
+    state, detail = state_of(log=tmp_path / "8_0.log")
+    assert state == "cancelled"
+    assert "job 8_0 left SLURM's queue before it started" in detail
+    assert state_of()[0] == "failed"  # it has written its log
+
+
+def test_a_recorded_cancellation_counts_unless_the_job_is_live(tmp_path):
+    submission = submitted(tmp_path / "s", count=3, prepare="7")
+    record_cancelled(submission, ["8_0", "8_2"])
+    record_cancelled(submission, [])
+    with (submission.folder / "cancelled.jsonl").open("a") as file:
+        file.write('["8_1"]\n{"job": "8_1"')  # torn
+    for jobs in ({"8_2": Job("8_2", "RUNNING"), "7": Job("7", "FAILED")}, None):
+        states = [*combine_states([submission], jobs).values()]
+        assert states[0].state == "cancelled"
+        assert states[0].detail.startswith(f"cancelled by {user_name()} at 2")
+        assert states[1].detail.startswith("cancelled by") is False
+        assert states[2].state == ("running" if jobs else "cancelled")
+
+
+def test_a_running_point_says_which_process_it_waits_for():
+    waiting = dataclasses.replace(OWN, waiting="process 7 on n2, which makes the same reference")
+    assert state_of(Job(ID, "RUNNING", node="n1"), status=waiting) == (
+        "running",
+        "n1, waiting for process 7 on n2, which makes the same reference",
+    )
+
+
 def test_a_job_without_a_record_in_slurm():
     state, detail = state_of(status=OWN)
     assert state == "failed"
@@ -169,6 +222,24 @@ def test_a_failed_preparation_is_the_reason_of_the_points_it_cancelled(tmp_path,
         )
 
 
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (Job("7", "RUNNING", "None", "n1"), "waits for its preparation, job 7: running on n1"),
+        (Job("7", "PENDING", "Resources"), "waits for its preparation, job 7: Resources"),
+        (Job("7", "PENDING", "JobHeldUser"), "job 7: held (JobHeldUser); type scontrol release 7"),
+    ],
+)
+def test_points_that_wait_say_how_their_preparation_is(job, words, tmp_path):
+    earlier = submitted(tmp_path / "s", prepare="7", job=None)
+    later = submitted(tmp_path / "s", job="8", count=1, name="20260102-120000-0000")
+    later.prepared_by = [earlier.name, "deleted"]
+    jobs = {"7": job, "8_0": Job("8_0", "PENDING", "Dependency")}
+    (one, other) = combine_states([earlier, later], jobs).values()
+    assert (one.state, other.state) == ("pending", "planned")
+    assert words in one.detail
+
+
 def test_each_stage_has_its_own_sign_of_being_done(tmp_path):
     for stage, file in (
         (Stage.train, "training.json"),
@@ -181,7 +252,7 @@ def test_each_stage_has_its_own_sign_of_being_done(tmp_path):
         folder = submission.folder_of(task)
         status.start(folder)
         status.finish(folder)
-        assert [one.state for one in combine_states([submission], {}).values()] == ["failed"]
+        assert [one.state for one in combine_states([submission], {}).values()] == ["cancelled"]
         (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_text('{"scores": {}}')
         if stage is Stage.train:
@@ -255,7 +326,7 @@ def test_an_evaluation_is_done_with_the_answers_to_all_tasks(tmp_path):
     folder = submission.folder_of(task)
     tasks = task.config["bench"]["tasks"]
     for name in tasks:
-        assert [one.state for one in combine_states([submission], {}).values()] == ["failed"]
+        assert [one.state for one in combine_states([submission], {}).values()] == ["cancelled"]
         write_answers(folder, name)
     assert len(tasks) == 4
     assert [one.state for one in combine_states([submission], {}).values()] == ["done"]

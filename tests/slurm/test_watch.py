@@ -138,12 +138,16 @@ def test_without_a_terminal_each_end_is_a_line(tmp_path, monkeypatch, capsys):
         (folder / "result.json").write_text('{"scores": {}}')
         return {**waiting(), "8_1": Job("8_1", "OUT_OF_MEMORY", node="n2")}
 
-    states(monkeypatch, submission, waiting, unreachable, ending)
+    def held():
+        return {**waiting(), "8_1": Job("8_1", "PENDING", "JobHeldUser")}
+
+    states(monkeypatch, submission, waiting, held, unreachable, held, ending)
     seen = watch.watch(submission.study, [one.name, other.name])
     assert {name: found.state for name, found in seen.items()} == {one.name: "done", other.name: "failed"}
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "2 pending"
     assert "SLURM does not answer: squeue has not answered for 60 s; trying again" in lines
+    assert lines.count("1 points: held (JobHeldUser); type scontrol release 8_1") == 1
     assert f"done  {one.name}" in lines
     assert [line for line in lines if line.startswith(f"failed  {other.name}: out of memory")]
     assert lines[-1] == "1 done, 1 failed"

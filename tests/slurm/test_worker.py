@@ -3,6 +3,7 @@
 import pytest
 from filelock import FileLock
 
+from mmdpo.activity import report_saved, report_waiting
 from mmdpo.config.choices import Stage
 from mmdpo.errors import Stopped, UserError
 from mmdpo.points import status
@@ -65,14 +66,24 @@ def test_the_traceback_of_a_failed_point_is_in_its_log(tmp_path, monkeypatch, ca
 def test_an_interrupted_point_is_to_be_continued(tmp_path, monkeypatch):
     submission = submitted(tmp_path / "s", count=1)
 
+    (task,) = submission.tasks()
+    folder = submission.folder_of(task)
+    steps = iter([10, 20])
+
     def stop(p):
+        report_saved("checkpoint", next(steps))
+        report_waiting("process 7 on n2")
+        assert status.read_status(folder).waiting == "process 7 on n2"
         raise Interrupted("time_limit")
 
     monkeypatch.setattr("mmdpo.pipeline.point_stages.experiment", stop)
-    assert call(submission) == EXIT_INTERRUPTED
-    (task,) = submission.tasks()
-    seen = status.read_status(submission.folder_of(task))
-    assert (seen.state, seen.interruptions[-1]["cause"]) == (State.interrupted, "time_limit")
+    assert [call(submission), call(submission)] == [EXIT_INTERRUPTED] * 2
+    seen = status.read_status(folder)
+    assert (seen.state, seen.waiting) == (State.interrupted, None)
+    assert [(entry["cause"], entry["saved"]) for entry in seen.interruptions] == [
+        ("time_limit", {"checkpoint": 10}),
+        ("time_limit", {"checkpoint": 20}),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ PAIRS = st.builds(
     question=TEXT,
     chosen=TEXT,
     rejected=TEXT,
-    image=st.none() | TEXT,
+    images=st.just(()) | st.tuples(TEXT),
     history=st.lists(st.builds(Turn, TEXT, TEXT), max_size=2).map(tuple),
 ).filter(lambda pair: pair.chosen.strip() != pair.rejected.strip())
 
@@ -45,7 +45,7 @@ def test_their_file(tmp_path: Path) -> None:
     root = photos(tmp_path / "photos", "a.png")
     (pair,) = read(as_list(tmp_path / "a.json", [ROW]), root).pairs
     assert (pair.question, pair.chosen, pair.rejected) == ("What is on the table?", "A cup.", "A dog.")
-    assert (pair.image, pair.history, len(pair.id)) == ("a.png", (), 16)
+    assert (pair.images, pair.history, len(pair.id)) == (("a.png",), (), 16)
 
 
 def test_our_keys(tmp_path: Path) -> None:
@@ -91,13 +91,13 @@ def test_written_pairs_come_back(
     assert authors.write(iter(pairs), path) == len(pairs)
     rows = [parse(row) for _, row in authors.PAIRS.convert(tables.rows(path, "x"), 0)]
     assert [
-        PreferencePair(str(row.id), row.question, row.chosen, row.rejected, row.image, row.history)  # type: ignore[arg-type]
+        PreferencePair(str(row.id), row.question, row.chosen, row.rejected, row.images, row.history)  # type: ignore[arg-type]
         for row in rows
     ] == pairs
 
 
 def test_written_pairs_look_like_theirs(tmp_path: Path) -> None:
-    pair = PreferencePair("p", "What is on the table?", "A cup.", "A dog.", "a.png")
+    pair = PreferencePair("p", "What is on the table?", "A cup.", "A dog.", ("a.png",))
     authors.write([pair], tmp_path / "a.json")
     ((_, row),) = tables.rows(tmp_path / "a.json", "x")
     assert row == {"id": "p"} | {name: ROW[name] for name in ("image", "question", "chosen", "rejected")}

@@ -40,7 +40,7 @@ def test_the_preferred_output_is_chosen(tmp_path: Path, preference: int, order: 
     (pair,) = read(tmp_path, {**ROW, "preference": preference}).pairs
     assert (pair.chosen, pair.rejected) == order
     assert (pair.question, pair.history) == ("What is on it?", (Turn("What is it?", "A table."),))
-    assert pair.image == "000000438374.jpg"
+    assert pair.images == ("000000438374.jpg",)
     assert pair.id.startswith("000000438374-")
 
 

@@ -20,7 +20,7 @@ EXAMPLES = st.builds(
     id=TEXT,
     question=TEXT,
     answer=TEXT,
-    image=st.none() | TEXT,
+    images=st.just(()) | st.tuples(TEXT),
     history=st.lists(st.builds(Turn, TEXT, TEXT), max_size=2).map(tuple),
     rating=RATINGS,
 )

@@ -27,7 +27,7 @@ def test_half_scenes_half_charts_with_traps(tmp_path: Path) -> None:
     assert sum(prompt.category.startswith("scene-") for prompt in made) == 100
     assert {"scene-absent", "chart-absent"} <= {prompt.category for prompt in made}
     assert {split_of(content(prompt)) for prompt in made} == {"preference"}
-    assert all(prompt.image and (tmp_path / prompt.image).is_file() for prompt in made)
+    assert all(prompt.images and (tmp_path / prompt.images[0]).is_file() for prompt in made)
     assert len({prompt.id for prompt in made}) == 200
 
 

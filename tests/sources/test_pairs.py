@@ -75,7 +75,7 @@ def test_three_kinds_of_file_give_the_same_pairs(tmp_path: Path, photos: Path, s
     WRITERS[suffix](tmp_path / f"pairs.{suffix}", rows)
     result = read(tmp_path / f"pairs.{suffix}", photos)
     assert (result.read, result.dropped, result.image_root) == (7, {}, photos)
-    assert [pair.image for pair in result.pairs] == names
+    assert [pair.images for pair in result.pairs] == [(name,) if name else () for name in names]
     assert [pair.id for pair in result.pairs][1:] == [f"row{index}" for index in range(1, 7)]
     assert result.pairs[0].id == read(lines(tmp_path / "one.jsonl", rows[0]), photos).pairs[0].id
     assert result.pairs[0].question == GOOD["prompt"]
@@ -109,7 +109,7 @@ def test_vision_conversations_of_trl(tmp_path: Path, photos: Path) -> None:
     parts = [{"type": "image"}, {"type": "text", "text": "What is it?"}]
     row = {**GOOD, "prompt": [{"role": "user", "content": parts}], "images": ["coffee.png"]}
     (pair,) = read(lines(tmp_path / "a.jsonl", row), photos).pairs
-    assert (pair.question, pair.image) == ("What is it?", "coffee.png")
+    assert (pair.question, pair.images) == ("What is it?", ("coffee.png",))
 
 
 @pytest.mark.parametrize("column", ["image", "images"])
@@ -122,7 +122,7 @@ def test_images_inside_a_parquet_file(tmp_path: Path, photos: Path, column: str)
         for index, image in enumerate(images)
     ]
     result = read(as_parquet(tmp_path / "a.parquet", rows), photos)
-    names = [pair.image for pair in result.pairs]
+    names = [next(iter(pair.images), None) for pair in result.pairs]
     assert names[0] == names[1]
     assert names[2] is None
     assert result.image_root == tmp_path / "embedded"
@@ -278,7 +278,7 @@ def test_an_image_column_of_plain_bytes(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     photograph("flower.jpg").save(buffer, "PNG")
     result = read(as_parquet(tmp_path / "a.parquet", [{**GOOD, "image": buffer.getvalue()}]))
-    assert open_image(result.image_root / str(result.pairs[0].image)).mode == "RGB"
+    assert open_image(result.image_root / result.pairs[0].images[0]).mode == "RGB"
 
 
 def test_names_of_images_without_opening_them(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_texts_as_json(tmp_path: Path) -> None:
     result = read(as_parquet(tmp_path / "a.parquet", rows))
     (pair,) = result.pairs
     assert (pair.id, pair.question, pair.chosen, pair.rejected) == ("0", *TEXTS.values())
-    assert open_image(result.image_root / str(pair.image)).size[0] == 32
+    assert open_image(result.image_root / pair.images[0]).size[0] == 32
 
 
 def test_texts_in_columns(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_texts_in_columns(tmp_path: Path) -> None:
     first, second = read(as_parquet(tmp_path / "a.parquet", rows)).pairs
     assert first.id == "q1"
     assert len(second.id) == 16
-    assert first.image != second.image
+    assert first.images != second.images
 
 
 def test_a_folder_of_files(tmp_path: Path) -> None:

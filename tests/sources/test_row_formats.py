@@ -99,7 +99,7 @@ def test_a_row_decoded_or_as_a_line(name: str) -> None:
     decoded, line, reduced = convert(
         form, row, json.dumps(row).encode(), {column: row.get(column) for column in form.columns}
     )
-    assert (decoded.question, decoded.image) == (question, image)
+    assert (decoded.question, decoded.images[0]) == (question, image)
     assert decoded == line == reduced  # no column is read that the format does not list
 
 
@@ -127,7 +127,7 @@ def test_only_the_columns_of_scigraphqa_are_loaded(tmp_path: Path) -> None:
     rows = [row for _, row in tables.rows(tmp_path / "a.parquet", "x", scigraphqa.PROMPTS.columns)]
     assert set(rows[0]) == scigraphqa.PROMPTS.columns
     prompt, bad = convert(scigraphqa.PROMPTS, *rows)
-    assert prompt == Prompt("1709.07871v2-3", "What falls?", "1709.07871v2-Figure3-1.png")
+    assert prompt == Prompt("1709.07871v2-3", "What falls?", ("1709.07871v2-Figure3-1.png",))
     assert bad.reason == "no question"
 
 
@@ -135,7 +135,7 @@ def test_the_first_turn_of_a_conversation_is_the_prompt() -> None:
     text = {"id": 5, "conversations": said("Who?", "Me.")}
     empty_answer = {**LLAVA, "conversations": said("a", "")}
     prompts = convert(llava_sft.PROMPTS, LLAVA, text, empty_answer)
-    assert prompts[:2] == [Prompt("000000033471", "What colours?", LLAVA["image"]), Prompt("5", "Who?")]
+    assert prompts[:2] == [Prompt("000000033471", "What colours?", (LLAVA["image"],)), Prompt("5", "Who?")]
     assert prompts[2].question == "a"
 
 
@@ -155,4 +155,4 @@ def test_turns_of_the_model_before_the_first_question_are_left_out() -> None:
 def test_the_last_answer_is_the_example() -> None:
     history = (Turn("What colours?", "White and red."),)
     (example,) = convert(llava_sft.EXAMPLES, LLAVA)
-    assert example == SftExample(LLAVA["id"], "Why?", "Paint.", LLAVA["image"], history)
+    assert example == SftExample(LLAVA["id"], "Why?", "Paint.", (LLAVA["image"],), history)

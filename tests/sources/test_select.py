@@ -98,7 +98,7 @@ def test_names_are_prefixed_and_images_get_a_second_name(tmp_path: Path) -> None
     path = as_lines(tmp_path / "a.jsonl", [llava(1, "What?", "./deep/../deep/a.png"), llava("x", "Who?")])
     result = chosen(path, image_root=root)
     assert sorted(result.prompts, key=lambda prompt: prompt.id) == [
-        Prompt("own/1", "What?", "own/deep/a.png"),
+        Prompt("own/1", "What?", ("own/deep/a.png",)),
         Prompt("own/x", "Who?"),
     ]
     assert (tmp_path / "out/own/deep/a.png").samefile(root / "deep/a.png")
@@ -121,7 +121,7 @@ def test_images_are_copied_where_they_cannot_be_linked(tmp_path: Path, monkeypat
 def test_what_a_source_names_elsewhere_never_leaves_the_folder(tmp_path: Path) -> None:
     root = photos(tmp_path / "root", "a.png")
     path = as_lines(tmp_path / "a.jsonl", [llava("x", "What?", "../root/a.png")])
-    assert chosen(path, image_root=root).prompts[0].image == "own/a.png"
+    assert chosen(path, image_root=root).prompts[0].images == ("own/a.png",)
 
 
 @pytest.mark.parametrize(
@@ -242,10 +242,10 @@ def test_scigraphqa_and_lrv(tmp_path: Path) -> None:
     ]
     path = as_parquet(tmp_path / "a.parquet", figures)
     result = chosen(path, OnBadRow.drop, format="scigraphqa", image_root=root)
-    assert result == Selected([Prompt("own/a", "What?", "own/fig.png")], 3, 1, {"no question": 2})
+    assert result == Selected([Prompt("own/a", "What?", ("own/fig.png",))], 3, 1, {"no question": 2})
     path = as_list(tmp_path / "a.json", [{"image_id": "7", "question": "A dog?", "task": "t"}])
     (prompt,) = chosen(path, format="lrv", image_root=root).prompts
-    assert (prompt.question, prompt.image, prompt.category) == ("A dog?", "own/7.jpg", "t")
+    assert (prompt.question, prompt.images, prompt.category) == ("A dog?", ("own/7.jpg",), "t")
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -273,5 +273,5 @@ def test_images_of_candidates(tmp_path: Path) -> None:
     source = Source("own", "llava_sft", path, root, 5, 2)
     listed = candidate_images(source, seed=3)
     assert len(listed) == 5 + 2 + 64
-    used = [prompt.image for prompt in chosen(path, OnBadRow.drop, 3, image_root=root, count=5, offset=2).prompts]
+    used = [prompt.images[0] for prompt in chosen(path, OnBadRow.drop, 3, image_root=root, count=5, offset=2).prompts]
     assert {str(image).removeprefix("own/") for image in used} <= set(listed)

@@ -177,3 +177,28 @@ def _idefics3() -> tuple[Any, Any]:
         pad_token_id=1,
     )
     return processor, lambda: Idefics3ForConditionalGeneration(config)
+
+
+def _paligemma() -> tuple[Any, Any]:
+    """PaliGemma: attention in both directions within the prompt, to which an answer belongs if it is not marked."""
+    from transformers import (
+        GemmaConfig,
+        PaliGemmaConfig,
+        PaliGemmaForConditionalGeneration,
+        PaliGemmaProcessor,
+        SiglipVisionConfig,
+    )
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    tokenizer = _tokenizer("<image>")
+    images = SiglipImageProcessorPil(size={"height": SIDE, "width": SIDE})
+    images.image_seq_length = (SIDE // PATCH) ** 2
+    processor = PaliGemmaProcessor(images, tokenizer, chat_template=template("<image>", "</s>"))
+    config = PaliGemmaConfig(
+        vision_config=SiglipVisionConfig(**SHAPE, image_size=SIDE, patch_size=PATCH).to_dict(),
+        text_config={**_text(tokenizer, GemmaConfig, head_dim=8).to_dict(), "num_image_tokens": 4},
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        projection_dim=32,
+        pad_token_id=1,
+    )
+    return processor, lambda: PaliGemmaForConditionalGeneration(config)

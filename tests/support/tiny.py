@@ -103,15 +103,15 @@ def tiny_pairs(image_root: Path, count: int = 12, text_only: int = 3) -> list[Pr
     image_root.mkdir(parents=True, exist_ok=True)
     pairs = []
     for index in range(count):
-        image = None
+        images: tuple[str, ...] = ()
         if not text_only or index % text_only:
-            image = f"{index}.png"
+            images = (f"{index}.png",)
             pixels = rng.integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(image_root / image)
+            Image.fromarray(pixels).save(image_root / images[0])
         question, chosen, rejected = (
             " ".join(rng.choice(WORDS, rng.integers(low, high))) for low, high in ((2, 8), (3, 7), (1, 4))
         )
-        pairs.append(PreferencePair(f"pair-{index:02}", question, chosen, f"{rejected} no", image))
+        pairs.append(PreferencePair(f"pair-{index:02}", question, chosen, f"{rejected} no", images))
     return pairs
 
 

@@ -24,6 +24,8 @@ class WandbServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.deaf = threading.Event()
         self.closing = threading.Event()
+        self.deleted: set[str] = set()  # ids of runs that were deleted, which are refused
+        self.started: list[dict[str, Any]] = []  # the variables of the runs' creation
         self.history: list[dict[str, Any]] = []
         self.exit_codes: list[int] = []
 
@@ -46,15 +48,24 @@ class _Handler(BaseHTTPRequestHandler):
             return
         answer: Any = {}
         if self.path == "/graphql":
-            answer = {"data": ANSWERS.get(json.loads(body).get("operationName"), {"model": None})}
+            asked = json.loads(body)
+            answer = {"data": ANSWERS.get(asked.get("operationName"), {"model": None})}
+            if asked.get("operationName") == "UpsertBucket":
+                self.server.started.append(asked["variables"])
+                if asked["variables"].get("name") in self.server.deleted:
+                    message = f"run {asked['variables']['name']} was previously created and deleted; try a new run name"
+                    return self._send(409, {"errors": [{"message": message, "path": ["upsertBucket"]}]})
         elif self.path.endswith("/file_stream"):
             sent = json.loads(body)
             history = (sent.get("files") or {}).get("wandb-history.jsonl", {})
             self.server.history += [json.loads(line) for line in history.get("content", [])]
             if sent.get("complete"):
                 self.server.exit_codes.append(sent.get("exitcode"))
+        self._send(200, answer)
+
+    def _send(self, status: int, answer: Any) -> None:
         content = json.dumps(answer).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(content)))
         self.end_headers()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
 
+from mmdpo.__main__ import main
 from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.models import loading
+from mmdpo.models.library_output import suppress_library_output
 from mmdpo.pipeline import point_stages as stages
 from mmdpo.points import status
 from mmdpo.points.point import Point, point
@@ -46,3 +49,36 @@ def test_an_attempt_that_was_killed_is_recorded_when_its_point_is_run_again(
     assert run_point(p, Stage.experiment) is None
     found = status.read_status(p.folder)
     assert ([one["cause"] for one in found.interruptions], found.attempts) == (["killed"], 2)
+
+
+def test_each_point_keeps_a_log_as_on_slurm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(p: Point) -> None:
+        print("a line of the point")
+        with suppress_library_output():
+            warnings.warn("of a library", FutureWarning, stacklevel=1)
+        if p.config.bench.seed:
+            raise ValueError("no \x1b[2Jluck")
+
+    monkeypatch.setattr(stages, "experiment", fails)
+    line = [f"out={tmp_path}", "study=s", "data_scale=0"]
+    points = [point(compose_config([*line, f"bench.seed={seed}"])) for seed in range(2)]
+    assert len(local._run_all(points, Stage.experiment)) == 1
+    assert "library" not in capsys.readouterr().out
+    for p in points:
+        (log,) = (p.folder / "logs").iterdir()
+        text = log.read_text()
+        assert log.name == "attempt-1-rank-0.log"
+        assert p.name in text.splitlines()[0]
+        assert "a line of the point\n" in text
+        assert "FutureWarning: of a library" in text
+        assert ("Traceback" in text) == bool(p.config.bench.seed)
+    assert run_point(points[1], Stage.experiment) is not None
+    assert (points[1].folder / "logs" / "attempt-2-rank-0.log").exists()
+    capsys.readouterr()
+    assert main(["logs", str(tmp_path / "s")]) == 0  # of the last failure
+    shown = capsys.readouterr().out
+    assert "attempt-2-rank-0.log" in shown
+    assert "no \\x1b[2Jluck" in shown
+    assert "\x1b" not in shown

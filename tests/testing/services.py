@@ -42,7 +42,7 @@ def items(folder: Path, count: int) -> list[Item]:
         photograph("coffee.png", 64).save(picture)
     return [
         (
-            Prompt(f"p{number}", f"What is in picture {number}?", image=picture.name),
+            Prompt(f"p{number}", f"What is in picture {number}?", images=(picture.name,)),
             [
                 Completion(f"p{number}", index, " ".join(["cup"] * length))
                 for index, length in enumerate((1, 2 + number % 3, 6, 11))

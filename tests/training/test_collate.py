@@ -25,8 +25,8 @@ def stock_batch(pairs: list[PreferencePair], images: Path, processor: Any) -> di
 
     examples = [
         {
-            "images": [Image.open(images / pair.image).convert("RGB")] if pair.image else [],
-            "prompt": to_messages(pair.question, pair.history, pair.image is not None),
+            "images": [Image.open(images / name).convert("RGB") for name in pair.images],
+            "prompt": to_messages(pair),
             "chosen": to_answer(pair.chosen),
             "rejected": to_answer(pair.rejected),
         }
@@ -53,9 +53,9 @@ def test_the_batch_is_that_of_trl(tiny: Tiny, kinds: set[bool]) -> None:
     """With images, without, and mixed: the tokens, the answers among them, and the pixels."""
     model = tiny_settings(tiny.model)
     processor = load_processor(model.model)
-    pairs = [pair for pair in tiny.pairs if bool(pair.image) in kinds]
+    pairs = [pair for pair in tiny.pairs if bool(pair.images) in kinds]
     history = (Turn("what is there", "a star"),)
-    pairs.append(PreferencePair("h", "where", "left", "right no", pairs[0].image, history))
+    pairs.append(PreferencePair("h", "where", "left", "right no", pairs[0].images, history))
     ours = Collator(processor)(tokenize_examples(pairs, tiny.images, processor, model.train).rows)
     stock = stock_batch(pairs, tiny.images, processor)
     assert ours["rows"] == [pair.id for pair in pairs]
@@ -84,7 +84,7 @@ def test_a_mixed_batch_has_the_log_probs_of_separate_ones(
     settings = tiny_settings(tiny.model)
     model, processor = load_model(str(tiny.model), "float32"), load_processor(settings.model)
     rows = tokenize_examples(tiny.pairs, tiny.images, processor, settings.train).rows
-    assert {bool(row["image"]) for row in rows} == {True, False}
+    assert {bool(row["images"]) for row in rows} == {True, False}
     alone = torch.cat([log_probs(model, Collator(processor)([row])) for row in rows], dim=1)
     assert alone.std() > 1
     batch = Collator(processor, shared, max_row_tokens=max_row_tokens)(rows)
@@ -97,7 +97,7 @@ def test_a_batch_without_images_may_carry_a_blank_one(tiny: Tiny, shared: bool) 
     """A blank image keeps a process without images in step with the others, and changes no number."""
     settings = tiny_settings(tiny.model)
     model, processor = load_model(str(tiny.model), "float32"), load_processor(settings.model)
-    pairs = [pair for pair in tiny.pairs if not pair.image]
+    pairs = [pair for pair in tiny.pairs if not pair.images]
     rows = tokenize_examples(pairs, tiny.images, processor, settings.train).rows
     plain, blank = (Collator(processor, shared, always)(rows) for always in (False, True))
     assert "pixel_values" not in plain["model"]

@@ -24,10 +24,10 @@ def test_the_folder_has_the_adapted_models_logits(tiny: Tiny, tmp_path: Path, pr
     export_model(settings.model, tmp_path / "adapter", tmp_path / "export")
 
     processor = AutoProcessor.from_pretrained(tmp_path / "export")
-    pair = next(pair for pair in tiny.pairs if pair.image)
+    pair = next(pair for pair in tiny.pairs if pair.images)
     conversation = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": pair.question}]}]
     text = processor.apply_chat_template(conversation, add_generation_prompt=True)
-    image = Image.open(tiny.images / str(pair.image)).convert("RGB")
+    image = Image.open(tiny.images / pair.images[0]).convert("RGB")
     inputs = processor(images=[image], text=[text], return_tensors="pt")
     plain = AutoModelForImageTextToText.from_pretrained(tmp_path / "export").eval()
     base = load_model(settings.model.path, "float32")

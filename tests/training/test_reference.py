@@ -11,14 +11,18 @@ import pytest
 import torch
 from PIL import Image
 
+from mmdpo.activity import recorded_by
 from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models.loading import load_model
 from mmdpo.records import PreferencePair
+from mmdpo.signals import Interrupted
 from mmdpo.training import reference as module
 from mmdpo.training.reference import Reference, reference
 from mmdpo.training.settings import TrainingSettings
 from tests.support.tiny import Tiny, save_tiny_llava, tiny_settings
+
+TESTS = 3  # forward passes: whether the model is causal, and both layouts of a shared prefix
 
 
 class Count:
@@ -57,7 +61,7 @@ def sums(reference_logps: Reference, pairs: list[PreferencePair]) -> list[list[f
 def test_the_second_call_makes_no_forward_pass(tiny: Tiny, passes: Count) -> None:
     settings = tiny_settings(tiny.model)
     first = look_up(settings, tiny.pairs, tiny.images)
-    assert passes() == 3 + 2  # 12 rows, 5 per batch; two that test whether the prefix can be shared
+    assert passes() == 3 + TESTS  # 12 rows, 5 per batch
     again = look_up(tiny_settings(tiny.model), tiny.pairs, tiny.images)
     assert passes() == 0
     assert sums(again, tiny.pairs) == sums(first, tiny.pairs)
@@ -184,8 +188,64 @@ def test_a_damaged_entry_is_made_again(tiny: Tiny, passes: Count, cache: Path, d
     else:
         (file.parent / "rows.json").unlink()
     again = look_up(settings, tiny.pairs, tiny.images)
-    assert passes() == 3 + 2
+    assert passes() == 3 + TESTS
     assert sums(again, tiny.pairs) == expected
+
+
+class Saved:
+    """Recorder of the amounts of saved work."""
+
+    def __init__(self) -> None:
+        self.amounts: dict[str, int] = {}
+
+    def saved(self, kind: str, amount: int) -> None:
+        self.amounts[kind] = amount
+
+    def waiting(self, reason: str | None) -> None:
+        raise AssertionError(reason)
+
+
+def files(cache: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in cache.glob("reference/[!.]*/*")}
+
+
+@pytest.mark.parametrize(
+    ("batches", "change", "left"),
+    [
+        (1, None, 2),
+        (2, None, 1),
+        (2, {"train__precompute_ref_batch_size": 4}, 3),  # other batches: the numbers would not be bit-equal
+        (2, "damage", 3),
+    ],
+)
+def test_an_interrupted_pass_continues_to_the_same_bits(
+    batches: int, change: Any, left: int, tiny: Tiny, passes: Count, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tiny_settings(tiny.model, **(change if isinstance(change, dict) else {}))
+    look_up(settings, tiny.pairs, tiny.images)
+    expected = files(cache)
+    shutil.rmtree(cache / "reference")
+    move, moved, saved = module.to_device, [], Saved()
+
+    def interrupted(batch: Any, device: Any) -> Any:
+        if len(moved) == batches:
+            raise Interrupted("terminated")
+        moved.append(batch)
+        return move(batch, device)
+
+    monkeypatch.setattr(module, "to_device", interrupted)
+    with pytest.raises(Interrupted), recorded_by(saved):
+        look_up(tiny_settings(tiny.model), tiny.pairs, tiny.images)
+    monkeypatch.setattr(module, "to_device", move)
+    assert [*saved.amounts.values()] == [5 * batches]  # progress, for cluster.max_attempts
+    if change == "damage":
+        (part,) = cache.glob("reference/.*.parts/rows-*")
+        part.write_bytes(part.read_bytes()[:-9])
+    passes()
+    look_up(settings, tiny.pairs, tiny.images)
+    assert passes() == left + 2
+    assert files(cache) == expected
+    assert not [*cache.glob("reference/.*.parts")]
 
 
 def test_a_model_that_overflows_is_an_error(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,6 +262,6 @@ def test_a_model_that_overflows_is_an_error(tiny: Tiny, monkeypatch: pytest.Monk
 
 
 def test_a_missing_image_names_the_pair(tiny: Tiny) -> None:
-    pair = PreferencePair("lost", "what", "yes", "no", "nowhere.png")
+    pair = PreferencePair("lost", "what", "yes", "no", ("nowhere.png",))
     with pytest.raises(UserError, match=r"'lost'.*nowhere\.png"):
         look_up(tiny_settings(tiny.model), [pair], tiny.images)

@@ -94,8 +94,8 @@ def test_answers_that_a_cut_makes_equal_are_dropped(tiny: Tiny) -> None:
 def test_image_tokens_are_not_counted_and_not_cut(tiny: Tiny) -> None:
     from mmdpo.training.collate import Collator
 
-    image = next(pair.image for pair in tiny.pairs if pair.image)
-    pair = PreferencePair("seen", "what is", "yes", "no", image)
+    image = next(pair.images[0] for pair in tiny.pairs if pair.images)
+    pair = PreferencePair("seen", "what is", "yes", "no", (image,))
     result = made(tiny, [pair], PROMPT + 2, "error")  # 4 image tokens more
     assert result.lengths.longest == PROMPT + 2
     processor = load_processor(tiny_settings(tiny.model).model)

@@ -18,7 +18,7 @@ from mmdpo.models.model_cache import use_model_cache
 from mmdpo.records import PreferencePair
 from mmdpo.training.reference import Reference, reference
 from mmdpo.training.run import TrainSummary, train_adapter
-from mmdpo.training.trl_config import total_steps
+from mmdpo.training.schedule import total_steps
 from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_settings
 
 
@@ -48,8 +48,11 @@ def test_what_a_run_leaves(tiny: Tiny, tmp_path: Path, capfd: pytest.CaptureFixt
     extra = [PreferencePair("empty", "what", "", "no"), PreferencePair("same", "what", "no", "no")]
     capfd.readouterr()
     summary, logged = run(tiny._replace(pairs=[*tiny.pairs, *extra]), tiny_settings(tiny.model), tmp_path)
-    line = "text tokens per row: longest 17, 99th percentile 17; no train.max_text_tokens"
-    assert capfd.readouterr() == (line + "\n", "")  # no terminal: no bar
+    out, err = capfd.readouterr()
+    line, few = out.splitlines()  # no terminal: no bar
+    assert line == "text tokens per row: longest 17, 99th percentile 17; no train.max_text_tokens"
+    assert "12 examples in batches of 4 and 1 epochs are 3 optimizer steps; for more, type train.num_train" in few
+    assert err == ""
     assert summary.steps == 3 == total_steps(tiny_settings(tiny.model).train, 12)
     assert (summary.examples, summary.epochs) == (12, 1.0)
     assert summary.dropped == {"empty_answer": 1, "same_answers": 1}
@@ -156,11 +159,17 @@ def test_workers_prepare_the_same_batches(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_subsets_and_flips_train_on_references_of_the_whole(tiny: Tiny, tmp_path: Path) -> None:
-    settings = tiny_settings(tiny.model)
+    settings = tiny_settings(tiny.model, train__warmup_ratio=0.0)
     reference_logps = reference(settings.model, settings.train, tiny.pairs, tiny.images)
     flipped = [dataclasses.replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in tiny.pairs[:4]]
     _, logged = run(tiny._replace(pairs=flipped), settings, tmp_path, reference_logps)
     assert logged[1]["rewards/margins"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_training_without_effect_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"without effect.*14 lora_B weights are zero.*lr="):
+        run(tiny, tiny_settings(tiny.model, lr=1e-50), tmp_path)  # 0 in float32
+    assert not (tmp_path / "adapter").exists()
 
 
 def test_a_bfloat16_base_trains(tiny: Tiny, tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def stock(
     data = Dataset.from_list(
         [
             {
-                "images": [Image.open(tiny.images / example.image).convert("RGB")] if example.image else [],
-                "prompt": to_messages(example.question, example.history, example.image is not None),
+                "images": [Image.open(tiny.images / name).convert("RGB") for name in example.images],
+                "prompt": to_messages(example),
                 **{name: to_answer(getattr(example, field)) for name, field in columns.items()},
             }
             for example in examples
@@ -126,7 +126,7 @@ def test_every_step_of_sft_equals_stock_trl(tiny: Tiny, tmp_path: Path, override
     settings = tiny_settings(
         tiny.model, method__loss_type=None, method__train_on=TrainOn.best_completion, beta=None, **overrides
     )
-    examples = [SftExample(pair.id, pair.question, pair.chosen, pair.image) for pair in tiny.pairs]
+    examples = [SftExample(pair.id, pair.question, pair.chosen, pair.images) for pair in tiny.pairs]
     expected, adapter = stock(tiny, settings, tmp_path / "stock", examples)
     logged = ours(tiny, settings, tmp_path / "ours", examples)
     assert len(logged) == 3 * settings.train.num_train_epochs

@@ -19,7 +19,7 @@ def rating(helpfulness, correctness, coherence):
 
 
 def test_the_papers_rule_on_a_hand_made_case():
-    prompts = [Prompt("p", "What colour is it?", "p.png"), Prompt("q", "Why?")]
+    prompts = [Prompt("p", "What colour is it?", ("p.png",)), Prompt("q", "Why?")]
     completions = [Completion("p", index, text) for index, text in enumerate(["Red.", "Blue.", "It is red."])]
     completions += [Completion("q", index, text) for index, text in enumerate(["Because.", "So.", "Thus."])]
     annotations = [
@@ -29,7 +29,7 @@ def test_the_papers_rule_on_a_hand_made_case():
     items = list(rated(prompts, completions, annotations))
     counts = Counter[str]()
     (pair,) = make_pairs(items, PairsConfig(), RUBRIC.aggregate, 0, counts)
-    assert (pair.id, pair.image, pair.chosen) == ("p", "p.png", "It is red.")
+    assert (pair.id, pair.images, pair.chosen) == ("p", ("p.png",), "It is red.")
     assert counts == {"too_close": 1}
     rejected = {next(make_pairs(items, PairsConfig(), RUBRIC.aggregate, seed, counts)).rejected for seed in range(20)}
     assert rejected == {"Red.", "Blue."}  # any that is 2 below, drawn by the seed

@@ -7,7 +7,7 @@ from mmdpo.training_data.rated import Rated
 from mmdpo.training_data.rejection_sampling import best_completions
 from tests.support.ratings import quality_of, rating
 
-PROMPT = Prompt("p", "What colour is it?", "p.png", (Turn("Is it there?", "Yes."),))
+PROMPT = Prompt("p", "What colour is it?", ("p.png",), (Turn("Is it there?", "Yes."),))
 SCORE = st.integers(0, 4)
 RATINGS = st.lists(st.builds(rating, SCORE, SCORE, SCORE, SCORE, SCORE), min_size=1, max_size=6)
 
@@ -21,7 +21,7 @@ def best(ratings):
 def test_the_example_is_the_prompt_with_its_best_completion():
     low, high = rating(1, 0, 4, 4, 4), rating(4, 4, 4, 0, 0)  # style does not rank
     assert best([low, high, low])[1] == SftExample(
-        "p", "What colour is it?", "answer 1", "p.png", (Turn("Is it there?", "Yes."),), high
+        "p", "What colour is it?", "answer 1", ("p.png",), (Turn("Is it there?", "Yes."),), high
     )
 
 

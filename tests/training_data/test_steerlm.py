@@ -12,11 +12,11 @@ ATTRIBUTES = {"helpfulness": 4, "correctness": 3, "coherence": 2, "complexity": 
 
 def test_every_completion_is_learnt_with_the_rating_it_has():
     good, bad = five_ratings(4, 4, 4, 1, 1), five_ratings(0, 0, 2, 0, 0)
-    items = [Rated(Prompt(name, "Why?", "p.png"), ["So.", "No."], [good, bad]) for name in ("p", "q")]
+    items = [Rated(Prompt(name, "Why?", ("p.png",)), ["So.", "No."], [good, bad]) for name in ("p", "q")]
     examples = list(rated_completions(items))
     assert examples[:2] == [
-        SftExample("p-0", "Why?", "So.", "p.png", (), good),
-        SftExample("p-1", "Why?", "No.", "p.png", (), bad),
+        SftExample("p-0", "Why?", "So.", ("p.png",), (), good),
+        SftExample("p-1", "Why?", "No.", ("p.png",), (), bad),
     ]
     assert len({example.id for example in examples}) == 4
 
@@ -37,9 +37,9 @@ def test_the_miniatures_request_is_the_sentence_that_its_models_were_made_with()
 @pytest.mark.parametrize("rating", [five_ratings(4, 3, 2, 1, 0), five_ratings(0, 0, 0, 4, 4)])
 def test_an_example_asks_for_its_own_rating(rating):
     stored = dict(sorted(rating.items()))  # files keep the keys sorted; the rubric's order counts
-    example = steered(SftExample("p-0", "Why?", "So.", "p.png", (), stored), "{question} [{attributes}]", ATTRIBUTES)
+    example = steered(SftExample("p-0", "Why?", "So.", ("p.png",), (), stored), "{question} [{attributes}]", ATTRIBUTES)
     assert example.question == "Why? " + (
         f"[Helpfulness:{rating['helpfulness']},Correctness:{rating['correctness']},Coherence:{rating['coherence']},"
         f"Complexity:{rating['complexity']},Verbosity:{rating['verbosity']}]"
     )
-    assert (example.id, example.answer, example.image) == ("p-0", "So.", "p.png")
+    assert (example.id, example.answer, example.images) == ("p-0", "So.", ("p.png",))

@@ -13,10 +13,12 @@ from mmdpo.points.status import State
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+TRAINED = (State.done, State.trained, State.answered)
+"""The states of points whose training has ended well."""
 MOST_NAMED = 16
 """The number of lines up to which there is a legend."""
-MOST_RAW = 4
-"""The number of lines up to which the unsmoothed values are drawn behind them."""
+SHARE, MOST_STEPS = 20, 25
+"""The running mean takes one of `SHARE` parts of a curve's steps, and at most `MOST_STEPS` of them."""
 
 
 def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
@@ -27,27 +29,31 @@ def curves(study: Study, metrics: dict[str, list[Curve]]) -> Figure:
     figure = style.new_figure(width, 2.9)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     colours = dict(zip(labels, _colours(len(labels)), strict=True))
-    window = max(1, max(len(curve.steps) for of_metric in metrics.values() for curve in of_metric) // 10)
     for axes, (metric, of_metric) in zip(panels, metrics.items(), strict=True):
         style.light_grid(axes)
         for curve in of_metric:
-            if len(labels) <= MOST_RAW and window > 1:
-                axes.plot(curve.steps, curve.values, color=colours[curve.label], alpha=0.25, linewidth=0.8)
+            window = window_of(curve)
+            if window > 1:
+                axes.plot(curve.steps, curve.values, color=colours[curve.label], alpha=0.3, linewidth=0.7)
             axes.plot(
                 curve.steps,
                 running_mean(curve.values, window),
                 color=colours[curve.label],
                 label=curve.label,
-                linestyle="-" if curve.state == State.done else ":",
+                linestyle="-" if curve.state in TRAINED else ":",
                 linewidth=1.3,
             )
         axes.set_title(metric, loc="left")
         axes.set_xlabel("optimizer step")
     legend = style.common_legend(panels, width) if named and len(labels) > 1 else style.Legend({}, 1)
     figure.set_figheight(2.9 + legend.height)
-    note = _note(metrics, window, faint=len(labels) <= MOST_RAW)
-    style.describe_figure(figure, study, "Training", note, legend)
+    style.describe_figure(figure, study, "Training", _note(metrics), legend)
     return figure
+
+
+def window_of(curve: Curve) -> int:
+    """Return the number of logged steps in the running mean of a curve; 1 for a curve that is drawn as it is."""
+    return max(1, min(len(curve.steps) // SHARE, MOST_STEPS))
 
 
 def _colours(count: int) -> list[str]:
@@ -60,12 +66,13 @@ def _colours(count: int) -> list[str]:
     return [to_hex(ramp(0.95 * index / (count - 1))) for index in range(count)]
 
 
-def _note(metrics: dict[str, list[Curve]], window: int, *, faint: bool) -> str:
+def _note(metrics: dict[str, list[Curve]]) -> str:
     points = max(len(of_metric) for of_metric in metrics.values())
     note = f"{points} point{'s' if points > 1 else ''}"
+    window = max(window_of(curve) for of_metric in metrics.values() for curve in of_metric)
     if window > 1:
-        note += f"; running mean over {window} logged steps" + (", single steps faint behind it" if faint else "")
-    unfinished = any(curve.state != State.done for of_metric in metrics.values() for curve in of_metric)
+        note += f"; running mean over at most {window} logged steps, single steps faint behind it"
+    unfinished = any(curve.state not in TRAINED for of_metric in metrics.values() for curve in of_metric)
     return note + ("; dotted: not finished." if unfinished else ".")
 
 

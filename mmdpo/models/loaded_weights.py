@@ -1,0 +1,34 @@
+"""Check that a checkpoint filled a model: no weight may be left as it was initialized."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmdpo.console import print_line
+from mmdpo.errors import UserError
+
+
+def check_loaded(path: str, info: Mapping[str, Any]) -> None:
+    """Raise UserError unless all weights were loaded; print how many weights of the checkpoint are not used.
+
+    Args:
+        path: `model.path`.
+        info: The loading info of transformers' `from_pretrained`.
+    """
+    missing = sorted(info["missing_keys"])
+    mismatched = sorted(str(one[0]) if isinstance(one, tuple) else str(one) for one in info["mismatched_keys"])
+    errors = [str(one) for one in info.get("error_msgs", [])]
+    if missing or mismatched or errors:
+        counts = {"missing": len(missing), "of another shape": len(mismatched), "not readable": len(errors)}
+        parts = [f"{count} {kind}" for kind, count in counts.items() if count]
+        first = [*missing, *mismatched, *errors][0]
+        raise UserError(
+            f"model.path={path}: the checkpoint does not fill the model: weights {', '.join(parts)}, such as {first}. "
+            "They would be random; name a complete checkpoint of a vision-language model"
+        )
+    if unexpected := sorted(info["unexpected_keys"]):
+        print_line(
+            f"model.path={path}: {len(unexpected)} weights of the checkpoint have no place in the model and are not "
+            f"used, such as {unexpected[0]}"
+        )
