@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from mmdpo.models.generate import Decoding, generate_several
 from mmdpo.models.library_output import suppress_library_output
-from mmdpo.records import Prompt
+from mmdpo.records import Completion, Prompt
 from mmdpo.sources import nano
 
 PROMPTS, COMPLETIONS, ROUNDS = 64, 4, 3
@@ -44,13 +44,13 @@ def main() -> None:
         folder = Path(scratch)
         prompts = nano.prompts("preference", PROMPTS, 0, folder)
 
-        def several(decoding: Decoding, share: bool) -> Callable[[], list[list[str]]]:
+        def several(decoding: Decoding, share: bool) -> Callable[[], list[list[Completion]]]:
             return lambda: generate_several(model, processor, prompts, folder, decoding, COMPLETIONS, share)
 
-        def one_by_one() -> list[list[str]]:
+        def one_by_one() -> list[list[Completion]]:
             return [_one_by_one(prompt) for prompt in prompts]
 
-        def _one_by_one(prompt: Prompt) -> list[str]:
+        def _one_by_one(prompt: Prompt) -> list[Completion]:
             return [
                 generate_several(model, processor, [prompt], folder, replace(alone, seed=seed), 1)[0][0]
                 for seed in range(COMPLETIONS)

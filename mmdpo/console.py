@@ -1,14 +1,15 @@
-"""Output to the terminal: lines and progress bars."""
+"""Output to the terminal: lines, tables and progress bars, whose text cannot control the terminal."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -18,14 +19,16 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+from rich.text import Text
 
-UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but newline and tab, those that change the direction of text, and halves of characters."""
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+"""Letters that move the cursor, hide or reorder text, or cannot be encoded; not line end and tab."""
 
 
 def printable(text: str) -> str:
-    """Replace control and bidirectional characters by visible escapes, as repr does; newline and tab are kept."""
-    return UNPRINTABLE.sub(lambda found: _escape(ord(found[0])), text)
+    """Return a text of a server or a file as it may be printed: control characters become visible escapes."""
+    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text.replace("\r\n", "\n"))
 
 
 def markup_safe(text: str) -> str:
@@ -33,12 +36,11 @@ def markup_safe(text: str) -> str:
     return escape(printable(text))
 
 
-def _escape(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+class PrintableConsole(Console):
+    """A console that prints styles of its own, and no control characters of the texts.
 
-
-class LastingConsole(Console):
-    """A console whose program continues after the reader of its output has ended, as `head` does."""
+    The program continues after the reader of its output has ended, as `head` does.
+    """
 
     def on_broken_pipe(self) -> None:
         """Drop all further output instead of ending the program in the middle of its work."""
@@ -46,11 +48,25 @@ class LastingConsole(Console):
         os.dup2(devnull, sys.stdout.fileno())
         os.close(devnull)
 
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a string as rich's Text."""
+        return super().render_str(printable(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the segments of something to print."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+def make_console(**options: Any) -> Console:
+    """Return a console for tables and lines, without highlighting; `options` are those of rich's Console."""
+    return PrintableConsole(**{"highlight": False, **options})
+
 
 def print_line(text: str) -> None:
     """Print one line without markup or wrapping; of several processes that work together, only rank 0 prints."""
     if os.environ.get("RANK", "0") == "0":
-        LastingConsole(highlight=False, soft_wrap=True).print(printable(text), markup=False)
+        make_console(soft_wrap=True).print(printable(text), markup=False)
 
 
 @contextmanager
@@ -66,7 +82,7 @@ def progress(description: str, total: int | None) -> Iterator[Callable[[int], No
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    console = Console()
+    console = make_console()
     visible = console.is_terminal and os.environ.get("RANK", "0") == "0"
     with Progress(*columns, console=console, transient=True, disable=not visible) as bar:
         task = bar.add_task(description, total=total)

@@ -69,6 +69,10 @@ class Prompt:
     image_positions: tuple[ImagePosition, ...] = ()
 
 
+CUT = "length"
+"""The finish reason of a completion that the limit of tokens cut."""
+
+
 @dataclass(frozen=True)
 class Completion:
     """Sampled answer to a prompt.
@@ -161,6 +165,14 @@ def context(record: Conversation) -> dict[str, Any]:
         "system": record.system,
         "image_positions": record.image_positions,
     }
+
+
+def images_in_order(record: Conversation) -> tuple[str, ...]:
+    """Return the images of a record in the order of their places, which is that of their placeholders in a prompt."""
+    if not record.image_positions:
+        return record.images
+    places = zip(record.image_positions, record.images, strict=True)
+    return tuple(image for _, image in sorted(places, key=lambda one: (one[0].turn, one[0].offset)))
 
 
 def to_json(record: Any) -> str:

@@ -1,5 +1,6 @@
 """The cache: complete artifacts only, each made once, without waiting for a dead process."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,35 @@ def test_made_once_and_kept_with_its_key(cache: Path) -> None:
     assert cached("thing", {**KEY, "seed": 1}, make) != first
     assert cached("other", KEY, make) != first
     assert first.is_relative_to(cache)
+
+
+@pytest.mark.parametrize(
+    ("damage", "another_process"),
+    [*((damage, other) for damage in ("swapped", "torn", "digests") for other in (False, True)), ("gone", True)],
+)
+def test_an_artifact_that_has_changed_is_made_again(
+    damage: str, another_process: bool, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make(folder: Path) -> None:
+        (folder / "images").mkdir()
+        for name in ("content", "images/a.png"):
+            (folder / name).write_text("right")
+
+    made = cached("thing", KEY, make)
+    assert cached("thing", KEY, lambda folder: pytest.fail("it was made again")) == made
+    if another_process:
+        monkeypatch.setattr("mmdpo.cache._verified", {})
+    file = made / {"gone": "images/a.png", "digests": "digests.json"}.get(damage, "content")
+    before = file.stat()
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_text({"swapped": "wrong", "torn": "", "digests": "{"}[damage])
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert cached("thing", KEY, make) == made
+    assert {(made / name).read_text() for name in ("content", "images/a.png")} == {"right"}
+    assert capsys.readouterr().out.count(f"changed since it was made ({file.relative_to(made)})") == 1
+    assert cached("thing", KEY, lambda folder: pytest.fail("it was made again")) == made
 
 
 def test_a_failed_make_leaves_nothing_and_is_tried_again(cache: Path) -> None:

@@ -17,8 +17,10 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
+from mmdpo.config.resolvers import register_resolvers
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS, Config
 
+register_resolvers()
 SCHEMA, SWEEP = "schema", "sweep"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmdpo.config.schema import JudgeConfig
-from mmdpo.console import LastingConsole, markup_safe, printable
+from mmdpo.console import make_console, markup_safe, printable
 from mmdpo.files import read_json, write_json
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.records import Annotation, Unscored, quality, read_records
@@ -32,7 +32,7 @@ def write_annotation_report(folder: Path, console: Console | None = None) -> dic
     numbers = summarize_ratings(folder)
     write_json(folder / "report.json", numbers)
     _draw(numbers, folder / "report.png")
-    _print(numbers, console or LastingConsole())
+    _print(numbers, console or make_console())
     return numbers
 
 

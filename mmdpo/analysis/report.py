@@ -11,7 +11,7 @@ from mmdpo.analysis.html import best_point, commands, write_html
 from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.table import print_table, write_summary
 from mmdpo.config.presets import default_presets
-from mmdpo.console import LastingConsole, printable
+from mmdpo.console import make_console, printable
 from mmdpo.errors import UserError
 from mmdpo.points.commands import last_launch
 from mmdpo.points.hints import hint
@@ -44,7 +44,7 @@ def write_report(study_folder: Path) -> Study:
     pictures = figures.draw_figures(study, study_folder / "figures")
     report = study_folder / "report.html"
     write_html(study, pictures, report)
-    console = LastingConsole(highlight=False)
+    console = make_console()
     print_table(study, console)
     console.print(printable(f"{report}  ·  next: {suggestion(study)}"), soft_wrap=True, markup=False)
     return study

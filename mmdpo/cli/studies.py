@@ -14,12 +14,12 @@ from mmdpo.points.status import State
 def status(options: argparse.Namespace) -> int:
     """Print the table of a study, finished or not. Returns 1 if a point failed."""
     from mmdpo.analysis.table import print_table
-    from mmdpo.console import LastingConsole
+    from mmdpo.console import make_console
     from mmdpo.slurm.study_status import read
     from mmdpo.slurm.submission import lock_holder
 
     study = read(find_study(options.study))
-    print_table(study, LastingConsole(highlight=False))
+    print_table(study, make_console())
     if holder := lock_holder(study.folder):
         print_line(f"{holder} submits jobs of this study now")
     if any(row.state != State.done for row in study.rows) and (typed := last_launch(study.folder)):
@@ -39,10 +39,10 @@ def compare(options: argparse.Namespace) -> int:
     """Print the paired differences of two points."""
     from mmdpo.analysis.compare import compare as compare_points
     from mmdpo.analysis.compare import comparison_notes, comparison_table
-    from mmdpo.console import LastingConsole
+    from mmdpo.console import make_console
 
     comparison = compare_points(find_point(options.a), find_point(options.b))
-    console = LastingConsole(highlight=False)
+    console = make_console()
     console.print(comparison_table(comparison))
     for note in comparison_notes(comparison):
         console.print(printable(note), style="dim", markup=False)

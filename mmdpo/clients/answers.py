@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+from mmdpo.errors import UserError
+
+MOST_TOKENS = 10**9  # of one call; a larger count is no count
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,10 @@ class Answer:
     note: str | None = None
     truncated: bool = False
 
+    def __post_init__(self) -> None:
+        """Replace halves of surrogate pairs, which no file and no database takes."""
+        object.__setattr__(self, "text", self.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
 
 @dataclass(frozen=True)
 class ParseFailure:
@@ -32,13 +43,21 @@ class ParseFailure:
 
 
 class NoAnswer(Exception):
-    """A missing reply; `tokens_in` may have to be paid nevertheless."""
+    """A missing reply, which may have to be paid nevertheless; `raw` is what came in its place."""
 
-    def __init__(self, reason: str, tokens_in: int = 0) -> None:
-        """Take the reason and the tokens of the request."""
+    def __init__(self, reason: str, tokens_in: int = 0, *, tokens_out: int = 0, raw: str | None = None) -> None:
+        """Take the reason and what is known of the reply.
+
+        Args:
+            reason: A short name to count by.
+            tokens_in: Tokens of the request.
+            tokens_out: Tokens of the reply.
+            raw: The reply as it came.
+        """
         super().__init__(reason)
         self.reason = reason
-        self.tokens_in = tokens_in
+        self.tokens_in, self.tokens_out = tokens_in, tokens_out
+        self.raw = raw
 
 
 class Declined(NoAnswer):
@@ -48,11 +67,51 @@ class Declined(NoAnswer):
 class Temporary(NoAnswer):
     """A busy, throttled or unreachable service; retry after `wait` seconds if the server names a time."""
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
-        """Take the reason and the seconds to wait, if the server names a time."""
-        super().__init__(reason)
+    def __init__(
+        self,
+        reason: str,
+        wait: float | None = None,
+        *,
+        tokens_in: int = 0,
+        tokens_out: int = 0,
+        raw: str | None = None,
+    ) -> None:
+        """Take the reason and what is known of the reply.
+
+        Args:
+            reason: A short name to count by.
+            wait: Seconds to wait, if the server names a time.
+            tokens_in: Tokens of the request.
+            tokens_out: Tokens of the reply.
+            raw: The reply as it came.
+        """
+        super().__init__(reason, tokens_in, tokens_out=tokens_out, raw=raw)
         self.wait = wait
 
 
 class DayIsOver(NoAnswer):
     """A used-up daily quota of the account."""
+
+
+def token_count(value: Any, text: str = "") -> int:
+    """Return a service's count of tokens, or an estimate by the text where it sends none that can be."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
+        return value
+    return -(-len(text) // 4)
+
+
+@contextmanager
+def odd_is_temporary(raw: Callable[[], str | None]) -> Iterator[None]:
+    """Turn whatever an unexpected reply causes within the block into a Temporary that keeps the reply.
+
+    `raw` returns the reply as it came, and None if none came.
+    """
+    try:
+        yield
+    except NoAnswer as failure:
+        failure.raw = raw() if failure.raw is None else failure.raw
+        raise
+    except UserError:
+        raise
+    except Exception as error:
+        raise Temporary(f"odd reply ({type(error).__name__})", raw=raw()) from None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 from uuid import uuid4
 
-from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary
+from mmdpo.clients.answers import Answer, NoAnswer, Temporary
 from mmdpo.clients.client import Client
 from mmdpo.clients.estimate import tokens_of
 from mmdpo.clients.journal import FAILED, Attempt, BatchJob, JobEntry, Journal, account_of
@@ -177,8 +177,6 @@ class BatchRunner:
             print_line(f"job {name}: {why}; {open_again} of its {len(job.asked)} requests are open again")
 
     def _attempt(self, entry: JobEntry, answer: Answer | NoAnswer) -> Attempt:
-        if not isinstance(answer, Answer | Declined):
-            return Attempt(FAILED, reason=answer.reason, reminded=entry.reminded)
         attempt = attempt_of(answer, entry.reminded)
         price = self.judge.price
         cost = cost_of(attempt.tokens_in, attempt.tokens_out, price) * price.batch
@@ -188,7 +186,8 @@ class BatchRunner:
         """Return the result of a call that changes nothing and may be repeated."""
         limits = self.judge.limits
         return retry_while_unreachable(
-            call, limits.max_attempts, limits.backoff_seconds, limits.backoff_longest, self._sleep
+            *(call, limits.max_attempts, limits.backoff_seconds, limits.backoff_longest, self._sleep),
+            retry_after_longest=limits.retry_after_longest,
         )
 
 

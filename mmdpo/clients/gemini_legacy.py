@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mmdpo.clients.answers import Answer, Declined, Temporary
-from mmdpo.clients.gemini_errors import no_answer
+from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
+from mmdpo.clients.gemini_errors import check_body, no_answer
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key
 from mmdpo.clients.request import Request
+from mmdpo.clients.transport import within
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
@@ -25,6 +26,9 @@ class LegacyGeminiClient:
         """Import the SDK and read the key. Raises UserError if either is missing."""
         try:
             import google.generativeai as legacy
+            from google.generativeai.client import get_default_generative_client
+
+            from mmdpo.clients.legacy_transport import LimitedAdapter
         except ImportError as error:
             raise UserError(
                 "judge=gemini_legacy needs google-generativeai: pip install -e '.[gemini_legacy]' in an "
@@ -36,6 +40,10 @@ class LegacyGeminiClient:
         key = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
         legacy.configure(api_key=key, transport="rest", client_options=options)
         self._model = legacy.GenerativeModel(judge.model)
+        self._http = LimitedAdapter("judge", judge.timeout)
+        session = get_default_generative_client().transport._session
+        session.mount("https://", self._http)
+        session.mount("http://", self._http)
 
     def ask(self, request: Request) -> Answer:
         """Call generateContent. Raises as mmdpo.clients.client.Client documents."""
@@ -48,24 +56,33 @@ class LegacyGeminiClient:
         ]
         images = [encode_image(path, judge.image_side) for path in request.images]
         contents[0]["parts"][:0] = [{"mime_type": image.mime, "data": image.content} for image in images]
-        settings: dict[str, Any] = {
-            "temperature": request.settings.temperature,
-            "max_output_tokens": request.settings.max_output_tokens,
-        }
+        settings: dict[str, Any] = {"max_output_tokens": request.settings.max_output_tokens}
+        if request.settings.temperature is not None:
+            settings["temperature"] = request.settings.temperature
         if request.settings.structured and request.schema is not None:
             settings["response_mime_type"] = "application/json"
-        try:
-            # Without `retry: None` the SDK retries for minutes on its own.
-            reply = self._model.generate_content(
-                contents,
-                generation_config=settings,
-                request_options={"timeout": judge.timeout, "retry": None},
-            )
-        except exceptions.GoogleAPICallError as error:
-            raise no_answer(int(error.code or 500), _body(error), judge, bool(images)) from None
-        except (OSError, ValueError, ParseError) as error:
-            raise Temporary(f"unreachable ({type(error).__name__})") from None
-        return _answer(reply, "; ".join(image.note for image in images if image.note) or None)
+
+        note = "; ".join(image.note for image in images if image.note) or None
+
+        def call() -> Answer:
+            with odd_is_temporary(lambda: self._http.raw):
+                try:
+                    # Without `retry: None` the SDK retries for minutes on its own.
+                    reply = self._model.generate_content(
+                        contents,
+                        generation_config=settings,
+                        request_options={"timeout": judge.timeout, "retry": None},
+                    )
+                except (NoAnswer, UserError):
+                    raise
+                except exceptions.GoogleAPICallError as error:
+                    raise no_answer(int(error.code or 500), _body(error), judge, bool(images)) from None
+                except (OSError, ValueError, ParseError) as error:
+                    raise Temporary(f"unreachable ({type(error).__name__})") from None
+                check_body(self._http.body)
+                return _answer(reply, note, request.text)
+
+        return within(judge.timeout, call)
 
 
 def make_client(judge: JudgeConfig) -> LegacyGeminiClient:
@@ -84,9 +101,8 @@ def _body(error: Any) -> dict[str, Any]:
         return {"error": {"message": getattr(error, "message", "")}}
 
 
-def _answer(reply: Any, note: str | None) -> Answer:
-    tokens_in = reply.usage_metadata.prompt_token_count
-    tokens_out = reply.usage_metadata.candidates_token_count
+def _answer(reply: Any, note: str | None, asked: str) -> Answer:
+    tokens_in = token_count(reply.usage_metadata.prompt_token_count or None, asked)
     if reply.prompt_feedback.block_reason:
         raise Declined(f"prompt_blocked_{reply.prompt_feedback.block_reason.name.lower()}", tokens_in)
     if not reply.candidates:
@@ -96,4 +112,5 @@ def _answer(reply: Any, note: str | None) -> Answer:
     text = "".join(part.text for part in candidate.content.parts)
     if finish in BLOCKED and not text:
         raise Declined("recitation" if finish == "RECITATION" else f"blocked_{finish.lower()}", tokens_in)
+    tokens_out = token_count(reply.usage_metadata.candidates_token_count or None, text)
     return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS")

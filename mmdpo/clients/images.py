@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
+from mmdpo.clients.metadata import UnknownStructure, without_metadata
 from mmdpo.images import open_image
 
 LARGEST = 6 << 20  # bytes; 8 MiB in base64, and services refuse requests of 20 MB and more
@@ -25,14 +26,22 @@ class EncodedImage:
 def encode_image(path: Path, side: int) -> EncodedImage:
     """Return the file itself if a service takes it, or else a copy of at most `side` x `side` pixels.
 
+    Metadata is not sent: the place of a photograph is none of the service's business.
+
     Raises UserError for an image that cannot be read.
     """
     image = open_image(path)
     content = path.read_bytes()
     mime = _mime_type(content)
     if mime and len(content) <= LARGEST and max(image.size) <= side and not _is_rotated(content):
-        return EncodedImage(content, mime, None)
+        try:
+            bare = without_metadata(content, mime)
+        except UnknownStructure:  # decoders are more lenient; the copy below has no metadata
+            pass
+        else:
+            return EncodedImage(bare, mime, None if bare == content else "image sent without its metadata")
     before = f"{image.width}x{image.height}, {len(content)} bytes"
+    image.info = {name: value for name, value in image.info.items() if name == "icc_profile"}
     image.thumbnail((side, side))
     copy = io.BytesIO()
     image.save(copy, "PNG")

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import openai
-from openai.types.chat import ChatCompletion
 
-from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary
-from mmdpo.clients.images import encode_image
+from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
+from mmdpo.clients.images import EncodedImage, encode_image
 from mmdpo.clients.keys import api_key
+from mmdpo.clients.refusals import seconds_to_wait, setting_to_change
 from mmdpo.clients.request import Request
+from mmdpo.clients.transport import LimitedClient, within
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import UserError
+
+SENDS_REASONING_EFFORT = True
+SENDS_EXTRA_BODY = True
+REASONING_ROOM = {"low": 4096, "medium": 16384, "high": 32768, "xhigh": 65536}
+"""Tokens for a model's reasoning by its effort, on top of judge.max_output_tokens: services count both together."""
+Turn = tuple[str, str | Sequence[str | Path]]
+"""Role and content of a turn: a text, or texts and image files in their order."""
 
 
 class OpenAIClient:
@@ -29,17 +38,21 @@ class OpenAIClient:
 
     def ask(self, request: Request) -> Answer:
         """Request one chat completion. Raises as mmdpo.clients.client.Client documents."""
-        settings, structured = request.settings, dict[str, Any]()
+        settings, more = request.settings, dict[str, Any]()
+        if settings.temperature is not None:
+            more["temperature"] = settings.temperature
+        if settings.reasoning_effort is not None:
+            more["reasoning_effort"] = settings.reasoning_effort
         if settings.structured and request.schema is not None:
             form = {"name": "reply", "schema": dict(request.schema), "strict": True}
-            structured = {"response_format": {"type": "json_schema", "json_schema": form}}
+            more["response_format"] = {"type": "json_schema", "json_schema": form}
         return self._chat.ask(
             [(message.role, message.text) for message in request.messages],
             request.images,
             self._image_side,
-            temperature=settings.temperature,
-            max_completion_tokens=settings.max_output_tokens,
-            **structured,
+            max_completion_tokens=settings.max_output_tokens + REASONING_ROOM.get(settings.reasoning_effort or "", 0),
+            extra_body=dict(settings.extra_body) or None,
+            **more,
         )
 
 
@@ -59,17 +72,21 @@ class Chat:
             model: The server's name of the model.
             base_url: The endpoint; None is OpenAI's.
             secret: The API key, which is removed from messages.
-            timeout: Seconds per call.
+            timeout: Seconds for a whole call.
         """
         self._key, self._model, self._secret = key, model, secret
-        self._client = openai.OpenAI(api_key=secret, base_url=base_url, timeout=timeout, max_retries=0)
+        self._timeout, self._http = timeout, LimitedClient(key, timeout)
+        self._client = openai.OpenAI(
+            api_key=secret, base_url=base_url, timeout=timeout, max_retries=0, http_client=self._http
+        )
 
-    def ask(self, turns: list[tuple[str, str]], images: Sequence[Path], image_side: int, **settings: Any) -> Answer:
+    def ask(self, turns: Sequence[Turn], images: Sequence[Path], image_side: int, **settings: Any) -> Answer:
         """Return the reply to a chat.
 
         Args:
-            turns: Role and text of each turn, oldest first.
-            images: Image files, sent with the first turn.
+            turns: Role and content of each turn, oldest first. The content is a text, or texts and image files in
+                their order.
+            images: Image files that are sent at the start of the first turn.
             image_side: Longest side of an image, in pixels.
             **settings: Arguments of chat.completions.
 
@@ -77,29 +94,46 @@ class Chat:
             NoAnswer: One of its subclasses, when there is no reply.
             UserError: For what the user must fix.
         """
-        messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in turns]
-        encoded = [encode_image(path, image_side) for path in images]
-        if encoded:
-            urls = [f"data:{image.mime};base64,{base64.b64encode(image.content).decode()}" for image in encoded]
-            parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
-            messages[0]["content"] = [*parts, {"type": "text", "text": turns[0][1]}]
+        messages: list[dict[str, Any]] = []
+        encoded: list[EncodedImage] = []
+        for role, content in turns:
+            parts = [content] if isinstance(content, str) else [*content]
+            if not messages:
+                parts = [*images, *parts]
+            found = [encode_image(part, image_side) for part in parts if isinstance(part, Path)]
+            encoded += found
+            messages.append({"role": role, "content": _content(parts, found)})
+        note = "; ".join(image.note for image in encoded if image.note) or None
+        asked = "\n".join("".join(part for part in content if isinstance(part, str)) for _, content in turns)
+
+        def call() -> Answer:
+            with odd_is_temporary(lambda: self._http.raw):
+                return _answer(_loaded(self._send(messages, bool(encoded), settings)), note, asked)
+
+        return within(self._timeout, call)
+
+    def _send(self, messages: list[dict[str, Any]], has_image: bool, settings: dict[str, Any]) -> bytes:
+        """Return the body of the reply as it came."""
         try:
-            reply = self._client.chat.completions.create(model=self._model, messages=messages, **settings)
+            create = self._client.chat.completions.with_raw_response.create
+            return bytes(create(model=self._model, messages=messages, **settings).content)
         except openai.APIStatusError as error:
-            raise self._no_answer(error, bool(encoded)) from None
-        except openai.APIConnectionError as error:
-            raise Temporary(f"unreachable ({type(error).__name__})") from None
+            failure = self._no_answer(error, has_image)
         except (openai.OpenAIError, UnicodeDecodeError, ValueError) as error:
-            raise Temporary(f"garbled reply ({type(error).__name__})") from None
-        if not isinstance(reply, ChatCompletion):  # the SDK returns what is not JSON, such as a proxy's page
-            raise Temporary("garbled reply (no JSON)")
-        return _answer(reply, "; ".join(image.note for image in encoded if image.note) or None)
+            cause = error if isinstance(error, UserError) else error.__cause__
+            if isinstance(cause, NoAnswer | UserError):  # of our own transport; the SDK wraps it
+                failure = cause
+            elif isinstance(error, openai.APIConnectionError):
+                failure = Temporary(f"unreachable ({type(error).__name__})")
+            else:
+                failure = Temporary(f"garbled reply ({type(error).__name__})")
+        raise failure
 
     def _no_answer(self, error: openai.APIStatusError, has_image: bool) -> NoAnswer | UserError:
         body = error.body if isinstance(error.body, dict) else {}
         message, status = str(body.get("message", "")), error.status_code
         message = message.replace(self._secret, "***")[:300]  # some repeat the key that they refuse
-        host, wait = error.request.url.host, _seconds(error.response.headers.get("retry-after"))
+        host, wait = error.request.url.host, seconds_to_wait(error.response.headers.get("retry-after"))
         if status == 429 and body.get("code") == "insufficient_quota":
             return DayIsOver("insufficient_quota")
         if status in (408, 409, 429):
@@ -113,27 +147,56 @@ class Chat:
         if status in (400, 413, 422) and has_image and "image" in message.lower():
             return Declined("image_refused")
         if status < 500:
-            return UserError(
-                f"{host} refuses the request: {message}. Check {self._key}.model={self._model} and {self._key}.*"
-            )
+            advice = setting_to_change(self._key, message, body.get("param"))
+            advice = advice or f"Check {self._key}.model={self._model} and {self._key}.*"
+            return UserError(f"{host} refuses the request: {message}. {advice}")
         return Temporary(f"server error {status}", wait)
 
 
-def _answer(reply: Any, note: str | None) -> Answer:
-    tokens_in = reply.usage.prompt_tokens if reply.usage else 0
-    tokens_out = reply.usage.completion_tokens if reply.usage else 0
-    if not reply.choices:
-        raise Declined("no_candidate", tokens_in)
-    choice = reply.choices[0]
-    if choice.finish_reason == "content_filter":
-        raise Declined("blocked_content_filter", tokens_in)
-    if getattr(choice.message, "refusal", None):
-        raise Declined("refused", tokens_in)
-    return Answer(choice.message.content or "", tokens_in, tokens_out, note, truncated=choice.finish_reason == "length")
+def _content(parts: Sequence[str | Path], images: Sequence[EncodedImage]) -> str | list[dict[str, Any]]:
+    """Return the content of a message: a text alone, or its parts, with the images in place of their files."""
+    if not images:
+        return "".join(map(str, parts))
+    remaining = iter(images)
+    return [{"type": "text", "text": part} if isinstance(part, str) else _image_part(next(remaining)) for part in parts]
 
 
-def _seconds(value: str | None) -> float | None:
+def _image_part(image: EncodedImage) -> dict[str, Any]:
+    url = f"data:{image.mime};base64,{base64.b64encode(image.content).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _loaded(content: bytes) -> Any:
     try:
-        return float(value) if value else None
-    except ValueError:
-        return None  # a date; the backoff applies
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Temporary(f"garbled reply ({type(error).__name__})") from None
+
+
+def _answer(body: Any, note: str | None, asked: str) -> Answer:
+    """Return the answer in a reply's JSON; whatever is not as the API says raises."""
+    if body.get("error") or body.get("choices") is None:
+        raise Temporary("error in a reply of status 200")
+    usage = body.get("usage") or {}
+    tokens_in = token_count(usage.get("prompt_tokens"), asked)
+    if not body["choices"]:
+        raise Declined("no_candidate", tokens_in)
+    choice = body["choices"][0]
+    text = _text(choice["message"].get("content"))
+    tokens_out = token_count(usage.get("completion_tokens"), text)
+    if choice.get("finish_reason") == "content_filter":
+        raise Declined("blocked_content_filter", tokens_in, tokens_out=tokens_out)
+    if choice["message"].get("refusal"):
+        raise Declined("refused", tokens_in, tokens_out=tokens_out)
+    return Answer(text, tokens_in, tokens_out, note, truncated=choice.get("finish_reason") == "length")
+
+
+def _text(content: Any) -> str:
+    """Return the text of a message; some servers send a list of parts, of which a model's thoughts are left out."""
+    if content is None:
+        return ""
+    if isinstance(content, list):
+        return "".join(_text(part["text"]) for part in content if part["type"] in ("text", "output_text"))
+    if not isinstance(content, str):
+        raise TypeError(type(content).__name__)
+    return content

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+TRUNCATED = "truncated"
+"""Reason of a reply that ended at the token limit."""
+MORE_TOKENS = 4  # times the token limit, when a reply that ended at it is asked for once more
+
 
 @dataclass(frozen=True)
 class Message:
@@ -21,14 +25,18 @@ class ReplySettings:
     """Decoding settings of a reply.
 
     Args:
-        temperature: 0 decodes greedily.
+        temperature: 0 decodes greedily; None is not sent.
         max_output_tokens: Limit of the reply, in tokens.
         structured: Ask for JSON by the request's schema, if the service supports it.
+        reasoning_effort: How long a reasoning model thinks; None is not sent.
+        extra_body: More fields of the request, as the service names them.
     """
 
-    temperature: float = 0.0
+    temperature: float | None = 0.0
     max_output_tokens: int = 4096
     structured: bool = True
+    reasoning_effort: str | None = None
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,9 +77,13 @@ class Request:
     def with_reminder(self, reason: str) -> Self:
         """Return the request as it is asked after a reply that could not be parsed.
 
-        The key stays the same: both replies belong to one request.
+        The key stays the same: both replies belong to one request. After a reply that ended at the token limit the
+        limit is larger, because reasoning models spend it on their thoughts.
         """
         *earlier, last = self.messages
+        settings = self.settings
+        if reason == TRUNCATED:
+            settings = replace(settings, max_output_tokens=settings.max_output_tokens * MORE_TOKENS)
         if self.reminder:
             last = Message(last.role, f"{last.text}\n{self.reminder.replace('%s', reason)}")
-        return replace(self, messages=(*earlier, last), reminded=True)
+        return replace(self, messages=(*earlier, last), settings=settings, reminded=True)

@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, ParseFailure, Temporary
+from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, ParseFailure, Temporary, token_count
 from mmdpo.clients.client import Client
 from mmdpo.clients.journal import ANSWERED, DECLINED, FAILED, Attempt, Journal, account_of
 from mmdpo.clients.limits import Pace, budget_is_spent, day_began, day_is_over
 from mmdpo.clients.replies import Found, Parser, find_reply, parse_attempt
 from mmdpo.clients.request import Request
-from mmdpo.clients.retries import retry_while_unreachable
+from mmdpo.clients.retries import Waits, retry_while_unreachable
 from mmdpo.config.schema import JudgeConfig, PriceConfig
 from mmdpo.errors import Stopped
 
@@ -29,6 +30,14 @@ AHEAD = 4  # requests in the queue per call in flight
 
 class Ended(Exception):
     """The end of the run, raised in calls that still wait for their turn; it is caught and not reported."""
+
+
+class LimitReached(Exception):
+    """A limit that ends the run; the message is made when the replies that were under way are written."""
+
+    def __init__(self, stopped: Callable[[int, int], Stopped]) -> None:
+        """Take what makes the error from the numbers of answered and of all prompts."""
+        self.stopped = stopped
 
 
 class RequestRunner:
@@ -57,13 +66,14 @@ class RequestRunner:
         sleep = sleep or self._wait
         self._requests = Pace(judge.limits.requests_per_minute, sleep=sleep)
         self._tokens = Pace(judge.limits.tokens_per_minute, sleep=sleep)
-        self._sleep = sleep
+        self._sleep, self._waits = sleep, Waits()
         self._lock = threading.Lock()
         self._today = journal.asked_since(self._account, day_began(now()))
         self._spent = journal.spent(self._account)
         self._mean = Mean()
         self._done = self._total = self._running_failures = self._in_flight = 0
         self._failures: dict[str, int] = {}
+        self._fatal: BaseException | None = None  # the first error that ends the run
 
     def ask(self, requests: Iterable[Request], total: int, advance: Callable[[int], None] = lambda n: None) -> None:
         """Get a reply to every request that the journal does not answer yet.
@@ -91,15 +101,18 @@ class RequestRunner:
                         self._count()
                         advance(1)
                         continue
-                    running[pool.submit(self._settle, request, found)] = request.key
+                    running[pool.submit(self._settle_or_end, request, found)] = request.key
                     while len(running) >= AHEAD * calls:
                         running = self._collected(running, advance)
                 while running:
                     running = self._collected(running, advance)
-            except BaseException:
+            except BaseException as error:
                 self._ended.set()
                 pool.shutdown(wait=True, cancel_futures=True)
-                raise
+                first = self._fatal if isinstance(error, Ended) and self._fatal else error
+                if isinstance(first, LimitReached):
+                    raise first.stopped(self._done, total) from first.__cause__
+                raise first from first.__cause__
         if self._failures:
             why = ", ".join(f"{count} {reason}" for reason, count in self._failures.items())
             raise Stopped(
@@ -136,6 +149,16 @@ class RequestRunner:
         self._running_failures = 0
         self._count()
 
+    def _settle_or_end(self, request: Request, found: Found[Any] | None) -> None:
+        """Settle a request; an error that ends the run keeps the calls that wait for their turn from being made."""
+        try:
+            self._settle(request, found)
+        except BaseException as error:
+            with self._lock:
+                self._fatal = self._fatal or error
+            self._ended.set()
+            raise
+
     def _unusable(self, request: Request, attempt: Attempt) -> str | None:
         """Return why a reply cannot be parsed; None if it can, or if there is none since it was declined."""
         if attempt.outcome != ANSWERED:
@@ -151,6 +174,8 @@ class RequestRunner:
                 *(limits.max_attempts, limits.backoff_seconds, limits.backoff_longest),
                 sleep=self._sleep,
                 on_retry=lambda failure: self._keep_failure(request, failure),
+                retry_after_longest=limits.retry_after_longest,
+                waits=self._waits,
             )
         except NoAnswer as failure:
             self._keep_failure(request, failure)
@@ -174,10 +199,10 @@ class RequestRunner:
         except Declined as declined:
             attempt = attempt_of(declined, request.reminded)
         except DayIsOver as over:
-            raise day_is_over(now(), self._done, self._total) from over
+            raise LimitReached(partial(day_is_over, now())) from over
         except Temporary as busy:
             if busy.wait:
-                self._requests.hold(busy.wait)
+                self._requests.hold(min(busy.wait, self.judge.limits.retry_after_longest))
             raise
         return self._keep(request, attempt, time.monotonic() - began)
 
@@ -191,34 +216,46 @@ class RequestRunner:
         return attempt
 
     def _keep_failure(self, request: Request, failure: BaseException | None) -> None:
-        reason = failure.reason if isinstance(failure, NoAnswer) else repr(failure)
-        attempt = Attempt(FAILED, reason=reason, reminded=request.reminded)
+        attempt = Attempt(FAILED, reason=repr(failure), reminded=request.reminded)
+        if isinstance(failure, NoAnswer):
+            attempt = replace(attempt_of(failure, request.reminded), cost=self._paid(failure))
         self.journal.record(request, self._account, self.judge.model, attempt, seconds=0.0)
 
+    def _paid(self, failure: NoAnswer) -> float:
+        """Count and return what a reply costs that cannot be used."""
+        cost = cost_of(failure.tokens_in, failure.tokens_out, self.judge.price)
+        with self._lock:
+            self._spent += cost
+        return cost
+
     def _permit(self, request: Request) -> None:
-        """Wait for the pace; raise Stopped at the end of the daily quota or of the budget."""
-        limits = self.judge.limits
+        """Wait for the pace; raise LimitReached at the end of the daily quota or of the budget."""
+        limits, budget = self.judge.limits, self.judge.limits.budget
         with self._lock:
             if limits.requests_per_day is not None and self._today >= limits.requests_per_day:
-                raise day_is_over(now(), self._done, self._total)
+                raise LimitReached(partial(day_is_over, now()))
             due = self._spent + self._mean.cost * (self._in_flight + 1)
-            if limits.budget is not None and due > limits.budget:
-                raise budget_is_spent(self._spent, limits.budget, self._done, self._total)
+            if budget is not None and due > budget:
+                raise LimitReached(lambda done, total: budget_is_spent(self._spent, budget, done, total))
             self._today += 1
             self._in_flight += 1
         self._requests.wait()
         self._tokens.wait(self._mean.tokens or len(request.text) / 4)  # about four letters per token
 
     def _failed(self, failure: NoAnswer) -> None:
-        """Count a request without an answer; stop if many fail in a row."""
+        """Count a request without an answer; raise LimitReached if many fail in a row."""
         with self._lock:
             self._failures[failure.reason] = self._failures.get(failure.reason, 0) + 1
             self._running_failures += 1
             if self._running_failures >= GIVING_UP:
-                raise Stopped(
-                    f"the judge does not answer ({failure.reason}): {self._done} of {self._total} prompts "
-                    "are answered and kept. Rerun the same command later."
-                )
+                raise LimitReached(partial(_gone, failure.reason))
+
+
+def _gone(reason: str, done: int, total: int) -> Stopped:
+    return Stopped(
+        f"the judge does not answer ({reason}): {done} of {total} prompts are answered and kept. Rerun the same "
+        "command later."
+    )
 
 
 def is_settled(found: Found[Any], retry_unscored: bool) -> bool:
@@ -231,17 +268,24 @@ def is_settled(found: Found[Any], retry_unscored: bool) -> bool:
     return found.value is not None or not (found.reminder_due or retry_unscored)
 
 
-def attempt_of(answer: Answer | Declined, reminded: bool) -> Attempt:
-    """Return what the journal stores of a reply or a refusal, without its cost."""
-    if isinstance(answer, Declined):
-        return Attempt(DECLINED, reason=answer.reason, reminded=reminded, tokens_in=answer.tokens_in)
+def attempt_of(answer: Answer | NoAnswer, reminded: bool) -> Attempt:
+    """Return what the journal stores of a reply, a refusal or a failure, without its cost."""
+    if isinstance(answer, NoAnswer):
+        return Attempt(
+            DECLINED if isinstance(answer, Declined) else FAILED,
+            answer.raw,
+            answer.reason,
+            reminded=reminded,
+            tokens_in=token_count(answer.tokens_in),
+            tokens_out=token_count(answer.tokens_out),
+        )
     return Attempt(
         ANSWERED,
         answer.text,
         reminded=reminded,
         truncated=answer.truncated,
-        tokens_in=answer.tokens_in,
-        tokens_out=answer.tokens_out,
+        tokens_in=token_count(answer.tokens_in),
+        tokens_out=token_count(answer.tokens_out, answer.text),
         note=answer.note,
     )
 

@@ -28,6 +28,12 @@ CLIENTS = Kind("mmdpo.clients", "make_client", "judge.client")
 BATCH_CLIENTS = Kind("mmdpo.clients", "SUPPORTS_BATCHES", "judge.client")
 """Clients that `judge.batch=true` works with."""
 
+REASONING_CLIENTS = Kind("mmdpo.clients", "SENDS_REASONING_EFFORT", "judge.client")
+"""Clients that send `judge.reasoning_effort`."""
+
+EXTRA_BODY_CLIENTS = Kind("mmdpo.clients", "SENDS_EXTRA_BODY", "judge.client")
+"""Clients that send `judge.extra_body`."""
+
 RULES = Kind("mmdpo.judge.rules", "rate", "judge.client")
 """Judges of fixed rules, without a service and without cost."""
 
@@ -158,6 +164,13 @@ class PairRule(Choice):
     random_worse = "random_worse"
     best_worst = "best_worst"
     all = "all"
+
+
+class CutCompletions(Choice):
+    """Use of completions that `data.sampling.max_new_tokens` cut: they would teach to end in mid-sentence."""
+
+    drop = "drop"
+    keep = "keep"
 
 
 class OnBadRow(Choice):

@@ -43,7 +43,7 @@ def exists(parts: list[str], schema: Any) -> bool:
     Returns:
         True for fields, groups, and any entry of a dictionary or list.
     """
-    if not parts:
+    if not parts or schema is Any:
         return True
     if dataclasses.is_dataclass(schema):
         kind = field_types(cast(Hashable, schema)).get(parts[0])

@@ -6,7 +6,7 @@ beside their fields. This module must not import torch: `launch.py --cfg job` lo
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Ge, Interval
 from omegaconf import MISSING
@@ -20,6 +20,7 @@ from mmdpo.config.choices import (
     SAMPLERS,
     SCHEDULERS,
     ZERO_STAGES,
+    CutCompletions,
     OnBadRow,
     PairRule,
     Resume,
@@ -71,6 +72,7 @@ class PairsConfig:
     aggregate: list[str] | None = None  # attributes whose sum ranks the completions; null: those of the rubric
     margin: Annotated[int, AT_LEAST_ONE] = 2  # least difference of the aggregates of chosen and rejected
     rule: PairRule = PairRule.random_worse
+    cut: CutCompletions = CutCompletions.drop  # of all methods: completions that data.sampling.max_new_tokens cut
 
 
 @dataclass
@@ -168,6 +170,7 @@ class LimitsConfig:
     # Without a Retry-After header: the first wait, doubled with each attempt, with full jitter, up to the longest
     backoff_seconds: Annotated[float, POSITIVE] = 1.0
     backoff_longest: Annotated[float, POSITIVE] = 60.0
+    retry_after_longest: Annotated[float, POSITIVE] = 600.0  # seconds; the most that a Retry-After header is followed
 
 
 @dataclass
@@ -191,8 +194,10 @@ class JudgeConfig:
     base_url: str | None = None  # another endpoint: a proxy, a local server, a rehearsal server
     api_key: Annotated[list[str], NO_RESULT] = field(default_factory=list)  # variables that may hold the key
     rubric: Annotated[str, OneOf(RUBRICS.names)] = "helpsteer_1"  # a file of mmdpo/judge/rubrics
-    temperature: Annotated[float, Interval(ge=0, le=2)] = 0.0
+    temperature: Annotated[float | None, Interval(ge=0, le=2)] = 0.0  # null: not sent, for models that refuse it
     max_output_tokens: Annotated[int, AT_LEAST_ONE] = 4096
+    reasoning_effort: str | None = None  # of a reasoning model, such as low; null: not sent
+    extra_body: dict[str, Any] = field(default_factory=dict)  # more fields of a request, as the service names them
     structured: bool = True  # ask for JSON by schema, if the service can
     image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; larger images are scaled down before they are sent
     seed: Annotated[int, SEED] = 0  # of the order in which completions are presented
@@ -201,7 +206,7 @@ class JudgeConfig:
     batch: Annotated[bool, NO_RESULT] = False  # submit jobs; the same command collects them later
     batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 500  # requests per job
     journal: Annotated[str | None, NO_RESULT] = None  # a file; null: one per client in the cache
-    timeout: Annotated[float, POSITIVE, NO_RESULT] = 120.0  # seconds per call
+    timeout: Annotated[float, POSITIVE, NO_RESULT] = 120.0  # seconds for a whole call
     limits: Annotated[LimitsConfig, NO_RESULT] = field(default_factory=LimitsConfig)
     price: Annotated[PriceConfig, NO_RESULT] = field(default_factory=PriceConfig)
 

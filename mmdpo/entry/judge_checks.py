@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mmdpo.config.choices import BATCH_CLIENTS, CLIENTS, NANO_RULES, RULE_RUBRICS, RULES, Stage
+from mmdpo.config.choices import (
+    BATCH_CLIENTS,
+    CLIENTS,
+    EXTRA_BODY_CLIENTS,
+    NANO_RULES,
+    REASONING_CLIENTS,
+    RULE_RUBRICS,
+    RULES,
+    Stage,
+)
 from mmdpo.config.schema import Config
 from mmdpo.judge.parsing import LABELS
 
@@ -15,6 +24,16 @@ def judge_problems(config: Config) -> Iterator[str]:
     if judge.batch and judge.client not in BATCH_CLIENTS.names():
         choices = "|".join(BATCH_CLIENTS.names())
         yield f"judge.batch=true: judge={judge.name} has no batches; drop it, or choose judge={choices}"
+    if judge.reasoning_effort is not None and judge.client not in REASONING_CLIENTS.names():
+        yield (
+            f"judge.reasoning_effort={judge.reasoning_effort}: judge={judge.name} does not send it; drop it, or choose "
+            f"judge={'|'.join(REASONING_CLIENTS.names())} (Gemini: judge.extra_body.generationConfig.thinkingConfig)"
+        )
+    if judge.extra_body and judge.client not in EXTRA_BODY_CLIENTS.names():
+        choices = "|".join(EXTRA_BODY_CLIENTS.names())
+        yield f"judge.extra_body: judge={judge.name} does not send it; drop it, or choose judge={choices}"
+    if judge.extra_body and judge.batch:
+        yield "judge.extra_body: batch jobs do not send it; drop it, or type judge.batch=false"
     if limits.budget is not None and price.input == price.output == 0:
         yield "judge.limits.budget: needs prices; add judge.price.input= and judge.price.output="
     if config.data.sources and judge.client in NANO_RULES.names():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 from mmdpo.files import file_fingerprint
 from mmdpo.images import inside
-from mmdpo.records import Completion, Prompt
+from mmdpo.records import Completion, Prompt, Turn, images_in_order
 
 Item = tuple[Prompt, Sequence[Completion]]
 
@@ -41,8 +42,23 @@ def repeated(items: Iterable[Item], share: float, seed: int) -> Iterator[Item]:
 
 
 def images_of(prompt: Prompt, image_root: Path) -> tuple[Path, ...]:
-    """Return the files of the prompt's images."""
-    return tuple(inside(image_root, name) for name in prompt.images)
+    """Return the files of the prompt's images, in the order of their places."""
+    return tuple(inside(image_root, name) for name in images_in_order(prompt))
+
+
+def with_image_marks(prompt: Prompt) -> Prompt:
+    """Return a prompt whose texts say where its images stand, because requests send all images before the text.
+
+    A prompt whose images all stand at its start is returned as it is.
+    """
+    places = sorted(((place.turn, place.offset) for place in prompt.image_positions), reverse=True)
+    if all(place == (0, 0) for place in places):
+        return prompt
+    texts = [text for turn in prompt.history for text in (turn.question, turn.answer)] + [prompt.question]
+    for number, (turn, offset) in zip(range(len(places), 0, -1), places, strict=True):
+        texts[turn] = f"{texts[turn][:offset]}[image {number}]{texts[turn][offset:]}"
+    history = tuple(Turn(*texts[start : start + 2]) for start in range(0, len(texts) - 1, 2))
+    return replace(prompt, question=texts[-1], history=history)
 
 
 def digest_of(images: Sequence[Path]) -> str | list[str] | None:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from string import ascii_uppercase
-from typing import Any
 
 from mmdpo.clients.answers import ParseFailure
+from mmdpo.judge import json_readings, text_readings
+from mmdpo.judge.reading import AMBIGUOUS, CONTRADICTORY, LABELS, RatingFormat, Reading
 from mmdpo.records import Rating
 
-LABELS = ascii_uppercase
-"""Labels of the completions, in the order in which they are presented."""
+__all__ = ["LABELS", "ParsedRatings", "RatingFormat", "parse_ratings"]
 
-FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.S)
-HEADING = re.compile(
-    r"^[\s#*_>\-]*(?:rating\s+(?:for|of)\s+)?(?:completion|response|answer)\s*#?\s*([A-Z]|\d{1,2})\b(?!\s*is\b)",
-    re.I | re.M,
-)
-VALUE = r"""\b{name}\b[\s*_"']*(?:[:=–—-][\s*_"']*)?(-?\d+(?:\.\d+)?)(?!\d|\s*(?:st|nd|rd|th)\b)"""
+LONGEST = 1_000_000  # letters of a reply
+DEEPEST = 64  # nested brackets; a reply by the schema has 4
 
 
 @dataclass(frozen=True)
@@ -32,23 +23,10 @@ class ParsedRatings:
     parser: str
 
 
-@dataclass(frozen=True)
-class RatingFormat:
-    """The format of a reply that rates several completions.
-
-    Args:
-        attributes: Names of the attributes, in the rubric's order.
-        scale: Lowest and highest rating.
-        spellings: Regular expressions for attributes that judges also write otherwise, by name.
-    """
-
-    attributes: tuple[str, ...]
-    scale: tuple[int, int]
-    spellings: tuple[tuple[str, str], ...] = ()
-
-
 def parse_ratings(text: str, count: int, form: RatingFormat) -> ParsedRatings | ParseFailure:
     """Parse a reply as JSON, fenced JSON, repaired JSON, and last as text.
+
+    A reply that is JSON as a whole is read as such. In any other reply all places that hold ratings must agree.
 
     Args:
         text: The raw reply.
@@ -60,118 +38,40 @@ def parse_ratings(text: str, count: int, form: RatingFormat) -> ParsedRatings | 
     """
     if not text.strip():
         return ParseFailure("empty")
-    reasons: list[str] = []
-    for parser, find in PARSERS.items():
-        for candidate in find(text, form):
-            found = candidate if isinstance(candidate, ParseFailure) else _ratings(candidate, count, form)
-            if isinstance(found, tuple):
-                return ParsedRatings(found, parser)
-            reasons.append(found.reason)
+    if len(text) > LONGEST or json_readings.nesting(text) > DEEPEST:
+        return ParseFailure("too_large")
+    readings = json_readings.whole(text, count, form)
+    if readings is None:
+        readings = _readings_within(text, count, form)
+    if _differ(readings):
+        return ParseFailure(CONTRADICTORY)
+    if any(reading.objection == AMBIGUOUS for reading in readings):
+        return ParseFailure(AMBIGUOUS)
+    for reading in readings:
+        if reading.objection is None:
+            return ParsedRatings(reading.ratings(count, form), reading.parser)
+    reasons = [reading.objection for reading in readings if reading.objection]
     return ParseFailure(next((reason for reason in reasons if reason != "no_ratings"), "no_ratings"))
 
 
-def _schema(text: str, form: RatingFormat) -> Iterator[Any]:
-    yield from _loaded(text)
+def _readings_within(text: str, count: int, form: RatingFormat) -> list[Reading]:
+    readings, rest = json_readings.embedded(text, count, form)
+    mended, rest = json_readings.repaired(rest, count, form)
+    if mended and readings and not mended.numbers:  # it may be the final version of what stands before it
+        mended = Reading(mended.parser, objection=AMBIGUOUS)
+    readings += [mended] if mended else []
+    prose = text_readings.in_text(rest, count, form)
+    if prose and (prose.numbers or readings):
+        readings.append(prose)
+    return readings
 
 
-def _fenced(text: str, form: RatingFormat) -> Iterator[Any]:
-    for block in FENCE.findall(text):
-        yield from _loaded(block)
-
-
-def _repaired(text: str, form: RatingFormat) -> Iterator[Any]:
-    from json_repair import repair_json
-
-    start = text.find("{")
-    if start >= 0:
-        try:
-            yield repair_json(text[start:], return_objects=True)
-        except (ValueError, RecursionError, TypeError, IndexError):
-            return
-
-
-def _free_text(text: str, form: RatingFormat) -> Iterator[Any]:
-    """Find a section per completion, with a value per attribute somewhere in it, in any order."""
-    sections: dict[str, str] = {}
-    headings = list(HEADING.finditer(text))
-    ends = [*(heading.start() for heading in headings), len(text)][1:]
-    for heading, end in zip(headings, ends, strict=True):
-        label = heading[1].upper()
-        if label.isdigit():
-            if not 1 <= int(label) <= len(LABELS):
-                continue
-            label = LABELS[int(label) - 1]
-        sections[label] = sections.get(label, "") + "\n" + text[heading.end() : end]
-    rows = []
-    for label, section in sections.items():
-        row: dict[str, Any] = {"label": label}
-        for name, pattern in _value_patterns(form).items():
-            values = set(pattern.findall(section))
-            if len(values) > 1:
-                yield ParseFailure("contradictory")
-                return
-            if values:
-                row[name] = values.pop()
-        if len(row) > 1:
-            rows.append(row)
-    yield {"ratings": rows} if rows else ParseFailure("no_ratings")
-
-
-PARSERS: dict[str, Callable[[str, RatingFormat], Iterator[Any]]] = {
-    "schema": _schema,
-    "fenced": _fenced,
-    "repaired": _repaired,
-    "text": _free_text,
-}
-
-
-@functools.cache
-def _value_patterns(form: RatingFormat) -> Mapping[str, re.Pattern[str]]:
-    spellings = dict(form.spellings)
-    return {name: re.compile(VALUE.format(name=spellings.get(name, re.escape(name))), re.I) for name in form.attributes}
-
-
-def _loaded(text: str) -> Iterator[Any]:
-    try:
-        yield json.loads(text)
-    except (ValueError, RecursionError):
-        return
-
-
-def _ratings(value: Any, count: int, form: RatingFormat) -> tuple[Rating, ...] | ParseFailure:
-    """Return the ratings of a reply's JSON object, in the order of the labels."""
-    rows = value.get("ratings") if isinstance(value, dict) else None
-    if not isinstance(rows, list) or not rows:
-        return ParseFailure("no_ratings")
-    labels = tuple(LABELS[:count])
-    by_label: dict[str, Rating] = {}
-    for row in rows:
-        label = row.get("label") if isinstance(row, dict) else None
-        if not isinstance(label, str):
-            return ParseFailure("no_label")
-        label = label.strip().upper()
-        if label not in labels:
-            return ParseFailure("wrong_count")
-        rating: Rating = {}
-        for name in form.attributes:
-            number = _whole_number(row.get(name))
-            if number is None:
-                return ParseFailure("missing_rating")
-            rating[name] = number
-        if not all(form.scale[0] <= number <= form.scale[1] for number in rating.values()):
-            return ParseFailure("out_of_range")
-        if by_label.get(label, rating) != rating:
-            return ParseFailure("contradictory")
-        by_label[label] = rating
-    if len(by_label) != count:
-        return ParseFailure("wrong_count")
-    return tuple(by_label[label] for label in labels)
-
-
-def _whole_number(value: Any) -> int | None:
-    """Return a whole number, given as such or as text; None for anything else."""
-    if isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,3}(?:\.0*)?\s*", value):
-        value = float(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _differ(readings: list[Reading]) -> bool:
+    """Return whether two readings give different numbers for the same attribute of a completion."""
+    numbers: dict[tuple[str, str], int] = {}
+    for reading in readings:
+        if reading.objection == CONTRADICTORY:
+            return True
+        if any(numbers.setdefault(place, number) != number for place, number in reading.numbers.items()):
+            return True
+    return False

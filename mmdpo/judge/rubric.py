@@ -48,12 +48,13 @@ class Rubric:
         """Return the text that asks for ratings.
 
         Args:
-            prompt: The question, with the turns before it.
+            prompt: The question, with the turns and the system turn before it.
             texts: The completions, in presentation order.
         """
         earlier = "".join(f"\nUser: {turn.question}\nAssistant: {turn.answer}" for turn in prompt.history)
         parts = [
             self.instructions,
+            f"# Instruction to the assistant\n{prompt.system}\n" if prompt.system else "",
             f"# Conversation so far\n{earlier.strip()}\n" if earlier else "",
             f"# Question\n{prompt.question}\n",
             *(f"# Completion {label}\n{text}\n" for label, text in zip(LABELS, texts, strict=False)),

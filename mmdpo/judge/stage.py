@@ -11,8 +11,11 @@ from typing import Any
 from mmdpo.clients.batches import make_runner
 from mmdpo.clients.journal import Journal, account_of
 from mmdpo.clients.journal import journal as open_journal
+from mmdpo.clients.request import TRUNCATED
+from mmdpo.config.resolvers import is_local
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.console import print_line, progress
+from mmdpo.errors import UserError
 from mmdpo.files import write_json
 from mmdpo.judge.annotate import annotate, parser_of, with_repeated
 from mmdpo.judge.items import Item, repeated
@@ -40,8 +43,12 @@ def write_annotations(
 
     Returns:
         Numbers for the card: how many items have ratings, and why the others have none.
+
+    Raises:
+        UserError: No item has ratings.
     """
     client = client_of(judge)
+    _say_what_limits(judge)
     with _journal(judge) as journal:
 
         def twice() -> Iterator[Item]:
@@ -75,11 +82,12 @@ def write_annotations(
             write_records(folder / REPEATED, (found for found in again if isinstance(found, Annotation)))
         write_json(folder / SUMMARY, _summary(judge, journal))
         journal.close_jobs(account_of(judge), ANNOTATE)
+    if reasons and not parsers:
+        raise nothing_scored("annotate", "ratings", reasons)
     if reasons:
-        why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         print_line(
-            f"{reasons.total()} of {total} prompts are unscored ({why}): stage=annotate "
-            "judge.retry_unscored=true asks again"
+            f"{reasons.total()} of {total} prompts are unscored ({_listed(reasons)}): stage=annotate "
+            f"judge.retry_unscored=true asks again{_advice(reasons)}"
         )
     return {"scored": parsers.total(), "unscored": dict(reasons), "read_by": dict(parsers)}
 
@@ -98,6 +106,9 @@ def write_teacher_answers(
 
     Returns:
         Numbers for the card: how many prompts are answered, and why the others are not.
+
+    Raises:
+        UserError: No prompt is answered.
     """
     with _journal(judge) as journal, progress("teacher", total) as advance:
         given = list(answers(prompts, total, image_root, judge, journal, advance))
@@ -106,13 +117,50 @@ def write_teacher_answers(
     write_records(folder / "answers.jsonl", [answer for answer in given if not isinstance(answer, Unscored)])
     write_records(folder / UNSCORED, missing)
     reasons = Counter(answer.reason for answer in missing)
+    if reasons and len(missing) == len(given):
+        raise nothing_scored("teacher", "an answer", reasons)
     return {"answers": len(given) - len(missing), "unanswered": dict(reasons)}
+
+
+def nothing_scored(stage: str, wanted: str, reasons: Counter[str]) -> UserError:
+    """Return the error of a stage without a single usable reply.
+
+    Args:
+        stage: Its name.
+        wanted: What each prompt should have got.
+        reasons: Counts of why there is none.
+    """
+    return UserError(
+        f"none of {reasons.total()} prompts has {wanted} ({_listed(reasons)}). The raw replies are in the journal. "
+        f"Check judge.model and judge.structured, then type stage={stage} judge.retry_unscored=true to ask again"
+        f"{_advice(reasons)}"
+    )
+
+
+def _listed(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+
+
+def _advice(reasons: Counter[str]) -> str:
+    if not reasons[TRUNCATED]:
+        return ""
+    return "; replies ended at judge.max_output_tokens, which counts a model's reasoning, too: a larger one leaves room"
 
 
 def _summary(judge: JudgeConfig, journal: Journal) -> dict[str, Any]:
     """Return what differs between runs with the same result, and so has no place in the card."""
     spent = journal.spent(account_of(judge))
     return {"rubric": judge.rubric, "cost_so_far": round(spent, 4), "currency": judge.price.currency}
+
+
+def _say_what_limits(judge: JudgeConfig) -> None:
+    limits, price = judge.limits, judge.price
+    limited = limits.requests_per_minute or limits.tokens_per_minute or limits.requests_per_day
+    if is_local(judge.base_url) and (price.input or price.output) and not limited:
+        print_line(
+            f"judge.base_url={judge.base_url} is on this machine: the service's limits do not apply; type "
+            "judge.limits.requests_per_minute=N to set one"
+        )
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from mmdpo.clients.request import Message, Request
 from mmdpo.config.choices import TEACHER_RULES
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.files import fingerprint
-from mmdpo.judge.items import digest_of, images_of
+from mmdpo.judge.items import digest_of, images_of, with_image_marks
 from mmdpo.judge.judges import client_of
-from mmdpo.judge.rating_request import reply_settings
+from mmdpo.judge.rating_request import further_decoding, reply_settings
 from mmdpo.records import Completion, Prompt, Unscored
 
 TEACHER = "teacher"
@@ -63,7 +63,7 @@ def answers(
 
 
 def teacher_request(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Request:
-    """Return the request for an answer: the prompt as it is, after the turns before it.
+    """Return the request for an answer: the prompt as it is, after the system turn and the turns before it.
 
     A reply that cannot be used is asked for once more without a reminder.
 
@@ -72,13 +72,15 @@ def teacher_request(prompt: Prompt, image_root: Path, judge: JudgeConfig) -> Req
         image_root: Folder of the prompt's images.
         judge: The teacher's settings.
     """
-    turns = [f"User: {turn.question}\nAssistant: {turn.answer}\n" for turn in prompt.history]
-    text = "".join([*turns, "User: " if turns else "", prompt.question])
-    images = images_of(prompt, image_root)
+    shown, images = with_image_marks(prompt), images_of(prompt, image_root)
+    system = f"{prompt.system}\n\n" if prompt.system else ""
+    turns = [f"User: {turn.question}\nAssistant: {turn.answer}\n" for turn in shown.history]
+    text = "".join([system, *turns, "User: " if turns else "", shown.question])
     key = {
         "teacher": [judge.client, judge.model, judge.base_url, judge.temperature, judge.max_output_tokens],
         "text": text,
         "image": digest_of(images),
+        **further_decoding(judge),
     }
     return Request(
         key=fingerprint(key, length=32),

@@ -50,7 +50,7 @@ _failures: dict[str, str] = {}
 _configs: dict[str, dict[str, Any]] = {}
 """The part of each hub model's config that the hub's metadata holds."""
 
-_digests: dict[tuple[str, str, int, int], str] = {}
+_digests: dict[tuple[str, str, int, int, int], str] = {}
 
 
 def weights_fingerprint(path: str) -> str:
@@ -201,7 +201,9 @@ def _cached_hash(file: Path) -> str:
 
 
 def file_digest(file: Path, kind: str = "sha256") -> str:
-    """Hash a file's content; remembered under its path, size and time of change.
+    """Hash a file's content; remembered under its path, size and times.
+
+    The time of modification can be set back, as `cp -p` does, that of the last change (ctime) cannot.
 
     Args:
         file: The file; links are followed.
@@ -212,23 +214,27 @@ def file_digest(file: Path, kind: str = "sha256") -> str:
     """
     real = os.path.realpath(file)
     state = os.stat(real)
-    key = (kind, real, state.st_size, state.st_mtime_ns)
+    key = (kind, real, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
     if key in _digests:
         return _digests[key]
-    settled = time.time() - state.st_mtime > SETTLED_SECONDS
+    settled = is_settled(state)
     digest = _stored(key, _HASHES[kind]) if state.st_size >= LARGE and settled else _HASHES[kind](Path(real))
     if settled:
         _digests[key] = digest
     return digest
 
 
-def _stored(key: tuple[str, str, int, int], compute: Callable[[Path], str]) -> str:
-    kind, real, size, changed = key
-    name = fingerprint([real, size, changed, *([kind] if kind != "sha256" else [])])
+def is_settled(state: os.stat_result) -> bool:
+    """Return whether a file was changed so long ago that another change gets another time stamp."""
+    return time.time() - max(state.st_mtime, state.st_ctime) > SETTLED_SECONDS
+
+
+def _stored(key: tuple[str, str, int, int, int], compute: Callable[[Path], str]) -> str:
+    name = fingerprint(key)
     stored = cache_root() / "digests" / f"{name}.json"
     digest: str | None = read_memo(stored, str)
     if digest is None:
-        digest = compute(Path(real))
+        digest = compute(Path(key[1]))
         write_memo(stored, digest)
     return digest
 

@@ -18,10 +18,11 @@ from transformers import LogitsProcessor, LogitsProcessorList, TopPLogitsWarper
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.images import inside, open_image
-from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, prompt_text, to_messages
+from mmdpo.models.chat import IMAGE_TOKEN, check_prompt, end_tokens, prompt_text, to_messages, without_end_tokens
 from mmdpo.models.load_errors import translate_processor_errors
 from mmdpo.models.prefix import compute_prefix, repeat_rows
-from mmdpo.records import Prompt
+from mmdpo.models.special_tokens import process
+from mmdpo.records import CUT, Completion, Prompt, images_in_order
 from mmdpo.seeds import answer_seed
 
 
@@ -114,7 +115,7 @@ def generate(
         UserError: An image is missing or broken, or the GPU's memory does not suffice for one prompt.
     """
     answers = generate_several(model, processor, prompts, image_root, decoding, 1, advance=advance)
-    return [answer for (answer,) in answers]
+    return [answer.text for (answer,) in answers]
 
 
 def generate_several(
@@ -126,7 +127,7 @@ def generate_several(
     count: int,
     share: bool = False,
     advance: Callable[[int], None] = lambda count: None,
-) -> list[list[str]]:
+) -> list[list[Completion]]:
     """Generate several answers per prompt.
 
     A batch that does not fit the GPU's memory is halved, and later batches keep the smaller size.
@@ -143,12 +144,12 @@ def generate_several(
         advance: Called with the number of answers after each batch.
 
     Returns:
-        N lists of `count` answers, in the order of the prompts.
+        N lists of `count` answers, in the order of the prompts. One that the limit of tokens cut says so.
 
     Raises:
         UserError: An image is missing or broken, or the GPU's memory does not suffice for one prompt.
     """
-    answers: list[list[str]] = [[] for _ in prompts]
+    answers: list[list[Completion]] = [[] for _ in prompts]
     size = decoding.batch_size
     indices = sorted(range(len(prompts)), key=lambda index: not prompts[index].images)
     for _, group in groupby(indices, key=lambda index: not prompts[index].images):
@@ -157,7 +158,9 @@ def generate_several(
             batch = remaining[:size]
             ids = [prompts[index].id for index in batch]
             try:
-                inputs = model_inputs(model, processor, [prompts[index] for index in batch], image_root)
+                inputs = repeated_inputs(
+                    model, processor, [prompts[index] for index in batch], image_root, 1 if share else count
+                )
                 texts = _generate_batch(model, processor, inputs, ids, decoding, count, share)
             except torch.OutOfMemoryError as error:
                 if len(batch) == 1:
@@ -190,22 +193,35 @@ def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_ro
     Raises:
         UserError: An image is missing or broken, or the chat template does not write one placeholder per image.
     """
-    token = getattr(processor, "image_token", IMAGE_TOKEN)
-    conversations = [to_messages(prompt, token) for prompt in prompts]
-    texts = [prompt_text(processor, conversation) for conversation in conversations]
+    token, ends = getattr(processor, "image_token", IMAGE_TOKEN), end_tokens(processor)
+    texts = [prompt_text(processor, to_messages(without_end_tokens(prompt, ends), token)) for prompt in prompts]
     for prompt, text in zip(prompts, texts, strict=True):
-        check_placeholders(processor, text, len(prompt.images), prompt.id)
-    images = [[open_image(inside(image_root, name)) for name in prompt.images] for prompt in prompts if prompt.images]
+        check_prompt(processor, text, prompt)
+    names = [images_in_order(prompt) for prompt in prompts if prompt.images]
+    images = [[open_image(inside(image_root, name)) for name in group] for group in names]
     with translate_processor_errors(processor, [prompt.id for prompt in prompts]):
-        inputs = processor(
-            text=texts,
-            images=images or None,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-            add_special_tokens=False,  # the text contains them
-        )
+        inputs = process(processor, texts, images or None, padding_side="left")
     return inputs.to(model.device, dtype=model.dtype)
+
+
+def repeated_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_root: Path, count: int) -> Any:
+    """Process prompts like `model_inputs`, each `count` times in succession.
+
+    Args:
+        model: The model that takes the inputs.
+        processor: Its processor.
+        prompts: B prompts, all with or all without images.
+        image_root: Folder of the images.
+        count: Rows per prompt.
+
+    Returns:
+        The processor's tensors with B * count rows.
+    """
+    inputs = model_inputs(model, processor, prompts, image_root)
+    if all(len(value) == len(prompts) for value in inputs.values()):
+        return repeat_rows(inputs, count)
+    # Several images a prompt, or pieces of images, which are not repeated row by row
+    return model_inputs(model, processor, [prompt for prompt in prompts for _ in range(count)], image_root)
 
 
 def _generate_batch(
@@ -216,7 +232,7 @@ def _generate_batch(
     decoding: Decoding,
     count: int,
     share: bool,
-) -> list[list[str]]:
+) -> list[list[Completion]]:
     watch = NaNWatch()
     noise = LogitsProcessorList([watch])
     if decoding.temperature > 0:
@@ -225,9 +241,22 @@ def _generate_batch(
         seeds = [answer_seed(decoding.seed, prompt_id, index) for prompt_id in ids for index in range(count)]
         noise.append(GumbelNoise(seeds, decoding.temperature))
     with torch.inference_mode():
-        rows = compute_prefix(model, inputs, count) if share else repeat_rows(inputs, count)
+        rows = compute_prefix(model, inputs, count) if share else inputs
         output = model.generate(**rows, max_new_tokens=decoding.max_new_tokens, do_sample=False, logits_processor=noise)
     watch.raise_if_seen()
     new_tokens = output[:, inputs["input_ids"].shape[1] :]
     texts = [text.strip() for text in processor.batch_decode(new_tokens, skip_special_tokens=True)]
-    return [texts[start : start + count] for start in range(0, len(texts), count)]
+    ended = torch.isin(new_tokens, _end_ids(model).to(new_tokens.device)).any(dim=1).tolist()
+    return [
+        [
+            Completion(prompt_id, index, texts[row], "stop" if ended[row] else CUT)
+            for index, row in enumerate(range(first * count, (first + 1) * count))
+        ]
+        for first, prompt_id in enumerate(ids)
+    ]
+
+
+def _end_ids(model: Any) -> torch.Tensor:
+    """Return the tokens at which the model's generation stops."""
+    ids = model.generation_config.eos_token_id
+    return torch.tensor([] if ids is None else [ids] if isinstance(ids, int) else ids, dtype=torch.long)

@@ -46,19 +46,20 @@ def compute_prefix(model: Any, inputs: Any, count: int) -> dict[str, Any]:
     return {**rows, "past_key_values": cache}
 
 
-def reason_against_sharing(model: Any, inputs: Any) -> str | None:
+def reason_against_sharing(model: Any, inputs: Any, twice: Any) -> str | None:
     """Test by two tokens after these inputs whether the architecture can share a prefix.
 
     Args:
         model: A vision-language model.
         inputs: Tensors of B prompts, padded on the left.
+        twice: Tensors of the same prompts, each in two successive rows.
 
     Returns:
         The reason why it cannot, or None if it can.
     """
     with torch.inference_mode():
         try:
-            expected = _log_probs(model, repeat_rows(inputs, 2))
+            expected = _log_probs(model, twice)
             found = _log_probs(model, compute_prefix(model, inputs, 2))
         except torch.OutOfMemoryError:
             raise

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from mmdpo.clients.answers import DayIsOver, Declined, Temporary
+from mmdpo.clients.answers import Answer, DayIsOver, Declined, Temporary
 from mmdpo.clients.keys import api_key
-from mmdpo.clients.openai import Chat
-from mmdpo.clients.retries import retry_while_unreachable
+from mmdpo.clients.openai import Chat, Turn
+from mmdpo.clients.retries import Waits, retry_while_unreachable
 from mmdpo.config.schema import GeneratorConfig, SamplingConfig
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped
 from mmdpo.images import inside
-from mmdpo.records import Prompt
+from mmdpo.models.chat import to_messages
+from mmdpo.records import CUT, Completion, Prompt, images_in_order
 from mmdpo.seeds import answer_seed
 
 MAX_ATTEMPTS = 8  # per request
@@ -38,9 +39,10 @@ class ServedModel:
         self._sampling, self._seed, self._images = sampling, seed, image_root
         secret = api_key(generator.api_key, f"generator={generator.name}", generator.base_url)
         self._chat = Chat("generator", generator.model or "", generator.base_url, secret, generator.timeout)
+        self._waits = Waits()
         self._pool = ThreadPoolExecutor(generator.concurrency, thread_name_prefix="generator")
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
+    def answers(self, prompts: Sequence[Prompt]) -> list[list[Completion]]:
         """Return the completions of each prompt, without those that the server declines.
 
         Raises Stopped if the server does not answer after all attempts.
@@ -48,26 +50,28 @@ class ServedModel:
         count = self._sampling.completions
         jobs = [[self._pool.submit(self._complete, prompt, index) for index in range(count)] for prompt in prompts]
         try:
-            texts = [[job.result() for job in prompt_jobs] for prompt_jobs in jobs]
+            found = [[job.result() for job in prompt_jobs] for prompt_jobs in jobs]
         except BaseException:
             self._pool.shutdown(cancel_futures=True)
             raise
-        declined = sum(text is None for completions in texts for text in completions)
+        declined = sum(answer is None for answers in found for answer in answers)
         if declined:
             print_line(f"the server declined {declined} completions; these prompts have fewer")
-        return [[text for text in completions if text is not None] for completions in texts]
-
-    def _complete(self, prompt: Prompt, index: int) -> str | None:
-        sampling = self._sampling
-        messages = [
-            message for turn in prompt.history for message in (("user", turn.question), ("assistant", turn.answer))
+        return [
+            [
+                Completion(prompt.id, index, answer.text.strip(), CUT if answer.truncated else "stop")
+                for index, answer in enumerate(filter(None, answers))
+            ]
+            for prompt, answers in zip(prompts, found, strict=True)
         ]
-        images = [inside(self._images, name) for name in prompt.images]
+
+    def _complete(self, prompt: Prompt, index: int) -> Answer | None:
+        sampling = self._sampling
         try:
-            answer = retry_while_unreachable(
+            return retry_while_unreachable(
                 lambda: self._chat.ask(
-                    [*messages, ("user", prompt.question)],
-                    images,
+                    self._turns(prompt),
+                    (),
                     IMAGE_SIDE,
                     temperature=sampling.temperature,
                     top_p=sampling.top_p,
@@ -75,6 +79,7 @@ class ServedModel:
                     seed=answer_seed(self._seed, prompt.id, index) % SEEDS,
                 ),
                 *(MAX_ATTEMPTS, BACKOFF_SECONDS, BACKOFF_LONGEST),
+                waits=self._waits,
             )
         except Declined:
             return None
@@ -82,4 +87,14 @@ class ServedModel:
             raise Stopped(
                 f"The server does not answer ({failure.reason}). Its answers so far are kept: rerun the same command."
             ) from failure
-        return answer.text.strip()
+
+    def _turns(self, prompt: Prompt) -> list[Turn]:
+        """Return the turns of a prompt, with its system turn, and its images at their places."""
+        images = (inside(self._images, name) for name in images_in_order(prompt))
+        return [
+            (
+                message["role"],
+                [next(images) if part["type"] == "image" else part["text"] for part in message["content"]],
+            )
+            for message in to_messages(prompt)
+        ]

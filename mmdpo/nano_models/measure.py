@@ -48,7 +48,8 @@ def generate_answers(
         N lists of `samples` answers.
     """
     decoding = Decoding(MAX_NEW_TOKENS, BATCH, temperature=temperature, seed=seed)
-    return generate_several(model, processor, prompts, folder, decoding, samples)
+    found = generate_several(model, processor, prompts, folder, decoding, samples)
+    return [[answer.text for answer in answers] for answers in found]
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:

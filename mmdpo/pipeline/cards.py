@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mmdpo.files import fingerprint, open_regular, read_json
+from mmdpo.cache import DIGESTS, write_digests
+from mmdpo.console import print_line
+from mmdpo.files import fingerprint, read_json
 from mmdpo.models.fingerprints import file_digest
 
 CARD = "card.json"
-NOT_COUNTED = ("summary.json", "llava_dpo.json", "llava_sft.json")
-"""Files that are made with the others and are not part of the content, since they follow from it."""
 
 
 def content_of(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
@@ -32,33 +31,18 @@ def content_of(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
     return fingerprint([digests, [source["content"] for source in sources]])
 
 
-def is_as_made(folder: Path) -> bool:
-    """Return whether a folder has the content that its card names; False for a damaged card.
-
-    All files are read once per process, and again if the records or the card have changed.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            states = sorted((one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in entries)
-        return _is_as_made(folder, tuple(states))
-    except OSError:
+def differs_from_card(folder: Path) -> bool:
+    """Return whether a folder of an earlier version, which has no digests, differs from its card."""
+    if not folder.exists() or (folder / DIGESTS).exists():
         return False
-
-
-@functools.lru_cache(maxsize=64)
-def _is_as_made(folder: Path, states: tuple[tuple[str, int, int], ...]) -> bool:
     try:
         card = read_json(folder / CARD)
-        same = card["content"] == content_of(folder, card["made_of"]) and isinstance(card["facts"], dict)
-        return same and all(_ends(folder / name) for name in NOT_COUNTED)
+        differs = content_of(folder, card["made_of"]) != card["content"]
     except (OSError, ValueError, TypeError, KeyError):
-        return False
-
-
-def _ends(path: Path) -> bool:
-    """Return whether a JSON file ends as JSON does; True if there is none."""
-    if not path.exists():
-        return True
-    with open_regular(path) as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - 8))
-        return file.read().rstrip().endswith((b"}", b"]"))
+        differs = True
+    if differs:
+        print_line(f"{folder}: changed since it was made; making it again")
+    else:
+        with suppress(OSError):  # a cache that is read-only
+            write_digests(folder)
+    return differs

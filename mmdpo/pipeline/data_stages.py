@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdpo.cache import cached, cached_path, source_fingerprint
+from mmdpo.cache import cached, cached_path, is_as_made, source_fingerprint
 from mmdpo.config.choices import EXAMPLE_FORMATS, NANO_RULES, RUBRICS, RULES, Stage, TrainOn
 from mmdpo.config.schema import Config, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, read_json, write_json
 from mmdpo.models.fingerprints import file_digest
-from mmdpo.pipeline.cards import CARD, content_of, is_as_made
+from mmdpo.pipeline.cards import CARD, content_of, differs_from_card
+from mmdpo.pipeline.counts import count_completions, count_cut, report_cut
 from mmdpo.pipeline.own_pairs import own_pairs
 from mmdpo.points.contents import source_contents
 from mmdpo.records import Annotation, Completion, Prompt, read_records, write_records
@@ -71,7 +72,7 @@ def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
     set_threads(config.cluster.threads)
     completions = sample(config, lambda: prompts_of(config), image_root_of(config), _unfinished(config))
     write_records(folder / "completions.jsonl", completions)
-    return {"completions": _lines(folder / "completions.jsonl")}
+    return count_completions(read_records(folder / "completions.jsonl", Completion), config.data.sampling)
 
 
 def _unfinished(config: Config) -> Path:
@@ -109,6 +110,8 @@ def _make_annotations(config: Config, folder: Path) -> dict[str, Any]:
         from mmdpo.judge.rubric import load_rubric
 
         write_differences(folder, config.data.seed, load_rubric(config.judge.rubric).attributes)
+    if config.data.path is None:
+        counts["completions_cut"] = count_cut(_completions(config))
     return {**_of_judge(config), **counts}
 
 
@@ -129,9 +132,11 @@ def _build_settings(config: Config) -> dict[str, Any]:
     train_on = config.method.train_on
     rule: dict[str, Any] = {}
     if train_on is TrainOn.pairs:
-        rule = {**asdict(config.pairs), "rule": config.pairs.rule.value, "seed": config.data.seed}
+        rule = {"margin": config.pairs.margin, "rule": config.pairs.rule.value, "seed": config.data.seed}
     if train_on in (TrainOn.pairs, TrainOn.best_completion):
         rule["aggregate"] = _aggregate(config)
+    if train_on is not TrainOn.teacher:
+        rule["cut"] = config.pairs.cut.value
     return {"train_on": train_on.value, "code": source_fingerprint("mmdpo.training_data"), **rule}
 
 
@@ -143,7 +148,9 @@ def _make_training_set(config: Config, folder: Path) -> dict[str, Any]:
         source = read_records(get_or_make(config, Stage.teacher) / "answers.jsonl", Completion)
         return write_training_set(*method, prompts_of(config), answers=source)
     annotations = read_records(get_or_make(config, Stage.annotate) / "annotations.jsonl", Annotation)
-    return write_training_set(*method, prompts_of(config), completions=_completions(config), annotations=annotations)
+    made = write_training_set(*method, prompts_of(config), completions=_completions(config), annotations=annotations)
+    report_cut(made["counts"], config.data.sampling)
+    return made
 
 
 def _aggregate(config: Config) -> list[str]:
@@ -262,7 +269,7 @@ def get_or_make(config: Config, stage: Stage, remake: bool = False) -> Path:
         card = {"kind": step.kind, "content": content_of(folder, sources), "facts": facts, "made_of": sources}
         write_json(folder / CARD, card)
 
-    return cached(step.kind, key, make, remake, is_as_made)
+    return cached(step.kind, key, make, remake or differs_from_card(cached_path(step.kind, key)))
 
 
 def find_existing(config: Config, stage: Stage) -> Path | None:
@@ -272,7 +279,7 @@ def find_existing(config: Config, stage: Stage) -> Path | None:
     if len(folders) < len(found):
         return None
     path = cached_path(DATA_STAGES[stage].kind, _key(config, stage, folders))
-    return path if is_as_made(path) else None
+    return path if is_as_made(path) and not differs_from_card(path) else None
 
 
 def _key(config: Config, stage: Stage, folders: Sequence[Path]) -> dict[str, Any]:
@@ -339,27 +346,3 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
 
             requests = with_repeated(items, images, config.judge)
         yield from estimate(requests, known, config.judge).lines(config.judge)
-
-
-def describe_counts(folder: Path) -> Iterator[str]:
-    """Yield lines about the rows, prompts or completions of a folder, from its card."""
-    facts = read_json(folder / CARD)["facts"]
-    for name, rows in facts.get("sources", {}).items():
-        dropped = ", ".join(f"{count} {reason}" for reason, count in rows["dropped"].items())
-        yield f"{name}: {rows['read']} rows read, {rows['kept']} good" + (f", dropped {dropped}" if dropped else "")
-    counts = facts.get("counts", {})
-    if "pairs" in counts:
-        prompts, pairs = counts["prompts"], counts["pairs"]
-        unrated = prompts - counts.get("rated", 0)
-        without = {**{name: counts.get(name, 0) for name in ("too_close", "tied")}, "unrated": unrated}
-        why = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in without.items() if count)
-        yield f"{pairs} pairs of {prompts} prompts ({100 * pairs / max(prompts, 1):.0f} %)" + (
-            f"; without a pair: {why}" if why else ""
-        )
-    elif counts:
-        yield f"{counts.get('examples', 0)} examples of {counts['prompts']} prompts"
-
-
-def _lines(file: Path) -> int:
-    with file.open("rb") as lines:
-        return sum(1 for _ in lines)

@@ -8,20 +8,27 @@ from typing import Any
 from mmdpo import provenance
 from mmdpo.config.choices import Stage
 from mmdpo.config.schema import Config
+from mmdpo.errors import UserError
 from mmdpo.evaluation.answers import made_with, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.statistics import Score
+from mmdpo.files import read_json
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
+
+TRAINING = "training.json"
+"""The summary of a point's training; the file appears when the adapter is complete."""
 
 
 def answer_tasks(p: Point) -> None:
     """Write the answers of the point's model to its tasks, if they do not exist yet."""
     config = p.config
     provenance.set_threads(config.cluster.threads)
-    write_answers(_sample_sets(config), lambda: _load(p), {**_model(config), **_adapter(p)}, config.bench, p.folder)
+    write_answers(
+        _sample_sets(config), lambda: _load(p), {**_model(config), "adapter": adapter_of(p)}, config.bench, p.folder
+    )
 
 
 def judge_answers(p: Point) -> dict[str, Any]:
@@ -37,7 +44,7 @@ def judge_answers(p: Point) -> dict[str, Any]:
     require_stage(p, Stage.judge)
     config = p.config
     sets = _sample_sets(config)
-    scores = write_judgments(sets, bench_judge(config.bench.judge), _adapter(p), config.bench, p.folder)
+    scores = write_judgments(sets, bench_judge(config.bench.judge), {"adapter": adapter_of(p)}, config.bench, p.folder)
     origin = made_with(sets[0], p.folder)
     return {
         "scores": {name: _as_json(score) for name, score in scores.items()},
@@ -82,10 +89,19 @@ def _model(config: Config) -> dict[str, Any]:
     }
 
 
-def _adapter(p: Point) -> dict[str, Any]:
-    """Fingerprint the point's adapter; None for a model that was not trained."""
+def adapter_of(p: Point) -> str | None:
+    """Return the fingerprint of the point's adapter; None for a model that was not trained.
+
+    Raises UserError if the adapter is not the one that the training wrote. Earlier versions did not record it.
+    """
     if p.role is not Role.trained:
-        return {"adapter": None}
+        return None
     from mmdpo.models.fingerprints import adapter_fingerprint
 
-    return {"adapter": adapter_fingerprint(p.folder / "adapter")}
+    found, trained = adapter_fingerprint(p.folder / "adapter"), read_json(p.folder / TRAINING).get("adapter", "")
+    if trained and found != trained:
+        raise UserError(
+            f"{p.folder / 'adapter'}: changed since it was trained. Restore it, or delete {p.folder} and rerun the "
+            "same command to train it again"
+        )
+    return found

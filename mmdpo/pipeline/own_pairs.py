@@ -10,6 +10,7 @@ from pathlib import Path
 from mmdpo.cache import cache_root
 from mmdpo.config.choices import OnBadRow
 from mmdpo.config.schema import DataConfig
+from mmdpo.errors import UserError
 from mmdpo.models.fingerprints import file_digest
 from mmdpo.records import PreferencePair, SftExample
 
@@ -45,6 +46,8 @@ def _own_pairs(
 
     embedded = cache_root() / "embedded" / content
     read = read_pairs(path, Path(image_root) if image_root else None, on_bad_row, embedded, form, seed)
+    if file_digest(path)[:16] != content:
+        raise UserError(f"data.path={path}: changed while it was read. Rerun the same command when it is complete")
     counts = {"rows": read.read, "pairs": len(read.pairs)}
     counts |= {f"dropped: {reason}": count for reason, count in read.dropped.items()}
     return TrainingSet(read.pairs, read.image_root, counts)

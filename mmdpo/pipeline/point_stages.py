@@ -15,13 +15,14 @@ from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.files import write_json
+from mmdpo.files import read_json, write_json
 from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.pipeline import evaluating
+from mmdpo.pipeline.counts import describe_counts
 from mmdpo.pipeline.data_stages import (
+    CARD,
     DATA_STAGES,
     check_stage,
-    describe_counts,
     get_or_make,
     pipeline,
     require,
@@ -157,8 +158,9 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
             print_line(f"{TRAINING} or the adapter of {p.folder} is damaged; the point is trained again")
         summary, counts = _train(p, tracker.log, tracker.resumed)
         dropped = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
+        changed = {f"data/changed/{way}": count for way, count in summary.changed.items()}
         too_long = {"data/too_long": summary.lengths["over"]}
-        tracker.summary({"data/examples": summary.examples, **too_long, **dropped})
+        tracker.summary({"data/examples": summary.examples, **too_long, **dropped, **changed})
         done = {**asdict(summary), "data": counts, "adapter": adapter_fingerprint(p.folder / "adapter")}
         write_json(p.folder / TRAINING, done)
         report_saved("training", 1)
@@ -218,6 +220,7 @@ def export(p: Point) -> None:
     """Write the trained point's model, adapter merged, as a Hugging Face folder."""
     from mmdpo.training.export import export_model
 
+    evaluating.adapter_of(p)
     folder = p.folder / "merged"
     if not is_exported(p.folder):
         export_model(p.config.model, p.folder / "adapter", folder)
@@ -240,7 +243,8 @@ def run_data_stage(config: Config, stage: Stage) -> None:
             from mmdpo.analysis.annotation import write_annotation_report
 
             write_annotation_report(folder)
-        for line in (*describe_counts(folder), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
+        facts = read_json(folder / CARD)["facts"]
+        for line in (*describe_counts(facts), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
             print_line(line)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ AHEAD = 8  # batches of prompts in memory at once, to separate those with images
 class Generator(Protocol):
     """Source of completions; those of a prompt do not depend on the other prompts of a call."""
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
+    def answers(self, prompts: Sequence[Prompt]) -> list[list[Completion]]:
         """Return the completions of each prompt."""
         ...
 
@@ -71,12 +71,13 @@ def sample(
         database.execute("PRAGMA journal_mode=WAL")
         database.execute(
             "CREATE TABLE IF NOT EXISTS answers (prompt_id TEXT, place INTEGER, text TEXT, "
-            "PRIMARY KEY (prompt_id, place)) WITHOUT ROWID"
+            "finish_reason TEXT NOT NULL DEFAULT '', PRIMARY KEY (prompt_id, place)) WITHOUT ROWID"
         )
+        if "finish_reason" not in {column[1] for column in database.execute("PRAGMA table_info(answers)")}:
+            database.execute("ALTER TABLE answers ADD COLUMN finish_reason TEXT NOT NULL DEFAULT ''")
         _answer_missing(config, prompts, image_root, database)
         for prompt in prompts():
-            for index, text in _stored(database, prompt):
-                yield Completion(prompt.id, index, text)
+            yield from _stored(database, prompt)
     _discard(unfinished)
 
 
@@ -113,16 +114,19 @@ def _answer_missing(
         for batch in _batches(missing, config.data.sampling.batch_size):
             generator = generator or _generator(config, image_root)
             with database:
-                for prompt, texts in zip(batch, generator.answers(batch), strict=True):
-                    rows = [(prompt.id, index, text) for index, text in enumerate(texts)]
-                    database.executemany("INSERT INTO answers VALUES (?, ?, ?)", rows)
+                rows = [
+                    (one.prompt_id, one.index, one.text, one.finish_reason) for one in chain(*generator.answers(batch))
+                ]
+                database.executemany("INSERT INTO answers VALUES (?, ?, ?, ?)", rows)
             report_saved("sampling", _count(database))
             advance(len(batch))
 
 
-def _stored(database: sqlite3.Connection, prompt: Prompt) -> list[tuple[int, str]]:
-    found = database.execute("SELECT place, text FROM answers WHERE prompt_id = ? ORDER BY place", (prompt.id,))
-    return list(found)
+def _stored(database: sqlite3.Connection, prompt: Prompt) -> list[Completion]:
+    found = database.execute(
+        "SELECT prompt_id, place, text, finish_reason FROM answers WHERE prompt_id = ? ORDER BY place", (prompt.id,)
+    )
+    return [Completion(*row) for row in found]
 
 
 def _count(database: sqlite3.Connection) -> int:
@@ -180,7 +184,7 @@ class OwnModel:
         )
         self._tried = False
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
+    def answers(self, prompts: Sequence[Prompt]) -> list[list[Completion]]:
         """Return the completions of each prompt; image and prompt are computed once for all of them."""
         from mmdpo.models.generate import generate_several
 
@@ -192,11 +196,13 @@ class OwnModel:
         )
 
     def _can_share(self, prompts: Sequence[Prompt]) -> bool:
-        from mmdpo.models.generate import model_inputs
+        from mmdpo.models.generate import repeated_inputs
         from mmdpo.models.prefix import reason_against_sharing
 
-        inputs = model_inputs(self._model, self._processor, prompts, self._images)
-        reason = reason_against_sharing(self._model, inputs)
+        inputs, twice = (
+            repeated_inputs(self._model, self._processor, prompts, self._images, count) for count in (1, 2)
+        )
+        reason = reason_against_sharing(self._model, inputs, twice)
         if reason:
             print_line(f"prefix sharing is off, every completion computes its prompt again: {reason}")
         return reason is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,8 +42,10 @@ def training_set(config: Config) -> TrainingSet:
 
 
 def check_own_data(config: Config) -> None:
-    """Raise UserError if the user's own data have a wrong row, or if `check_selection` does."""
-    check_selection(config, len(training_set(config).examples))
+    """Raise UserError if the user's own data have a wrong row, or one that the model does not take, or too few."""
+    examples = training_set(config).examples
+    check_forms(config, examples)
+    check_selection(config, len(examples))
 
 
 def check_selection(config: Config, available: int) -> None:
@@ -63,6 +66,21 @@ def check_selection(config: Config, available: int) -> None:
             f"label_noise={config.label_noise}: flips none of {count} pairs; type a larger label_noise= or 0"
         )
     check_schedule(config.train, count, world_size())
+
+
+def check_forms(config: Config, examples: Sequence[PreferencePair] | Sequence[SftExample]) -> None:
+    """Raise UserError if the model does not take the system turns or the several images of examples.
+
+    Args:
+        config: The config of a trained point.
+        examples: Its examples.
+    """
+    special = [one for one in examples if one.system or len(one.images) > 1 or one.image_positions]
+    if special:
+        from mmdpo.models.chat import check_records
+        from mmdpo.models.loading import load_processor
+
+        check_records(load_processor(config.model), special)
 
 
 @functools.lru_cache(maxsize=4)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from mmdpo.config.schema import BenchConfig, Config, DataConfig, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint
 from mmdpo.models.fingerprints import (
-    SETTLED_SECONDS,
     adapter_fingerprint,
     file_digest,
+    is_settled,
     processor_fingerprint,
     weights_fingerprint,
 )
@@ -204,7 +203,7 @@ def _images(root: Path, key: Sequence[Any], rows: Path, names_of: Callable[[], l
 def image_digests(root: Path, names: Sequence[str]) -> dict[str, str | None]:
     """SHA-256 of each named image under the root; None for one that is not there.
 
-    Those of many images are stored in the cache, and computed again only for files whose size or time changed.
+    Those of many images are stored in the cache, and computed again only for files whose size or times changed.
     """
     from mmdpo.images import inside
 
@@ -220,23 +219,24 @@ def image_digests(root: Path, names: Sequence[str]) -> dict[str, str | None]:
             digests[name] = None
             continue
         state = path.stat()
-        size, changed, digest = _entry(known.get(name))
-        if (size, changed) != (state.st_size, state.st_mtime_ns):
+        times = [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
+        *before, digest = _entry(known.get(name))
+        if before != times:
             digest = file_digest(path)
-            if time.time() - state.st_mtime > SETTLED_SECONDS:
-                entries[name] = [state.st_size, state.st_mtime_ns, digest]
+            if is_settled(state):
+                entries[name] = [*times, digest]
         digests[name] = digest
     if many and entries != known:
         write_memo(stored, entries)
     return digests
 
 
-def _entry(known: Any) -> tuple[int | None, int | None, str]:
-    """Return size, time of change and digest of an image as stored; those that fit no image if they are damaged."""
+def _entry(known: Any) -> list[Any]:
+    """Return size, times and digest of an image as stored; an entry that fits no image if it is damaged or older."""
     match known:
-        case [int(size), int(changed), str(digest)]:
-            return size, changed, digest
-    return None, None, ""
+        case [int(), int(), int(), str()]:
+            return [*known]
+    return [""]
 
 
 def _code(kind: Kind, name: str) -> str:

@@ -216,6 +216,7 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
         used_of_judge = [name for name in judge_keys if name not in ("client", "rubric")]
     else:
         used_of_judge = ["model", "base_url", "temperature", "max_output_tokens", "image_side"]
+        used_of_judge += ["reasoning_effort", "extra_body"]
     sources = [f"data.sources.{name}.{key}" for name in data.sources for key in ("path", "image_root", "format")]
     return {
         "data.format": True,
@@ -226,7 +227,8 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
         "generator.sampler": True,
         "generator.model": not (sampled and served),
         "generator.base_url": not (sampled and served),
-        "pairs": train_on is not TrainOn.pairs,
+        **{f"pairs.{name}": train_on is not TrainOn.pairs for name in ("aggregate", "margin", "rule")},
+        "pairs.cut": not sampled,
         **{f"judge.{name}": name not in used_of_judge for name in judge_keys},
     }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.console import LastingConsole, markup_safe, print_line, printable
+from mmdpo.console import make_console, markup_safe, print_line, printable
 from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.submission import read_submissions
@@ -54,7 +54,7 @@ def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
     """Wait until the named tasks have ended, and return their states; None after Ctrl-C."""
     from rich.live import Live
 
-    console, progress = LastingConsole(highlight=False), TrainingProgress()
+    console, progress = make_console(), TrainingProgress()
     found = read_submissions(study)
     asked, unreachable, jobs = -SLURM_SECONDS, False, None
     invisible: set[str] = set()

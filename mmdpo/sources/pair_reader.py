@@ -15,7 +15,7 @@ import pyarrow as pa
 from mmdpo.config.choices import OnBadRow
 from mmdpo.console import progress
 from mmdpo.errors import UserError
-from mmdpo.files import atomic_write, fingerprint
+from mmdpo.files import atomic_write, file_fingerprint, fingerprint
 from mmdpo.images import check_image, inside
 from mmdpo.records import PreferencePair, SftExample
 from mmdpo.sources.bad_rows import BadImage, BadRow, BadRows
@@ -209,7 +209,7 @@ class _Images:
     def _write(self, content: bytes) -> str:
         name = hashlib.sha256(content).hexdigest()[:32]
         path = self.root / name
-        if not path.exists() or path.stat().st_size != len(content):  # torn
+        if not path.exists() or file_fingerprint(path, len(name)) != name:
             try:
                 with atomic_write(path) as aside:
                     aside.write_bytes(content)

@@ -75,6 +75,7 @@ def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
 
     for p in points:
         if p.role is Role.trained and read_training(p.folder) is None:
+            require_as_planned(p)
             stages.train_nonzero_rank(p)
     return []
 

@@ -13,6 +13,7 @@ from random import Random
 from string import ascii_uppercase
 
 LISTED = re.compile(r"one entry for each of the completions ([A-Z](?:, [A-Z])*), in this order\.")
+MARKER = re.compile(r"Each completion below stands between the lines <([\w-]+)>")
 REMINDER = "\nYour last reply could not be read ("
 """Start of the reminder after a reply that could not be parsed."""
 HIGHEST = 4
@@ -38,6 +39,8 @@ def completions(text: str) -> list[str]:
     if not listed:
         return []
     labels = listed[-1].split(", ")
+    if fenced := _fenced(text, len(labels)):
+        return [one.strip() for one in fenced]
     starts, position = [], 0
     for label in labels:
         heading = f"# Completion {label}\n"
@@ -48,6 +51,16 @@ def completions(text: str) -> list[str]:
         starts.append((found, position))
     ends = [found for found, _ in starts[1:]] + [text.rfind("\n# Your task\n")]
     return [text[start:end].strip() for (_, start), end in zip(starts, ends, strict=True)]
+
+
+def _fenced(text: str, count: int) -> list[str]:
+    """Return the completions between their markers, which the request's first line names."""
+    marker = MARKER.match(text)
+    if not marker:
+        return []
+    pieces = text.split(f"\n<{marker[1]}>\n")[1:]
+    found = [piece.split(f"\n</{marker[1]}>\n", 1)[0] for piece in pieces]
+    return found if len(found) == count else []
 
 
 def rate_by_length(text: str) -> dict[str, int]:

@@ -6,13 +6,15 @@ import argparse
 import base64
 import binascii
 import io
+import itertools
 import json
 import sys
 import threading
 import time
+import zlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +27,7 @@ from mmdpo.errors import UserError
 from mmdpo.testing.faults import GOOD, Faults
 from mmdpo.testing.replies import completions, digest
 
-TRANSPORT = ("slow", "dropped", "non_utf8", "html")
+TRANSPORT = ("slow", "dropped", "non_utf8", "html", "endless", "bomb", "trickle", "redirect")
 ANSWERS = (GOOD, "slow", "fenced", "prose")
 """Outcomes of calls that are paid for and whose reply can be parsed."""
 SLOW_SECONDS = 5.0
@@ -45,12 +47,21 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """A response; `content` is JSON-able data or raw bytes, `sent` the share of it that leaves the server."""
+    """A response.
+
+    Args:
+        status: The HTTP status.
+        content: JSON-able data or raw bytes.
+        headers: More headers.
+        sent: The share of the content that leaves the server.
+        chunks: A body that is sent piece by piece, in place of `content`, until it ends or the client leaves.
+    """
 
     status: int = 200
     content: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     sent: float = 1.0
+    chunks: Iterable[bytes] | None = None
 
 
 class FakeServer(ThreadingHTTPServer):
@@ -161,6 +172,14 @@ class FakeServer(ThreadingHTTPServer):
 
     def damaged(self, reply: Reply, name: str) -> Reply:
         """Return a valid reply after a transport fault; every second fault of a kind is in the middle of the reply."""
+        if name == "redirect":
+            return Reply(307, {}, {"location": "http://localhost:1/elsewhere"})
+        if name == "endless":
+            return Reply(chunks=itertools.repeat(b" " * 65536))
+        if name == "bomb":
+            return Reply(headers={"content-encoding": "gzip"}, chunks=_bomb())
+        if name == "trickle":
+            return Reply(chunks=self._trickle())
         if name == "html":
             return Reply(content=PAGE, headers={"content-type": "text/html"})
         if name not in ("dropped", "non_utf8"):
@@ -173,6 +192,13 @@ class FakeServer(ThreadingHTTPServer):
         content = json.dumps(reply.content).encode()
         half = content.rfind(b"merit") if b"merit" in content else len(content) // 2
         return replace(reply, content=content[: half * midway] + b"\xff\xfe" + content[half * midway :])
+
+    def _trickle(self) -> Iterator[bytes]:
+        """Yield a byte now and then, for `slow_seconds`."""
+        ends = time.monotonic() + self.slow_seconds
+        while time.monotonic() < ends:
+            time.sleep(0.05)
+            yield b" "
 
     def hangs(self) -> bool:
         """Return whether this call was held by a test, once `let_go` has been called."""
@@ -227,6 +253,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not reply.sent:
             self.close_connection = True
             return
+        if reply.chunks is not None:
+            self._write_chunks(reply, reply.chunks)
+            return
         content = reply.content
         if not isinstance(content, bytes):
             content = json.dumps(content).encode()
@@ -239,8 +268,26 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.sent < 1:
             self.close_connection = True
 
+    def _write_chunks(self, reply: Reply, chunks: Iterable[bytes]) -> None:
+        self.close_connection = True
+        self.send_response(reply.status)
+        for name, value in {"content-type": "application/json", "connection": "close", **reply.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for chunk in chunks:
+            self.wfile.write(chunk)
+            self.wfile.flush()
+
     def log_message(self, *_: object) -> None:
         """Log nothing: a URL may contain a key."""
+
+
+def _bomb() -> Iterator[bytes]:
+    """Yield a gzip stream of some kilobytes that becomes 64 MiB."""
+    packer = zlib.compressobj(wbits=31)
+    for _ in range(64):
+        yield packer.compress(b" " * (1 << 20))
+    yield packer.flush()
 
 
 def count_tokens(text: str) -> int:

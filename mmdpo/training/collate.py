@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.errors import UserError
+from mmdpo.models.fingerprints import file_digest
 from mmdpo.models.load_errors import translate_processor_errors
 from mmdpo.training.layout import PADDING, PromptTokens, lay_out
 from mmdpo.training.rows import Row
@@ -101,14 +103,12 @@ class Collator:
 
     def _prompts(self, rows: Sequence[Row]) -> tuple[list[PromptTokens], dict[str, torch.Tensor]]:
         """Return the prompt of each row, and the image tensors of the rows with an image, in order."""
-        from mmdpo.images import open_image
-
         prompts = [PromptTokens(row["prompt_ids"]) for row in rows]
         indices = [index for index, row in enumerate(rows) if row["images"]]
         if not indices:
             return prompts, {}
         # Rows with an image alone: not every processor accepts a batch in which some have none.
-        opened = [[open_image(Path(path)) for path in rows[index]["images"]] for index in indices]
+        opened = [_opened(rows[index]) for index in indices]
         with translate_processor_errors(self.processor, [rows[index]["id"] for index in indices]):
             processed, images = self._process([rows[index]["prompt"] for index in indices], opened)
         for index, prompt in zip(indices, processed, strict=True):
@@ -125,13 +125,9 @@ class Collator:
         self, texts: Sequence[str], images: Sequence[Sequence[Any]]
     ) -> tuple[list[PromptTokens], dict[str, torch.Tensor]]:
         """Return the prompts, each placeholder expanded to its image's tokens, and the image tensors."""
-        encoding = self.processor(
-            images=[list(group) for group in images],
-            text=list(texts),
-            padding=True,
-            return_tensors="pt",
-            add_special_tokens=False,  # the text contains them
-        )
+        from mmdpo.models.special_tokens import process
+
+        encoding = process(self.processor, texts, images)
         present = encoding.pop("attention_mask").bool()
         ids = encoding.pop("input_ids")
         extras = [name for name, value in encoding.items() if value.shape == ids.shape]
@@ -143,6 +139,17 @@ class Collator:
             for index in range(len(ids))
         ]
         return prompts, {name: value for name, value in encoding.items() if name not in extras}
+
+
+def _opened(row: Row) -> list[Any]:
+    """Open the images of a row. Raises UserError if one has changed since the rows were made."""
+    from mmdpo.images import open_image
+
+    images = [open_image(Path(path)) for path in row["images"]]
+    for path, digest in zip(row["images"], row["digests"], strict=True):
+        if file_digest(Path(path)) != digest:
+            raise UserError(f"image {path}: changed during the training. Restore it, and rerun the same command")
+    return images
 
 
 def _answer_mask(has_prompt: bool, length: int, width: int) -> torch.Tensor:

@@ -28,7 +28,7 @@ class Sharing:
 def sharing(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> Sharing:
     """Test whether both layouts give the same log-probs.
 
-    Up to two rows with an image and one without are tested, packed into one row.
+    Up to two rows with images, one of them with as many as there are, and one without are tested, packed into one row.
 
     Args:
         model: A vision-language model in evaluation mode.
@@ -43,8 +43,10 @@ def sharing(model: PreTrainedModel, processor: Any, rows: Sequence[Row]) -> Shar
 
 
 def probe_rows(rows: Sequence[Row]) -> list[Row]:
-    """Select the rows that a test on the model needs: up to two with an image, and one without."""
-    return [row for row in rows if row["images"]][:2] + [row for row in rows if not row["images"]][:1]
+    """Select the rows that a test on the model needs: the first and a row with the most images, and one without."""
+    with_image = [row for row in rows if row["images"]]
+    most = sorted(with_image[1:], key=lambda row: -len(row["images"]))[:1]
+    return with_image[:1] + most + [row for row in rows if not row["images"]][:1]
 
 
 def _unsuitable_attention(model: PreTrainedModel) -> str | None:

@@ -45,6 +45,9 @@ def prepare(
     processor = load_processor(settings.model)
     tokenized, content = _tokenize(settings, examples, image_root, processor)
     print_line(str(tokenized.lengths))
+    if tokenized.changed:
+        counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in tokenized.changed.items())
+        print_line(f"of {len(tokenized.rows)} rows: {counts}")
     shared = False
     if settings.trains_on_pairs:
         if reference_logps is None:

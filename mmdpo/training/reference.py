@@ -8,6 +8,7 @@ import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,7 +24,7 @@ from mmdpo.training.causality import require_causal
 from mmdpo.training.collate import Collator
 from mmdpo.training.partial_scores import PartialScores
 from mmdpo.training.prefix import Sharing, sharing
-from mmdpo.training.rows import TokenizedExamples, example_contents, tokenize_examples, usable
+from mmdpo.training.rows import TokenizedExamples, example_contents, has_special_tokens, tokenize_examples, usable
 
 if TYPE_CHECKING:
     import torch
@@ -128,6 +129,8 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
         "prefix_sharing": train.prefix_sharing,
         "rows": fingerprint(example_contents(ordered, image_root), length=64),
     }
+    if any(map(partial(has_special_tokens, load_processor(model)), ordered)):
+        key["special_tokens"] = "text"  # earlier versions encoded them as control tokens
 
     path = cached_path("reference", key)
     parts = path.with_name(f".{path.name}.parts")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,26 @@ import numpy as np
 from mmdpo.config.choices import TooLong
 from mmdpo.config.schema import TrainConfig
 from mmdpo.errors import UserError
-from mmdpo.files import file_fingerprint
-from mmdpo.models.chat import IMAGE_TOKEN, check_placeholders, encode, to_answer, to_messages
-from mmdpo.records import PreferencePair, SftExample
+from mmdpo.models.chat import (
+    IMAGE_TOKEN,
+    check_prompt,
+    encode,
+    end_tokens,
+    moves_images,
+    to_answer,
+    to_messages,
+    without_end_token,
+    without_end_tokens,
+)
+from mmdpo.models.fingerprints import file_digest
+from mmdpo.models.special_tokens import special_tokens
+from mmdpo.records import PreferencePair, SftExample, images_in_order
 
 Row = dict[str, Any]
 Example = PreferencePair | SftExample
 
 MAX_IDS = 5  # that an error lists
+DIGITS = 16  # of the digest of an image
 
 
 @dataclass(frozen=True)
@@ -45,12 +57,22 @@ class Lengths:
 
 @dataclass(frozen=True)
 class TokenizedExamples:
-    """Examples and their rows, in the same order, and counts of the dropped examples by reason."""
+    """Examples and their rows, in the same order.
+
+    Attributes:
+        examples: The examples that are left.
+        rows: Their rows.
+        dropped: Counts of the dropped examples by reason.
+        lengths: Text tokens per row, and the effect of the limit.
+        changed: Counts of examples whose tokens differ from their texts, by the way they do: `end_token_removed`,
+            `special_tokens_as_text`, `image_moved_by_template`.
+    """
 
     examples: list[Example]
     rows: list[Row]
     dropped: dict[str, int]
     lengths: Lengths
+    changed: dict[str, int] = field(default_factory=dict)
 
 
 def answers_of(example: Example) -> tuple[str, ...]:
@@ -84,7 +106,7 @@ def example_contents(examples: Iterable[Example], image_root: Path) -> list[dict
     """Return the content of each example as JSON types, with a hash of its image in place of the path."""
     examples = list(examples)
     paths = {name: path for example in examples for name, path in _images(example, image_root).items()}
-    digests = {name: file_fingerprint(path) for name, path in paths.items()}
+    digests = {name: file_digest(path)[:DIGITS] for name, path in paths.items()}
     return [_content(example, [digests[name] for name in example.images]) for example in examples]
 
 
@@ -116,10 +138,11 @@ def tokenize_examples(
 ) -> TokenizedExamples:
     """Tokenize examples to rows and apply the length limit.
 
-    A row is a dictionary of `id`, `images` (paths), `prompt` (text), `prompt_ids` and `answers` (a list of
-    token ids per answer). The collator tokenizes the prompts of rows with an image, since their number of tokens
-    depends on the image. `train.too_long` decides about rows over `train.max_text_tokens`. A row is dropped if
-    cutting leaves one of its answers empty or makes both equal.
+    A row is a dictionary of `id`, `images` (paths), their `digests`, `prompt` (text), `prompt_ids` and `answers` (a
+    list of token ids per answer). The collator tokenizes the prompts of rows with an image, since their number of
+    tokens depends on the image. `train.too_long` decides about rows over `train.max_text_tokens`. A row is dropped if
+    cutting leaves one of its answers empty or makes both equal. Special tokens in texts are ordinary text; one at the
+    end of an answer, where the chat template writes its own, is removed.
 
     Args:
         examples: Preference pairs, or SFT examples.
@@ -134,30 +157,72 @@ def tokenize_examples(
         UserError: No row is left, a row is too long and `train.too_long=error`, an image is not under the root, or
             a text contains the image token.
     """
-    kept, dropped = usable(examples)
-    token = getattr(processor, "image_token", IMAGE_TOKEN)
-    conversations, answers = [], []
-    for example in kept:
-        messages = to_messages(example, token)
-        for text in answers_of(example):
-            conversations.append(messages)
-            answers.append(to_answer(text, record=example.id, image_token=token))
-    all_encoded = iter(encode(processor, conversations, answers))
+    token, ends = getattr(processor, "image_token", IMAGE_TOKEN), end_tokens(processor)
+    changed = Counter[str]()
+    kept, dropped, texts = [], Counter[str](), []
+    for example, answers in _without_end_tokens(examples, ends, changed, dropped):
+        kept.append(example)
+        texts.append(answers)
+    conversations = [to_messages(without_end_tokens(example, ends), token) for example in kept]
+    all_encoded = iter(
+        encode(
+            processor,
+            [messages for messages, answers in zip(conversations, texts, strict=True) for _ in answers],
+            [to_answer(text) for answers in texts for text in answers],
+        )
+    )
     rows: list[Row] = []
-    for example in kept:
-        encoded = [next(all_encoded) for _ in answers_of(example)]
-        check_placeholders(processor, encoded[0].text, len(example.images), example.id)
+    for example, messages, answers in zip(kept, conversations, texts, strict=True):
+        encoded = [next(all_encoded) for _ in answers]
+        check_prompt(processor, encoded[0].text, example)
+        if has_special_tokens(processor, example, answers):
+            changed["special_tokens_as_text"] += 1
+        if example.image_positions and moves_images(processor, messages, encoded[0].text):
+            changed["image_moved_by_template"] += 1
         paths = _images(example, image_root)
         rows.append(
             {
                 "id": example.id,
-                "images": [str(paths[name]) for name in example.images],
+                "images": [str(paths[name]) for name in images_in_order(example)],
+                "digests": [file_digest(paths[name]) for name in images_in_order(example)],
                 "prompt": encoded[0].text,
                 "prompt_ids": encoded[0].prompt_ids,
                 "answers": [one.answer_ids for one in encoded],
             }
         )
-    return _limit_lengths(kept, rows, dropped, train)
+    return dataclasses.replace(_limit_lengths(kept, rows, dropped, train), changed=dict(changed))
+
+
+def _without_end_tokens(
+    examples: Sequence[Example], ends: Sequence[str], changed: Counter[str], dropped: Counter[str]
+) -> Iterator[tuple[Example, tuple[str, ...]]]:
+    """Yield each usable example with its answers as they are tokenized; count the others."""
+    kept, unusable = usable(examples)
+    dropped.update(unusable)
+    for example in kept:
+        answers = tuple(without_end_token(text, ends) for text in answers_of(example))
+        if answers != answers_of(example):
+            changed["end_token_removed"] += 1
+            if not all(answers):
+                dropped["empty_answer"] += 1
+                continue
+            if len(answers) > 1 and answers[0] == answers[1]:
+                dropped["same_answers"] += 1
+                continue
+        yield example, answers
+
+
+def has_special_tokens(processor: Any, example: Example, answers: Sequence[str] | None = None) -> bool:
+    """Return whether a text of an example contains a special token, which is encoded as ordinary text.
+
+    Args:
+        processor: The model's processor.
+        example: The example.
+        answers: Its answers without tokens at their end; None for its own.
+    """
+    earlier = (text for turn in example.history for text in (turn.question, turn.answer))
+    texts = [example.system, *earlier, example.question, *(answers_of(example) if answers is None else answers)]
+    return any(map(special_tokens(processor).search, texts))
 
 
 def _limit_lengths(

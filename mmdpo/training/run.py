@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,7 @@ class TrainSummary:
     metrics: dict[str, float]  # of the last logged step
     model_fingerprint: str
     data_fingerprint: str
+    changed: dict[str, int] = field(default_factory=dict)  # rows whose tokens differ from their texts, by the way
 
 
 def train_adapter(
@@ -206,6 +207,7 @@ def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> 
         metrics=history[-1] if history else {},
         model_fingerprint=weights,
         data_fingerprint=data.fingerprint,
+        changed=data.tokenized.changed,
     )
 
 

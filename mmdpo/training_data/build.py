@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mmdpo.config.choices import TrainOn
+from mmdpo.config.choices import CutCompletions, TrainOn
 from mmdpo.config.schema import PairsConfig
+from mmdpo.console import print_line
+from mmdpo.errors import UserError
 from mmdpo.records import (
     Annotation,
     Completion,
@@ -16,16 +18,18 @@ from mmdpo.records import (
     Prompt,
     SftExample,
     read_records,
+    to_json,
     write_records,
 )
 from mmdpo.sources import authors, llava_sft
 from mmdpo.training_data.dpo import make_pairs
-from mmdpo.training_data.rated import rated
+from mmdpo.training_data.rated import rated, without_cut
 from mmdpo.training_data.rejection_sampling import best_completions
 from mmdpo.training_data.sft import teacher_answers
 from mmdpo.training_data.steerlm import rated_completions
 
 T = TypeVar("T")
+MARKER = "<image>"
 Examples = Iterator[PreferencePair] | Iterator[SftExample]
 
 EXAMPLES = "examples.jsonl"
@@ -49,7 +53,7 @@ def write_training_set(
     Args:
         folder: Gets the files.
         train_on: The kind of set.
-        pairs: Rule and margin of preference pairs.
+        pairs: Rule and margin of preference pairs, and the use of cut completions by any kind of set.
         aggregate: The attributes whose sum ranks completions.
         seed: Seed of the pairs' random choice.
         prompts: All prompts.
@@ -59,6 +63,9 @@ def write_training_set(
 
     Returns:
         Numbers for the card.
+
+    Raises:
+        UserError: The set is empty.
     """
     counts = Counter[str]()
     asked = _counted(prompts, counts, "prompts")
@@ -67,6 +74,8 @@ def write_training_set(
         examples = teacher_answers(asked, answers)
     else:
         items = _counted(rated(asked, completions, annotations), counts, "rated")
+        if pairs.cut is CutCompletions.drop:
+            items = without_cut(items, 2 if train_on is TrainOn.pairs else 1, counts)
         if train_on is TrainOn.pairs:
             examples = make_pairs(items, pairs, aggregate, seed, counts)
         elif train_on is TrainOn.best_completion:
@@ -76,16 +85,43 @@ def write_training_set(
     are_pairs = train_on is TrainOn.pairs
     made: Any = _counted(examples, counts, "pairs" if are_pairs else "examples")
     write_records(folder / EXAMPLES, made)
+    if not counts["pairs" if are_pairs else "examples"]:
+        raise _nothing_to_train_on(train_on, counts)
     _write_for_others(folder, are_pairs)
     return {"counts": dict(counts), "train_on": train_on.value}
+
+
+def _nothing_to_train_on(train_on: TrainOn, counts: Counter[str]) -> UserError:
+    others = ", ".join(f"{count} {name}" for name, count in counts.items())
+    if train_on is TrainOn.teacher:
+        advice = "type stage=teacher judge.retry_unscored=true to ask for the answers again"
+    elif counts["cut"]:
+        advice = "completions were cut: type a larger data.sampling.max_new_tokens=, or pairs.cut=keep"
+    elif not counts["rated"]:
+        advice = "no prompt has ratings: type stage=annotate judge.retry_unscored=true to ask the judge again"
+    else:
+        advice = "a smaller pairs.margin=, more data.sampling.completions= or another judge= makes pairs"
+    return UserError(f"the training set is empty ({others}): {advice}")
 
 
 def _write_for_others(folder: Path, are_pairs: bool) -> None:
     file = folder / FOR_OTHERS[are_pairs]
     if are_pairs:
-        authors.write(read_records(folder / EXAMPLES, PreferencePair), file)
+        authors.write(_without_markers(read_records(folder / EXAMPLES, PreferencePair), file.name), file)
     else:
-        llava_sft.write(read_records(folder / EXAMPLES, SftExample), file)
+        llava_sft.write(_without_markers(read_records(folder / EXAMPLES, SftExample), file.name), file)
+
+
+def _without_markers(records: Iterable[T], name: str) -> Iterator[T]:
+    """Yield the records whose texts contain no marker of images; print a line about the others."""
+    left_out = 0
+    for record in records:
+        if MARKER in to_json(record):
+            left_out += 1
+        else:
+            yield record
+    if left_out:
+        print_line(f"{left_out} rows are not in {name}, where the {MARKER} in their texts would mark an image")
 
 
 def _counted(records: Iterable[T], counts: Counter[str], name: str) -> Iterator[T]:

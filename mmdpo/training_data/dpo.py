@@ -31,9 +31,9 @@ def make_pairs(
         if not picked:
             counts["tied" if len(set(scores)) == 1 else "too_close"] += 1
         for chosen, rejected in picked:
-            name = f"{prompt.id}-{chosen}-{rejected}" if config.rule is PairRule.all else prompt.id
+            numbers = f"-{item.index(chosen)}-{item.index(rejected)}" if config.rule is PairRule.all else ""
             texts = item.texts[chosen], item.texts[rejected]
-            yield PreferencePair(name, prompt.question, *texts, **context(prompt))
+            yield PreferencePair(f"{prompt.id}{numbers}", prompt.question, *texts, **context(prompt))
 
 
 def pick(scores: Sequence[int], config: PairsConfig, rng: Random) -> list[tuple[int, int]]:

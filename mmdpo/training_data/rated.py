@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from mmdpo.records import Annotation, Completion, Prompt, Rating, quality
+from mmdpo.records import CUT, Annotation, Completion, Prompt, Rating, quality
 
 
 @dataclass(frozen=True)
 class Rated:
-    """A prompt, the texts of its completions, and one rating per text."""
+    """A prompt with its rated completions.
+
+    Attributes:
+        prompt: The prompt.
+        texts: The texts of its completions.
+        ratings: One rating per text.
+        cut: Whether the limit of tokens cut each of them; empty if none was cut.
+        indices: The number of each completion among those of the prompt; empty if all are there.
+    """
 
     prompt: Prompt
     texts: Sequence[str]
     ratings: Sequence[Rating]
+    cut: Sequence[bool] = ()
+    indices: Sequence[int] = ()
+
+    def index(self, position: int) -> int:
+        """Return the number of a completion among those of the prompt."""
+        return self.indices[position] if self.indices else position
 
     def aggregate_scores(self, aggregate: Sequence[str]) -> list[int]:
         """Return the sum of the attributes in `aggregate` for each completion."""
@@ -36,4 +51,32 @@ def rated(
     ratings = {annotation.prompt_id: annotation.ratings for annotation in annotations}
     for prompt_id, group in groupby(completions, key=lambda completion: completion.prompt_id):
         if prompt_id in ratings:
-            yield Rated(by_id[prompt_id], [completion.text for completion in group], ratings[prompt_id])
+            given = list(group)
+            cut = [completion.finish_reason == CUT for completion in given]
+            yield Rated(by_id[prompt_id], [completion.text for completion in given], ratings[prompt_id], cut)
+
+
+def without_cut(items: Iterable[Rated], least: int, counts: Counter[str]) -> Iterator[Rated]:
+    """Yield the items without the completions that the limit of tokens cut.
+
+    Args:
+        items: Rated completions.
+        least: The number of completions that an item needs.
+        counts: Gets the number of cut completions, `cut_completions`, and that of the prompts that are left out because
+            too few others remain, `cut`.
+    """
+    for item in items:
+        if not any(item.cut):
+            yield item
+            continue
+        kept = [position for position, cut in enumerate(item.cut) if not cut]
+        counts["cut_completions"] += len(item.texts) - len(kept)
+        if len(kept) < least:
+            counts["cut"] += 1
+            continue
+        yield Rated(
+            item.prompt,
+            [item.texts[position] for position in kept],
+            [item.ratings[position] for position in kept],
+            indices=[item.index(position) for position in kept],
+        )

@@ -13,7 +13,7 @@ def rated_completions(items: Iterable[Rated]) -> Iterator[SftExample]:
     for item in items:
         prompt = item.prompt
         for index, (text, rating) in enumerate(zip(item.texts, item.ratings, strict=True)):
-            name = f"{prompt.id}-{index}"
+            name = f"{prompt.id}-{item.index(index)}"
             yield SftExample(name, prompt.question, text, rating=rating, **context(prompt))
 
 

@@ -14,6 +14,7 @@ from mmdpo.clients.journal import Journal
 from mmdpo.judge.rating_request import rating_request
 from mmdpo.records import Annotation, Unscored
 from mmdpo.testing.fake_gemini import FakeGemini, fake_gemini
+from mmdpo.testing.server import serving
 from tests.clients.batched import asked, left, one_by_one, rows
 from tests.testing.services import annotated, items, judge_at
 
@@ -203,3 +204,23 @@ def test_an_unread_reply_is_reminded_once(tmp_path: Path, journal: Journal) -> N
         assert len(server.batches) == 2
     kept = rows(journal, "record_id, outcome, reminded")
     assert kept[5:] == [("p0", "answered", 1), ("p1", "answered", 1)]
+
+
+def test_an_odd_reply_in_a_job_does_not_lose_the_others(tmp_path: Path, journal: Journal) -> None:
+    class Odd(FakeGemini):
+        def _finish(self, name: str, state: str = "SUCCEEDED") -> None:
+            super()._finish(name, state)
+            if name == "batches/rehearsal0":
+                responses = self.batches[name]["response"]["inlinedResponses"]["inlinedResponses"]
+                responses[1]["response"] = {"candidates": [{"content": {"parts": [{"text": 3}]}}]}
+
+    with serving(Odd()) as server:
+        left(server, tmp_path, journal)
+        server.finish_batches()
+        assert "4 of 5 are answered and kept" in left(server, tmp_path, journal)
+        server.finish_batches()
+        assert all(isinstance(one, Annotation) for one in asked(server, tmp_path, journal))
+    outcomes = [outcome for (outcome,) in rows(journal, "outcome")]
+    assert (outcomes.count("answered"), outcomes.count("failed")) == (5, 1)
+    (odd,) = [reply for outcome, reply in rows(journal, "outcome, reply") if outcome == "failed"]
+    assert '"text": 3' in odd

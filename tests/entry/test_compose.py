@@ -170,6 +170,10 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["judge=gemini", "judge.limits.requests_per_minute=0"], "requests_per_minute=0.0: must be above 0"),
         (["judge=openai", "judge.model=m", "judge.limits.budget=1"], "judge.limits.budget: needs prices"),
         (["judge.temperature=3"], "judge.temperature=3.0: must be at least 0 and at most 2"),
+        (["judge.reasoning_effort=low"], "judge.reasoning_effort=low: judge=oracle does not send it"),
+        (["judge=gemini", "judge.reasoning_effort=low"], "judge=openai"),
+        (["judge=gemini_legacy", "+judge.extra_body.topK=1"], "judge=gemini|openai"),
+        (["judge=gemini", "+judge.extra_body.topK=1", "judge.batch=true"], "judge.batch=false"),
         (["judge.repeat=2"], "judge.repeat=2.0: must be at least 0 and at most 1"),
         (["generator=openai", "generator.model=m"], "generator.base_url is missing"),
         (["generator.adapter=docs"], "generator.adapter=docs: holds no adapter_config.json"),
@@ -186,6 +190,27 @@ def test_a_problem_is_named_with_its_override(overrides, message):
     with pytest.raises(UserError, match=r".*") as caught:
         compose_config(overrides)
     assert message in str(caught.value)
+
+
+def test_limits_of_the_free_tier_do_not_hold_for_a_server_on_this_machine():
+    for url, limits in (
+        ("https://proxy.example", (10, 250_000, 250)),
+        *((f"http://{host}:8900", (None, None, None)) for host in ("127.0.0.1", "localhost", "[::1]")),
+    ):
+        found = compose_config(["judge=gemini", f"judge.base_url='{url}'"]).judge.limits
+        assert (found.requests_per_minute, found.tokens_per_minute, found.requests_per_day) == limits, url
+    assert compose_config(["judge=gemini"]).judge.limits.requests_per_minute == 10
+    local = ["judge=gemini", "judge.base_url=http://127.0.0.1:1"]
+    assert compose_config([*local, "judge.limits.requests_per_minute=3"]).judge.limits.requests_per_minute == 3
+
+
+def test_a_judges_settings_for_reasoning_models():
+    judge = compose_config(
+        ["judge=openai", "judge.model=m", "judge.temperature=null", "judge.reasoning_effort=low"]
+    ).judge
+    assert (judge.temperature, judge.reasoning_effort) == (None, "low")
+    extra = compose_config(["judge=openai", "judge.model=m", "+judge.extra_body.chat_template_kwargs.thinking=false"])
+    assert extra.judge.extra_body == {"chat_template_kwargs": {"thinking": False}}
 
 
 def test_every_problem_of_a_point_is_named_at_once():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -346,3 +347,23 @@ def test_an_interruption_does_not_wait_for_the_turns_of_others(monkeypatch: pyte
     calls = len(client.calls)
     time.sleep(0.2)
     assert len(client.calls) == calls < 5
+
+
+def test_the_count_of_kept_answers_has_those_that_were_under_way() -> None:
+    """Three replies arrive after the quota has ended; the next run asks for the others only."""
+    all_called = threading.Barrier(4)
+
+    class Service(Scripted):
+        def ask(self, request: Request) -> Answer:
+            all_called.wait(timeout=60)
+            if request.record_id == "p0":
+                raise DayIsOver("quota")
+            time.sleep(0.1)
+            return super().ask(request)
+
+    journal, client = Journal(None), Service()
+    with pytest.raises(Stopped, match="used up: 3 of 9 prompts"):
+        run(client, items(9), journal, concurrency=4)
+    again = Scripted()
+    run(again, items(9), journal)
+    assert len(again.calls) == 6

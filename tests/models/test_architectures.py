@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from mmdpo.config.schema import ModelConfig, TrainConfig
-from mmdpo.models.generate import Decoding, generate, generate_several, model_inputs
+from mmdpo.models.generate import Decoding, generate, generate_several, repeated_inputs
 from mmdpo.models.loading import load_model, load_processor
 from mmdpo.models.prefix import reason_against_sharing
-from mmdpo.records import PreferencePair, Prompt
+from mmdpo.records import ImagePosition, PreferencePair, Prompt, Turn
 from mmdpo.training.collate import Collator
 from mmdpo.training.lora import projector_names, target_names
 from mmdpo.training.prefix import sharing
@@ -46,6 +46,9 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     for index, size in enumerate(SIZES):
         Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(folder / f"{index}.png")
         pairs.append(PreferencePair(f"p{index}", "what is there", "a red star", "no", (f"{index}.png",)))
+    places = (ImagePosition(2, 5), ImagePosition(0, 0))
+    texts = "where is it", "a star there", "no"
+    pairs.append(PreferencePair("two", *texts, ("2.png", "1.png"), (Turn("what", "red"),), image_positions=places))
     return Family(request.param, folder / "model", processor, pairs, folder)
 
 
@@ -100,7 +103,13 @@ def test_the_reason_is_said_and_the_training_is_right(
 
 def test_it_answers(family: Family) -> None:
     model = load_model(str(family.folder), "float32")
-    prompts = [Prompt("a", "what is there", ("0.png",)), Prompt("b", "where"), Prompt("c", "where", ("1.png",))]
+    places = (ImagePosition(0, 4), ImagePosition(0, 0))
+    prompts = [
+        Prompt("a", "what is there", ("0.png",)),
+        Prompt("b", "where"),
+        Prompt("c", "where", ("1.png",)),
+        Prompt("d", "what is", ("0.png", "1.png"), image_positions=places),
+    ]
     together = generate(model, family.processor, prompts, family.images, Decoding(6, 3))
     alone = [generate(model, family.processor, [one], family.images, Decoding(6, 1))[0] for one in prompts]
     assert together == alone
@@ -127,13 +136,15 @@ def test_the_projector_is_found(family: Family) -> None:
 
 def test_a_prefix_is_shared_where_that_changes_nothing(family: Family) -> None:
     model = load_model(str(family.folder), "float32").eval()
-    prompts = [Prompt("a", "what is there", ("0.png",)), Prompt("b", "where is it now", ("1.png",))]
-    inputs = model_inputs(model, family.processor, prompts[:1], family.images)
-    reason = reason_against_sharing(model, inputs)
+    prompts = [Prompt("a", "what is there", ("0.png",)), Prompt("b", "where is it now", ("1.png", "2.png"))]
+    inputs, twice = (repeated_inputs(model, family.processor, prompts[:1], family.images, count) for count in (1, 2))
+    reason = reason_against_sharing(model, inputs, twice)
     assert (reason is None) is (family.kind != "qwen2_5_vl"), reason
     decoding = Decoding(8, 2, temperature=1.0)
     apart = generate_several(model, family.processor, prompts, family.images, decoding, 3)
-    assert len({text for texts in apart for text in texts}) > 2
+    assert len({one.text for answers in apart for one in answers}) > 2
+    alone = [generate_several(model, family.processor, [one], family.images, decoding, 3)[0] for one in prompts]
+    assert apart == alone
     if reason is None:
         shared = generate_several(model, family.processor, prompts, family.images, decoding, 3, share=True)
         assert shared == apart

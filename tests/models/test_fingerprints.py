@@ -54,8 +54,8 @@ def test_fingerprints_follow_the_content(tiny: Path, tmp_path: Path) -> None:
 def test_the_digest_of_a_large_file_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "weights"
     file.write_bytes(b"1")
-    os.utime(file, (1, 1))
     monkeypatch.setattr(fingerprints, "LARGE", 0)
+    monkeypatch.setattr(fingerprints, "SETTLED_SECONDS", -1)
     digest = file_digest(file)
     assert digest == hashlib.sha256(b"1").hexdigest()
     monkeypatch.setattr(fingerprints, "_digests", {})  # as another process has it
@@ -72,6 +72,21 @@ def test_a_file_that_changes_twice_at_once_is_read_twice(tmp_path: Path) -> None
         os.utime(file)
         digests.add(file_digest(file))
     assert len(digests) == 3
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_file_of_the_same_size_and_time_is_another(
+    large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprints, "LARGE", 0 if large else 100)
+    monkeypatch.setattr(fingerprints, "SETTLED_SECONDS", -1)
+    file = tmp_path / "file"
+    digests = set()
+    for content in (b"1", b"2"):
+        file.write_bytes(content)
+        os.utime(file, (1, 1))  # as `cp -p` and `rsync -t` set it
+        digests.add(file_digest(file))
+    assert len(digests) == 2
 
 
 def published(folder: Path) -> SimpleNamespace:

@@ -54,11 +54,22 @@ def test_batch_size_and_order_do_not_change_a_text(tiny, temperature):
     assert texts(tiny, order=[8, 3, 0, 5, 1, 2, 7, 6, 4], temperature=temperature) == reference
 
 
+def test_a_completion_says_whether_the_limit_cut_it(tiny):
+    model, processor, prompts, images = tiny
+    reasons = {}
+    for limit in (1, 60):
+        found = generate_several(model, processor, prompts, images, Decoding(limit, 4, temperature=1.0), 3)
+        reasons[limit] = [one.finish_reason for answers in found for one in answers]
+        assert [one.prompt_id for answers in found for one in answers] == [one.id for one in prompts for _ in range(3)]
+    assert reasons[1].count("length") > 20
+    assert reasons[60].count("stop") > 15
+
+
 def test_seed_and_index_make_different_texts(tiny):
     model, processor, prompts, images = tiny
     decoding = Decoding(8, 4, temperature=2.0)
     several = generate_several(model, processor, prompts, images, decoding, 2)
-    assert [one for one, _ in several] != [other for _, other in several]
+    assert [one.text for one, _ in several] != [other.text for _, other in several]
     assert texts(tiny, temperature=2.0, seed=1) != texts(tiny, temperature=2.0, seed=2)
     assert len({answer_seed(seed, name, index) for seed in range(3) for name in "ab" for index in range(3)}) == 18
 

@@ -72,7 +72,7 @@ def test_damaged_data_is_made_again(
     if stage is not Stage.build:  # a finished training set needs its prompts' images, and no more
         get_or_make(config, stage)
     assert file.read_bytes() == before
-    assert f"{folders[stage]} is damaged" in capsys.readouterr().out
+    assert f"{folders[stage]}: changed since it was made" in capsys.readouterr().out
 
 
 def test_whole_data_is_used_as_it_is(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,13 +80,13 @@ def test_whole_data_is_used_as_it_is(made: Made, capsys: pytest.CaptureFixture[s
     changed = {stage: folder.stat().st_mtime_ns for stage, folder in folders.items()}
     training_set(config)
     assert {stage: folder.stat().st_mtime_ns for stage, folder in folders.items()} == changed
-    assert "damaged" not in capsys.readouterr().out
+    assert "changed" not in capsys.readouterr().out
 
 
 def _forget() -> None:
     """Start as a new process does, for damages that change no record."""
+    from mmdpo import cache
     from mmdpo.models import fingerprints
-    from mmdpo.pipeline import cards
 
-    cards._is_as_made.cache_clear()
+    cache._verified.clear()
     fingerprints._digests.clear()

@@ -275,3 +275,18 @@ def test_a_dry_run_tells_what_a_stage_would_do_and_what_is_done(loads, config, c
     told = capsys.readouterr().out
     assert f"{p.folder}: would judge" in told
     assert "prompts" not in told
+
+
+def test_another_adapter_than_the_trained_one_is_refused(loads, config, monkeypatch):
+    p = trained(config())
+    digest = evaluating.adapter_of(p)  # of an earlier version: not recorded
+    write_json(p.folder / "training.json", {"steps": 3, "data_fingerprint": "d", "adapter": digest})
+    run_stage([p.config], Stage.evaluate)
+    monkeypatch.setattr("mmdpo.training.export.export_model", lambda *given: pytest.fail("it was exported"))
+    (p.folder / "adapter" / "adapter_model.safetensors").write_text("another")
+    for stage in (Stage.evaluate, Stage.judge):
+        (outcome,) = run_stage([p.config], stage)
+        assert "changed since it was trained" in outcome.error
+    with pytest.raises(UserError, match="changed since it was trained"):
+        run_stage([p.config], Stage.export)
+    assert len(loads) == 1

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
+from mmdpo.files import read_json
 from mmdpo.models import served
 from mmdpo.pipeline import sampling
 from mmdpo.pipeline.data_stages import get_or_make
+from mmdpo.pipeline.point_stages import run_data_stage
 from mmdpo.pipeline.sampling import sample
-from mmdpo.records import Completion, Prompt, read_records
+from mmdpo.records import Completion, ImagePosition, Prompt, SftExample, Turn, read_records
 from mmdpo.testing.fake_openai import fake_openai
 
 SMALL = ["data.prompts=20", "data.sampling.batch_size=4", "data.sampling.max_new_tokens=12"]
+
+
+REASONS = ("stop", "length")
 
 
 class Counting:
@@ -29,11 +37,14 @@ class Counting:
         self.asked: list[list[str]] = []
         self._fails_at = fails_at
 
-    def answers(self, prompts: Sequence[Prompt]) -> list[list[str]]:
+    def answers(self, prompts: Sequence[Prompt]) -> list[list[Completion]]:
         if len(self.asked) == self._fails_at:
             raise RuntimeError("killed")
         self.asked.append([prompt.id for prompt in prompts])
-        return [[f"{prompt.id} {place}" for place in range(2)] for prompt in prompts]
+        return [
+            [Completion(prompt.id, place, f"{prompt.id} {place}", REASONS[place]) for place in range(2)]
+            for prompt in prompts
+        ]
 
 
 def prompts(count: int) -> list[Prompt]:
@@ -53,6 +64,7 @@ def test_the_order_is_the_prompts_and_a_batch_is_all_with_or_all_without_image(
     found = run(monkeypatch, tmp_path / "half", generator)
     assert [(one.prompt_id, one.index) for one in found] == [(f"p{n}", i) for n in range(30) for i in (0, 1)]
     assert all(one.text == f"{one.prompt_id} {one.index}" for one in found)
+    assert [one.finish_reason for one in found] == [*REASONS] * 30
     for batch in generator.asked:
         assert len(batch) <= 4
         assert len({int(name[1:]) % 3 == 0 for name in batch}) == 1
@@ -75,6 +87,16 @@ def test_a_torn_transaction_is_no_answer(tmp_path: Path, monkeypatch: pytest.Mon
         run(monkeypatch, tmp_path / "half", Counting(2))
     rows = sqlite3.connect(tmp_path / "half").execute("SELECT count(*) FROM answers").fetchone()[0]
     assert rows == 2 * 8  # two whole batches of four prompts with two answers each
+
+
+def test_the_unfinished_answers_of_earlier_versions_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with sqlite3.connect(tmp_path / "half") as database:
+        database.execute(
+            "CREATE TABLE answers (prompt_id TEXT, place INTEGER, text TEXT, PRIMARY KEY (prompt_id, place))"
+        )
+        database.execute("INSERT INTO answers VALUES ('p0', 0, 'kept')")
+    found = run(monkeypatch, tmp_path / "half", Counting(), count=2)
+    assert [(one.text, one.finish_reason) for one in found] == [("kept", ""), ("p1 0", "stop"), ("p1 1", "length")]
 
 
 def test_sharing_the_prefix_does_not_change_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +137,7 @@ def test_an_adapter_makes_other_texts(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_prefix_is_shared_in_either_type(dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mmdpo.models.generate import model_inputs
+    from mmdpo.models.generate import repeated_inputs
     from mmdpo.models.prefix import reason_against_sharing
 
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
@@ -124,8 +146,8 @@ def test_the_prefix_is_shared_in_either_type(dtype: str, tmp_path: Path, monkeyp
     own = sampling._generator(config, folder)
     prompts = list(read_records(folder / "prompts.jsonl", Prompt))[:4]
     asked = [prompt for prompt in prompts if bool(prompt.images) == bool(prompts[0].images)]
-    inputs = model_inputs(own._model, own._processor, asked, folder)
-    assert reason_against_sharing(own._model, inputs) is None
+    inputs, twice = (repeated_inputs(own._model, own._processor, asked, folder, count) for count in (1, 2))
+    assert reason_against_sharing(own._model, inputs, twice) is None
 
 
 def test_the_model_answers_on_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,3 +223,67 @@ def test_a_damaged_file_of_completions_is_sampled_again(
         file.with_name(file.name + suffix).unlink(missing_ok=True)
     assert len(run(monkeypatch, file, Counting(), count=300)) == 600
     assert "is damaged" in capsys.readouterr().out
+
+
+def test_a_completion_that_the_servers_limit_cut_is_counted_and_not_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quickly: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
+    with fake_openai("good:75,length:5") as server:
+        line = [*SMALL, "generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
+        config = compose_config([*line, "generator.concurrency=1"])
+        completions = get_or_make(config, Stage.sample)
+        cut = {(one.prompt_id, one.index) for one in read_records(completions / "completions.jsonl", Completion)
+               if one.finish_reason == "length"}  # fmt: skip
+        assert len(cut) == 5
+        assert "5 of 80 completions were cut at data.sampling.max_new_tokens=12" in capsys.readouterr().out
+        run_data_stage(config, Stage.annotate)
+        assert "5 completions were cut" in capsys.readouterr().out
+        for train_on in ("dpo", "steerlm"):
+            built = get_or_make(compose_config([*line, f"method={train_on}"]), Stage.build)
+            assert read_json(built / "card.json")["facts"]["counts"]["cut_completions"] == 5
+    examples = {one.id for one in read_records(built / "examples.jsonl", SftExample)}
+    assert len(examples) == 75
+    assert not {f"{prompt}-{index}" for prompt, index in cut} & examples
+    assert "5 completions that were cut" in capsys.readouterr().out
+
+
+def test_a_server_gets_the_system_turn_and_images_at_their_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, side in (("one", 11), ("two", 22)):
+        Image.new("RGB", (side, side)).save(tmp_path / f"{name}.png")
+    places = (ImagePosition(2, 5), ImagePosition(0, 0))
+    history = (Turn("What?", "A star."),)
+    asked = [
+        Prompt("p", "left right", ("two.png", "one.png"), history, system="Be brief.", image_positions=places),
+        Prompt("q", "Why?"),
+    ]
+    sent: list[Any] = []
+    with fake_openai() as server:
+        reply = type(server).reply
+        monkeypatch.setattr(
+            type(server), "reply", lambda self, call: (sent.append(call.body["messages"]), reply(self, call))[1]
+        )
+        line = ["generator=openai", "generator.model=llava", f"generator.base_url={server.url}"]
+        config = compose_config([*line, "generator.concurrency=1", "data.sampling.completions=2"])
+        served.ServedModel(config.generator, config.data.sampling, 0, tmp_path).answers(asked)
+
+    def shown(part: dict[str, Any]) -> Any:
+        if part["type"] == "text":
+            return part["text"]
+        content = base64.b64decode(part["image_url"]["url"].partition(",")[2])
+        return Image.open(io.BytesIO(content)).width
+
+    contents = [
+        [(turn["role"], turn["content"] if isinstance(turn["content"], str) else [*map(shown, turn["content"])])
+         for turn in messages]
+        for messages in sent
+    ]  # fmt: skip
+    first = [
+        ("system", "Be brief."),
+        ("user", [11, "What?"]),
+        ("assistant", "A star."),
+        ("user", ["left ", 22, "right"]),
+    ]
+    assert contents == [first] * 2 + [[("user", "Why?")]] * 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from mmdpo.points.changes import all_inputs, changed_inputs, changed_since, requ
 from mmdpo.points.point import Point, point
 from mmdpo.points.records import write_record
 from mmdpo.sweep import local
-from mmdpo.sweep.run_point import run_point
+from mmdpo.sweep.run_point import run_point, train_missing_nonzero_rank
 from tests.support.identities import own_files
 
 WAYS = ("study=NEW", "resume=force")
@@ -113,16 +114,26 @@ def test_every_stage_asks_first(stage: Stage, config: Config, tmp_path: Path, mo
             local.describe([config], stage)
 
 
-def test_a_job_that_starts_late_looks_again(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its point has the name that it was submitted with, and no folder yet."""
+@pytest.mark.parametrize("file", CHANGES)
+def test_a_job_that_starts_late_looks_again(
+    file: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its point has the name that it was submitted with, and no folder yet. Size and time of the file are kept."""
     from mmdpo.pipeline import point_stages
 
-    p = point(config)
-    (tmp_path / "images" / "a.png").write_bytes(b"another")
+    monkeypatch.setattr("mmdpo.models.fingerprints.SETTLED_SECONDS", -1)
+    p, path = point(config), tmp_path / file
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     monkeypatch.setattr(point_stages, "experiment", lambda p: pytest.fail("it ran"))
+    monkeypatch.setattr(point_stages, "train_nonzero_rank", lambda p: pytest.fail("it ran"))
     reason = run_point(p, Stage.experiment) or ""
-    for words in (f"data.image_root={tmp_path}/images", p.name, *WAYS):
+    for words in (CHANGES[file].format(tmp_path), p.name, *WAYS):
         assert words in reason
+    with pytest.raises(UserError, match=p.name):
+        train_missing_nonzero_rank([p])
     assert status.read_status(p.folder).state is status.State.failed
 
 

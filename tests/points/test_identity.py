@@ -51,6 +51,14 @@ def _fixed_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own_files(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("method", "counts"), [("dpo", True), ("steerlm", True), ("rejection_sampling", True), ("sft", False)]
+)
+def test_keeping_cut_completions_makes_another_point_where_there_are_completions(method: str, counts: bool) -> None:
+    assert (of(f"method={method}") != of(f"method={method}", "pairs.cut=keep")) is counts
+    assert of(f"method={method}") == of(f"method={method}", "pairs.cut=drop")
+
+
 def test_identities_are_those_of_the_table() -> None:
     """A finished point must stay findable: change a line only if its result has changed."""
     assert len(IDENTITIES) >= 30

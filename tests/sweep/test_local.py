@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
 
@@ -10,9 +11,12 @@ import pytest
 from mmdpo.__main__ import main
 from mmdpo.config.choices import Stage
 from mmdpo.entry.compose import compose_config
+from mmdpo.errors import UserError
 from mmdpo.models import loading
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.pipeline import point_stages as stages
+from mmdpo.pipeline import training_sets
+from mmdpo.pipeline.own_pairs import TrainingSet
 from mmdpo.points import status
 from mmdpo.points.point import Point, point
 from mmdpo.sweep import local
@@ -82,3 +86,23 @@ def test_each_point_keeps_a_log_as_on_slurm(
     assert "attempt-2-rank-0.log" in shown
     assert "no \\x1b[2Jluck" in shown
     assert "\x1b" not in shown
+
+
+def test_rows_that_the_model_does_not_take_are_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"prompt": "Why?", "chosen": "So.", "rejected": "No."}\n')
+    config = compose_config([f"out={tmp_path}", "data=pairs", f"data.path={file}"])
+    (pair,) = training_sets.training_set(config).examples
+    with_system = TrainingSet([dataclasses.replace(pair, system="Be brief.")], tmp_path, {})
+    monkeypatch.setattr(training_sets, "training_set", lambda config: with_system)
+    training_sets.check_own_data(config)
+    processor = loading.load_processor(config.model)
+    processor.chat_template = (
+        "{% for m in messages if m['role'] != 'system' %}{{ m['content'][0]['text'] }}{% endfor %}"
+    )
+    monkeypatch.setattr(loading, "load_processor", lambda model: processor)
+    monkeypatch.setattr(local, "_run_all", lambda *given: pytest.fail("it ran"))
+    with pytest.raises(UserError, match=r"system turn.*model\.chat_template="):
+        local.run_sweep([config])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -123,3 +124,16 @@ def test_a_template_that_drops_the_image_is_refused(tiny: Tiny) -> None:
     processor.chat_template = "{% for m in messages %}{{ m['content'][-1]['text'] }} {% endfor %}"
     with pytest.raises(UserError, match=r"'pair-01'.*0 image placeholders"):
         tokenize_examples(tiny.pairs, tiny.images, processor, settings.train)
+
+
+def test_an_image_that_changes_during_the_training_is_named(tiny: Tiny, tmp_path: Path) -> None:
+    settings = tiny_settings(tiny.model)
+    processor = load_processor(settings.model)
+    shutil.copytree(tiny.images, tmp_path / "images")
+    rows = tokenize_examples(tiny.pairs[:3], tmp_path / "images", processor, settings.train).rows
+    collate = Collator(processor)
+    collate(rows)
+    changed = tmp_path / "images" / tiny.pairs[1].images[0]
+    shutil.copy(tmp_path / "images" / tiny.pairs[2].images[0], changed)
+    with pytest.raises(UserError, match=f"{changed}.*changed during the training"):
+        collate(rows)
