@@ -221,6 +221,8 @@ def test_pictures_are_drawn_again_where_something_has_changed(tmp_path: Path, mo
     assert not again()
     (out / ".drawn.json").write_text("{")
     assert again()
+    drawn[0].path.write_bytes(drawn[0].path.read_bytes()[:-20])
+    assert again()
 
 
 def test_an_unknown_benchmark_is_drawn_under_its_own_name(tmp_path: Path):

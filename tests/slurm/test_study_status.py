@@ -12,6 +12,7 @@ from mmdpo.slurm import client as slurm
 from mmdpo.slurm import study_status
 from mmdpo.slurm.client import Job
 from tests.slurm.submitted import submitted
+from tests.support.adapters import write_adapter
 
 
 @pytest.fixture
@@ -96,6 +97,7 @@ def test_a_point_whose_stage_is_done_shows_how_far_it_is(tmp_path, known, capsys
     folder = submission.folder_of(task)
     status.start(folder)
     write_json(folder / "training.json", {})
+    write_adapter(folder / "adapter")
     status.plan(folder)
     known |= states(("COMPLETED", "None"))
     assert [row.state for row in study_status.read(tmp_path / "s").rows] == ["trained"]

@@ -53,6 +53,11 @@ def test_a_folder_of_files(tmp_path: Path) -> None:
     result = read(folder, OnBadRow.drop)
     assert [pair.id for pair in result.pairs] == ["1", "2", "1-4"]
     assert result.image_root == tmp_path / "embedded"
+    (stored,) = result.image_root.iterdir()
+    content = stored.read_bytes()
+    stored.write_bytes(content[:-9])  # torn after it was written
+    read(folder, OnBadRow.drop)
+    assert stored.read_bytes() == content
     with pytest.raises(UserError, match=r"part-3\.parquet row 1: .*those of part-1\.parquet row 1"):
         read(folder)
 

@@ -13,7 +13,7 @@ from mmdpo import evaluation
 from mmdpo.analysis.figures import data
 from mmdpo.analysis.figures.figure import StudyFigure
 from mmdpo.analysis.study import Study
-from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.files import file_fingerprint, fingerprint, read_bytes, read_json, write_json
 from mmdpo.registry import Kind
 
 FIGURES = Kind("mmdpo.analysis.figures", "FIGURE", "figure")
@@ -68,7 +68,7 @@ def _key(study: Study) -> str:
 
 
 def _drawn(folder: Path, key: str) -> list[Picture] | None:
-    """Return the pictures that were drawn with this key; None if one of them is missing."""
+    """Return the pictures that were drawn with this key; None if one of them is missing or torn."""
     try:
         note = read_json(folder / DRAWN)
         if note["key"] != key:
@@ -76,5 +76,13 @@ def _drawn(folder: Path, key: str) -> list[Picture] | None:
         found = [Picture(folder / name, str(caption)) for name, caption in note["pictures"].items()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    complete = found and all(one.path.exists() and one.path.with_suffix(".pdf").exists() for one in found)
-    return found if complete else None
+    return found if found and all(map(_is_whole, found)) else None
+
+
+def _is_whole(picture: Picture) -> bool:
+    """Return whether both files of a picture end as their formats do."""
+    files = {picture.path: b"IEND", picture.path.with_suffix(".pdf"): b"%%EOF"}
+    try:
+        return all(end in read_bytes(path)[-16:] for path, end in files.items())
+    except (OSError, ValueError):
+        return False
