@@ -114,4 +114,5 @@ def odd_is_temporary(raw: Callable[[], str | None]) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise Temporary(f"odd reply ({type(error).__name__})", raw=raw()) from None
+        paid = token_count(None, raw() or "")  # an estimate for the budget
+        raise Temporary(f"odd reply ({type(error).__name__})", tokens_out=paid, raw=raw()) from None

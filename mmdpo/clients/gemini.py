@@ -50,8 +50,8 @@ class GeminiClient:
         self._http = LimitedClient("judge", judge.timeout)
         self._client = self._connect(self._http, judge.timeout)
         slow = judge.timeout * BATCH_TIME
-        self._batch_http = LimitedClient("judge", slow, LARGEST_BATCH)
-        self._batches = self._connect(self._batch_http, slow).batches
+        self._batch_http = LimitedClient("judge", slow, LARGEST_BATCH) if judge.batch else self._http
+        self._batches = (self._connect(self._batch_http, slow) if judge.batch else self._client).batches
 
     def _connect(self, http: LimitedClient, seconds: float) -> genai.Client:
         options = types.HttpOptions(

@@ -216,17 +216,16 @@ class RequestRunner:
         return attempt
 
     def _keep_failure(self, request: Request, failure: BaseException | None) -> None:
+        """Store a call without a usable reply; one that came is paid for, too."""
         attempt = Attempt(FAILED, reason=repr(failure), reminded=request.reminded)
         if isinstance(failure, NoAnswer):
-            attempt = replace(attempt_of(failure, request.reminded), cost=self._paid(failure))
+            attempt = attempt_of(failure, request.reminded)
+            if attempt.tokens_out and not attempt.tokens_in:
+                attempt = replace(attempt, tokens_in=token_count(None, request.text))
+            attempt = replace(attempt, cost=cost_of(attempt.tokens_in, attempt.tokens_out, self.judge.price))
+            with self._lock:
+                self._spent += attempt.cost
         self.journal.record(request, self._account, self.judge.model, attempt, seconds=0.0)
-
-    def _paid(self, failure: NoAnswer) -> float:
-        """Count and return what a reply costs that cannot be used."""
-        cost = cost_of(failure.tokens_in, failure.tokens_out, self.judge.price)
-        with self._lock:
-            self._spent += cost
-        return cost
 
     def _permit(self, request: Request) -> None:
         """Wait for the pace; raise LimitReached at the end of the daily quota or of the budget."""

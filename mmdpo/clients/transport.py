@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -39,7 +41,8 @@ class LimitedClient(httpx2.Client):
             seconds: Time for a whole call.
             largest: Bytes of a reply.
         """
-        super().__init__(timeout=seconds, follow_redirects=False, headers={"accept-encoding": "identity"})
+        identity = {"accept-encoding": "identity"}
+        super().__init__(verify=_certificates(), timeout=seconds, follow_redirects=False, headers=identity)
         self._key, self._seconds, self._largest = key, seconds, largest
         self._last = threading.local()
 
@@ -67,6 +70,12 @@ class LimitedClient(httpx2.Client):
         self._last.body = body
         headers = [(name, value) for name, value in response.headers.multi_items() if name not in FRAMING]
         return httpx2.Response(response.status_code, headers=headers, content=body, request=request)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Load the trusted certificates once."""
+    return httpx2.create_ssl_context()
 
 
 FRAMING = ("content-encoding", "content-length", "transfer-encoding")

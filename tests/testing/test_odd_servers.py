@@ -12,6 +12,7 @@ import pytest
 
 from mmdpo.clients.answers import Temporary
 from mmdpo.clients.journal import Journal
+from mmdpo.config.schema import PriceConfig
 from mmdpo.errors import UserError
 from mmdpo.records import Annotation
 from mmdpo.testing.fake_gemini import FakeGemini
@@ -107,6 +108,15 @@ def test_an_odd_reply_is_kept_raw_and_asked_again(tmp_path: Path, name: str, kin
     assert failed[1].startswith(("odd reply", "garbled reply", "error in a reply", "unreachable"))
     assert failed[2] is not None
     assert answered[0] == "answered"
+
+
+def test_an_odd_reply_counts_for_the_budget(tmp_path: Path) -> None:
+    odd, journal = Odd("openai", within_choice(content=7)), Journal(tmp_path / "j.sqlite")
+    with odd.run() as server:
+        annotated(server, "openai", tmp_path, 1, journal, price=PriceConfig(1.0, 10.0))
+    costs = [cost for (cost,) in journal._rows.execute("SELECT cost FROM attempts")]
+    assert len(costs) == 2
+    assert min(costs) > 0.0005
 
 
 @pytest.mark.parametrize(
