@@ -22,6 +22,11 @@ LONG_RUN = re.compile(r"((?:[^\w\n]|_){8})(?:[^\w\n]|_)+")
 """Punctuation and spaces in numbers that no rating has; patterns that meet them would take long."""
 
 LIST_MARKER = re.compile(r"(?:^|\n)[ \t]*(?:[0-9]{1,2}[.)]|[-*•#|]+)?[ \t*_\"'`|]*\Z")
+SCALES = re.compile(
+    r"\b(?:scale|range)\b\D{0,20}(\d+)(?:[ \t]*(?:-|–|—|to|and|\.\.)[ \t]*(\d+))?"
+    r"|\b(\d+)[ \t]*(?:-|–|—|to)[ \t]*(\d+)[ \t]+scale\b|\bout[ \t]+of[ \t]+(\d+)",
+    re.I,
+)
 WORDS = (
     r"\b(?:zero|two|three|four|five|six|seven|eight|nine|ten|half|quarter)\b"
     r"|^\W*(?:or|to|maybe|perhaps|possibly|rather|plus|minus|wait|actually|almost|nearly)\b"
@@ -59,7 +64,7 @@ def _patterns(form: RatingFormat) -> _Patterns:
     words = r"(?:is|was|to|of|as|at|now|becomes?|should|be|would|scores?|scored|rating|rated|gets?|an?|about|still)"
     return _Patterns(
         re.compile(HEADING.format(names=names), re.I | re.M),
-        re.compile(rf"(?<!\w)(?:{grouped})(?!\w)", re.I),
+        re.compile(rf"(?<!\w)(?<!non-)(?<!un-)(?<!in-)(?<!not )(?:{grouped})(?!\w)", re.I),
         re.compile(rf"(?:{same_line}|{next_line})", re.I | re.M),
         re.compile(rf"[^\w\n]{{0,8}}(?:{words}[^\w\n]{{1,4}}){{0,4}}\d", re.I),
     )
@@ -83,8 +88,7 @@ def in_text(text: str, count: int, form: RatingFormat) -> Reading | None:
     ends = [*(heading.start() for heading in headings), len(text)][1:]
     for heading, end in zip(headings, ends, strict=True):
         label = _label(heading[1])
-        if label is not None:
-            sections[label] = sections.get(label, "") + "\n" + text[heading.end() : end]
+        sections[label] = sections.get(label, "") + "\n" + text[heading.end() : end]
     for label, section in sections.items():
         for name, number in _mentions(section, form):
             if number is None:
@@ -92,17 +96,29 @@ def in_text(text: str, count: int, form: RatingFormat) -> Reading | None:
             elif numbers.setdefault((label, name), number) != number:
                 return Reading("text", numbers, CONTRADICTORY)
         unclear = unclear or _has_more_numbers(section, form)
-    if not numbers and not unclear and not stray:
+    unclear = unclear or _has_another_scale(text, form)
+    if not numbers and not stray and not unclear:
         return None
     if not numbers:  # ratings of no completion in particular
         return Reading("text", objection=AMBIGUOUS)
     return checked("text", numbers, count, form, AMBIGUOUS if unclear or stray else None)
 
 
-def _label(heading: str) -> str | None:
+def _label(heading: str) -> str:
+    """Return the label of a heading; that of a number such as 0 is none of a completion."""
     if not heading.isdigit():
         return heading.upper()
-    return LABELS[int(heading) - 1] if 1 <= int(heading) <= len(LABELS) else None
+    return LABELS[int(heading) - 1] if 1 <= int(heading) <= len(LABELS) else heading
+
+
+def _has_another_scale(text: str, form: RatingFormat) -> bool:
+    """Return whether a text speaks of a scale that is not the rubric's."""
+    low, high = map(str, form.scale)
+    for found in SCALES.finditer(text):
+        numbers = tuple(filter(None, found.groups()))
+        if numbers not in ((low, high), (high,)):
+            return True
+    return False
 
 
 def _mentions(text: str, form: RatingFormat) -> Iterator[tuple[str, int | None]]:

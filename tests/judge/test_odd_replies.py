@@ -161,6 +161,32 @@ def test_headings_may_be_numbered_or_bold() -> None:
         assert read(text, 2) == [FIRST, SECOND], heading
 
 
+@pytest.mark.parametrize("said", ["On a scale of 1-10:", "on a 1 to 5 scale", "Scale: 10", "each out of 10"])
+def test_ratings_on_another_scale_are_not_read(said: str) -> None:
+    text = as_text("Helpfulness: 4")
+    assert read(f"{said}\n{text}") is None
+    assert read(f"{said}\n```json\n{as_json(A)}\n```") is None
+    assert read(f"On a scale from 0 to 4, each out of 4:\n{text}") == [(4, 3, 3, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        as_text("Not helpful: 4"),
+        as_text("Non-helpful: 4"),
+        as_text("Unhelpful: 4"),
+        as_text("Helpfulness and correctness: 4").replace("Correctness: 3\n", ""),
+        as_text("Helpfulness: 4").replace("Completion A", "Completion 0"),
+        as_text("Helpfulness: 4").replace("Completion A", "Completions A and B:"),
+        as_text("Helpfulness: 4").replace("Completion A", "Completion A is worse than completion B."),
+        as_text("Helpfulness: 4").replace("Completion A", "Completion B"),
+        f"{as_text('Helpfulness: 4')}\nRevised helpfulness: 3",
+    ],
+)
+def test_another_name_or_heading_is_not_read(reply: str) -> None:
+    assert read(reply) is None
+
+
 def test_an_object_for_each_completion_is_read() -> None:
     rows = [json.dumps({name: one[name] for name in NAMES}, indent=1) for one in (A, B)]
     assert read(f"Completion A\n{rows[0]}\nCompletion B:\n```json\n{rows[1]}\n```", 2) == [FIRST, SECOND]
