@@ -13,13 +13,10 @@ from mmdpo.evaluation.answers import made_with, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.statistics import Score
-from mmdpo.files import read_json
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
-
-TRAINING = "training.json"
-"""The summary of a point's training; the file appears when the adapter is complete."""
+from mmdpo.points.results import read_training
 
 
 def answer_tasks(p: Point) -> None:
@@ -98,7 +95,7 @@ def adapter_of(p: Point) -> str | None:
         return None
     from mmdpo.models.fingerprints import adapter_fingerprint
 
-    found, trained = adapter_fingerprint(p.folder / "adapter"), read_json(p.folder / TRAINING).get("adapter", "")
+    found, trained = adapter_fingerprint(p.folder / "adapter"), (read_training(p.folder) or {}).get("adapter")
     if trained and found != trained:
         raise UserError(
             f"{p.folder / 'adapter'}: changed since it was trained. Restore it, or delete {p.folder} and rerun the "

@@ -283,7 +283,7 @@ def test_another_adapter_than_the_trained_one_is_refused(loads, config, monkeypa
     write_json(p.folder / "training.json", {"steps": 3, "data_fingerprint": "d", "adapter": digest})
     run_stage([p.config], Stage.evaluate)
     monkeypatch.setattr("mmdpo.training.export.export_model", lambda *given: pytest.fail("it was exported"))
-    (p.folder / "adapter" / "adapter_model.safetensors").write_text("another")
+    write_adapter(p.folder / "adapter", "another")
     for stage in (Stage.evaluate, Stage.judge):
         (outcome,) = run_stage([p.config], stage)
         assert "changed since it was trained" in outcome.error
