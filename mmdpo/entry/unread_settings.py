@@ -160,8 +160,15 @@ def _of_data(config: Config) -> Iterator[tuple[str, str]]:
     elif config.generator.sampler == "model":
         for name in ("model", "base_url", "api_key", "concurrency", "timeout"):
             yield f"generator.{name}", f"generator={config.generator.name} asks no server; choose generator=openai"
-    if method.train_on is not TrainOn.pairs:
-        yield "pairs", f"method={method.name} trains on no pairs; choose a method with a preference loss, as method=dpo"
+    unread = {
+        TrainOn.pairs: (),
+        TrainOn.best_completion: ("margin", "rule"),
+        TrainOn.rated_completions: ("margin", "rule", "aggregate"),
+        TrainOn.teacher: ("margin", "rule", "aggregate", "cut"),
+    }
+    for name in unread[method.train_on]:
+        reason = f"method={method.name} does not use it; choose a method with a preference loss, as method=dpo"
+        yield f"pairs.{name}", reason
 
 
 def _of_judge(config: Config) -> Iterator[tuple[str, str]]:

@@ -75,6 +75,8 @@ def with_presets(*overrides: str) -> DictConfig:
         ("train.max_text_tokens=null train.too_long=drop", "train.too_long", "add train.max_text_tokens="),
         ("train.lr_scheduler_type=constant train.warmup_ratio=0.1", "train.warmup_ratio", "constant_with_warmup"),
         ("method=sft train.prefix_sharing=false", "train.prefix_sharing", "pairs"),
+        ("method=sft pairs.cut=keep", "pairs.cut", "method=dpo"),
+        ("method=steerlm pairs.margin=3", "pairs.margin", "method=dpo"),
         ("data.image_root=images", "data.image_root", "choose data=pairs"),
         ("data.on_bad_row=drop", "data.on_bad_row", "choose data=pairs"),
         (f"{SOURCE} data.prompts=5", "data.prompts", "data.sources.NAME.count="),
