@@ -131,7 +131,7 @@ def _chosen_presets(overrides: Iterable[str]) -> Iterator[tuple[str, list[str]]]
 def _entry_problem(key: str, value: str, chosen: Mapping[str, list[str]]) -> str | None:
     """Describe the key of an entry that no chosen preset has; None if one has it, or if it is no entry."""
     parts = key.split(".")
-    if parts[0] not in GROUPS:
+    if parts[0] not in GROUPS or parts[:-1] == ["data", "fields"]:  # entries of data.fields need no +
         return None
     schema: Any = Config
     for index, part in enumerate(parts):

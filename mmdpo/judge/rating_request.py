@@ -41,7 +41,7 @@ class RatingRequest(Request):
 def rating_request(item: Item, image_root: Path, judge: JudgeConfig, repetition: int = 0) -> RatingRequest:
     """Return the request for the ratings of an item; equal completions are presented once.
 
-    Each completion stands between markers that no completion can contain, since they are derived from the request.
+    Each completion stands between markers that no completion can contain, since they are derived from it.
     The key is that of the text without markers, which earlier versions asked, so that their replies are found.
 
     Args:
@@ -59,7 +59,7 @@ def rating_request(item: Item, image_root: Path, judge: JudgeConfig, repetition:
     plain = rubric.prompt_text(asked, texts)
     parts = digest_of(images), judge_identity(judge), repetition
     key = fingerprint([plain, *parts], length=32)
-    marker = f"completion-{key[:12]}"
+    marker = f"completion-{fingerprint(plain, length=12)}"
     text = FENCED.format(marker=marker) + rubric.prompt_text(
         asked, [f"<{marker}>\n{one}\n</{marker}>" for one in texts]
     )

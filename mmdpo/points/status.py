@@ -82,6 +82,8 @@ def _is_valid(key: str, value: Any) -> bool:
     if key == "interruptions":
         entries = value if isinstance(value, list) else [None]
         return all(isinstance(one, dict) and isinstance(one.get("cause"), str) for one in entries)
+    if key == "saved":
+        return isinstance(value, dict) and all(type(amount) is int for amount in value.values())
     if key == "pid":
         return value is None or is_pid(value)
     return key in Status.__dataclass_fields__ and (value is None or isinstance(value, str))

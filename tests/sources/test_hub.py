@@ -98,6 +98,7 @@ def test_no_image_leaves_the_folder(folder: Path) -> None:
             assert hub.hub_rows(data(folder)).is_file()
 
 
-def test_without_a_network(folder: Path) -> None:
+def test_without_a_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"data\.hub=owner/gone: .*cannot be reached \(HF_HUB_OFFLINE"):
         hub.hub_rows(data("owner/gone"))

@@ -93,7 +93,7 @@ def test_rows_that_the_model_does_not_take_are_refused_before_anything_runs(
 ) -> None:
     file = tmp_path / "pairs.jsonl"
     file.write_text('{"prompt": "Why?", "chosen": "So.", "rejected": "No."}\n')
-    config = compose_config([f"out={tmp_path}", "data=pairs", f"data.path={file}"])
+    config = compose_config([f"out={tmp_path}", "data=pairs", f"data.path={file}", "train.warmup_ratio=0"])
     (pair,) = training_sets.training_set(config).examples
     with_system = TrainingSet([dataclasses.replace(pair, system="Be brief.")], tmp_path, {})
     monkeypatch.setattr(training_sets, "training_set", lambda config: with_system)

@@ -111,6 +111,8 @@ def test_sft_rows_have_one_answer(tiny: Tiny) -> None:
 def test_counts_reach_the_summary(tiny: Tiny, tmp_path: Path) -> None:
     from mmdpo.training.run import train_adapter
 
-    settings = tiny_settings(tiny.model, train__max_text_tokens=12, train__too_long=TooLong.drop)
+    settings = tiny_settings(
+        tiny.model, train__max_text_tokens=12, train__too_long=TooLong.drop, train__warmup_ratio=0.0
+    )
     summary = train_adapter(settings, tiny.pairs, tiny.images, tmp_path, lambda metrics, step: None, lambda step: None)
     assert summary.dropped["too_long"] == summary.lengths["over"] == len(tiny.pairs) - summary.examples > 0

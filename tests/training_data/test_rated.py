@@ -89,5 +89,5 @@ def test_nothing_but_cut_completions_is_an_error(tmp_path: Path) -> None:
     completions = [Completion("p", index, "x", "length") for index in range(3)]
     given = {"completions": completions, "annotations": [Annotation("p", RATINGS, "oracle")]}
     for train_on in (TrainOn.pairs, TrainOn.rated_completions):
-        with pytest.raises(UserError, match=r"3 completions.*data\.sampling\.max_new_tokens.*pairs\.cut=keep"):
+        with pytest.raises(UserError, match=r"3 cut_completions.*data\.sampling\.max_new_tokens.*pairs\.cut=keep"):
             write_training_set(tmp_path, train_on, PairsConfig(), ["helpfulness"], 0, [Prompt("p", "?")], **given)
