@@ -146,8 +146,12 @@ def test_running_mean_by_hand():
     [
         (SHARES, {"data_scaling", "scores"}),
         (GRID, {"scores"}),
-        ([b | {"seed": seed} for b in BETAS for seed in (0, 1)], {"scores"}),
-        ([{"lr": lr, "method": m} for lr in (5e-5, 5e-4) for m in ("dpo", "ipo")], {"scores"}),
+        pytest.param([b | {"seed": seed} for b in BETAS for seed in (0, 1)], {"scores"}, marks=pytest.mark.exhaustive),
+        pytest.param(
+            [{"lr": lr, "method": m} for lr in (5e-5, 5e-4) for m in ("dpo", "ipo")],
+            {"scores"},
+            marks=pytest.mark.exhaustive,
+        ),
         (METHODS, {"scores"}),
     ],
 )

@@ -116,7 +116,7 @@ def test_variables_that_libraries_read_while_imported_need_a_new_interpreter() -
     assert program("-c", "import os; print(os.environ['PYTHONPATH'])", PYTHONPATH="/x").stdout == "/x\n"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_no_program_outlives_killed_tests(tmp_path: Path) -> None:
     code = (
         "import os, signal, time, pathlib; from tests.support.program import start_program\n"

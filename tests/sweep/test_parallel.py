@@ -136,7 +136,10 @@ def test_without_gpus_the_cores_decide(threads, count, monkeypatch):
     assert devices(compose_config([LOCAL, f"cluster.threads={threads}"]).cluster) == [None] * count
 
 
-LINE = ["data.prompts=80", "bench.items=16", "bench.resamples=100", "tracking=none", "cluster.threads=1"]
+LINE = [
+    *("data.prompts=80", "bench.items=16", "bench.resamples=100", "bench.tasks=[text]"),
+    *("tracking=none", "cluster.threads=1"),
+]
 
 
 @pytest.mark.slow
