@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +35,8 @@ from tests.support.program import launch, program
         (["-m", "beta=interval(0.1,0.2)"], "add hydra/sweeper=optuna"),
         (["-m", "hydra/launcher=basic"], "hydra/launcher=basic: "),
         (["data=pairs"], "add data.path=FILE"),
-        (["method.lr=1e-3"], "method.lr=1e-3: is not read: here nothing refers to it; type lr="),
-        (["-m", "method.lr=1e-3,1e-5"], "method.lr=0.001,1e-05: is not read"),
+        (["method.lr=1e-3"], "method.lr=1e-3 is not read: here nothing refers to it; type lr="),
+        (["-m", "method.lr=1e-3,1e-5"], "method.lr=0.001,1e-05 is not read"),
     ],
 )
 def test_a_mistake_is_a_short_message_and_a_failure(overrides, message, tmp_path):
@@ -176,3 +177,13 @@ def test_tab_completion_can_be_installed():
 def test_shell_completion_offers_what_can_be_typed():
     done = launch("-sc", "query=bash", COMP_LINE="python launch.py stage=", COMP_POINT="23")
     assert done.stdout.split() == ["stage=experiment"]
+
+
+def test_a_dry_run_refuses_rows_that_would_train_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    row = '{"prompt": "Question %s?", "chosen": "A whole sentence.", "rejected": "no"}\n'
+    file.write_text("".join(row % number for number in range(12)))
+    done = launch("data=pairs", f"data.path={file}", f"out={tmp_path / 'out'}", "dry_run=true")
+    assert done.returncode == 1
+    assert "Type train.num_train_epochs=10" in done.stderr
+    assert not (tmp_path / "out").exists()

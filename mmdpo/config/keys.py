@@ -11,7 +11,7 @@ from typing import Any, Union, cast, get_args, get_origin, get_type_hints
 
 from mmdpo.config.foreign_names import foreign_name, without_prefix
 from mmdpo.config.renamed import RENAMED, new_name
-from mmdpo.config.schema import GROUPS, Config
+from mmdpo.config.schema import AXES, GROUPS, Config
 
 SUGGESTED = 3  # keys in a message
 
@@ -62,7 +62,10 @@ def similar_keys(key: str) -> list[str]:
     close = difflib.get_close_matches(key, present, n=SUGGESTED, cutoff=0.8)
     leaves = {other.rpartition(".")[2]: other for other in present}
     close_leaf = [leaves[name] for name in difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.8)]
-    return list(dict.fromkeys(present[other] for other in [*same_leaf, *close, *close_leaf]))[:SUGGESTED]
+    found = dict.fromkeys(present[other] for other in [*same_leaf, *close, *close_leaf])
+    # An axis at the root is what a point reads; method.lr and model.lr are defaults of it.
+    defaults = {f"{group}.{axis}" for group in ("method", "model") for axis in AXES}
+    return [name for name in found if name not in defaults][:SUGGESTED]
 
 
 @cache

@@ -123,6 +123,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
     require_models(configs, stage)
     _check_adapters(configs)
     if dry_run:
+        _check_own_data(configs, stage)
         _describe(configs, stage)
         raise SystemExit(0)  # a searching sweeper would ask for scores and continue
     for study in {Path(config.out, config.study) for config in configs}:
@@ -133,11 +134,23 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
     if any(config.logprob_avg for config in configs):
         print_line("With logprob_avg=true the loss uses the mean log-prob per token; use a larger beta.")
     if cluster.runner is Runner.slurm and stage is not Stage.report:
+        _check_own_data(configs, stage)
         return _on_slurm(configs, stage, searching)
     from mmdpo.sweep.local import run_stage, run_sweep
 
     with listening():
         return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
+
+
+def _check_own_data(configs: list[Config], stage: Stage) -> None:
+    """Raise UserError for wrong rows of the user's own data, before a point is planned or submitted."""
+    from mmdpo.pipeline.training_sets import check_own_data
+    from mmdpo.points.point import points_of
+    from mmdpo.points.status import is_done
+
+    if stage in (Stage.experiment, Stage.train):
+        own = [config for config in configs if config.data.is_own]
+        check_own_data(p.config for p in (points_of(own) if own else []) if not is_done(p.folder))
 
 
 def _check_adapters(configs: list[Config]) -> None:

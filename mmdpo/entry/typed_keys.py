@@ -56,7 +56,7 @@ class TypedKeys:
             problems.setdefault(key, f"points that differ in it alone are equal: {self._reasons[key]}")
         if problems:
             raise UserError(
-                "\n".join(f"{key}={','.join(self._values[key])}: is not read: {why}" for key, why in problems.items())
+                "\n".join(f"{key}={','.join(self._values[key])} is not read: {why}" for key, why in problems.items())
             )
 
     def _equal_points(self) -> Iterator[list[str]]:

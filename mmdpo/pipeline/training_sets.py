@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,11 +41,20 @@ def training_set(config: Config) -> TrainingSet:
     return TrainingSet(examples, images, counts)
 
 
-def check_own_data(config: Config) -> None:
-    """Raise UserError if the user's own data have a wrong row, or one that the model does not take, or too few."""
-    examples = training_set(config).examples
-    check_forms(config, examples)
-    check_selection(config, len(examples))
+def check_own_data(configs: Iterable[Config]) -> None:
+    """Read the user's own data of points that will be trained, before the first of them starts.
+
+    Args:
+        configs: The configs of points that are not trained yet.
+
+    Raises:
+        UserError: A row is wrong, the model does not take a row's images or turns, or there are too few rows.
+    """
+    for config in configs:
+        if config.data.is_own and not config.is_base:
+            examples = training_set(config).examples
+            check_forms(config, examples)
+            check_selection(config, len(examples))
 
 
 def check_selection(config: Config, available: int) -> None:

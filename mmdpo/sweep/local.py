@@ -51,9 +51,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
         open_points = [p for p in points if not status.is_done(p.folder)]
         known = known_elsewhere(open_points)
         missing = [p for p in open_points if p.folder not in known]
-        for p in missing:
-            if p.config.data.is_own and not p.config.is_base:
-                training_sets.check_own_data(p.config)  # report a wrong row before the first point starts
+        training_sets.check_own_data(p.config for p in missing)
         print_line(counts_line(len(points), len(points) - len(open_points), [*known.values()], len(missing)))
         for study in {p.study for p in points}:
             commands.begin(study)

@@ -39,5 +39,5 @@ def test_twelve_pairs_of_ones_own_are_refused_on_the_default_line(tmp_path: Path
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     own = ["data=pairs", f"data.path={path}"]
     with pytest.raises(UserError, match=r"train\.num_train_epochs=10"):
-        check_own_data(compose_config(own))
-    check_own_data(compose_config([*own, "train.num_train_epochs=10"]))
+        check_own_data([compose_config(own)])
+    check_own_data([compose_config([*own, "train.num_train_epochs=10"])])

@@ -97,7 +97,7 @@ def test_rows_that_the_model_does_not_take_are_refused_before_anything_runs(
     (pair,) = training_sets.training_set(config).examples
     with_system = TrainingSet([dataclasses.replace(pair, system="Be brief.")], tmp_path, {})
     monkeypatch.setattr(training_sets, "training_set", lambda config: with_system)
-    training_sets.check_own_data(config)
+    training_sets.check_own_data([config])
     processor = loading.load_processor(config.model)
     processor.chat_template = (
         "{% for m in messages if m['role'] != 'system' %}{{ m['content'][0]['text'] }}{% endfor %}"
