@@ -28,6 +28,7 @@ from mmdpo.analysis.labels import (
 )
 from mmdpo.analysis.study import POINT_AXES, Row, Study, sort_key
 from mmdpo.analysis.table import failures, footnotes, items_text, with_bounds
+from mmdpo.analysis.warning_lines import warning_lines
 from mmdpo.console import printable
 from mmdpo.evaluation.statistics import Score
 from mmdpo.files import atomic_write
@@ -112,7 +113,7 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "provenance": _provenance(study),
         "commands": commands(study),
         "typed": bool(launches(study.folder)),
-        "score_notes": footnotes(study),
+        "score_notes": [*footnotes(study), *warning_lines(study)],
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mmdpo.analysis.html import write_html
 from mmdpo.analysis.study import read_study
 from mmdpo.analysis.warning_lines import CHOSEN_BELOW, warning_lines, warnings_of
 from tests.support.studies import make_point
@@ -35,6 +36,8 @@ def test_a_point_below_the_base_is_named_with_its_interval(tmp_path: Path, base:
     assert re.findall(r"(\w+) by \d\.\d\d \[\d\.\d\d, \d\.\d\d\] \(n = 60\)", line) == ["text", "visual", "text_noisy"]
     assert len(warnings_of(worse, base)) == 1
     assert warnings_of(better, base) == warnings_of(same, base) == []
+    write_html(read_study(tmp_path), [], tmp_path / "report.html")
+    assert "beta 0.1: below the base" in (tmp_path / "report.html").read_text()
 
 
 def test_a_base_of_another_measurement_is_not_compared(tmp_path: Path, base: Path) -> None:
