@@ -56,16 +56,21 @@ def use_own_temporary_folder() -> None:
     """Give this process and its children a folder for temporary files that is removed when this process ends.
 
     Libraries leave theirs behind if they are killed. So first, such folders of processes that have ended are removed.
+    A folder that was inherited from another process is not used: it vanishes when that process ends.
     """
     base = Path(tempfile.gettempdir())
+    if inherited := TEMPORARY.fullmatch(base.name):
+        if inherited["pid"] == str(os.getpid()):
+            return
+        base = base.parent
     for path in base.glob("mmdpo-*"):
         found = TEMPORARY.fullmatch(path.name)
         if found and found["space"] == process_space() and not _is_running(int(found["pid"])) and _is_own(path):
             shutil.rmtree(path, ignore_errors=True)
-    if len(str(base)) > LONGEST or TEMPORARY.fullmatch(base.name):
+    if len(str(base)) > LONGEST:
         return
     try:
-        own = tempfile.mkdtemp(prefix=temporary_prefix())
+        own = tempfile.mkdtemp(prefix=temporary_prefix(), dir=base)
     except OSError:  # the libraries report what they cannot write
         return
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(base / f"torchinductor_{os.getuid()}"))  # is to stay

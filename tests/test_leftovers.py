@@ -72,7 +72,24 @@ def test_temporary_files_of_killed_processes_are_removed(
     own = Path(tempfile.mkdtemp()).parent
     assert own.name.startswith(temporary_prefix())
     assert os.environ["TMPDIR"] == str(own)
+    use_own_temporary_folder()  # as in a second command of this process
+    assert Path(tempfile.mkdtemp()).parent == own
     leftovers._remove_own(str(own), gone)  # in a fork
     assert own.exists()
     leftovers._remove_own(str(own), os.getpid())
     assert not own.exists()
+
+
+def test_the_folder_of_another_process_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: int) -> None:
+    """A job inherits the variables of the command that submits it, and outlives that command."""
+    inherited = left(tmp_path / f"mmdpo-{process_space()}-{os.getppid()}-abc" / "file").parent
+    monkeypatch.setattr(tempfile, "tempdir", str(inherited))
+    monkeypatch.setattr(leftovers, "LONGEST", 1000)
+    monkeypatch.setenv("TMPDIR", str(inherited))
+    use_own_temporary_folder()
+    own = Path(os.environ["TMPDIR"])
+    assert own.parent == tmp_path
+    assert own.name.startswith(temporary_prefix())
+    assert Path(tempfile.mkdtemp()).parent == own
+    assert inherited.exists()
+    leftovers._remove_own(str(own), os.getpid())

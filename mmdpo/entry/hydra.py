@@ -130,7 +130,6 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
         make_study(study)
         if rank() == 0:
             remove_leftovers(study)
-    use_own_temporary_folder()
     if any(config.logprob_avg for config in configs):
         print_line("With logprob_avg=true the loss uses the mean log-prob per token; use a larger beta.")
     if cluster.runner is Runner.slurm and stage is not Stage.report:
@@ -138,6 +137,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
         return _on_slurm(configs, stage, searching)
     from mmdpo.sweep.local import run_stage, run_sweep
 
+    use_own_temporary_folder()  # not before jobs are submitted: they inherit this process's environment
     with listening():
         return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
 

@@ -24,6 +24,7 @@ from mmdpo.config.choices import Stage
 from mmdpo.config.schema import ClusterConfig
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
+from mmdpo.leftovers import use_own_temporary_folder
 from mmdpo.logs import log_to
 from mmdpo.models.model_cache import use_model_cache
 from mmdpo.output import tolerate_any_encoding
@@ -202,6 +203,7 @@ def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the terminal sends them to all; the parent answers them
     tolerate_any_encoding()
+    use_own_temporary_folder()  # that of the parent vanishes with it
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     if threads is not None:

@@ -24,15 +24,14 @@ class Job(NamedTuple):
         return file.read_text() if file.exists() else ""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def timed_out(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A job whose time runs out while the other tests run, for the last one."""
-    folder = tmp_path_factory.mktemp("timed_out")
+@pytest.fixture
+def timed_out(slurm: Cluster, tmp_path: Path) -> Job:
+    """A job whose time runs out."""
     task = 'for s in USR2 TERM; do trap "echo $s \\$(date +%s) >>signals" $s; done; touch started; '
     task += "for i in $(seq 900); do sleep 0.1; done"
     script = f"srun bash -c '{task}'"
-    job = Job(slurm.submit(script, "--signal=USR2@10", "--time=60", folder=folder), folder)
-    slurm.wait_for((folder / "started").exists, 20, "its step")
+    job = Job(slurm.submit(script, "--signal=USR2@10", "--time=60", folder=tmp_path), tmp_path)
+    slurm.wait_for((tmp_path / "started").exists, 20, "its step")
     slurm.time_out(job.id)
     return job
 
@@ -96,6 +95,7 @@ def test_a_requeued_task_starts_again_under_its_id(slurm: Cluster, tmp_path: Pat
     slurm.wait_for(accounted, 30, "accounting of both runs")  # sacct lags behind squeue
 
 
+@pytest.mark.exhaustive  # the tests of interrupted points see the same of real jobs
 def test_a_preempted_job_runs_again_after_the_urgent_one(slurm: Cluster, tmp_path: Path):
     script = "srun sh -c 'trap \"echo TERM >>log; exit\" TERM; touch started; while :; do sleep 0.1; done'"
     script = f'[ "$SLURM_RESTART_COUNT" ] && {{ echo again >>log; exit; }}\n{script}\n'
@@ -111,6 +111,7 @@ def test_a_preempted_job_runs_again_after_the_urgent_one(slurm: Cluster, tmp_pat
     assert lines[0] == "PREEMPTED"
 
 
+@pytest.mark.exhaustive
 def test_a_job_out_of_time_is_warned_first(slurm: Cluster, timed_out: Job):
     slurm.wait_for_state(timed_out.id, "TIMEOUT", 80)
     signals = [line.split() for line in timed_out.text("signals").splitlines()]
