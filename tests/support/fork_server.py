@@ -31,7 +31,7 @@ LIBRARIES = (
     "transformers.models.llava.processing_llava"
 ).split()
 READ_AT_IMPORT = tuple("CUDA DS_ HF_ KMP_ LD_ MKL_ MPL OMP_ PYTHON TORCH TRANSFORMERS_ WANDB_".split())
-SET_LATER = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")  # read at import, too, but a child can still follow them
+SET_LATER = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "DS_ACCELERATOR")  # read at import, too, but a child can follow
 PASSIVE = {"OMP_WAIT_POLICY": "passive"}  # launch.py sets it before torch is imported
 MESSAGE_BYTES = 1 << 18
 

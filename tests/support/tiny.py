@@ -107,7 +107,8 @@ def tiny_pairs(image_root: Path, count: int = 12, text_only: int = 3) -> list[Pr
         if not text_only or index % text_only:
             images = (f"{index}.png",)
             pixels = rng.integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(image_root / images[0])
+            if not (image_root / images[0]).exists():  # processes that train together must not write it at once
+                Image.fromarray(pixels).save(image_root / images[0])
         question, chosen, rejected = (
             " ".join(rng.choice(WORDS, rng.integers(low, high))) for low, high in ((2, 8), (3, 7), (1, 4))
         )

@@ -15,7 +15,7 @@ import torch
 from mmdpo.config.schema import TrainConfig
 from mmdpo.training.distributed import deepspeed_config, from_slurm
 from tests.support.program import completed, start_program
-from tests.support.tiny import OF_THE_MACHINE, Tiny
+from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_pairs
 
 SETTINGS: dict[str, Any] = {
     "text_only": 2,
@@ -30,7 +30,9 @@ Logged = dict[int, dict[str, float]]
 
 def together(tiny: Tiny, out: Path, processes: int, dies: bool = False, **settings: Any) -> Logged:
     """Train in processes of their own; returns the metrics that rank 0 logged."""
-    arguments = [*map(str, (tiny.model, out.parent / "images", out)), json.dumps(SETTINGS | settings)]
+    images = out.with_name(f"{out.name}-images")
+    tiny_pairs(images, text_only=(SETTINGS | settings).get("text_only", 3))
+    arguments = [*map(str, (tiny.model, images, out)), json.dumps(SETTINGS | settings)]
     common = {
         **{name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")},
         **{"MMDPO_CACHE": str(out.parent / "cache"), "OMP_NUM_THREADS": "1"},
