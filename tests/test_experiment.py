@@ -233,6 +233,7 @@ def test_the_methods_study_trains_all_four(tmp_path):
     assert "asked for ratings; without the request text" in " ".join(done.stdout.split())
 
 
+@pytest.mark.long
 def test_real_torchrun_trains_what_one_process_does(tmp_path):
     """ZeRO-3 with two processes, a method with pairs and one without."""
     line = ["-m", "method=dpo,rejection_sampling", *SMALL, "bench.tasks=[text]", "data_limit=32"]

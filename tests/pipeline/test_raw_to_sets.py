@@ -99,7 +99,7 @@ def written(folder: Path) -> int:
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(PAPER, id="paper"),
+        pytest.param(PAPER, id="paper", marks=pytest.mark.long),
         pytest.param(["data=nano", "data.prompts=60"], id="nano", marks=pytest.mark.exhaustive),
     ],
 )

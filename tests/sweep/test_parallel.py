@@ -143,6 +143,7 @@ LINE = [
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_results_are_those_of_one_after_another(tmp_path):
     own_cache = {"local": {}, "local_parallel": {"MMDPO_CACHE": str(tmp_path / "cache")}}
     for cluster, environment in own_cache.items():
@@ -160,7 +161,7 @@ def test_the_results_are_those_of_one_after_another(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_no_process_stays_behind_and_the_line_goes_on(tmp_path, number):
     line = [
         "-m",
