@@ -1,4 +1,4 @@
-"""What the present work waits for and how much of it is saved, passed to whoever records it, such as a point's status.
+"""Waits and saved amounts of the present work, passed to whoever records it, such as a point's status.
 
 Code deep in a stage reports; it does not know for which point it works.
 """

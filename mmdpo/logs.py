@@ -16,7 +16,7 @@ _written: set[str] = set()
 
 TERMINAL_CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 BAR = re.compile(r"━|\d%\|")
-"""What the progress bars of rich and tqdm contain."""
+"""Text that the progress bars of rich and tqdm contain."""
 
 
 @contextmanager

@@ -28,7 +28,7 @@ log = logging.getLogger("mmdpo.tracking")
 METRICS = "metrics.jsonl"
 LONGEST_NAME, LONGEST_TAG = 128, 64  # characters that W&B accepts
 DELETED = re.compile("previously created and deleted", re.IGNORECASE)
-"""What the server says of the id of a run that was deleted."""
+"""The server's message for the id of a run that was deleted."""
 SERVER_SECONDS = 20.0  # timeout of a server that does not answer
 FINISH_SECONDS = 60.0  # timeout of a run's last uploads; `wandb sync` uploads the rest
 

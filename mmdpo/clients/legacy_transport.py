@@ -11,10 +11,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from mmdpo.clients.answers import Temporary
-from mmdpo.clients.transport import KEPT, LARGEST_REPLY, read_limited, refuse_redirect
+from mmdpo.clients.transport import LARGEST_REPLY, KeepsLastReply, read_limited, refuse_redirect
 
 
-class LimitedAdapter(HTTPAdapter):
+class LimitedAdapter(KeepsLastReply, HTTPAdapter):
     """An adapter for all threads. Replies arrive whole, or the call raises Temporary or UserError."""
 
     def __init__(self, key: str, seconds: float) -> None:
@@ -22,16 +22,6 @@ class LimitedAdapter(HTTPAdapter):
         super().__init__()
         self._key, self._seconds = key, seconds
         self._last = threading.local()
-
-    @property
-    def body(self) -> bytes | None:
-        """This thread's last reply; None if there was none."""
-        return getattr(self._last, "body", None)
-
-    @property
-    def raw(self) -> str | None:
-        """The start of this thread's last reply as text, for the journal."""
-        return None if self.body is None else self.body[:KEPT].decode(errors="replace")
 
     def send(self, request: PreparedRequest, *arguments: Any, **options: Any) -> Response:
         """Send a request and read the whole reply."""

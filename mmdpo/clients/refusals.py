@@ -1,4 +1,4 @@
-"""What a service's refusal asks for: a setting to change, or a time to wait."""
+"""Remedies for a service's refusal: a setting to change, or a time to wait."""
 
 from __future__ import annotations
 

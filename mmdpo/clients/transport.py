@@ -30,7 +30,23 @@ SURROGATES = re.compile(
 Result = TypeVar("Result")
 
 
-class LimitedClient(httpx2.Client):
+class KeepsLastReply:
+    """A mixin that gives each thread the last reply that it got."""
+
+    _last: threading.local
+
+    @property
+    def body(self) -> bytes | None:
+        """This thread's last reply; None if there was none."""
+        return getattr(self._last, "body", None)
+
+    @property
+    def raw(self) -> str | None:
+        """The start of this thread's last reply as text, for the journal."""
+        return None if self.body is None else self.body[:KEPT].decode(errors="replace")
+
+
+class LimitedClient(KeepsLastReply, httpx2.Client):
     """An HTTP client for all threads. Replies arrive whole, or the call raises Temporary or UserError."""
 
     def __init__(self, key: str, seconds: float, largest: int = LARGEST_REPLY) -> None:
@@ -45,16 +61,6 @@ class LimitedClient(httpx2.Client):
         super().__init__(verify=_certificates(), timeout=seconds, follow_redirects=False, headers=identity)
         self._key, self._seconds, self._largest = key, seconds, largest
         self._last = threading.local()
-
-    @property
-    def body(self) -> bytes | None:
-        """This thread's last reply; None if there was none."""
-        return getattr(self._last, "body", None)
-
-    @property
-    def raw(self) -> str | None:
-        """The start of this thread's last reply as text, for the journal."""
-        return None if self.body is None else self.body[:KEPT].decode(errors="replace")
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request and read the whole reply."""

@@ -49,7 +49,7 @@ def _attribute(form: RatingFormat, name: str) -> str | None:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one place of a reply says.
+    """Ratings from one place of a reply.
 
     Args:
         parser: Name of the parser that read it.

@@ -23,6 +23,7 @@ from mmdpo.sources.messages import ExampleRow
 from mmdpo.sources.pair_images import PairImages
 from mmdpo.sources.pairs import PairRow, parse
 from mmdpo.sources.tables import Table
+from mmdpo.sources.turns import Dialogue
 
 log = logging.getLogger(__name__)
 
@@ -262,27 +263,19 @@ def _with_images(record: Any, names: tuple[str, ...]) -> Any:
 
 
 def _pair(row: PairRow, id: str, names: tuple[str, ...]) -> PreferencePair:
-    said = row.dialogue
-    return PreferencePair(
-        id=id,
-        question=said.question,
-        chosen=row.chosen,
-        rejected=row.rejected,
-        images=names,
-        history=said.history,
-        system=said.system,
-        image_positions=said.image_positions,
-    )
+    return PreferencePair(id=id, chosen=row.chosen, rejected=row.rejected, **_conversation(row.dialogue, names))
 
 
 def _example(row: ExampleRow, id: str, names: tuple[str, ...]) -> SftExample:
-    said = row.dialogue
-    return SftExample(
-        id=id,
-        question=said.question,
-        answer=row.answer,
-        images=names,
-        history=said.history,
-        system=said.system,
-        image_positions=said.image_positions,
-    )
+    return SftExample(id=id, answer=row.answer, **_conversation(row.dialogue, names))
+
+
+def _conversation(dialogue: Dialogue, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the fields that pairs and examples share."""
+    return {
+        "question": dialogue.question,
+        "images": names,
+        "history": dialogue.history,
+        "system": dialogue.system,
+        "image_positions": dialogue.image_positions,
+    }

@@ -1,4 +1,4 @@
-"""What a searching sweeper gets on the command line, and which of Hydra's plugins are refused."""
+"""Overrides of a searching sweeper, and plugins of Hydra that are refused."""
 
 from __future__ import annotations
 

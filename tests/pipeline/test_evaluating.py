@@ -102,7 +102,7 @@ DAMAGES = {
     "status.json": ("[" * 100_000, 0, 0),
     "fingerprints.json": ("[1]", 0, 0),
 }
-"""What damages a file of a finished point, and how often the point is then trained, and its model asked, again."""
+"""Damages to a file of a finished point, and how often the point is then trained, and its model asked, again."""
 
 
 @pytest.mark.parametrize("name", DAMAGES)

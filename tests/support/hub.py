@@ -25,7 +25,7 @@ class Hub:
 
 
 def file_metadata(file: Path, name: str) -> dict[str, Any]:
-    """What the hub publishes of a file: the git hash of a small text file, the SHA-256 of weights."""
+    """Metadata that the hub publishes of a file: the git hash of a small text file, the SHA-256 of weights."""
     content = file.read_bytes()
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     entry: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": blob}
@@ -36,7 +36,7 @@ def file_metadata(file: Path, name: str) -> dict[str, Any]:
 
 
 def model_metadata(model: str, folder: Path) -> dict[str, Any]:
-    """What `/api/models/OWNER/NAME?blobs=true` answers."""
+    """The answer to `/api/models/OWNER/NAME?blobs=true`."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     config = json.loads((folder / "config.json").read_text()) if (folder / "config.json").exists() else {}
     return {
