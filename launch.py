@@ -32,7 +32,7 @@ if __name__ == "__main__":
 
     tolerate_any_encoding()
     try:
-        sys.argv += check_command(sys.argv[1:])
+        sys.argv = [sys.argv[0], *check_command(sys.argv[1:])]
         main()
         print_best()
     except UserError as error:

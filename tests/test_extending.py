@@ -21,7 +21,7 @@ from mmdpo.analysis.study import read_study
 from mmdpo.clients.answers import ParseFailure
 from mmdpo.clients.journal import Journal
 from mmdpo.config import schema
-from mmdpo.config.schema import Config, LimitsConfig, TrainConfig
+from mmdpo.config.schema import BenchConfig, Config, LimitsConfig, TrainConfig
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from mmdpo.evaluation.answers import write_answers
@@ -42,6 +42,7 @@ from mmdpo.training.settings import TrainingSettings
 from tests.judge.scripted import items
 from tests.sources.files import as_lines
 from tests.support.docs import add_module, examples, write_presets
+from tests.support.engines import ENGINE
 from tests.support.program import launch
 from tests.support.studies import make_study
 from tests.support.tiny import save_tiny_llava, tiny_pairs
@@ -131,13 +132,11 @@ def test_a_benchmark(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     config = compose_config(["bench=trivia", "objective=trivia"], own)
     before = identity(config, Role.base).hex
     bench = dataclasses.replace(config.bench, tasks=["trivia"])
-    monkeypatch.setattr(
-        "mmdpo.models.generate.generate", lambda model, processor, prompts, *_, **__: ["3."] * len(prompts)
-    )
+    monkeypatch.setattr(ENGINE, "reply", lambda prompt: "3.")
     try:
         sets = sample_sets(bench, {}, "")
-        write_answers(sets, lambda: (None, None), {}, bench, tmp_path)
-        scores = write_judgments(sets, bench_judge("oracle"), {}, bench, tmp_path)
+        write_answers(sets, ENGINE, {}, bench, tmp_path)
+        scores = write_judgments(sets, bench_judge(BenchConfig().judge), {}, bench, tmp_path).scores
         assert (scores["trivia"].value, scores["trivia"].n) == (0.25, 4)
         as_lines(tmp_path / "trivia.jsonl", rows[1:])
         assert identity(config, Role.base).hex != before

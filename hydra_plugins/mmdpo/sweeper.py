@@ -24,10 +24,11 @@ class MmdpoSweeper(BasicSweeper):
         assert self.config is not None  # setup has been called
         assert self.launcher is not None
         assert self.hydra_context is not None
+        from mmdpo.config.group_aliases import spelled_out
         from mmdpo.entry.hydra import Refused
         from mmdpo.points.commands import when_begun
 
-        words = [*self._parse_config(), *arguments]
+        words = spelled_out([*self._parse_config(), *arguments])
         overrides = OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(words)
         for override in overrides:
             if override.is_sweep_override() and not override.is_discrete_sweep():

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmdpo.analysis.varying import flatten_dict, varying_settings
 from mmdpo.config.choices import Stage
+from mmdpo.config.group_aliases import with_judge_group
 from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
 from mmdpo.evaluation.statistics import Score
@@ -174,7 +175,7 @@ def _read_row(folder: Path) -> Row:
         role = next((role for role in Role if folder.name.startswith(f"{role}-")), Role.trained)
         error = f"it was linked from {os.readlink(folder)}, which is gone; rerun the same command to run it here"
         return Row(folder.name, folder, role, State.unreadable, error=error)
-    config, config_error = _read(lambda: read_mapping(folder / "config.yaml"))
+    config, config_error = _read(lambda: with_judge_group(read_mapping(folder / "config.yaml")))
     status, status_error = _read(lambda: read_mapping(folder / "status.json"))
     result, result_error = _read(lambda: read_result(folder))
     row = Row(folder.name, folder, config=config, status=status, result=result)

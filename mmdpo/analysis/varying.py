@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, get_type_hints
 
 from mmdpo.config.markers import NoResult
@@ -46,14 +47,26 @@ def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
     A setting that follows from the option of a group, as `method.loss_type` follows from `method.name`, is left out.
     """
-    flats = [{key: value for key, value in flatten_dict(config).items() if not _is_ignored(key)} for config in configs]
+    flats = [
+        {key: value for key, value in {**_defaults(), **flatten_dict(config)}.items() if not _is_ignored(key)}
+        for config in configs
+    ]
     keys = sorted({key for flat in flats for key in flat})
     differing = [key for key in keys if len({_text(flat.get(key)) for flat in flats}) > 1]
-    names = [f"{group}.name" for group in GROUPS]
+    names = [*(f"{group}.name" for group in GROUPS), "bench.judge.name"]
     groups = [key for key in differing if key in names]
     others = [key for key in differing if key not in names and not _follows(key, groups, flats)]
     shown = [key for key in (*groups, *others) if key != "method.name"]  # the axis `method`
     return [{key: flat.get(key) for key in shown} for flat in flats]
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    """Return the defaults of the schema, which the configs of earlier versions leave out."""
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(OmegaConf.structured(Config), resolve=False, enum_to_str=True)
+    return {key: value for key, value in flatten_dict(plain).items() if value != "???"}
 
 
 def _is_ignored(key: str) -> bool:

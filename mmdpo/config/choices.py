@@ -181,10 +181,34 @@ class OnBadRow(Choice):
 
 
 class Split(Choice):
-    """Split of held-out items: `dev` to choose settings, `test` to report."""
+    """Split of held-out items: `dev` to choose settings, `test` to report, `all` to compare with published rows."""
 
     dev = "dev"
     test = "test"
+    all = "all"  # of benchmarks that are read from files, which upstream does not split
+
+
+class AnswerEngine(Choice):
+    """The program that answers the benchmarks' questions."""
+
+    model = "model"  # this process
+    openai = "openai"  # an OpenAI-compatible server that runs already
+    server = "server"  # a server that the job starts and stops
+
+
+class NoiseImage(Choice):
+    """The unrelated image of mt_bench_noisy."""
+
+    blank = "blank"  # one grey
+    noise = "noise"  # random pixels
+    photo = "photo"  # a photograph of the user's, chosen by seed and question
+
+
+class JudgePlace(Choice):
+    """The place from which a service judges the answers of SLURM jobs."""
+
+    login = "login"  # the waiting command, since nodes often have no network
+    job = "job"  # a job without GPU that depends on the answers
 
 
 class Runner(Choice):

@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, Config, DataConfig, ModelConfig
@@ -98,13 +99,14 @@ def compose_model(overrides: Sequence[str] = (), directory: Path | None = None) 
 
 
 def _composed(overrides: Sequence[str], directory: Path | None) -> DictConfig:
+    overrides = spelled_out(overrides)
     check_overrides(overrides)
     set_own_directory(directory.resolve() if directory is not None else None)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         if directory is not None:
             check_directory(directory)
             _add_to_search_path(directory)
-        return compose("config", overrides=list(overrides))
+        return compose("config", overrides=overrides)
 
 
 def _add_to_search_path(directory: Path) -> None:

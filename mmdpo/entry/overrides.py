@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
@@ -22,16 +23,17 @@ SWEEP = "sweep"
 
 
 def check_command(arguments: Sequence[str]) -> list[str]:
-    """Check the arguments of launch.py, and return those to add for a searching sweeper.
+    """Check the arguments of launch.py, and return those for Hydra, with what a searching sweeper needs.
 
     Raises UserError naming every problem.
     """
     from hydra._internal.utils import get_args_parser
 
+    arguments = spelled_out(arguments)
     options = get_args_parser().parse_args(arguments)
     refuse_secret_words(arguments)
     if options.help or options.hydra_help or options.shell_completion:
-        return []
+        return arguments
     check_plugins(options.overrides)
     check_overrides(options.overrides)
     if options.config_dir is not None:
@@ -39,7 +41,7 @@ def check_command(arguments: Sequence[str]) -> list[str]:
         set_own_directory(Path(options.config_dir).resolve())
     if not options.multirun and is_search(options.overrides):
         raise UserError("hydra/sweeper=: a search needs -m, as in python launch.py -m ...")
-    return search_overrides(options.overrides)
+    return [*arguments, *search_overrides(options.overrides)]
 
 
 def check_overrides(overrides: Iterable[str]) -> None:
@@ -93,6 +95,9 @@ def check_preset(file: Path, group: str | None, content: Any) -> None:
         content: The file's content: nested mappings.
     """
     prefix = f"{group}." if group else ""
+    if group == "bench" and isinstance(content, dict) and isinstance(content.get("judge"), str):
+        judge = content["judge"]
+        raise UserError(f"{file}: judge: {judge} is a group now; write `defaults: [override /judge@judge: {judge}]`")
     keys = [f"{prefix}{key}" for key in _leaves(content) if key.partition(".")[0] not in ("", "hydra", "defaults")]
     problems = [f"{file}: {problem}" for key in keys if (problem := key_problem(key)) is not None]
     if problems:

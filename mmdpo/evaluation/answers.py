@@ -7,7 +7,7 @@ the file has.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +16,56 @@ from mmdpo.config.schema import BenchConfig
 from mmdpo.console import progress
 from mmdpo.errors import UserError
 from mmdpo.evaluation.samples import SampleSet
-from mmdpo.evaluation.solvers import ModelInference
 from mmdpo.evaluation.task import Response
 from mmdpo.files import file_fingerprint, read_json, write_json
-from mmdpo.records import read_records, write_records
+from mmdpo.models.requests import Engine, GenerationRequest
+from mmdpo.records import Completion, read_records, write_records
 from mmdpo.signals import raise_if_asked
 
 ANSWERS = "answers"
-LoadModel = Callable[[], tuple[Any, Any]]
-"""A function that returns the model, in evaluation mode on its device, and its processor."""
+
+
+@dataclass(frozen=True)
+class EngineInference:
+    """An engine with the image root of a task's samples."""
+
+    engine: Engine
+    image_root: Path
+    advance: Callable[[int], None] = lambda count: None
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
+        """Return one answer per request, in their order."""
+        answers: dict[int, Completion] = {}
+        for index, answer in self.engine.answer(requests, self.image_root):
+            answers[index] = answer
+            self.advance(1)
+        return [answers[index] for index in range(len(requests))]
 
 
 def write_answers(
-    sets: Sequence[SampleSet], load: LoadModel, made_of: Mapping[str, Any], bench: BenchConfig, folder: Path
+    sets: Sequence[SampleSet],
+    make_engine: Callable[[], Engine],
+    made_of: Mapping[str, Any],
+    bench: BenchConfig,
+    folder: Path,
 ) -> None:
     """Generate the answers to every set that has no valid answers yet.
 
     Args:
         sets: The point's sample sets.
-        load: Load the model; it is not called if nothing is missing.
+        make_engine: Return what answers, such as the loaded model; it is not called if nothing is missing.
         made_of: Fingerprints of the model, for the sidecars.
-        bench: The decoding settings; answers are greedy.
+        bench: The decoding settings.
         folder: The point's folder.
     """
-    from mmdpo.models.generate import Decoding
-
     missing = [one for one in sets if differences(one, made_of, bench, folder)]
     if not missing:
         return
-    model, processor = load()
-    decoding = Decoding(bench.max_new_tokens, bench.batch_size)
+    engine = make_engine()
     with progress("evaluating", sum(len(one.asked) for one in missing)) as advance:
         for one in missing:
             raise_if_asked()
-            inference = ModelInference(model, processor, one.image_root, decoding, advance)
-            responses = one.task.solver(inference, one.asked)
+            responses = one.task.solver(EngineInference(engine, one.image_root, advance), one.asked)
             path = folder / ANSWERS / f"{one.file}.jsonl"
             write_records(path, _as_in_the_task(one, responses))
             write_json(_sidecar(path), {**_key(one, made_of, bench), "content": file_fingerprint(path)})

@@ -10,11 +10,15 @@ from typing import Any
 
 from mmdpo.cache import cached, source_fingerprint
 from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.task import WITHOUT_REQUEST, Task, load_task
+from mmdpo.evaluation.selection import select
+from mmdpo.evaluation.task import TURN_IMAGES, TURNS, WITHOUT_REQUEST, Task, load_task
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.images import inside
 from mmdpo.records import Prompt, read_records, write_records
 from mmdpo.training_data.steerlm import request
+
+KEYS = ("items", "split", "seed")
+"""Settings of `bench` that are in the key of all samples."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class SampleSet:
     def asked_fingerprint(self) -> str:
         """A fingerprint of all that reaches the model: ids, questions, earlier turns and the images' content."""
         root = self.image_root
-        names = {name for prompt in self.asked for name in prompt.images}
+        names = {name for prompt in self.asked for name in (*prompt.images, *prompt.facts.get(TURN_IMAGES, ()))}
         images = {name: file_fingerprint(inside(root, name)) for name in names}
         return fingerprint([_asked(prompt, images) for prompt in self.asked])
 
@@ -82,9 +86,10 @@ def _samples(name: str, task: Task, bench: BenchConfig) -> tuple[list[Prompt], P
     key: dict[str, Any] = {
         "benchmark": name,
         "items": bench.items,
-        "split": bench.split.value,
+        "split": "all" if task.bench_files else bench.split.value,
         "seed": bench.seed,
         "content": task.fingerprint(bench),
+        **{name: str(getattr(bench, name)) for name in task.reads if name not in KEYS},
         "code": source_fingerprint(task.package) if task.package else None,
     }
 
@@ -92,7 +97,7 @@ def _samples(name: str, task: Task, bench: BenchConfig) -> tuple[list[Prompt], P
         write_records(folder / "items.jsonl", task.samples(bench, folder))
 
     folder = cached("benchmark", key, make)
-    return list(read_records(folder / "items.jsonl", Prompt)), folder
+    return select(task, list(read_records(folder / "items.jsonl", Prompt)), bench), folder
 
 
 def _asked(prompt: Prompt, digests: Mapping[str, str]) -> list[Any]:
@@ -102,4 +107,7 @@ def _asked(prompt: Prompt, digests: Mapping[str, str]) -> list[Any]:
     rest = [prompt.system, images, [vars(place) for place in prompt.image_positions]]
     known = not prompt.system and len(images) <= 1 and not prompt.image_positions
     first = images[0] if images else None
+    turns = [prompt.facts[name] for name in (TURNS, TURN_IMAGES) if name in prompt.facts]
+    if turns:
+        rest, known = [*rest, turns], False
     return [prompt.id, prompt.question, [vars(turn) for turn in prompt.history], first, *([] if known else rest)]

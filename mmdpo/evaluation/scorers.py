@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.statistics import f1
-from mmdpo.evaluation.task import Judge, Metric, Response, Verdict
+from mmdpo.evaluation.task import Item, Judge, Metric, Verdict
 from mmdpo.nano.oracle import HIGHEST, ten_point_score
-from mmdpo.records import Prompt, Unscored
+from mmdpo.records import Unscored
 
 ATTRIBUTES = ("correctness", "helpfulness", "coherence")
 """The attributes of a rating that make its score."""
@@ -35,7 +36,7 @@ EXACT_MATCH_METRICS = (Metric("accuracy", ("score",), scale=(0, 1)), WORDS)
 """The metrics of `exact_match`; the main one is `accuracy`."""
 
 
-def by_rating(items: Sequence[tuple[Prompt, Response]], judge: Judge) -> list[Verdict]:
+def by_rating(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list[Verdict]:
     """Score answers by a judge's ratings, on MT-Bench's scale from 1 to 10."""
     ratings = judge.rate([(prompt, response.answer) for prompt, response in items])
     return [
@@ -46,7 +47,7 @@ def by_rating(items: Sequence[tuple[Prompt, Response]], judge: Judge) -> list[Ve
     ]
 
 
-def yes_no(items: Sequence[tuple[Prompt, Response]], judge: Judge) -> list[Verdict]:
+def yes_no(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list[Verdict]:
     """Score yes-or-no answers by the label in `facts["answer"]`; the judge is not used."""
     verdicts = []
     for prompt, response in items:
@@ -67,7 +68,7 @@ def read_yes_no(text: str) -> bool | None:
     return True if "yes" in words else None
 
 
-def exact_match(items: Sequence[tuple[Prompt, Response]], judge: Judge) -> list[Verdict]:
+def exact_match(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list[Verdict]:
     """Score 1 for an answer that equals one of `facts["answer"]`, else 0; the judge is not used.
 
     Case, punctuation and surrounding white space do not count.

@@ -125,26 +125,41 @@ def summarize(task: Task, judgments: Sequence[Judgment], bench: BenchConfig) -> 
         The scores by name. The main metric has the empty name, other metrics their own, and the main metric of a
         group `<kind>/<group>`; a kind with a single group is left out.
     """
-    unscored = sum(judgment.score is None for judgment in judgments)
-    scored = [judgment for judgment in judgments if judgment.score is not None]
-
-    def compute(metric: Metric, items: Sequence[Judgment], unscored: int) -> Score:
-        columns = [[_value(item, column) for item in items] for column in metric.columns]
-        return bootstrap_score(columns, bench, metric.statistic, [item.cluster for item in items], unscored)
-
-    scores = {"": compute(task.main, scored, unscored)}
-    scores |= {metric.name: compute(metric, scored, unscored) for metric in task.metrics if metric != task.main}
+    scores = {"": _compute(task.main, judgments, bench)}
+    scores |= {metric.name: _compute(metric, judgments, bench) for metric in task.metrics if metric != task.main}
     for kind, group in _groups(task, judgments):
-        missing = sum(item.groups.get(kind) == group and item.score is None for item in judgments)
-        items = [item for item in scored if item.groups.get(kind) == group]
-        scores[f"{kind}/{group}"] = compute(task.main, items, missing)
+        members = [item for item in judgments if group in groups_of(item, kind)]
+        name = f"{kind}/{group}".lstrip("/")
+        scores[name] = _compute(task.main, members, bench)
+        for metric in task.metrics:
+            if metric.name in task.group_metrics:
+                scores[f"{name}/{metric.name}"] = _compute(metric, members, bench)
     return scores
+
+
+def _compute(metric: Metric, judgments: Sequence[Judgment], bench: BenchConfig) -> Score:
+    """Compute a metric over the scored items that have its columns."""
+    scored = [item for item in judgments if item.score is not None]
+    items = [item for item in scored if all(_has(item, column) for column in metric.columns)]
+    columns = [[_value(item, column) for item in items] for column in metric.columns]
+    clusters = [item.cluster for item in items]
+    return bootstrap_score(columns, bench, metric.statistic, clusters, len(judgments) - len(scored))
+
+
+def groups_of(judgment: Judgment, kind: str) -> list[str]:
+    """Return the names of an item's groups of a kind."""
+    found = judgment.groups.get(kind, [])
+    return [name for name in ([found] if isinstance(found, str) else found) if name]
 
 
 def _groups(task: Task, judgments: Sequence[Judgment]) -> Iterator[tuple[str, str]]:
     for kind in task.groups:
-        names = sorted({judgment.groups.get(kind, "") for judgment in judgments} - {""})
-        yield from ((kind, name) for name in names if len(names) > 1)
+        names = sorted({name for judgment in judgments for name in groups_of(judgment, kind)})
+        yield from ((kind, name) for name in names if len(names) > 1 or not kind)
+
+
+def _has(judgment: Judgment, column: str) -> bool:
+    return column in ("score", "words") or column in judgment.parts
 
 
 def _value(judgment: Judgment, column: str) -> float:

@@ -13,10 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from mmdpo.clients.answers import ParseFailure
+from mmdpo.clients.request import Message
 from mmdpo.config.choices import BENCHMARKS
 from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.bench_files import BenchFile, find_file
 from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.records import Prompt, Rating, Turn, Unscored
+from mmdpo.models.requests import GenerationRequest
+from mmdpo.records import Completion, Prompt, Rating, Turn, Unscored
 
 WITHOUT_REQUEST = "without_request"
 """The second phrasing of a task for a model that is asked for ratings: without them."""
@@ -33,6 +37,20 @@ class Cluster(StrEnum):
     question = "question"
 
 
+class JudgeUse(StrEnum):
+    """What a task needs of `bench.judge`."""
+
+    no = "no"  # nothing: fixed rules score the answers
+    rated = "rated"  # ratings by a rubric of mmdpo/judge/rubrics, from rules or a service
+    asked = "asked"  # replies of a service to the task's own prompts
+
+
+TURNS = "turns"
+"""Key of `Prompt.facts`: all turns of the user, for `conversation`; the first is the prompt's question."""
+TURN_IMAGES = "turn_images"
+"""Key of `Prompt.facts`: the image before each turn after the first, for `conversation`."""
+
+
 @dataclass(frozen=True)
 class Response:
     """A model's answer to one sample.
@@ -44,6 +62,7 @@ class Response:
         category: The sample's category.
         history: Turns before the last one that the model answered itself, for solvers with several turns.
         values: Numbers that a solver reads in addition to the text, such as probabilities of first tokens.
+        finish_reason: As in `Completion`: `length` for an answer that the limit of tokens cut.
     """
 
     id: str
@@ -52,15 +71,37 @@ class Response:
     category: str = ""
     history: tuple[Turn, ...] = ()
     values: dict[str, float] = field(default_factory=dict)
+    finish_reason: str = ""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """All answers of the model, oldest first."""
+        return (*(turn.answer for turn in self.history), self.answer)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A scorer's result for one response: a score and named parts of it, or the reason why there is none."""
+    """A scorer's result for one item: a score and named parts of it, or the reason why there is none.
+
+    Attributes:
+        score: The score on the scale of the task's main metric; None for an unscored item.
+        parts: Further values of the item by name. A metric leaves out the items that lack one of its columns.
+        reason: The reason why an item is unscored.
+        upstream: Values that only the task's `Upstream.scores` reads.
+        sample: The id of the sample; empty if verdicts and samples are in the same order, one per sample.
+        part: The name of the judged part where a sample has several items, such as `turn_1`.
+        groups: The names of groups by kind, in addition to the sample's; those of the kind "" are shown without it.
+        answer: The text whose length counts; None for the response's answer.
+    """
 
     score: float | None
     parts: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+    upstream: Mapping[str, float] = field(default_factory=dict)
+    sample: str = ""
+    part: str = ""
+    groups: Mapping[str, str | list[str]] = field(default_factory=dict)
+    answer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,43 +109,134 @@ class Judgment:
     """A verdict as it is stored, with what metrics and comparisons need to know of the item.
 
     Attributes:
-        id: The sample's id.
+        id: The sample's id; with the part behind a slash where a sample has several items.
         score: The score on the scale of the task's main metric; None for an unscored item.
         parts: Further values of the item, by the names that the task's metrics use.
         words: The number of words in the answer.
-        groups: The item's group by kind of group, such as {"category": "math"}.
+        groups: The item's groups by kind of group, such as {"category": "math"}; a list if it is in several.
         cluster: The name of the cluster that the item belongs to.
         reason: The reason why an item is unscored.
+        upstream: Values that only the task's `Upstream.scores` reads.
     """
 
     id: str
     score: float | None
     parts: dict[str, float]
     words: int
-    groups: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str | list[str]] = field(default_factory=dict)
     cluster: str = ""
     reason: str = ""
+    upstream: dict[str, float] = field(default_factory=dict)
 
 
 class Inference(Protocol):
-    """A loaded model as a solver uses it."""
+    """Whatever answers the samples of a task, as a solver uses it."""
 
-    def generate(self, prompts: Sequence[Prompt]) -> list[str]:
-        """Generate one greedy answer per prompt, in their order."""
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
+        """Return one answer per request, in their order."""
         ...
 
 
+@dataclass(frozen=True)
+class JudgeRequest:
+    """A question of a task to a service.
+
+    Attributes:
+        sample: The id of the sample.
+        part: The name of the judged part, such as `turn_1`; empty for a sample that is judged as a whole.
+        repeat: The number of the repeated judgment, from 0. Repeated requests are asked apart.
+        messages: The chat: an optional system message, then the user's.
+        parse: Read a reply: a value, or why there is none. It must not raise.
+        temperature: Of the reply; it is not sent to a model that refuses one (bench.judge.temperature=null).
+        max_output_tokens: The limit of the reply; reasoning is allowed on top of it.
+        reminder: Text that is added when a reply cannot be read, as in `mmdpo.clients.request.Request`.
+    """
+
+    sample: str
+    part: str
+    repeat: int
+    messages: tuple[Message, ...]
+    parse: Callable[[str], Any | ParseFailure]
+    temperature: float = 0.0
+    max_output_tokens: int = 1024
+    reminder: str = ""
+
+
+@dataclass(frozen=True)
+class JudgeReply:
+    """The outcome of a request to a judge.
+
+    Attributes:
+        value: The value that was read; None without a readable reply.
+        text: The raw reply, readable or not; None if there is none.
+        reason: Why there is no value.
+        served: The name of the model as the server reports it; empty if unknown.
+    """
+
+    value: Any | None
+    text: str | None = None
+    reason: str = ""
+    served: str = ""
+
+
 class Judge(Protocol):
-    """A source of ratings as a scorer uses it: fixed rules, or a service that is paid per call."""
+    """A source of judgments as a scorer uses it: fixed rules, or a service that is paid per call."""
 
     def rate(self, items: Sequence[tuple[Prompt, str]]) -> Sequence[Rating | Unscored]:
         """Rate one answer per prompt, in their order. Raises Stopped if a limit of the service ends the run."""
         ...
 
+    def ask(self, requests: Sequence[JudgeRequest]) -> Sequence[JudgeReply]:
+        """Return one reply per request, in their order. Raises Stopped if a limit of the service ends the run."""
+        ...
 
+
+Item = tuple[Prompt, Response]
 Samples = Callable[[BenchConfig, Path], list[Prompt]]
 Solver = Callable[[Inference, Sequence[Prompt]], list[Response]]
-Scorer = Callable[[Sequence[tuple[Prompt, Response]], Judge], Sequence[Verdict]]
+Scorer = Callable[[Sequence[Item], Judge, BenchConfig], Sequence[Verdict]]
+
+
+@dataclass(frozen=True)
+class StoredReply:
+    """A judge's reply in a file of upstream's.
+
+    Attributes:
+        sample: The id of the sample.
+        part: As in `JudgeRequest`.
+        repeat: As in `JudgeRequest`.
+        text: The raw reply; None where upstream stored a failure.
+        request: The user's message of the request if the file holds it, to verify that the reply belongs to the answer.
+        judge: The name of the judge; empty if unknown.
+    """
+
+    sample: str
+    part: str
+    repeat: int
+    text: str | None
+    request: str | None = None
+    judge: str = ""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The ties of a task with the program that defined it.
+
+    Attributes:
+        scores: Compute what upstream's script prints from all judgments of a task, bit for bit, by part; the name of
+            the headline is empty.
+        write_answers: Write answers in upstream's format below a folder, for others' tools. Takes the folder, the
+            items and the model's name, and returns the files.
+        read_answers: Read a file of answers of upstream's or of VLMEvalKit's. Takes the file, the samples and the
+            settings, and returns responses of these samples; `mmdpo.evaluation.importing` counts missing ones.
+        read_judgments: Read a file of upstream's judgments. Takes the file and the samples. None for tasks without
+            a judge.
+    """
+
+    scores: Callable[[Sequence[Judgment]], Mapping[str, float]]
+    write_answers: Callable[[Path, Sequence[Item], str], list[Path]] | None = None
+    read_answers: Callable[[Path, Sequence[Prompt], BenchConfig], list[Response]] | None = None
+    read_judgments: Callable[[Path, Sequence[Prompt]], list[StoredReply]] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,9 +271,16 @@ class Task:
         scorer: Score the answers, with a judge's ratings where the task needs them.
         metrics: The statistics over the scored items, in the order of tables.
         main_metric: The name of the metric whose value is the score of the task.
-        groups: Kinds of groups whose scores are shown apart: `category`, or names of the samples' facts.
+        groups: Kinds of groups whose scores are shown apart: `category`, names of the samples' facts, or kinds that
+            the verdicts name. Groups of the kind "" are shown without it.
+        group_metrics: Names of the metrics that are computed for each group in addition to the main metric.
         cluster: What the items share; intervals resample whole clusters.
         files: List the files that the samples are read from; their content is part of the task's identity.
+        bench_files: The files of the user that the task needs, for `doctor`; they are files of the identity, too.
+        reads: Settings of `bench` that only some tasks read, such as `noise`; of others they change no identity.
+        judge_use: What the task needs of `bench.judge`.
+        text_only: Whether no sample has an image, so that a model without images can be measured, too.
+        upstream: The ties with the program that defined the task.
         version: A number to raise when samples or scores change for the same settings and files.
         order: The place among the benchmarks in tables, figures and reports; lower comes first.
         package: The package whose code makes the samples; a change of it makes cached samples again.
@@ -154,8 +293,14 @@ class Task:
     metrics: tuple[Metric, ...]
     main_metric: str
     groups: tuple[str, ...] = ()
+    group_metrics: tuple[str, ...] = ()
     cluster: Cluster = Cluster.item
     files: Callable[[BenchConfig], Sequence[Path]] = lambda bench: ()
+    bench_files: tuple[BenchFile, ...] = ()
+    reads: tuple[str, ...] = ()
+    judge_use: JudgeUse = JudgeUse.no
+    text_only: bool = False
+    upstream: Upstream | None = None
     version: int = 1
     order: int = 100
     package: str | None = None
@@ -196,7 +341,12 @@ class Task:
 
     def fingerprint(self, bench: BenchConfig) -> str:
         """Fingerprint what the task's scores depend on besides the settings: its version and its files' content."""
-        return fingerprint([self.version, *map(file_fingerprint, self.files(bench))])
+        return fingerprint([self.version, *map(file_fingerprint, self.all_files(bench))])
+
+    def all_files(self, bench: BenchConfig) -> list[Path]:
+        """List the files whose content is part of the task's identity, as far as they are there."""
+        own = [found for file in self.bench_files if (found := find_file(bench, file)) and found.is_file()]
+        return [*self.files(bench), *own]
 
 
 @cache

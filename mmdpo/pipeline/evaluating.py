@@ -7,13 +7,14 @@ from typing import Any
 
 from mmdpo import provenance
 from mmdpo.config.choices import Stage
-from mmdpo.config.schema import Config
+from mmdpo.config.schema import Config, JudgeConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.answers import made_with, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.statistics import Score
 from mmdpo.judge.rubric import load_rubric
+from mmdpo.models.requests import Engine
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.results import read_training
@@ -23,9 +24,8 @@ def answer_tasks(p: Point) -> None:
     """Write the answers of the point's model to its tasks, if they do not exist yet."""
     config = p.config
     provenance.set_threads(config.cluster.threads)
-    write_answers(
-        _sample_sets(config), lambda: _load(p), {**_model(config), "adapter": adapter_of(p)}, config.bench, p.folder
-    )
+    made_of = {**_model(config), "adapter": adapter_of(p)}
+    write_answers(_sample_sets(config), lambda: _engine(p), made_of, config.bench, p.folder)
 
 
 def judge_answers(p: Point) -> dict[str, Any]:
@@ -41,13 +41,20 @@ def judge_answers(p: Point) -> dict[str, Any]:
     require_stage(p, Stage.judge)
     config = p.config
     sets = _sample_sets(config)
-    scores = write_judgments(sets, bench_judge(config.bench.judge), {"adapter": adapter_of(p)}, config.bench, p.folder)
+    judge = bench_judge(config.bench.judge)
+    judged = write_judgments(sets, judge, {"adapter": adapter_of(p)}, config.bench, p.folder)
     origin = made_with(sets[0], p.folder)
     return {
-        "scores": {name: _as_json(score) for name, score in scores.items()},
-        "judge": config.bench.judge,
+        "scores": {name: _as_json(score) for name, score in judged.scores.items()},
+        "upstream": judged.upstream,
+        "judge": judge_label(config.bench.judge),
         "fingerprints": {name: origin.get(name) for name in ("model", "processor")},
     }
+
+
+def judge_label(judge: JudgeConfig) -> str:
+    """Return the name of a judge for tables: that of the rules, or of the service's model."""
+    return judge.model or judge.client
 
 
 def _as_json(score: Score) -> dict[str, Any]:
@@ -63,15 +70,16 @@ def _sample_sets(config: Config) -> list[SampleSet]:
     return sample_sets(config.bench, attributes, config.model.attribute_template)
 
 
-def _load(p: Point) -> tuple[Any, Any]:
-    """Load the point's model, with its adapter if it is trained, and the processor."""
+def _engine(p: Point) -> Engine:
+    """Return what answers the benchmarks of a point: its model, with its adapter if it is trained."""
     from mmdpo.models.adapter import merged
     from mmdpo.models.device import on_device
+    from mmdpo.models.engine import ModelEngine
     from mmdpo.models.loading import load_model, load_processor
 
-    model = p.config.model
+    model, bench = p.config.model, p.config.bench
     loaded = merged(model, p.folder / "adapter") if p.role is Role.trained else load_model(model.path, model.dtype)
-    return on_device(loaded), load_processor(model)
+    return ModelEngine(on_device(loaded), load_processor(model), bench.batch_size, bench.max_new_tokens, bench.seed)
 
 
 def _model(config: Config) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
         "role": p.role.value,
         "axes": p.axes,
         "scores": judged["scores"],
+        "upstream": judged["upstream"],
         "training": training,
         "judge": judged["judge"],
         "fingerprints": {**judged["fingerprints"], **data},

@@ -127,7 +127,8 @@ def _of_model(config: Config) -> dict[str, Content]:
 
 def tasks_with_files(bench: BenchConfig) -> set[str]:
     """Return the tasks that read files of the user; the other ones are made by code of a version."""
-    return {name for name in set(bench.tasks) if BENCHMARKS.load(name).files(bench)}
+    loaded = {name: BENCHMARKS.load(name) for name in set(bench.tasks)}
+    return {name for name, task in loaded.items() if task.bench_files or task.files(bench)}
 
 
 def _of_loss(loss_type: str | None) -> dict[str, Content]:

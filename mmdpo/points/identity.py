@@ -17,13 +17,19 @@ from typing import Any, cast
 
 from omegaconf import MISSING
 
-from mmdpo.config.choices import LOSSES, RULES, SMOOTHED, SYNTHETIC_FORMATS, TrainOn
+from mmdpo.config.choices import BENCHMARKS, LOSSES, RULES, SMOOTHED, SYNTHETIC_FORMATS, AnswerEngine, TrainOn
 from mmdpo.config.markers import NoResult
-from mmdpo.config.schema import AXES, Config
+from mmdpo.config.schema import AXES, BenchConfig, Config, JudgeConfig
 from mmdpo.files import fingerprint
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.nano import DATA_VERSION
 from mmdpo.points.contents import Content, contents, remembered, tasks_with_files
+
+OF_SOME_TASKS = frozenset(["noise", "noise_per_turn", "references", "repeats", "both_orders"])
+"""Settings of `bench` that only the tasks read that name them (`Task.reads`)."""
+
+RULE_OF_BENCH = "oracle"
+"""The rules of `bench.judge` by default, which no identity names."""
 
 DIGITS = 12  # significant digits of a float
 BY_CONTENT = frozenset(
@@ -35,6 +41,8 @@ BY_CONTENT = frozenset(
 OF_BASE = frozenset(["model.dtype", "bench"])
 """Settings that the scores of a model depend on that is not trained."""
 
+
+BENCH_JUDGE = frozenset(["bench.judge"])
 
 SHOWN_OF_BASE = frozenset(
     ["stage", "resume", "out", "study", "objective", "data_scale", "bench", "cluster", "tracking"]
@@ -49,6 +57,7 @@ class Role(StrEnum):
     trained = "trained"
     base = "base"
     before_visual_tuning = "before_visual_tuning"
+    imported = "imported"  # answers of another program's, which a user has imported
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,10 @@ def identity(config: Config, role: Role) -> Identity:
             settings["cluster.processes"] = config.cluster.processes
     else:
         settings = {key: value for key, value in settings.items() if under(key, OF_BASE)}
+    settings = {key: value for key, value in settings.items() if not under(key, BENCH_JUDGE)}
+    unused_of_bench = _unused_of_bench(config.bench)
+    settings = {key: value for key, value in settings.items() if not under(key, unused_of_bench)}
+    settings |= _of_bench_judge(config.bench.judge)
     if role is Role.before_visual_tuning:
         settings["role"] = role.value
     if set(config.bench.tasks) - tasks_with_files(config.bench):
@@ -182,6 +195,31 @@ def _of_group(group: Any, key: str) -> dict[str, Any]:
         return group, dict(_differing(group, f"{key}."))  # with the group, whose id is the key
 
     return remembered(("settings", key, id(group)), differing)[1]
+
+
+def _unused_of_bench(bench: BenchConfig) -> frozenset[str]:
+    """List the settings of `bench` that its tasks do not read."""
+    read = {name for task in set(bench.tasks) for name in BENCHMARKS.load(task).reads}
+    unused = {f"bench.{name}" for name in OF_SOME_TASKS - read}
+    return frozenset(unused if bench.engine is not AnswerEngine.model else {*unused, "bench.server"})
+
+
+def _of_bench_judge(judge: JudgeConfig) -> dict[str, Any]:
+    """Return the settings of `bench.judge` that count: the name of rules, or what a service's replies depend on.
+
+    Decoding is set by the tasks, except for what a model refuses or needs.
+    """
+    if judge.client in RULES.names():
+        return {} if judge.client == RULE_OF_BENCH else {"bench.judge": judge.client}
+    counted = {
+        "client": judge.client,
+        "model": judge.model,
+        "base_url": judge.base_url,
+        "temperature": "null" if judge.temperature is None else None,
+        "reasoning_effort": judge.reasoning_effort,
+        "extra_body": plain(judge.extra_body) or None,
+    }
+    return {f"bench.judge.{key}": value for key, value in counted.items() if value is not None}
 
 
 def _holds_groups(value: Any) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.config.presets import default_presets, preset_values
-from mmdpo.config.schema import AXES, GROUPS, Config
+from mmdpo.config.schema import AXES, GROUPS, Config, JudgeConfig
 from mmdpo.points.identity import Identity, Role, flatten, plain
 
 LENGTH = 100  # characters of the readable part
@@ -141,6 +141,8 @@ def _at(config: Config, key: str) -> Any:
     value: Any = config
     for word in key.split("."):
         value = value.get(word) if isinstance(value, dict) else getattr(value, word, None)
+    if isinstance(value, JudgeConfig):
+        return value.client
     return sorted(value) if key == "bench.tasks" else plain(value)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mmdpo.config.group_aliases import with_judge_group
 from mmdpo.config.renamed import RENAMED, new_name
 from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
@@ -78,7 +79,7 @@ def config_of(raw: dict[str, Any]) -> Config:
         OmegaConfBaseException: A key or value is unknown to this version.
         UserError: A key without a default is missing.
     """
-    translated = _translated(raw)
+    translated = with_judge_group(_translated(raw))
     data = translated["data"]
     if not data.get("path"):  # the format was that of a file, and stood there without one
         data["format"] = None if data.get("sources") else "nano"

@@ -27,6 +27,7 @@ from typing import Any
 
 from mmdpo.config.choices import SHARED_STAGES, Stage
 from mmdpo.config.cluster_checks import problems
+from mmdpo.config.group_aliases import with_judge_group
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.errors import UserError
 from mmdpo.files import atomic_write, fingerprint, open_regular, read_json, write_json
@@ -256,7 +257,7 @@ def config_from_dict(values: dict[str, Any]) -> Config:
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), values))
+        result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), with_judge_group(values)))
     except OmegaConfBaseException as error:
         raise UserError(
             f"a point was submitted by another version of mmdpo: {str(error).splitlines()[0]}. Rerun its launch command"

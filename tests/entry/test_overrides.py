@@ -74,8 +74,9 @@ def test_commands_that_only_explain_are_not_checked():
 
 
 def test_a_search_gets_its_overrides_with_m_alone():
-    assert check_command(["-m", "hydra/sweeper=optuna", "beta=interval(0.1,1)"])[1:] == ["bench.split=dev"]
-    assert check_command(["-m", "beta=0.1,0.2"]) == check_command(["beta=0.1"]) == []
+    words = ["-m", "hydra/sweeper=optuna", "beta=interval(0.1,1)"]
+    assert check_command(words) == [*words, "hydra.sweeper.direction=maximize", "bench.split=dev"]
+    assert check_command(["-m", "beta=0.1,0.2"]) == ["-m", "beta=0.1,0.2"]
     with pytest.raises(UserError, match=r"needs -m"):
         check_command(["hydra/sweeper=optuna", "beta=0.1"])
 

@@ -12,7 +12,9 @@ from mmdpo.evaluation.answers import differences, made_with, read_answers, write
 from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.task import Response, load_task
 from mmdpo.files import read_json
+from mmdpo.models.requests import GenerationRequest
 from mmdpo.records import Prompt
+from tests.support.engines import ENGINE
 
 MADE_OF = {"model": "m", "adapter": "a"}
 BENCH = BenchConfig(tasks=["text", "presence"], items=4)
@@ -22,7 +24,7 @@ def no_model():
     pytest.fail("nothing is missing: the model must not be loaded")
 
 
-def written(folder, bench=BENCH, made_of=MADE_OF, load=lambda: (None, None)):
+def written(folder, bench=BENCH, made_of=MADE_OF, load=ENGINE):
     sets = sample_sets(bench, {}, "")
     write_answers(sets, load, made_of, bench, folder)
     return sets
@@ -131,20 +133,21 @@ def test_a_solver_with_several_turns_needs_no_other_form(generation, tmp_path):
     from mmdpo.records import Turn
 
     def two_turns(inference, prompts):
-        first = inference.generate(prompts)
+        first = inference.generate([GenerationRequest(prompt) for prompt in prompts])
         again = [
-            dataclasses.replace(prompt, question="Why?", history=(Turn(prompt.question, answer),))
+            dataclasses.replace(prompt, question="Why?", history=(Turn(prompt.question, answer.text),))
             for prompt, answer in zip(prompts, first, strict=True)
         ]
+        second = inference.generate([GenerationRequest(prompt) for prompt in again])
         return [
-            Response(prompt.id, prompt.question, answer, history=prompt.history, values={"yes": 0.5})
-            for prompt, answer in zip(again, inference.generate(again), strict=True)
+            Response(prompt.id, prompt.question, answer.text, history=prompt.history, values={"yes": 0.5})
+            for prompt, answer in zip(again, second, strict=True)
         ]
 
     task = dataclasses.replace(load_task("text"), solver=two_turns)
     prompts = [Prompt("1", "Is it?")]
     one = SampleSet("text", task, prompts, prompts, tmp_path)
-    write_answers([one], lambda: (None, None), {}, BENCH, tmp_path)
+    write_answers([one], ENGINE, {}, BENCH, tmp_path)
     assert generation.questions == ["Is it?", "Why?"]
     (response,) = read_answers(one, {}, BENCH, tmp_path)
     assert response == Response("1", "Is it?", "Yes.", history=(Turn("Is it?", "Yes."),), values={"yes": 0.5})

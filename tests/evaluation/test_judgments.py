@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from mmdpo.config.schema import BenchConfig, JudgeConfig
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
 from mmdpo.evaluation.answers import write_answers
@@ -12,6 +13,7 @@ from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.samples import sample_sets
 from mmdpo.evaluation.task import Cluster, Judgment, Response
 from mmdpo.records import Unscored, read_records
+from tests.support.engines import ENGINE
 
 NAMES = ("text", "visual", "presence", "text_noisy")
 ITEMS = 8
@@ -35,8 +37,8 @@ def asked(generation):
 def scores_of(config, folder, judge=None):
     attributes = {} if config.is_base else config.method.attributes
     sets = sample_sets(config.bench, attributes, config.model.attribute_template)
-    write_answers(sets, lambda: (None, None), {}, config.bench, folder)
-    return write_judgments(sets, judge or bench_judge("oracle"), {}, config.bench, folder)
+    write_answers(sets, ENGINE, {}, config.bench, folder)
+    return write_judgments(sets, judge or bench_judge(BenchConfig().judge), {}, config.bench, folder).scores
 
 
 def test_a_steered_model_is_measured_with_the_request_and_without(asked, tmp_path):
@@ -93,7 +95,7 @@ def test_unscored_items_are_counted_and_have_no_made_up_score(asked, tmp_path):
         """Judge that rates every second answer as the oracle does, and declines the others."""
 
         def rate(self, items):
-            ratings = bench_judge("oracle").rate(items)
+            ratings = bench_judge(BenchConfig().judge).rate(items)
             return [Unscored(items[n][0].id, "recitation") if n % 2 else rating for n, rating in enumerate(ratings)]
 
     scores = scores_of(config("bench.tasks=[text]"), tmp_path, Half())
@@ -115,7 +117,7 @@ def test_a_judge_whose_quota_ends_keeps_what_was_judged(asked, tmp_path):
             self.calls += 1
             if self.calls == 2:
                 raise Stopped("judge.limits.requests_per_day=8 is used up")
-            return bench_judge("oracle").rate(items)
+            return bench_judge(BenchConfig().judge).rate(items)
 
     judge = Quota()
     point = config("bench.tasks=[text,visual]")
@@ -131,7 +133,7 @@ def test_a_judge_whose_quota_ends_keeps_what_was_judged(asked, tmp_path):
 def test_without_answers_the_stage_to_run_is_named(tmp_path):
     sets = sample_sets(config().bench, {}, "")
     with pytest.raises(UserError, match=r"text\.jsonl is missing.*stage=evaluate"):
-        write_judgments(sets, bench_judge("oracle"), {}, config().bench, tmp_path)
+        write_judgments(sets, bench_judge(BenchConfig().judge), {}, config().bench, tmp_path)
     assert not (tmp_path / "judgments").exists()
 
 
@@ -141,12 +143,12 @@ def test_items_that_share_a_cluster_are_resampled_together(asked, tmp_path):
     shared = [dataclasses.replace(prompt, question=f"{n // 2}") for n, prompt in enumerate(one.prompts)]
     task = dataclasses.replace(one.task, cluster=Cluster.question)
     one = dataclasses.replace(one, prompts=shared, asked=shared, task=task)
-    write_answers([one], lambda: (None, None), {}, point.bench, tmp_path)
-    write_judgments([one], bench_judge("oracle"), {}, point.bench, tmp_path)
+    write_answers([one], ENGINE, {}, point.bench, tmp_path)
+    write_judgments([one], bench_judge(BenchConfig().judge), {}, point.bench, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "judgments" / "visual.jsonl").read_text().splitlines()]
     assert [row["cluster"] for row in rows] == ["0", "0", "1", "1", "2", "2", "3", "3"]
 
 
 def test_an_unknown_judge_is_refused():
     with pytest.raises(UserError, match="oracle"):
-        bench_judge("people")
+        bench_judge(JudgeConfig(name="people", client="people"))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.config.choices import BENCHMARKS
-from mmdpo.config.schema import BenchConfig, Split
+from mmdpo.config.choices import BENCHMARKS, Split
+from mmdpo.config.schema import BenchConfig
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from mmdpo.evaluation import tasks
@@ -107,8 +107,8 @@ def test_a_task_is_one_file(mine, generation, tmp_path: Path):
     bench = compose_config(["bench.tasks=[sums,text]", "objective=sums", "bench.items=4"]).bench
     generation.reply = lambda prompt: " 3. " if prompt.id.startswith("sum") else "No."
     sets = sample_sets(bench, {}, "")
-    write_answers(sets, lambda: (None, None), {}, bench, tmp_path)
-    scores = write_judgments(sets, bench_judge("oracle"), {}, bench, tmp_path)
+    write_answers(sets, generation, {}, bench, tmp_path)
+    scores = write_judgments(sets, bench_judge(BenchConfig().judge), {}, bench, tmp_path).scores
     assert (scores["sums"].value, scores["sums"].n, scores["sums/words"].value) == (0.25, 4, 1)
     assert scores["text"].n == 4
     assert in_order(["visual", "sums", "text"]) == ["text", "sums", "visual"]

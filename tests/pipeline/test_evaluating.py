@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmdpo.config.choices import Stage
+from mmdpo.config.schema import BenchConfig
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
 from mmdpo.evaluation.judgments import bench_judge
@@ -18,6 +19,7 @@ from mmdpo.points.status import State, read_status
 from mmdpo.sweep.local import describe, run_point, run_stage
 from mmdpo.training.run import TrainSummary
 from tests.support.adapters import write_adapter
+from tests.support.engines import FakeEngine
 
 ITEMS = 4
 
@@ -27,15 +29,11 @@ def loads(monkeypatch):
     """Replace the model by one that answers `Yes.`; returns the points that it was loaded for."""
     found = []
 
-    def generate(model, processor, prompts, image_root, decoding, advance):
-        return ["Yes."] * len(prompts)
-
-    def load(p):
+    def engine(p):
         found.append(p.name)
-        return None, None
+        return FakeEngine()
 
-    monkeypatch.setattr(evaluating, "_load", load)
-    monkeypatch.setattr("mmdpo.models.generate.generate", generate)
+    monkeypatch.setattr(evaluating, "_engine", engine)
     return found
 
 
@@ -210,7 +208,7 @@ def test_two_points_are_judged_at_once(loads, config, monkeypatch):
     first, second = trained(config()), trained(config("seed=1"))
     for p in (first, second):
         run_point(p, Stage.evaluate)
-    oracle = bench_judge("oracle")
+    oracle = bench_judge(BenchConfig().judge)
 
     class Nested:
         """Judge that judges the second point during its call for the first."""
@@ -259,8 +257,8 @@ def test_a_method_with_requests_is_judged_by_both_phrasings(loads, config):
 
 def test_the_model_is_loaded_onto_the_device(config, monkeypatch):
     monkeypatch.setattr("mmdpo.models.device.device", lambda: torch.device("meta"))  # stands for a GPU
-    model, _ = evaluating._load(point(config("data_scale=0")))
-    assert model.device == torch.device("meta")
+    engine = evaluating._engine(point(config("data_scale=0")))
+    assert engine._model.device == torch.device("meta")
 
 
 def test_a_dry_run_tells_what_a_stage_would_do_and_what_is_done(loads, config, capsys):

@@ -25,6 +25,7 @@ TASK = Task(
     scorer=yes_no,
     metrics=YES_NO_METRICS,
     main_metric="accuracy",
+    reads=("items",),
     order=30,
     package="mmdpo.nano",
 )

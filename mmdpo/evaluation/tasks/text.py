@@ -7,7 +7,7 @@ from pathlib import Path
 from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.scorers import RATING_METRICS, by_rating
 from mmdpo.evaluation.solvers import single_turn
-from mmdpo.evaluation.task import Task
+from mmdpo.evaluation.task import JudgeUse, Task
 from mmdpo.records import Prompt
 
 
@@ -26,6 +26,9 @@ TASK = Task(
     metrics=RATING_METRICS,
     main_metric="score",
     groups=("category", "distance"),
+    judge_use=JudgeUse.rated,
+    text_only=True,
+    reads=("items",),
     order=10,
     package="mmdpo.nano",
 )

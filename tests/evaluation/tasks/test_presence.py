@@ -15,7 +15,7 @@ def test_the_summary_of_four_answers_by_hand():
     ]
     judgments = [
         Judgment(prompt.id, verdict.score, dict(verdict.parts), len(response.answer.split()), {}, prompt.id)
-        for (prompt, response), verdict in zip(items, task.scorer(items, None), strict=True)
+        for (prompt, response), verdict in zip(items, task.scorer(items, None, BenchConfig()), strict=True)
     ]
     scores = summarize(task, judgments, BenchConfig(resamples=20))
     assert scores[""].value == 0.5

@@ -1,0 +1,67 @@
+"""Files of benchmarks, which the user downloads: where they belong, where they come from, and their editions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmdpo.config.schema import BenchConfig
+from mmdpo.errors import UserError
+from mmdpo.files import file_fingerprint
+
+UNKNOWN = "unknown edition"
+
+
+@dataclass(frozen=True)
+class BenchFile:
+    """A file or folder that a task needs.
+
+    Attributes:
+        key: Its name in `bench.files` and in `doctor`, unique among all tasks.
+        name: Its path below `bench.root`; a folder ends with a slash.
+        origin: Where it comes from: repository and path, or the data set's name.
+        licence: Its licence, as upstream states it.
+        rows: The number of rows that upstream's file has; None for folders and texts.
+        editions: Names of the known editions by sha256.
+        recognize: Name the edition by the content where the sha256 is not known; empty if that cannot be told.
+        required: Whether the task cannot run without it.
+        also: Other paths below `bench.root` under which it is found.
+    """
+
+    key: str
+    name: str
+    origin: str
+    licence: str
+    rows: int | None = None
+    editions: Mapping[str, str] = field(default_factory=dict)
+    recognize: Callable[[Path], str] | None = None
+    required: bool = True
+    also: tuple[str, ...] = ()
+
+
+def find_file(bench: BenchConfig, file: BenchFile) -> Path | None:
+    """Return the path of a file or folder; None if it is not there.
+
+    `bench.files` names another path, relative to `bench.root` or absolute.
+    """
+    names = [named] if (named := bench.files.get(file.key)) else [file.name, *file.also]
+    return next((path for name in names if (path := Path(bench.root, name).expanduser()).exists()), None)
+
+
+def require_file(bench: BenchConfig, file: BenchFile) -> Path:
+    """Return the path of a file or folder. Raises UserError naming it and the override if it is not there."""
+    if (path := find_file(bench, file)) is not None:
+        return path
+    wanted = Path(bench.root, bench.files.get(file.key) or file.name)
+    raise UserError(
+        f"{wanted}: no such {'folder' if file.name.endswith('/') else 'file'}. It comes from {file.origin}. Put it "
+        f"there, or type +bench.files.{file.key}=PATH or bench.root=FOLDER; python -m mmdpo doctor bench=NAME lists "
+        "all files"
+    )
+
+
+def edition_of(path: Path, file: BenchFile) -> str:
+    """Name the edition of a file by its content."""
+    known = file.editions.get(file_fingerprint(path, length=64))
+    return known or (file.recognize(path) if file.recognize else "") or UNKNOWN
