@@ -277,6 +277,8 @@ class Task:
         cluster: What the items share; intervals resample whole clusters.
         files: List the files that the samples are read from; their content is part of the task's identity.
         bench_files: The files of the user that the task needs, for `doctor`; they are files of the identity, too.
+        image_folder: The folder of the user that the samples' images are relative to; None for images that `samples`
+            writes. `samples` does not look whether they are there.
         reads: Settings of `bench` that only some tasks read, such as `noise`; of others they change no identity.
         judge_use: What the task needs of `bench.judge`.
         text_only: Whether no sample has an image, so that a model without images can be measured, too.
@@ -297,6 +299,7 @@ class Task:
     cluster: Cluster = Cluster.item
     files: Callable[[BenchConfig], Sequence[Path]] = lambda bench: ()
     bench_files: tuple[BenchFile, ...] = ()
+    image_folder: BenchFile | None = None
     reads: tuple[str, ...] = ()
     judge_use: JudgeUse = JudgeUse.no
     text_only: bool = False
