@@ -84,7 +84,7 @@ class Row:
 
 @dataclass
 class Study:
-    """The points of one sweep: reference models first, then trained points by axes."""
+    """The points of one sweep: reference models, then imported rows, then trained points by axes."""
 
     name: str
     folder: Path
@@ -316,6 +316,7 @@ def sort_key(value: Any) -> tuple[int, float, str]:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    rank = {str(Role.base): 0, str(Role.before_visual_tuning): 1}.get(row.role, 2)
+    rank = {str(Role.base): 0, str(Role.before_visual_tuning): 1, str(Role.imported): 2}.get(row.role, 3)
     keys = [*sorted(row.settings), *POINT_AXES]
-    return (rank, [sort_key(row.value(key)) for key in keys], row.point)
+    values = [] if row.role == Role.imported else [sort_key(row.value(key)) for key in keys]
+    return (rank, values, str(row.group("imported").get("name", "")), row.point)

@@ -240,6 +240,8 @@ class Upstream:
             chooses among the models of the file; if the name is empty, the file must hold one model only. None for
             tasks without a judge.
         read_model: Return the model's name in a file of answers; empty if the format has none.
+        samples_of_answers: Make the samples from a file of answers that holds questions and right answers as well,
+            for users who lack the benchmark's own files.
     """
 
     scores: Callable[[Sequence[Judgment]], Mapping[str, float]]
@@ -247,6 +249,7 @@ class Upstream:
     read_answers: Callable[[Path, Sequence[Prompt], BenchConfig], list[Response]] | None = None
     read_judgments: Callable[[Path, Sequence[Prompt], str], list[StoredReply]] | None = None
     read_model: Callable[[Path], str] | None = None
+    samples_of_answers: Callable[[Path], list[Prompt]] | None = None
 
 
 @dataclass(frozen=True)
