@@ -11,7 +11,7 @@ from mmdpo.analysis.labels import imported_label
 from mmdpo.analysis.study import Row, Study
 from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.statistics import Score, bootstrap_score
-from mmdpo.evaluation.task import Task, find_task
+from mmdpo.evaluation.task import Statistic, Task, find_task
 from mmdpo.points.identity import Role
 from mmdpo.points.status import State
 
@@ -78,7 +78,8 @@ def judge_offsets(study: Study) -> list[Offset]:
 
 def _difference(task: Task, old: Items, new: Items, confidence: float) -> Score:
     """Compute the main metric of the new items minus that of the old ones, over the items that both have scored."""
-    columns, statistic = task.main.columns, task.main.statistic or _mean
+    columns = task.main.columns
+    statistic: Statistic = task.main.statistic or _mean
     pairs = [
         (old[key], item) for key, item in new.items() if key in old and old[key].get("answer") == item.get("answer")
     ]

@@ -182,7 +182,7 @@ def _read_row(folder: Path) -> Row:
     row.attempts = status["attempts"] if isinstance(status.get("attempts"), int) else 0
     row.error = status.get("error") and str(status["error"])
     row.axes = _axes(result, config)
-    row.role = str(result.get("role") or status.get("role") or _guess_role(folder.name, row.axes))
+    row.role = str(result.get("role") or status.get("role") or _guess_role(folder.name, config, row.axes))
     assumed = State.unreadable if status_error or result_error else State.done if result else State.planned
     state = str(status.get("state") or assumed)
     if state == State.running and not is_pid(pid := status.get("pid")):
@@ -244,7 +244,9 @@ def _axes(result: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     return {"method": name, **{axis: _plain(config.get(axis)) for axis in AXES}}
 
 
-def _guess_role(point: str, axes: dict[str, Any]) -> str:
+def _guess_role(point: str, config: dict[str, Any], axes: dict[str, Any]) -> str:
+    if isinstance(config.get(Role.imported), dict):
+        return Role.imported
     if point.startswith(Role.before_visual_tuning):
         return Role.before_visual_tuning
     return Role.base if axes.get("data_scale") == 0 else Role.trained

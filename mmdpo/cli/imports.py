@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,10 @@ def import_task(options: argparse.Namespace) -> int:
     commands.begin(row.study)
     write_row(row, task, answers.responses, label, bench, scores)
     _report(row, answers, replayed, scores)
+    if scores is None:
+        print_line(f"not judged yet; next: {_judging(row, task, options.overrides)}")
+    else:
+        print_line(f"next: python -m mmdpo report {row.study}")
     return 0
 
 
@@ -108,7 +113,7 @@ def _file(path: Path) -> dict[str, str]:
 
 
 def _report(row: ImportedRow, answers: ImportedAnswers, replayed: Replayed | None, scores: TaskScores | None) -> None:
-    """Print what was imported, and what to type next."""
+    """Print what was imported, and its score."""
     name = answers.samples.name
     print_line(f"{name}: {answers.counts.text()}")
     if replayed is not None:
@@ -119,12 +124,17 @@ def _report(row: ImportedRow, answers: ImportedAnswers, replayed: Replayed | Non
                 "judge prompts; the row says so"
             )
     if scores is None:
-        line = f"python launch.py stage=judge study={row.study.name} bench={name} bench.judge=gemini"
-        print_line(f"not judged yet; next: {line}")
         return
     main = scores.scores[name]
     unscored = f", {main.unscored} unscored" if main.unscored else ""
     printed = scores.upstream.get(name)
     upstream = "" if printed is None else f"; upstream's script prints {printed:.6g}"
     print_line(f"{row.name}: {name} {main.value:.4g} (n = {main.n}{unscored}){upstream}")
-    print_line(f"next: python -m mmdpo report {row.study}")
+
+
+def _judging(row: ImportedRow, task: str, overrides: list[str]) -> str:
+    """Return the command that judges a row's answers."""
+    out = [] if row.study.parent == Path("outputs") else [f"out={row.study.parent}"]
+    typed = [word for word in overrides if word.startswith("bench.") and not word.startswith("bench.split=")]
+    words = ["stage=judge", *out, f"study={row.study.name}", f"bench={task}", *typed, "bench.judge=gemini"]
+    return shlex.join(["python", "launch.py", *words])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from mmdpo.cli.data import doctor
 from mmdpo.cli.imports import import_task
@@ -52,6 +53,17 @@ examples:
   python -m mmdpo import mt_bench --answers FILE --judgments FILE --name vicuna-13b
   python launch.py stage=judge study=STUDY bench=mt_bench bench.judge=gemini    today's judge
 """
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line; overrides may also stand behind options, where argparse does not expect them."""
+    parser = make_parser()
+    options, others = parser.parse_known_args(arguments)
+    if others and not (hasattr(options, "overrides") and all("=" in word and word[0] != "-" for word in others)):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if others:
+        options.overrides = [*options.overrides, *others]
+    return options
 
 
 def make_parser() -> argparse.ArgumentParser:

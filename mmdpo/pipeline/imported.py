@@ -83,11 +83,12 @@ def judge_imported(configs: Sequence[Config]) -> None:
     failed = []
     for config in configs:
         again = config.judge.retry_unscored or config.bench.judge.retry_unscored
+        bench = replace(config.bench, judge=replace(config.bench.judge, retry_unscored=again))
         for one in imported_answers(config):
             if one.done and not again:
                 continue
             try:
-                _judge(one, config.bench)
+                _judge(one, bench)
             except Stopped:
                 raise
             except UserError as error:
