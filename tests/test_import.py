@@ -11,7 +11,9 @@ from mmdpo.analysis.figures.data import pattern, references, score_panels
 from mmdpo.analysis.html import context
 from mmdpo.analysis.imported import judge_offsets
 from mmdpo.analysis.study import read_study
+from mmdpo.analysis.table import print_table, write_summary
 from mmdpo.config.schema import BenchConfig, JudgeConfig
+from mmdpo.console import make_console
 from mmdpo.errors import UserError
 from mmdpo.evaluation.imported_rows import ImportedRow, imported_rows, write_row
 from mmdpo.evaluation.importing import TaskScores
@@ -146,7 +148,8 @@ def study(tmp_path):
 
 def test_imported_rows_stand_between_reference_models_and_points(study, capsys):
     assert [row.role for row in study.rows] == ["base", "before_visual_tuning", *["imported"] * 2, *["trained"] * 2]
-    main(["report", str(study.folder)])
+    print_table(study, make_console())
+    write_summary(study, study.folder / "summary.csv")
     lines = capsys.readouterr().out.splitlines()
     names = [line.split("  ")[0].strip() for line in lines]
     assert names.index("before") < names.index("vicuna") < names.index("vicuna · new") < names.index("25 %")
