@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from mmdpo import provenance
+from mmdpo import __version__
 from mmdpo.config.schema import AXES, BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.answers import ANSWERS
@@ -205,8 +205,7 @@ def _write_result(row: ImportedRow, task: str, judged: TaskScores | None) -> Non
         "judge": ", ".join(judges),
         "labels": labels,
         "fingerprints": {},
-        "versions": provenance.versions(),
-        "git": provenance.git_commit(),
+        "versions": {"mmdpo": __version__},
         "seconds": None,
     }
     write_json(row.folder / RESULT, result)
