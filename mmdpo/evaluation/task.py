@@ -171,6 +171,7 @@ class JudgeReply:
         text: The raw reply, readable or not; None if there is none.
         reason: Why there is no value.
         served: The name of the model as the server reports it; empty if unknown.
+        upstream: What upstream has read from a reply that it has stored; None if unknown.
         others: Further replies to the same request in a file of upstream's, whose scripts count all of them.
     """
 
@@ -178,6 +179,7 @@ class JudgeReply:
     text: str | None = None
     reason: str = ""
     served: str = ""
+    upstream: Any | None = None
     others: tuple[JudgeReply, ...] = ()
 
 
@@ -210,8 +212,7 @@ class StoredReply:
         text: The raw reply; None where upstream stored a failure.
         request: The user's message of the request if the file holds it, to verify that the reply belongs to the answer.
         judge: The name of the judge; empty if unknown.
-        value: What upstream has read from a reply that the file does not hold, in the form that the request's `parse`
-            returns; None where the text is there.
+        value: What upstream has read from the reply; it stands for a reply whose text the file does not hold.
         contains: Texts that the request must contain where the file does not hold the request itself.
     """
 
@@ -239,14 +240,12 @@ class Upstream:
         read_judgments: Read a file of upstream's judgments. Takes the file, the samples and the model's name, which
             chooses among the models of the file; if the name is empty, the file must hold one model only. None for
             tasks without a judge.
-        read_model: Return the model's name in a file of answers; empty if the format has none.
     """
 
     scores: Callable[[Sequence[Judgment]], Mapping[str, float]]
     write_answers: Callable[[Path, Sequence[Item], str], list[Path]] | None = None
     read_answers: Callable[[Path, Sequence[Prompt], BenchConfig], list[Response]] | None = None
     read_judgments: Callable[[Path, Sequence[Prompt], str], list[StoredReply]] | None = None
-    read_model: Callable[[Path], str] | None = None
 
 
 @dataclass(frozen=True)
