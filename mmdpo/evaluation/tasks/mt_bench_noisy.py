@@ -1,0 +1,71 @@
+"""Noisy-image MT-Bench: MT-Bench with an unrelated image before the first turn, or before each turn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from mmdpo.config.choices import NoiseImage
+from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.bench_files import BenchFile, require_file
+from mmdpo.evaluation.fastchat import QUESTIONS, answer_writer, read_questions
+from mmdpo.evaluation.noise import choose_photo, list_photos, write_noise
+from mmdpo.evaluation.task import TURN_IMAGES, TURNS
+from mmdpo.evaluation.tasks.mt_bench import TASK as MT_BENCH
+from mmdpo.records import Prompt
+
+PHOTOS = BenchFile(
+    "mt_bench_photos",
+    "mt_bench_noisy/photos/",
+    "photographs of any kind, such as some of COCO train2017",
+    "that of the photographs",
+    used=lambda bench: bench.noise is NoiseImage.photo,
+)
+
+
+def samples(bench: BenchConfig, folder: Path) -> list[Prompt]:
+    """Read the questions, and write an image for each into the folder."""
+    return [_with_noise(prompt, bench, folder) for prompt in read_questions(bench)]
+
+
+def _with_noise(prompt: Prompt, bench: BenchConfig, folder: Path) -> Prompt:
+    first, *later = [_write_image(key, bench, folder) for key in _keys(prompt, bench)]
+    facts = {**prompt.facts, TURN_IMAGES: later} if later else prompt.facts
+    return replace(prompt, images=(first,), facts=facts)
+
+
+def _keys(prompt: Prompt, bench: BenchConfig) -> list[str]:
+    """Name the images of a question; the names choose the images."""
+    turns = len(prompt.facts[TURNS]) if bench.noise_per_turn else 1
+    return [prompt.id, *(f"{prompt.id}_turn_{turn}" for turn in range(2, turns + 1))]
+
+
+def _write_image(key: str, bench: BenchConfig, folder: Path) -> str:
+    name = f"images/{key}.png"
+    photo = _photo(key, bench) if bench.noise is NoiseImage.photo else None
+    write_noise(folder / name, bench.noise, f"{bench.seed} {key}", photo)
+    return name
+
+
+def _photo(key: str, bench: BenchConfig) -> Path:
+    return choose_photo(list_photos(require_file(bench, PHOTOS), f"bench.files.{PHOTOS.key}"), f"{bench.seed} {key}")
+
+
+def chosen_photos(bench: BenchConfig) -> list[Path]:
+    """List the photographs that the settings choose, in the order of the questions."""
+    if bench.noise is not NoiseImage.photo:
+        return []
+    return [_photo(key, bench) for prompt in read_questions(bench) for key in _keys(prompt, bench)]
+
+
+TASK = replace(
+    MT_BENCH,
+    label="MT-Bench, unrelated image",
+    samples=samples,
+    files=chosen_photos,
+    bench_files=(*MT_BENCH.bench_files, PHOTOS),
+    reads=(*MT_BENCH.reads, "noise", "noise_per_turn"),
+    text_only=False,
+    upstream=replace(MT_BENCH.upstream, write_answers=answer_writer("mt_bench_noisy")),
+    order=110,
+)
