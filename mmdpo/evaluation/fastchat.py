@@ -169,7 +169,7 @@ def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[St
     models = list(dict.fromkeys(str(row["model"]) for row in rows))
     if len(models) > 1 and model not in models:
         named = f"{model} is not among them" if model else "none is chosen"
-        raise UserError(f"{path}: judgments of the models {', '.join(models)}; {named}. Give answers with that model_id")
+        raise UserError(f"{path}: judgments of the models {', '.join(models)}; {named}. Give answers of one model_id")
     rows = [row for row in rows if len(models) == 1 or row["model"] == model]
     if len(judges := sorted({_judge_of(row) for row in rows})) > 1:
         raise UserError(f"{path}: judgments of several judges ({', '.join(judges)}); keep the rows of one judge")

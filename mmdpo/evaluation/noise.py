@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -50,7 +49,6 @@ def choose_photo(photos: Sequence[Path], key: str) -> Path:
     return photos[_number(key) % len(photos)]
 
 
-@cache
 def list_photos(folder: Path, key: str) -> tuple[Path, ...]:
     """List the images of a folder by name. Raises UserError naming `key` if it has none."""
     photos = tuple(sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES))

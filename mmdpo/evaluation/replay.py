@@ -60,7 +60,9 @@ class ReplayJudge:
 
 
 def _read(request: JudgeRequest, stored: StoredReply) -> JudgeReply:
-    reply = JudgeReply(stored.value, stored.text, "" if stored.value is not None else FAILED, stored.judge, stored.value)
+    reply = JudgeReply(
+        stored.value, stored.text, "" if stored.value is not None else FAILED, stored.judge, stored.value
+    )
     if stored.text is None:
         return reply
     value = request.parse(stored.text)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mmdpo.config.choices import NoiseImage
 from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.bench_files import BenchFile, require_file
+from mmdpo.evaluation.bench_files import BenchFile, find_file, require_file
 from mmdpo.evaluation.fastchat import QUESTIONS, answer_writer, read_questions
 from mmdpo.evaluation.noise import choose_photo, list_photos, write_noise
 from mmdpo.evaluation.task import TURN_IMAGES, TURNS
@@ -25,37 +26,39 @@ PHOTOS = BenchFile(
 
 def samples(bench: BenchConfig, folder: Path) -> list[Prompt]:
     """Read the questions, and write an image for each into the folder."""
-    return [_with_noise(prompt, bench, folder) for prompt in read_questions(bench)]
+    photos = _photos(bench)
+    prompts = []
+    for prompt in read_questions(bench):
+        names = []
+        for key in _keys(prompt, bench):
+            names.append(f"images/{key}.png")
+            photo = choose_photo(photos, f"{bench.seed} {key}") if photos else None
+            write_noise(folder / names[-1], bench.noise, f"{bench.seed} {key}", photo)
+        later = {TURN_IMAGES: names[1:]} if bench.noise_per_turn else {}
+        prompts.append(replace(prompt, images=(names[0],), facts={**prompt.facts, **later}))
+    return prompts
 
 
-def _with_noise(prompt: Prompt, bench: BenchConfig, folder: Path) -> Prompt:
-    first, *later = [_write_image(key, bench, folder) for key in _keys(prompt, bench)]
-    facts = {**prompt.facts, TURN_IMAGES: later} if later else prompt.facts
-    return replace(prompt, images=(first,), facts=facts)
+def chosen_photos(bench: BenchConfig) -> list[Path]:
+    """List the photographs that the settings choose, in the order of the questions; none while a file is missing."""
+    if bench.noise is not NoiseImage.photo or not (find_file(bench, QUESTIONS) and find_file(bench, PHOTOS)):
+        return []
+    photos = _photos(bench)
+    keys = [key for prompt in read_questions(bench) for key in _keys(prompt, bench)]
+    return [choose_photo(photos, f"{bench.seed} {key}") for key in keys]
+
+
+def _photos(bench: BenchConfig) -> Sequence[Path]:
+    """List the photographs to choose from; none for other kinds of images."""
+    if bench.noise is not NoiseImage.photo:
+        return ()
+    return list_photos(require_file(bench, PHOTOS), f"bench.files.{PHOTOS.key}")
 
 
 def _keys(prompt: Prompt, bench: BenchConfig) -> list[str]:
     """Name the images of a question; the names choose the images."""
     turns = len(prompt.facts[TURNS]) if bench.noise_per_turn else 1
     return [prompt.id, *(f"{prompt.id}_turn_{turn}" for turn in range(2, turns + 1))]
-
-
-def _write_image(key: str, bench: BenchConfig, folder: Path) -> str:
-    name = f"images/{key}.png"
-    photo = _photo(key, bench) if bench.noise is NoiseImage.photo else None
-    write_noise(folder / name, bench.noise, f"{bench.seed} {key}", photo)
-    return name
-
-
-def _photo(key: str, bench: BenchConfig) -> Path:
-    return choose_photo(list_photos(require_file(bench, PHOTOS), f"bench.files.{PHOTOS.key}"), f"{bench.seed} {key}")
-
-
-def chosen_photos(bench: BenchConfig) -> list[Path]:
-    """List the photographs that the settings choose, in the order of the questions."""
-    if bench.noise is not NoiseImage.photo:
-        return []
-    return [_photo(key, bench) for prompt in read_questions(bench) for key in _keys(prompt, bench)]
 
 
 TASK = replace(
