@@ -10,7 +10,7 @@ from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, require_file
 from mmdpo.evaluation.bench_rows import Row, bench_rows
-from mmdpo.evaluation.foreign_files import first_of, read_rows
+from mmdpo.evaluation.foreign_files import first_of, read_rows, text_of
 from mmdpo.evaluation.rubrics.alpaca_eval import REFERENCE
 from mmdpo.evaluation.task import Item, Response, StoredReply
 from mmdpo.evaluation.win_rate import DRAW, LOSS, WIN
@@ -116,13 +116,13 @@ def read_answers(path: Path, prompts: Sequence[Prompt], bench: BenchConfig) -> l
     """
     outputs = {}
     for row in read_rows(path):
-        output = row.get("output", row.get("output_2"))
-        if "instruction" not in row or not isinstance(output, str):
+        column = next((name for name in ("output", "output_2") if name in row), None)
+        if "instruction" not in row or column is None:
             raise UserError(
                 f"{path}: a row has the fields {', '.join(row)}; allowed: alpaca_eval's model_outputs.json, with "
                 "instruction and output"
             )
-        outputs[row["instruction"]] = output
+        outputs[row["instruction"]] = text_of(row[column])
     return [
         Response(prompt.id, prompt.question, outputs[prompt.question], prompt.category)
         for prompt in prompts

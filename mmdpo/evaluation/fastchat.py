@@ -11,7 +11,7 @@ from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile
 from mmdpo.evaluation.bench_rows import bench_rows
-from mmdpo.evaluation.foreign_files import read_rows
+from mmdpo.evaluation.foreign_files import id_text, read_rows
 from mmdpo.evaluation.rubrics.mt_bench import HIGHEST, LOWEST, REFERENCED, REFERENCES, part_of
 from mmdpo.evaluation.task import TURNS, Item, Response, StoredReply
 from mmdpo.files import atomic_write, fingerprint
@@ -53,7 +53,7 @@ def read_questions(bench: BenchConfig) -> list[Prompt]:
     references = read_references(bench)
     prompts: dict[str, Prompt] = {}
     for row in bench_rows(bench, QUESTIONS, "question_id", "category", "turns"):
-        name, turns = str(row["question_id"]), row["turns"]
+        name, turns = id_text(row["question_id"]), row["turns"]
         if name in prompts:
             raise UserError(f"{key}: question {name} is there twice; name a file with unique question_id")
         _require_turns(turns, f"{key}: question {name}")
@@ -73,7 +73,7 @@ def read_references(bench: BenchConfig) -> dict[str, list[str]]:
     """Read the reference answers to both turns by question. Raises UserError for a missing or damaged file."""
     rows = bench_rows(bench, REFERENCE_ANSWERS, "question_id", "choices")
     where = f"bench.files.{REFERENCE_ANSWERS.key}"
-    return {str(row["question_id"]): _first_choice(row, where) for row in rows}
+    return {id_text(row["question_id"]): _first_choice(row, where) for row in rows}
 
 
 def answer_writer(name: str) -> Callable[[Path, Sequence[Item], str], list[Path]]:
@@ -119,7 +119,7 @@ def read_answers(path: Path, prompts: Sequence[Prompt], bench: BenchConfig) -> l
     known = {prompt.id: prompt for prompt in prompts}
     found: dict[str, Response] = {}
     for row in read_rows(path):
-        prompt = known.get(str(row.get("question_id")))
+        prompt = known.get(id_text(row.get("question_id")))
         if prompt is None:
             continue
         first, second = _first_choice(row, str(path))
@@ -174,7 +174,7 @@ def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[St
     if len(judges := sorted({_judge_of(row) for row in rows})) > 1:
         raise UserError(f"{path}: judgments of several judges ({', '.join(judges)}); keep the rows of one judge")
     known = {prompt.id for prompt in prompts}
-    return [_stored(row, path) for row in rows if str(row["question_id"]) in known]
+    return [_stored(row, path) for row in rows if id_text(row["question_id"]) in known]
 
 
 def _judge_of(row: dict[str, Any]) -> str:
@@ -189,7 +189,7 @@ def _stored(row: dict[str, Any], path: Path) -> StoredReply:
     text = text if isinstance(text, str) and text.strip() != ERROR else None
     request = row.get("user_prompt")
     return StoredReply(
-        sample=str(row["question_id"]),
+        sample=id_text(row["question_id"]),
         part=part_of(int(turn)),
         repeat=0,
         text=text,
