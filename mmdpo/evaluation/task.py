@@ -357,7 +357,7 @@ class Task:
 
     def all_files(self, bench: BenchConfig) -> list[Path]:
         """List the files whose content is part of the task's identity, as far as they are there."""
-        used = [file for file in self.bench_files if file.used(bench)]
+        used = [file for file in self.bench_files if file.used(bench) and file.in_identity]
         own = [found for file in used if (found := find_file(bench, file)) and found.is_file()]
         return [*self.files(bench), *own]
 

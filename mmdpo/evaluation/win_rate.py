@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mmdpo.evaluation.length_controlled import length_controlled
 from mmdpo.evaluation.scorers import WORDS
 from mmdpo.evaluation.task import Judgment, Metric
 
@@ -86,7 +87,10 @@ METRICS = (
 
 
 def upstream_scores(judgments: Sequence[Judgment]) -> dict[str, float]:
-    """Compute the columns of alpaca_eval's leaderboard; missing preferences are dropped."""
+    """Compute the columns of alpaca_eval's leaderboard; missing preferences are dropped.
+
+    `length_controlled` is among them if the items hold the values of df_gamed.csv.
+    """
     values = [value for one in judgments for name, value in one.upstream.items() if name.startswith("preference_")]
     if not values:
         return {}
@@ -97,6 +101,7 @@ def upstream_scores(judgments: Sequence[Judgment]) -> dict[str, float]:
     wins = preferences - 1
     lengths = [one.upstream["characters"] for one in judgments]
     error = {"standard_error": 100 * float(standard_error(wins))} if len(wins) > 1 else {}
+    controlled = length_controlled(judgments)
     return {
         "": 100 * float(wins.mean()),
         **error,
@@ -105,4 +110,5 @@ def upstream_scores(judgments: Sequence[Judgment]) -> dict[str, float]:
         "n_draws": float((preferences == DRAW).sum()),
         "n_total": float(len(preferences)),
         "avg_length": float(int(np.mean(lengths))),
+        **({} if controlled is None else {"length_controlled": controlled}),
     }

@@ -18,9 +18,10 @@ from mmdpo.clients.answers import ParseFailure
 from mmdpo.clients.request import Message
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
-from mmdpo.evaluation.bench_files import BenchFile, require_file
+from mmdpo.evaluation.bench_files import BenchFile, find_file, require_file
+from mmdpo.evaluation.length_controlled import GAMED, read_gamed, upstream_values
 from mmdpo.evaluation.task import Item, Judge, JudgeReply, JudgeRequest, Response, Verdict
-from mmdpo.files import Unreadable, read_bytes
+from mmdpo.files import Unreadable, file_fingerprint, read_bytes
 from mmdpo.records import Prompt
 
 REFERENCE = "reference"
@@ -56,10 +57,13 @@ def judge_pairs(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list
         for repeat in range(bench.repeats)
     ]
     replies = iter(judge.ask(requests))
-    return [
-        _verdict(item, {part: [next(replies) for _ in range(bench.repeats)] for part in _orders(item, bench)})
-        for item in items
-    ]
+    table = find_file(bench, GAMED)
+    gamed = read_gamed(table, file_fingerprint(table)) if table else {}
+    verdicts = []
+    for item in items:
+        found = {part: [next(replies) for _ in range(bench.repeats)] for part in _orders(item, bench)}
+        verdicts.append(_verdict(item, found, upstream_values(gamed.get(item[0].id, ()))))
+    return verdicts
 
 
 def _orders(item: Item, bench: BenchConfig) -> tuple[str, ...]:
@@ -170,10 +174,10 @@ def _unswitched(rank: float, switched: bool) -> float:
     return 3 - rank if switched else rank
 
 
-def _verdict(item: Item, replies: Mapping[str, Sequence[JudgeReply]]) -> Verdict:
+def _verdict(item: Item, replies: Mapping[str, Sequence[JudgeReply]], gamed: Mapping[str, float]) -> Verdict:
     prompt, response = item
     length, reference = len(response.answer), len(prompt.facts[REFERENCE])
-    upstream = {"characters": float(length)}
+    upstream = {"characters": float(length), "reference_characters": float(reference), **gamed}
     if replies:
         means = [_mean([reply.value for reply in group if reply.value is not None]) for group in replies.values()]
         seen = replies[""][0]

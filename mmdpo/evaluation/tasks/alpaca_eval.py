@@ -12,6 +12,7 @@ from mmdpo.evaluation.alpaca_files import (
     read_references,
     write_answers,
 )
+from mmdpo.evaluation.length_controlled import GAMED
 from mmdpo.evaluation.rubrics.alpaca_eval import JUDGE_PROMPT, judge_pairs
 from mmdpo.evaluation.solvers import single_turn
 from mmdpo.evaluation.task import Cluster, JudgeUse, Task, Upstream
@@ -33,7 +34,7 @@ TASK = Task(
     main_metric="win_rate",
     groups=("category",),
     cluster=Cluster.item,
-    bench_files=(REFERENCE_OUTPUTS, JUDGE_PROMPT),
+    bench_files=(REFERENCE_OUTPUTS, JUDGE_PROMPT, GAMED),
     reads=("repeats", "both_orders"),
     judge_use=JudgeUse.asked,
     text_only=True,
