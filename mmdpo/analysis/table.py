@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.analysis.contamination_lines import contamination_lines
 from mmdpo.analysis.labels import (
     ROLE_NOTES,
     ROLES,
@@ -136,7 +137,7 @@ def notes(study: Study) -> list[str]:
 
 def footnotes(study: Study) -> list[str]:
     """Return the notes on the scores, a line each, for the table and the page."""
-    return [*_unscored(study), *_without_request(study)]
+    return [*_unscored(study), *_without_request(study), *contamination_lines(study)]
 
 
 def _unscored(study: Study) -> list[str]:

@@ -15,6 +15,7 @@ from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.statistics import Score
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.models.requests import Engine
+from mmdpo.pipeline.overlap import write_overlap
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.results import read_training
@@ -25,7 +26,10 @@ def answer_tasks(p: Point) -> None:
     config = p.config
     provenance.set_threads(config.cluster.threads)
     made_of = {**_model(config), "adapter": adapter_of(p)}
-    write_answers(_sample_sets(config), lambda: _engine(p), made_of, config.bench, p.folder)
+    sets = _sample_sets(config)
+    write_answers(sets, lambda: _engine(p), made_of, config.bench, p.folder)
+    if p.role is Role.trained:
+        write_overlap(config, sets, p.folder)
 
 
 def judge_answers(p: Point) -> dict[str, Any]:
