@@ -130,6 +130,15 @@ def read_answers(path: Path, prompts: Sequence[Prompt], bench: BenchConfig) -> l
     ]
 
 
+def read_model(path: Path) -> str:
+    """Return the model of a file of outputs or annotations. Raises UserError if it holds several."""
+    rows = read_rows(path)
+    column = "generator" if "generator" in rows[0] else "generator_2"
+    if len(models := _names(rows, column)) > 1:
+        raise UserError(f"{path}: outputs of {', '.join(models)}; name a file of one model")
+    return models[0]
+
+
 def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[StoredReply]:
     """Read annotations.json.
 

@@ -240,12 +240,14 @@ class Upstream:
         read_judgments: Read a file of upstream's judgments. Takes the file, the samples and the model's name, which
             chooses among the models of the file; if the name is empty, the file must hold one model only. None for
             tasks without a judge.
+        read_model: Return the model's name in a file of answers; empty if the format has none.
     """
 
     scores: Callable[[Sequence[Judgment]], Mapping[str, float]]
     write_answers: Callable[[Path, Sequence[Item], str], list[Path]] | None = None
     read_answers: Callable[[Path, Sequence[Prompt], BenchConfig], list[Response]] | None = None
     read_judgments: Callable[[Path, Sequence[Prompt], str], list[StoredReply]] | None = None
+    read_model: Callable[[Path], str] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from mmdpo.evaluation.alpaca_files import (
     REFERENCE_OUTPUTS,
     read_answers,
     read_judgments,
+    read_model,
     read_references,
     write_answers,
 )
@@ -90,6 +91,14 @@ def test_outputs_are_joined_by_instruction_also_from_annotations(bench, prompts,
     assert [(one.id, one.answer) for one in found] == [("1", "Mine 1."), ("3", "Mine 3.")]
     with pytest.raises(UserError, match="question, text"):
         read_answers(write_json(tmp_path / "b.json", [{"question": "a", "text": "b"}]), prompts, bench)
+
+
+def test_the_model_of_a_file(tmp_path):
+    outputs = [{"instruction": "a", "output": "b", "generator": name} for name in "mn"]
+    assert read_model(write_json(tmp_path / "a.json", outputs[:1])) == "m"
+    assert read_model(write_json(tmp_path / "b.json", [annotation(0, 1)])) == "m"
+    with pytest.raises(UserError, match="m, n"):
+        read_model(write_json(tmp_path / "c.json", outputs))
 
 
 def test_preferences_of_all_spellings(prompts, tmp_path):

@@ -9,6 +9,7 @@ from mmdpo.evaluation.alpaca_files import (
     REFERENCE_OUTPUTS,
     read_answers,
     read_judgments,
+    read_model,
     read_references,
     write_answers,
 )
@@ -38,6 +39,6 @@ TASK = Task(
     reads=("repeats", "both_orders"),
     judge_use=JudgeUse.asked,
     text_only=True,
-    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments),
+    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, read_model),
     order=60,
 )

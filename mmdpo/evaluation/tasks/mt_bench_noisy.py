@@ -9,9 +9,10 @@ from pathlib import Path
 from mmdpo.config.choices import NoiseImage
 from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.bench_files import BenchFile, find_file, require_file
-from mmdpo.evaluation.fastchat import QUESTIONS, answer_writer, read_questions
+from mmdpo.evaluation.fastchat import QUESTIONS, answer_writer, read_answers, read_judgments, read_questions
 from mmdpo.evaluation.noise import choose_photo, list_photos, write_noise
-from mmdpo.evaluation.task import TURN_IMAGES, TURNS
+from mmdpo.evaluation.rubrics.mt_bench import upstream_scores
+from mmdpo.evaluation.task import TURN_IMAGES, TURNS, Upstream
 from mmdpo.evaluation.tasks.mt_bench import TASK as MT_BENCH
 from mmdpo.records import Prompt
 
@@ -69,6 +70,6 @@ TASK = replace(
     bench_files=(*MT_BENCH.bench_files, PHOTOS),
     reads=(*MT_BENCH.reads, "noise", "noise_per_turn"),
     text_only=False,
-    upstream=replace(MT_BENCH.upstream, write_answers=answer_writer("mt_bench_noisy")),
+    upstream=Upstream(upstream_scores, answer_writer("mt_bench_noisy"), read_answers, read_judgments),
     order=110,
 )
