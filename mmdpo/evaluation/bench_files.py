@@ -29,6 +29,8 @@ class BenchFile:
         required: Whether the task cannot run without it.
         also: Other paths below `bench.root` under which it is found.
         used: Whether the settings need it. A file that they do not need is not looked for.
+        in_identity: Whether its content is part of the identity of points. A file that only adds a number of
+            upstream's is not, or it would make finished points again.
     """
 
     key: str
@@ -41,6 +43,7 @@ class BenchFile:
     required: bool = True
     also: tuple[str, ...] = ()
     used: Callable[[BenchConfig], bool] = lambda bench: True
+    in_identity: bool = True
 
 
 def name_of(bench: BenchConfig, file: BenchFile) -> str:

@@ -60,11 +60,12 @@ class ReplayJudge:
 
 
 def _read(request: JudgeRequest, stored: StoredReply) -> JudgeReply:
-    if stored.value is not None:
-        return JudgeReply(stored.value, stored.text, served=stored.judge)
+    reply = JudgeReply(
+        stored.value, stored.text, "" if stored.value is not None else FAILED, stored.judge, stored.value
+    )
     if stored.text is None:
-        return JudgeReply(None, reason=FAILED, served=stored.judge)
+        return reply
     value = request.parse(stored.text)
     if isinstance(value, ParseFailure):
-        return JudgeReply(None, stored.text, value.reason, stored.judge)
-    return JudgeReply(value, stored.text, served=stored.judge)
+        return replace(reply, value=None, reason=value.reason)
+    return replace(reply, value=value, reason="")

@@ -171,6 +171,7 @@ class JudgeReply:
         text: The raw reply, readable or not; None if there is none.
         reason: Why there is no value.
         served: The name of the model as the server reports it; empty if unknown.
+        upstream: What upstream has read from a reply that it has stored; None if unknown.
         others: Further replies to the same request in a file of upstream's, whose scripts count all of them.
     """
 
@@ -178,6 +179,7 @@ class JudgeReply:
     text: str | None = None
     reason: str = ""
     served: str = ""
+    upstream: Any | None = None
     others: tuple[JudgeReply, ...] = ()
 
 
@@ -210,8 +212,7 @@ class StoredReply:
         text: The raw reply; None where upstream stored a failure.
         request: The user's message of the request if the file holds it, to verify that the reply belongs to the answer.
         judge: The name of the judge; empty if unknown.
-        value: What upstream has read from a reply that the file does not hold, in the form that the request's `parse`
-            returns; None where the text is there.
+        value: What upstream has read from the reply; it stands for a reply whose text the file does not hold.
         contains: Texts that the request must contain where the file does not hold the request itself.
     """
 
@@ -361,7 +362,7 @@ class Task:
 
     def all_files(self, bench: BenchConfig) -> list[Path]:
         """List the files whose content is part of the task's identity, as far as they are there."""
-        used = [file for file in self.bench_files if file.used(bench)]
+        used = [file for file in self.bench_files if file.used(bench) and file.in_identity]
         own = [found for file in used if (found := find_file(bench, file)) and found.is_file()]
         return [*self.files(bench), *own]
 
