@@ -113,6 +113,20 @@ def f1(predicted: Any, label: Any, axis: int = -1) -> Any:
     return 2 * hits / np.maximum(predicted.sum(axis) + label.sum(axis), 1)
 
 
+def precision(predicted: Any, label: Any, axis: int = -1) -> Any:
+    """Compute the share of right ones among the positive answers of arrays like those of `f1`; 0 without any."""
+    import numpy as np
+
+    return (predicted * label).sum(axis) / np.maximum(predicted.sum(axis), 1)
+
+
+def recall(predicted: Any, label: Any, axis: int = -1) -> Any:
+    """Compute the share of positive labels that were answered so, over arrays like those of `f1`; 0 without any."""
+    import numpy as np
+
+    return (predicted * label).sum(axis) / np.maximum(label.sum(axis), 1)
+
+
 def summarize(task: Task, judgments: Sequence[Judgment], bench: BenchConfig) -> dict[str, Score]:
     """Compute all scores of a task.
 

@@ -208,6 +208,7 @@ class StoredReply:
         text: The raw reply; None where upstream stored a failure.
         request: The user's message of the request if the file holds it, to verify that the reply belongs to the answer.
         judge: The name of the judge; empty if unknown.
+        answer_id: Upstream's id of the answer that was judged, for `Upstream.answer_ids`; empty if the file has none.
     """
 
     sample: str
@@ -216,6 +217,7 @@ class StoredReply:
     text: str | None
     request: str | None = None
     judge: str = ""
+    answer_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -231,12 +233,15 @@ class Upstream:
             settings, and returns responses of these samples; `mmdpo.evaluation.importing` counts missing ones.
         read_judgments: Read a file of upstream's judgments. Takes the file and the samples. None for tasks without
             a judge.
+        answer_ids: Read upstream's ids of the answers in a file, by sample, to verify judgments that were stored
+            without their request: they belong to the answers if `StoredReply.answer_id` is the same.
     """
 
     scores: Callable[[Sequence[Judgment]], Mapping[str, float]]
     write_answers: Callable[[Path, Sequence[Item], str], list[Path]] | None = None
     read_answers: Callable[[Path, Sequence[Prompt], BenchConfig], list[Response]] | None = None
     read_judgments: Callable[[Path, Sequence[Prompt]], list[StoredReply]] | None = None
+    answer_ids: Callable[[Path], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -281,6 +286,9 @@ class Task:
             writes. `samples` does not look whether they are there.
         reads: Settings of `bench` that only some tasks read, such as `noise`; of others they change no identity.
         judge_use: What the task needs of `bench.judge`.
+        judge_prompt: The file of the user, among `bench_files`, with upstream's prompt for the judge. Where it is not
+            required and not there, the task asks by its own prompt, which a score's label must say. None for tasks
+            that always ask by their own prompt, or not at all.
         text_only: Whether no sample has an image, so that a model without images can be measured, too.
         upstream: The ties with the program that defined the task.
         version: A number to raise when samples or scores change for the same settings and files.
@@ -302,6 +310,7 @@ class Task:
     image_folder: BenchFile | None = None
     reads: tuple[str, ...] = ()
     judge_use: JudgeUse = JudgeUse.no
+    judge_prompt: BenchFile | None = None
     text_only: bool = False
     upstream: Upstream | None = None
     version: int = 1
