@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from mmdpo.clients.answers import ParseFailure
 
 TEMPERATURE = 0.0
@@ -43,17 +41,19 @@ def request_text(prompt: str, question: str, truth: str, prediction: str) -> str
 
 
 def parse(text: str) -> float | ParseFailure:
-    """Read a grade from 0 to 1: the text before the first space."""
-    try:
-        grade = float(text.split(" ")[0].strip())
-    except ValueError:
-        return ParseFailure("no_grade")
-    if math.isnan(grade) or not 0 <= grade <= 1:
-        return ParseFailure("out_of_range")
-    return grade
+    """Read a grade from 0 to 1 at the beginning of a reply."""
+    return _grade(text.split()[0] if text.strip() else "")
 
 
 def parse_as_upstream(text: str) -> float:
     """Read a grade as upstream's evaluator does after its last attempt: an unreadable one is 0."""
-    grade = parse(text)
+    grade = _grade(text.split(" ")[0].strip())
     return 0.0 if isinstance(grade, ParseFailure) else grade
+
+
+def _grade(word: str) -> float | ParseFailure:
+    try:
+        grade = float(word)
+    except ValueError:
+        return ParseFailure("no_grade")
+    return grade if 0 <= grade <= 1 else ParseFailure("out_of_range")
