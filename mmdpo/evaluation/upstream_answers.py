@@ -68,7 +68,9 @@ def match_answers(
             "by bench.root=FOLDER or +bench.files.KEY=PATH"
         )
     if not found:
-        raise UserError(f"{path}: none of its answers has the id of a question; allowed: {', '.join([*by_key][:3])}, ...")
+        raise UserError(
+            f"{path}: none of its answers has the id of a question; allowed: {', '.join([*by_key][:3])}, ..."
+        )
     answered = [(prompt, found[key]) for key, prompt in by_key.items() if key in found]
     return [Response(prompt.id, prompt.question, str(one.text), prompt.category) for prompt, one in answered]
 
