@@ -98,7 +98,7 @@ def _prompt(row: Row, captions: dict[Any, Row], references: dict[Any, Row], rule
             f"bench.files.{RULES.key}: llava_bench_{category} lacks role or prompt; type +bench.files.{RULES.key}=PATH"
         )
     reference = references[row["question_id"]]
-    if reference.get("prompt", row["text"]).strip() != row["text"].strip():
+    if str(reference.get("prompt") or row["text"]).strip() != row["text"].strip():
         raise UserError(f"{name}: the reference answer is to {reference['prompt']!r}; the files must be of one edition")
     caption = captions[row["image"]]["caption"]
     facts = {
@@ -178,7 +178,7 @@ def write_answers(folder: Path, items: Sequence[Item], model: str) -> list[Path]
     return write_llava_answers(folder / "llava_bench" / f"{model}.jsonl", items, model, lambda prompt: int(prompt.id))
 
 
-def read_judgments(path: Path, prompts: Sequence[Prompt]) -> list[StoredReply]:
+def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[StoredReply]:
     """Read LLaVA's reviews by question_id. Reviews of several runs in one file are repeats, in their order.
 
     The file does not hold the requests, but LLaVA's ids of the answers.

@@ -178,7 +178,7 @@ def write_answers(folder: Path, items: Sequence[Item], model: str) -> list[Path]
     return write_object(folder / "mm_vet" / f"{model}.json", content)
 
 
-def read_judgments(path: Path, prompts: Sequence[Prompt]) -> list[StoredReply]:
+def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[StoredReply]:
     """Read upstream's grades; the runs are repeats. The file does not hold the requests."""
     known = {prompt.id for prompt in prompts}
     found = []

@@ -163,7 +163,7 @@ def write_answers(folder: Path, items: Sequence[Item], model: str) -> list[Path]
     return write_object(folder / "mmhal" / f"{model}.json", content)
 
 
-def read_judgments(path: Path, prompts: Sequence[Prompt]) -> list[StoredReply]:
+def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[StoredReply]:
     """Read upstream's evaluation file: OpenAI's replies in the order of the questions, without the requests."""
     rows = read_rows(path, "--judgments", "choices")
     if len(rows) != len(prompts):
