@@ -11,7 +11,8 @@ from typing import Any
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, require_file
-from mmdpo.evaluation.bench_rows import Row, bench_rows, indexed, read_object, read_rows
+from mmdpo.evaluation.bench_rows import Row, bench_rows, indexed, read_object
+from mmdpo.evaluation.foreign_files import id_text, read_rows
 from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, runs, unscored
 from mmdpo.evaluation.rubrics import llava_bench as rubric
 from mmdpo.evaluation.scorers import WORDS
@@ -30,10 +31,9 @@ from mmdpo.evaluation.task import (
     Verdict,
 )
 from mmdpo.evaluation.upstream_answers import (
-    id_text,
     llava_answer_ids,
     match_answers,
-    read_llava_answers,
+    read_stored_answers,
     write_llava_answers,
 )
 from mmdpo.records import Prompt
@@ -170,7 +170,7 @@ def _printed(run: Sequence[tuple[Judgment, tuple[float, ...]]]) -> dict[str, flo
 
 def read_answers(path: Path, prompts: Sequence[Prompt], bench: BenchConfig) -> list[Response]:
     """Read LLaVA's answers by question_id."""
-    return match_answers(path, read_llava_answers(path), prompts, lambda prompt: prompt.id)
+    return match_answers(path, read_stored_answers(path), prompts, lambda prompt: prompt.id)
 
 
 def write_answers(folder: Path, items: Sequence[Item], model: str) -> list[Path]:
@@ -186,8 +186,8 @@ def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[St
     categories = {prompt.id: prompt.category for prompt in prompts}
     runs: Counter[str] = Counter()
     found = []
-    for row in read_rows(path, "--judgments", "question_id", "content"):
-        name = id_text(row["question_id"])
+    for row in read_rows(path):
+        name = id_text(row.get("question_id"))
         if name not in categories:
             continue
         if row.get("category", "").removeprefix("llava_bench_") not in ("", categories[name]):
@@ -195,11 +195,12 @@ def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[St
                 f"--judgments={path}: question {name} is of category {row['category']} there and {categories[name]} "
                 "here; the files are of other questions"
             )
-        content, answer = str(row["content"]), str(row.get("answer2_id", ""))
-        stored = row.get("tuple")
-        if stored is not None and tuple(stored) != rubric.parse_as_upstream(content):
-            raise UserError(f"--judgments={path}: question {name} has scores {stored}, but its review is another")
-        found.append(StoredReply(name, "", runs[name], content, answer_id=answer))
+        content, stored = str(row.get("content")), row.get("tuple")
+        if not row.get("content") or (stored is not None and (*stored,) != rubric.parse_as_upstream(content)):
+            raise UserError(
+                f"--judgments={path}: question {name} has scores {stored}, but its review is {content[:40]!r}"
+            )
+        found.append(StoredReply(name, "", runs[name], content, answer_id=str(row.get("answer2_id", ""))))
         runs[name] += 1
     if len(set(runs.values())) > 1:
         fewest, most = min(runs, key=runs.__getitem__), max(runs, key=runs.__getitem__)
@@ -232,6 +233,6 @@ TASK = Task(
     reads=("repeats",),
     judge_use=JudgeUse.asked,
     judge_prompt=RULES,
-    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, llava_answer_ids),
+    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, answer_ids=llava_answer_ids),
     order=140,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -31,10 +32,8 @@ from mmdpo.evaluation.task import (
     Verdict,
 )
 from mmdpo.evaluation.upstream_answers import (
-    ANSWERS_OPTION,
-    StoredAnswer,
     match_answers,
-    read_llava_answers,
+    read_stored_answers,
     write_object,
 )
 from mmdpo.files import read_bytes
@@ -163,12 +162,8 @@ def upstream_scores(judgments: Sequence[Judgment]) -> dict[str, float]:
 
 
 def read_answers(path: Path, prompts: Sequence[Prompt], bench: BenchConfig) -> list[Response]:
-    """Read upstream's answers by id, or LLaVA's JSON lines, whose question_id is the number of the id."""
-    if path.suffix == ".json":
-        content = read_object(path, ANSWERS_OPTION)
-        stored = [StoredAnswer(name, None if text is None else str(text)) for name, text in content.items()]
-    else:
-        stored = [StoredAnswer(V1 + one.key, one.text, one.question) for one in read_llava_answers(path)]
+    """Read answers by upstream's id, or by its number as LLaVA and VLMEvalKit have it."""
+    stored = [one if one.key.startswith(V1) else replace(one, key=V1 + one.key) for one in read_stored_answers(path)]
     return match_answers(path, stored, prompts, lambda prompt: prompt.id)
 
 

@@ -11,7 +11,8 @@ from mmdpo.clients.request import Message
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, find_file
-from mmdpo.evaluation.bench_rows import Row, bench_rows, read_rows
+from mmdpo.evaluation.bench_rows import Row, bench_rows
+from mmdpo.evaluation.foreign_files import answer_text, read_rows
 from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, runs, unscored
 from mmdpo.evaluation.rubrics import mmhal as rubric
 from mmdpo.evaluation.scorers import WORDS
@@ -29,7 +30,7 @@ from mmdpo.evaluation.task import (
     Upstream,
     Verdict,
 )
-from mmdpo.evaluation.upstream_answers import ANSWERS_OPTION, StoredAnswer, answer_text, match_answers, write_object
+from mmdpo.evaluation.upstream_answers import StoredAnswer, match_answers, write_object
 from mmdpo.files import read_bytes
 from mmdpo.records import Prompt
 
@@ -150,8 +151,8 @@ def _two_decimals(values: Sequence[float]) -> float:
 
 def read_answers(path: Path, prompts: Sequence[Prompt], bench: BenchConfig) -> list[Response]:
     """Read upstream's response file: a list of its questions with `model_answer` filled."""
-    rows = read_rows(path, ANSWERS_OPTION, "image_id", "question")
-    stored = [StoredAnswer(_key(row), answer_text(row, "model_answer"), row["question"]) for row in rows]
+    rows = [row for row in read_rows(path) if {"image_id", "question"} <= row.keys()]
+    stored = [StoredAnswer(_key(row), answer_text(row, ("model_answer",))) for row in rows]
     return match_answers(path, stored, prompts, lambda prompt: _key(prompt.facts[ROW]))
 
 
@@ -165,7 +166,7 @@ def write_answers(folder: Path, items: Sequence[Item], model: str) -> list[Path]
 
 def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[StoredReply]:
     """Read upstream's evaluation file: OpenAI's replies in the order of the questions, without the requests."""
-    rows = read_rows(path, "--judgments", "choices")
+    rows = read_rows(path)
     if len(rows) != len(prompts):
         raise UserError(
             f"--judgments={path}: {len(rows)} replies to {len(prompts)} questions; allowed: one per question, in order"

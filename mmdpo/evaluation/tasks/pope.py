@@ -20,7 +20,7 @@ from mmdpo.evaluation.scorers import WORDS, yes_no
 from mmdpo.evaluation.solvers import short_answers
 from mmdpo.evaluation.statistics import f1, precision, recall
 from mmdpo.evaluation.task import Cluster, Item, Judge, Judgment, Metric, Response, Statistic, Task, Upstream, Verdict
-from mmdpo.evaluation.upstream_answers import match_answers, read_llava_answers, write_llava_answers
+from mmdpo.evaluation.upstream_answers import match_answers, read_stored_answers, write_llava_answers
 from mmdpo.records import Prompt
 
 SPLITS = ("adversarial", "random", "popular")  # in the order of LLaVA's question file
@@ -91,7 +91,11 @@ def samples(bench: BenchConfig, folder: Path) -> list[Prompt]:
 
 def key_of(row: Mapping[str, Any]) -> tuple[str, str]:
     """Return what identifies a question within a split: its image, and its text as both editions have it."""
-    return row["image"], row["text"].removesuffix(SUFFIX).replace(*TYPO).strip()
+    return row["image"], _mended(row["text"])
+
+
+def _mended(text: str) -> str:
+    return text.removesuffix(SUFFIX).replace(*TYPO).strip()
 
 
 def label_rows(bench: BenchConfig, file: BenchFile) -> dict[tuple[str, str], Row]:
@@ -220,7 +224,8 @@ def _rates(members: Sequence[Judgment]) -> dict[str, float]:
 
 def read_answers(path: Path, prompts: Sequence[Prompt], bench: BenchConfig) -> list[Response]:
     """Read LLaVA's answers; `question_id` counts the questions of llava_pope_test.jsonl."""
-    return match_answers(path, read_llava_answers(path), prompts, lambda prompt: str(_number(prompt)))
+    stored = read_stored_answers(path)
+    return match_answers(path, stored, prompts, lambda prompt: str(_number(prompt)), _mended)
 
 
 def write_answers(folder: Path, items: Sequence[Item], model: str) -> list[Path]:
@@ -244,6 +249,6 @@ TASK = Task(
     cluster=Cluster.image,
     bench_files=(*LABEL_FILES.values(), QUESTION_FILE),
     image_folder=IMAGES,
-    upstream=Upstream(upstream_scores, write_answers, read_answers),
+    upstream=Upstream(upstream_scores, write_answers=write_answers, read_answers=read_answers),
     order=150,
 )

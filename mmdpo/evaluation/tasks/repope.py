@@ -60,6 +60,6 @@ TASK = replace(
     label="RePOPE (F1)",
     samples=samples,
     bench_files=(*LABEL_FILES.values(), *pope.TASK.bench_files),
-    upstream=Upstream(pope.upstream_scores, write_answers, pope.read_answers),
+    upstream=Upstream(pope.upstream_scores, write_answers=write_answers, read_answers=pope.read_answers),
     order=155,
 )
