@@ -167,7 +167,7 @@ def over_splits(statistic: Statistic) -> Statistic:
         *values, split = np.broadcast_arrays(*columns)
         found = []
         for rows in np.ndindex(split.shape[:-1]):
-            members = [split[rows] == number for number in np.unique(split[rows])]
+            members = [inside for number in range(len(SPLITS)) if (inside := split[rows] == number).any()]
             found.append(np.mean([statistic(*(value[rows][inside] for value in values)) for inside in members]))
         return np.reshape(found, split.shape[:-1])
 
