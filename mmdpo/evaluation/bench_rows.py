@@ -25,14 +25,10 @@ def bench_rows(bench: BenchConfig, file: BenchFile, *fields: str) -> list[Row]:
     Raises:
         UserError: The file is missing, damaged or empty, or a row lacks a field.
     """
-    return read_rows(require_file(bench, file), f"bench.files.{file.key}", *fields)
-
-
-def read_rows(path: Path, key: str, *fields: str) -> list[Row]:
-    """Read JSON lines, a JSON list or a table; `key` is the setting or option that errors name."""
     from mmdpo.sources import rows, tables
     from mmdpo.sources.bad_rows import BadRow
 
+    path, key = require_file(bench, file), f"bench.files.{file.key}"
     found = []
     for number, raw in tables.rows(path, key):
         try:
