@@ -169,7 +169,7 @@ def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[St
     if len(judges := _names(rows, "annotator")) > 1:
         raise UserError(f"{path}: annotations of several annotators ({', '.join(judges)}); keep the rows of one")
     baselines, expected = _names(rows, "generator_1"), {str(prompt.facts[GENERATOR]) for prompt in prompts}
-    if not set(baselines) <= {*expected, ""}:
+    if "" not in expected and not set(baselines) <= {*expected, ""}:
         raise UserError(
             f"{path}: compares with {', '.join(baselines)}, and bench.files.{REFERENCE_OUTPUTS.key} is of "
             f"{', '.join(sorted(expected))}; name the other reference"

@@ -37,8 +37,8 @@ REFERENCE_ANSWERS = BenchFile(
     "Apache-2.0",
     rows=30,
     editions={
-        "f957a5bc977badb66885ec970e6cd08527845780313f0995764260e5777b9b3f": "gpt-4, of which 13 of 30 are wrong",
-        "e484037da5cc14007dde1d821ef76046fccbd0b2f095237fad9ead2c4fc66800": "gpt-4-0125-preview, corrected",
+        "f957a5bc977badb66885ec970e6cd08527845780313f0995764260e5777b9b3f": "gpt-4 (13 of 30 are wrong)",
+        "e484037da5cc14007dde1d821ef76046fccbd0b2f095237fad9ead2c4fc66800": "gpt-4-0125-preview (corrected)",
     },
 )
 

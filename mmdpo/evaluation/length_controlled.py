@@ -84,7 +84,7 @@ def length_controlled(judgments: Sequence[Judgment]) -> float | None:
     """Compute the length-controlled win rate from 0 to 100; None if an item lacks the values it needs."""
     import numpy as np
 
-    items = [one.upstream for one in judgments]
+    items = [one.upstream for one in judgments if "characters" in one.upstream]  # without missing answers
     if len(items) < FOLDS or not all("difficulty" in one for one in items):
         return None
     differences = np.array([one["reference_characters"] - one["characters"] for one in items])

@@ -99,7 +99,7 @@ def upstream_scores(judgments: Sequence[Judgment]) -> dict[str, float]:
     preferences = np.array(values)
     preferences[preferences == 0] = DRAW  # an old spelling of draws
     wins = preferences - 1
-    lengths = [one.upstream["characters"] for one in judgments]
+    lengths = [one.upstream["characters"] for one in judgments if "characters" in one.upstream]
     error = {"standard_error": 100 * float(standard_error(wins))} if len(wins) > 1 else {}
     controlled = length_controlled(judgments)
     return {

@@ -23,6 +23,7 @@ def test_upstreams_columns_by_hand():
         "n_total": 4,
         "avg_length": 12,
     }
+    assert upstream_scores([*judgments, Judgment("5", None, {}, 0)])["avg_length"] == 12  # an answer is missing
     assert "standard_error" not in upstream_scores(judgments[:1])
     assert upstream_scores(judgments[4:]) == {}
 

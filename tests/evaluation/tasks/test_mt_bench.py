@@ -56,6 +56,16 @@ def test_replayed_judgments_give_honest_and_upstream_scores(generation, tmp_path
     assert (judge.verified, judge.comparable) == (0, 6)  # "Rate it." is not what would be asked
 
 
+def test_both_turns_of_a_steered_model_ask_for_ratings(generation, tmp_path):
+    bench = BenchConfig(tasks=["mt_bench"], root=str(write_mt_bench(tmp_path)), split=Split.all)
+    steered, plain = sample_sets(bench, {"helpfulness": 4}, "{question} Be {attributes}.")
+    assert steered.asked_fingerprint != plain.asked_fingerprint
+    write_answers([steered], generation, {}, bench, tmp_path)
+    assert len(generation.questions) == 6
+    assert all("Helpfulness:4" in question for question in generation.questions)
+    assert "Helpfulness" not in str(steered.prompts)
+
+
 def test_the_identity_of_the_task_names_the_chosen_references_alone(tmp_path):
     root = write_mt_bench(tmp_path)
     task, bench = load_task("mt_bench"), BenchConfig(tasks=["mt_bench"], root=str(root))
