@@ -139,8 +139,12 @@ def notes(study: Study) -> list[str]:
 
 def footnotes(study: Study) -> list[str]:
     """Return the notes on the scores, a line each, for the table and the page."""
-    return [*_unscored(study), *_without_request(study), *contamination_lines(study)]
-    return [*_unscored(study), *_without_request(study), *imported_notes(study)]
+    return [
+        *_unscored(study),
+        *_without_request(study),
+        *contamination_lines(study),
+        *imported_notes(study),
+    ]
 
 
 def _unscored(study: Study) -> list[str]:

@@ -24,7 +24,7 @@ from mmdpo.evaluation.judgments import judge_items
 from mmdpo.evaluation.replay import ReplayJudge
 from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.statistics import Score, summarize
-from mmdpo.evaluation.task import Judge, Judgment, Response, Task, Upstream, load_task
+from mmdpo.evaluation.task import Judge, Judgment, Response, StoredReply, Task, Upstream, load_task
 from mmdpo.records import Prompt
 
 NOT_ANSWERED = "not_answered"
@@ -71,12 +71,14 @@ class ImportedAnswers:
         samples: All samples of the task.
         responses: The answers, one per answered sample, in the samples' order.
         counts: What became of the file's rows.
+        path: The file.
         model: The model's name in the file; empty if the file names none.
     """
 
     samples: SampleSet
     responses: Sequence[Response]
     counts: Counts
+    path: Path
     model: str = ""
 
 
@@ -89,7 +91,7 @@ class Replayed:
         judge: The name of the judge in the file; several are joined by commas.
         repeats: The number of judgments of each answer.
         verified: The number of judgments whose request is the one that would be asked.
-        comparable: The number of judgments whose request is in the file.
+        comparable: The number of judgments whose request, or the id of whose answer, is in the file.
     """
 
     judgments: Sequence[Judgment]
@@ -167,7 +169,7 @@ def read_foreign_answers(name: str, path: Path, bench: BenchConfig) -> ImportedA
             f"{path}: {counts.text()}. The ids are those of {name}, but the questions are not: name the task that they "
             "belong to, or bench.root=FOLDER with the edition that was answered"
         )
-    return ImportedAnswers(samples, responses, counts, "".join(models))
+    return ImportedAnswers(samples, responses, counts, path, "".join(models))
 
 
 def replay(answers: ImportedAnswers, path: Path, bench: BenchConfig) -> Replayed:
@@ -199,7 +201,18 @@ def replay(answers: ImportedAnswers, path: Path, bench: BenchConfig) -> Replayed
     if all(one.score is None for one in judgments):
         raise UserError(f"{path}: none of {len(replies)} judgments can be read; name judgments of {name}")
     names = sorted({reply.judge for reply in replies if reply.judge})
-    return Replayed(judgments, ", ".join(names), repeats, judge.verified, judge.comparable)
+    same_ids = _by_answer_id(upstream, answers.path, replies)
+    verified, comparable = judge.verified + sum(same_ids), judge.comparable + len(same_ids)
+    return Replayed(judgments, ", ".join(names), repeats, verified, comparable)
+
+
+def _by_answer_id(upstream: Upstream, path: Path, replies: Sequence[StoredReply]) -> list[bool]:
+    """Return for each reply that is stored without its request, but with an answer's id, whether that is its answer."""
+    told = [reply for reply in replies if reply.answer_id and reply.request is None and not reply.contains]
+    if not told or upstream.answer_ids is None:
+        return []
+    ids = upstream.answer_ids(path)
+    return [ids.get(reply.sample) == reply.answer_id for reply in told]
 
 
 def judge_answered(
@@ -273,13 +286,14 @@ def _counts(rows: Sequence[Row], prompts: Sequence[Prompt], answered: int) -> Co
     failed = distinct - len(held)
     known = {line for prompt in prompts for line in _lines(_all_text(prompt))}
     asked = [_lines(str(question)) for row in rows if (question := first_of(row, QUESTION_COLUMNS))]
+    changed = sum(bool(lines) and lines[0] not in known for lines in asked)
     return Counts(
         questions=len(prompts),
         answered=answered,
         repeated=len(rows) - distinct,
         failed=failed,
-        unknown=max(0, len(held) - answered),
-        changed=sum(bool(lines) and lines[0] not in known for lines in asked),
+        unknown=max(0, len(held) - answered - changed),
+        changed=changed,
     )
 
 
