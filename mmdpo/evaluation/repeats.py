@@ -52,15 +52,21 @@ def unscored(replies: Sequence[JudgeReply], **fields: Any) -> Verdict:
     return Verdict(None, reason=replies[0].reason or "no_reply", **fields)
 
 
-def by_run(replies: Sequence[JudgeReply], **readers: Callable[[str], float]) -> dict[str, float]:
+def by_run(replies: Sequence[JudgeReply], read: Callable[[str], Any], *names: str) -> dict[str, float]:
     """Return what upstream reads of each reply, as values of `Verdict.upstream` for `runs`.
 
     Args:
-        replies: The replies of an item; those without a text are left out.
-        **readers: How upstream reads a value of a raw reply, by the value's name.
+        replies: The replies of an item; those without text and value are left out.
+        read: How upstream reads a raw reply: a value, or one per name. Without the raw reply the stored value counts.
+        *names: The names of the values.
     """
-    texts = [(run, reply.text) for run, reply in enumerate(replies) if reply.text is not None]
-    return {f"{run}/{name}": read(text) for run, text in texts for name, read in readers.items()}
+    found: dict[str, float] = {}
+    for run, reply in enumerate(replies):
+        value = reply.value if reply.text is None else read(reply.text)
+        if value is not None:
+            values = value if isinstance(value, tuple) else (value,)
+            found |= {f"{run}/{name}": float(one) for name, one in zip(names, values, strict=True)}
+    return found
 
 
 def runs(judgments: Sequence[Judgment], *names: str) -> list[list[tuple[Judgment, tuple[float, ...]]]]:

@@ -17,6 +17,7 @@ from mmdpo.records import Prompt
 IDS = ("question_id", "index", "id")
 ANSWERS = ("prediction", "text")  # VLMEvalKit's `answer` is the right one
 QUESTIONS = ("prompt", "question")
+IMAGE_MARK = "<image>"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def match_answers(
     stored: Iterable[StoredAnswer],
     samples: Sequence[Prompt],
     key_of: Callable[[Prompt], str],
-    normalized: Callable[[str], str] = str.strip,
+    normalized: Callable[[str], str] = str,
 ) -> list[Response]:
     """Turn stored answers into responses to the samples that they answer.
 
@@ -48,7 +49,8 @@ def match_answers(
         stored: The answers, one per question.
         samples: The samples.
         key_of: The id that the file has for a sample.
-        normalized: Take from a question what editions write differently.
+        normalized: Mend what editions write differently. Of two questions the first lines are compared: programs add
+            instructions of their own below.
 
     Returns:
         Responses in the order of the samples. Samples without an answer, or with one to another question, have none.
@@ -62,7 +64,8 @@ def match_answers(
     for answer in stored:
         if (prompt := by_key.get(answer.key)) is None or answer.text is None:
             continue
-        if answer.question is not None and normalized(answer.question) != normalized(prompt.question):
+        asked = answer.question
+        if asked is not None and normalized(first_line(asked)) != normalized(first_line(prompt.question)):
             others.append(answer)
         else:
             found[answer.key] = answer
@@ -77,6 +80,11 @@ def match_answers(
         raise UserError(f"{path}: none of its answers has the id of a question, such as {', '.join([*by_key][:3])}")
     answered = [(prompt, found[key]) for key, prompt in by_key.items() if key in found]
     return [Response(prompt.id, prompt.question, str(one.text), prompt.category) for prompt, one in answered]
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a question, without the mark of an image and with single spaces."""
+    return " ".join(text.replace(IMAGE_MARK, "").strip().partition("\n")[0].split())
 
 
 def read_stored_answers(path: Path) -> list[StoredAnswer]:

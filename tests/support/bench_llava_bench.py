@@ -35,8 +35,8 @@ def write_llava_bench(root: Path) -> Path:
     return root
 
 
-def review(question: int, content: str, scores: tuple[float, float], **others: Any) -> dict[str, Any]:
+def review(question: int, content: str, scores: tuple[float, float] | None, **others: Any) -> dict[str, Any]:
     """A row of LLaVA's reviews."""
     category = f"llava_bench_{CATEGORIES[question % 3]}"
     row = {"id": 1, "question_id": question, "answer1_id": f"ref{question}", "answer2_id": f"own{question}"}
-    return {**row, "category": category, "content": content, "tuple": list(scores), **others}
+    return {**row, "category": category, "content": content, "tuple": scores and list(scores), **others}

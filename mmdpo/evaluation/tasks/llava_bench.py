@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from mmdpo.clients.answers import ParseFailure
 from mmdpo.config.schema import BenchConfig
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, require_file
 from mmdpo.evaluation.bench_rows import Row, bench_rows, indexed, read_object
@@ -76,10 +79,10 @@ IMAGES = BenchFile(
 
 def samples(bench: BenchConfig, folder: Path) -> list[Prompt]:
     """Join questions, captions, reference answers and rules by id; `facts` holds what the judge is shown."""
-    questions = bench_rows(bench, QUESTIONS, "question_id", "image", "text", "category")
+    questions = bench_rows(bench, QUESTIONS, question_id=int, image=str, text=str, category=str)
     indexed(questions, ["question_id"], f"bench.files.{QUESTIONS.key}")
-    captions = indexed(bench_rows(bench, CONTEXT, "image", "caption"), ["image"], f"bench.files.{CONTEXT.key}")
-    answers = bench_rows(bench, REFERENCES, "question_id", "text")
+    captions = indexed(bench_rows(bench, CONTEXT, image=str, caption=object), ["image"], f"bench.files.{CONTEXT.key}")
+    answers = bench_rows(bench, REFERENCES, question_id=int, text=str)
     references = indexed(answers, ["question_id"], f"bench.files.{REFERENCES.key}")
     rules = read_object(require_file(bench, RULES), f"bench.files.{RULES.key}")
     return [_prompt(row, captions, references, rules) for row in questions]
@@ -102,7 +105,7 @@ def _prompt(row: Row, captions: dict[Any, Row], references: dict[Any, Row], rule
         raise UserError(f"{name}: the reference answer is to {reference['prompt']!r}; the files must be of one edition")
     caption = captions[row["image"]]["caption"]
     facts = {
-        "caption": "\n".join(caption) if isinstance(caption, list) else caption,
+        "caption": "\n".join(map(str, caption)) if isinstance(caption, list) else str(caption),
         "reference": reference["text"],
         "role": rule["role"],
         "instruction": rule["prompt"],
@@ -123,11 +126,7 @@ def scorer(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list[Verd
     )
     verdicts = []
     for (sample, _), replies in zip(items, found, strict=True):
-        upstream = by_run(
-            replies,
-            reference=lambda text: rubric.parse_as_upstream(text)[0],
-            answer=lambda text: rubric.parse_as_upstream(text)[1],
-        )
+        upstream = by_run(replies, rubric.parse_as_upstream, "reference", "answer")
         groups: dict[str, str | list[str]] = {"": sample.category}
         if pairs := readings(replies):
             reference, answer = (fmean(scores) for scores in zip(*pairs, strict=True))
@@ -181,36 +180,47 @@ def write_answers(folder: Path, items: Sequence[Item], model: str) -> list[Path]
 def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[StoredReply]:
     """Read LLaVA's reviews by question_id. Reviews of several runs in one file are repeats, in their order.
 
-    The file does not hold the requests, but LLaVA's ids of the answers.
+    The file does not hold the requests, but LLaVA's ids of the answers. Where the scores are not those of the review,
+    the scores count, as in upstream's script.
     """
     categories = {prompt.id: prompt.category for prompt in prompts}
-    runs: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
     found = []
     for row in read_rows(path):
         name = id_text(row.get("question_id"))
         if name not in categories:
             continue
-        if row.get("category", "").removeprefix("llava_bench_") not in ("", categories[name]):
+        if str(row.get("category") or "").removeprefix("llava_bench_") not in ("", categories[name]):
             raise UserError(
                 f"--judgments={path}: question {name} is of category {row['category']} there and {categories[name]} "
                 "here; the files are of other questions"
             )
-        content, stored = str(row.get("content")), row.get("tuple")
-        if not row.get("content") or (stored is not None and (*stored,) != rubric.parse_as_upstream(content)):
-            raise UserError(
-                f"--judgments={path}: question {name} has scores {stored}, but its review is {content[:40]!r}"
-            )
-        found.append(StoredReply(name, "", runs[name], content, answer_id=str(row.get("answer2_id", ""))))
-        runs[name] += 1
-    if len(set(runs.values())) > 1:
-        fewest, most = min(runs, key=runs.__getitem__), max(runs, key=runs.__getitem__)
+        found.append(_stored(path, name, counted[name], row))
+        counted[name] += 1
+    if len(set(counted.values())) > 1:
+        fewest, most = min(counted, key=counted.__getitem__), max(counted, key=counted.__getitem__)
         raise UserError(
-            f"--judgments={path}: question {most} has {runs[most]} reviews and {fewest} has {runs[fewest]}; allowed: "
-            "as many for each question, one per run"
+            f"--judgments={path}: question {most} has {counted[most]} reviews and {fewest} has {counted[fewest]}; "
+            "allowed: as many for each question, one per run"
         )
     if not found:
         raise UserError(f"--judgments={path}: no review belongs to a question of LLaVA-Bench")
+    if others := sum(reply.text is None for reply in found):
+        print_line(
+            f"llava_bench: {others} of {len(found)} scores in {path} differ from their reviews; the scores count"
+        )
     return found
+
+
+def _stored(path: Path, name: str, run: int, row: Row) -> StoredReply:
+    content, scores = str(row.get("content") or ""), row.get("tuple")
+    stored = StoredReply(name, "", run, content, answer_id=str(row.get("answer2_id", "")))
+    if scores == (None if scores is None and content else [*rubric.parse_as_upstream(content)]):
+        return stored
+    pair = rubric.parse(" ".join(map(str, scores)) if isinstance(scores, list) else "")
+    if isinstance(pair, ParseFailure):
+        raise UserError(f"--judgments={path}: question {name} has scores {scores}; allowed: two from 1 to 10")
+    return replace(stored, text=None, value=pair)
 
 
 TASK = Task(

@@ -9,8 +9,10 @@ from operator import add
 from pathlib import Path
 from statistics import fmean
 
+from mmdpo.clients.answers import ParseFailure
 from mmdpo.clients.request import Message
 from mmdpo.config.schema import BenchConfig
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, find_file, require_file
 from mmdpo.evaluation.bench_rows import read_object
@@ -129,7 +131,7 @@ def scorer(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list[Verd
     verdicts = []
     for (sample, _), replies in zip(items, found, strict=True):
         groups: dict[str, str | list[str]] = {"": [*sample.facts["capability"], sample.category]}
-        upstream = by_run(replies, grade=rubric.parse_as_upstream)
+        upstream = by_run(replies, rubric.parse_as_upstream, "grade")
         if grades := readings(replies):
             verdicts.append(Verdict(100 * fmean(grades), groups=groups, upstream=upstream))
         else:
@@ -174,22 +176,32 @@ def write_answers(folder: Path, items: Sequence[Item], model: str) -> list[Path]
 
 
 def read_judgments(path: Path, prompts: Sequence[Prompt], model: str) -> list[StoredReply]:
-    """Read upstream's grades; the runs are repeats. The file does not hold the requests."""
+    """Read upstream's grades; the runs are repeats. The file does not hold the requests.
+
+    Where a score is not that of its reply, the score counts, as in upstream's script.
+    """
     known = {prompt.id for prompt in prompts}
     found = []
     for name, entry in read_object(path, "--judgments").items():
-        if name in known:
-            place = f"--judgments={path}: {name}"
-            try:
-                rows = list(zip(entry["model"], entry["content"], entry["score"], strict=True))
-            except (KeyError, TypeError, ValueError) as error:
-                raise UserError(f"{place}: allowed are lists model, content and score of equal length") from error
-            for run, (judge, content, score) in enumerate(rows):
-                if score != rubric.parse_as_upstream(str(content)):
-                    raise UserError(f"{place}: run {run + 1} has score {score}, but its reply is {content!r}")
-                found.append(StoredReply(name, "", run, str(content), judge=str(judge)))
+        if name not in known:
+            continue
+        try:
+            rows = list(zip(entry["model"], entry["content"], entry["score"], strict=True))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"--judgments={path}: {name}: allowed are lists model, content and score of equal length"
+            ) from error
+        for run, (judge, content, score) in enumerate(rows):
+            stored = StoredReply(name, "", run, str(content), judge=str(judge))
+            if score != rubric.parse_as_upstream(str(content)):
+                if isinstance(grade := rubric.parse(str(score)), ParseFailure):
+                    raise UserError(f"--judgments={path}: {name}: score {score} of run {run + 1}; allowed: 0 to 1")
+                stored = replace(stored, text=None, value=grade)
+            found.append(stored)
     if not found:
         raise UserError(f"--judgments={path}: no grade belongs to a question of MM-Vet")
+    if others := sum(reply.text is None for reply in found):
+        print_line(f"mm_vet: {others:,} of {len(found):,} scores in {path} differ from their replies; the scores count")
     return found
 
 

@@ -35,7 +35,14 @@ from mmdpo.files import read_bytes
 from mmdpo.records import Prompt
 
 ORIGIN = "data set Shengcao1006/MMHal-Bench"
-FIELDS = ("question_type", "image_id", "image_src", "image_content", "question", "gt_answer")
+FIELDS = {
+    "question_type": str,
+    "image_id": str,
+    "image_src": str,
+    "image_content": list,
+    "question": str,
+    "gt_answer": str,
+}
 ROW = "row"  # in `Prompt.facts`: the row of upstream's file, to write it again
 DECIMALS = 2  # of what upstream prints
 
@@ -64,7 +71,7 @@ IMAGES = BenchFile(
 def samples(bench: BenchConfig, folder: Path) -> list[Prompt]:
     """Read the questions; ids count them from 0."""
     place = f"bench.files.{QUESTIONS.key}"
-    prompts = [_prompt(number, row, place) for number, row in enumerate(bench_rows(bench, QUESTIONS, *FIELDS))]
+    prompts = [_prompt(number, row, place) for number, row in enumerate(bench_rows(bench, QUESTIONS, **FIELDS))]
     seen: dict[str, str] = {}
     for prompt in prompts:
         if (first := seen.setdefault(_key(prompt.facts[ROW]), prompt.id)) != prompt.id:
@@ -74,10 +81,10 @@ def samples(bench: BenchConfig, folder: Path) -> list[Prompt]:
 
 def _prompt(number: int, row: Row, place: str) -> Prompt:
     contents = row["image_content"]
-    if not isinstance(contents, list) or not all(isinstance(one, str) for one in contents):
+    if not all(isinstance(one, str) for one in contents):
         raise UserError(f"{place}: row {number + 1}: field 'image_content': allowed is a list of texts")
     kept = {name: value for name, value in row.items() if name != "model_answer"}
-    image = str(row["image_src"]).rsplit("/", 1)[-1]
+    image = row["image_src"].rsplit("/", 1)[-1]
     facts = {"question_type": row["question_type"], ROW: kept}
     return Prompt(str(number), row["question"], (image,), category=row["question_type"], facts=facts)
 
@@ -121,7 +128,7 @@ def scorer(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list[Verd
     )
     verdicts = []
     for replies in found:
-        upstream = by_run(replies, rating=rubric.parse_as_upstream)
+        upstream = by_run(replies, rubric.parse_as_upstream, "rating")
         if ratings := readings(replies):
             parts = {"hallucination": fmean(rating < rubric.HALLUCINATED for rating in ratings)}
             verdicts.append(Verdict(fmean(ratings), parts, upstream=upstream))

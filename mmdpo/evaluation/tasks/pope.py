@@ -20,7 +20,7 @@ from mmdpo.evaluation.scorers import WORDS, yes_no
 from mmdpo.evaluation.solvers import short_answers
 from mmdpo.evaluation.statistics import f1, precision, recall
 from mmdpo.evaluation.task import Cluster, Item, Judge, Judgment, Metric, Response, Statistic, Task, Upstream, Verdict
-from mmdpo.evaluation.upstream_answers import match_answers, read_stored_answers, write_llava_answers
+from mmdpo.evaluation.upstream_answers import first_line, match_answers, read_stored_answers, write_llava_answers
 from mmdpo.records import Prompt
 
 SPLITS = ("adversarial", "random", "popular")  # in the order of LLaVA's question file
@@ -79,7 +79,7 @@ def samples(bench: BenchConfig, folder: Path) -> list[Prompt]:
         rows = [{**row, "category": split} for split in SPLITS for row in labels[split].values()]
         asked = [{**row, "text": row["text"] + SUFFIX, "number": place} for place, row in enumerate(rows, 1)]
     else:
-        rows = bench_rows(bench, QUESTION_FILE, "question_id", "image", "text", "category")
+        rows = bench_rows(bench, QUESTION_FILE, question_id=int, image=str, text=str, category=str)
         indexed(rows, ["question_id"], str(path))
         asked = [{**row, "number": row["question_id"]} for row in rows]
     prompts = [_prompt(row, labels, path) for row in asked]
@@ -91,19 +91,19 @@ def samples(bench: BenchConfig, folder: Path) -> list[Prompt]:
 
 def key_of(row: Mapping[str, Any]) -> tuple[str, str]:
     """Return what identifies a question within a split: its image, and its text as both editions have it."""
-    return row["image"], _mended(row["text"])
+    return row["image"], _mended(first_line(row["text"]))
 
 
 def _mended(text: str) -> str:
-    return text.removesuffix(SUFFIX).replace(*TYPO).strip()
+    return text.replace(*TYPO)
 
 
 def label_rows(bench: BenchConfig, file: BenchFile) -> dict[tuple[str, str], Row]:
     """Read a file of labels by image and text. Raises UserError for double questions and for other labels."""
     place = f"bench.files.{file.key}={find_file(bench, file)}"
-    rows = bench_rows(bench, file, "question_id", "image", "text", "label")
+    rows = bench_rows(bench, file, question_id=int, image=str, text=str, label=str)
     for row in rows:
-        if not isinstance(row["text"], str) or row["label"] not in LABELS:
+        if row["label"] not in LABELS:
             raise UserError(f"{place}: question {row['question_id']} has label {row['label']!r}; allowed: yes, no")
     indexed(rows, ["question_id"], place)
     keyed = [{**row, "key": key_of(row)} for row in rows]
@@ -123,7 +123,7 @@ def _prompt(row: Row, labels: Mapping[str, Mapping[tuple[str, str], Row]], path:
             f"{path}: question {row['number']} ({row['image']}, {row['text']!r}) has no label in {split}: the label "
             f"files are of another edition. Type +bench.files.pope_{split}=PATH, or take the question file away"
         )
-    facts = {"answer": [label["label"]], "question_id": int(row["number"])}
+    facts = {"answer": [label["label"]], "question_id": row["number"]}
     return Prompt(f"{split}/{label['question_id']}", row["text"], (row["image"],), category=split, facts=facts)
 
 

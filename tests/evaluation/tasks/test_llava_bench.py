@@ -130,8 +130,8 @@ def test_reviews_are_replayed_and_belong_to_answers_by_id(root, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([review(0, "8 9", (8, 5))], "question 0 has scores"),
-        ([review(0, "", (-1, -1))], "question 0 has scores"),
+        ([review(0, "8 9", (80, 5))], r"question 0 has scores \[80, 5\]; allowed: two from 1 to 10"),
+        ([review(0, "", None)], "question 0 has scores None"),
         ([review(0, "8 9", (8, 9), category="llava_bench_detail")], "files are of other questions"),
         ([review(0, "8 9", (8, 9))] * 2 + [review(1, "8 9", (8, 9))], "question 0 has 2 reviews and 1 has 1"),
         ([review(77, "8 9", (8, 9))], "no review belongs to a question"),
@@ -141,6 +141,16 @@ def test_reviews_of_something_else_are_refused(root, tmp_path, rows, message):
     path = write_lines(tmp_path / "reviews.jsonl", rows)
     with pytest.raises(UserError, match=message):
         TASK.upstream.read_judgments(path, samples(root), "")
+
+
+def test_scores_that_are_not_those_of_the_review_count_and_are_said(root, tmp_path, capsys):
+    rows = [review(0, "8, 9", (8, 9)), review(1, "", (-1, -1)), review(2, "8 8", (8, 8)), review(3, "8 8", (8, 7))]
+    path = write_lines(tmp_path / "reviews.jsonl", rows)
+    judge = ReplayJudge(TASK.upstream.read_judgments(path, samples(root), ""))
+    assert "2 of 4 scores" in " ".join(capsys.readouterr().out.split())
+    found = scored(root, tmp_path, judge)
+    assert found.upstream["llava_bench"] == round((9 - 1 + 8 + 7) / (8 - 1 + 8 + 8) * 100, 1)
+    assert (found.scores["llava_bench"].value, found.scores["llava_bench"].unscored) == (100.0, 1)
 
 
 def test_answers_are_written_and_read_in_llavas_format(root, tmp_path):

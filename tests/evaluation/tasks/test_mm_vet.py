@@ -13,6 +13,7 @@ from tests.support.bench_run import TextJudge, bench_config, run_task
 
 TASK = load_task("mm_vet")
 BY_HAND = {"v1_0": "1.0", "v1_1": "0.5", "v1_2": "0"}
+BY_HAND_GRADES = {name: [text] for name, text in BY_HAND.items()}
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_grades_of_two_runs_are_replayed(root, tmp_path):
 @pytest.mark.parametrize(
     ("replies", "scores", "message"),
     [
-        ({"v1_0": ["0.5"]}, {"v1_0": [1.5]}, "v1_0: run 1 has score 1.5, but its reply is '0.5'"),
+        ({"v1_0": ["0.5"]}, {"v1_0": [1.5]}, "v1_0: score 1.5 of run 1; allowed: 0 to 1"),
         ({"v1_0": ["0.5"]}, {"v1_0": [0.5, 0.5]}, "lists model, content and score of equal length"),
         ({"v2_0": ["0.5"]}, {}, "no grade belongs to a question"),
     ],
@@ -120,6 +121,14 @@ def test_grades_that_are_none_are_refused(root, tmp_path, replies, scores, messa
     path = write_grades(tmp_path / "grades.json", replies, scores)
     with pytest.raises(UserError, match=message):
         TASK.upstream.read_judgments(path, samples(root), "")
+
+
+def test_a_score_that_is_not_that_of_its_reply_counts_and_is_said(root, tmp_path, capsys):
+    path = write_grades(tmp_path / "grades.json", BY_HAND_GRADES, {"v1_2": [1.0]})
+    judge = ReplayJudge(TASK.upstream.read_judgments(path, samples(root), ""))
+    assert "1 of 3 scores" in capsys.readouterr().out
+    found = scored(root, tmp_path, judge)
+    assert (found.upstream["mm_vet/rec"], found.scores["mm_vet/rec"].value) == (100.0, 100.0)
 
 
 @pytest.mark.parametrize("file", ["upstream.json", "llava.jsonl", "vlmevalkit.csv"])
