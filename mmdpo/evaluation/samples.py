@@ -79,7 +79,9 @@ def sample_sets(bench: BenchConfig, attributes: Mapping[str, int], template: str
 def _with_request(prompt: Prompt, attributes: Mapping[str, int], template: str) -> Prompt:
     if not attributes:
         return prompt
-    return replace(prompt, question=request(prompt.question, attributes, template))
+    turns = [request(turn, attributes, template) for turn in prompt.facts.get(TURNS, [])]
+    facts = {**prompt.facts, TURNS: turns} if turns else prompt.facts
+    return replace(prompt, question=request(prompt.question, attributes, template), facts=facts)
 
 
 def _samples(name: str, task: Task, bench: BenchConfig) -> tuple[list[Prompt], Path]:

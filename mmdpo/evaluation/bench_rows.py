@@ -1,0 +1,81 @@
+"""Rows of benchmark files, checked, with errors that name the file, the row and the override."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmdpo.config.schema import BenchConfig
+from mmdpo.errors import UserError
+from mmdpo.evaluation.bench_files import BenchFile, require_file
+from mmdpo.files import Unreadable, read_json
+
+Row = dict[str, Any]
+
+
+def bench_rows(bench: BenchConfig, file: BenchFile, *fields: str) -> list[Row]:
+    """Read a benchmark's JSON lines or JSON list.
+
+    Args:
+        bench: The folder of the files and other paths.
+        file: The file.
+        *fields: Names of the fields that each row must have; text must not be blank.
+
+    Raises:
+        UserError: The file is missing, damaged or empty, or a row lacks a field.
+    """
+    return read_rows(require_file(bench, file), f"bench.files.{file.key}", *fields)
+
+
+def read_rows(path: Path, key: str, *fields: str) -> list[Row]:
+    """Read JSON lines, a JSON list or a table; `key` is the setting or option that errors name."""
+    from mmdpo.sources import rows, tables
+    from mmdpo.sources.bad_rows import BadRow
+
+    found = []
+    for number, raw in tables.rows(path, key):
+        try:
+            row = rows.fields(raw)
+            for name in fields:
+                if isinstance(row.get(name), str):
+                    rows.require_text(row[name], name)
+                rows.require_some(row.get(name), name, f"the fields are {', '.join(fields)}")
+        except BadRow as error:
+            raise UserError(f"{key}={path}: row {number}: {error}") from error
+        found.append(row)
+    if not found:
+        raise UserError(f"{key}={path}: no rows; the file is empty or torn")
+    return found
+
+
+def read_object(path: Path, key: str) -> Row:
+    """Read a JSON object. Raises UserError naming the file and `key` for anything else."""
+    try:
+        content = read_json(path)
+    except (Unreadable, OSError, ValueError) as error:
+        raise UserError(f"{key}={path}: not JSON, or torn ({error})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{key}={path}: it is not an object by id")
+    return content
+
+
+def indexed(rows: Iterable[Row], fields: Sequence[str], place: str) -> dict[Any, Row]:
+    """Return the rows by one field, or by a tuple of several.
+
+    Args:
+        rows: The rows.
+        fields: The names of the fields.
+        place: The file, for the error.
+
+    Raises:
+        UserError: Two rows have the same values.
+    """
+    found: dict[Any, Row] = {}
+    for row in rows:
+        values = tuple(row[name] for name in fields)
+        value = values[0] if len(fields) == 1 else values
+        if value in found:
+            raise UserError(f"{place}: {' and '.join(fields)} {value!r} occurs twice; allowed: once")
+        found[value] = row
+    return found

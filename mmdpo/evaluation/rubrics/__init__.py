@@ -1,0 +1,1 @@
+"""Rubrics of judged benchmarks: requests, decoding and parsers, one file each."""

@@ -1,0 +1,44 @@
+"""AlpacaEval: 805 instructions, each answer compared with a reference output by a judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.alpaca_files import (
+    REFERENCE_OUTPUTS,
+    read_answers,
+    read_judgments,
+    read_model,
+    read_references,
+    write_answers,
+)
+from mmdpo.evaluation.length_controlled import GAMED
+from mmdpo.evaluation.rubrics.alpaca_eval import JUDGE_PROMPT, judge_pairs
+from mmdpo.evaluation.solvers import single_turn
+from mmdpo.evaluation.task import Cluster, JudgeUse, Task, Upstream
+from mmdpo.evaluation.win_rate import METRICS, upstream_scores
+from mmdpo.records import Prompt
+
+
+def samples(bench: BenchConfig, folder: Path) -> list[Prompt]:
+    """Read the instructions and the reference outputs."""
+    return read_references(bench)
+
+
+TASK = Task(
+    label="AlpacaEval",
+    samples=samples,
+    solver=single_turn,
+    scorer=judge_pairs,
+    metrics=METRICS,
+    main_metric="win_rate",
+    groups=("category",),
+    cluster=Cluster.item,
+    bench_files=(REFERENCE_OUTPUTS, JUDGE_PROMPT, GAMED),
+    reads=("repeats", "both_orders"),
+    judge_use=JudgeUse.asked,
+    text_only=True,
+    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, read_model),
+    order=60,
+)
