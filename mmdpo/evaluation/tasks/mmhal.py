@@ -57,7 +57,7 @@ PROMPT = BenchFile(
     key="mmhal_judge_prompt",
     name="mmhal/judge_prompt.txt",
     origin="`template` in Eval/eval_gpt_mmhal.py of GitHub llava-rlhf/LLaVA-RLHF; without it our own is asked",
-    licence="GPL-3.0",
+    licence="not checked; see the repository",
     required=False,
 )
 IMAGES = BenchFile(
