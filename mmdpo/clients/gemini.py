@@ -42,6 +42,8 @@ INVALID_ARGUMENT = 3  # of google.rpc.Code
 class GeminiClient:
     """A client for all threads, and a mmdpo.clients.batches.BatchService; the SDK's own retries are off."""
 
+    largest_batch = 18_000_000  # bytes; Gemini takes 20 MB inline
+
     def __init__(self, judge: JudgeConfig) -> None:
         """Read the key. Raises UserError if there is none."""
         self.judge = judge
@@ -150,7 +152,7 @@ class GeminiClient:
         """Return the contents and settings of a request, and how its image was changed."""
         contents = [
             types.Content(role=ROLES[message.role], parts=[types.Part.from_text(text=message.text)])
-            for message in request.messages
+            for message in request.turns
         ]
         images = [encode_image(path, self.judge.image_side) for path in request.images]
         contents[0].parts[:0] = [types.Part.from_bytes(data=image.content, mime_type=image.mime) for image in images]
@@ -158,7 +160,10 @@ class GeminiClient:
         if settings.structured and request.schema is not None:
             structured = {"response_mime_type": "application/json", "response_json_schema": dict(request.schema)}
         config = types.GenerateContentConfig(
-            temperature=settings.temperature, max_output_tokens=settings.max_output_tokens, **structured
+            system_instruction=request.system,
+            temperature=settings.temperature,
+            max_output_tokens=settings.max_output_tokens,
+            **structured,
         )
         return contents, config, "; ".join(image.note for image in images if image.note) or None
 

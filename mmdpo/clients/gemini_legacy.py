@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, model_name, odd_is_temporary, token_count
@@ -39,7 +40,7 @@ class LegacyGeminiClient:
         options = {"api_endpoint": judge.base_url} if judge.base_url else None
         key = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
         legacy.configure(api_key=key, transport="rest", client_options=options)
-        self._model = legacy.GenerativeModel(judge.model)
+        self._make_model = partial(legacy.GenerativeModel, judge.model)
         self._http = LimitedAdapter("judge", judge.timeout)
         session = get_default_generative_client().transport._session
         session.mount("https://", self._http)
@@ -52,10 +53,11 @@ class LegacyGeminiClient:
 
         judge = self.judge
         contents: list[dict[str, Any]] = [
-            {"role": ROLES[message.role], "parts": [message.text]} for message in request.messages
+            {"role": ROLES[message.role], "parts": [message.text]} for message in request.turns
         ]
         images = [encode_image(path, judge.image_side) for path in request.images]
         contents[0]["parts"][:0] = [{"mime_type": image.mime, "data": image.content} for image in images]
+        model = self._make_model(system_instruction=request.system)
         settings: dict[str, Any] = {"max_output_tokens": request.settings.max_output_tokens}
         if request.settings.temperature is not None:
             settings["temperature"] = request.settings.temperature
@@ -68,7 +70,7 @@ class LegacyGeminiClient:
             with odd_is_temporary(lambda: self._http.raw):
                 try:
                     # Without `retry: None` the SDK retries for minutes on its own.
-                    reply = self._model.generate_content(
+                    reply = model.generate_content(
                         contents,
                         generation_config=settings,
                         request_options={"timeout": judge.timeout, "retry": None},

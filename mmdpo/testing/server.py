@@ -36,13 +36,14 @@ PAGE = b"<html><body>Please log in to this network.</body></html>"
 
 @dataclass(frozen=True)
 class Call:
-    """A received request; the names of `headers` are in lower case."""
+    """A received request; the names of `headers` are in lower case, and `content` is what is not JSON."""
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: dict[str, Any]
+    content: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -236,14 +237,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         address = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
+        form = headers.get("content-type", "").startswith("multipart/")
         try:
-            sent = json.loads(body) if body else {}
+            sent = json.loads(body) if body and not form else {}
         except ValueError:
             sent = None
         if not isinstance(sent, dict):
             self.server.complain("the body is not a JSON object")
             sent = {}
-        reply = self.server.reply(Call(self.command, address.path, address.query, headers, sent))
+        reply = self.server.reply(Call(self.command, address.path, address.query, headers, sent, body if form else b""))
         try:
             self._write(reply)
         except OSError:  # the client is gone

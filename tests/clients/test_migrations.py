@@ -157,8 +157,8 @@ def test_replies_of_a_journal_that_does_not_name_the_served_model(tmp_path: Path
         before.execute("PRAGMA user_version=3")
         before.execute(
             "INSERT INTO attempts (key, record_id, purpose, client, model, asked, seconds, outcome, reminded,"
-            " truncated, tokens_in, tokens_out, cost, reply) VALUES ('k', 'p', 'annotate', 'gemini', 'm', '2026-11-01', 1.0,"
-            " 'answered', 0, 0, 7, 8, 0.5, 'a reply')"
+            " truncated, tokens_in, tokens_out, cost, reply) VALUES ('k', 'p', 'annotate', 'gemini', 'm', '2026-11-01',"
+            " 1.0, 'answered', 0, 0, 7, 8, 0.5, 'a reply')"
         )
     before.close()
     with journal(path, read_only) as opened:
