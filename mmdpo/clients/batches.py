@@ -123,7 +123,7 @@ class BatchRunner:
         try:
             self._recover_unnamed()
             for job in self.jobs(RUNNING):
-                if job.purpose == self.purpose:
+                if job.purpose == self.purpose and job.model in (None, self.judge.model):  # with the right prices
                     self._collect(job)
         except NoAnswer as failure:
             raise Stopped(
@@ -273,7 +273,8 @@ class BatchSubmission:
     def _submit(self) -> None:
         """Note a job, create it, note its name; if that fails, the next run checks whether it exists."""
         entries = tuple(entry for entry, _ in self._gathered)
-        job = BatchJob(f"mmdpo-{uuid4().hex}", self.account, self.purpose, self._cost, entries)
+        display_name, model = f"mmdpo-{uuid4().hex}", self.judge.model
+        job = BatchJob(display_name, self.account, self.purpose, self._cost, entries, model=model)
         packed = [one for _, one in self._gathered]
         self._gathered, self._size, self._cost = [], 0, 0.0
         if self._refusal:

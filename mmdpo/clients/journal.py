@@ -72,7 +72,10 @@ class JobEntry:
 
 @dataclass(frozen=True)
 class BatchJob:
-    """Requests that were submitted together; `state` is `running` until their replies are collected."""
+    """Requests that were submitted together; `state` is `running` until their replies are collected.
+
+    `model` is the service's name of the model that is asked; None for jobs of earlier versions, which did not note it.
+    """
 
     display_name: str
     account: Account
@@ -81,6 +84,7 @@ class BatchJob:
     asked: tuple[JobEntry, ...]
     name: str | None = None
     state: str = "running"
+    model: str | None = None
 
 
 class Journal:
@@ -232,13 +236,13 @@ class Journal:
     def jobs(self, account: Account, state: str) -> list[BatchJob]:
         """Return the jobs of an account in a state, oldest first."""
         rows = self._rows.execute(
-            "SELECT display_name, purpose, expected, asked, name FROM batches "
+            "SELECT display_name, purpose, expected, asked, name, model FROM batches "
             "WHERE client = ? AND base_url IS ? AND state = ? ORDER BY id",
             (account.client, account.base_url, state),
         )
         return [
-            BatchJob(display_name, account, purpose, expected, _entries(asked), name, state)
-            for display_name, purpose, expected, asked, name in rows.fetchall()
+            BatchJob(display_name, account, purpose, expected, _entries(asked), name, state, model)
+            for display_name, purpose, expected, asked, name, model in rows.fetchall()
         ]
 
     def _insert(self, table: str, row: dict[str, Any]) -> None:

@@ -74,7 +74,7 @@ class OpenAIBatches:
         with odd_is_temporary(lambda: self._chat.raw), self._chat.translate_errors(), self._needs_batches():
             for job in self._chat.sdk.batches.list(limit=PAGE):
                 name = (job.metadata or {}).get(DISPLAY_NAME)
-                if name in display_names:
+                if name is not None and name in display_names:
                     found[name] = _name(job.id)
                 if len(found) == len(display_names):
                     break

@@ -133,7 +133,8 @@ class FakeBatches:
             return
         requests = self._requests(name)
         count = answered if answered is not None else len(requests) * (state == "SUCCEEDED")
-        outputs, errors = [], []
+        outputs: list[dict[str, Any]] = []
+        errors: list[dict[str, Any]] = []
         for number, line in enumerate(requests):
             if number >= count:
                 error = {"code": CODES[state], "message": "This request was not answered in time."}

@@ -20,7 +20,7 @@ Server = FakeGemini | FakeOpenAI
 
 def service_of(server: Server) -> str:
     """Name of the client that uses the server."""
-    return "gemini" if isinstance(server, FakeGemini) else "openai"
+    return "openai" if isinstance(server, FakeOpenAI) else "gemini"
 
 
 def asked(server: Server, folder: Path, journal: Journal, count: int = 5, **changes: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from mmdpo.clients.answers import Temporary
 from mmdpo.clients.gemini import GeminiClient
 from mmdpo.clients.journal import Journal
 from mmdpo.clients.openai import OpenAIClient
+from mmdpo.config.schema import PriceConfig
 from mmdpo.judge.rating_request import rating_request
 from mmdpo.records import Annotation, Unscored
 from mmdpo.testing.fake_gemini import FakeGemini
@@ -22,7 +23,7 @@ from tests.clients.batched import Server, asked, left, one_by_one, rows, service
 from tests.testing.services import SERVERS, annotated, items, judge_at
 
 pytestmark = pytest.mark.usefixtures("batching")
-CLIENTS = {"gemini": GeminiClient, "openai": OpenAIClient}
+CLIENTS: dict[str, type[Any]] = {"gemini": GeminiClient, "openai": OpenAIClient}
 JOB = {"gemini": "batches/rehearsal0", "openai": "batch_rehearsal0"}
 """The services' names of a first job."""
 
@@ -132,7 +133,7 @@ def test_a_job_whose_name_was_not_noted_is_adopted(
         asked(server, tmp_path, journal, batch_size=2)
     assert rows(journal, "name, state", "batches") == [(None, "running")]
     judge = judge_at(server, service_of(server))
-    stranger: Any = client(judge)  # other jobs of the account, on the first page
+    stranger = client(judge)  # other jobs of the account, on the first page
     for number in range(3):
         request = rating_request(items(tmp_path, 9)[8], tmp_path, judge)
         create(stranger, f"another {number}", [stranger.pack_request(request)])
@@ -271,3 +272,16 @@ def test_an_odd_reply_in_a_job_does_not_lose_the_others(tmp_path: Path, journal:
     assert (outcomes.count("answered"), outcomes.count("failed")) == (5, 1)
     (odd,) = [reply for outcome, reply in rows(journal, "outcome, reply") if outcome == "failed"]
     assert '"text": 3' in odd
+
+
+def test_each_model_collects_its_own_jobs(server: Server, tmp_path: Path, journal: Journal) -> None:
+    """Two judges of one service have an account in common, and other prices."""
+    other = {"model": "larger", "price": PriceConfig(2.0, 20.0)}
+    left(server, tmp_path, journal)
+    left(server, tmp_path, journal, **other)
+    server.finish_batches()
+    asked(server, tmp_path, journal)  # submitted nothing more, and left the other's job
+    assert {model for (model,) in rows(journal, "model")} == {"some-model"}
+    asked(server, tmp_path, journal, **other)
+    costs = {model: cost for model, cost, _ in rows(journal, "model, cost, id")}
+    assert costs["larger"] == pytest.approx(2 * costs["some-model"])

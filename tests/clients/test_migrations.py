@@ -85,10 +85,13 @@ def test_jobs_are_keyed_by_their_purpose(old: Path) -> None:
     assert isinstance(teaching, BatchJob)
     assert isinstance(teaching.asked[0], JobEntry)
     assert teaching.expected == 0.0005005
+    assert teaching.model is None
 
 
 def test_the_jobs_of_an_old_journal_are_not_submitted_again(old: Path) -> None:
     class Service(Scripted):
+        largest_batch = 1000
+
         def pack_request(self, request: Any) -> Any:
             raise AssertionError(request)
 
