@@ -17,7 +17,8 @@ from mmdpo.errors import UserError
 SUPPORTS_BATCHES = True
 SENDS_REASONING_EFFORT = True
 SENDS_EXTRA_BODY = True
-REASONING_ROOM = {"low": 4096, "medium": 16384, "high": 32768, "xhigh": 65536}
+BATCHES_SEND_EXTRA_BODY = True
+REASONING_ROOM = {"none": 0, "low": 4096, "medium": 16384, "high": 32768, "xhigh": 65536, "max": 65536}
 """Tokens for a model's reasoning by its effort, on top of judge.max_output_tokens: services count both together."""
 
 
