@@ -15,6 +15,7 @@ from google.genai import errors, types
 from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, model_name, odd_is_temporary, token_count
 from mmdpo.clients.batches import DONE, RUNNING, BatchStatus, PackedRequest
 from mmdpo.clients.gemini_errors import check_body, no_answer
+from mmdpo.clients.gemini_thoughts import limit_with_thoughts
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key, without_key
 from mmdpo.clients.request import Request
@@ -162,7 +163,7 @@ class GeminiClient:
         config = types.GenerateContentConfig(
             system_instruction=request.system,
             temperature=settings.temperature,
-            max_output_tokens=settings.max_output_tokens,
+            max_output_tokens=limit_with_thoughts(settings.max_output_tokens),
             **structured,
         )
         return contents, config, "; ".join(image.note for image in images if image.note) or None

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, model_name, odd_is_temporary, token_count
 from mmdpo.clients.gemini_errors import check_body, no_answer
+from mmdpo.clients.gemini_thoughts import limit_with_thoughts
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key
 from mmdpo.clients.request import Request
@@ -58,7 +59,7 @@ class LegacyGeminiClient:
         images = [encode_image(path, judge.image_side) for path in request.images]
         contents[0]["parts"][:0] = [{"mime_type": image.mime, "data": image.content} for image in images]
         model = self._make_model(system_instruction=request.system)
-        settings: dict[str, Any] = {"max_output_tokens": request.settings.max_output_tokens}
+        settings: dict[str, Any] = {"max_output_tokens": limit_with_thoughts(request.settings.max_output_tokens)}
         if request.settings.temperature is not None:
             settings["temperature"] = request.settings.temperature
         if request.settings.structured and request.schema is not None:
