@@ -157,7 +157,7 @@ class FakeGemini(FakeServer):
         settings = body.get("generationConfig") or {}
         if not text:
             return "there is no text"
-        if any(content.get("role") not in ("user", "model") for content in body.get("contents") or []):
+        if any(content.get("role", "user") not in ("user", "model") for content in body.get("contents") or []):
             return "a role other than user and model"
         schema = settings.get("responseJsonSchema") or settings.get("responseSchema")
         if schema:
