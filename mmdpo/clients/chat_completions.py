@@ -75,21 +75,29 @@ class Chat:
     """
 
     def __init__(
-        self, key: str, model: str, base_url: str | None, secret: str, timeout: float, largest: int = LARGEST_REPLY
+        self,
+        key: str,
+        model: str,
+        base_url: str | None,
+        secret: str,
+        timeout: float,
+        direct: bool = False,
+        largest: int = LARGEST_REPLY,
     ) -> None:
         """Open the connection pool.
 
         Args:
-            key: The config's node in messages, `judge` or `generator`.
+            key: The config's node in messages: `judge`, `generator` or `bench.server`.
             model: The server's name of the model.
             base_url: The endpoint; None is OpenAI's.
             secret: The API key, which is removed from messages.
             timeout: Seconds for a whole call.
+            direct: Whether the environment's proxies are ignored, for a server on this machine.
             largest: Bytes of a reply.
         """
         self.model = model
         self._key, self._secret = key, secret
-        self._timeout, self._http = timeout, LimitedClient(key, timeout, largest)
+        self._timeout, self._http = timeout, LimitedClient(key, timeout, largest, direct)
         self.sdk = openai.OpenAI(
             api_key=secret, base_url=base_url, timeout=timeout, max_retries=0, http_client=self._http
         )

@@ -38,7 +38,7 @@ class OpenAIClient:
         secret = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
         server = ("judge", judge.model or "", judge.base_url, secret)
         self._chat = Chat(*server, judge.timeout)
-        slow = Chat(*server, judge.timeout * BATCH_TIME, LARGEST_FILE) if judge.batch else self._chat
+        slow = Chat(*server, judge.timeout * BATCH_TIME, largest=LARGEST_FILE) if judge.batch else self._chat
         self._batches = OpenAIBatches(slow)
 
     def ask(self, request: Request) -> Answer:

@@ -276,7 +276,7 @@ def test_an_odd_reply_in_a_job_does_not_lose_the_others(tmp_path: Path, journal:
 
 def test_each_model_collects_its_own_jobs(server: Server, tmp_path: Path, journal: Journal) -> None:
     """Two judges of one service have an account in common, and other prices."""
-    other = {"model": "larger", "price": PriceConfig(2.0, 20.0)}
+    other: dict[str, Any] = {"model": "larger", "price": PriceConfig(2.0, 20.0)}
     left(server, tmp_path, journal)
     left(server, tmp_path, journal, **other)
     server.finish_batches()
