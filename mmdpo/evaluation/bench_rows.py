@@ -14,25 +14,34 @@ from mmdpo.files import Unreadable, read_json
 Row = dict[str, Any]
 
 
-def bench_rows(bench: BenchConfig, file: BenchFile, **fields: type) -> list[Row]:
+def bench_rows(bench: BenchConfig, file: BenchFile, *names: str, **fields: type) -> list[Row]:
     """Read a benchmark's JSON lines or JSON list.
 
     Args:
         bench: The folder of the files and other paths.
         file: The file.
-        **fields: The fields that each row must have, with their types; text must not be blank.
+        *names: The fields that each row must have; text must not be blank.
+        **fields: Such fields with their types.
 
     Raises:
         UserError: The file is missing, damaged or empty, or a row lacks a field.
     """
+    return read_rows(require_file(bench, file), f"bench.files.{file.key}", *names, **fields)
+
+
+def read_rows(path: Path, key: str, *names: str, **fields: type) -> list[Row]:
+    """Read JSON lines, a JSON list or a table; `key` is the setting or option that errors name."""
     from mmdpo.sources import rows, tables
     from mmdpo.sources.bad_rows import BadRow
 
-    path, key = require_file(bench, file), f"bench.files.{file.key}"
     found = []
     for number, raw in tables.rows(path, key):
         try:
             row = rows.fields(raw)
+            for name in names:
+                if isinstance(row.get(name), str):
+                    rows.require_text(row[name], name)
+                rows.require_some(row.get(name), name, f"the fields are {', '.join(names)}")
             for name, kind in fields.items():
                 _check(row.get(name), name, kind)
         except BadRow as error:

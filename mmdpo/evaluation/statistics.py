@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.config.schema import BenchConfig
@@ -26,6 +26,11 @@ class Score:
     low: float
     high: float
     unscored: int = 0
+
+
+def score_json(score: Score) -> dict[str, Any]:
+    """Return a score as JSON-able data, with null in place of NaN, which JSON does not have."""
+    return {key: None if value != value else value for key, value in asdict(score).items()}
 
 
 def bootstrap_score(

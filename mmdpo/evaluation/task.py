@@ -245,6 +245,8 @@ class Upstream:
         read_model: Return the model's name in a file of answers; empty if the format has none.
         answer_ids: Read upstream's ids of the answers in a file, by sample, to verify judgments that were stored
             without their request: they belong to the answers if `StoredReply.answer_id` is the same.
+        samples_of_answers: Make the samples from a file of answers that holds questions and right answers as well,
+            for users who lack the benchmark's own files.
     """
 
     scores: Callable[[Sequence[Judgment]], Mapping[str, float]]
@@ -253,6 +255,7 @@ class Upstream:
     read_judgments: Callable[[Path, Sequence[Prompt], str], list[StoredReply]] | None = None
     read_model: Callable[[Path], str] | None = None
     answer_ids: Callable[[Path], Mapping[str, str]] | None = None
+    samples_of_answers: Callable[[Path], list[Prompt]] | None = None
 
 
 @dataclass(frozen=True)
