@@ -159,7 +159,7 @@ def read_foreign_answers(name: str, path: Path, bench: BenchConfig) -> ImportedA
     known = {response.id: response for response in upstream.read_answers(path, samples.prompts, bench)}
     responses = [known[prompt.id] for prompt in samples.prompts if prompt.id in known]
     counts = _counts(rows, samples.prompts, len(responses))
-    if len(responses) < max(counts.unknown + counts.changed, 1):
+    if len(responses) < max(counts.unknown + counts.changed, 1) or 2 * counts.changed > len(rows):
         raise UserError(
             f"{path}: {counts.text()}. These are answers to other questions: name the task that they belong to, "
             "bench.root=FOLDER with the edition that was answered, or its split and subset, as in bench.split=all"
