@@ -64,18 +64,21 @@ def make_client(judge: JudgeConfig) -> OpenAIClient:
 class Chat:
     """Chat completions of one model, for all threads; the SDK's own retries are off."""
 
-    def __init__(self, key: str, model: str, base_url: str | None, secret: str, timeout: float) -> None:
+    def __init__(
+        self, key: str, model: str, base_url: str | None, secret: str, timeout: float, direct: bool = False
+    ) -> None:
         """Open the connection pool.
 
         Args:
-            key: The config's node in messages, `judge` or `generator`.
+            key: The config's node in messages: `judge`, `generator` or `bench.server`.
             model: The server's name of the model.
             base_url: The endpoint; None is OpenAI's.
             secret: The API key, which is removed from messages.
             timeout: Seconds for a whole call.
+            direct: Whether the environment's proxies are ignored, for a server on this machine.
         """
         self._key, self._model, self._secret = key, model, secret
-        self._timeout, self._http = timeout, LimitedClient(key, timeout)
+        self._timeout, self._http = timeout, LimitedClient(key, timeout, direct=direct)
         self._client = openai.OpenAI(
             api_key=secret, base_url=base_url, timeout=timeout, max_retries=0, http_client=self._http
         )

@@ -24,6 +24,14 @@ def read_adapter_config(adapter: Path) -> dict[str, Any]:
     return dict(content)
 
 
+def holds_modules(adapter: Path) -> bool:
+    """Return whether an adapter holds whole modules, such as the projector, in addition to LoRA.
+
+    Raises UserError if its configuration cannot be read.
+    """
+    return bool(read_adapter_config(adapter).get("modules_to_save"))
+
+
 def check_adapter_header(adapter: Path) -> None:
     """Check an adapter as far as that needs no weights, so that a command with a wrong one is refused at once.
 

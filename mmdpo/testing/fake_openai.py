@@ -1,16 +1,22 @@
 """A rehearsal server with the API of OpenAI: `python -m mmdpo.testing.fake_openai`.
 
 As a judge it rates longer answers higher. Any other request gets a short answer that depends on its text, its seed
-and the index among the `n` answers.
+and the index among the `n` answers. In the place of a server that a job starts:
+`python -m mmdpo.testing.fake_openai --served-model-name {model} --lora-modules {point}={adapter} --port {port}`.
 """
 
 from __future__ import annotations
 
+import argparse
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
+from mmdpo.errors import UserError
 from mmdpo.testing.replies import FORMS, reply_to
 from mmdpo.testing.server import (
     Call,
@@ -54,6 +60,17 @@ class FakeOpenAI(FakeServer):
         *("image_refused", "prompt_blocked", "content_filter", "refusal", "length", *FORMS),
     )
 
+    def __init__(self, faults: str = "", served: Sequence[str] = (), **more: Any) -> None:
+        """Listen on the port.
+
+        Args:
+            faults: The fault script.
+            served: Names of the models that are listed; others are refused. Without any, each name is answered.
+            **more: As FakeServer's.
+        """
+        super().__init__(faults, **more)
+        self.served = tuple(served)
+
     @property
     def url(self) -> str:
         """The value for judge.base_url."""
@@ -66,11 +83,13 @@ class FakeOpenAI(FakeServer):
             self.complain("no key in Authorization")
             return self._error("no_key")
         if call.path in MODELS:
-            return Reply(content={"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+            return Reply(content={"object": "list", "data": _listed(self.served or (MODEL,))})
         if call.path not in CHAT or call.method != "POST":
             return self._error("no_address")
         text, images = _parts(call.body)
         model = str(call.body.get("model") or "")
+        if self.served and model not in self.served:
+            return self._error("unknown_model", model=model)
         wrong = self._wrong(call.body, text, images, model)
         if wrong:
             self.complain(wrong)
@@ -103,6 +122,10 @@ class FakeOpenAI(FakeServer):
         headers = {"retry-after": RETRY_AFTER} if name == "throttled" else {}
         error = {"message": message.format(**words), "type": kind, "param": None, "code": code}
         return Reply(status, {"error": error}, headers)
+
+
+def _listed(names: Sequence[str]) -> list[dict[str, str]]:
+    return [{"id": name, "object": "model"} for name in names]
 
 
 def _parts(body: dict[str, Any]) -> tuple[str, list[str]]:
@@ -145,8 +168,34 @@ def fake_openai(faults: str = "", **more: Any) -> AbstractContextManager[FakeOpe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server as a program."""
-    return run_server(FakeOpenAI, 8901, LINE, arguments)
+    """Run the server as a program, also in the place of a server that a job starts."""
+    return run_server(_started, 8901, LINE, arguments, _add_options)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    names = "names under which the model is served; any name by default"
+    parser.add_argument("--served-model-name", nargs="+", default=[], metavar="NAME", help=names)
+    parser.add_argument("--lora-modules", nargs="+", default=[], metavar="NAME=FOLDER", help="adapters, by their names")
+    parser.add_argument("--start-delay", type=float, default=0.0, help="seconds until the server listens; default: 0")
+    parser.add_argument("--child", metavar="FILE", help="start a process that sleeps, and write its id to the file")
+
+
+def _started(
+    served_model_name: Sequence[str],
+    lora_modules: Sequence[str],
+    start_delay: float,
+    child: str | None,
+    **more: Any,
+) -> FakeOpenAI:
+    """Return the server for the options of the program."""
+    adapters = dict(module.partition("=")[::2] for module in lora_modules)
+    for name, folder in adapters.items():
+        if not Path(folder, "adapter_config.json").is_file():
+            raise UserError(f"--lora-modules {name}={folder}: holds no adapter_config.json")
+    if child:
+        Path(child).write_text(str(subprocess.Popen(["sleep", "600"], start_new_session=True).pid), encoding="utf-8")
+    time.sleep(start_delay)
+    return FakeOpenAI(served=(*served_model_name, *adapters), **more)
 
 
 if __name__ == "__main__":
