@@ -81,6 +81,7 @@ class ServedChat:
         except Declined:
             return None
         except (Temporary, DayIsOver) as failure:
+            self._require_server(failure)
             where = f"its log: {self._process.log}" if self._process else f"start it, or type {self._key}.base_url="
             raise Stopped(
                 f"The server at {self._url or 'api.openai.com'} does not answer ({failure.reason}); {where}. Its "
