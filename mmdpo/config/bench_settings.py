@@ -17,8 +17,8 @@ class ServerConfig:
 
     base_url: Annotated[str | None, NO_RESULT] = None  # engine=openai: the address of the server
     model: str | None = None  # engine=openai: the server's name of the model; {point} becomes the point's name
-    # engine=server: {model}, {point}, {adapter}, {chat_template} and {port} are replaced. Words with {adapter}, and the
-    # option before them, are left out for a model without one; so are those with {chat_template} if it is null.
+    # engine=server: {model}, {point}, {adapter} and {port} are replaced. Words with {adapter}, and the option before
+    # them, are left out for a model that was not trained.
     command: Annotated[str | None, SEVERAL_LINES, NO_RESULT] = None
     api_key: Annotated[list[str], NO_RESULT] = field(default_factory=list)  # environment variables that may hold it
     concurrency: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 8  # simultaneous requests

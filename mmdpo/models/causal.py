@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.config.schema import ModelConfig
@@ -49,6 +50,11 @@ class TextProcessor:
         """Decode tokens, as a processor does."""
         texts: list[str] = self.tokenizer.batch_decode(*arguments, **settings)
         return texts
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write the tokenizer with the chat template, as a processor does."""
+        self.tokenizer.chat_template = self.chat_template
+        self.tokenizer.save_pretrained(folder)
 
     def __call__(self, text: Sequence[str], images: None = None, **settings: Any) -> Any:
         """Tokenize texts; returns the tensors in the form of a processor's."""

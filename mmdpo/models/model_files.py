@@ -76,8 +76,9 @@ def causal_problems(path: str, key: str) -> Iterator[str]:
     if not _has(names, WEIGHTS) and any(_has(names, pattern) for pattern in PICKLES):
         yield (
             f"{key}={path}: its weights are pickles only ({', '.join(PICKLES)}), which are programs and are never run. "
-            f"Type {key}=FOLDER with the same model in *.safetensors: many hub models have a pull request with them "
-            f"(hf download OWNER/NAME --revision refs/pr/NUMBER --local-dir FOLDER); or {key}=null to leave it out"
+            f"Type {key}=FOLDER with the same model in *.safetensors: many hub models have a pull request with them, "
+            "and the hub's Space safetensors/convert opens one (hf download OWNER/NAME --revision refs/pr/NUMBER "
+            f"--local-dir FOLDER); or type {key}=null to leave it out"
         )
         return
     problems = [*_config_problems(path, folder, names, trained=False)]

@@ -15,9 +15,8 @@ FIELDS = {
     "point": "the name under which the model is asked for",
     "adapter": "the folder of the adapter",
     "port": "a free port",
-    "chat_template": "the file of model.chat_template",
 }
-"""The names that are replaced. Values of adapter and chat_template may be absent."""
+"""The names that are replaced."""
 NEEDED = ("model", "port")
 
 

@@ -156,7 +156,7 @@ def start_server(
     Args:
         key: The config's node in messages, `bench.server` or `generator`.
         settings: The command, the key and the longest wait.
-        values: The values of the command's fields but the port; None for an adapter or chat template that is absent.
+        values: The values of the command's fields but the port; None for an absent adapter.
         log: The file that the server's output is appended to.
 
     Returns:

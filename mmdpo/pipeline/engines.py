@@ -10,8 +10,8 @@ from typing import Any
 from mmdpo.config.choices import AnswerEngine
 from mmdpo.console import print_line
 from mmdpo.models.adapter_files import holds_modules
-from mmdpo.models.paths import TEMPLATES, resolve_path
 from mmdpo.models.requests import Engine
+from mmdpo.models.served_folder import served_folder
 from mmdpo.models.server_command import has_field
 from mmdpo.pipeline.merging import merged_folder
 from mmdpo.points.identity import Role
@@ -66,33 +66,15 @@ def _own_model(p: Point) -> Engine:
 
 def _command_values(p: Point) -> dict[str, str | None]:
     """Return the values of the fields of `bench.server.command` for a point, merging its model if that is needed."""
-    model, command = p.config.model, p.config.bench.server.command or ""
-    chat_template = model.chat_template
-    if is_text_only(p) and chat_template:
-        from mmdpo.models.causal import has_own_template
-
-        chat_template = None if has_own_template(model.path) else chat_template
-    values = {
-        "model": resolve_path(model.path),
-        "point": p.name,
-        "adapter": None,
-        "chat_template": str(TEMPLATES / f"{chat_template}.jinja") if chat_template else None,
-    }
+    values: dict[str, str | None] = {"point": p.name, "adapter": None}
     if p.role is Role.trained:
         adapter = p.folder.resolve() / "adapter"
-        if has_projector := holds_modules(adapter):
-            print_line(f"{p.name}: its projector was trained and is no LoRA: the server gets the merged model")
-        if has_projector or not has_field(command, "adapter"):
+        if has_modules := holds_modules(adapter):
+            print_line(f"{p.name}: its projector was trained, which is no LoRA: the server gets the merged model")
+        if has_modules or not has_field(p.config.bench.server.command or "", "adapter"):
             return {**values, "model": str(merged_folder(p))}  # with the processor of the training
         values["adapter"] = str(adapter)
-    if chat_template and not has_field(command, "chat_template"):
-        print_line(
-            f"bench.server.command: {p.name} is asked with the server's own chat template, not with "
-            f"model.chat_template={chat_template}; add --chat-template {{chat_template}} if the server has this option"
-        )
-    if model.pad_to_square:
-        print_line(f"model.pad_to_square=true: {p.name} is asked with the image processor of {model.path}, unpadded")
-    return values
+    return {**values, "model": served_folder(p.config.model, is_text_only(p))}
 
 
 def _free_gpu_memory() -> None:

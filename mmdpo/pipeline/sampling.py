@@ -162,15 +162,14 @@ def _generator(config: Config, image_root: Path) -> Generator:
 
 def _started_server(config: Config) -> tuple[ServerProcess, str]:
     """Start the server of `generator.command`; returns it with its name of the model."""
-    from mmdpo.models.paths import TEMPLATES, resolve_path
+    from mmdpo.models.served_folder import served_folder
     from mmdpo.models.server_process import start_server
 
-    generator, template = config.generator, config.model.chat_template
+    generator = config.generator
     values = {
-        "model": resolve_path(config.model.path),
+        "model": served_folder(config.model),
         "point": generator.name,
         "adapter": str(Path(generator.adapter).resolve()) if generator.adapter else None,
-        "chat_template": str(TEMPLATES / f"{template}.jinja") if template else None,
     }
     return start_server("generator", generator, values, Path(config.out, config.study, *LOG))
 

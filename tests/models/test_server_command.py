@@ -9,7 +9,7 @@ import pytest
 from mmdpo.models.server_command import command_problems, command_words, served_name
 
 LORA = "vllm serve {model} --enable-lora --lora-modules {point}={adapter} --port {port}"
-VALUES: dict[str, Any] = {"model": "/m", "point": "p", "port": "80", "adapter": None, "chat_template": None}
+VALUES: dict[str, Any] = {"model": "/m", "point": "p", "port": "80", "adapter": None}
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,7 @@ VALUES: dict[str, Any] = {"model": "/m", "point": "p", "port": "80", "adapter": 
         (LORA, {}, "vllm serve /m --enable-lora --port 80", "/m"),
         ("s {model} --lora={point}={adapter} {port}", {}, "s /m 80", "/m"),
         ("s {model} -n {point} --lora x=y z={adapter} {port}", {}, "s /m -n p --lora x=y 80", "p"),
-        ("s {model} -v --chat-template {chat_template} {port}", {}, "s /m -v 80", "/m"),
-        ("s {model} -t {chat_template} {port}", {"chat_template": "/t"}, "s /m -t /t 80", "/m"),
+        ("s {model} -v --lora {adapter} {port}", {}, "s /m -v 80", "/m"),
         ("""s {model} --limit '{"image":2}' {port}""", {}, 's /m --limit {"image":2} 80', "/m"),
     ],
 )  # fmt: skip

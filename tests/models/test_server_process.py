@@ -17,7 +17,7 @@ from mmdpo.models.server_process import start_server
 from tests.support.processes import start, until
 
 SERVER = f"{sys.executable} -m mmdpo.testing.fake_openai --port {{port}} --served-model-name {{model}}"
-VALUES = {"model": "m", "point": "p", "adapter": None, "chat_template": None}
+VALUES = {"model": "m", "point": "p", "adapter": None}
 
 
 def gone(pid: int, seconds: float = 10.0) -> bool:
