@@ -8,7 +8,7 @@ from pathlib import Path
 from mmdpo.config.choices import AnswerEngine, Stage
 from mmdpo.config.schema import Config, GeneratorConfig
 from mmdpo.errors import UserError
-from mmdpo.models.adapter_files import holds_modules
+from mmdpo.models.adapter_config import holds_modules
 from mmdpo.models.server_command import command_problems, has_field
 
 

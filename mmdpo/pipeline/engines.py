@@ -9,7 +9,7 @@ from typing import Any
 
 from mmdpo.config.choices import AnswerEngine
 from mmdpo.console import print_line
-from mmdpo.models.adapter_files import holds_modules
+from mmdpo.models.adapter_config import holds_modules
 from mmdpo.models.requests import Engine
 from mmdpo.models.served_folder import served_folder
 from mmdpo.models.server_command import has_field

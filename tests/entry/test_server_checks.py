@@ -38,7 +38,8 @@ def test_what_an_engine_needs_is_named(overrides: list[str], told: str) -> None:
         ["bench.engine=server", f"bench.server.command={SERVE}", "method=steerlm"],
         ["bench.engine=server", f"bench.server.command='{SERVE}'"],
         ["generator=server", f"generator.command={SERVE}"],
-        [*OPENAI, "bench.server.model='{point}'"],
+        [*OPENAI, "bench.server.model={point}"],
+        [*OPENAI, "bench.server.model='lora-{point}'"],
         [*OPENAI, "bench.server.model=llava", "data_scale=0", "model.before_visual_tuning=null"],
     ],
 )
