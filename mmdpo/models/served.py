@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mmdpo.config.schema import GeneratorConfig, SamplingConfig, ServerConfig
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped
 from mmdpo.images import inside
+from mmdpo.models.daemon_pool import DaemonPool
 from mmdpo.models.messages import to_messages
 from mmdpo.models.server_process import ServerProcess
 from mmdpo.records import CUT, Completion, Prompt, images_in_order
@@ -47,7 +48,7 @@ class ServedChat:
         secret = api_key(settings.api_key, key, self._url)
         self._chat = Chat(key, model, self._url, secret, settings.timeout, direct=process is not None)
         self._waits, self._closed = Waits(), threading.Event()
-        self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix=key)
+        self._pool = DaemonPool(settings.concurrency, key)
 
     def submit(self, prompt: Prompt, image_root: Path, **decoding: Any) -> Future[Answer | None]:
         """Ask for one answer.
@@ -60,12 +61,12 @@ class ServedChat:
         Returns:
             The answer; None if the server declines. It raises Stopped if the server does not answer after all attempts.
         """
-        return self._pool.submit(self._ask, prompt, image_root, decoding)
+        return self._pool.submit(lambda: self._ask(prompt, image_root, decoding))
 
     def close(self) -> None:
         """Drop the calls that have not begun, and stop the server if this process has started it."""
         self._closed.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
         if self._process:
             self._process.close()
 
