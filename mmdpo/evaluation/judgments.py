@@ -7,7 +7,7 @@ costs nothing and an interrupted run continues.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from mmdpo.evaluation.statistics import Score, summarize
 from mmdpo.evaluation.task import Judge, JudgeReply, JudgeRequest, Judgment, Response, Task, Verdict
 from mmdpo.judge.judges import rule_named
 from mmdpo.judge.rule_client import Rate
-from mmdpo.records import Prompt, Rating, write_records
+from mmdpo.records import DECLINED, Prompt, Rating, write_records
 
 JUDGMENTS = "judgments"
 
@@ -122,6 +122,8 @@ def _judgment(task: Task, prompt: Prompt, response: Response, verdict: Verdict) 
     named = {"category": prompt.category, **prompt.facts, **verdict.groups}
     groups = {kind: _names(named[kind]) for kind in task.groups if named.get(kind)}
     answer = response.answer if verdict.answer is None else verdict.answer
+    if response.finish_reason == DECLINED:  # rules would read the empty answer as one
+        verdict = replace(verdict, score=None, parts={}, reason="declined by the server")
     return Judgment(
         id=f"{prompt.id}/{verdict.part}" if verdict.part else prompt.id,
         score=verdict.score,

@@ -14,6 +14,7 @@ from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.statistics import score_json
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.models.requests import Engine
+from mmdpo.pipeline.engines import engine_of
 from mmdpo.pipeline.overlap import write_overlap
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
@@ -69,15 +70,8 @@ def _sample_sets(config: Config) -> list[SampleSet]:
 
 
 def _engine(p: Point) -> Engine:
-    """Return what answers the benchmarks of a point: its model, with its adapter if it is trained."""
-    from mmdpo.models.adapter import merged
-    from mmdpo.models.device import on_device
-    from mmdpo.models.engine import ModelEngine
-    from mmdpo.models.loading import load_model, load_processor
-
-    model, bench = p.config.model, p.config.bench
-    loaded = merged(model, p.folder / "adapter") if p.role is Role.trained else load_model(model.path, model.dtype)
-    return ModelEngine(on_device(loaded), load_processor(model), bench.batch_size, bench.max_new_tokens, bench.seed)
+    """Return what answers the benchmarks of a point."""
+    return engine_of(p)
 
 
 def _model(config: Config) -> dict[str, Any]:

@@ -247,7 +247,7 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
     if data.is_own:
         return dict.fromkeys(("data.prompts", "data.sources", "data.sampling", "generator", "judge", "pairs"), True)
     sampled = train_on is not TrainOn.teacher
-    served = config.generator.sampler == "openai"
+    served = config.generator.sampler == "openai"  # one that the job starts serves model.path
     judge_keys = [field.name for field in dataclasses.fields(config.judge)]
     if config.judge.client in RULES.names():
         used_of_judge = ["rubric"]  # whose attributes `pairs.aggregate` names

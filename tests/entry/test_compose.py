@@ -25,6 +25,7 @@ MORE = {
     ("judge", "openai"): ["judge.model=some"],
     ("judge", "vllm"): ["judge.model=some"],
     ("generator", "openai"): ["generator.model=some", "generator.base_url=http://localhost/v1"],
+    ("generator", "server"): ["generator.command=serve {model} {port}"],
     ("model", "auto"): ["model.path=pkg://mmdpo/nano/weights/llava"],
 }
 
