@@ -12,7 +12,7 @@ import httpx2
 from google import genai
 from google.genai import errors, types
 
-from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
+from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, model_name, odd_is_temporary, token_count
 from mmdpo.clients.batches import DONE, RUNNING, BatchStatus, PackedRequest
 from mmdpo.clients.gemini_errors import check_body, no_answer
 from mmdpo.clients.images import encode_image
@@ -224,4 +224,5 @@ def answer_of(reply: types.GenerateContentResponse, note: str | None, asked: str
         raise Declined("recitation" if finish == "RECITATION" else f"blocked_{finish.lower()}", tokens_in)
     tokens_out = token_count(usage and usage.candidates_token_count, text)
     tokens_out += token_count(usage and usage.thoughts_token_count)
-    return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS")
+    served = model_name(reply.model_version)
+    return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS", served=served)

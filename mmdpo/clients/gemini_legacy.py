@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
+from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, model_name, odd_is_temporary, token_count
 from mmdpo.clients.gemini_errors import check_body, no_answer
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key
@@ -113,4 +113,5 @@ def _answer(reply: Any, note: str | None, asked: str) -> Answer:
     if finish in BLOCKED and not text:
         raise Declined("recitation" if finish == "RECITATION" else f"blocked_{finish.lower()}", tokens_in)
     tokens_out = token_count(reply.usage_metadata.candidates_token_count or None, text)
-    return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS")
+    served = model_name(reply.model_version)
+    return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS", served=served)

@@ -45,6 +45,7 @@ class Attempt:
         tokens_out: Tokens of the reply.
         cost: Price, in the currency of the price table.
         note: How the image was changed before it was sent.
+        served: The name of the model as the service reported it; empty if unknown.
     """
 
     outcome: str
@@ -56,6 +57,7 @@ class Attempt:
     tokens_out: int = 0
     cost: float = 0.0
     note: str | None = None
+    served: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ class Journal:
     def attempts(self, key: str) -> list[Attempt]:
         """Return the answered and declined attempts at a request, oldest first; none if it is still open."""
         rows = self._rows.execute(
-            "SELECT outcome, reply, reason, reminded, truncated, tokens_in, tokens_out, cost, note FROM attempts "
-            "WHERE key = ? AND outcome != ? ORDER BY id",
+            "SELECT outcome, reply, reason, reminded, truncated, tokens_in, tokens_out, cost, note, served "
+            "FROM attempts WHERE key = ? AND outcome != ? ORDER BY id",
             (key, FAILED),
         )
         return [

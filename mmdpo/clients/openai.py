@@ -10,7 +10,16 @@ from typing import Any
 
 import openai
 
-from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
+from mmdpo.clients.answers import (
+    Answer,
+    DayIsOver,
+    Declined,
+    NoAnswer,
+    Temporary,
+    model_name,
+    odd_is_temporary,
+    token_count,
+)
 from mmdpo.clients.images import EncodedImage, encode_image
 from mmdpo.clients.keys import api_key
 from mmdpo.clients.refusals import seconds_to_wait, setting_to_change
@@ -188,7 +197,8 @@ def _answer(body: Any, note: str | None, asked: str) -> Answer:
         raise Declined("blocked_content_filter", tokens_in, tokens_out=tokens_out)
     if choice["message"].get("refusal"):
         raise Declined("refused", tokens_in, tokens_out=tokens_out)
-    return Answer(text, tokens_in, tokens_out, note, truncated=choice.get("finish_reason") == "length")
+    truncated = choice.get("finish_reason") == "length"
+    return Answer(text, tokens_in, tokens_out, note, truncated, served=model_name(body.get("model")))
 
 
 def _text(content: Any) -> str:

@@ -22,6 +22,7 @@ from mmdpo.testing.server import (
     Reply,
     count_tokens,
     run_server,
+    served_name,
     serving,
     wrong_image,
     wrong_schema,
@@ -265,7 +266,7 @@ def _response(text: str, images: int, name: str, model: str, numbers: bool) -> d
 
     paid = count_tokens(text) + IMAGE_TOKENS * images
     usage = {"promptTokenCount": paid, "totalTokenCount": paid}
-    response: dict[str, Any] = {"usageMetadata": usage, "modelVersion": model, "responseId": "rehearsal"}
+    response: dict[str, Any] = {"usageMetadata": usage, "modelVersion": served_name(model), "responseId": "rehearsal"}
     if name == "prompt_blocked":
         return {"promptFeedback": {"blockReason": 1 if numbers else "SAFETY"}, **response}
     if name in ("candidate_blocked", "recitation"):

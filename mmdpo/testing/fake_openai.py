@@ -18,6 +18,7 @@ from mmdpo.testing.server import (
     Reply,
     count_tokens,
     run_server,
+    served_name,
     serving,
     wrong_image,
     wrong_schema,
@@ -133,7 +134,7 @@ def _response(body: dict[str, Any], text: str, images: int, name: str, model: st
         "id": "chatcmpl-rehearsal",
         "object": "chat.completion",
         "created": 0,
-        "model": model,
+        "model": served_name(model),
         "choices": choices,
         "usage": {"prompt_tokens": paid, "completion_tokens": spent, "total_tokens": paid + spent},
     }

@@ -290,6 +290,11 @@ def _bomb() -> Iterator[bytes]:
     yield packer.flush()
 
 
+def served_name(model: str) -> str:
+    """Return the name of a model in responses: services answer with a version of the model that was asked."""
+    return f"{model}-001"
+
+
 def count_tokens(text: str) -> int:
     """Estimate the tokens of a text: one per four letters."""
     return -(-len(text) // 4)
