@@ -19,7 +19,8 @@ class BenchFile:
 
     Attributes:
         key: Its name in `bench.files` and in `doctor`, unique among all tasks.
-        name: Its path below `bench.root`; a folder ends with a slash.
+        name: Its path below `bench.root`; a folder ends with a slash. Settings of `bench` may stand in braces, as in
+            `reference_answer/{references}.jsonl`; `name_of` fills them in.
         origin: Where it comes from: repository and path, or the data set's name.
         licence: Its licence, as upstream states it.
         rows: The number of rows that upstream's file has; None for folders and texts.
@@ -27,6 +28,7 @@ class BenchFile:
         recognize: Name the edition by the content where the sha256 is not known; empty if that cannot be told.
         required: Whether the task cannot run without it.
         also: Other paths below `bench.root` under which it is found.
+        used: Whether the settings need it. A file that they do not need is not looked for.
     """
 
     key: str
@@ -38,6 +40,12 @@ class BenchFile:
     recognize: Callable[[Path], str] | None = None
     required: bool = True
     also: tuple[str, ...] = ()
+    used: Callable[[BenchConfig], bool] = lambda bench: True
+
+
+def name_of(bench: BenchConfig, file: BenchFile) -> str:
+    """Return the path of a file below `bench.root`, with the settings that it names."""
+    return file.name.format_map(vars(bench)) if "{" in file.name else file.name
 
 
 def find_file(bench: BenchConfig, file: BenchFile) -> Path | None:
@@ -45,7 +53,7 @@ def find_file(bench: BenchConfig, file: BenchFile) -> Path | None:
 
     `bench.files` names another path, relative to `bench.root` or absolute.
     """
-    names = [named] if (named := bench.files.get(file.key)) else [file.name, *file.also]
+    names = [named] if (named := bench.files.get(file.key)) else [name_of(bench, file), *file.also]
     return next((path for name in names if (path := Path(bench.root, name).expanduser()).exists()), None)
 
 
@@ -53,7 +61,7 @@ def require_file(bench: BenchConfig, file: BenchFile) -> Path:
     """Return the path of a file or folder. Raises UserError naming it and the override if it is not there."""
     if (path := find_file(bench, file)) is not None:
         return path
-    wanted = Path(bench.root, bench.files.get(file.key) or file.name)
+    wanted = Path(bench.root, bench.files.get(file.key) or name_of(bench, file))
     raise UserError(
         f"{wanted}: no such {'folder' if file.name.endswith('/') else 'file'}. It comes from {file.origin}. Put it "
         f"there, or type +bench.files.{file.key}=PATH or bench.root=FOLDER; python -m mmdpo doctor bench=NAME lists "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mmdpo.clients.answers import ParseFailure
 from mmdpo.evaluation.task import JudgeReply, JudgeRequest, StoredReply
@@ -19,7 +20,7 @@ class ReplayJudge:
     Attributes:
         replies: The stored replies.
         verified: The number of replies whose stored request equals ours.
-        comparable: The number of replies that were stored with their request.
+        comparable: The number of replies that were stored with their request, or with texts of it.
         mismatched: The ids of the samples whose stored request differs.
     """
 
@@ -33,22 +34,37 @@ class ReplayJudge:
         return [Unscored(prompt.id, NOT_STORED) for prompt, _ in items]
 
     def ask(self, requests: Sequence[JudgeRequest]) -> list[JudgeReply]:
-        """Return the stored reply to each request."""
-        known = {(reply.sample, reply.part, reply.repeat): reply for reply in self.replies}
-        return [self._reply(request, known.get((request.sample, request.part, request.repeat))) for request in requests]
+        """Return the stored reply to each request: of several the last one that can be read."""
+        known: dict[tuple[str, str, int], list[StoredReply]] = defaultdict(list)
+        for reply in self.replies:
+            known[reply.sample, reply.part, reply.repeat].append(reply)
+        return [self._reply(request, known[request.sample, request.part, request.repeat]) for request in requests]
 
-    def _reply(self, request: JudgeRequest, stored: StoredReply | None) -> JudgeReply:
-        if stored is None:
+    def _reply(self, request: JudgeRequest, stored: Sequence[StoredReply]) -> JudgeReply:
+        if not stored:
             return JudgeReply(None, reason=NOT_STORED)
-        if stored.request is not None:
-            self.comparable += 1
-            if stored.request == request.messages[-1].text:
-                self.verified += 1
-            else:
-                self.mismatched.append(request.sample)
-        if stored.text is None:
-            return JudgeReply(None, reason=FAILED, served=stored.judge)
-        value = request.parse(stored.text)
-        if isinstance(value, ParseFailure):
-            return JudgeReply(None, stored.text, value.reason, stored.judge)
-        return JudgeReply(value, stored.text, served=stored.judge)
+        read = [_read(request, one) for one in stored]
+        chosen = max(range(len(read)), key=lambda index: (read[index].value is not None, index))
+        self._verify(request, stored[chosen])
+        return replace(read[chosen], others=tuple(read[:chosen] + read[chosen + 1 :]))
+
+    def _verify(self, request: JudgeRequest, stored: StoredReply) -> None:
+        if stored.request is None and not stored.contains:
+            return
+        self.comparable += 1
+        ours = request.messages[-1].text
+        if (stored.request is None or stored.request == ours) and all(text in ours for text in stored.contains):
+            self.verified += 1
+        else:
+            self.mismatched.append(request.sample)
+
+
+def _read(request: JudgeRequest, stored: StoredReply) -> JudgeReply:
+    if stored.value is not None:
+        return JudgeReply(stored.value, stored.text, served=stored.judge)
+    if stored.text is None:
+        return JudgeReply(None, reason=FAILED, served=stored.judge)
+    value = request.parse(stored.text)
+    if isinstance(value, ParseFailure):
+        return JudgeReply(None, stored.text, value.reason, stored.judge)
+    return JudgeReply(value, stored.text, served=stored.judge)

@@ -171,12 +171,14 @@ class JudgeReply:
         text: The raw reply, readable or not; None if there is none.
         reason: Why there is no value.
         served: The name of the model as the server reports it; empty if unknown.
+        others: Further replies to the same request in a file of upstream's, whose scripts count all of them.
     """
 
     value: Any | None
     text: str | None = None
     reason: str = ""
     served: str = ""
+    others: tuple[JudgeReply, ...] = ()
 
 
 class Judge(Protocol):
@@ -208,6 +210,9 @@ class StoredReply:
         text: The raw reply; None where upstream stored a failure.
         request: The user's message of the request if the file holds it, to verify that the reply belongs to the answer.
         judge: The name of the judge; empty if unknown.
+        value: What upstream has read from a reply that the file does not hold, in the form that the request's `parse`
+            returns; None where the text is there.
+        contains: Texts that the request must contain where the file does not hold the request itself.
     """
 
     sample: str
@@ -216,6 +221,8 @@ class StoredReply:
     text: str | None
     request: str | None = None
     judge: str = ""
+    value: Any | None = None
+    contains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,14 +236,17 @@ class Upstream:
             items and the model's name, and returns the files.
         read_answers: Read a file of answers of upstream's or of VLMEvalKit's. Takes the file, the samples and the
             settings, and returns responses of these samples; `mmdpo.evaluation.importing` counts missing ones.
-        read_judgments: Read a file of upstream's judgments. Takes the file and the samples. None for tasks without
-            a judge.
+        read_judgments: Read a file of upstream's judgments. Takes the file, the samples and the model's name, which
+            chooses among the models of the file; if the name is empty, the file must hold one model only. None for
+            tasks without a judge.
+        read_model: Return the model's name in a file of answers; empty if the format has none.
     """
 
     scores: Callable[[Sequence[Judgment]], Mapping[str, float]]
     write_answers: Callable[[Path, Sequence[Item], str], list[Path]] | None = None
     read_answers: Callable[[Path, Sequence[Prompt], BenchConfig], list[Response]] | None = None
-    read_judgments: Callable[[Path, Sequence[Prompt]], list[StoredReply]] | None = None
+    read_judgments: Callable[[Path, Sequence[Prompt], str], list[StoredReply]] | None = None
+    read_model: Callable[[Path], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -348,7 +358,8 @@ class Task:
 
     def all_files(self, bench: BenchConfig) -> list[Path]:
         """List the files whose content is part of the task's identity, as far as they are there."""
-        own = [found for file in self.bench_files if (found := find_file(bench, file)) and found.is_file()]
+        used = [file for file in self.bench_files if file.used(bench)]
+        own = [found for file in used if (found := find_file(bench, file)) and found.is_file()]
         return [*self.files(bench), *own]
 
 
