@@ -291,6 +291,7 @@ class Task:
             writes. `samples` does not look whether they are there.
         reads: Settings of `bench` that only some tasks read, such as `noise`; of others they change no identity.
         judge_use: What the task needs of `bench.judge`.
+        rubric: Name whose prompt the judge gets where the task asks a service, for labels: `upstream` or `own`.
         text_only: Whether no sample has an image, so that a model without images can be measured, too.
         upstream: The ties with the program that defined the task.
         version: A number to raise when samples or scores change for the same settings and files.
@@ -312,6 +313,7 @@ class Task:
     image_folder: BenchFile | None = None
     reads: tuple[str, ...] = ()
     judge_use: JudgeUse = JudgeUse.no
+    rubric: Callable[[BenchConfig], str] | None = None
     text_only: bool = False
     upstream: Upstream | None = None
     version: int = 1

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from mmdpo import provenance
 from mmdpo.config.choices import Stage
-from mmdpo.config.schema import Config, JudgeConfig
+from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
 from mmdpo.evaluation.answers import made_with, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.samples import SampleSet, sample_sets
+from mmdpo.evaluation.score_labels import judge_label
 from mmdpo.evaluation.statistics import Score
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.models.requests import Engine
@@ -41,20 +42,17 @@ def judge_answers(p: Point) -> dict[str, Any]:
     require_stage(p, Stage.judge)
     config = p.config
     sets = _sample_sets(config)
-    judge = bench_judge(config.bench.judge)
+    again = config.stage is Stage.judge and config.judge.retry_unscored  # both judges' settings ask again
+    judge = bench_judge(replace(config.bench.judge, retry_unscored=config.bench.judge.retry_unscored or again))
     judged = write_judgments(sets, judge, {"adapter": adapter_of(p)}, config.bench, p.folder)
     origin = made_with(sets[0], p.folder)
     return {
         "scores": {name: _as_json(score) for name, score in judged.scores.items()},
         "upstream": judged.upstream,
+        "labels": judged.labels,
         "judge": judge_label(config.bench.judge),
         "fingerprints": {name: origin.get(name) for name in ("model", "processor")},
     }
-
-
-def judge_label(judge: JudgeConfig) -> str:
-    """Return the name of a judge for tables: that of the rules, or of the service's model."""
-    return judge.model or judge.client
 
 
 def _as_json(score: Score) -> dict[str, Any]:
