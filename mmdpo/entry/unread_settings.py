@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmdpo.config.choices import CLIENTS, CUSTOM_LOSSES, LOSSES, RULES, SMOOTHED, Runner, Stage, TrainOn, WandbMode
 from mmdpo.config.schema import ClusterConfig, Config, JudgeConfig
+from mmdpo.entry.unread_bench import unread_of_bench
 
 INDIRECT = {
     "method.beta": "beta",
@@ -36,7 +37,7 @@ OTHERS = (7.25, 11, "other", True, False)
 
 
 def unread_settings(node: DictConfig, config: Config, typed: Iterable[str]) -> dict[str, str]:
-    """Find the typed keys that a trained point does not read.
+    """Find the typed keys that a point does not read; of one that is not trained, those of its benchmarks.
 
     Args:
         node: The composed config, with its references.
@@ -46,9 +47,11 @@ def unread_settings(node: DictConfig, config: Config, typed: Iterable[str]) -> d
     Returns:
         The unread ones, each with the reason and what to type.
     """
-    roots = dict(_unread(config))
+    roots = dict(unread_of_bench(config.bench) if config.is_base else _unread(config))
     found = {}
     for key in typed:
+        if key == "judge.retry_unscored" and config.stage is Stage.judge:
+            continue  # short for bench.judge.retry_unscored
         if root := _root_of(key, roots):
             found[key] = roots[root]
         elif (root := _root_of(key, INDIRECT)) and not _is_referred_to(node, key):
@@ -92,6 +95,7 @@ def _unread(config: Config) -> Iterator[tuple[str, str]]:
     yield from _of_data(config)
     if not _brings_answers(config) or config.stage is Stage.annotate:
         yield from _of_judge(config)
+    yield from unread_of_bench(config.bench)
     yield from _of_cluster(config.cluster)
     if config.tracking.mode is WandbMode.none:
         for name in ("project", "entity", "tags"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from mmdpo import provenance
@@ -13,6 +15,7 @@ from mmdpo.evaluation.answers import made_with, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.score_labels import judge_label
+from mmdpo.evaluation.service_judge import close_jobs
 from mmdpo.evaluation.statistics import Score
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.models.requests import Engine
@@ -26,7 +29,7 @@ def answer_tasks(p: Point) -> None:
     config = p.config
     provenance.set_threads(config.cluster.threads)
     made_of = {**_model(config), "adapter": adapter_of(p)}
-    write_answers(_sample_sets(config), lambda: _engine(p), made_of, config.bench, p.folder)
+    write_answers(sample_sets_of(config), lambda: _engine(p), made_of, config.bench, p.folder)
 
 
 def judge_answers(p: Point) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def judge_answers(p: Point) -> dict[str, Any]:
     """
     require_stage(p, Stage.judge)
     config = p.config
-    sets = _sample_sets(config)
+    sets = sample_sets_of(config)
     again = config.stage is Stage.judge and config.judge.retry_unscored  # both judges' settings ask again
     judge = bench_judge(replace(config.bench.judge, retry_unscored=config.bench.judge.retry_unscored or again))
     judged = write_judgments(sets, judge, {"adapter": adapter_of(p)}, config.bench, p.folder)
@@ -55,17 +58,28 @@ def judge_answers(p: Point) -> dict[str, Any]:
     }
 
 
+def close_batch_jobs(configs: Iterable[Config]) -> None:
+    """Note that the batch jobs of the points' judges are used, once all of these points are judged."""
+    for config in configs:
+        judge = config.bench.judge
+        if judge.batch:
+            close_jobs(judge, config.bench.tasks)
+
+
 def _as_json(score: Score) -> dict[str, Any]:
     """Return a score with null in place of NaN, which JSON does not have."""
     return {key: None if value != value else value for key, value in asdict(score).items()}
 
 
-def _sample_sets(config: Config) -> list[SampleSet]:
-    """Return the sample sets of a point; only a trained model is asked for ratings."""
+def sample_sets_of(config: Config, scratch: Path | None = None) -> list[SampleSet]:
+    """Return the sample sets of a point; only a trained model is asked for ratings.
+
+    New samples are written into `scratch` if it is given, and else into the cache.
+    """
     requested = {} if config.is_base else config.method.attributes
     rubric = load_rubric(config.judge.rubric)
     attributes = {name: requested[name] for name in rubric.attributes if name in requested}  # in the rubric's order
-    return sample_sets(config.bench, attributes, config.model.attribute_template)
+    return sample_sets(config.bench, attributes, config.model.attribute_template, scratch)
 
 
 def _engine(p: Point) -> Engine:
