@@ -52,7 +52,7 @@ def mixed_lines(study: Study, mild: bool = False) -> list[str]:
     for task in study.benchmarks:
         for kind, plural in KINDS.items():
             if (kind in MILD) == mild and len(counts := _counts(study.rows, task, kind)) > 1:
-                parts = ", ".join(f"{value}: {count} points" for value, count in counts.items())
+                parts = ", ".join(f"{value}: {count} point{'s'[: count > 1]}" for value, count in counts.items())
                 lines.append(f"mixed {plural} in {task} ({parts}): these scores cannot be compared")
     return lines
 

@@ -46,8 +46,11 @@ def judge_answers(p: Point) -> dict[str, Any]:
     config = p.config
     sets = sample_sets_of(config)
     again = config.stage is Stage.judge and config.judge.retry_unscored  # both judges' settings ask again
-    judge = bench_judge(replace(config.bench.judge, retry_unscored=config.bench.judge.retry_unscored or again))
+    service = replace(config.bench.judge, retry_unscored=config.bench.judge.retry_unscored or again)
+    judge = bench_judge(service)
     judged = write_judgments(sets, judge, {"adapter": adapter_of(p)}, config.bench, p.folder)
+    if service.batch and not service.retry_unscored:  # a retry asks each item once, until all points are judged
+        close_jobs(service, config.bench.tasks)
     origin = made_with(sets[0], p.folder)
     return {
         "scores": {name: _as_json(score) for name, score in judged.scores.items()},

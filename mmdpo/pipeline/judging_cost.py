@@ -114,25 +114,19 @@ def _cost(points: Sequence[Point]) -> Iterator[str]:
     assumed = 0
     by_task: dict[str, CountingJudge] = {}
     with known_replies(judge) as journal, TemporaryDirectory() as scratch:
-        for p in points:
+        unknown = {}
+        for p, task in [(each, name) for each in points for name in _judged(each.config)]:
             try:
-                sets = sample_sets_of(_judged_only(p.config), Path(scratch))
+                assumed += _count(p, task, by_task, journal, Path(scratch))
             except UserError as error:
-                yield f"judging: the cost of {p.name} is unknown: {error}"
-                continue
-            for one in sets:
-                responses, missing = _responses(one, p)
-                assumed += missing
-                service = ServiceJudge(judge, one.name, one.image_root)
-                counting = by_task.setdefault(one.name, CountingJudge(service, journal))
-                counting.begin(service)
-                one.task.scorer(list(zip(one.prompts, responses, strict=True)), counting, p.config.bench)
+                unknown[task] = f"judging {task}: the cost is unknown: {error}"
         estimates = {name: _estimate(counting, journal, judge, retry) for name, counting in by_task.items()}
+    yield from unknown.values()
     for name, found in estimates.items():
         yield f"judging {name}: {'; '.join(found.lines(judge))}"
     if len(estimates) > 1:
         total = sum(estimates.values(), Estimate(0, 0, 0, 0))
-        yield f"judging in total: {'; '.join(total.lines(judge))}"
+        yield f"judging in total{' of what is known' if unknown else ''}: {'; '.join(total.lines(judge))}"
     if assumed:
         yield (
             f"judging: {assumed} answers do not exist yet; each is assumed to have a quarter of bench.max_new_tokens, "
@@ -140,10 +134,23 @@ def _cost(points: Sequence[Point]) -> Iterator[str]:
         )
 
 
-def _judged_only(config: Config) -> Config:
-    """Return the config with only those tasks that need the judge."""
-    tasks = [name for name in config.bench.tasks if load_task(name).judge_use is not JudgeUse.no]
-    return replace(config, bench=replace(config.bench, tasks=tasks))
+def _judged(config: Config) -> list[str]:
+    """Return the tasks that need the judge."""
+    return [name for name in config.bench.tasks if load_task(name).judge_use is not JudgeUse.no]
+
+
+def _count(p: Point, task: str, by_task: dict[str, CountingJudge], journal: Journal, scratch: Path) -> int:
+    """Note the requests for a point's answers to a task; return how many of its answers are assumed."""
+    bench = replace(p.config.bench, tasks=[task])
+    assumed = 0
+    for one in sample_sets_of(replace(p.config, bench=bench), scratch):
+        responses, missing = _responses(one, p)
+        assumed += missing
+        service = ServiceJudge(bench.judge, task, one.image_root)
+        counting = by_task.setdefault(task, CountingJudge(service, journal))
+        counting.begin(service)
+        one.task.scorer(list(zip(one.prompts, responses, strict=True)), counting, bench)
+    return assumed
 
 
 def _responses(one: SampleSet, p: Point) -> tuple[list[Response], int]:

@@ -80,7 +80,7 @@ def test_mixed_engines_are_flagged_as_milder(tmp_path: Path):
     study = study_of(tmp_path / "s", {}, {"engine": "server"})
     assert mixed_lines(study) == []
     (line,) = mixed_lines(study, mild=True)
-    assert line.startswith("mixed engines in mt_bench (model: 1 points, server: 1 points)")
+    assert line.startswith("mixed engines in mt_bench (model: 1 point, server: 1 point)")
     assert "\x1b[33mmixed engines" in printed(study, colour=True)
 
 
