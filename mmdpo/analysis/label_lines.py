@@ -11,7 +11,7 @@ from mmdpo.evaluation.task import JudgeUse, find_task
 from mmdpo.points.commands import launches
 from mmdpo.points.identity import Role
 
-KINDS = {
+COMPARED = {
     "judge": "judges",
     "rubric": "judge prompts",
     "edition": "editions",
@@ -35,10 +35,22 @@ def label_lines(study: Study) -> list[str]:
     """Return a line for the tasks that share a label: judge as the server names it, editions, split, engine."""
     tasks: dict[str, list[str]] = {}
     for task in study.benchmarks:
-        found = list(dict.fromkeys(_text(label) for row in study.rows if (label := label_of(row, task)).get("engine")))
-        if found:
+        labels = [label for row in study.rows if (label := label_of_row(row, task)).get("engine")]
+        if found := list(dict.fromkeys(map(_text, labels))):
             tasks.setdefault(" | ".join(found), []).append(task)
-    return [f"{', '.join(names)}: {text}" for text, names in tasks.items()] + selected_lines(study)
+    lines = [f"{', '.join(names)}: {text}" for text, names in tasks.items()]
+    return [*lines, *_cut_lines(study), *selected_lines(study)]
+
+
+def _cut_lines(study: Study) -> list[str]:
+    """Count the answers that the limit of tokens cut, by task."""
+    counts = {task: sum(_cut(label_of_row(row, task)) for row in study.rows) for task in study.benchmarks}
+    parts = [f"{task} {count}" for task, count in counts.items() if count]
+    return [f"answers of all points that bench.max_new_tokens cut: {', '.join(parts)}"] if parts else []
+
+
+def _cut(label: Mapping[str, Any]) -> int:
+    return cut if isinstance(cut := label.get("cut"), int) else 0
 
 
 def mixed_lines(study: Study, mild: bool = False) -> list[str]:
@@ -50,7 +62,7 @@ def mixed_lines(study: Study, mild: bool = False) -> list[str]:
     """
     lines = []
     for task in study.benchmarks:
-        for kind, plural in KINDS.items():
+        for kind, plural in COMPARED.items():
             if (kind in MILD) == mild and len(counts := _counts(study.rows, task, kind)) > 1:
                 parts = ", ".join(f"{value}: {count} point{'s'[: count > 1]}" for value, count in counts.items())
                 lines.append(f"mixed {plural} in {task} ({parts}): these scores cannot be compared")
@@ -60,16 +72,16 @@ def mixed_lines(study: Study, mild: bool = False) -> list[str]:
 def is_mixed(study: Study, task: str) -> bool:
     """Return whether the scores of a task among which the best is marked cannot be compared."""
     rows = [row for row in study.rows if row.role in COMPETING]
-    return any(len(_counts(rows, task, kind)) > 1 for kind in KINDS)
+    return any(len(_counts(rows, task, kind)) > 1 for kind in COMPARED)
 
 
-def label_of(row: Row, task: str) -> Mapping[str, Any]:
+def label_of_row(row: Row, task: str) -> Mapping[str, Any]:
     """Return the label of a row's score of a task; of results of earlier versions, the judge alone."""
     return result_label(row.result, task) if task in row.scores else {}
 
 
 def result_label(result: Mapping[str, Any], task: str) -> Mapping[str, Any]:
-    """Return the label of a task in a result.json, as `label_of` does."""
+    """Return the label of a task in a result.json, as `label_of_row` does."""
     labels = result.get("labels")
     label = labels.get(task) if isinstance(labels, dict) else None
     if isinstance(label, dict):
@@ -96,7 +108,7 @@ def selected_lines(study: Study) -> list[str]:
         typed = next((word.partition("=")[2] for word in words if word.startswith("objective=")), "")
         default = "text" if "text" in study.benchmarks else next(iter(study.benchmarks), "")
         task = (typed or default).partition("/")[0]
-        splits = {str(label_of(row, task).get("split")) for row in study.rows} & {*SEEN_SPLITS}
+        splits = {str(label_of_row(row, task).get("split")) for row in study.rows} & {*SEEN_SPLITS}
         if task in study.benchmarks and splits:
             lines[task] = f"{task}: points were also selected on it by a search, on bench.split={min(splits)}"
     return list(lines.values())
@@ -109,7 +121,7 @@ def _is_search(words: Sequence[str]) -> bool:
 
 def _counts(rows: Sequence[Row], task: str, kind: str) -> Counter[str]:
     """Count the rows of each value of a kind; rows that have none are left out."""
-    labels = [label for row in rows if (label := label_of(row, task))]
+    labels = [label for row in rows if (label := label_of_row(row, task))]
     values = judge_names(labels) if kind == "judge" else [_value(label, kind) for label in labels]
     return Counter(value for value in values if value)
 
@@ -146,5 +158,3 @@ def _parts(label: Mapping[str, Any]) -> Iterator[str]:
     for name in ("repeats", "both_orders"):
         if label.get(name) not in (None, 1, False):
             yield f"{name} {label[name]}"
-    if cut := label.get("cut"):
-        yield f"{cut} answers cut at the limit of tokens"

@@ -12,7 +12,7 @@ from mmdpo.console import print_line
 from mmdpo.entry.bench_checks import uses_judge
 from mmdpo.entry.judge_checks import shutdown_of
 from mmdpo.errors import UserError
-from mmdpo.evaluation.service_judge import KEY
+from mmdpo.evaluation.service_judge import JUDGE_GROUP
 
 NEAR = 60  # days before a shutdown from which it is warned of
 
@@ -35,9 +35,9 @@ def require_judges(configs: Sequence[Config], stage: Stage, dry_run: bool = Fals
         for problem in _shutdown_problems(judge, "judge", date.today()):
             print_line(f"warning: {problem}")  # the data may be there already
     for judge in _unique(config.bench.judge for config in configs if _asks_bench_judge(config, stage)):
-        problems += _shutdown_problems(judge, KEY, date.today())
+        problems += _shutdown_problems(judge, JUDGE_GROUP, date.today())
         if not dry_run:
-            problems += _key_problems(judge, KEY)
+            problems += _key_problems(judge, JUDGE_GROUP)
     if problems and not _all_done(configs, stage):
         raise UserError("\n".join(problems))
 

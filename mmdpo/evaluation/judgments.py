@@ -18,7 +18,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import Outstanding, UserError
 from mmdpo.evaluation.answers import read_answers
 from mmdpo.evaluation.samples import SampleSet
-from mmdpo.evaluation.score_labels import label_of
+from mmdpo.evaluation.score_labels import label_of_set
 from mmdpo.evaluation.service_judge import ServiceJudge, served_by
 from mmdpo.evaluation.statistics import Score, summarize
 from mmdpo.evaluation.task import Judge, JudgeReply, JudgeRequest, Judgment, Response, Task, Verdict
@@ -112,7 +112,7 @@ def write_judgments(
             print_line(f"{one.file}: {reasons.total()} of {len(judgments)} items are unscored ({listed(reasons)})")
         _add(result, one, judgments, bench)
         if not one.variant:
-            result.labels[one.name] = label_of(one, responses, bench, served_by(judge).get(one.name, ()))
+            result.labels[one.name] = label_of_set(one, responses, bench, served_by(judge).get(one.name, ()))
     if waiting:
         raise Outstanding("\n".join(waiting))
     if empty:

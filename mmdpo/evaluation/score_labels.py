@@ -11,9 +11,7 @@ from mmdpo.config.schema import BenchConfig, JudgeConfig
 from mmdpo.evaluation.bench_files import edition_of, find_file
 from mmdpo.evaluation.samples import KEYS, SampleSet
 from mmdpo.evaluation.task import JudgeUse, Response, Task
-
-CUT = "length"
-"""`Response.finish_reason` of an answer that the limit of tokens cut."""
+from mmdpo.records import CUT
 
 
 def judge_label(judge: JudgeConfig) -> str:
@@ -21,7 +19,7 @@ def judge_label(judge: JudgeConfig) -> str:
     return judge.model or judge.client
 
 
-def label_of(
+def label_of_set(
     one: SampleSet, responses: Sequence[Response], bench: BenchConfig, served: Collection[str] = ()
 ) -> dict[str, Any]:
     """Return the label of a task's scores, as JSON-able data.

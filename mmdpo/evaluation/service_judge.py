@@ -30,7 +30,7 @@ from mmdpo.judge.judges import client_of
 from mmdpo.judge.rating_request import further_decoding, rating_request
 from mmdpo.records import Completion, Prompt, Rating, Unscored
 
-KEY = "bench.judge"
+JUDGE_GROUP = "bench.judge"
 EXPECTED_TOKENS = 150
 """Guess of a reply's length, until the journal has replies to average."""
 
@@ -136,7 +136,7 @@ class ServiceJudge:
                 found = {key: find_reply(journal, request, parser) for key, request in distinct.items()}
             if any(one is None or not is_settled(one, judge.retry_unscored) for one in found.values()):
                 client = client_of(judge)
-                print_limits(judge, KEY)
+                print_limits(judge, JUDGE_GROUP)
                 total = len(distinct)
                 with locked_journal(judge) as journal:
                     runner = make_runner(judge, client, journal, parser, self.purpose)
@@ -170,7 +170,7 @@ def bench_keys() -> Iterator[None]:
     except UserError as error:
         if type(error) not in (UserError, Stopped, Outstanding):
             raise
-        raise type(error)(JUDGE_KEY.sub(KEY, str(error))) from error
+        raise type(error)(JUDGE_KEY.sub(JUDGE_GROUP, str(error))) from error
 
 
 def served_by(judge: object) -> Mapping[str, set[str]]:

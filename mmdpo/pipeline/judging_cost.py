@@ -30,7 +30,7 @@ from mmdpo.pipeline.evaluating import sample_sets_of
 from mmdpo.points.point import Point
 from mmdpo.records import Completion, Prompt, Rating, Unscored
 
-SHARE = 4  # of the limit of tokens, which an assumed answer has: a quarter
+ASSUMED_SHARE = 4  # of the limit of tokens, which an assumed answer has: a quarter
 
 
 @dataclass
@@ -91,7 +91,7 @@ class AssumedAnswers:
 
     def _tokens(self, request: GenerationRequest) -> int:
         limit = min(request.max_new_tokens or self.max_new_tokens, self.max_new_tokens)
-        return limit // SHARE
+        return limit // ASSUMED_SHARE
 
 
 def judging_cost(points: Sequence[Point]) -> Iterator[str]:

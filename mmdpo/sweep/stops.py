@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mmdpo.errors import Outstanding, Stopped
 
-SHOWN = 5  # points whose reason is printed
+SHOWN_REASONS = 5  # points whose reason is printed
 
 
 def raise_stopped(stops: Sequence[Stopped]) -> None:
@@ -16,5 +16,5 @@ def raise_stopped(stops: Sequence[Stopped]) -> None:
             raise stop
     if stops:
         reasons = list(dict.fromkeys(map(str, stops)))
-        more = [f"and {len(reasons) - SHOWN} more"] if len(reasons) > SHOWN else []
-        raise Outstanding("\n".join([f"{len(stops)} points wait for replies", *reasons[:SHOWN], *more]))
+        more = [f"and {len(reasons) - SHOWN_REASONS} more"] if len(reasons) > SHOWN_REASONS else []
+        raise Outstanding("\n".join([f"{len(stops)} points wait for replies", *reasons[:SHOWN_REASONS], *more]))

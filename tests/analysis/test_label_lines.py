@@ -41,7 +41,8 @@ def study_of(folder: Path, *changes: dict[str, Any], roles: tuple[str, ...] = ()
 
 def test_the_label_is_below_the_table_and_on_the_page(tmp_path: Path):
     study = study_of(tmp_path / "s", {}, {})
-    (line,) = label_lines(study)
+    line, cut = label_lines(study)
+    assert cut.endswith("cut: mt_bench 4")
     assert line.startswith("mt_bench: judge flash-001, ")
     for part in ("prompt upstream", "first edition", "references gpt-4", "split all", "engine model", "repeats 3"):
         assert part in line
