@@ -101,7 +101,7 @@ def write_judgments(
         try:
             judgments = judge_items(one, responses, judge, bench)
         except Outstanding as stop:
-            waiting.append(f"{one.file}: {stop}")
+            waiting.append(str(stop))
             continue
         write_records(folder / JUDGMENTS / f"{one.file}.jsonl", judgments)
         reasons = Counter(item.reason or "no score" for item in judgments if item.score is None)

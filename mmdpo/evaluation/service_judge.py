@@ -131,7 +131,7 @@ class ServiceJudge:
     def _replies(self, requests: Sequence[Request], parser: Parser[Any]) -> dict[str, Found[Any]]:
         """Return the outcome of each request by its key; ask for those that the journal does not settle."""
         judge, distinct = self.config, {request.key: request for request in requests}
-        with bench_keys():
+        with bench_keys(self.task):
             with known_replies(judge) as journal:
                 found = {key: find_reply(journal, request, parser) for key, request in distinct.items()}
             if any(one is None or not is_settled(one, judge.retry_unscored) for one in found.values()):
@@ -163,14 +163,14 @@ def close_jobs(judge: JudgeConfig, tasks: Sequence[str]) -> None:
 
 
 @contextmanager
-def bench_keys() -> Iterator[None]:
-    """Name `bench.judge` in errors that name `judge`, whose settings it has."""
+def bench_keys(task: str) -> Iterator[None]:
+    """Name the task in errors, and `bench.judge` in place of `judge`, whose settings it has."""
     try:
         yield
     except UserError as error:
         if type(error) not in (UserError, Stopped, Outstanding):
             raise
-        raise type(error)(JUDGE_KEY.sub(JUDGE_GROUP, str(error))) from error
+        raise type(error)(f"judging {task}: {JUDGE_KEY.sub(JUDGE_GROUP, str(error))}") from error
 
 
 def served_by(judge: object) -> Mapping[str, set[str]]:

@@ -99,7 +99,7 @@ def test_the_label_names_the_served_model_the_prompt_and_the_edition(server: Fak
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"limits": {"requests_per_day": 2}}, "daily quota"),
+        ({"limits": {"requests_per_day": 2}}, "judging graded: .*daily quota"),
         ({"limits": {"budget": 1e-9}, "price": PriceConfig(1.0, 1.0)}, r"bench\.judge\.limits\.budget="),
     ],
 )
@@ -151,7 +151,7 @@ def test_batch_jobs_of_all_tasks_are_submitted_before_anyone_waits(tmp_path: Pat
     with fake_gemini(batch_polls=1) as server:
         bench = bench_of(server, tmp_path, "gemini", batch=True)
         bench = dataclasses.replace(bench, tasks=["graded", "text"], items=4, split=Split.dev)
-        with pytest.raises(Outstanding, match=r"graded: batch(.|\n)*text: batch"):
+        with pytest.raises(Outstanding, match=r"judging graded: batch(.|\n)*judging text: batch"):
             judged(bench, tmp_path / "a")
         scores = judged(bench, tmp_path / "a").scores
         assert scores["text"].n == 4
