@@ -34,9 +34,11 @@ def require_judges(configs: Sequence[Config], stage: Stage, dry_run: bool = Fals
     for judge in _unique(config.judge for config in configs if stage in (Stage.annotate, Stage.teacher)):
         for problem in _shutdown_problems(judge, "judge", date.today()):
             print_line(f"warning: {problem}")  # the data may be there already
-    for judge in _unique(config.bench.judge for config in configs if _asks_bench_judge(config, stage)):
+    asked = [config for config in configs if stage in (Stage.judge, Stage.experiment) and uses_judge(config.bench)]
+    for judge in _unique(config.bench.judge for config in asked):
         problems += _shutdown_problems(judge, JUDGE_GROUP, date.today())
-        if not dry_run:
+    if not dry_run:
+        for judge in _unique(config.bench.judge for config in asked if _asks_here(config, stage)):
             problems += _key_problems(judge, JUDGE_GROUP)
     if problems and not _all_done(configs, stage):
         raise UserError("\n".join(problems))
@@ -46,10 +48,12 @@ def _unique(judges: Iterable[JudgeConfig]) -> list[JudgeConfig]:
     return list({repr(judge): judge for judge in judges if judge.client in CLIENTS.names()}.values())
 
 
-def _asks_bench_judge(config: Config, stage: Stage) -> bool:
-    """Return whether this command, and not a job of SLURM, asks the judge of the benchmarks."""
-    in_a_job = config.cluster.runner is Runner.slurm and config.cluster.judge is JudgePlace.job
-    return stage in (Stage.judge, Stage.experiment) and not in_a_job and uses_judge(config.bench)
+def _asks_here(config: Config, stage: Stage) -> bool:
+    """Return whether this command asks the judge, and no job of SLURM or later command does."""
+    cluster = config.cluster
+    if cluster.runner is not Runner.slurm:
+        return True
+    return cluster.judge is JudgePlace.login and (stage is Stage.judge or cluster.wait)
 
 
 def _key_problems(judge: JudgeConfig, key: str) -> Iterator[str]:

@@ -51,8 +51,11 @@ def test_a_missing_key_is_found_before_the_first_point(config: Config, stage: St
 def test_no_key_is_needed_where_nothing_is_asked(config: Config, line: list[str]):
     require_judges([config], Stage.evaluate)
     require_judges([compose_config(["bench.judge=gemini", "bench.tasks=[presence]"])], Stage.experiment)
-    slurm = compose_config([*line, "bench.judge=gemini", "cluster=slurm", "cluster.judge=job"])
-    require_judges([slurm], Stage.experiment)
+    slurm = [*line, "bench.judge=gemini", "cluster=slurm"]
+    for later in ("cluster.judge=job", "cluster.wait=false"):
+        require_judges([compose_config([*slurm, later])], Stage.experiment)
+    with pytest.raises(UserError, match="GEMINI_API_KEY"):
+        require_judges([compose_config(slurm)], Stage.experiment)
     folder = point(config).folder
     write_json(folder / "result.json", {"scores": {"graded": {"value": 1.0, "unscored": 0}}})
     status.finish(folder)
