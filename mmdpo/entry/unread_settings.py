@@ -28,6 +28,7 @@ from mmdpo.config.choices import (
     WandbMode,
 )
 from mmdpo.config.schema import BenchConfig, ClusterConfig, Config, GeneratorConfig, JudgeConfig
+from mmdpo.entry.unread_bench import unread_of_bench
 
 INDIRECT = {
     "method.beta": "beta",
@@ -47,7 +48,7 @@ OTHERS = (7.25, 11, "other", True, False)
 
 
 def unread_settings(node: DictConfig, config: Config, typed: Iterable[str]) -> dict[str, str]:
-    """Find the typed keys that a trained point does not read.
+    """Find the typed keys that a point does not read; of one that is not trained, those of its benchmarks.
 
     Args:
         node: The composed config, with its references.
@@ -57,9 +58,11 @@ def unread_settings(node: DictConfig, config: Config, typed: Iterable[str]) -> d
     Returns:
         The unread ones, each with the reason and what to type.
     """
-    roots = dict(_unread(config))
+    roots = dict(unread_of_bench(config.bench) if config.is_base else _unread(config))
     found = {}
     for key in typed:
+        if key == "judge.retry_unscored" and config.stage is Stage.judge:
+            continue  # short for bench.judge.retry_unscored
         if root := _root_of(key, roots):
             found[key] = roots[root]
         elif (root := _root_of(key, INDIRECT)) and not _is_referred_to(node, key):
@@ -104,6 +107,7 @@ def _unread(config: Config) -> Iterator[tuple[str, str]]:
     if not _brings_answers(config) or config.stage is Stage.annotate:
         yield from _of_judge(config)
     yield from _of_engine(config.bench)
+    yield from unread_of_bench(config.bench)
     yield from _of_cluster(config.cluster)
     if config.tracking.mode is WandbMode.none:
         for name in ("project", "entity", "tags"):

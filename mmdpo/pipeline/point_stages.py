@@ -102,6 +102,7 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
         "axes": p.axes,
         "scores": judged["scores"],
         "upstream": judged["upstream"],
+        "labels": judged["labels"],
         "training": training,
         "judge": judged["judge"],
         "fingerprints": {**judged["fingerprints"], **data},

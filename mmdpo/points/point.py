@@ -16,7 +16,7 @@ from mmdpo.points.contents import contents_remembered, remembered
 from mmdpo.points.identity import BY_CONTENT, Identity, Role, flatten, identity, plain, under
 from mmdpo.points.naming import LONG_SUFFIX, SUFFIX, readable_name
 from mmdpo.points.records import read_record
-from mmdpo.points.results import has_answers, read_training
+from mmdpo.points.results import has_answers, has_unscored, read_training
 from mmdpo.points.study_records import study_records
 
 SHARED = tuple(field.name for field in dataclasses.fields(Config) if field.name not in AXES)
@@ -157,6 +157,12 @@ def require_stage(p: Point, stage: Stage) -> None:
         return
     if read_training(p.folder) is None:
         raise UserError(f"{p.name} is not trained yet: run the same command with stage=train")
+
+
+def is_judged_again(p: Point, stage: Stage) -> bool:
+    """Return whether a finished point is judged once more: it has unscored items, and they are to be asked again."""
+    retry = p.config.judge.retry_unscored or p.config.bench.judge.retry_unscored
+    return stage is Stage.judge and retry and has_unscored(p.folder)
 
 
 def _named(config: Config, role: Role) -> Point:
