@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.contamination_lines import contamination_lines
 from mmdpo.analysis.imported import imported_notes, imported_warnings
+from mmdpo.analysis.label_lines import COMPETING, is_mixed, label_lines, mixed_lines
 from mmdpo.analysis.labels import (
     ROLE_NOTES,
     ROLES,
@@ -60,6 +61,10 @@ def print_table(study: Study, console: Console) -> None:
     console.print(result)
     for note in notes(study):
         console.print(f"[dim]{markup_safe(note)}[/]")
+    for line in mixed_lines(study):
+        console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
+    for line in mixed_lines(study, mild=True):
+        console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
     for line in [*jobs(study), *next_stages(study)]:
         console.print(printable(line), soft_wrap=True, markup=False)
     for line in [*imported_warnings(study), *warning_lines(study)]:
@@ -140,6 +145,7 @@ def notes(study: Study) -> list[str]:
 def footnotes(study: Study) -> list[str]:
     """Return the notes on the scores, a line each, for the table and the page."""
     return [
+        *label_lines(study),
         *_unscored(study),
         *_without_request(study),
         *contamination_lines(study),
@@ -251,11 +257,16 @@ def _summary(row: Row) -> dict[str, Any]:
 
 
 def _best(study: Study, benchmark: str, places: int) -> set[str]:
-    """Return the points with the best score as written; only the base and trained points compete."""
+    """Return the points with the best score as written; only the base and the trained points compete.
+
+    There is none if their scores cannot be compared.
+    """
+    if is_mixed(study, benchmark):
+        return set()
     scores = {
         row.point: sign(benchmark) * round(row.scores[benchmark].value, places)
         for row in study.rows
-        if benchmark in row.scores and row.role not in (Role.before_visual_tuning, Role.imported)
+        if benchmark in row.scores and row.role in COMPETING
     }
     return {point for point, value in scores.items() if value == max(scores.values())} if len(scores) > 1 else set()
 

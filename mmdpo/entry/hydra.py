@@ -17,6 +17,7 @@ from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
 from mmdpo.entry.compose_points import compose_points
+from mmdpo.entry.judge_needs import require_judges
 from mmdpo.entry.model_checks import require_models
 from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import Stopped, UserError
@@ -123,6 +124,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
         )
     require_models(configs, stage)
     _check_adapters(configs)
+    require_judges(configs, stage, dry_run)
     if dry_run:
         _check_own_data(configs, stage)
         _describe(configs, stage)

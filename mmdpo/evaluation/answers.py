@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.activity import report_saved
+from mmdpo.config.choices import AnswerEngine
 from mmdpo.config.schema import BenchConfig
 from mmdpo.console import progress
 from mmdpo.errors import UserError
@@ -117,6 +118,7 @@ def _key(one: SampleSet, made_of: Mapping[str, Any], bench: BenchConfig) -> dict
         "samples": one.asked_fingerprint,
         "solver": f"{one.task.solver.__module__}.{one.task.solver.__qualname__}",
         "decoding": {"max_new_tokens": bench.max_new_tokens, "temperature": 0.0},
+        **({} if bench.engine is AnswerEngine.model else {"engine": bench.engine.value}),
         **made_of,
     }
 

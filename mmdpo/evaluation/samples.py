@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmdpo.cache import cached, source_fingerprint
+from mmdpo.cache import cached, cached_path, is_as_made, source_fingerprint
 from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.bench_files import find_file
 from mmdpo.evaluation.selection import select
@@ -56,7 +56,9 @@ class SampleSet:
         return fingerprint([_asked(prompt, images) for prompt in self.asked])
 
 
-def sample_sets(bench: BenchConfig, attributes: Mapping[str, int], template: str) -> list[SampleSet]:
+def sample_sets(
+    bench: BenchConfig, attributes: Mapping[str, int], template: str, scratch: Path | None = None
+) -> list[SampleSet]:
     """Return the sample sets of `bench.tasks`, in their order.
 
     Args:
@@ -64,11 +66,12 @@ def sample_sets(bench: BenchConfig, attributes: Mapping[str, int], template: str
         attributes: The ratings that the model is asked for (`method=steerlm`). With any, each task has a second set,
             without the request. Empty for other methods and for a model that was not trained.
         template: How a question asks for ratings (`model.attribute_template`).
+        scratch: A temporary folder for samples that are not in the cache, so that nothing is written there.
     """
     sets = []
     for name in bench.tasks:
         task = load_task(name)
-        prompts, root = _samples(name, task, bench)
+        prompts, root = _samples(name, task, bench, scratch)
         asked = [_with_request(prompt, attributes, template) for prompt in prompts]
         sets.append(SampleSet(name, task, prompts, asked, root))
         if attributes:
@@ -84,7 +87,7 @@ def _with_request(prompt: Prompt, attributes: Mapping[str, int], template: str) 
     return replace(prompt, question=request(prompt.question, attributes, template), facts=facts)
 
 
-def _samples(name: str, task: Task, bench: BenchConfig) -> tuple[list[Prompt], Path]:
+def _samples(name: str, task: Task, bench: BenchConfig, scratch: Path | None) -> tuple[list[Prompt], Path]:
     """Return a task's samples and the root of their images; they are made if the cache lacks them."""
     key: dict[str, Any] = {
         "benchmark": name,
@@ -99,7 +102,14 @@ def _samples(name: str, task: Task, bench: BenchConfig) -> tuple[list[Prompt], P
     def make(folder: Path) -> None:
         write_records(folder / "items.jsonl", task.samples(bench, folder))
 
-    folder = cached("benchmark", key, make)
+    folder = cached_path("benchmark", key)
+    if scratch is None or is_as_made(folder):
+        folder = cached("benchmark", key, make)
+    else:
+        folder = scratch / folder.name
+        if not folder.exists():
+            folder.mkdir()
+            make(folder)
     prompts = select(task, list(read_records(folder / "items.jsonl", Prompt)), bench)
     return prompts, image_root(task, bench) or folder
 

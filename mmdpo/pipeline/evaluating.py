@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mmdpo import provenance
 from mmdpo.config.choices import Stage
-from mmdpo.config.schema import Config, JudgeConfig
+from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
 from mmdpo.evaluation.answers import made_with, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.samples import SampleSet, sample_sets
+from mmdpo.evaluation.score_labels import judge_label
+from mmdpo.evaluation.service_judge import close_jobs
 from mmdpo.evaluation.statistics import score_json
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.models.requests import Engine
+from mmdpo.pipeline.engines import engine_of
 from mmdpo.pipeline.overlap import write_overlap
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
@@ -25,7 +31,7 @@ def answer_tasks(p: Point) -> None:
     config = p.config
     provenance.set_threads(config.cluster.threads)
     made_of = {**_model(config), "adapter": adapter_of(p)}
-    sets = _sample_sets(config)
+    sets = sample_sets_of(config)
     write_answers(sets, lambda: _engine(p), made_of, config.bench, p.folder)
     if p.role is Role.trained:
         write_overlap(config, sets, p.folder)
@@ -43,41 +49,45 @@ def judge_answers(p: Point) -> dict[str, Any]:
     """
     require_stage(p, Stage.judge)
     config = p.config
-    sets = _sample_sets(config)
-    judge = bench_judge(config.bench.judge)
+    sets = sample_sets_of(config)
+    again = config.stage is Stage.judge and config.judge.retry_unscored  # both judges' settings ask again
+    service = replace(config.bench.judge, retry_unscored=config.bench.judge.retry_unscored or again)
+    judge = bench_judge(service)
     judged = write_judgments(sets, judge, {"adapter": adapter_of(p)}, config.bench, p.folder)
+    if service.batch and not service.retry_unscored:  # a retry asks each item once, until all points are judged
+        close_jobs(service, config.bench.tasks)
     origin = made_with(sets[0], p.folder)
     return {
         "scores": {name: score_json(score) for name, score in judged.scores.items()},
         "upstream": judged.upstream,
+        "labels": judged.labels,
         "judge": judge_label(config.bench.judge),
         "fingerprints": {name: origin.get(name) for name in ("model", "processor")},
     }
 
 
-def judge_label(judge: JudgeConfig) -> str:
-    """Return the name of a judge for tables: that of the rules, or of the service's model."""
-    return judge.model or judge.client
+def close_batch_jobs(configs: Iterable[Config]) -> None:
+    """Note that the batch jobs of the points' judges are used, once all of these points are judged."""
+    for config in configs:
+        judge = config.bench.judge
+        if judge.batch:
+            close_jobs(judge, config.bench.tasks)
 
 
-def _sample_sets(config: Config) -> list[SampleSet]:
-    """Return the sample sets of a point; only a trained model is asked for ratings."""
+def sample_sets_of(config: Config, scratch: Path | None = None) -> list[SampleSet]:
+    """Return the sample sets of a point; only a trained model is asked for ratings.
+
+    New samples are written into `scratch` if it is given, and else into the cache.
+    """
     requested = {} if config.is_base else config.method.attributes
     rubric = load_rubric(config.judge.rubric)
     attributes = {name: requested[name] for name in rubric.attributes if name in requested}  # in the rubric's order
-    return sample_sets(config.bench, attributes, config.model.attribute_template)
+    return sample_sets(config.bench, attributes, config.model.attribute_template, scratch)
 
 
 def _engine(p: Point) -> Engine:
-    """Return what answers the benchmarks of a point: its model, with its adapter if it is trained."""
-    from mmdpo.models.adapter import merged
-    from mmdpo.models.device import on_device
-    from mmdpo.models.engine import ModelEngine
-    from mmdpo.models.loading import load_model, load_processor
-
-    model, bench = p.config.model, p.config.bench
-    loaded = merged(model, p.folder / "adapter") if p.role is Role.trained else load_model(model.path, model.dtype)
-    return ModelEngine(on_device(loaded), load_processor(model), bench.batch_size, bench.max_new_tokens, bench.seed)
+    """Return what answers the benchmarks of a point."""
+    return engine_of(p)
 
 
 def _model(config: Config) -> dict[str, Any]:

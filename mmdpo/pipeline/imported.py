@@ -27,9 +27,9 @@ from mmdpo.evaluation.imported_rows import (
 from mmdpo.evaluation.importing import judge_answered, score_items
 from mmdpo.evaluation.judgments import bench_judge
 from mmdpo.evaluation.samples import SampleSet, sample_sets
+from mmdpo.evaluation.score_labels import judge_label
 from mmdpo.evaluation.task import JudgeUse, Response, load_task
 from mmdpo.files import fingerprint
-from mmdpo.pipeline.evaluating import judge_label
 from mmdpo.points.identity import of_bench_judge
 
 KINDS = {"split": Split, "noise": NoiseImage}
@@ -101,7 +101,7 @@ def _answers_of(row: ImportedRow, name: str, bench: BenchConfig) -> ImportedAnsw
     today = judge_label(bench.judge)
     read = load_task(name).reads
     settings = {key: getattr(bench, key) for key in JUDGING if key in read}
-    key = fingerprint([of_bench_judge(bench.judge), settings])
+    key = fingerprint([of_bench_judge(bench), settings])
     before = label_of(row, name)
     if not before or before.get("key") == key:
         return ImportedAnswersOfTask(row, row, name, key, bool(before))

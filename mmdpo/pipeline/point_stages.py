@@ -30,6 +30,7 @@ from mmdpo.pipeline.data_stages import (
     rerun_unscored,
     upstream,
 )
+from mmdpo.pipeline.merging import merged_folder
 from mmdpo.pipeline.training_sets import check_selection, training_set
 from mmdpo.points import commands
 from mmdpo.points.hints import hint
@@ -37,7 +38,7 @@ from mmdpo.points.identity import Role, flatten, of_role
 from mmdpo.points.naming import run_name
 from mmdpo.points.point import Point, baselines
 from mmdpo.points.records import identity_of
-from mmdpo.points.results import RESULT, TRAINING, is_exported, read_training
+from mmdpo.points.results import RESULT, TRAINING, read_training
 from mmdpo.signals import raise_if_asked
 from mmdpo.tracking import Tracker
 
@@ -101,6 +102,7 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
         "axes": p.axes,
         "scores": judged["scores"],
         "upstream": judged["upstream"],
+        "labels": judged["labels"],
         "training": training,
         "judge": judged["judge"],
         "fingerprints": {**judged["fingerprints"], **data},
@@ -226,12 +228,8 @@ def training_settings(config: Config) -> TrainingSettings:
 
 def export(p: Point) -> None:
     """Write the trained point's model, adapter merged, as a Hugging Face folder."""
-    from mmdpo.training.export import export_model
-
     evaluating.adapter_of(p)
-    folder = p.folder / "merged"
-    if not is_exported(p.folder):
-        export_model(p.config.model, p.folder / "adapter", folder)
+    folder = merged_folder(p)
     print_line(f"{folder}: AutoModelForImageTextToText.from_pretrained({str(folder)!r}) loads it")
 
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config.choices import Stage
+from mmdpo.config.choices import BENCHMARKS, Stage
 from mmdpo.config.schema import AXES, GROUPS, Config
 from mmdpo.errors import UserError
+from mmdpo.models.model_files import is_causal
 from mmdpo.points.contents import contents_remembered, remembered
 from mmdpo.points.identity import BY_CONTENT, Identity, Role, flatten, identity, plain, under
 from mmdpo.points.naming import LONG_SUFFIX, SUFFIX, readable_name
 from mmdpo.points.records import read_record
-from mmdpo.points.results import has_answers, read_training
+from mmdpo.points.results import has_answers, has_unscored, read_training
 from mmdpo.points.study_records import study_records
 
 SHARED = tuple(field.name for field in dataclasses.fields(Config) if field.name not in AXES)
@@ -101,13 +102,32 @@ def require_other_result(first: Config, p: Point) -> None:
 
 
 def before_visual_tuning(config: Config) -> Point | None:
-    """Return the point that measures the language model from before visual tuning, if the model names one."""
+    """Return the point that measures the language model from before visual tuning, if the model names one.
+
+    One that takes no images is measured on the tasks without images; where there are none, it has no point.
+    """
     path = config.model.before_visual_tuning
     if path is None:
         return None
     model = dataclasses.replace(config.model, path=path, before_visual_tuning=None)
     config = dataclasses.replace(config, model=model, data_scale=0.0)
+    if takes_text_only(path):
+        tasks = tasks_without_images(config)
+        if not tasks:
+            return None
+        model = dataclasses.replace(model, pad_to_square=False)
+        config = dataclasses.replace(config, model=model, bench=dataclasses.replace(config.bench, tasks=tasks))
     return _named(config, Role.before_visual_tuning)
+
+
+def takes_text_only(path: str) -> bool:
+    """Return whether a model from before visual tuning is a language model without a part for images."""
+    return remembered(("text only", path), lambda: is_causal(path))
+
+
+def tasks_without_images(config: Config) -> list[str]:
+    """List the tasks of a config that a model without images can be measured on."""
+    return [name for name in config.bench.tasks if BENCHMARKS.load(name).text_only]
 
 
 def baselines(config: Config) -> list[Point]:
@@ -137,6 +157,12 @@ def require_stage(p: Point, stage: Stage) -> None:
         return
     if read_training(p.folder) is None:
         raise UserError(f"{p.name} is not trained yet: run the same command with stage=train")
+
+
+def is_judged_again(p: Point, stage: Stage) -> bool:
+    """Return whether a finished point is judged once more: it has unscored items, and they are to be asked again."""
+    retry = p.config.judge.retry_unscored or p.config.bench.judge.retry_unscored
+    return stage is Stage.judge and retry and has_unscored(p.folder)
 
 
 def _named(config: Config, role: Role) -> Point:

@@ -40,6 +40,13 @@ def has_result(folder: Path) -> bool:
     return damaged_file(folder) is None
 
 
+def has_unscored(folder: Path) -> bool:
+    """Return whether a point's result counts items without a score."""
+    scores = (mapping_or_none(folder / RESULT) or {}).get("scores")
+    entries = scores.values() if isinstance(scores, dict) else ()
+    return any(isinstance(entry, dict) and entry.get("unscored") for entry in entries)
+
+
 def damaged_file(folder: Path) -> str | None:
     """Return the name of a damaged adapter, of damaged answers or judgments; None if all that is there is whole.
 

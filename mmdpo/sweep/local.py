@@ -14,6 +14,7 @@ from pathlib import Path
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
+from mmdpo.errors import Outstanding
 from mmdpo.models.model_cache import use_model_cache
 from mmdpo.pipeline.imported import describe_imported, imported_answers, judge_imported
 from mmdpo.points import commands, status
@@ -21,10 +22,11 @@ from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.links import counts_line, known_elsewhere, link, link_known
 from mmdpo.points.outcome import Outcome, outcome
-from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
+from mmdpo.points.point import Point, baselines, is_judged_again, points_of, require_stage, unique_up_to_axes
 from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.parallel import run_parallel
 from mmdpo.sweep.run_point import plan_point, run_point, train_missing_nonzero_rank
+from mmdpo.sweep.stops import raise_stopped
 from mmdpo.training.distributed import rank, world_size
 
 
@@ -81,6 +83,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     Raises:
         UserError: A point has no such stage, or a content behind a path has changed since its study was made.
     """
+    from mmdpo.pipeline import evaluating
     from mmdpo.pipeline import point_stages as stages
 
     points = list({p.folder: p for p in points_of(configs)}.values())
@@ -106,6 +109,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     errors = _run_all(points, stage)
     if stage is Stage.judge:
         judge_imported(configs)
+        evaluating.close_batch_jobs(configs)
     return [Outcome(p, error=errors.get(p.folder)) for p in points]
 
 
@@ -119,6 +123,7 @@ def _without_absent(points: list[Point], configs: Sequence[Config], stage: Stage
 def describe(configs: Sequence[Config], stage: Stage) -> None:
     """Print what `run_sweep` or `run_stage` would do, and do nothing."""
     from mmdpo.pipeline import data_stages
+    from mmdpo.pipeline.judging_cost import judging_cost
     from mmdpo.pipeline.point_stages import POINT_STAGES
 
     uses_data = stage not in (Stage.evaluate, Stage.judge)
@@ -133,10 +138,13 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
         points = with_baselines if stage is Stage.experiment else list({p.folder: p for p in asked}.values())
         points = _without_absent(points, configs, stage)
         require_unchanged(points)
-        if configs[0].cluster.runner is Runner.slurm:
-            return
         missing = [p for p in points if not _is_done(p, stage)]
         known = known_elsewhere(missing)
+        if stage in (Stage.experiment, Stage.judge):
+            for line in judging_cost([p for p in missing if p.folder not in known]):
+                print_line(line)
+        if configs[0].cluster.runner is Runner.slurm:
+            return
         for p in missing:
             if stage is not Stage.experiment and p.folder not in known:
                 require_stage(p, stage)
@@ -166,7 +174,7 @@ def _with_baselines(configs: Sequence[Config]) -> tuple[list[Point], list[Point]
 
 
 def _is_done(p: Point, stage: Stage) -> bool:
-    return status.is_stage_done(p.folder, stage, p.config.bench.tasks)
+    return not is_judged_again(p, stage) and status.is_stage_done(p.folder, stage, p.config.bench.tasks)
 
 
 def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
@@ -184,9 +192,14 @@ def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
     if points and points[0].config.cluster.runner is Runner.parallel and stage is not Stage.export:
         return run_parallel(points, stage)
     errors = {}
+    stops = []
     with use_model_cache() if world_size() == 1 else nullcontext():
         for number, p in enumerate(points, 1):
             print_line(f"[{number}/{len(points)}] {p.name}")
-            if error := run_point(p, stage):
-                errors[p.folder] = error
+            try:
+                if error := run_point(p, stage):
+                    errors[p.folder] = error
+            except Outstanding as stop:  # the others submit their batch jobs before anyone waits
+                stops.append(stop)
+    raise_stopped(stops)
     return errors

@@ -23,7 +23,7 @@ from typing import Any
 from mmdpo.config.choices import Stage
 from mmdpo.config.schema import ClusterConfig
 from mmdpo.console import print_line
-from mmdpo.errors import Stopped, UserError
+from mmdpo.errors import Outstanding, Stopped, UserError
 from mmdpo.leftovers import use_own_temporary_folder
 from mmdpo.logs import log_to
 from mmdpo.models.model_cache import use_model_cache
@@ -32,6 +32,7 @@ from mmdpo.points import status
 from mmdpo.points.point import Point
 from mmdpo.signals import Interrupted, listen
 from mmdpo.sweep.point_log import log_file
+from mmdpo.sweep.stops import raise_stopped
 
 SAVING_SECONDS = 60.0  # to save a checkpoint in, for a process that was asked to end
 
@@ -48,7 +49,8 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
 
     Raises:
         UserError: This machine does not have what the settings ask for.
-        Stopped: A point ran into a limit; raised once the others have ended.
+        Stopped: A point ran into a limit; raised once the others have ended. Points that wait for batch jobs do not
+            keep the others from being run.
     """
     waiting = deque(enumerate(points, 1))
     found = devices(points[0].config.cluster)[: len(points)] if points else []
@@ -65,7 +67,8 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
                 p, answer = worker.answer()
                 if isinstance(answer, Stopped):
                     stops.append(answer)
-                    waiting.clear()
+                    if not isinstance(answer, Outstanding):
+                        waiting.clear()
                 elif answer:
                     errors[p.folder] = answer
                     print_line(f"failed: {p.name}: {answer}")
@@ -82,8 +85,7 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
             worker.end()
         for worker in workers:
             worker.join()
-    if stops:
-        raise stops[0]
+    raise_stopped(stops)
     return errors
 
 

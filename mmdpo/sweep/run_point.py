@@ -22,7 +22,7 @@ from mmdpo.points.changes import changed_since_planned, require_as_planned, requ
 from mmdpo.points.identity import Role
 from mmdpo.points.links import remove_dangling
 from mmdpo.points.outcome import Outcome
-from mmdpo.points.point import Point, require_stage
+from mmdpo.points.point import Point, is_judged_again, require_stage
 from mmdpo.points.records import read_record, write_record
 from mmdpo.points.results import has_result, read_training
 from mmdpo.signals import CAUSES, Interrupted
@@ -112,7 +112,8 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     """Do the work of one point; returns the reason if it failed."""
     try:
         with _lock(p):
-            if status.is_done(p.folder) and (stage is not Stage.train or status.is_stage_done(p.folder, stage, [])):
+            done = status.is_done(p.folder) and not is_judged_again(p, stage)
+            if done and (stage is not Stage.train or status.is_stage_done(p.folder, stage, [])):
                 return None  # another process was faster
             status.start(p.folder)
             remove_leftovers(p.folder)
