@@ -222,6 +222,13 @@ def _by_answer_id(upstream: Upstream, path: Path, replies: Sequence[StoredReply]
     return [ids.get(reply.sample) == reply.answer_id for reply in told]
 
 
+def answered_part(samples: SampleSet, responses: Sequence[Response]) -> SampleSet:
+    """Return the samples of a set that have an answer."""
+    known = {response.id for response in responses}
+    answered = [prompt for prompt in samples.prompts if prompt.id in known]
+    return replace(samples, prompts=answered, asked=answered)
+
+
 def judge_answered(
     samples: SampleSet, responses: Sequence[Response], judge: Judge, bench: BenchConfig
 ) -> list[Judgment]:
@@ -233,10 +240,11 @@ def judge_answered(
         judge: The source of ratings and replies.
         bench: The settings of the judging.
     """
+    part = answered_part(samples, responses)
     known = {response.id for response in responses}
-    answered = [prompt for prompt in samples.prompts if prompt.id in known]
+    answered = part.prompts
     missing = [prompt for prompt in samples.prompts if prompt.id not in known]
-    judgments = judge_items(replace(samples, prompts=answered, asked=answered), responses, judge, bench)
+    judgments = judge_items(part, responses, judge, bench)
     if not missing:
         return judgments
     task = samples.task
