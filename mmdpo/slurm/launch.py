@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmdpo.config.choices import JudgePlace, Stage
@@ -67,11 +67,22 @@ from mmdpo.slurm.task_states import (
 from mmdpo.slurm.watch import watch
 
 
-def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
+def submit_and_watch(
+    configs: Sequence[Config], stage: Stage, judge_point: Callable[[Point], str | None] = lambda p: None
+) -> list[Outcome] | None:
     """Submit what is missing of these points, and of the baselines they are compared with.
 
-    Returns an outcome for each config when its job has ended, then those of baselines that failed; None if this
-    process does not wait.
+    Args:
+        configs: The configs of the points.
+        stage: The stage to run.
+        judge_point: Judge the answers of a point in this process; returns the reason if that failed.
+
+    Returns:
+        An outcome for each config when its job has ended, then those of baselines that failed; None if this process
+        does not wait.
+
+    Raises:
+        Stopped: A limit of the judge ended the judging, or batch jobs have no replies yet.
     """
     slurm.require_installed()
     for config in configs:
@@ -91,7 +102,7 @@ def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] |
         study: submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
         for study, points in studies.items()
     }
-    judging = Judging() if judges_here(configs[0], stage) else None
+    judging = Judging(judge_point) if judges_here(configs[0], stage) else None
     if judging:
         with listening():
             judging.judge(task.point for plan in plans.values() for task in plan.answered)
