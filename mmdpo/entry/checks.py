@@ -16,6 +16,7 @@ from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
 from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
+from mmdpo.entry.shard_checks import shard_problems
 from mmdpo.env_secrets import refuse_secrets, texts
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates
@@ -39,6 +40,7 @@ def check(config: Config) -> None:
         *data_settings_problems(config.data),
         *data_file_problems(config.data),
         *judge_problems(config),
+        *shard_problems(config),
         *generator_problems(config.generator),
         *pairs_problems(config.pairs, config.judge.rubric),
         *combination_problems(config.cluster),

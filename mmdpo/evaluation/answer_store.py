@@ -18,9 +18,9 @@ from typing import Self
 
 from mmdpo.activity import report_saved
 from mmdpo.files import Unreadable, open_regular
+from mmdpo.points.results import UNFINISHED
 from mmdpo.records import Completion, from_dict
 
-UNFINISHED = ".unfinished"
 WHOLE = "all"
 """The file of the process that answers all samples of a point."""
 

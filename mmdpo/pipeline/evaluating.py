@@ -9,7 +9,7 @@ from mmdpo import provenance
 from mmdpo.config.choices import Stage
 from mmdpo.config.schema import Config, JudgeConfig
 from mmdpo.errors import UserError
-from mmdpo.evaluation.answers import made_with, write_answers
+from mmdpo.evaluation.answers import answer_share, made_with, take_answers, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.statistics import Score
@@ -18,14 +18,19 @@ from mmdpo.models.requests import Engine
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.results import read_training
+from mmdpo.points.reuse import same_model
 
 
 def answer_tasks(p: Point) -> None:
-    """Write the answers of the point's model to its tasks, if they do not exist yet."""
+    """Write the answers of the point's model to its tasks, or store those of a share, if they do not exist yet."""
     config = p.config
     provenance.set_threads(config.cluster.threads)
     made_of = {**_model(config), "adapter": adapter_of(p)}
-    write_answers(_sample_sets(config), lambda: _engine(p), made_of, config.bench, p.folder)
+    given = (_sample_sets(config), lambda: _engine(p), made_of, config.bench, p.folder)
+    if p.shard is not None:
+        answer_share(*given, p.shard)
+    else:
+        write_answers(*given, same_model(p.study, p.identity))
 
 
 def judge_answers(p: Point) -> dict[str, Any]:
@@ -42,7 +47,9 @@ def judge_answers(p: Point) -> dict[str, Any]:
     config = p.config
     sets = _sample_sets(config)
     judge = bench_judge(config.bench.judge)
-    judged = write_judgments(sets, judge, {"adapter": adapter_of(p)}, config.bench, p.folder)
+    made_of = {"adapter": adapter_of(p)}
+    take_answers(sets, made_of, config.bench, p.folder, same_model(p.study, p.identity))
+    judged = write_judgments(sets, judge, made_of, config.bench, p.folder)
     origin = made_with(sets[0], p.folder)
     return {
         "scores": {name: _as_json(score) for name, score in judged.scores.items()},

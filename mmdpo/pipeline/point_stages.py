@@ -16,6 +16,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import read_json, write_json
+from mmdpo.locks import hold_lock
 from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.counts import describe_counts
@@ -37,6 +38,7 @@ from mmdpo.points.naming import run_name
 from mmdpo.points.point import Point, baselines
 from mmdpo.points.records import identity_of
 from mmdpo.points.results import RESULT, TRAINING, is_exported, read_training
+from mmdpo.points.reuse import known_training, take_training
 from mmdpo.signals import raise_if_asked
 from mmdpo.tracking import Tracker
 
@@ -62,11 +64,13 @@ def experiment(p: Point) -> None:
 
 def evaluate(p: Point) -> None:
     """Write the answers of a point's model, if this is not done yet; they are scored by `judge`."""
+    _take_known_training(p)
     evaluating.answer_tasks(p)
 
 
 def judge(p: Point) -> None:
     """Score the answers of a point and write its result."""
+    _take_known_training(p)
     started = time.monotonic() - _trained_seconds(p)
     with _tracker(p) as tracker:
         _judge(p, tracker, started)
@@ -154,6 +158,8 @@ def train_nonzero_rank(p: Point) -> None:
 def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
     """Train the point, if this is not done yet or its adapter is damaged, and return the summary of the training."""
     done = _finished_training(p)
+    if done is None and _take_known_training(p):
+        done = _finished_training(p)
     if done is None:
         if (p.folder / TRAINING).exists():
             print_line(f"{TRAINING} or the adapter of {p.folder} is damaged; the point is trained again")
@@ -166,6 +172,20 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
         write_json(p.folder / TRAINING, done)
         report_saved("training", 1)
     return done
+
+
+def _take_known_training(p: Point) -> bool:
+    """Take over the training of a point with the same model, if there is one and this point has none of its own."""
+    if p.role is not Role.trained or _finished_training(p) is not None:
+        return False
+    source = known_training(p.study, p.identity)
+    if source is None:
+        return False
+    with hold_lock(p.folder / ".training.lock", "takes over the same training"):
+        if _finished_training(p) is None:
+            take_training(p.folder, source)
+    print_line(f"the training is known from {source.parent.name}/{source.name}: {p.name} uses its adapter")
+    return True
 
 
 def _finished_training(p: Point) -> dict[str, Any] | None:
@@ -221,6 +241,7 @@ def export(p: Point) -> None:
     """Write the trained point's model, adapter merged, as a Hugging Face folder."""
     from mmdpo.training.export import export_model
 
+    _take_known_training(p)
     evaluating.adapter_of(p)
     folder = p.folder / "merged"
     if not is_exported(p.folder):

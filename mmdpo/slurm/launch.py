@@ -92,8 +92,8 @@ def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] |
             return None
         if is_point_stage(stage):
             _write_report(study)
-        ended |= {task.point.folder: _outcome(task, states.get(task.name)) for task in requested}
-    asked = [p.folder for p in asked_points]
+        ended |= {task.point.work_folder: _outcome(task, states.get(task.name)) for task in requested}
+    asked = [p.work_folder for p in asked_points]
     failed = [one for folder, one in ended.items() if one.error and folder not in set(asked)]
     return [*(ended[folder] for folder in asked), *failed]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdpo.errors import UserError
-from mmdpo.points.status import State, Status, is_stage_done, read_status
+from mmdpo.points.status import State, Status, is_share_done, is_stage_done, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.cancellations import read_cancelled
 from mmdpo.slurm.job_ids import fill_job_ids
@@ -217,6 +217,8 @@ def is_finished(task: SlurmTask, folder: Path, status: Status | None = None) -> 
         folder: The folder of its status and results.
         status: The content of its status.json, if it has been read already.
     """
+    if shard := task.shard:
+        return is_share_done(folder.parent.parent, shard, task.config["bench"].get("tasks", ()))
     if is_point_stage(task.stage):
         return is_stage_done(folder, task.stage, task.config["bench"].get("tasks", ()))
     return (status or read_status(folder)).state is State.done

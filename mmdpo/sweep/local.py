@@ -20,7 +20,7 @@ from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.links import counts_line, known_elsewhere, link, link_known
 from mmdpo.points.outcome import Outcome, outcome
-from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
+from mmdpo.points.point import Point, baselines, points_of, require_stage, training_to_take, unique_up_to_axes
 from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.parallel import run_parallel
 from mmdpo.sweep.run_point import plan_point, run_point, train_missing_nonzero_rank
@@ -62,9 +62,9 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
             plan_point(p)
     errors = _run_all(missing, Stage.experiment)
     report_studies(asked)
-    outcomes = [outcome(p, errors.get(p.folder)) for p in asked]
+    outcomes = [outcome(p, errors.get(p.work_folder)) for p in asked]
     folders = {p.folder for p in asked}
-    return outcomes + [outcome(p, errors[p.folder]) for p in points if p.folder in {*errors} - folders]
+    return outcomes + [outcome(p, errors[p.work_folder]) for p in points if p.work_folder in {*errors} - folders]
 
 
 def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
@@ -82,7 +82,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     """
     from mmdpo.pipeline import point_stages as stages
 
-    points = list({p.folder: p for p in points_of(configs)}.values())
+    points = list({p.work_folder: p for p in points_of(configs)}.values())
     if rank():
         return train_missing_nonzero_rank(points if stage is Stage.train else [])
     if stage is Stage.report:
@@ -102,7 +102,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     for p in points:
         commands.begin(p.study)
     errors = _run_all(points, stage)
-    return [Outcome(p, error=errors.get(p.folder)) for p in points]
+    return [Outcome(p, error=errors.get(p.work_folder)) for p in points]
 
 
 def describe(configs: Sequence[Config], stage: Stage) -> None:
@@ -119,7 +119,7 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
         return
     with contents_remembered():
         asked, with_baselines = _with_baselines(configs)
-        points = with_baselines if stage is Stage.experiment else list({p.folder: p for p in asked}.values())
+        points = with_baselines if stage is Stage.experiment else list({p.work_folder: p for p in asked}.values())
         require_unchanged(points)
         if configs[0].cluster.runner is Runner.slurm:
             return
@@ -129,7 +129,7 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
             if stage is not Stage.experiment and p.folder not in known:
                 require_stage(p, stage)
         for p in points:
-            print_line(f"{p.folder}: {_plan_of(p, known, stage)}")
+            print_line(f"{p.work_folder}: {_plan_of(p, known, stage)}")
         open_ = len(missing) - len(known)
         print_line(counts_line(len(points), len(points) - len(missing), [*known.values()], open_))
 
@@ -152,6 +152,8 @@ def _with_baselines(configs: Sequence[Config]) -> tuple[list[Point], list[Point]
 
 
 def _is_done(p: Point, stage: Stage) -> bool:
+    if p.shard is not None:
+        return status.is_share_done(p.folder, p.shard, p.config.bench.tasks)
     return status.is_stage_done(p.folder, stage, p.config.bench.tasks)
 
 
@@ -160,9 +162,11 @@ def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
         return f"known from {known[p.folder].parent.name}, would be linked"
     if _is_done(p, stage):
         return "done, would be skipped"
+    source = training_to_take(p)
+    known_from = f"training known from {source.parent.name}/{source.name}, " if source else ""
     if stage is not Stage.experiment:
-        return f"would {stage.value}"
-    return f"would {'measure' if p.config.is_base else 'train and measure'}"
+        return f"{known_from}would {stage.value}{f' share {p.config.bench.shard}' if p.shard else ''}"
+    return f"{known_from}would {'measure' if p.config.is_base or source else 'train and measure'}"
 
 
 def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
@@ -172,7 +176,7 @@ def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
     errors = {}
     with use_model_cache() if world_size() == 1 else nullcontext():
         for number, p in enumerate(points, 1):
-            print_line(f"[{number}/{len(points)}] {p.name}")
+            print_line(f"[{number}/{len(points)}] {p.work_name}")
             if error := run_point(p, stage):
-                errors[p.folder] = error
+                errors[p.work_folder] = error
     return errors

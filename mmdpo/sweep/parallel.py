@@ -67,7 +67,7 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
                     stops.append(answer)
                     waiting.clear()
                 elif answer:
-                    errors[p.folder] = answer
+                    errors[p.work_folder] = answer
                     print_line(f"failed: {p.name}: {answer}")
                 else:
                     print_line(f"done: {p.name}")
@@ -139,7 +139,7 @@ def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> boo
 
 def log_of(p: Point) -> Path:
     """Return the log of the next attempt; `python -m mmdpo logs` finds it."""
-    return log_file(p.folder, status.read_status(p.folder).attempts + 1)
+    return log_file(p.work_folder, status.read_status(p.work_folder).attempts + 1)
 
 
 class _Worker:
@@ -171,8 +171,8 @@ class _Worker:
             code, self.process = self.process.exitcode, None
             by = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             reason = f"its process ended by {by}; rerun the same command to continue from the last checkpoint"
-            status.interrupt(self.point.folder, "killed")
-            status.finish(self.point.folder, reason)
+            status.interrupt(self.point.work_folder, "killed")
+            status.finish(self.point.work_folder, reason)
             return self.point, reason
         finally:
             self.busy = False
@@ -224,7 +224,7 @@ def _run(p: Point, stage: Stage, log: Path) -> str | Stopped | None:
             error = run_point(p, stage)
         except Stopped as stop:
             return stop
-        print(status.read_status(p.folder).traceback or error or "", end="", flush=True)
+        print(status.read_status(p.work_folder).traceback or error or "", end="", flush=True)
         return error
 
 

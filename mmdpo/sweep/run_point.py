@@ -82,12 +82,16 @@ def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
 
 def plan_point(p: Point) -> None:
     """Write a point's config, contents and status, unless it is done or another process runs it."""
+    if p.shard is not None and read_record(p.folder) is None:
+        plan_point(p.whole)
     with suppress(Timeout), _lock(p):
         if status.is_done(p.folder):
             return
-        if status.read_status(p.folder).state is status.State.running:  # nobody holds its lock
-            status.interrupt(p.folder, "killed")
-        status.plan(p.folder)
+        if status.read_status(p.work_folder).state is status.State.running:  # nobody holds its lock
+            status.interrupt(p.work_folder, "killed")
+        status.plan(p.work_folder)
+        if p.shard is not None:
+            return
         with atomic_write(p.folder / "config.yaml") as aside:
             OmegaConf.save(OmegaConf.structured(p.config), aside)
         if read_record(p.folder) is None and not changed_since_planned(p):
@@ -97,13 +101,13 @@ def plan_point(p: Point) -> None:
 def _lock(p: Point) -> FileLock:
     """Return the lock of the process that runs the point; the operating system frees it when that process ends."""
     remove_dangling(p.folder)
-    p.folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(p.folder / ".lock", timeout=0)
+    p.work_folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(p.work_folder / ".lock", timeout=0)
 
 
 def _holder(p: Point) -> str:
     """Name the process that runs the point, by its status."""
-    known = status.read_status(p.folder)
+    known = status.read_status(p.work_folder)
     job = f", job {known.job_id}" if known.job_id else ""
     return f"process {known.pid or '?'} on {known.host or '?'}{job}"
 
@@ -114,17 +118,17 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
         with _lock(p):
             if status.is_done(p.folder) and (stage is not Stage.train or status.is_stage_done(p.folder, stage, [])):
                 return None  # another process was faster
-            status.start(p.folder)
-            remove_leftovers(p.folder)
+            status.start(p.work_folder)
+            remove_leftovers(p.work_folder)
             require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
-            with recorded_by(status.StatusRecorder(p.folder)):
+            with recorded_by(status.StatusRecorder(p.work_folder)):
                 work(p)
-            if has_result(p.folder):
-                status.finish(p.folder)
+            if p.shard is not None or has_result(p.folder):
+                status.finish(p.work_folder)
             else:
-                status.plan(p.folder)
+                status.plan(p.work_folder)
             return None
     except Timeout:
         if world_size() > 1:
@@ -134,16 +138,16 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     except KeyboardInterrupt as interruption:
         cause = interruption.cause if isinstance(interruption, Interrupted) else CAUSES[signal.SIGINT]
         with suppress(OSError):  # a full disk must not bury the reason
-            status.interrupt(p.folder, cause)
+            status.interrupt(p.work_folder, cause)
         raise
     except Stopped as stop:
-        status.finish(p.folder, str(stop))
+        status.finish(p.work_folder, str(stop))
         raise
     except Exception as error:  # a failed point does not stop the others
         reason = str(error) if isinstance(error, UserError) else storage_advice(error)
         reason = reason or f"{type(error).__name__}: {error}"
         with suppress(OSError):
-            status.finish(p.folder, reason, traceback.format_exc())
+            status.finish(p.work_folder, reason, traceback.format_exc())
         print_line(f"failed: {reason}")
         if world_size() > 1:
             traceback.print_exc()
