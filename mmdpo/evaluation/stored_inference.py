@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -40,9 +40,9 @@ class LazyEngine:
     def get(self) -> Engine:
         """Return the engine."""
         if self._engine is None:
-            engine = self._engine = self._make()
-            if hasattr(engine, "close"):
-                self._stack.enter_context(closing(engine))
+            self._engine = self._make()
+            if close := getattr(self._engine, "close", None):
+                self._stack.callback(close)
         return self._engine
 
 

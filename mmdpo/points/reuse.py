@@ -19,7 +19,6 @@ from mmdpo.points.contents import Content, remembered
 from mmdpo.points.identity import Identity, under
 from mmdpo.points.records import point_folders, read_record
 from mmdpo.points.results import ADAPTER, TRAINING, has_answers, read_training
-from mmdpo.tracking import METRICS
 
 OF_TASKS = frozenset(["bench", "nano.version"])
 """Settings that a point's scores depend on, and its model does not."""
@@ -78,9 +77,10 @@ def take_training(folder: Path, source: Path) -> None:
         for file in (source / ADAPTER).iterdir():
             if file.is_file():
                 _link_or_copy(file, aside / file.name)
-    if (source / METRICS).is_file():
-        with atomic_write(folder / METRICS) as aside:
-            shutil.copyfile(source / METRICS, aside)  # no link: lines are appended to it
+    metrics = source / "metrics.jsonl"
+    if metrics.is_file():
+        with atomic_write(folder / metrics.name) as aside:
+            shutil.copyfile(metrics, aside)  # no link: lines are appended to it
     write_json(folder / TRAINING, {**summary, "adapter": adapter_fingerprint(folder / ADAPTER)})
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
