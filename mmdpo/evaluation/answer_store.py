@@ -41,6 +41,7 @@ class AnswerStore:
         self._folder, self._writer = answers / UNFINISHED, writer
         self._read_until: dict[Path, int] = {}
         self._answers: dict[str, Completion] = {}
+        self._finished: dict[str, str] = {}
         self._file: int | None = None
         self._reported = time.monotonic()
         self.read()
@@ -75,6 +76,9 @@ class AnswerStore:
             for line in whole.splitlines():
                 try:
                     content = json.loads(line)
+                    if "finished" in content:
+                        self._finished[path.stem] = str(content["finished"])
+                        continue
                     self._answers[str(content["key"])] = from_dict(Completion, content["answer"])
                 except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                     continue
@@ -101,6 +105,19 @@ class AnswerStore:
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             self._write(b"\n")  # ends the line that a killed process left incomplete
+
+    def finish(self, launch: str) -> None:
+        """Note in the own file that a launch of several processes has stored all answers of this one's share."""
+        self.begin()
+        self._write((json.dumps({"finished": launch}) + "\n").encode())
+
+    def finished(self, writer: str) -> str | None:
+        """Return the launch whose share is complete in the file of a writer; None for an incomplete one."""
+        return self._finished.get(writer)
+
+    def size(self, writer: str) -> int:
+        """Return how many bytes of a writer's file have been read; it grows as long as the writer works."""
+        return self._read_until.get(self._folder / f"{writer}.jsonl", 0)
 
     def report(self) -> None:
         """Note the number of stored answers in the point's status."""

@@ -6,6 +6,7 @@ the file has. Until the answers to a set are complete, they are in the point's A
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from mmdpo.config.shard import Shard
 from mmdpo.console import print_line, progress
 from mmdpo.errors import UserError
 from mmdpo.evaluation.answer_store import AnswerStore
+from mmdpo.evaluation.peers import Peers
 from mmdpo.evaluation.samples import SampleSet
 from mmdpo.evaluation.shares import share_of
 from mmdpo.evaluation.stored_inference import LazyEngine, StoredInference
@@ -38,6 +40,7 @@ def write_answers(
     bench: BenchConfig,
     folder: Path,
     others: Sequence[Path] = (),
+    peers: Peers | None = None,
 ) -> None:
     """Generate the answers to every set that has no valid answers yet.
 
@@ -50,11 +53,17 @@ def write_answers(
         bench: The decoding settings.
         folder: The point's folder.
         others: Folders of points with the same model; equal answers are copied from there.
+        peers: The processes that answer with this one, which is the first of them; None if it is alone.
     """
     take_answers(sets, made_of, bench, folder, others)
     missing = [one for one in sets if differences(one, made_of, bench, folder)]
-    with AnswerStore(folder / ANSWERS) as store:
-        for one, responses in _solve([(one, one.asked) for one in missing], make_engine, made_of, bench, store):
+    with AnswerStore(folder / ANSWERS) as store, LazyEngine(make_engine) as engine:
+        if peers is not None and missing:
+            started = time.monotonic()
+            for _ in _solve([(one, share_of(one, peers.shard(0))) for one in missing], engine, made_of, bench, store):
+                pass
+            peers.wait(store, time.monotonic() - started)
+        for one, responses in _solve([(one, one.asked) for one in missing], engine, made_of, bench, store):
             _write_set(one, _as_in_the_task(one, responses), _key(one, made_of, bench), folder)
         store.discard()
 
@@ -66,6 +75,8 @@ def answer_share(
     bench: BenchConfig,
     folder: Path,
     shard: Shard,
+    writer: str = "",
+    launch: str = "",
 ) -> None:
     """Generate and store the answers to a share of each set that has no valid answers; `write_answers` collects them.
 
@@ -76,12 +87,16 @@ def answer_share(
         bench: The decoding settings.
         folder: The point's folder.
         shard: The share.
+        writer: The name of the file that stores the answers; empty for that of the share.
+        launch: The launch of several processes that this one belongs to; the first one waits for its end.
     """
     missing = [one for one in sets if differences(one, made_of, bench, folder)]
-    with AnswerStore(folder / ANSWERS, shard.label) as store:
+    with AnswerStore(folder / ANSWERS, writer or shard.label) as store, LazyEngine(make_engine) as engine:
         store.begin()  # an empty share is answered, too
-        for _ in _solve([(one, share_of(one, shard)) for one in missing], make_engine, made_of, bench, store):
+        for _ in _solve([(one, share_of(one, shard)) for one in missing], engine, made_of, bench, store):
             pass
+        if launch:
+            store.finish(launch)
 
 
 def take_answers(
@@ -124,14 +139,14 @@ def counts_of(responses: Sequence[Response]) -> dict[str, int]:
 
 def _solve(
     parts: Sequence[tuple[SampleSet, Sequence[Prompt]]],
-    make_engine: Callable[[], Engine],
+    engine: LazyEngine,
     made_of: Mapping[str, Any],
     bench: BenchConfig,
     store: AnswerStore,
 ) -> Iterator[tuple[SampleSet, list[Response]]]:
     """Answer samples of sets, and yield the responses of each set as soon as they are complete."""
     total = sum(len(prompt.facts.get(TURNS, ())) or 1 for _, prompts in parts for prompt in prompts)
-    with LazyEngine(make_engine) as engine, progress("evaluating", total) as advance:
+    with progress("evaluating", total) as advance:
         for one, prompts in parts:
             raise_if_asked()
             origin = {key: value for key, value in _key(one, made_of, bench).items() if key not in OF_SAMPLES}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from mmdpo import provenance
-from mmdpo.config.choices import Stage
-from mmdpo.config.schema import Config, JudgeConfig
+from mmdpo.config.choices import AnswerEngine, Stage
+from mmdpo.config.schema import BenchConfig, Config, JudgeConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.answers import answer_share, made_with, take_answers, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
+from mmdpo.evaluation.peers import Peers
 from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.statistics import Score
 from mmdpo.judge.rubric import load_rubric
@@ -19,18 +23,46 @@ from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.results import read_training
 from mmdpo.points.reuse import same_model
+from mmdpo.training.announcement import launch_id
+from mmdpo.training.distributed import rank, world_size
 
 
 def answer_tasks(p: Point) -> None:
     """Write the answers of the point's model to its tasks, or store those of a share, if they do not exist yet."""
+    if p.shard is not None:
+        answer_share(*_to_answer(p), p.shard)
+    else:
+        write_answers(*_to_answer(p), same_model(p.study, p.identity), _peers(p))
+
+
+def answer_nonzero_rank(p: Point) -> None:
+    """Answer this process's share of a point's samples, as one that is not the first of several.
+
+    An error is printed and does not end the others: the first process answers what this one leaves.
+    """
+    peers = _peers(p)
+    if peers is None or p.shard is not None:
+        return
+    try:
+        answer_share(*_to_answer(p), peers.shard(rank()), peers.writer(rank()), peers.launch)
+    except Exception:
+        traceback.print_exc()
+
+
+def _peers(p: Point) -> Peers | None:
+    """Return the processes that answer together; None if one alone answers, or asks a server."""
+    alone = world_size() == 1 or p.config.bench.engine is not AnswerEngine.model
+    return None if alone else Peers(world_size(), launch_id())
+
+
+def _to_answer(
+    p: Point,
+) -> tuple[list[SampleSet], Callable[[], Engine], dict[str, Any], BenchConfig, Path]:
+    """Return what answers are made of: samples, engine, fingerprints, settings, and the point's folder."""
     config = p.config
     provenance.set_threads(config.cluster.threads)
     made_of = {**_model(config), "adapter": adapter_of(p)}
-    given = (_sample_sets(config), lambda: _engine(p), made_of, config.bench, p.folder)
-    if p.shard is not None:
-        answer_share(*given, p.shard)
-    else:
-        write_answers(*given, same_model(p.study, p.identity))
+    return _sample_sets(config), lambda: _engine(p), made_of, config.bench, p.folder
 
 
 def judge_answers(p: Point) -> dict[str, Any]:

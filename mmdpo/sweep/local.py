@@ -1,7 +1,7 @@
 """Execution of the points of a sweep on this machine: one after another in this process, or in several.
 
-Under torchrun or srun several processes run this module with the same points: the first does all the work, the others
-train with it.
+Under torchrun or srun several processes run this module with the same points: the others train with the
+first one and answer shares of the samples; the first does all the other work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mmdpo.points.outcome import Outcome, outcome
 from mmdpo.points.point import Point, baselines, points_of, require_stage, training_to_take, unique_up_to_axes
 from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.parallel import run_parallel
-from mmdpo.sweep.run_point import plan_point, run_point, train_missing_nonzero_rank
+from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point
 from mmdpo.training.distributed import rank, world_size
 
 
@@ -46,7 +46,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     with contents_remembered():
         asked, points = _with_baselines(configs)
         if rank():
-            return train_missing_nonzero_rank(points)
+            return follow_first_process(points, Stage.experiment)
         require_unchanged(points)
         open_points = [p for p in points if not status.is_done(p.folder)]
         known = known_elsewhere(open_points)
@@ -84,7 +84,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
 
     points = list({p.work_folder: p for p in points_of(configs)}.values())
     if rank():
-        return train_missing_nonzero_rank(points if stage is Stage.train else [])
+        return follow_first_process(points, stage)
     if stage is Stage.report:
         for p in points:
             commands.begin(p.study)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -28,11 +29,14 @@ from mmdpo.points.results import has_result, read_training
 from mmdpo.signals import CAUSES, Interrupted
 from mmdpo.storage import storage_advice
 from mmdpo.sweep.point_log import with_log
+from mmdpo.training.announcement import is_training_announced
 from mmdpo.training.distributed import rank, world_size
 
 BUSY = "another process runs it now"
 BUSY_CODE = 3
 """Exit code of several processes if another run holds their point."""
+POLL_SECONDS = 0.5
+"""The time between two looks at what the first of several processes has decided or written."""
 
 
 def run_point(p: Point, stage: Stage) -> str | None:
@@ -53,8 +57,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
     from mmdpo.pipeline import point_stages as stages
 
     if rank():
-        if stage in (Stage.experiment, Stage.train):
-            train_missing_nonzero_rank([p])
+        follow_first_process([p], stage)
         return None
     if stage is Stage.export:
         require_stage(p, stage)
@@ -69,15 +72,42 @@ def run_point(p: Point, stage: Stage) -> str | None:
     return _run(p, stage, work)
 
 
-def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
-    """Train the points that are not trained yet, as a process that is not the first of several."""
+def follow_first_process(points: Sequence[Point], stage: Stage) -> list[Outcome]:
+    """Do the part of a process that is not the first of several: train with it, and answer a share of the samples."""
     from mmdpo.pipeline import point_stages as stages
 
     for p in points:
-        if p.role is Role.trained and read_training(p.folder) is None:
-            require_as_planned(p)
-            stages.train_nonzero_rank(p)
+        if stage in (Stage.experiment, Stage.train):
+            train_missing_nonzero_rank(p, stage)
+        if stage in (Stage.experiment, Stage.evaluate) and _wait_for_model(p):
+            stages.answer_nonzero_rank(p)
     return []
+
+
+def train_missing_nonzero_rank(p: Point, stage: Stage) -> None:
+    """Train a point if the first of several processes decides to, as one that is not the first."""
+    from mmdpo.pipeline import point_stages as stages
+
+    if p.role is not Role.trained:
+        return
+    if read_training(p.folder) is None:
+        require_as_planned(p)
+    while stages.finished_training(p) is None and not (stage is Stage.experiment and status.is_done(p.folder)):
+        if is_training_announced(p.folder):
+            stages.train_nonzero_rank(p)
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _wait_for_model(p: Point) -> bool:
+    """Wait for the adapter that the first process writes; return False for a point that needs no answers."""
+    from mmdpo.pipeline import point_stages as stages
+
+    while not status.is_done(p.folder):
+        if p.role is not Role.trained or stages.finished_training(p) is not None:
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
 
 
 def plan_point(p: Point) -> None:
