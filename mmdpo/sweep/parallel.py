@@ -68,9 +68,9 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
                     waiting.clear()
                 elif answer:
                     errors[p.work_folder] = answer
-                    print_line(f"failed: {p.name}: {answer}")
+                    print_line(f"failed: {p.work_name}: {answer}")
                 else:
-                    print_line(f"done: {p.name}")
+                    print_line(f"done: {p.work_name}")
                 if not _give(worker, waiting, len(points)):
                     busy.remove(worker)
     except KeyboardInterrupt:  # or another signal
@@ -133,7 +133,7 @@ def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> boo
         return False
     number, p = waiting.popleft()
     worker.begin(p)
-    print_line(f"[{number}/{total}] {p.name}")
+    print_line(f"[{number}/{total}] {p.work_name}")
     return True
 
 

@@ -44,13 +44,14 @@ def test_each_share_is_a_task_with_a_state_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.slurm
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_array_of_shares_answers_a_point_and_the_next_command_collects_them(slurm: Cluster, tmp_path: Path) -> None:
     lines = Lines(slurm, tmp_path)
     line = (*SMALL, *BASE[:2])
     done = lines.launch(*line, "stage=evaluate", "bench.shard=1/2,2/2")
     assert "2 points: 0 done, 0 queued or running, 2 to submit" in done.stdout
     (array,) = lines.jobs()
-    assert lines.accounted() == {f"{array}_0": "COMPLETED", f"{array}_1": "COMPLETED"}
+    assert lines.wait_for_end() == {f"{array}_0": "COMPLETED", f"{array}_1": "COMPLETED"}
     (folder,) = lines.points()
     assert {path.name for path in (folder / "shards").iterdir()} == {"1-of-2", "2-of-2"}
     before = {path.name: path.read_bytes() for path in (folder / "answers" / ".unfinished").iterdir()}
