@@ -39,7 +39,7 @@ def write_answers(
     made_of: Mapping[str, Any],
     bench: BenchConfig,
     folder: Path,
-    others: Sequence[Path] = (),
+    others: Callable[[], Sequence[Path]] = tuple,
     peers: Peers | None = None,
 ) -> None:
     """Generate the answers to every set that has no valid answers yet.
@@ -52,7 +52,7 @@ def write_answers(
         made_of: Fingerprints of the model, for the sidecars.
         bench: The decoding settings.
         folder: The point's folder.
-        others: Folders of points with the same model; equal answers are copied from there.
+        others: Return the folders of points with the same model; equal answers are copied from there.
         peers: The processes that answer with this one, which is the first of them; None if it is alone.
     """
     take_answers(sets, made_of, bench, folder, others)
@@ -104,7 +104,7 @@ def take_answers(
     made_of: Mapping[str, Any],
     bench: BenchConfig,
     folder: Path,
-    others: Sequence[Path],
+    others: Callable[[], Sequence[Path]],
 ) -> None:
     """Copy the answers to sets that have no valid answers from other points, if equal ones are there.
 
@@ -113,14 +113,14 @@ def take_answers(
         made_of: The fingerprints that the answers must have; those that are left out are not compared.
         bench: The decoding settings that the answers must have.
         folder: The point's folder.
-        others: Folders of points with the same model.
+        others: Return the folders of points with the same model; it is not called if nothing is missing.
     """
+    missing = [one for one in sets if differences(one, made_of, bench, folder)]
+    candidates = [other for other in others() if other != folder] if missing else []
     taken: dict[Path, list[str]] = {}
-    for one in sets:
-        if not differences(one, made_of, bench, folder):
-            continue
-        equal = (other for other in others if other != folder and not differences(one, made_of, bench, other))
-        if source := next(equal, None):
+    for one in missing:
+        asked = [other for other in candidates if made_with(one, other).get("samples") == one.asked_fingerprint]
+        if source := next((other for other in asked if not differences(one, made_of, bench, other)), None):
             known = made_with(one, source)
             _write_set(one, read_answers(one, made_of, bench, source), known, folder)
             taken.setdefault(source, []).append(one.file)
@@ -150,7 +150,9 @@ def _solve(
         for one, prompts in parts:
             raise_if_asked()
             origin = {key: value for key, value in _key(one, made_of, bench).items() if key not in OF_SAMPLES}
-            inference = StoredInference(one.file, engine, store, origin, one.image_root, bench, advance)
+            inference = StoredInference(
+                one.file, engine, store, origin, one.image_root, one.image_digests, bench, advance
+            )
             yield one, one.task.solver(inference, prompts)
 
 

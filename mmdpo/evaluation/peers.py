@@ -36,6 +36,10 @@ class Peers:
         """Return the share of a process."""
         return Shard(rank + 1, self.count)
 
+    def part_of(self, shard: Shard, rank: int) -> Shard:
+        """Return the share of a process where several launches share a point's samples (`bench.shard`)."""
+        return Shard((shard.number - 1) * self.count + rank + 1, shard.count * self.count)
+
     def writer(self, rank: int) -> str:
         """Return the name of a process's file of answers."""
         return f"process-{self.shard(rank).label}"

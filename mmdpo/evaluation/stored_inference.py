@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,8 +12,7 @@ from typing import Any, Self
 from mmdpo.config.schema import BenchConfig
 from mmdpo.console import print_line
 from mmdpo.evaluation.answer_store import AnswerStore
-from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.images import inside
+from mmdpo.files import fingerprint
 from mmdpo.models.requests import Engine, GenerationRequest
 from mmdpo.records import Completion
 
@@ -46,7 +45,7 @@ class LazyEngine:
         return self._engine
 
 
-@dataclass
+@dataclass(frozen=True)
 class StoredInference:
     """Inference of one sample set.
 
@@ -56,6 +55,7 @@ class StoredInference:
         store: The stored answers.
         made_of: What else answers depend on, such as the fingerprints of the model.
         image_root: The folder of the samples' images.
+        image_digests: Fingerprints of the images, by their names.
         bench: The settings of decoding.
         advance: Is called with the number of requests that have got their answers.
     """
@@ -65,9 +65,9 @@ class StoredInference:
     store: AnswerStore
     made_of: Mapping[str, Any]
     image_root: Path
+    image_digests: Mapping[str, str]
     bench: BenchConfig
     advance: Callable[[int], None] = lambda count: None
-    _digests: dict[str, str] = field(default_factory=dict)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
         """Return one answer per request, in their order."""
@@ -109,13 +109,8 @@ class StoredInference:
             [
                 self.made_of,
                 [prompt.system, [vars(turn) for turn in prompt.history], prompt.question],
-                [self._digest(name) for name in prompt.images],
+                [self.image_digests[name] for name in prompt.images],
                 [vars(place) for place in prompt.image_positions],
                 [request.temperature, request.max_new_tokens or self.bench.max_new_tokens, *sampled],
             ]
         )
-
-    def _digest(self, name: str) -> str:
-        if name not in self._digests:
-            self._digests[name] = file_fingerprint(inside(self.image_root, name))
-        return self._digests[name]

@@ -29,10 +29,12 @@ from mmdpo.training.distributed import rank, world_size
 
 def answer_tasks(p: Point) -> None:
     """Write the answers of the point's model to its tasks, or store those of a share, if they do not exist yet."""
+    peers = _peers(p)
     if p.shard is not None:
-        answer_share(*_to_answer(p), p.shard)
+        share = peers.part_of(p.shard, 0) if peers else p.shard
+        answer_share(*_to_answer(p), share, p.shard.label)
     else:
-        write_answers(*_to_answer(p), same_model(p.study, p.identity), _peers(p))
+        write_answers(*_to_answer(p), lambda: same_model(p.study, p.identity), peers)
 
 
 def answer_nonzero_rank(p: Point) -> None:
@@ -41,10 +43,13 @@ def answer_nonzero_rank(p: Point) -> None:
     An error is printed and does not end the others: the first process answers what this one leaves.
     """
     peers = _peers(p)
-    if peers is None or p.shard is not None:
+    if peers is None:
         return
+    share, writer = peers.shard(rank()), peers.writer(rank())
+    if p.shard is not None:
+        share, writer = peers.part_of(p.shard, rank()), f"{p.shard.label}-{writer}"
     try:
-        answer_share(*_to_answer(p), peers.shard(rank()), peers.writer(rank()), peers.launch)
+        answer_share(*_to_answer(p), share, writer, peers.launch)
     except Exception:
         traceback.print_exc()
 
@@ -80,7 +85,7 @@ def judge_answers(p: Point) -> dict[str, Any]:
     sets = _sample_sets(config)
     judge = bench_judge(config.bench.judge)
     made_of = {"adapter": adapter_of(p)}
-    take_answers(sets, made_of, config.bench, p.folder, same_model(p.study, p.identity))
+    take_answers(sets, made_of, config.bench, p.folder, lambda: same_model(p.study, p.identity))
     judged = write_judgments(sets, judge, made_of, config.bench, p.folder)
     origin = made_with(sets[0], p.folder)
     return {

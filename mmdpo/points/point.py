@@ -16,8 +16,8 @@ from mmdpo.points.contents import contents_remembered, remembered
 from mmdpo.points.identity import BY_CONTENT, Identity, Role, flatten, identity, plain, under
 from mmdpo.points.naming import LONG_SUFFIX, SUFFIX, readable_name
 from mmdpo.points.records import read_record
-from mmdpo.points.results import read_training
-from mmdpo.points.reuse import answers_known, known_training
+from mmdpo.points.results import has_answers, read_training
+from mmdpo.points.reuse import known_training, same_model
 from mmdpo.points.status import SHARES
 from mmdpo.points.study_records import study_records
 
@@ -159,12 +159,19 @@ def require_stage(p: Point, stage: Stage) -> None:
         raise UserError("data_scale=0 is the untouched base: there is nothing to train; use stage=evaluate")
     if stage is Stage.export and p.config.is_base:
         raise UserError("data_scale=0 is the untouched base: there is no adapter for stage=export")
-    if stage is Stage.judge and not answers_known(p.study, p.identity, p.folder, p.config.bench.tasks):
+    if stage is Stage.judge and not _answers_known(p):
         raise UserError(f"{p.name} has no answers yet: run the same command with stage=evaluate")
     if stage not in (Stage.export, Stage.evaluate) or p.config.is_base:
         return
     if read_training(p.folder) is None and known_training(p.study, p.identity) is None:
         raise UserError(f"{p.name} is not trained yet: run the same command with stage=train")
+
+
+def _answers_known(p: Point) -> bool:
+    """Return whether this point, or others with its model, have answers to its tasks, perhaps to other samples."""
+    missing = [task for task in p.config.bench.tasks if not has_answers(p.folder, [task])]
+    others = same_model(p.study, p.identity) if missing else []
+    return all(any(has_answers(other, [task]) for other in others) for task in missing)
 
 
 def training_to_take(p: Point) -> Path | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.points.contents import Content, remembered
 from mmdpo.points.identity import Identity, under
 from mmdpo.points.records import point_folders, read_record
-from mmdpo.points.results import ADAPTER, TRAINING, has_answers, read_training
+from mmdpo.points.results import ADAPTER, TRAINING, read_training
 
 OF_TASKS = frozenset(["bench", "nano.version"])
 """Settings that a point's scores depend on, and its model does not."""
@@ -83,20 +83,6 @@ def take_training(folder: Path, source: Path) -> None:
             shutil.copyfile(metrics, aside)  # no link: lines are appended to it
     write_json(folder / TRAINING, {**summary, "adapter": adapter_fingerprint(folder / ADAPTER)})
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-
-
-def answers_known(study: Path, identity: Identity, folder: Path, tasks: Iterable[str]) -> bool:
-    """Return whether a point or others with its model have answers to all tasks, perhaps to other samples.
-
-    Args:
-        study: The folder of the point's study.
-        identity: The point's identity.
-        folder: The point's folder.
-        tasks: The point's tasks.
-    """
-    missing = [task for task in tasks if not has_answers(folder, [task])]
-    others = same_model(study, identity) if missing else []
-    return all(any(has_answers(other, [task]) for other in others) for task in missing)
 
 
 def _by_model(out: Path) -> dict[str, list[Path]]:

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from mmdpo.config.schema import BenchConfig
+from mmdpo.config.shard import Shard
 from mmdpo.evaluation import peers
 from mmdpo.evaluation.answers import answer_share, read_answers, write_answers
 from mmdpo.evaluation.peers import Peers
@@ -74,3 +75,8 @@ def test_a_process_that_still_stores_answers_is_waited_for(one, tmp_path, monkey
     answer_as(1, one, tmp_path)
     assert asked_by_the_first(one, tmp_path) == 3
     assert now[0] == 2500.0
+
+
+def test_processes_of_several_launches_share_all_samples():
+    parts = [Peers(2, "launch").part_of(Shard(number, 3), rank) for number in (1, 2, 3) for rank in (0, 1)]
+    assert parts == [Shard(number, 6) for number in range(1, 7)]

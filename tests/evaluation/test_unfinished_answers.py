@@ -161,10 +161,10 @@ def test_equal_answers_of_another_point_are_copied(tmp_path, capsys):
     one, other = some_set(tmp_path), some_set(tmp_path, 3)
     source, folder = tmp_path / "first" / "point-1", tmp_path / "second" / "point-2"
     write_answers([one], Killed, MADE_OF, BENCH, source)
-    take_answers([other], MADE_OF, BENCH, folder, [source])
-    take_answers([one], {**MADE_OF, "adapter": "b"}, BENCH, folder, [source])
+    take_answers([other], MADE_OF, BENCH, folder, lambda: [source])
+    take_answers([one], {**MADE_OF, "adapter": "b"}, BENCH, folder, lambda: [source])
     assert not folder.exists()
-    write_answers([one], lambda: pytest.fail("loaded"), MADE_OF, BENCH, folder, [folder, source])
+    write_answers([one], lambda: pytest.fail("loaded"), MADE_OF, BENCH, folder, lambda: [folder, source])
     assert "first/point-1" in capsys.readouterr().out
     assert files(folder) == files(source)
     assert differences(one, MADE_OF, BENCH, folder) == []
@@ -184,7 +184,7 @@ def test_answers_are_written_in_upstreams_format_under_the_points_name(tmp_path)
     write_answers([one], Killed, MADE_OF, BENCH, tmp_path / "point-1")
     path = tmp_path / "point-1" / "answers" / "upstream" / "point-1.txt"
     assert path.read_text() == "0 Question 0?0 Question 1?"
-    write_answers([one], Killed, MADE_OF, BENCH, tmp_path / "point-2", [tmp_path / "point-1"])
+    write_answers([one], Killed, MADE_OF, BENCH, tmp_path / "point-2", lambda: [tmp_path / "point-1"])
     assert (tmp_path / "point-2" / "answers" / "upstream" / "point-2.txt").exists()
 
 

@@ -124,3 +124,36 @@ def test_a_share_that_another_process_answers_is_left_to_it(ran, config):
     with FileLock(p.work_folder / ".lock"):
         assert "another process" in str(run_point(p, Stage.evaluate))
     assert not ran[1]
+
+
+@pytest.mark.parametrize("shard", [[], ["bench.shard=1/1", "stage=evaluate"]])
+def test_several_processes_answer_a_point_together(ran, config, monkeypatch, capfd, shard):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    p = point(config("data_scale=0", *shard))
+    monkeypatch.setattr("mmdpo.sweep.run_point.world_size", lambda: 1)  # a failure ends the test, not the process
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        assert run_point(p, Stage.evaluate) is None
+    monkeypatch.delenv("WORLD_SIZE")
+    run_point(p.whole, Stage.evaluate)
+    asked = [len(engine.questions) for engine in ran[1]]
+    assert (len(asked), sum(asked)) == (2, ITEMS)
+    assert not (p.folder / "answers" / ".unfinished").exists()
+
+
+def test_a_process_that_fails_leaves_its_share_to_the_first(ran, config, monkeypatch, capfd):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    def fails(p):
+        raise RuntimeError("no memory is left")
+
+    p = point(config("data_scale=0"))
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluating, "_engine", fails)
+        assert run_point(p, Stage.evaluate) is None
+    assert "no memory is left" in capfd.readouterr().err
+    monkeypatch.setattr("mmdpo.evaluation.peers.PATIENCE_SECONDS", -1.0)
+    monkeypatch.setenv("RANK", "0")
+    assert run_point(p, Stage.evaluate) is None
+    assert len(ran[1][-1].questions) == ITEMS
