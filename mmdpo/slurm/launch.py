@@ -22,7 +22,7 @@ from mmdpo.points.contents import contents_remembered
 from mmdpo.points.identity import Role
 from mmdpo.points.links import known_elsewhere, link_known
 from mmdpo.points.outcome import Outcome, outcome
-from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
+from mmdpo.points.point import Point, baselines, points_of, require_stage, training_to_take, unique_up_to_axes
 from mmdpo.points.point_files import mapping_or_none
 from mmdpo.points.status import State, is_done
 from mmdpo.signals import listening
@@ -120,10 +120,10 @@ def submit_and_watch(
             return None
         if is_point_stage(stage):
             _write_report(study)
-        ended |= {task.point.folder: _outcome(task, states.get(task.name)) for task in requested}
+        ended |= {task.point.work_folder: _outcome(task, states.get(task.name)) for task in requested}
     if judging:
         judging.raise_if_stopped()
-    asked = [p.folder for p in asked_points]
+    asked = [p.work_folder for p in asked_points]
     failed = [one for folder, one in ended.items() if one.error and folder not in set(asked)]
     return [*(ended[folder] for folder in asked), *failed]
 
@@ -211,7 +211,7 @@ def submit_missing(
             return plan
         if plan.missing:
             print_line(estimate_hours(plan, cluster))
-        shared, prepared_by = reuse_preparations(preparation_tasks(plan.missing, found), found, jobs)
+        shared, prepared_by = reuse_preparations(preparation_tasks(_to_train(plan), found), found, jobs)
         code = code or take_snapshot(study / JOBS)
         parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size(), bool(to_judge))
         submission = new_submission(study, cluster, configs, code, parts, prepared_by)
@@ -270,7 +270,7 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
     if plan.missing:
         print_line(estimate_hours(plan, cluster))
     count = len(plan.missing)
-    shared, prepared_by = reuse_preparations(preparation_tasks(plan.missing, found), found, jobs or {})
+    shared, prepared_by = reuse_preparations(preparation_tasks(_to_train(plan), found), found, jobs or {})
     largest = max(count, 1) if unavailable else slurm.max_array_size()
     parts = split_into_parts(count, bool(shared), largest, bool(to_judge))
     submission = new_submission(study, cluster, configs, "code-...", parts, prepared_by)
@@ -280,6 +280,16 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
             print_line(f"SLURM would reject this at the moment: {reason}")
     if unavailable:
         print_line(f"SLURM has not checked this: {unavailable}")
+
+
+def _to_train(plan: SubmissionPlan) -> list[SlurmTask]:
+    """Return the missing tasks without those whose training another point has; print how many these are."""
+    with contents_remembered():
+        known = {task.name: source for task in plan.missing if task.role and (source := training_to_take(task.point))}
+    if known:
+        places = ", ".join(sorted({source.parent.name for source in known.values()}))
+        print_line(f"{len(known)} trainings are known from points of {places} and are not repeated")
+    return [task for task in plan.missing if task.name not in known]
 
 
 def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str]:
