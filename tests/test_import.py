@@ -9,7 +9,7 @@ from mmdpo.__main__ import main
 from mmdpo.analysis.compare import compare
 from mmdpo.analysis.figures.data import pattern, references, score_panels
 from mmdpo.analysis.html import context
-from mmdpo.analysis.imported import judge_offsets
+from mmdpo.analysis.imported import imported_notes, judge_offsets
 from mmdpo.analysis.study import read_study
 from mmdpo.analysis.table import print_table, write_summary
 from mmdpo.config.schema import BenchConfig, JudgeConfig
@@ -101,8 +101,9 @@ def test_answers_without_judgments_wait_for_a_judge(root, capsys):
     assert f"stage=judge study=imported bench=quiz bench.root={root} bench.judge=" in capsys.readouterr().out
     (row,) = read_study(root.parent / "outputs" / "imported").rows
     assert (row.role, row.state, row.scores) == ("imported", "answered", {})
-    assert main(["status"]) == 0
-    assert "not judged" in capsys.readouterr().out
+    assert any("quiz are not judged" in note for note in imported_notes(read_study(row.folder.parent)))
+    assert run(root, "copies", answer_rows()) == 0  # the row is done, and one of its tasks is not judged
+    assert any("quiz are not judged" in note for note in imported_notes(read_study(row.folder.parent)))
 
 
 @pytest.mark.parametrize(

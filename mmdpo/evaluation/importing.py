@@ -159,15 +159,10 @@ def read_foreign_answers(name: str, path: Path, bench: BenchConfig) -> ImportedA
     known = {response.id: response for response in upstream.read_answers(path, samples.prompts, bench)}
     responses = [known[prompt.id] for prompt in samples.prompts if prompt.id in known]
     counts = _counts(rows, samples.prompts, len(responses))
-    if 2 * counts.changed > len(rows):
+    if len(responses) < max(counts.unknown + counts.changed, 1) or 2 * counts.changed > len(rows):
         raise UserError(
-            f"{path}: {counts.text()}. The ids are those of {name}, but the questions are not: name the task that they "
-            "belong to, or bench.root=FOLDER with the edition that was answered"
-        )
-    if len(responses) < max(counts.unknown + counts.changed, 1):
-        raise UserError(
-            f"{path}: {counts.text()}. These are answers to other questions: name the task that they belong to, or "
-            "the split and subset that they answer, as in bench.split=all"
+            f"{path}: {counts.text()}. These are answers to other questions: name the task that they belong to, "
+            "bench.root=FOLDER with the edition that was answered, or its split and subset, as in bench.split=all"
         )
     return ImportedAnswers(samples, responses, counts, path, "".join(models))
 

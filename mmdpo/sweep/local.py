@@ -106,10 +106,10 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
         for config in configs:
             stages.run_data_stage(config, stage)
         return []
+    points = _without_absent(points, configs, stage)
     with contents_remembered():
         require_unchanged(points)
         link_known(points)
-    points = _without_absent(points, configs, stage)
     for p in points:
         require_stage(p, stage)
     for study in {Path(config.out, config.study) for config in configs}:
