@@ -56,8 +56,8 @@ class ModelEngine:
                 for one in self._short(short[start : start + self._batch_size], image_root):
                     yield one.index, self._completion(one)
             long.append([one for one in group if not one.tokens])
-        in_order = chain.from_iterable(sorted(long, key=_cost, reverse=True))  # what does not fit the memory is first
-        for one in decode(self._model, list(in_order), self._batch_size, self._prefill_from(image_root)):
+        in_order = list(chain.from_iterable(sorted(long, key=_length, reverse=True)))
+        for one in decode(self._model, in_order, self._batch_size, self._prefill_from(image_root)):
             yield one.index, self._completion(one)
         yield from self._plain([one for one in answers if not one.tokens], image_root)
 
@@ -160,9 +160,9 @@ def _by_images(answers: Iterable[PendingAnswer]) -> list[list[PendingAnswer]]:
     return list(groups.values())
 
 
-def _cost(group: Sequence[PendingAnswer]) -> tuple[int, bool, int]:
-    """Return what makes answers need memory and time: their limit, images and prompt; 0 for none."""
+def _length(group: Sequence[PendingAnswer]) -> tuple[bool, int, int]:
+    """Return the order of a group: prompts of similar length are computed together, and the longest first."""
     return max(
-        ((answer.limit, bool(answer.prompt.prompt.images), len(answer.prompt.ids)) for answer in group),
-        default=(0, False, 0),
+        ((bool(answer.prompt.prompt.images), len(answer.prompt.ids), answer.limit) for answer in group),
+        default=(False, 0, 0),
     )

@@ -8,6 +8,43 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+
+ROOM = 64
+"""Tokens by which the memory of keys and values grows."""
+
+
+class GrowingLayer(DynamicLayer):
+    """Keys and values of a layer with room for more, so that a token is added without a copy of all others."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Copy keys and values, [B, heads, T, width]."""
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self._copy(keys, values)
+
+    def _copy(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        length = keys.shape[-2]
+        self._stores = [
+            tensor.new_empty((*tensor.shape[:2], length + ROOM, tensor.shape[3])) for tensor in (keys, values)
+        ]
+        for store, tensor in zip(self._stores, (keys, values), strict=True):
+            store[:, :, :length] = tensor
+        self.keys, self.values = (store[:, :, :length] for store in self._stores)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add keys and values, and return all of them."""
+        start = self.keys.shape[-2]
+        end = start + key_states.shape[-2]
+        if end > self._stores[0].shape[-2]:
+            self._copy(self.keys, self.values)
+        for store, added in zip(self._stores, (key_states, value_states), strict=True):
+            store[:, :, start:end] = added
+        self.keys, self.values = (store[:, :, :end] for store in self._stores)
+        return self.keys, self.values
 
 
 class KeyValues:
@@ -26,11 +63,14 @@ class KeyValues:
         """Add the conversations of other objects as last rows."""
         masks = [one.mask for one in (self, *others)]
         length = max(mask.shape[1] for mask in masks)
-        for layers in zip(*(one.cache.layers for one in (self, *others)), strict=True):
-            for name in ("keys", "values"):
-                tensors = [getattr(layer, name) for layer in layers]
-                padded = [pad(tensor, (0, 0, length - tensor.shape[-2], 0)) for tensor in tensors]
-                setattr(layers[0], name, torch.cat(padded))
+
+        def joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+            return torch.cat([pad(tensor, (0, 0, length - tensor.shape[-2], 0)) for tensor in tensors])
+
+        for number, layers in enumerate(zip(*(one.cache.layers for one in (self, *others)), strict=True)):
+            self.cache.layers[number] = GrowingLayer(
+                joined([layer.keys for layer in layers]), joined([layer.values for layer in layers])
+            )
         self.mask = torch.cat([pad(mask, (length - mask.shape[1], 0)) for mask in masks])
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -39,8 +79,8 @@ class KeyValues:
         mask = self.mask[kept]
         start = mask.shape[1] - int(mask.sum(dim=1).max())
         self.mask = mask[:, start:]
-        for layer in self.cache.layers:
-            layer.keys, layer.values = layer.keys[kept, :, start:], layer.values[kept, :, start:]
+        for number, layer in enumerate(self.cache.layers):
+            self.cache.layers[number] = GrowingLayer(*(one[kept, :, start:] for one in (layer.keys, layer.values)))
 
     def next_logits(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
         """Add one token to every conversation.
