@@ -16,7 +16,7 @@ import torch
 
 from mmdpo.console import print_line
 from mmdpo.models.engine_check import longer, reason_against_refill, reason_against_tree
-from mmdpo.models.generate import Decoding, generate_batches, processed, rendered
+from mmdpo.models.generate import Decoding, generate_batches, memory_error, processed, rendered
 from mmdpo.models.image_groups import PromptTree, TokenizedPrompt, prompt_tree
 from mmdpo.models.key_values import KeyValues, prefill
 from mmdpo.models.refill import PendingAnswer, Prefill, complete_in_two_tokens, decode
@@ -145,7 +145,10 @@ class ModelEngine:
         """Check once by a prompt, and say what is off if the check fails."""
         if off not in self._passed:
             (other,) = self._tokenized([longer(prompt.prompt)])
-            reason = check(self._model, self._processor, [prompt, other], image_root)
+            try:
+                reason = check(self._model, self._processor, [prompt, other], image_root)
+            except torch.OutOfMemoryError as error:
+                raise memory_error(prompt.prompt.id, 1, self._max_new_tokens) from error
             self._passed[off] = reason is None
             if reason:
                 print_line(f"{off}: {reason}")

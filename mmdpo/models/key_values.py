@@ -10,7 +10,6 @@ from torch.nn.functional import pad
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-
 ROOM = 64
 """Tokens by which the memory of keys and values grows."""
 

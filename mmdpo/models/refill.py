@@ -147,11 +147,11 @@ class _RefillingBatch:
         rows = [row for row, done in enumerate(complete) if not done]
         finished = [answer for answer, done in zip(self.answers, complete, strict=True) if done]
         self.answers = [self.answers[row] for row in rows]
+        yield from finished
         if not rows:
             self._keys = None
         elif self._keys is not None:
             self._keys.keep(rows)
-        yield from finished
 
     def _next_tokens(self, scores: torch.Tensor) -> list[int]:
         """Choose a token per answer, greedily or with the noise of the answer."""
