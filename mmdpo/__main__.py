@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from mmdpo.cli.parser import make_parser
+from mmdpo.cli.parser import parse
 from mmdpo.console import printable
 from mmdpo.errors import UserError
 from mmdpo.output import tolerate_any_encoding
@@ -16,7 +16,7 @@ from mmdpo.storage import translate_storage_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 (a failed point, missing data) or 2 (a wrong command)."""
     tolerate_any_encoding()
-    options = make_parser().parse_args(arguments)
+    options = parse(arguments)
     try:
         with translate_storage_errors():
             code = int(options.run(options))

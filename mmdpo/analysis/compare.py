@@ -13,6 +13,7 @@ from mmdpo.console import markup_safe
 from mmdpo.errors import UserError
 from mmdpo.evaluation.task import Task, find_task, in_order
 from mmdpo.files import Unreadable
+from mmdpo.points.identity import Role
 from mmdpo.points.results import read_result
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class Difference:
 class Comparison:
     """All differences of two points.
 
-    `skipped` names benchmarks that only one of them has; `unscored` counts items that one of them has no score of.
+    `skipped` names benchmarks that only one of them has; `unscored` counts items that one of them has no score of, and
+    `unanswered` those that only one has, if the other is an imported row.
     """
 
     a: str
@@ -64,6 +66,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     skipped: tuple[str, ...] = ()
     unscored: int = 0
+    unanswered: int = 0
 
 
 def compare(a: Path, b: Path) -> Comparison:
@@ -86,10 +89,15 @@ def compare(a: Path, b: Path) -> Comparison:
             f"{b.name} has {', '.join(items_b) or 'no answers'}."
         )
     differences: list[Difference] = []
-    unscored = 0
+    unscored = unanswered = 0
+    imported = any(read_result(folder).get("role") == Role.imported for folder in (a, b))
     for benchmark in shared:
-        _check_same_items(benchmark, a.name, items_a[benchmark], b.name, items_b[benchmark])
-        pairs = [(item, items_b[benchmark][key]) for key, item in sorted(items_a[benchmark].items())]
+        of_a, of_b = items_a[benchmark], items_b[benchmark]
+        if imported:
+            unanswered += len(of_a.keys() ^ of_b.keys())
+            of_a, of_b = _in_both(of_a, of_b), _in_both(of_b, of_a)
+        _check_same_items(benchmark, a.name, of_a, b.name, of_b)
+        pairs = [(item, of_b[key]) for key, item in sorted(of_a.items()) if SCORE in item or SCORE in of_b[key]]
         unscored += sum(_number(x, SCORE) is None or _number(y, SCORE) is None for x, y in pairs)
         differences += _differences(benchmark, pairs)
     return Comparison(
@@ -99,6 +107,7 @@ def compare(a: Path, b: Path) -> Comparison:
         tuple(differences),
         tuple(sorted(items_a.keys() ^ items_b.keys())),
         unscored,
+        unanswered,
     )
 
 
@@ -158,6 +167,8 @@ def comparison_notes(comparison: Comparison) -> list[str]:
     ]
     if comparison.unscored:
         lines.append(f"{comparison.unscored} items without a score in one of the two are left out")
+    if comparison.unanswered:
+        lines.append(f"{comparison.unanswered} items that only one of the two has are left out: one is an imported row")
     if comparison.skipped:
         lines.append(f"measured for one of the two only: {', '.join(comparison.skipped)}")
     return lines
@@ -185,6 +196,10 @@ def _check_same_items(benchmark: str, a: str, of_a: Items, b: str, of_b: Items) 
             f"different items in {benchmark}: {min(changed)!r} asks another question in {a} than in {b}, "
             f"as do {len(changed) - 1} more."
         )
+
+
+def _in_both(own: Items, other: Items) -> Items:
+    return {key: item for key, item in own.items() if key in other}
 
 
 def _differences(benchmark: str, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Difference]:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mmdpo.analysis.figures import Picture
+from mmdpo.analysis.imported import imported_warnings
 from mmdpo.analysis.items import read_items
 from mmdpo.analysis.labels import (
     ROLE_NOTES,
@@ -113,7 +114,7 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "provenance": _provenance(study),
         "commands": commands(study),
         "typed": bool(launches(study.folder)),
-        "score_notes": [*footnotes(study), *warning_lines(study)],
+        "score_notes": [*footnotes(study), *imported_warnings(study), *warning_lines(study)],
     }
 
 

@@ -1,7 +1,7 @@
 """The items of a point's tasks: questions, answers and judgments, in today's form and in that of earlier versions.
 
-Today `answers/<task>.jsonl` holds answers and `judgments/<task>.jsonl` their scores. In earlier
-versions a line of `answers/<task>.jsonl` held both.
+Today `answers/<task>.jsonl` holds answers and `judgments/<task>.jsonl` their scores, of which an answer may have
+several, one per judged part. In earlier versions a line of `answers/<task>.jsonl` held both.
 """
 
 from __future__ import annotations
@@ -16,12 +16,25 @@ Items = dict[str, dict[str, Any]]
 
 
 def read_items(folder: Path) -> dict[str, Items]:
-    """Read the items of a point by the name of their file; an item without a judgment has no `score`."""
+    """Read the items of a point by the name of their file; an item without a judgment has no `score`.
+
+    Where parts of an answer are judged, each part is an item, named behind a slash.
+    """
     found = {}
     for path in sorted((folder / "answers").glob("*.jsonl")):
-        judgments = _by_id(folder / "judgments" / path.name)
-        found[path.stem] = {key: answer | judgments.get(key, {}) for key, answer in _by_id(path).items()}
+        answers, judgments = _by_id(path), _by_id(folder / "judgments" / path.name)
+        found[path.stem] = _joined(answers, judgments)
     return found
+
+
+def _joined(answers: Items, judgments: Items) -> Items:
+    joined, judged = {}, set()
+    for key, judgment in judgments.items():
+        answered = key if key in answers else key.rpartition("/")[0]
+        if answered in answers:  # a row that was imported may lack some
+            joined[key] = answers[answered] | judgment
+            judged.add(answered)
+    return joined | {key: answer for key, answer in answers.items() if key not in judged}
 
 
 def _by_id(path: Path) -> Items:

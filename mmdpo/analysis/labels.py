@@ -15,6 +15,7 @@ ROLES: dict[str, str] = {Role.base: "base", Role.before_visual_tuning: "before"}
 ROLE_NOTES: dict[str, str] = {
     Role.base: "base: the model before alignment",
     Role.before_visual_tuning: "before: its language model before visual tuning",
+    Role.imported: "imported rows hold answers of other programs",
 }
 ROLE_LABELS: dict[str, str] = {Role.base: "base", Role.before_visual_tuning: "before visual tuning"}
 COLUMNS = {
@@ -122,10 +123,17 @@ def assignment(key: str, value: Any) -> str:
 
 def row_label(row: Row, keys: Iterable[str]) -> str:
     """Return the label of a point among others: its role, or its values of the axes that vary."""
+    if row.role == Role.imported:
+        return imported_label(row)
     if row.role != Role.trained:
         return ROLE_LABELS.get(row.role, row.role)
     parts = [assignment(key, row.value(key)) for key in keys if row.value(key) is not None]
     return ", ".join(parts) or value_text("method", row.axes.get("method")) or row.point
+
+
+def imported_label(row: Row) -> str:
+    """Return the name under which a row of answers was imported."""
+    return str(row.group("imported").get("name") or row.point)
 
 
 def decimals(scores: Iterable[Score]) -> int:

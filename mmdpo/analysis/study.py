@@ -84,7 +84,7 @@ class Row:
 
 @dataclass
 class Study:
-    """The points of one sweep: reference models first, then trained points by axes."""
+    """The points of one sweep: reference models, then imported rows, then trained points by axes."""
 
     name: str
     folder: Path
@@ -182,7 +182,7 @@ def _read_row(folder: Path) -> Row:
     row.attempts = status["attempts"] if isinstance(status.get("attempts"), int) else 0
     row.error = status.get("error") and str(status["error"])
     row.axes = _axes(result, config)
-    row.role = str(result.get("role") or status.get("role") or _guess_role(folder.name, row.axes))
+    row.role = str(result.get("role") or status.get("role") or _guess_role(folder.name, config, row.axes))
     assumed = State.unreadable if status_error or result_error else State.done if result else State.planned
     state = str(status.get("state") or assumed)
     if state == State.running and not is_pid(pid := status.get("pid")):
@@ -244,7 +244,9 @@ def _axes(result: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     return {"method": name, **{axis: _plain(config.get(axis)) for axis in AXES}}
 
 
-def _guess_role(point: str, axes: dict[str, Any]) -> str:
+def _guess_role(point: str, config: dict[str, Any], axes: dict[str, Any]) -> str:
+    if isinstance(config.get(Role.imported), dict):
+        return Role.imported
     if point.startswith(Role.before_visual_tuning):
         return Role.before_visual_tuning
     return Role.base if axes.get("data_scale") == 0 else Role.trained
@@ -316,6 +318,7 @@ def sort_key(value: Any) -> tuple[int, float, str]:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    rank = {str(Role.base): 0, str(Role.before_visual_tuning): 1}.get(row.role, 2)
+    rank = {str(Role.base): 0, str(Role.before_visual_tuning): 1, str(Role.imported): 2}.get(row.role, 3)
     keys = [*sorted(row.settings), *POINT_AXES]
-    return (rank, [sort_key(row.value(key)) for key in keys], row.point)
+    values = [] if row.role == Role.imported else [sort_key(row.value(key)) for key in keys]
+    return (rank, values, str(row.group("imported").get("name", "")), row.point)

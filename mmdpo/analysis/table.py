@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.contamination_lines import contamination_lines
+from mmdpo.analysis.imported import imported_notes, imported_warnings
 from mmdpo.analysis.labels import (
     ROLE_NOTES,
     ROLES,
     column,
     decimals,
     half_width,
+    imported_label,
     row_label,
     short_number,
     sign,
@@ -60,7 +62,7 @@ def print_table(study: Study, console: Console) -> None:
         console.print(f"[dim]{markup_safe(note)}[/]")
     for line in [*jobs(study), *next_stages(study)]:
         console.print(printable(line), soft_wrap=True, markup=False)
-    for line in warning_lines(study):
+    for line in [*imported_warnings(study), *warning_lines(study)]:
         console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
     for line in failures(study):
         console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
@@ -89,7 +91,7 @@ def table(study: Study, style: Style) -> Table:
     best = {benchmark: _best(study, benchmark, places[benchmark]) for benchmark in benchmarks}
     previous = None
     for row in study.rows:
-        if previous not in (None, row.role) and row.role == Role.trained:
+        if previous not in (None, row.role) and row.role in (Role.trained, Role.imported):
             result.add_section()
         previous = row.role
         cells = [markup_safe(cell) for cell in _name_cells(row, keys)]
@@ -137,7 +139,12 @@ def notes(study: Study) -> list[str]:
 
 def footnotes(study: Study) -> list[str]:
     """Return the notes on the scores, a line each, for the table and the page."""
-    return [*_unscored(study), *_without_request(study), *contamination_lines(study)]
+    return [
+        *_unscored(study),
+        *_without_request(study),
+        *contamination_lines(study),
+        *imported_notes(study),
+    ]
 
 
 def _unscored(study: Study) -> list[str]:
@@ -202,7 +209,7 @@ def jobs(study: Study) -> list[str]:
 def next_stages(study: Study) -> list[str]:
     """Return a line for the points of each state between two stages, with the stage to type next."""
     stages = {State.trained: "stage=evaluate", State.answered: "stage=judge"}
-    counts = Counter(row.state for row in study.rows)
+    counts = Counter(row.state for row in study.rows if row.role != Role.imported)
     return [
         f"{state}  {counts[state]} points: rerun the same command with {stage}, or without stage= for what is missing"
         for state, stage in stages.items()
@@ -244,11 +251,11 @@ def _summary(row: Row) -> dict[str, Any]:
 
 
 def _best(study: Study, benchmark: str, places: int) -> set[str]:
-    """Return the points with the best score as written; the model before visual tuning does not compete."""
+    """Return the points with the best score as written; only the base and trained points compete."""
     scores = {
         row.point: sign(benchmark) * round(row.scores[benchmark].value, places)
         for row in study.rows
-        if benchmark in row.scores and row.role != Role.before_visual_tuning
+        if benchmark in row.scores and row.role not in (Role.before_visual_tuning, Role.imported)
     }
     return {point for point, value in scores.items() if value == max(scores.values())} if len(scores) > 1 else set()
 
@@ -257,6 +264,8 @@ def _name_cells(row: Row, keys: list[str]) -> list[str]:
     """Return the first columns; a reference model's name stands where the axes have no value."""
     if row.role == Role.trained:
         return [value_text(key, row.value(key)) for key in keys] or [value_text("method", row.axes.get("method"))]
+    if row.role == Role.imported:
+        return [imported_label(row), *("" for _ in keys[1:])]
     settings = [value_text(key, row.value(key)) if row.value(key) is not None else "" for key in keys[1:]]
     return [ROLES.get(row.role, row.role), *settings]
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from mmdpo.cli.data import doctor
+from mmdpo.cli.imports import import_task
 from mmdpo.cli.jobs import cancel, logs, retry
 from mmdpo.cli.studies import compare, report, status
 
@@ -20,6 +22,7 @@ examples:
   python -m mmdpo report nano-data_scaling
   python -m mmdpo compare nano/base nano/beta0.1
   python -m mmdpo doctor data=paper
+  python -m mmdpo import pope --answers FILE --name llava-v1.5-13b --study STUDY
   python -m mmdpo retry cluster.mem=128G
   python -m mmdpo logs nano beta0.1 --follow
   python -m mmdpo cancel nano beta0.3
@@ -36,6 +39,31 @@ examples:
   python -m mmdpo doctor data=pairs data.path=FILE data.image_root=DIR
   python -m mmdpo doctor data=prompts data.sources.prompts.path=FILE
 """
+IMPORT = """\
+Add answers that another program has written to a study, as a row beside its points. The
+answers are scored by the same rules as those of points. Judgments of another program are
+verified: their requests are built again from question, answer, reference and template.
+Files are those of FastChat, LLaVA, MM-Vet, alpaca_eval and VLMEvalKit, as .jsonl, .json,
+.csv, .tsv or .xlsx. Importing another task under the same name adds to the row."""
+IMPORT_EPILOG = """\
+exit code: 0 imported, also if judgments could not be verified, 2 a file or the command is wrong
+
+examples:
+  python -m mmdpo import pope --answers FILE --name llava-v1.5-13b bench.root=DIR
+  python -m mmdpo import mt_bench --answers FILE --judgments FILE --name vicuna-13b
+  python launch.py stage=judge study=STUDY bench=mt_bench bench.judge=gemini    today's judge
+"""
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line; overrides may also stand behind options, where argparse does not expect them."""
+    parser = make_parser()
+    options, others = parser.parse_known_args(arguments)
+    if others and not (hasattr(options, "overrides") and all("=" in word and word[0] != "-" for word in others)):
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if others:
+        options.overrides = [*options.overrides, *others]
+    return options
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -49,6 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_studies(commands)
     _add_doctor(commands)
+    _add_import(commands)
     _add_jobs(commands)
     return parser
 
@@ -105,3 +134,22 @@ def _add_doctor(commands: Commands[argparse.ArgumentParser]) -> None:
     command.add_argument("--config-dir", "-cd", metavar="DIR", help="your own config directory, as for launch.py")
     command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as for launch.py")
     command.set_defaults(run=doctor)
+
+
+def _add_import(commands: Commands[argparse.ArgumentParser]) -> None:
+    text = "add answers of another program to a study, as a row beside its points"
+    command = commands.add_parser(
+        "import",
+        help=text,
+        description=IMPORT,
+        epilog=IMPORT_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("task", metavar="TASK", help="a benchmark, as in bench.tasks")
+    command.add_argument("--answers", required=True, metavar="FILE", help="the answers of one model")
+    command.add_argument("--judgments", metavar="FILE", help="upstream's judgments of these answers")
+    command.add_argument("--name", required=True, metavar="NAME", help="the row's name in tables and figures")
+    command.add_argument("--study", metavar="STUDY", help="folder or name; default: the newest, or `imported`")
+    command.add_argument("--config-dir", "-cd", metavar="DIR", help="your own config directory, as for launch.py")
+    command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as for launch.py, such as bench.root=DIR")
+    command.set_defaults(run=import_task)

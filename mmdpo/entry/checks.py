@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmdpo.config.cluster_checks import combination_problems
 from mmdpo.config.field_checks import field_problems, unknown_choice
-from mmdpo.config.schema import Config, DataConfig, ModelConfig
+from mmdpo.config.schema import BenchConfig, Config, DataConfig, ModelConfig
 from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
 from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
@@ -48,6 +48,11 @@ def check(config: Config) -> None:
 def check_data(data: DataConfig) -> None:
     """Raise UserError naming every wrong setting of the data; files may be missing."""
     _raise(*field_problems(data, "data."), *data_settings_problems(data))
+
+
+def check_bench(bench: BenchConfig) -> None:
+    """Raise UserError for every wrong setting of the benchmarks; files may be missing."""
+    _raise(*field_problems(bench, "bench."))
 
 
 def _raise(*problems: str) -> None:

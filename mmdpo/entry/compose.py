@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
-from mmdpo.config.schema import CONF, Config, DataConfig, ModelConfig
+from mmdpo.config.schema import CONF, BenchConfig, Config, DataConfig, ModelConfig
 from mmdpo.entry.overrides import check_directory, check_overrides
 from mmdpo.errors import UserError
 
@@ -76,10 +76,34 @@ def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -
         data = cast(DataConfig, _typed(config.data, DataConfig, "data."))
         judge = str(config.judge.name)
     except (HydraException, OmegaConfBaseException) as error:
-        reason = f": {error.__cause__}".splitlines()[0] if error.__cause__ else ""
-        raise UserError(f"{error}".partition("Config search path:")[0].strip() + reason) from error
+        raise UserError(_reason(error)) from error
     check_data(data)
     return data, judge
+
+
+def compose_bench(overrides: Sequence[str] = (), directory: Path | None = None) -> tuple[BenchConfig, Path]:
+    """Compose the settings of the benchmarks of a command.
+
+    Args:
+        overrides: Overrides as on the command line of launch.py.
+        directory: The user's own config directory, or None.
+
+    Returns:
+        The settings, whose files may be missing, and the folder of the studies (`out`).
+
+    Raises:
+        UserError: An override or a setting of the benchmarks is wrong.
+    """
+    from mmdpo.entry.checks import check_bench
+
+    try:
+        config = _composed(overrides, directory)
+        bench = cast(BenchConfig, _typed(config.bench, BenchConfig, "bench."))
+        out = Path(str(config.out))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_reason(error)) from error
+    check_bench(bench)
+    return bench, out
 
 
 def compose_model(overrides: Sequence[str] = (), directory: Path | None = None) -> ModelConfig | None:
@@ -96,6 +120,12 @@ def compose_model(overrides: Sequence[str] = (), directory: Path | None = None) 
         return cast(ModelConfig, _typed(_composed(overrides, directory).model, ModelConfig, "model."))
     except (UserError, HydraException, OmegaConfBaseException):
         return None
+
+
+def _reason(error: Exception) -> str:
+    """Return Hydra's message and its cause, without the search path."""
+    cause = f": {error.__cause__}".splitlines()[0] if error.__cause__ else ""
+    return f"{error}".partition("Config search path:")[0].strip() + cause
 
 
 def _composed(overrides: Sequence[str], directory: Path | None) -> DictConfig:

@@ -14,21 +14,22 @@ from mmdpo.files import Unreadable, read_json
 Row = dict[str, Any]
 
 
-def bench_rows(bench: BenchConfig, file: BenchFile, *fields: str) -> list[Row]:
+def bench_rows(bench: BenchConfig, file: BenchFile, *names: str, **fields: type) -> list[Row]:
     """Read a benchmark's JSON lines or JSON list.
 
     Args:
         bench: The folder of the files and other paths.
         file: The file.
-        *fields: Names of the fields that each row must have; text must not be blank.
+        *names: The fields that each row must have; text must not be blank.
+        **fields: Such fields with their types.
 
     Raises:
         UserError: The file is missing, damaged or empty, or a row lacks a field.
     """
-    return read_rows(require_file(bench, file), f"bench.files.{file.key}", *fields)
+    return read_rows(require_file(bench, file), f"bench.files.{file.key}", *names, **fields)
 
 
-def read_rows(path: Path, key: str, *fields: str) -> list[Row]:
+def read_rows(path: Path, key: str, *names: str, **fields: type) -> list[Row]:
     """Read JSON lines, a JSON list or a table; `key` is the setting or option that errors name."""
     from mmdpo.sources import rows, tables
     from mmdpo.sources.bad_rows import BadRow
@@ -37,16 +38,31 @@ def read_rows(path: Path, key: str, *fields: str) -> list[Row]:
     for number, raw in tables.rows(path, key):
         try:
             row = rows.fields(raw)
-            for name in fields:
+            for name in names:
                 if isinstance(row.get(name), str):
                     rows.require_text(row[name], name)
-                rows.require_some(row.get(name), name, f"the fields are {', '.join(fields)}")
+                rows.require_some(row.get(name), name, f"the fields are {', '.join(names)}")
+            for name, kind in fields.items():
+                _check(row.get(name), name, kind)
         except BadRow as error:
             raise UserError(f"{key}={path}: row {number}: {error}") from error
         found.append(row)
     if not found:
         raise UserError(f"{key}={path}: no rows; the file is empty or torn")
     return found
+
+
+def _check(value: Any, name: str, kind: type) -> None:
+    """Raise BadRow for a missing field, one of another type and blank text."""
+    from mmdpo.sources import rows
+    from mmdpo.sources.bad_rows import BadRow
+
+    allowed = {str: "text", int: "a whole number", list: "a list"}.get(kind, "a value")
+    if kind is str:
+        rows.require_text(value, name, allowed)
+    rows.require_some(value, name, allowed)
+    if not isinstance(value, kind):
+        raise BadRow(f"field {name!r}: wrong type", f"it is {rows.json_type(value)}; allowed: {allowed}")
 
 
 def read_object(path: Path, key: str) -> Row:

@@ -60,9 +60,10 @@ def yes_no(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list[Verd
 def read_yes_no(text: str) -> bool | None:
     """Read a yes-or-no answer as POPE does: from its first sentence, where "no" and "not" mean no.
 
-    POPE counts everything else as yes. Here an answer with neither word is None, and counted as unparsed.
+    POPE counts everything else as yes, also "NO" and "No!". Here neither case nor punctuation counts, and an answer
+    with none of the words is None, and counted as unparsed.
     """
-    words = re.split(r"\s+", text.split(".")[0].replace(",", "").strip().lower())
+    words = re.findall(r"\w+", text.split(".")[0].lower())
     if "no" in words or "not" in words:
         return False
     return True if "yes" in words else None

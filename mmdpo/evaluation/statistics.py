@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.config.schema import BenchConfig
@@ -26,6 +26,11 @@ class Score:
     low: float
     high: float
     unscored: int = 0
+
+
+def score_json(score: Score) -> dict[str, Any]:
+    """Return a score as JSON-able data, with null in place of NaN, which JSON does not have."""
+    return {key: None if value != value else value for key, value in asdict(score).items()}
 
 
 def bootstrap_score(
@@ -92,13 +97,16 @@ def _cluster_interval(
     found: dict[str, list[int]] = {}
     for index, name in enumerate(clusters):
         found.setdefault(name, []).append(index)
-    members = [np.array(indices) for indices in found.values()]
-    if len(members) == 1:
+    if len(found) == 1:
         return float("nan"), float("nan")
+    members = np.full((len(found), max(map(len, found.values()))), -1)  # padded
+    for cluster, indices in enumerate(found.values()):
+        members[cluster, : len(indices)] = indices
     rng = np.random.default_rng(bench.seed)
     values = []
     for drawn in rng.integers(len(members), size=(bench.resamples, len(members))):
-        rows = np.concatenate([members[cluster] for cluster in drawn])
+        rows = members[drawn].ravel()
+        rows = rows[rows >= 0]
         values.append(float(compute(*(column[rows] for column in data), axis=-1)))
     tail = (1 - bench.confidence) / 2
     low, high = np.quantile(values, [tail, 1 - tail])
@@ -111,6 +119,20 @@ def f1(predicted: Any, label: Any, axis: int = -1) -> Any:
 
     hits = (predicted * label).sum(axis)
     return 2 * hits / np.maximum(predicted.sum(axis) + label.sum(axis), 1)
+
+
+def precision(predicted: Any, label: Any, axis: int = -1) -> Any:
+    """Compute the share of right ones among the positive answers of arrays like those of `f1`; 0 without any."""
+    import numpy as np
+
+    return (predicted * label).sum(axis) / np.maximum(predicted.sum(axis), 1)
+
+
+def recall(predicted: Any, label: Any, axis: int = -1) -> Any:
+    """Compute the share of positive labels that were answered so, over arrays like those of `f1`; 0 without any."""
+    import numpy as np
+
+    return (predicted * label).sum(axis) / np.maximum(label.sum(axis), 1)
 
 
 def summarize(task: Task, judgments: Sequence[Judgment], bench: BenchConfig) -> dict[str, Score]:

@@ -214,6 +214,7 @@ class StoredReply:
         judge: The name of the judge; empty if unknown.
         value: What upstream has read from the reply; it stands for a reply whose text the file does not hold.
         contains: Texts that the request must contain where the file does not hold the request itself.
+        answer_id: Upstream's id of the answer that was judged, for `Upstream.answer_ids`; empty if the file has none.
     """
 
     sample: str
@@ -224,6 +225,7 @@ class StoredReply:
     judge: str = ""
     value: Any | None = None
     contains: tuple[str, ...] = ()
+    answer_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,10 @@ class Upstream:
             chooses among the models of the file; if the name is empty, the file must hold one model only. None for
             tasks without a judge.
         read_model: Return the model's name in a file of answers; empty if the format has none.
+        answer_ids: Read upstream's ids of the answers in a file, by sample, to verify judgments that were stored
+            without their request: they belong to the answers if `StoredReply.answer_id` is the same.
+        samples_of_answers: Make the samples from a file of answers that holds questions and right answers as well,
+            for users who lack the benchmark's own files.
     """
 
     scores: Callable[[Sequence[Judgment]], Mapping[str, float]]
@@ -248,6 +254,8 @@ class Upstream:
     read_answers: Callable[[Path, Sequence[Prompt], BenchConfig], list[Response]] | None = None
     read_judgments: Callable[[Path, Sequence[Prompt], str], list[StoredReply]] | None = None
     read_model: Callable[[Path], str] | None = None
+    answer_ids: Callable[[Path], Mapping[str, str]] | None = None
+    samples_of_answers: Callable[[Path], list[Prompt]] | None = None
 
 
 @dataclass(frozen=True)
@@ -292,6 +300,9 @@ class Task:
             writes. `samples` does not look whether they are there.
         reads: Settings of `bench` that only some tasks read, such as `noise`; of others they change no identity.
         judge_use: What the task needs of `bench.judge`.
+        judge_prompt: The file of the user, among `bench_files`, with upstream's prompt for the judge. Where it is not
+            required and not there, the task asks by its own prompt, which a score's label must say. None for tasks
+            that always ask by their own prompt, or not at all.
         text_only: Whether no sample has an image, so that a model without images can be measured, too.
         upstream: The ties with the program that defined the task.
         version: A number to raise when samples or scores change for the same settings and files.
@@ -313,6 +324,7 @@ class Task:
     image_folder: BenchFile | None = None
     reads: tuple[str, ...] = ()
     judge_use: JudgeUse = JudgeUse.no
+    judge_prompt: BenchFile | None = None
     text_only: bool = False
     upstream: Upstream | None = None
     version: int = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from mmdpo import provenance
@@ -12,7 +11,7 @@ from mmdpo.errors import UserError
 from mmdpo.evaluation.answers import made_with, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.samples import SampleSet, sample_sets
-from mmdpo.evaluation.statistics import Score
+from mmdpo.evaluation.statistics import score_json
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.models.requests import Engine
 from mmdpo.pipeline.overlap import write_overlap
@@ -49,7 +48,7 @@ def judge_answers(p: Point) -> dict[str, Any]:
     judged = write_judgments(sets, judge, {"adapter": adapter_of(p)}, config.bench, p.folder)
     origin = made_with(sets[0], p.folder)
     return {
-        "scores": {name: _as_json(score) for name, score in judged.scores.items()},
+        "scores": {name: score_json(score) for name, score in judged.scores.items()},
         "upstream": judged.upstream,
         "judge": judge_label(config.bench.judge),
         "fingerprints": {name: origin.get(name) for name in ("model", "processor")},
@@ -59,11 +58,6 @@ def judge_answers(p: Point) -> dict[str, Any]:
 def judge_label(judge: JudgeConfig) -> str:
     """Return the name of a judge for tables: that of the rules, or of the service's model."""
     return judge.model or judge.client
-
-
-def _as_json(score: Score) -> dict[str, Any]:
-    """Return a score with null in place of NaN, which JSON does not have."""
-    return {key: None if value != value else value for key, value in asdict(score).items()}
 
 
 def _sample_sets(config: Config) -> list[SampleSet]:

@@ -102,7 +102,7 @@ def identity(config: Config, role: Role) -> Identity:
     settings = {key: value for key, value in settings.items() if not under(key, BENCH_JUDGE)}
     unused_of_bench = _unused_of_bench(config.bench)
     settings = {key: value for key, value in settings.items() if not under(key, unused_of_bench)}
-    settings |= _of_bench_judge(config.bench.judge)
+    settings |= of_bench_judge(config.bench.judge)
     if role is Role.before_visual_tuning:
         settings["role"] = role.value
     if set(config.bench.tasks) - tasks_with_files(config.bench):
@@ -204,7 +204,7 @@ def _unused_of_bench(bench: BenchConfig) -> frozenset[str]:
     return frozenset(unused if bench.engine is not AnswerEngine.model else {*unused, "bench.server"})
 
 
-def _of_bench_judge(judge: JudgeConfig) -> dict[str, Any]:
+def of_bench_judge(judge: JudgeConfig) -> dict[str, Any]:
     """Return the settings of `bench.judge` that count: the name of rules, or what a service's replies depend on.
 
     Decoding is set by the tasks, except for what a model refuses or needs.

@@ -31,6 +31,11 @@ def readable_name(config: Config, role: Role, identity: Identity) -> str:
     return _cut("-".join([*parts, *_extras(config, role, identity)]), LENGTH)
 
 
+def imported_name(name: str, identity: str) -> str:
+    """Return the folder name of a row that was imported under a name."""
+    return f"{_cut(f'{Role.imported.value}-{_clean(name)}', LENGTH)}-{identity[:SUFFIX]}"
+
+
 def run_name(config: Config, name: str, identity: Identity) -> str:
     """Return the name of a point's W&B run: that of its folder, and what else differs from the default presets.
 

@@ -15,6 +15,7 @@ from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.models.model_cache import use_model_cache
+from mmdpo.pipeline.imported import describe_imported, imported_answers, judge_imported
 from mmdpo.points import commands, status
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
@@ -97,12 +98,22 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     with contents_remembered():
         require_unchanged(points)
         link_known(points)
+    points = _without_absent(points, configs, stage)
     for p in points:
         require_stage(p, stage)
-    for p in points:
-        commands.begin(p.study)
+    for study in {Path(config.out, config.study) for config in configs}:
+        commands.begin(study)
     errors = _run_all(points, stage)
+    if stage is Stage.judge:
+        judge_imported(configs)
     return [Outcome(p, error=errors.get(p.folder)) for p in points]
+
+
+def _without_absent(points: list[Point], configs: Sequence[Config], stage: Stage) -> list[Point]:
+    """Leave out points that were never begun, of a study whose imported answers a command judges."""
+    if stage is not Stage.judge or not any(map(imported_answers, configs)):
+        return points
+    return [p for p in points if p.folder.exists()]
 
 
 def describe(configs: Sequence[Config], stage: Stage) -> None:
@@ -120,6 +131,7 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
     with contents_remembered():
         asked, with_baselines = _with_baselines(configs)
         points = with_baselines if stage is Stage.experiment else list({p.folder: p for p in asked}.values())
+        points = _without_absent(points, configs, stage)
         require_unchanged(points)
         if configs[0].cluster.runner is Runner.slurm:
             return
@@ -130,6 +142,8 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
                 require_stage(p, stage)
         for p in points:
             print_line(f"{p.folder}: {_plan_of(p, known, stage)}")
+        for line in describe_imported(configs) if stage is Stage.judge else []:
+            print_line(line)
         open_ = len(missing) - len(known)
         print_line(counts_line(len(points), len(points) - len(missing), [*known.values()], open_))
 

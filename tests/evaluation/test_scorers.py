@@ -45,6 +45,7 @@ def test_an_answer_without_a_rating_has_a_reason_in_place_of_a_score():
         ("yes.", True),
         ("Yes, there is a red circle.", True),
         ("No", False),
+        ("NO!", False),
         ("no, there is none. yes.", False),
         ("There is not a circle.", False),
         ("Yes. No.", True),  # the first sentence counts

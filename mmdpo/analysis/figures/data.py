@@ -156,13 +156,13 @@ def groups(study: Study, keys: Sequence[str]) -> list[Group]:
 
 
 def references(study: Study) -> list[Group]:
-    """Return the models that were not trained: base, before visual tuning."""
+    """Return the models that were not trained: base, before visual tuning, imported rows."""
     rows = [row for row in study.rows if row.role != Role.trained and row.scores]
     roles = [row.role for row in rows]
     labels = []
     for row in rows:
         named = [assignment(key, row.value(key)) for key in row.settings if row.value(key) is not None]
-        several = roles.count(row.role) > 1
+        several = roles.count(row.role) > 1 and row.role != Role.imported
         labels.append(", ".join([row_label(row, ()), *(named if several else [])]))
     return [Group(label, row.role, (row,)) for label, row in zip(labels, rows, strict=True)]
 

@@ -57,7 +57,7 @@ def _draw(axes: Axes, metric: str, groups: list[Group], *, full: bool) -> None:
     places = decimals([score for _, _, score in found])
     style.light_grid(axes, "x")
     for y, group, score in found:
-        colour = style.REFERENCE_COLOURS.get(group.role, style.PALETTE[0])
+        colour = style.REFERENCE_COLOURS.get(group.role, style.PALETTE[-1 if group.role == Role.imported else 0])
         if group.role in style.REFERENCE_DASHES:
             axes.axvline(score.value, color=colour, linestyle=style.REFERENCE_DASHES[group.role], linewidth=1, zorder=1)
         if not math.isnan(score.low):

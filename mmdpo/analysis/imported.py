@@ -1,0 +1,142 @@
+"""Notes on a study's imported rows: where they come from, what could be verified, and how two judges differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mmdpo.analysis.items import Items, read_items
+from mmdpo.analysis.labels import imported_label
+from mmdpo.analysis.study import Row, Study
+from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.statistics import Score, bootstrap_score
+from mmdpo.evaluation.task import Statistic, Task, find_task
+from mmdpo.points.identity import Role
+from mmdpo.points.status import State
+
+
+@dataclass(frozen=True)
+class Offset:
+    """The score of a task by a new judge minus that by an old one, over the same answers.
+
+    Attributes:
+        name: The name of the row with the old judge.
+        task: The task.
+        new: The new judge.
+        old: The old judge.
+        score: The difference, with the number of items that both have scored.
+    """
+
+    name: str
+    task: str
+    new: str
+    old: str
+    score: Score
+
+
+def imported_notes(study: Study) -> list[str]:
+    """Return a line for each task of each imported row, and for each difference of two judges."""
+    lines = []
+    for row in study.of_role(Role.imported):
+        if row.group("imported").get("of"):
+            continue
+        lines += [f"{imported_label(row)}: {_source(task, label)}" for task, label in _labels(row)]
+        if row.state == State.answered:
+            lines.append(f"{imported_label(row)}: answers that are not judged; type launch.py stage=judge bench.judge=")
+    return [*lines, *map(_offset_text, judge_offsets(study))]
+
+
+def imported_warnings(study: Study) -> list[str]:
+    """Return a line for each task of an imported row whose judgments are not those of its answers."""
+    return [
+        f"warning  {imported_label(row)}: {task} {label['verification']}; the judgments may belong to other answers"
+        for row in study.of_role(Role.imported)
+        for task, label in _labels(row)
+        if label.get("verified") is False
+    ]
+
+
+def judge_offsets(study: Study) -> list[Offset]:
+    """Compare the judges of answers that stand in the study twice, paired over items, with intervals."""
+    rows = {row.point: row for row in study.of_role(Role.imported) if row.scores}
+    found = []
+    for row in rows.values():
+        first = rows.get(str(row.group("imported").get("of")))
+        if first is None:
+            continue
+        old, new, labels = read_items(first.folder), read_items(row.folder), dict(_labels(first))
+        for name, label in _labels(row):
+            task = find_task(name)
+            if task is None or name not in labels:
+                continue
+            score = _difference(task, old.get(name, {}), new.get(name, {}), study.confidence)
+            if score.n:
+                found.append(Offset(imported_label(first), name, label["judge"], labels[name]["judge"], score))
+    return found
+
+
+def _difference(task: Task, old: Items, new: Items, confidence: float) -> Score:
+    """Compute the main metric of the new items minus that of the old ones, over the items that both have scored."""
+    columns = task.main.columns
+    statistic: Statistic = task.main.statistic or _mean
+    pairs = [
+        (old[key], item) for key, item in new.items() if key in old and old[key].get("answer") == item.get("answer")
+    ]
+    values = [(_values(one, columns), _values(two, columns), two) for one, two in pairs]
+    known = [(before, after, item) for before, after, item in values if None not in (*before, *after)]
+    numbers: list[list[float]] = [[*before, *after] for before, after, _ in known]  # type: ignore[list-item]
+    clusters = [str(item.get("cluster") or item["id"]) for _, _, item in known]
+    width = len(columns)
+
+    def minus(*both: Any, axis: int) -> Any:
+        return statistic(*both[width:], axis=axis) - statistic(*both[:width], axis=axis)
+
+    data = list(zip(*numbers, strict=True)) or [()] * (2 * width)
+    return bootstrap_score(data, BenchConfig(confidence=confidence), minus, clusters)
+
+
+def _mean(column: Any, axis: int) -> Any:
+    return column.mean(axis)
+
+
+def _values(item: dict[str, Any], columns: tuple[str, ...]) -> list[float | None]:
+    """Return an item's columns; None for those that it lacks, and for all of an unscored item."""
+    if not isinstance(item.get("score"), int | float):
+        return [None] * len(columns)
+    cells = [item.get(name) if name in ("score", "words") else item["parts"].get(name) for name in columns]
+    return [float(cell) if isinstance(cell, int | float) else None for cell in cells]
+
+
+def _labels(row: Row) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what the result of a row says of each task."""
+    labels = row.result.get("labels")
+    for task, label in (labels if isinstance(labels, dict) else {}).items():
+        if isinstance(label, dict):
+            yield task, {"judge": "unknown judge", **label}
+
+
+def _source(task: str, label: dict[str, Any]) -> str:
+    answers, counts = _mapping(label, "answers"), _mapping(label, "counts")
+    parts = [f"{task} imported from {answers.get('file', 'an unknown file')}"]
+    if label["judge"]:
+        parts.append(f"judge {label['judge']}")
+    if verification := label.get("verification"):
+        parts.append(f"judgments verified: {verification}" if label.get("verified") else str(verification))
+    if counts.get("answered") != counts.get("questions"):
+        parts.append(f"{counts.get('answered')} of {counts.get('questions')} questions are answered")
+    return ", ".join(parts)
+
+
+def _mapping(label: dict[str, Any], key: str) -> dict[str, Any]:
+    value = label.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _offset_text(offset: Offset) -> str:
+    score = offset.score
+    interval = "" if score.low != score.low else f" [{score.low:+.2f}, {score.high:+.2f}]"
+    return (
+        f"{offset.name}: {offset.task} by {offset.new} minus by {offset.old}: {score.value:+.2f}{interval} "
+        f"(n = {score.n}, paired over items)"
+    )

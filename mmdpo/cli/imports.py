@@ -1,0 +1,140 @@
+"""The command that adds answers of another program to a study: import."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmdpo.config.choices import BENCHMARKS, Split
+from mmdpo.config.schema import CONF, BenchConfig
+from mmdpo.console import print_line
+from mmdpo.errors import UserError
+
+if TYPE_CHECKING:
+    from mmdpo.evaluation.imported_rows import ImportedRow
+    from mmdpo.evaluation.importing import ImportedAnswers, Replayed, TaskScores
+
+NEW_STUDY = "imported"
+"""The study of a first import."""
+
+
+def import_task(options: argparse.Namespace) -> int:
+    """Add a file of answers to one task, and judgments of them, to a row of a study."""
+    from mmdpo.env_secrets import refuse_secret_words
+    from mmdpo.evaluation.imported_rows import ImportedRow, write_row
+    from mmdpo.evaluation.importing import read_foreign_answers, replay
+    from mmdpo.points import commands
+
+    task, path = options.task, Path(options.answers)
+    refuse_secret_words(options.overrides)
+    bench, out = _compose(task, options.overrides, Path(options.config_dir) if options.config_dir else None)
+    row = ImportedRow(_study(options.study, out), _checked_name(options.name))
+    answers = read_foreign_answers(task, path, bench)
+    replayed = replay(answers, Path(options.judgments), bench) if options.judgments else None
+    label = {"answers": _file(path), "model": answers.model, "counts": vars(answers.counts), "split": str(bench.split)}
+    if replayed is not None:
+        label["judgments"] = _file(Path(options.judgments))
+    scores = _scores(answers, replayed, bench, label)
+    commands.begin(row.study)
+    write_row(row, task, answers.responses, label, bench, scores)
+    _report(row, answers, replayed, scores)
+    if scores is None:
+        print_line(f"not judged yet; next: {_judging(row, task, options.overrides)}")
+    else:
+        print_line(f"next: python -m mmdpo report {row.study}")
+    return 0
+
+
+def _compose(task: str, overrides: list[str], directory: Path | None) -> tuple[BenchConfig, Path]:
+    """Return the settings of a task: those of its preset, and all its items unless a split is typed."""
+    from mmdpo.entry.compose import compose_bench
+    from mmdpo.evaluation.task import load_task
+
+    if any(word.startswith("bench.tasks=") for word in overrides):
+        raise UserError(f"bench.tasks=: the task to import is {task}; leave the override out")
+    if task not in BENCHMARKS.names():
+        BENCHMARKS.load(task)  # names the choices
+    words = [f"bench.tasks=[{task}]"]
+    if load_task(task).bench_files:
+        if (CONF / "bench" / f"{task}.yaml").is_file():
+            words.insert(0, f"bench={task}")
+        words.append(f"bench.split={Split.all}")
+    keys = {word.partition("=")[0] for word in overrides}
+    return compose_bench([*(word for word in words if word.partition("=")[0] not in keys), *overrides], directory)
+
+
+def _study(name: str | None, out: Path) -> Path:
+    """Return the folder of a study: a path, a name below `out`, or by default the one that changed last."""
+    from mmdpo.analysis.find import find_study, list_studies
+
+    if name is None:
+        return find_study(None, out) if list_studies(out) else out / NEW_STUDY
+    if not name.strip() or name in (".", ".."):
+        raise UserError(f"--study {name!r}: type the name of a study, or its folder")
+    return Path(name) if Path(name).name != name else out / name
+
+
+def _checked_name(name: str) -> str:
+    """Return the name of a row. Raises UserError for one that no table can show."""
+    from mmdpo.config.field_checks import unusable_character
+
+    if not any(map(str.isalnum, name)):
+        raise UserError(f"--name {name!r}: holds no letter and no digit; type --name NAME")
+    if (character := unusable_character(name)) is not None:
+        raise UserError(f"--name {name!r}: {character!r} is no character of a name; type --name NAME")
+    return name.strip()
+
+
+def _scores(
+    answers: ImportedAnswers, replayed: Replayed | None, bench: BenchConfig, label: dict[str, Any]
+) -> TaskScores | None:
+    """Return the scores of imported answers; None if a judge has still to judge them."""
+    from mmdpo.evaluation.importing import judge_answered, score_items
+    from mmdpo.evaluation.replay import ReplayJudge
+    from mmdpo.evaluation.task import JudgeUse
+
+    if replayed is not None:
+        verified = {"verified": replayed.is_verified, "verification": replayed.verification}
+        label = {**label, **verified, "repeats": replayed.repeats}
+        return score_items(answers.samples, replayed.judgments, bench, replayed.judge or "unknown judge", label)
+    if answers.samples.task.judge_use is not JudgeUse.no:
+        return None
+    judgments = judge_answered(answers.samples, answers.responses, ReplayJudge([]), bench)
+    return score_items(answers.samples, judgments, bench, "", label)
+
+
+def _file(path: Path) -> dict[str, str]:
+    """Return the place and the content of a file, for the notes of a row."""
+    from mmdpo.files import file_fingerprint
+
+    return {"file": str(path), "sha256": file_fingerprint(path, length=64)}
+
+
+def _report(row: ImportedRow, answers: ImportedAnswers, replayed: Replayed | None, scores: TaskScores | None) -> None:
+    """Print what was imported, and its score."""
+    name = answers.samples.name
+    print_line(f"{name}: {answers.counts.text()}")
+    if replayed is not None:
+        print_line(f"judgments whose request can be rebuilt: {replayed.verification}")
+        if replayed.is_verified is False:
+            print_line(
+                "warning: these judgments may belong to other answers, or to another edition of the references and "
+                "judge prompts; the row says so"
+            )
+    if scores is None:
+        return
+    main = scores.scores[name]
+    unscored = f", {main.unscored} unscored" if main.unscored else ""
+    printed = scores.upstream.get(name)
+    upstream = "" if printed is None else f"; upstream's script prints {printed:.6g}"
+    print_line(f"{row.name}: {name} {main.value:.4g} (n = {main.n}{unscored}){upstream}")
+
+
+def _judging(row: ImportedRow, task: str, overrides: list[str]) -> str:
+    """Return the command that judges a row's answers."""
+    out = [] if row.study.parent == Path("outputs") else [f"out={row.study.parent}"]
+    typed = [word for word in overrides if word.startswith("bench.") and not word.startswith("bench.split=")]
+    words = ["stage=judge", *out, f"study={row.study.name}", f"bench={task}", *typed, "bench.judge=gemini"]
+    return shlex.join(["python", "launch.py", *words])
