@@ -109,6 +109,8 @@ def test_answers_without_judgments_wait_for_a_judge(root, capsys):
     ("words", "said"),
     [
         (["bench.tasks=[copies]"], "bench.tasks="),
+        (["bench.judge=gemini"], "bench.judge="),
+        (["beta=0.1"], "beta="),
         (["bench.split=other"], "bench.split"),
         (["bench.root=/nowhere"], "/nowhere/quiz/questions.jsonl"),
         (["--judgments", "/nowhere.jsonl"], "/nowhere.jsonl"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mmdpo.analysis.items import Items, read_items
@@ -118,7 +119,7 @@ def _labels(row: Row) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _source(task: str, label: dict[str, Any]) -> str:
     answers, counts = _mapping(label, "answers"), _mapping(label, "counts")
-    parts = [f"{task} imported from {answers.get('file', 'an unknown file')}"]
+    parts = [f"{task} imported from {Path(str(answers.get('file', 'an unknown file'))).name}"]
     if label["judge"]:
         parts.append(f"judge {label['judge']}")
     if verification := label.get("verification"):

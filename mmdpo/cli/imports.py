@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from mmdpo.evaluation.imported_rows import ImportedRow
     from mmdpo.evaluation.importing import ImportedAnswers, Replayed, TaskScores
 
+READ = ("bench", "out")
+NOT_READ = tuple(
+    f"bench.{name}"
+    for name in ("tasks", "judge", "engine", "server", "shard", "batch_size", "max_new_tokens", "repeats")
+)
+"""Beginnings of the keys that an import reads, and of those among them that only answering and judging read."""
+EXAMPLES = ("bench.root=", "+bench.files.NAME=", "bench.references=", "bench.split=", "bench.subset=")
+
 NEW_STUDY = "imported"
 """The study of a first import."""
 
@@ -32,10 +40,13 @@ def import_task(options: argparse.Namespace) -> int:
     bench, out = _compose(task, options.overrides, Path(options.config_dir) if options.config_dir else None)
     row = ImportedRow(_study(options.study, out), _checked_name(options.name))
     answers = read_foreign_answers(task, path, bench)
-    replayed = replay(answers, Path(options.judgments), bench) if options.judgments else None
-    label = {"answers": _file(path), "model": answers.model, "counts": vars(answers.counts), "split": str(bench.split)}
+    judgments = [Path(judged) for judged in options.judgments or ()]
+    replayed = replay(answers, judgments, bench) if judgments else None
+    counts = vars(answers.counts)
+    label: dict[str, Any] = {"answers": _file(path), "model": answers.model, "counts": counts}
+    label |= {"split": str(bench.split), "subset": bench.subset}
     if replayed is not None:
-        label["judgments"] = _file(Path(options.judgments))
+        label["judgments"] = [*map(_file, judgments)]
     scores = _scores(answers, replayed, bench, label)
     commands.begin(row.study)
     write_row(row, task, answers.responses, label, bench, scores)
@@ -52,8 +63,10 @@ def _compose(task: str, overrides: list[str], directory: Path | None) -> tuple[B
     from mmdpo.entry.compose import compose_bench
     from mmdpo.evaluation.task import load_task
 
-    if any(word.startswith("bench.tasks=") for word in overrides):
-        raise UserError(f"bench.tasks=: the task to import is {task}; leave the override out")
+    keys = [word.partition("=")[0].lstrip("+~") for word in overrides]
+    for key in keys:
+        if not key.startswith(READ) or key.startswith(NOT_READ):
+            raise UserError(f"{key}=: import does not read it; leave it out. It reads out= and {', '.join(EXAMPLES)}")
     if task not in BENCHMARKS.names():
         BENCHMARKS.load(task)  # names the choices
     words = [f"bench.tasks=[{task}]"]
@@ -61,7 +74,6 @@ def _compose(task: str, overrides: list[str], directory: Path | None) -> tuple[B
         if (CONF / "bench" / f"{task}.yaml").is_file():
             words.insert(0, f"bench={task}")
         words.append(f"bench.split={Split.all}")
-    keys = {word.partition("=")[0] for word in overrides}
     return compose_bench([*(word for word in words if word.partition("=")[0] not in keys), *overrides], directory)
 
 

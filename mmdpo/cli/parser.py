@@ -147,7 +147,8 @@ def _add_import(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     command.add_argument("task", metavar="TASK", help="a benchmark, as in bench.tasks")
     command.add_argument("--answers", required=True, metavar="FILE", help="the answers of one model")
-    command.add_argument("--judgments", metavar="FILE", help="upstream's judgments of these answers")
+    text = "upstream's judgments of these answers; again for each repetition of the judging"
+    command.add_argument("--judgments", action="append", metavar="FILE", help=text)
     command.add_argument("--name", required=True, metavar="NAME", help="the row's name in tables and figures")
     command.add_argument("--study", metavar="STUDY", help="folder or name; default: the newest, or `imported`")
     command.add_argument("--config-dir", "-cd", metavar="DIR", help="your own config directory, as for launch.py")

@@ -9,6 +9,7 @@ from typing import Any
 
 from mmdpo.errors import UserError
 
+MOST_LETTERS = 200  # of the name of a model
 MOST_TOKENS = 10**9  # of one call; a larger count is no count
 
 
@@ -22,6 +23,7 @@ class Answer:
         tokens_out: Tokens of the reply.
         note: How the image was changed before it was sent, if it was.
         truncated: Whether the service stopped at the token limit.
+        served: The name of the model as the service reports it; empty if it reports none.
     """
 
     text: str
@@ -29,10 +31,12 @@ class Answer:
     tokens_out: int = 0
     note: str | None = None
     truncated: bool = False
+    served: str = ""
 
     def __post_init__(self) -> None:
         """Replace halves of surrogate pairs, which no file and no database takes."""
-        object.__setattr__(self, "text", self.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+        object.__setattr__(self, "text", _whole_pairs(self.text))
+        object.__setattr__(self, "served", _whole_pairs(self.served))
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,15 @@ def token_count(value: Any, text: str = "") -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
         return value
     return -(-len(text) // 4)
+
+
+def model_name(value: Any) -> str:
+    """Return a service's name of the model that answered; empty where it sends none that can be."""
+    return value[:MOST_LETTERS] if isinstance(value, str) else ""
+
+
+def _whole_pairs(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @contextmanager

@@ -26,7 +26,6 @@ from mmdpo.config.schema import JudgeConfig
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 
-LARGEST = 18_000_000  # bytes of a job; Gemini takes 20 MB inline
 RUNNING, DONE = "running", "done"
 
 T = TypeVar("T")
@@ -51,7 +50,13 @@ class BatchStatus:
 
 @runtime_checkable
 class BatchService(Protocol):
-    """A client that supports batches. Its methods raise a NoAnswer, or UserError."""
+    """A client that supports batches. Its methods raise a NoAnswer, or UserError.
+
+    Attributes:
+        largest_batch: Bytes that the requests of a job may have.
+    """
+
+    largest_batch: int
 
     def pack_request(self, request: Request) -> PackedRequest:
         """Return the request as a part of a job."""
@@ -118,7 +123,7 @@ class BatchRunner:
         try:
             self._recover_unnamed()
             for job in self.jobs(RUNNING):
-                if job.purpose == self.purpose:
+                if job.purpose == self.purpose and job.model in (None, self.judge.model):  # with the right prices
                     self._collect(job)
         except NoAnswer as failure:
             raise Stopped(
@@ -240,7 +245,7 @@ class BatchSubmission:
         if found is not None and found.reminder_due:
             request = request.with_reminder(found.reason)
         packed = self.service.pack_request(request)
-        full = len(self._gathered) >= self.judge.batch_size or self._size + packed.size > LARGEST
+        full = len(self._gathered) >= self.judge.batch_size or self._size + packed.size > self.service.largest_batch
         if self._gathered and full:
             self._submit()
         self._gathered.append((JobEntry(request.key, request.record_id, request.reminded, packed.note), packed))
@@ -268,7 +273,8 @@ class BatchSubmission:
     def _submit(self) -> None:
         """Note a job, create it, note its name; if that fails, the next run checks whether it exists."""
         entries = tuple(entry for entry, _ in self._gathered)
-        job = BatchJob(f"mmdpo-{uuid4().hex}", self.account, self.purpose, self._cost, entries)
+        display_name, model = f"mmdpo-{uuid4().hex}", self.judge.model
+        job = BatchJob(display_name, self.account, self.purpose, self._cost, entries, model=model)
         packed = [one for _, one in self._gathered]
         self._gathered, self._size, self._cost = [], 0, 0.0
         if self._refusal:

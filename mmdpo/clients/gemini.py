@@ -12,9 +12,10 @@ import httpx2
 from google import genai
 from google.genai import errors, types
 
-from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
+from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, model_name, odd_is_temporary, token_count
 from mmdpo.clients.batches import DONE, RUNNING, BatchStatus, PackedRequest
 from mmdpo.clients.gemini_errors import check_body, no_answer
+from mmdpo.clients.gemini_thoughts import limit_with_thoughts
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key, without_key
 from mmdpo.clients.request import Request
@@ -41,6 +42,8 @@ INVALID_ARGUMENT = 3  # of google.rpc.Code
 
 class GeminiClient:
     """A client for all threads, and a mmdpo.clients.batches.BatchService; the SDK's own retries are off."""
+
+    largest_batch = 18_000_000  # bytes; Gemini takes 20 MB inline
 
     def __init__(self, judge: JudgeConfig) -> None:
         """Read the key. Raises UserError if there is none."""
@@ -150,7 +153,7 @@ class GeminiClient:
         """Return the contents and settings of a request, and how its image was changed."""
         contents = [
             types.Content(role=ROLES[message.role], parts=[types.Part.from_text(text=message.text)])
-            for message in request.messages
+            for message in request.turns
         ]
         images = [encode_image(path, self.judge.image_side) for path in request.images]
         contents[0].parts[:0] = [types.Part.from_bytes(data=image.content, mime_type=image.mime) for image in images]
@@ -158,7 +161,10 @@ class GeminiClient:
         if settings.structured and request.schema is not None:
             structured = {"response_mime_type": "application/json", "response_json_schema": dict(request.schema)}
         config = types.GenerateContentConfig(
-            temperature=settings.temperature, max_output_tokens=settings.max_output_tokens, **structured
+            system_instruction=request.system,
+            temperature=settings.temperature,
+            max_output_tokens=limit_with_thoughts(settings.max_output_tokens),
+            **structured,
         )
         return contents, config, "; ".join(image.note for image in images if image.note) or None
 
@@ -224,4 +230,5 @@ def answer_of(reply: types.GenerateContentResponse, note: str | None, asked: str
         raise Declined("recitation" if finish == "RECITATION" else f"blocked_{finish.lower()}", tokens_in)
     tokens_out = token_count(usage and usage.candidates_token_count, text)
     tokens_out += token_count(usage and usage.thoughts_token_count)
-    return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS")
+    served = model_name(reply.model_version)
+    return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS", served=served)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
-from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
+from mmdpo.clients.answers import Answer, Declined, NoAnswer, Temporary, model_name, odd_is_temporary, token_count
 from mmdpo.clients.gemini_errors import check_body, no_answer
+from mmdpo.clients.gemini_thoughts import limit_with_thoughts
 from mmdpo.clients.images import encode_image
 from mmdpo.clients.keys import api_key
 from mmdpo.clients.request import Request
@@ -39,7 +41,7 @@ class LegacyGeminiClient:
         options = {"api_endpoint": judge.base_url} if judge.base_url else None
         key = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
         legacy.configure(api_key=key, transport="rest", client_options=options)
-        self._model = legacy.GenerativeModel(judge.model)
+        self._make_model = partial(legacy.GenerativeModel, judge.model)
         self._http = LimitedAdapter("judge", judge.timeout)
         session = get_default_generative_client().transport._session
         session.mount("https://", self._http)
@@ -52,11 +54,12 @@ class LegacyGeminiClient:
 
         judge = self.judge
         contents: list[dict[str, Any]] = [
-            {"role": ROLES[message.role], "parts": [message.text]} for message in request.messages
+            {"role": ROLES[message.role], "parts": [message.text]} for message in request.turns
         ]
         images = [encode_image(path, judge.image_side) for path in request.images]
         contents[0]["parts"][:0] = [{"mime_type": image.mime, "data": image.content} for image in images]
-        settings: dict[str, Any] = {"max_output_tokens": request.settings.max_output_tokens}
+        model = self._make_model(system_instruction=request.system)
+        settings: dict[str, Any] = {"max_output_tokens": limit_with_thoughts(request.settings.max_output_tokens)}
         if request.settings.temperature is not None:
             settings["temperature"] = request.settings.temperature
         if request.settings.structured and request.schema is not None:
@@ -68,7 +71,7 @@ class LegacyGeminiClient:
             with odd_is_temporary(lambda: self._http.raw):
                 try:
                     # Without `retry: None` the SDK retries for minutes on its own.
-                    reply = self._model.generate_content(
+                    reply = model.generate_content(
                         contents,
                         generation_config=settings,
                         request_options={"timeout": judge.timeout, "retry": None},
@@ -113,4 +116,5 @@ def _answer(reply: Any, note: str | None, asked: str) -> Answer:
     if finish in BLOCKED and not text:
         raise Declined("recitation" if finish == "RECITATION" else f"blocked_{finish.lower()}", tokens_in)
     tokens_out = token_count(reply.usage_metadata.candidates_token_count or None, text)
-    return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS")
+    served = model_name(reply.model_version)
+    return Answer(text, tokens_in, tokens_out, note, truncated=finish == "MAX_TOKENS", served=served)

@@ -45,6 +45,7 @@ class Attempt:
         tokens_out: Tokens of the reply.
         cost: Price, in the currency of the price table.
         note: How the image was changed before it was sent.
+        served: The name of the model as the service reported it; empty if unknown.
     """
 
     outcome: str
@@ -56,6 +57,7 @@ class Attempt:
     tokens_out: int = 0
     cost: float = 0.0
     note: str | None = None
+    served: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,10 @@ class JobEntry:
 
 @dataclass(frozen=True)
 class BatchJob:
-    """Requests that were submitted together; `state` is `running` until their replies are collected."""
+    """Requests that were submitted together; `state` is `running` until their replies are collected.
+
+    `model` is the service's name of the model that is asked; None for jobs of earlier versions, which did not note it.
+    """
 
     display_name: str
     account: Account
@@ -79,6 +84,7 @@ class BatchJob:
     asked: tuple[JobEntry, ...]
     name: str | None = None
     state: str = "running"
+    model: str | None = None
 
 
 class Journal:
@@ -138,8 +144,8 @@ class Journal:
     def attempts(self, key: str) -> list[Attempt]:
         """Return the answered and declined attempts at a request, oldest first; none if it is still open."""
         rows = self._rows.execute(
-            "SELECT outcome, reply, reason, reminded, truncated, tokens_in, tokens_out, cost, note FROM attempts "
-            "WHERE key = ? AND outcome != ? ORDER BY id",
+            "SELECT outcome, reply, reason, reminded, truncated, tokens_in, tokens_out, cost, note, served "
+            "FROM attempts WHERE key = ? AND outcome != ? ORDER BY id",
             (key, FAILED),
         )
         return [
@@ -230,13 +236,13 @@ class Journal:
     def jobs(self, account: Account, state: str) -> list[BatchJob]:
         """Return the jobs of an account in a state, oldest first."""
         rows = self._rows.execute(
-            "SELECT display_name, purpose, expected, asked, name FROM batches "
+            "SELECT display_name, purpose, expected, asked, name, model FROM batches "
             "WHERE client = ? AND base_url IS ? AND state = ? ORDER BY id",
             (account.client, account.base_url, state),
         )
         return [
-            BatchJob(display_name, account, purpose, expected, _entries(asked), name, state)
-            for display_name, purpose, expected, asked, name in rows.fetchall()
+            BatchJob(display_name, account, purpose, expected, _entries(asked), name, state, model)
+            for display_name, purpose, expected, asked, name, model in rows.fetchall()
         ]
 
     def _insert(self, table: str, row: dict[str, Any]) -> None:

@@ -103,6 +103,11 @@ INSERT INTO batches_3
 DROP TABLE batches;
 ALTER TABLE batches_3 RENAME TO batches
 """
+MODELS_4 = """
+ALTER TABLE attempts ADD COLUMN served TEXT NOT NULL DEFAULT '';
+ALTER TABLE batches ADD COLUMN model TEXT
+"""
+"""The model as the service named it in its reply, empty if unknown; the model that a job asks, NULL if unknown."""
 
 
 def _statements(script: str) -> Callable[[sqlite3.Connection], None]:
@@ -135,6 +140,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _statements(ATTEMPTS_1),
     _statements(BATCHES_2),
     _keep_raw_replies,
+    _statements(MODELS_4),
 )
 """The n-th step makes version n of version n - 1."""
 VERSION = len(MIGRATIONS)

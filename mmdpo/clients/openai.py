@@ -2,58 +2,66 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import openai
-
-from mmdpo.clients.answers import Answer, DayIsOver, Declined, NoAnswer, Temporary, odd_is_temporary, token_count
-from mmdpo.clients.images import EncodedImage, encode_image
+from mmdpo.clients.answers import Answer
+from mmdpo.clients.batches import BatchStatus, PackedRequest
+from mmdpo.clients.chat_completions import Chat, EncodedChat, Turn, encode_chat
 from mmdpo.clients.keys import api_key
-from mmdpo.clients.refusals import seconds_to_wait, setting_to_change
+from mmdpo.clients.openai_batch import BATCH_TIME, LARGEST_FILE, MOST_REQUESTS, OpenAIBatches
 from mmdpo.clients.request import Request
-from mmdpo.clients.transport import LimitedClient, within
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import UserError
 
+SUPPORTS_BATCHES = True
 SENDS_REASONING_EFFORT = True
 SENDS_EXTRA_BODY = True
-REASONING_ROOM = {"low": 4096, "medium": 16384, "high": 32768, "xhigh": 65536}
+BATCHES_SEND_EXTRA_BODY = True
+REASONING_ROOM = {"none": 0, "low": 4096, "medium": 16384, "high": 32768, "xhigh": 65536, "max": 65536}
 """Tokens for a model's reasoning by its effort, on top of judge.max_output_tokens: services count both together."""
-Turn = tuple[str, str | Sequence[str | Path]]
-"""Role and content of a turn: a text, or texts and image files in their order."""
 
 
 class OpenAIClient:
-    """A client for all threads that sends requests as chat completions."""
+    """A client for all threads, and a mmdpo.clients.batches.BatchService, that sends requests as chat completions."""
+
+    largest_batch = 190_000_000  # bytes; OpenAI takes files of 200 MB
 
     def __init__(self, judge: JudgeConfig) -> None:
-        """Read the key. Raises UserError if there is none."""
+        """Read the key. Raises UserError if there is none, or for jobs of too many requests."""
+        if judge.batch and judge.batch_size > MOST_REQUESTS:
+            raise UserError(
+                f"judge.batch_size={judge.batch_size}: a job holds at most {MOST_REQUESTS} requests; type "
+                f"judge.batch_size={MOST_REQUESTS}"
+            )
         self._image_side = judge.image_side
         secret = api_key(judge.api_key, f"judge={judge.name}", judge.base_url)
-        self._chat = Chat("judge", judge.model or "", judge.base_url, secret, judge.timeout)
+        server = ("judge", judge.model or "", judge.base_url, secret)
+        self._chat = Chat(*server, judge.timeout)
+        slow = Chat(*server, judge.timeout * BATCH_TIME, largest=LARGEST_FILE) if judge.batch else self._chat
+        self._batches = OpenAIBatches(slow)
 
     def ask(self, request: Request) -> Answer:
         """Request one chat completion. Raises as mmdpo.clients.client.Client documents."""
-        settings, more = request.settings, dict[str, Any]()
-        if settings.temperature is not None:
-            more["temperature"] = settings.temperature
-        if settings.reasoning_effort is not None:
-            more["reasoning_effort"] = settings.reasoning_effort
-        if settings.structured and request.schema is not None:
-            form = {"name": "reply", "schema": dict(request.schema), "strict": True}
-            more["response_format"] = {"type": "json_schema", "json_schema": form}
-        return self._chat.ask(
-            [(message.role, message.text) for message in request.messages],
-            request.images,
-            self._image_side,
-            max_completion_tokens=settings.max_output_tokens + REASONING_ROOM.get(settings.reasoning_effort or "", 0),
-            extra_body=dict(settings.extra_body) or None,
-            **more,
-        )
+        extra = dict(request.settings.extra_body) or None
+        return self._chat.ask(_turns(request), request.images, self._image_side, extra_body=extra, **_settings(request))
+
+    def pack_request(self, request: Request) -> PackedRequest:
+        """Return a line of a job's file; its key comes back with its response."""
+        chat: EncodedChat = encode_chat(_turns(request), request.images, self._image_side)
+        return self._batches.pack(request.key, chat, {**_settings(request), **request.settings.extra_body})
+
+    def create_batch(self, display_name: str, requests: Sequence[PackedRequest]) -> str:
+        """Create a job. This is not retried: after an error the job may exist nevertheless."""
+        return self._batches.create(display_name, requests)
+
+    def find_batches(self, display_names: Collection[str]) -> Mapping[str, str]:
+        """Return the names of those jobs that the account has."""
+        return self._batches.find(display_names)
+
+    def get_batch(self, name: str) -> BatchStatus:
+        """Return the state of a job; one that the service does not know ends as `unknown to the service`."""
+        return self._batches.get(name)
 
 
 def make_client(judge: JudgeConfig) -> OpenAIClient:
@@ -61,142 +69,20 @@ def make_client(judge: JudgeConfig) -> OpenAIClient:
     return OpenAIClient(judge)
 
 
-class Chat:
-    """Chat completions of one model, for all threads; the SDK's own retries are off."""
-
-    def __init__(self, key: str, model: str, base_url: str | None, secret: str, timeout: float) -> None:
-        """Open the connection pool.
-
-        Args:
-            key: The config's node in messages, `judge` or `generator`.
-            model: The server's name of the model.
-            base_url: The endpoint; None is OpenAI's.
-            secret: The API key, which is removed from messages.
-            timeout: Seconds for a whole call.
-        """
-        self._key, self._model, self._secret = key, model, secret
-        self._timeout, self._http = timeout, LimitedClient(key, timeout)
-        self._client = openai.OpenAI(
-            api_key=secret, base_url=base_url, timeout=timeout, max_retries=0, http_client=self._http
-        )
-
-    def ask(self, turns: Sequence[Turn], images: Sequence[Path], image_side: int, **settings: Any) -> Answer:
-        """Return the reply to a chat.
-
-        Args:
-            turns: Role and content of each turn, oldest first. The content is a text, or texts and image files in
-                their order.
-            images: Image files that are sent at the start of the first turn.
-            image_side: Longest side of an image, in pixels.
-            **settings: Arguments of chat.completions.
-
-        Raises:
-            NoAnswer: One of its subclasses, when there is no reply.
-            UserError: For what the user must fix.
-        """
-        messages: list[dict[str, Any]] = []
-        encoded: list[EncodedImage] = []
-        for role, content in turns:
-            parts = [content] if isinstance(content, str) else [*content]
-            if not messages:
-                parts = [*images, *parts]
-            found = [encode_image(part, image_side) for part in parts if isinstance(part, Path)]
-            encoded += found
-            messages.append({"role": role, "content": _content(parts, found)})
-        note = "; ".join(image.note for image in encoded if image.note) or None
-        asked = "\n".join("".join(part for part in content if isinstance(part, str)) for _, content in turns)
-
-        def call() -> Answer:
-            with odd_is_temporary(lambda: self._http.raw):
-                return _answer(_loaded(self._send(messages, bool(encoded), settings)), note, asked)
-
-        return within(self._timeout, call)
-
-    def _send(self, messages: list[dict[str, Any]], has_image: bool, settings: dict[str, Any]) -> bytes:
-        """Return the body of the reply as it came."""
-        try:
-            create = self._client.chat.completions.with_raw_response.create
-            return bytes(create(model=self._model, messages=messages, **settings).content)
-        except openai.APIStatusError as error:
-            failure = self._no_answer(error, has_image)
-        except (openai.OpenAIError, UnicodeDecodeError, ValueError) as error:
-            cause = error if isinstance(error, UserError) else error.__cause__
-            if isinstance(cause, NoAnswer | UserError):  # of our own transport; the SDK wraps it
-                failure = cause
-            elif isinstance(error, openai.APIConnectionError):
-                failure = Temporary(f"unreachable ({type(error).__name__})")
-            else:
-                failure = Temporary(f"garbled reply ({type(error).__name__})")
-        raise failure
-
-    def _no_answer(self, error: openai.APIStatusError, has_image: bool) -> NoAnswer | UserError:
-        body = error.body if isinstance(error.body, dict) else {}
-        message, status = str(body.get("message", "")), error.status_code
-        message = message.replace(self._secret, "***")[:300]  # some repeat the key that they refuse
-        host, wait = error.request.url.host, seconds_to_wait(error.response.headers.get("retry-after"))
-        if status == 429 and body.get("code") == "insufficient_quota":
-            return DayIsOver("insufficient_quota")
-        if status in (408, 409, 429):
-            return Temporary("throttled", wait)
-        if status in (401, 403):
-            return UserError(f"{host} refuses the key ({message}); set another in its environment variable")
-        if status == 404:
-            return UserError(f"{self._key}.model={self._model}: {host} has no such model ({message})")
-        if body.get("code") == "content_filter":
-            return Declined("prompt_blocked_content_filter")
-        if status in (400, 413, 422) and has_image and "image" in message.lower():
-            return Declined("image_refused")
-        if status < 500:
-            advice = setting_to_change(self._key, message, body.get("param"))
-            advice = advice or f"Check {self._key}.model={self._model} and {self._key}.*"
-            return UserError(f"{host} refuses the request: {message}. {advice}")
-        return Temporary(f"server error {status}", wait)
+def _turns(request: Request) -> list[Turn]:
+    return [(message.role, message.text) for message in request.messages]
 
 
-def _content(parts: Sequence[str | Path], images: Sequence[EncodedImage]) -> str | list[dict[str, Any]]:
-    """Return the content of a message: a text alone, or its parts, with the images in place of their files."""
-    if not images:
-        return "".join(map(str, parts))
-    remaining = iter(images)
-    return [{"type": "text", "text": part} if isinstance(part, str) else _image_part(next(remaining)) for part in parts]
-
-
-def _image_part(image: EncodedImage) -> dict[str, Any]:
-    url = f"data:{image.mime};base64,{base64.b64encode(image.content).decode()}"
-    return {"type": "image_url", "image_url": {"url": url}}
-
-
-def _loaded(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise Temporary(f"garbled reply ({type(error).__name__})") from None
-
-
-def _answer(body: Any, note: str | None, asked: str) -> Answer:
-    """Return the answer in a reply's JSON; whatever is not as the API says raises."""
-    if body.get("error") or body.get("choices") is None:
-        raise Temporary("error in a reply of status 200")
-    usage = body.get("usage") or {}
-    tokens_in = token_count(usage.get("prompt_tokens"), asked)
-    if not body["choices"]:
-        raise Declined("no_candidate", tokens_in)
-    choice = body["choices"][0]
-    text = _text(choice["message"].get("content"))
-    tokens_out = token_count(usage.get("completion_tokens"), text)
-    if choice.get("finish_reason") == "content_filter":
-        raise Declined("blocked_content_filter", tokens_in, tokens_out=tokens_out)
-    if choice["message"].get("refusal"):
-        raise Declined("refused", tokens_in, tokens_out=tokens_out)
-    return Answer(text, tokens_in, tokens_out, note, truncated=choice.get("finish_reason") == "length")
-
-
-def _text(content: Any) -> str:
-    """Return the text of a message; some servers send a list of parts, of which a model's thoughts are left out."""
-    if content is None:
-        return ""
-    if isinstance(content, list):
-        return "".join(_text(part["text"]) for part in content if part["type"] in ("text", "output_text"))
-    if not isinstance(content, str):
-        raise TypeError(type(content).__name__)
-    return content
+def _settings(request: Request) -> dict[str, Any]:
+    """Return the fields of a chat completion besides its model, its messages and `extra_body`."""
+    settings = request.settings
+    room = REASONING_ROOM.get(settings.reasoning_effort or "", 0)
+    fields: dict[str, Any] = {"max_completion_tokens": settings.max_output_tokens + room}
+    if settings.temperature is not None:
+        fields["temperature"] = settings.temperature
+    if settings.reasoning_effort is not None:
+        fields["reasoning_effort"] = settings.reasoning_effort
+    if settings.structured and request.schema is not None:
+        form = {"name": "reply", "schema": dict(request.schema), "strict": True}
+        fields["response_format"] = {"type": "json_schema", "json_schema": form}
+    return fields

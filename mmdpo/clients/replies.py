@@ -26,12 +26,17 @@ class Found(Generic[Value]):
         reason: Why there is no value.
         reminded: Whether the value was given after a reminder.
         reminder_due: Whether the last reply cannot be parsed and the reminder has not been sent yet.
+        text: The raw reply that the value was read from, or the last one if none can be parsed; None for a request
+            that the service declined.
+        served: The name of the model that gave this reply, as the service reported it; empty if unknown.
     """
 
     value: Value | None
     reason: str = ""
     reminded: bool = False
     reminder_due: bool = False
+    text: str | None = None
+    served: str = ""
 
 
 def find_reply(journal: Journal, request: Request, parser: Parser[Value]) -> Found[Value] | None:
@@ -52,15 +57,23 @@ def find_reply(journal: Journal, request: Request, parser: Parser[Value]) -> Fou
     for attempt in reversed(attempts):
         parsed = parse_attempt(attempt, request, parser)
         if not isinstance(parsed, ParseFailure):
-            return Found(parsed, reminded=attempt.reminded)
+            return Found(parsed, reminded=attempt.reminded, text=attempt.reply, served=attempt.served)
     last = attempts[-1]
     reason = parse_attempt(last, request, parser)
     assert isinstance(reason, ParseFailure)
-    return Found(None, reason.reason, last.reminded, last.outcome == ANSWERED and not last.reminded)
+    answered = last.outcome == ANSWERED
+    return Found(
+        value=None,
+        reason=reason.reason,
+        reminded=last.reminded,
+        reminder_due=answered and not last.reminded,
+        text=last.reply if answered else None,
+        served=last.served,
+    )
 
 
 def parse_attempt(attempt: Attempt, request: Request, parser: Parser[Value]) -> Value | ParseFailure:
     """Parse the reply of an attempt; a declined request is a failure with the service's reason."""
     if attempt.outcome != ANSWERED:
         return ParseFailure(attempt.reason or "declined")
-    return parser(request, Answer(attempt.reply or "", truncated=attempt.truncated))
+    return parser(request, Answer(attempt.reply or "", truncated=attempt.truncated, served=attempt.served))

@@ -9,12 +9,14 @@ from typing import Any, Self
 
 TRUNCATED = "truncated"
 """Reason of a reply that ended at the token limit."""
+SYSTEM = "system"
+"""Role of a first message with instructions that are not the user's."""
 MORE_TOKENS = 4  # times the token limit, when a reply that ended at it is asked for once more
 
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a chat; `role` is `user` or `assistant`."""
+    """One turn of a chat; `role` is `user` or `assistant`, or `system` for the first."""
 
     role: str
     text: str
@@ -48,8 +50,8 @@ class Request:
             equal keys and share one reply.
         record_id: Id of the record that the request was made for; noted in the journal.
         purpose: The stage that asks, such as `annotate` or `teacher`. Jobs of another purpose are ignored.
-        messages: The chat, oldest turn first.
-        images: Image files, sent with the first message.
+        messages: The chat, oldest turn first; it may begin with a message of the system.
+        images: Image files, sent with the first message that is not the system's.
         schema: JSON schema of the reply; None for free text.
         settings: Decoding settings.
         reminder: Text that is added when a reply cannot be parsed; `%s` in it becomes the reason. Without one the
@@ -68,6 +70,16 @@ class Request:
     reminder: str = field(default="", repr=False)
     expected_tokens: int = 150
     reminded: bool = False
+
+    @property
+    def system(self) -> str | None:
+        """The text of the system's message; None if there is none."""
+        return self.messages[0].text if self.messages and self.messages[0].role == SYSTEM else None
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """The messages of user and model."""
+        return self.messages if self.system is None else self.messages[1:]
 
     @property
     def text(self) -> str:

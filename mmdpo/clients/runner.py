@@ -286,6 +286,7 @@ def attempt_of(answer: Answer | NoAnswer, reminded: bool) -> Attempt:
         tokens_in=token_count(answer.tokens_in),
         tokens_out=token_count(answer.tokens_out, answer.text),
         note=answer.note,
+        served=answer.served,
     )
 
 

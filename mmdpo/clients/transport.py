@@ -49,16 +49,23 @@ class KeepsLastReply:
 class LimitedClient(KeepsLastReply, httpx2.Client):
     """An HTTP client for all threads. Replies arrive whole, or the call raises Temporary or UserError."""
 
-    def __init__(self, key: str, seconds: float, largest: int = LARGEST_REPLY) -> None:
+    def __init__(self, key: str, seconds: float, largest: int = LARGEST_REPLY, direct: bool = False) -> None:
         """Set the limits.
 
         Args:
             key: The config's node in messages, `judge` or `generator`.
             seconds: Time for a whole call.
             largest: Bytes of a reply.
+            direct: Whether the environment's proxies are ignored, for a server on this machine.
         """
         identity = {"accept-encoding": "identity"}
-        super().__init__(verify=_certificates(), timeout=seconds, follow_redirects=False, headers=identity)
+        super().__init__(
+            verify=_certificates(),
+            timeout=seconds,
+            follow_redirects=False,
+            headers=identity,
+            trust_env=not direct,
+        )
         self._key, self._seconds, self._largest = key, seconds, largest
         self._last = threading.local()
 

@@ -34,6 +34,9 @@ REASONING_CLIENTS = Kind("mmdpo.clients", "SENDS_REASONING_EFFORT", "judge.clien
 EXTRA_BODY_CLIENTS = Kind("mmdpo.clients", "SENDS_EXTRA_BODY", "judge.client")
 """Clients that send `judge.extra_body`."""
 
+EXTRA_BODY_BATCH_CLIENTS = Kind("mmdpo.clients", "BATCHES_SEND_EXTRA_BODY", "judge.client")
+"""Clients whose batch jobs send `judge.extra_body`, too."""
+
 RULES = Kind("mmdpo.judge.rules", "rate", "judge.client")
 """Judges of fixed rules, without a service and without cost."""
 

@@ -60,5 +60,6 @@ class JudgeConfig:
     batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 500  # requests per job
     journal: Annotated[str | None, NO_RESULT] = None  # a file; null: one per client in the cache
     timeout: Annotated[float, POSITIVE, NO_RESULT] = 120.0  # seconds for a whole call
+    shutdown: Annotated[str | None, NO_RESULT] = None  # the date on which the service ends the model, as 2027-01-14
     limits: Annotated[LimitsConfig, NO_RESULT] = field(default_factory=LimitsConfig)
     price: Annotated[PriceConfig, NO_RESULT] = field(default_factory=PriceConfig)

@@ -12,7 +12,8 @@ from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mmdpo.config.choices import Runner, Stage
+from mmdpo.config.choices import JudgePlace, Runner, Stage
+from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
 from mmdpo.entry.compose_points import compose_points
@@ -132,7 +133,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
             remove_leftovers(study)
     if any(config.logprob_avg for config in configs):
         print_line("With logprob_avg=true the loss uses the mean log-prob per token; use a larger beta.")
-    if cluster.runner is Runner.slurm and stage is not Stage.report:
+    if cluster.runner is Runner.slurm and stage is not Stage.report and not _judged_here(configs, stage):
         _check_own_data(configs, stage)
         return _on_slurm(configs, stage, searching)
     from mmdpo.sweep.local import run_stage, run_sweep
@@ -140,6 +141,12 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
     use_own_temporary_folder()  # not before jobs are submitted: they inherit this process's environment
     with listening():
         return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
+
+
+def _judged_here(configs: list[Config], stage: Stage) -> bool:
+    """Return whether a service judges answers from this machine: nodes often have no network."""
+    apart = is_judged_apart(configs[0].bench.judge.client, configs[0].cluster.runner)
+    return apart and stage is Stage.judge and configs[0].cluster.judge is JudgePlace.login
 
 
 def _check_own_data(configs: list[Config], stage: Stage) -> None:
@@ -168,7 +175,7 @@ def _describe(configs: list[Config], stage: Stage) -> None:
     from mmdpo.sweep.local import describe
 
     describe(configs, stage)
-    if configs[0].cluster.runner is Runner.slurm and stage is not Stage.report:
+    if configs[0].cluster.runner is Runner.slurm and stage is not Stage.report and not _judged_here(configs, stage):
         from mmdpo.slurm.launch import preview
 
         preview(configs, stage)

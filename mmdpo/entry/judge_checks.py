@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mmdpo.config.choices import (
     BATCH_CLIENTS,
     CLIENTS,
+    EXTRA_BODY_BATCH_CLIENTS,
     EXTRA_BODY_CLIENTS,
     NANO_RULES,
     REASONING_CLIENTS,
@@ -32,8 +33,8 @@ def judge_problems(config: Config) -> Iterator[str]:
     if judge.extra_body and judge.client not in EXTRA_BODY_CLIENTS.names():
         choices = "|".join(EXTRA_BODY_CLIENTS.names())
         yield f"judge.extra_body: judge={judge.name} does not send it; drop it, or choose judge={choices}"
-    if judge.extra_body and judge.batch:
-        yield "judge.extra_body: batch jobs do not send it; drop it, or type judge.batch=false"
+    if judge.extra_body and judge.batch and judge.client not in EXTRA_BODY_BATCH_CLIENTS.names():
+        yield f"judge.extra_body: batch jobs of judge={judge.name} do not send it; drop it, or type judge.batch=false"
     if limits.budget is not None and price.input == price.output == 0:
         yield "judge.limits.budget: needs prices; add judge.price.input= and judge.price.output="
     if config.data.sources and judge.client in NANO_RULES.names():

@@ -76,3 +76,16 @@ def edition_of(path: Path, file: BenchFile) -> str:
     """Name the edition of a file by its content."""
     known = file.editions.get(file_fingerprint(path, length=64))
     return known or (file.recognize(path) if file.recognize else "") or UNKNOWN
+
+
+def prompt_owner(file: BenchFile) -> Callable[[BenchConfig], str]:
+    """Return the `Task.rubric` of a task whose judge is asked by this file, or by our own prompt where it is not there.
+
+    The file is named with the start of its sha256, because its content is the user's.
+    """
+
+    def rubric(bench: BenchConfig) -> str:
+        path = find_file(bench, file)
+        return "own" if path is None else f"upstream {file_fingerprint(path, length=8)}"
+
+    return rubric

@@ -42,8 +42,8 @@ class Counts:
         answered: Those that the file answers.
         repeated: Rows whose id stands in another row, too.
         failed: Ids with a failure and no answer.
-        unknown: Ids of the file that answer no question of the task.
-        changed: Rows whose question is none of the task's, though their id may be.
+        unknown: Ids that answer no question of the task.
+        changed: Rows whose question is none of the task's, whatever their id.
     """
 
     questions: int
@@ -159,51 +159,63 @@ def read_foreign_answers(name: str, path: Path, bench: BenchConfig) -> ImportedA
     known = {response.id: response for response in upstream.read_answers(path, samples.prompts, bench)}
     responses = [known[prompt.id] for prompt in samples.prompts if prompt.id in known]
     counts = _counts(rows, samples.prompts, len(responses))
-    if 2 * len(responses) < len(responses) + counts.unknown or not responses:
-        raise UserError(
-            f"{path}: {counts.text()}. These are answers to other questions: name the task that they belong to, or "
-            "the split and subset that they answer, as in bench.split=all"
-        )
     if 2 * counts.changed > len(rows):
         raise UserError(
             f"{path}: {counts.text()}. The ids are those of {name}, but the questions are not: name the task that they "
             "belong to, or bench.root=FOLDER with the edition that was answered"
         )
+    if len(responses) < max(counts.unknown + counts.changed, 1):
+        raise UserError(
+            f"{path}: {counts.text()}. These are answers to other questions: name the task that they belong to, or "
+            "the split and subset that they answer, as in bench.split=all"
+        )
     return ImportedAnswers(samples, responses, counts, path, "".join(models))
 
 
-def replay(answers: ImportedAnswers, path: Path, bench: BenchConfig) -> Replayed:
-    """Read a file of judgments of imported answers, and score the answers by them.
+def replay(answers: ImportedAnswers, paths: Sequence[Path], bench: BenchConfig) -> Replayed:
+    """Read files of judgments of imported answers, and score the answers by them.
 
     Args:
         answers: The answers.
-        path: The file of upstream's judgments.
+        paths: Files of upstream's judgments; several are repeated judgments of the same answers.
         bench: The settings of the judging, such as `references`.
 
     Raises:
-        UserError: The file is damaged, or holds judgments of other answers, or none that can be read.
+        UserError: A file is damaged, or holds judgments of other answers, or none that can be read.
     """
     name, task = answers.samples.name, answers.samples.task
     upstream = _upstream(name, task)
     if upstream.read_judgments is None:
-        raise UserError(f"{name}: its answers need no judge; leave out --judgments {path}")
-    replies = upstream.read_judgments(path, answers.samples.prompts, answers.model)
-    answered = {response.id for response in answers.responses}
-    judged = {reply.sample for reply in replies}
-    if 2 * len(judged & answered) < max(len(judged), 1):
-        raise UserError(
-            f"{path}: {len(judged & answered)} of {len(judged)} judged questions are those of the answers; name the "
-            "judgments that belong to them"
-        )
+        raise UserError(f"{name}: its answers need no judge; leave out --judgments {paths[0]}")
+    if len(paths) > 1 and "repeats" not in task.reads:
+        raise UserError(f"{name}: it reads no repeated judgments; name one file by --judgments")
+    replies: list[StoredReply] = []
+    repeats = 0
+    for path in paths:
+        found = upstream.read_judgments(path, answers.samples.prompts, answers.model)
+        _require_judged(path, found, answers.responses)
+        replies += [replace(reply, repeat=reply.repeat + repeats) for reply in found]
+        repeats = 1 + max(reply.repeat for reply in replies)
     judge = ReplayJudge(replies)
-    repeats = 1 + max(reply.repeat for reply in replies)
     judgments = judge_answered(answers.samples, answers.responses, judge, replace(bench, repeats=repeats))
     if all(one.score is None for one in judgments):
-        raise UserError(f"{path}: none of {len(replies)} judgments can be read; name judgments of {name}")
+        files = ", ".join(map(str, paths))
+        raise UserError(f"{files}: none of {len(replies)} judgments can be read; name judgments of {name}")
     names = sorted({reply.judge for reply in replies if reply.judge})
     same_ids = _by_answer_id(upstream, answers.path, replies)
     verified, comparable = judge.verified + sum(same_ids), judge.comparable + len(same_ids)
     return Replayed(judgments, ", ".join(names), repeats, verified, comparable)
+
+
+def _require_judged(path: Path, replies: Sequence[StoredReply], responses: Sequence[Response]) -> None:
+    """Raise UserError for judgments most of which are of other questions than those that are answered."""
+    judged = {reply.sample for reply in replies}
+    known = judged & {response.id for response in responses}
+    if 2 * len(known) < max(len(judged), 1):
+        raise UserError(
+            f"{path}: {len(known)} of {len(judged)} judged questions are those of the answers; name the judgments that "
+            "belong to them"
+        )
 
 
 def _by_answer_id(upstream: Upstream, path: Path, replies: Sequence[StoredReply]) -> list[bool]:

@@ -300,9 +300,7 @@ class Task:
             writes. `samples` does not look whether they are there.
         reads: Settings of `bench` that only some tasks read, such as `noise`; of others they change no identity.
         judge_use: What the task needs of `bench.judge`.
-        judge_prompt: The file of the user, among `bench_files`, with upstream's prompt for the judge. Where it is not
-            required and not there, the task asks by its own prompt, which a score's label must say. None for tasks
-            that always ask by their own prompt, or not at all.
+        rubric: Name whose prompt the judge gets where the task asks a service, for labels: `upstream` or `own`.
         text_only: Whether no sample has an image, so that a model without images can be measured, too.
         upstream: The ties with the program that defined the task.
         version: A number to raise when samples or scores change for the same settings and files.
@@ -324,7 +322,7 @@ class Task:
     image_folder: BenchFile | None = None
     reads: tuple[str, ...] = ()
     judge_use: JudgeUse = JudgeUse.no
-    judge_prompt: BenchFile | None = None
+    rubric: Callable[[BenchConfig], str] | None = None
     text_only: bool = False
     upstream: Upstream | None = None
     version: int = 1

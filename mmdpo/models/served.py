@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mmdpo.clients.answers import Answer, DayIsOver, Declined, Temporary
+from mmdpo.clients.chat_completions import Chat, Turn
 from mmdpo.clients.keys import api_key
-from mmdpo.clients.openai import Chat, Turn
 from mmdpo.clients.retries import Waits, retry_while_unreachable
 from mmdpo.config.schema import GeneratorConfig, SamplingConfig
 from mmdpo.console import print_line

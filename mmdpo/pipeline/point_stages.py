@@ -12,6 +12,7 @@ from mmdpo import provenance
 from mmdpo.activity import report_saved
 from mmdpo.analysis.warning_lines import warnings_of
 from mmdpo.config.choices import Stage, TrainOn
+from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
@@ -49,7 +50,10 @@ POINT_STAGES = (Stage.train, Stage.evaluate, Stage.judge, Stage.experiment)
 
 
 def experiment(p: Point) -> None:
-    """Train, evaluate and judge a point, as far as this is not done yet."""
+    """Train, evaluate and judge a point, as far as this is not done yet.
+
+    A SLURM job does not judge if the judge is a service: its node may have no network.
+    """
     started = time.monotonic() - _trained_seconds(p)
     with _tracker(p) as tracker:
         if p.role is Role.trained:
@@ -57,6 +61,9 @@ def experiment(p: Point) -> None:
         raise_if_asked()
         evaluating.answer_tasks(p)
         raise_if_asked()
+        if is_judged_apart(p.config.bench.judge.client, p.config.cluster.runner):
+            print_line(f"{p.name} is answered; cluster.judge={p.config.cluster.judge} judges it")
+            return
         _judge(p, tracker, started)
 
 

@@ -15,7 +15,7 @@ from mmdpo.errors import UserError
 from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.cancellations import record_cancelled
-from mmdpo.slurm.submission import PREPARE, read_submissions
+from mmdpo.slurm.submission import JUDGE, PREPARE, TASKS, read_submissions
 from mmdpo.slurm.task_states import query_jobs, read_task_states
 
 LISTED = 8  # points in a message
@@ -58,15 +58,15 @@ def cancel(study: Path, pieces: Sequence[str]) -> int:
     names = _match_names([*states], pieces) if pieces else [*states]
     chosen = [states[name] for name in names if states[name].live]
     jobs = {one.job for one in chosen}
-    if not pieces:  # whole arrays, and the preparations that they wait for
+    if not pieces:  # whole arrays, the preparations that they wait for, and the judging that waits for them
         known = query_jobs(found)
-        parts = [part for submission in found for part in submission.parts if part.kind == PREPARE]
+        parts = [part for submission in found for part in submission.parts if part.kind != TASKS]
         prepared = {part.job for part in parts if part.job in known and known[part.job].live}
         jobs = {job and job.partition("_")[0] for job in jobs} | prepared
     slurm.cancel_jobs(sorted(job for job in jobs if job))
     for submission in found:
         ended = [one.job for one in chosen if one.submission.name == submission.name]
-        ended += [part.job for part in submission.parts if part.kind == PREPARE and part.job in jobs]
+        ended += [part.job for part in submission.parts if part.kind != TASKS and part.job in jobs]
         with suppress(OSError):  # for example of another user; SLURM's own record is left
             record_cancelled(submission, [job for job in ended if job])
     return len(chosen)
@@ -177,7 +177,7 @@ def _default_folder(study: Path, folders: Mapping[str, Path], states: Mapping[st
         found = [folder for name, folder in folders.items() if states[name] is state and last_attempt_logs(folder)]
         if found:
             return max(found, key=lambda folder: (folder / "status.json").stat().st_mtime)
-    prepared = [submission.folder / PREPARE for submission in read_submissions(study)]
+    prepared = [submission.folder / kind for submission in read_submissions(study) for kind in (PREPARE, JUDGE)]
     with_logs = [folder for folder in prepared if last_attempt_logs(folder)]
     if with_logs:
         return with_logs[-1]

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdpo.config.choices import Stage
+from mmdpo.config.choices import JudgePlace, Stage
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
@@ -25,14 +25,17 @@ from mmdpo.points.outcome import Outcome, outcome
 from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
 from mmdpo.points.point_files import mapping_or_none
 from mmdpo.points.status import State, is_done
+from mmdpo.signals import listening
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
+from mmdpo.slurm.judging import Judging, judges_here
 from mmdpo.slurm.paths import require_usable
 from mmdpo.slurm.resources import check_fits
 from mmdpo.slurm.snapshot import take_snapshot
 from mmdpo.slurm.submission import (
     FORMAT,
     JOBS,
+    JUDGE,
     PREPARE,
     TASKS,
     SlurmTask,
@@ -54,7 +57,13 @@ from mmdpo.slurm.submit import (
     send_parts,
     split_into_parts,
 )
-from mmdpo.slurm.task_states import TaskState, combine_states, invisible_submissions, query_jobs
+from mmdpo.slurm.task_states import (
+    TaskState,
+    combine_states,
+    invisible_submissions,
+    is_task_judged_apart,
+    query_jobs,
+)
 from mmdpo.slurm.watch import watch
 
 
@@ -78,21 +87,31 @@ def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] |
                 link_known([task.point for task in requested])
         for p in asked_points:
             require_stage(p, stage)
-    for study, points in studies.items():
-        submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
+    plans = {
+        study: submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
+        for study, points in studies.items()
+    }
+    judging = Judging() if judges_here(configs[0], stage) else None
+    if judging:
+        with listening():
+            judging.judge(task.point for plan in plans.values() for task in plan.answered)
     if not configs[0].cluster.wait:
         for study in studies:
             print_line(next_hint(study))
+        if judging:
+            judging.raise_if_stopped()
         return None
     ended: dict[Path, Outcome] = {}
     for study, requested in tasks.items():
-        states = watch(study, [task.name for task in requested])
+        states = watch(study, [task.name for task in requested], judging)
         if states is None:
             print_line(f"stopped watching; the jobs continue. {next_hint(study)}")
             return None
         if is_point_stage(stage):
             _write_report(study)
         ended |= {task.point.folder: _outcome(task, states.get(task.name)) for task in requested}
+    if judging:
+        judging.raise_if_stopped()
     asked = [p.folder for p in asked_points]
     failed = [one for folder, one in ended.items() if one.error and folder not in set(asked)]
     return [*(ended[folder] for folder in asked), *failed]
@@ -176,22 +195,31 @@ def submit_missing(
         plan = plan_submission(study, tasks, states)
         print_line(plan.line())
         commands.begin(study)
-        if not plan.missing:
+        to_judge = _to_judge(plan, cluster)
+        if not plan.missing and not to_judge:
             return plan
-        print_line(estimate_hours(plan, cluster))
+        if plan.missing:
+            print_line(estimate_hours(plan, cluster))
         shared, prepared_by = reuse_preparations(preparation_tasks(plan.missing, found), found, jobs)
         code = code or take_snapshot(study / JOBS)
-        parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size())
+        parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size(), bool(to_judge))
         submission = new_submission(study, cluster, configs, code, parts, prepared_by)
         controller_config = slurm.retry_while_unreachable(slurm.controller_config)()
         submission.cluster_name = controller_config.get("ClusterName", "")
         submission.write_tasks(TASKS, plan.missing)
         submission.write_tasks(PREPARE, shared)
+        submission.write_tasks(JUDGE, to_judge)
         submission.save()
         send_parts(submission, cluster)
         ids = ", ".join(f"{part.job} ({part.kind}, {part.count})" for part in submission.parts)
         print_line(f"submitted: {ids}; manifest: {submission.folder}")
     return plan
+
+
+def _to_judge(plan: SubmissionPlan, cluster: ClusterConfig) -> list[SlurmTask]:
+    """Return the tasks that a job of its own will judge: those that are answered, and those to be submitted."""
+    candidates = [*plan.answered, *plan.missing] if cluster.judge is JudgePlace.job else []
+    return [task for task in candidates if task.stage is Stage.experiment and is_task_judged_apart(task)]
 
 
 def preview(configs: Sequence[Config], stage: Stage) -> None:
@@ -223,12 +251,17 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
     states = combine_states(found, jobs, () if unavailable else invisible_submissions(found))
     plan = plan_submission(study, tasks, states)
     print_line(plan.line())
-    if not plan.missing:
+    if judges_here(configs[0], stage):
+        print_line("judging: by this command, as answers arrive (cluster.judge=login)")
+    to_judge = _to_judge(plan, cluster)
+    if not plan.missing and not to_judge:
         return
-    print_line(estimate_hours(plan, cluster))
+    if plan.missing:
+        print_line(estimate_hours(plan, cluster))
     count = len(plan.missing)
     shared, prepared_by = reuse_preparations(preparation_tasks(plan.missing, found), found, jobs or {})
-    parts = split_into_parts(count, bool(shared), count if unavailable else slurm.max_array_size())
+    largest = max(count, 1) if unavailable else slurm.max_array_size()
+    parts = split_into_parts(count, bool(shared), largest, bool(to_judge))
     submission = new_submission(study, cluster, configs, "code-...", parts, prepared_by)
     for text in distinct_scripts(submission, cluster):
         print_line(text)
@@ -296,6 +329,9 @@ def _write_report(study: Path) -> None:
 
 def _outcome(task: SlurmTask, state: TaskState | None) -> Outcome:
     """Return the outcome of a task; one without a state was finished on one machine, without a job."""
-    if state is not None and state.state is not State.done:
+    if state is not None and state.state is State.answered and not is_done(task.point.folder):
+        reason = state.status.error or state.detail
+        return Outcome(task.point, error=f"{task.name}: answered and not judged ({reason}); rerun the same command")
+    if state is not None and state.state not in (State.done, State.answered):
         return Outcome(task.point, error=f"{task.name}: {state.state}: {state.detail}")
     return outcome(task.point) if task.stage in (Stage.experiment, Stage.judge) else Outcome(task.point)

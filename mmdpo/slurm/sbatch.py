@@ -16,7 +16,7 @@ from mmdpo.config.schema import ClusterConfig
 from mmdpo.errors import UserError
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.paths import file_pattern
-from mmdpo.slurm.submission import PREPARE, TASKS, Part, Submission, job_comment
+from mmdpo.slurm.submission import JUDGE, PREPARE, TASKS, Part, Submission, job_comment
 
 SITE_VARIABLES = ("SLURM_CONF", "SLURM_CLUSTERS")
 """Variables that select the SLURM to use."""
@@ -94,23 +94,25 @@ def submitit_parameters(
 
     Args:
         submission: The submission that the part belongs to.
-        part: The job or array to submit. The preparation gets one process and at most one GPU.
+        part: The job or array to submit. The preparation gets one process and at most one GPU, the judging none.
         cluster: The settings of `cluster=`.
         dependency: A value for --dependency; None for a job that waits for no other.
 
     Returns:
         Keyword arguments for submitit's function that writes the script.
     """
-    is_preparation = part.kind == PREPARE
-    gpus = min(cluster.gpus_per_node, 1) if is_preparation else cluster.gpus_per_node
-    gres = GPUS_OF_GRES.sub(r"\g<1>:1", cluster.gres) if cluster.gres and is_preparation else cluster.gres
+    is_single = part.kind != TASKS  # one process for all its lines
+    gpus = {PREPARE: min(cluster.gpus_per_node, 1), JUDGE: 0}.get(part.kind, cluster.gpus_per_node)
+    gres = GPUS_OF_GRES.sub(r"\g<1>:1", cluster.gres) if cluster.gres and part.kind == PREPARE else cluster.gres
+    if part.kind == JUDGE:
+        gres = ",".join(one for one in (gres or "").split(",") if not one.startswith("gpu")) or None
     code = submission.folder.absolute().parent / submission.code
     log = "%A_%a" if part.kind == TASKS else "%j"
     return {
-        "job_name": f"mmdpo:{submission.study.name}" + (":prepare" if is_preparation else ""),
+        "job_name": f"mmdpo:{submission.study.name}" + ("" if part.kind == TASKS else f":{part.kind}"),
         "time": cluster.timeout_min,
-        "nodes": 1 if is_preparation else cluster.nodes,
-        "ntasks_per_node": 1 if is_preparation else cluster.processes_per_node,
+        "nodes": 1 if is_single else cluster.nodes,
+        "ntasks_per_node": 1 if is_single else cluster.processes_per_node,
         "cpus_per_task": cluster.cpus_per_task,
         "gpus_per_node": gpus if gpus and not cluster.gres else None,
         "gres": gres,
@@ -129,7 +131,7 @@ def submitit_parameters(
         "wckey": None,
         "stderr_to_stdout": True,
         "use_srun": False,  # the supervisor calls srun
-        "map_count": None if is_preparation else part.count,
+        "map_count": None if is_single else part.count,
         "array_parallelism": cluster.array_parallelism or part.count,
         "additional_parameters": {
             "requeue": True,

@@ -37,7 +37,7 @@ def read(folder: Path) -> Study:
 
 
 def _update(row: Row, one: TaskState) -> None:
-    if one.state is State.done:  # its stage, which the files tell too
+    if one.state in (State.done, State.answered):  # its stage, which the files tell too
         return
     if row.state == State.unreadable and one.state is State.failed:
         return  # its files say more than its job

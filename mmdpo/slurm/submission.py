@@ -4,6 +4,7 @@ STUDY/jobs/20261124-021500-1a2b/
   submission.json   user, time, working directory, code and jobs
   prepare.jsonl     the data that the points share, one task per line
   tasks.jsonl       the points, one task per line: name, role, stage and resolved config
+  judge.jsonl       the points that a job judges when they are answered (cluster.judge=job)
   prepare/ STAGE/   status and logs of tasks that are not points; those of a point are in its own folder
 """
 
@@ -36,7 +37,7 @@ from mmdpo.points.point import Point, Role, point
 JOBS = "jobs"
 LOCK = ".lock"
 SUBMISSION_FILE = "submission.json"
-PREPARE, TASKS = "prepare", "tasks"
+PREPARE, TASKS, JUDGE = "prepare", "tasks", "judge"
 
 FORMAT = 2
 """The version of the files in a submission's folder; it changes with the keys of the config.
@@ -87,14 +88,14 @@ class SlurmTask:
 class Part:
     """One job, or one array of jobs, of a submission."""
 
-    kind: str  # PREPARE: one job for all lines of its file; TASKS: an array with one job per line
+    kind: str  # PREPARE and JUDGE: one job for all lines of their file; TASKS: an array with one job per line
     first: int = 0  # the first of its lines
     count: int = 1
     job: str | None = None  # SLURM's id; None until sbatch has answered
 
     def ids(self) -> list[str | None]:
         """Return the ids of its jobs in the order of their lines; None until sbatch has answered."""
-        if self.kind == PREPARE:
+        if self.kind != TASKS:
             return [self.job]
         return [self.job and f"{self.job}_{index}" for index in range(self.count)]
 

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,14 @@ from mmdpo.files import fingerprint, read_json
 from mmdpo.locks import SILENT_SECONDS
 from mmdpo.points.changes import all_inputs, changed_since
 from mmdpo.points.identity import Role
-from mmdpo.points.status import State, read_status
+from mmdpo.points.status import State, is_done, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
 from mmdpo.slurm.job_ids import fill_job_ids, find_job_id
 from mmdpo.slurm.snapshot import changed_code, code_files
 from mmdpo.slurm.submission import (
     JOBS,
+    JUDGE,
     LOCK,
     PREPARE,
     SUBMISSION_FILE,
@@ -60,12 +61,15 @@ class SubmissionPlan:
     live: dict[str, TaskState]
     failed: list[str]  # those to be submitted that were tried before
     missing: list[SlurmTask]  # those to be submitted
+    answered: list[SlurmTask] = field(default_factory=list)  # those that a service has to judge
 
     def line(self) -> str:
         """Return the counts as one line for the terminal."""
         return (
             f"{self.study}: {len(self.tasks)} points: {len(self.done)} done, {len(self.live)} queued or running, "
-            f"{len(self.missing)} to submit" + (f" ({len(self.failed)} failed before)" if self.failed else "")
+            f"{len(self.missing)} to submit"
+            + (f" ({len(self.failed)} failed before)" if self.failed else "")
+            + (f", {len(self.answered)} to judge" if self.answered else "")
         )
 
 
@@ -83,7 +87,7 @@ def plan_submission(study: Path, tasks: Sequence[SlurmTask], states: Mapping[str
     Raises:
         UserError: A live job runs another stage of one of the points.
     """
-    done, live, failed, missing = [], {}, [], []
+    done, live, failed, missing, answered = [], {}, [], [], []
     for task in tasks:
         known = states.get(task.name)
         if known is not None and known.live:
@@ -94,12 +98,15 @@ def plan_submission(study: Path, tasks: Sequence[SlurmTask], states: Mapping[str
                 )
             live[task.name] = known
         elif _is_done(study, task, known):
-            done.append(task.name)
+            if task.stage is Stage.experiment and not is_done(study / task.name):
+                answered.append(task)
+            else:
+                done.append(task.name)
         else:
             missing.append(task)
             if known is not None:
                 failed.append(task.name)
-    return SubmissionPlan(study, list(tasks), done, live, failed, missing)
+    return SubmissionPlan(study, list(tasks), done, live, failed, missing, answered)
 
 
 def _is_done(study: Path, task: SlurmTask, known: TaskState | None) -> bool:
@@ -297,19 +304,20 @@ def new_submission(
     )
 
 
-def split_into_parts(tasks: int, prepare: bool, max_array_size: int) -> list[Part]:
+def split_into_parts(tasks: int, prepare: bool, max_array_size: int, judge: bool = False) -> list[Part]:
     """Split tasks into jobs.
 
     Args:
         tasks: The number of tasks.
         prepare: Whether a job makes shared data first.
         max_array_size: The largest number of tasks in an array.
+        judge: Whether a job judges the answers of all.
 
     Returns:
-        The preparation, then the arrays.
+        The preparation, then the arrays, then the judging.
     """
     arrays = [Part(TASKS, first, min(max_array_size, tasks - first)) for first in range(0, tasks, max_array_size)]
-    return [*([Part(PREPARE)] if prepare else []), *arrays]
+    return [*([Part(PREPARE)] if prepare else []), *arrays, *([Part(JUDGE)] if judge else [])]
 
 
 def send_parts(submission: Submission, cluster: ClusterConfig) -> None:
@@ -323,6 +331,11 @@ def send_parts(submission: Submission, cluster: ClusterConfig) -> None:
             part.job = _send_once(submission, part, cluster)
         except UserError as error:
             accepted = sum(one.count for one in submission.parts if one.kind == TASKS and one.job)
+            if part.kind == JUDGE and accepted:
+                raise UserError(
+                    f"{error}. The points were submitted, and no job judges them; rerun the same command when they "
+                    "have ended"
+                ) from error
             if accepted:
                 missing = sum(one.count for one in submission.parts if one.kind == TASKS) - accepted
                 raise UserError(
@@ -362,6 +375,8 @@ def dependency_of(submission: Submission, part: Part, cluster: ClusterConfig) ->
     """
     if part.kind == PREPARE:
         return None
+    if part.kind == JUDGE:
+        return ",".join(f"afterany:{one.job}" for one in submission.parts if one.kind == TASKS and one.job) or None
     index = submission.parts.index(part)
     prepared = [f"afterok:{one.job}" for _, one in preparations(submission) if one.job]
     before = submission.parts[index - 1] if index else None

@@ -27,7 +27,7 @@ from mmdpo.points import status
 from mmdpo.points.status import State
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.paths import file_pattern
-from mmdpo.slurm.submission import PREPARE, Part, SlurmTask, Submission, read_submission
+from mmdpo.slurm.submission import TASKS, Part, Submission, read_submission
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL of sysexits.h: saved, to be continued
 EXIT_BUSY = 3  # another run holds the point
@@ -62,23 +62,23 @@ def main(arguments: list[str]) -> int:
     if not id_file.exists():
         id_file.write_text(job.partition("_")[0], encoding="utf-8")
     index = int(os.environ.get("SLURM_ARRAY_TASK_ID", 0))
-    task = None if kind == PREPARE else submission.task(part, index)
-    folder_of_task = submission.folder / PREPARE if task is None else submission.folder_of(task)
+    task = submission.task(part, index) if kind == TASKS else None
+    folder_of_task = submission.folder / kind if task is None else submission.folder_of(task)
     folder_of_task.mkdir(parents=True, exist_ok=True)
-    rename_job_after_task(job, submission, task)
+    rename_job(job, submission, task.name if task else kind)
     return supervise(submission, part, index, folder_of_task, job)
 
 
-def rename_job_after_task(job: str, submission: Submission, task: SlurmTask | None) -> None:
+def rename_job(job: str, submission: Submission, name: str) -> None:
     """Name the job after its task in squeue.
 
     Args:
         job: SLURM's id of the job.
         submission: The submission that the job belongs to.
-        task: The task of the job; None for the preparation.
+        name: The name of its task, or the kind of a job for several tasks.
     """
     try:
-        slurm.rename_job(job, f"mmdpo:{submission.study.name}:{task.name if task else PREPARE}")
+        slurm.rename_job(job, f"mmdpo:{submission.study.name}:{name}")
     except UserError as error:
         print_line(f"the job could not be renamed: {error}")
 

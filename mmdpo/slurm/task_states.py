@@ -9,12 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmdpo.config.choices import RULES, Stage
+from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.errors import UserError
-from mmdpo.points.status import State, Status, is_stage_done, read_status
+from mmdpo.points.status import State, Status, is_done, is_stage_done, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.cancellations import read_cancelled
 from mmdpo.slurm.job_ids import fill_job_ids
 from mmdpo.slurm.submission import (
+    JUDGE,
     PREPARE,
     TASKS,
     SlurmTask,
@@ -141,6 +144,7 @@ def combine_states(
         earlier one has not ended.
     """
     states: dict[str, TaskState] = {}
+    judged_by = _judging_jobs(found, jobs or {})
     for submission in found:
         visible_jobs = None if submission.name in invisible else jobs
         preparation, reason = _preparation(submission, visible_jobs)
@@ -155,6 +159,12 @@ def combine_states(
             finished = is_finished(task, folder, status)
             log = submission.folder / f"{job_id}.log"
             state, detail = combine_state(status, finished, job_id, visible_jobs, log, cancelled.get(job_id or "", ""))
+            if state is State.done and task.stage is Stage.experiment and not is_done(folder):
+                own = (visible_jobs or {}).get(job_id or "")
+                if own is not None and own.live:  # it ends in a moment
+                    state, detail = _state_of_live(status, own)
+                else:
+                    state, detail = _state_of_answered(judged_by.get(task.name))
             if state is State.cancelled and preparation is State.failed and job_id not in cancelled:
                 detail = f"the preparation failed: {reason}"
             if state is State.pending and detail == "Dependency" and reason:
@@ -163,6 +173,20 @@ def combine_states(
                 detail += f"; it last wrote {minutes_since_written(folder):.0f} min ago"
             states[task.name] = TaskState(task, folder, submission, job_id, state, detail, status)
     return states
+
+
+def _judging_jobs(found: Sequence[Submission], jobs: Mapping[str, slurm.Job]) -> dict[str, str]:
+    """Return the live job that will judge a task, by the task's name (cluster.judge=job)."""
+    parts = [(submission, part.job) for submission in found for part in submission.parts if part.kind == JUDGE]
+    live = [(submission, job) for submission, job in parts if job and job in jobs and jobs[job].live]
+    return {task.name: job for submission, job in live for task in submission.tasks(JUDGE)}
+
+
+def _state_of_answered(job: str | None) -> StateAndDetail:
+    """Return the state of a point with answers that a service will judge."""
+    if job:
+        return State.pending, f"answered; waits to be judged by job {job}"
+    return State.answered, "waits to be judged"
 
 
 def combine_state(
@@ -218,8 +242,16 @@ def is_finished(task: SlurmTask, folder: Path, status: Status | None = None) -> 
         status: The content of its status.json, if it has been read already.
     """
     if is_point_stage(task.stage):
-        return is_stage_done(folder, task.stage, task.config["bench"].get("tasks", ()))
+        stage = Stage.evaluate if task.stage is Stage.experiment and is_task_judged_apart(task) else task.stage
+        return is_stage_done(folder, stage, task.config["bench"].get("tasks", ()))
     return (status or read_status(folder)).state is State.done
+
+
+def is_task_judged_apart(task: SlurmTask) -> bool:
+    """Return whether the job of a task ends with answers."""
+    judge = task.config["bench"].get("judge")
+    client = judge.get("client", "") if isinstance(judge, dict) else judge  # a name, in submissions before version 0.2
+    return is_judged_apart(str(client or RULES.names()[0]), str(task.config["cluster"].get("runner")))
 
 
 def _failure(job: slurm.Job, log: Path) -> str:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo.console import make_console, markup_safe, print_line, printable
 from mmdpo.points.status import State
+from mmdpo.signals import listening
 from mmdpo.slurm import client as slurm
+from mmdpo.slurm.judging import Judging
 from mmdpo.slurm.submission import read_submissions
 from mmdpo.slurm.task_states import TaskState, combine_states, invisible_submissions, query_jobs
 
@@ -25,7 +27,7 @@ FILES_SECONDS = 2.0
 SLURM_SECONDS = 15.0  # a controller serves the whole site
 LINES = 3  # of a row at most: a folded name and a detail
 DETAIL = 72  # characters
-ORDER = (State.running, State.failed, State.cancelled, State.pending, State.planned, State.done)
+ORDER = (State.running, State.failed, State.cancelled, State.pending, State.planned, State.answered, State.done)
 COLOURS = {State.running: "cyan", State.failed: "red", State.cancelled: "yellow", State.done: "green"}
 
 
@@ -50,8 +52,17 @@ class TrainingProgress:
         return [f"{step}/{total or '?'}", loss, margin, left]
 
 
-def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
-    """Wait until the named tasks have ended, and return their states; None after Ctrl-C."""
+def watch(study: Path, names: Sequence[str], judging: Judging | None = None) -> dict[str, TaskState] | None:
+    """Wait until the named tasks have ended, and judge answers as they arrive.
+
+    Args:
+        study: The folder of the study.
+        names: The names of the tasks.
+        judging: The judging by this command; None if it does not judge.
+
+    Returns:
+        The states of the tasks; None after Ctrl-C.
+    """
     from rich.live import Live
 
     console, progress = make_console(), TrainingProgress()
@@ -78,6 +89,13 @@ def watch(study: Path, names: Sequence[str]) -> dict[str, TaskState] | None:
                 else:
                     _print_changes(states, before)
                 before = {name: _news(one) for name, one in states.items()}
+                answered = [one for one in states.values() if one.state is State.answered]
+                if judging and answered and judging.wants([one.task.name for one in answered]):
+                    live.stop()  # judging has a progress bar of its own
+                    with listening():
+                        judging.judge(one.task.point for one in answered)
+                    live.start()
+                    continue
                 if not any(one.live for one in states.values()):
                     return states
                 time.sleep(FILES_SECONDS)

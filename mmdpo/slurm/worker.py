@@ -24,7 +24,8 @@ from mmdpo.pipeline import point_stages as stages
 from mmdpo.points import status
 from mmdpo.points.changes import all_inputs, changed_since
 from mmdpo.signals import Interrupted, listen
-from mmdpo.slurm.submission import PREPARE, SlurmTask, Submission, is_point_stage, read_submission
+from mmdpo.slurm.judging import judge_tasks
+from mmdpo.slurm.submission import JUDGE, PREPARE, SlurmTask, Submission, is_point_stage, read_submission
 from mmdpo.slurm.supervisor import EXIT_INTERRUPTED
 from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point
 from mmdpo.training.distributed import from_slurm, rank
@@ -42,6 +43,8 @@ def main(arguments: list[str]) -> int:
             tasks = list(submission.tasks(PREPARE))
             works = [partial(stages.make_shared_data, task.typed_config) for task in tasks]
             return _make_unchanged(submission, tasks, submission.folder / PREPARE, works)
+        if kind == JUDGE:
+            return judge_in_job(submission)
         task = submission.task(part, int(index))
         if not is_point_stage(task.stage):
             work = partial(stages.run_data_stage, task.typed_config, task.stage)
@@ -49,6 +52,26 @@ def main(arguments: list[str]) -> int:
         return run_point_task(task, submission.folder_of(task))
     except Interrupted:
         return EXIT_INTERRUPTED
+
+
+def judge_in_job(submission: Submission) -> int:
+    """Judge the points of a submission in the first process, and return the exit code."""
+    if rank():
+        return 0
+    folder = submission.folder / JUDGE
+    status.start(folder)
+    try:
+        with recorded_by(status.StatusRecorder(folder)):
+            code = judge_tasks(submission.tasks(JUDGE))
+    except Stopped as stop:  # a requeue would reach the same limit
+        status.finish(folder, str(stop))
+        print(stop, file=sys.stderr)
+        return 1
+    except Interrupted as interruption:
+        status.interrupt(folder, interruption.cause)
+        raise
+    status.finish(folder, "some points could not be judged; see its log" if code else None)
+    return code
 
 
 def run_point_task(task: SlurmTask, folder: Path) -> int:

@@ -22,6 +22,7 @@ from mmdpo.testing.server import (
     Reply,
     count_tokens,
     run_server,
+    served_name,
     serving,
     wrong_image,
     wrong_schema,
@@ -156,6 +157,8 @@ class FakeGemini(FakeServer):
         settings = body.get("generationConfig") or {}
         if not text:
             return "there is no text"
+        if any(content.get("role", "user") not in ("user", "model") for content in body.get("contents") or []):
+            return "a role other than user and model"
         schema = settings.get("responseJsonSchema") or settings.get("responseSchema")
         if schema:
             self.count_schema()
@@ -252,7 +255,8 @@ def _status(reply: Reply) -> dict[str, Any]:
 
 def _parts(body: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     """Return all text of a request, and its images."""
-    parts = [part for content in body.get("contents") or [] for part in content.get("parts") or []]
+    contents = [body.get("systemInstruction") or {}, *(body.get("contents") or [])]
+    parts = [part for content in contents for part in content.get("parts") or []]
     images = [part["inlineData"] for part in parts if "inlineData" in part]
     return "\n".join(part["text"] for part in parts if part.get("text")), images
 
@@ -265,7 +269,7 @@ def _response(text: str, images: int, name: str, model: str, numbers: bool) -> d
 
     paid = count_tokens(text) + IMAGE_TOKENS * images
     usage = {"promptTokenCount": paid, "totalTokenCount": paid}
-    response: dict[str, Any] = {"usageMetadata": usage, "modelVersion": model, "responseId": "rehearsal"}
+    response: dict[str, Any] = {"usageMetadata": usage, "modelVersion": served_name(model), "responseId": "rehearsal"}
     if name == "prompt_blocked":
         return {"promptFeedback": {"blockReason": 1 if numbers else "SAFETY"}, **response}
     if name in ("candidate_blocked", "recitation"):

@@ -6,11 +6,13 @@ and the index among the `n` answers.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from mmdpo.testing.fake_openai_batches import ENDS, FakeBatches
 from mmdpo.testing.replies import FORMS, reply_to
 from mmdpo.testing.server import (
     Call,
@@ -18,6 +20,7 @@ from mmdpo.testing.server import (
     Reply,
     count_tokens,
     run_server,
+    served_name,
     serving,
     wrong_image,
     wrong_schema,
@@ -47,12 +50,35 @@ ERRORS: dict[str, tuple[int, str, str, str | None]] = {
 
 
 class FakeOpenAI(FakeServer):
-    """A server for chat completions."""
+    """A server for chat completions, one by one or in batch jobs."""
 
     known = (
         *("throttled", "daily_quota", "insufficient_quota", "busy", "bad_key", "unknown_model"),
         *("image_refused", "prompt_blocked", "content_filter", "refusal", "length", *FORMS),
     )
+
+    def __init__(
+        self,
+        faults: str = "",
+        port: int = 0,
+        batch_polls: int | None = None,
+        batch_ends: str = "SUCCEEDED",
+        batch_lost: int = 0,
+        **more: Any,
+    ) -> None:
+        """Listen on the port.
+
+        Args:
+            faults: The fault script.
+            port: The port; 0 takes a free one.
+            batch_polls: A batch ends at this poll; None leaves it to `finish_batches`.
+            batch_ends: The state in which it ends then; a part of an EXPIRED or CANCELLED batch is answered.
+            batch_lost: Number of batches whose creation gets no response, although they are created.
+            **more: Arguments of FakeServer.
+        """
+        super().__init__(faults, port, **more)
+        self._jobs = FakeBatches(self._completion, self.complain, batch_polls, batch_ends, batch_lost)
+        self.batches, self.files = self._jobs.batches, self._jobs.files
 
     @property
     def url(self) -> str:
@@ -67,11 +93,26 @@ class FakeOpenAI(FakeServer):
             return self._error("no_key")
         if call.path in MODELS:
             return Reply(content={"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+        if (found := self._jobs.reply(call)) is not None:
+            return found
         if call.path not in CHAT or call.method != "POST":
             return self._error("no_address")
-        text, images = _parts(call.body)
-        model = str(call.body.get("model") or "")
-        wrong = self._wrong(call.body, text, images, model)
+        return self._completion(call.body, key)
+
+    def finish_batches(self, state: str = "SUCCEEDED", answered: int | None = None) -> None:
+        """End all pending jobs.
+
+        Args:
+            state: SUCCEEDED, FAILED, EXPIRED or CANCELLED.
+            answered: The number of requests per job that were answered before; None answers all of a job that
+                SUCCEEDED and none of the others.
+        """
+        self._jobs.finish(state, answered)
+
+    def _completion(self, body: dict[str, Any], key: str) -> Reply:
+        text, images = _parts(body)
+        model = str(body.get("model") or "")
+        wrong = self._wrong(body, text, images, model)
         if wrong:
             self.complain(wrong)
             return self._error("invalid", why=wrong)
@@ -79,7 +120,7 @@ class FakeOpenAI(FakeServer):
         name = {"insufficient_quota": "daily_quota", "length": "truncated"}.get(name, name)
         if name in ERRORS:
             return self._error(name, model=model, key=key)
-        return self.damaged(Reply(content=_response(call.body, text, len(images), name, model)), name)
+        return self.damaged(Reply(content=_response(body, text, len(images), name, model)), name)
 
     def _wrong(self, body: dict[str, Any], text: str, images: list[str], model: str) -> str | None:
         if not text or not model:
@@ -133,7 +174,7 @@ def _response(body: dict[str, Any], text: str, images: int, name: str, model: st
         "id": "chatcmpl-rehearsal",
         "object": "chat.completion",
         "created": 0,
-        "model": model,
+        "model": served_name(model),
         "choices": choices,
         "usage": {"prompt_tokens": paid, "completion_tokens": spent, "total_tokens": paid + spent},
     }
@@ -146,7 +187,13 @@ def fake_openai(faults: str = "", **more: Any) -> AbstractContextManager[FakeOpe
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the server as a program."""
-    return run_server(FakeOpenAI, 8901, LINE, arguments)
+
+    def more(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--batch-polls", type=int, default=3, help="polls until a batch ends")
+        parser.add_argument("--batch-ends", choices=ENDS, default="SUCCEEDED", help="how batches end")
+        parser.add_argument("--batch-lost", type=int, default=0, help="batches whose creation gets no response")
+
+    return run_server(FakeOpenAI, 8901, LINE, arguments, more)
 
 
 if __name__ == "__main__":

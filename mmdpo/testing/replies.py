@@ -1,6 +1,7 @@
 """Replies of a rehearsal server: ratings computed from the text alone, in a valid form or in a scripted faulty one.
 
-Like a real service, it uses only the text of a request.
+Like a real service, it uses only the text of a request. The judges of benchmarks reply as
+mmdpo/testing/benchmark_replies.py says.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from random import Random
 from string import ascii_uppercase
+
+from mmdpo.testing.benchmark_replies import style_of
 
 LISTED = re.compile(r"one entry for each of the completions ([A-Z](?:, [A-Z])*), in this order\.")
 MARKER = re.compile(r"Each completion below stands between the lines <([\w-]+)>")
@@ -31,6 +34,12 @@ def first_asking(text: str) -> str:
 def digest(text: str, images: Sequence[str] = ()) -> str:
     """Return the name of a prompt in a server's log; `images` are in base64."""
     return sha256("\n".join([first_asking(text), *images]).encode()).hexdigest()
+
+
+def readable(text: str, form: str) -> bool:
+    """Return whether the reply to a request can be read in a form of FORMS."""
+    style = None if completions(text) else style_of(text)
+    return form in (("fenced", "prose") if style is None else style.readable)
 
 
 def completions(text: str) -> list[str]:
@@ -92,6 +101,8 @@ def reply_to(text: str, form: str | None = None, salt: str = "") -> str:
         salt: Distinguishes several answers to one text.
     """
     presented = completions(text)
+    if not presented and (style := style_of(text)) is not None:
+        return style.reply(first_asking(text), form)
     whole = _ratings(presented, form) if presented else sentence(text, salt)
     if form == "empty":
         return ""

@@ -25,24 +25,25 @@ from PIL import Image
 
 from mmdpo.errors import UserError
 from mmdpo.testing.faults import GOOD, Faults
-from mmdpo.testing.replies import completions, digest
+from mmdpo.testing.replies import completions, digest, readable
 
 TRANSPORT = ("slow", "dropped", "non_utf8", "html", "endless", "bomb", "trickle", "redirect")
-ANSWERS = (GOOD, "slow", "fenced", "prose")
-"""Outcomes of calls that are paid for and whose reply can be parsed."""
+ANSWERS = (GOOD, "slow")
+"""Outcomes of calls that are paid for and whose reply can be parsed, besides readable forms of replies."""
 SLOW_SECONDS = 5.0
 PAGE = b"<html><body>Please log in to this network.</body></html>"
 
 
 @dataclass(frozen=True)
 class Call:
-    """A received request; the names of `headers` are in lower case."""
+    """A received request; the names of `headers` are in lower case, and `content` is what is not JSON."""
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: dict[str, Any]
+    content: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class FakeServer(ThreadingHTTPServer):
         with self.lock:
             if name in ("daily_quota", "insufficient_quota"):
                 self._day_is_over = True
-            if name in ANSWERS:
+            if name in ANSWERS or readable(text, name):
                 self.answered[prompt] += 1
         if name == "slow":
             time.sleep(self.slow_seconds)
@@ -236,14 +237,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         address = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
+        form = headers.get("content-type", "").startswith("multipart/")
         try:
-            sent = json.loads(body) if body else {}
+            sent = json.loads(body) if body and not form else {}
         except ValueError:
             sent = None
         if not isinstance(sent, dict):
             self.server.complain("the body is not a JSON object")
             sent = {}
-        reply = self.server.reply(Call(self.command, address.path, address.query, headers, sent))
+        reply = self.server.reply(Call(self.command, address.path, address.query, headers, sent, body if form else b""))
         try:
             self._write(reply)
         except OSError:  # the client is gone
@@ -288,6 +290,11 @@ def _bomb() -> Iterator[bytes]:
     for _ in range(64):
         yield packer.compress(b" " * (1 << 20))
     yield packer.flush()
+
+
+def served_name(model: str) -> str:
+    """Return the name of a model in responses: services answer with a version of the model that was asked."""
+    return f"{model}-001"
 
 
 def count_tokens(text: str) -> int:

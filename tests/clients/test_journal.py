@@ -20,7 +20,7 @@ from mmdpo.errors import UserError
 
 REQUEST = Request("key", "p", "annotate", (Message("user", "text"),))
 GEMINI = Account("gemini")
-ANSWERED = Attempt("answered", "{}", tokens_in=7, tokens_out=3, cost=0.5, note="smaller")
+ANSWERED = Attempt("answered", "{}", tokens_in=7, tokens_out=3, cost=0.5, note="smaller", served="model-001")
 
 
 def record(opened: Journal, attempt: Attempt) -> None:

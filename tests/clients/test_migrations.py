@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mmdpo.clients.journal import Account, BatchJob, JobEntry, Journal, journal
-from mmdpo.clients.migrations import ATTEMPTS_1, VERSION
+from mmdpo.clients.journal import Account, Attempt, BatchJob, JobEntry, Journal, journal
+from mmdpo.clients.migrations import ATTEMPTS_1, MIGRATIONS, VERSION
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import Stopped
 from mmdpo.judge import teacher
@@ -85,10 +85,13 @@ def test_jobs_are_keyed_by_their_purpose(old: Path) -> None:
     assert isinstance(teaching, BatchJob)
     assert isinstance(teaching.asked[0], JobEntry)
     assert teaching.expected == 0.0005005
+    assert teaching.model is None
 
 
 def test_the_jobs_of_an_old_journal_are_not_submitted_again(old: Path) -> None:
     class Service(Scripted):
+        largest_batch = 1000
+
         def pack_request(self, request: Any) -> Any:
             raise AssertionError(request)
 
@@ -146,6 +149,23 @@ def test_a_migration_that_is_interrupted_leaves_the_old_version(old: Path, monke
     with journal(old) as opened:
         assert len(annotated(opened, client)) == 5
     assert client.calls == []
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_replies_of_a_journal_that_does_not_name_the_served_model(tmp_path: Path, read_only: bool) -> None:
+    path = tmp_path / "old.sqlite"
+    with sqlite3.connect(path) as before:
+        for step in MIGRATIONS[:3]:
+            step(before)
+        before.execute("PRAGMA user_version=3")
+        before.execute(
+            "INSERT INTO attempts (key, record_id, purpose, client, model, asked, seconds, outcome, reminded,"
+            " truncated, tokens_in, tokens_out, cost, reply) VALUES ('k', 'p', 'annotate', 'gemini', 'm', '2026-11-01',"
+            " 1.0, 'answered', 0, 0, 7, 8, 0.5, 'a reply')"
+        )
+    before.close()
+    with journal(path, read_only) as opened:
+        assert opened.attempts("k") == [Attempt("answered", "a reply", tokens_in=7, tokens_out=8, cost=0.5)]
 
 
 def test_a_journal_of_the_first_version_keeps_its_rows(tmp_path: Path) -> None:

@@ -36,15 +36,15 @@ def said(reply: str, reminded: bool = False) -> Attempt:
     [
         ([], None),
         ([Attempt("failed", reason="busy")], None),
-        ([said("3")], Found(3)),
-        ([said("3"), said("4")], Found(4)),
-        ([said("3"), said("hm")], Found(3)),  # a value is kept, whatever came after it
-        ([said("hm")], Found(None, "no_number", reminder_due=True)),
-        ([said("hm"), said("ha", reminded=True)], Found(None, "no_number", reminded=True)),
-        ([said("hm"), said("5", reminded=True)], Found(5, reminded=True)),
+        ([said("3")], Found(3, text="3")),
+        ([said("3"), said("4")], Found(4, text="4")),
+        ([said("3"), said("hm")], Found(3, text="3")),  # a value is kept, whatever came after it
+        ([said("hm")], Found(None, "no_number", reminder_due=True, text="hm")),
+        ([said("hm"), said("ha", reminded=True)], Found(None, "no_number", reminded=True, text="ha")),
+        ([said("hm"), said("5", reminded=True)], Found(5, reminded=True, text="5")),
         ([said("hm"), Attempt("declined", reason="safety", reminded=True)], Found(None, "safety", reminded=True)),
         ([Attempt("declined", reason="safety")], Found(None, "safety")),
-        ([said("hm"), said("ha", reminded=True), said("ho")], Found(None, "no_number", reminder_due=True)),
+        ([said("hm"), said("ha", reminded=True), said("ho")], Found(None, "no_number", reminder_due=True, text="ho")),
     ],
 )
 def test_the_newest_usable_reply_counts_and_the_reminder_is_sent_once(
@@ -55,8 +55,17 @@ def test_the_newest_usable_reply_counts_and_the_reminder_is_sent_once(
 
 def test_a_better_parser_reads_what_is_stored() -> None:
     journal = holding(said("3!"), said("hm", reminded=True))
-    assert find_reply(journal, REQUEST, number) == Found(None, "no_number", reminded=True)
-    assert find_reply(journal, REQUEST, lenient) == Found(3)
+    assert find_reply(journal, REQUEST, number) == Found(None, "no_number", reminded=True, text="hm")
+    assert find_reply(journal, REQUEST, lenient) == Found(3, text="3!")
+
+
+def test_the_model_that_gave_the_used_reply_is_named() -> None:
+    journal = holding(
+        Attempt("answered", "3", served="model-2026-01"), Attempt("answered", "hm", served="model-2026-02")
+    )
+    found = find_reply(journal, REQUEST, number)
+    assert found is not None
+    assert (found.text, found.served) == ("3", "model-2026-01")
 
 
 def test_a_truncated_reply_is_known_as_such_when_it_is_read_again() -> None:

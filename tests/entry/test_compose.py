@@ -23,6 +23,7 @@ MORE = {
         *("data.sources.scigraphqa.image_root=docs", "data.sources.lrv.image_root=docs"),
     ],
     ("judge", "openai"): ["judge.model=some"],
+    ("judge", "vllm"): ["judge.model=some"],
     ("generator", "openai"): ["generator.model=some", "generator.base_url=http://localhost/v1"],
     ("model", "auto"): ["model.path=pkg://mmdpo/nano/weights/llava"],
 }

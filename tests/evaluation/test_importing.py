@@ -31,7 +31,7 @@ def read(tmp_path, bench, rows, task="quiz"):
 
 def test_replayed_judgments_are_verified_and_scored(tmp_path, bench):
     answers = read(tmp_path, bench, answer_rows())
-    replayed = replay(answers, write_lines(tmp_path / "judgments.jsonl", judgment_rows()), bench)
+    replayed = replay(answers, [write_lines(tmp_path / "judgments.jsonl", judgment_rows())], bench)
     assert (replayed.judge, replayed.is_verified, replayed.verification) == ("old-judge", True, "12 of 12")
     scores = score_items(answers.samples, replayed.judgments, bench, "old-judge", {})
     assert scores.scores["quiz"].value == scores.upstream["quiz"] == 7
@@ -40,21 +40,28 @@ def test_replayed_judgments_are_verified_and_scored(tmp_path, bench):
 
 def test_judgments_of_other_answers_are_unverified(tmp_path, bench):
     rows = [*judgment_rows()[:2], *judgment_rows(answer="Other {}.")[2:]]
-    replayed = replay(read(tmp_path, bench, answer_rows()), write_lines(tmp_path / "j.jsonl", rows), bench)
+    replayed = replay(read(tmp_path, bench, answer_rows()), [write_lines(tmp_path / "j.jsonl", rows)], bench)
     assert (replayed.is_verified, replayed.verification) == (False, "unverified: 2 of 12 match")
 
 
 def test_judgments_without_requests_cannot_be_verified(tmp_path, bench):
     rows = [{**row, "user_prompt": None} for row in judgment_rows()]
-    replayed = replay(read(tmp_path, bench, answer_rows()), write_lines(tmp_path / "j.jsonl", rows), bench)
+    replayed = replay(read(tmp_path, bench, answer_rows()), [write_lines(tmp_path / "j.jsonl", rows)], bench)
     assert replayed.is_verified is None
     assert "not verifiable" in replayed.verification
 
 
 def test_the_model_of_the_answers_chooses_its_judgments(tmp_path, bench):
     rows = [*judgment_rows("[[2]]", "another"), *judgment_rows()]
-    replayed = replay(read(tmp_path, bench, answer_rows()), write_lines(tmp_path / "j.jsonl", rows), bench)
+    replayed = replay(read(tmp_path, bench, answer_rows()), [write_lines(tmp_path / "j.jsonl", rows)], bench)
     assert {one.score for one in replayed.judgments} == {7.0}
+
+
+def test_several_files_are_repeated_judgments(tmp_path, bench):
+    files = [write_lines(tmp_path / f"{n}.jsonl", judgment_rows(f"[[{n}]]")) for n in (4, 5, 9)]
+    replayed = replay(read(tmp_path, bench, answer_rows()), files, bench)
+    assert (replayed.repeats, replayed.verification) == (3, "36 of 36")
+    assert {one.score for one in replayed.judgments} == {6.0}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,7 @@ def test_the_model_of_the_answers_chooses_its_judgments(tmp_path, bench):
 def test_judgments_of_nothing_that_was_answered_are_refused(tmp_path, bench, rows, said):
     answers = read(tmp_path, bench, answer_rows())
     with pytest.raises(UserError, match=said):
-        replay(answers, write_lines(tmp_path / "j.jsonl", rows), bench)
+        replay(answers, [write_lines(tmp_path / "j.jsonl", rows)], bench)
 
 
 def test_rows_are_counted(tmp_path, bench):
@@ -77,6 +84,7 @@ def test_rows_are_counted(tmp_path, bench):
         {"question_id": 1, "text": "It is 1, again."},
         {"question_id": 2, "text": "$ERROR$"},  # an answer stands above
         {"question_id": 6, "text": "Failed to obtain answer via API."},
+        {"question_id": 98, "text": "What?"},
         {"question_id": 99, "text": "What?", "question": "Question 99?"},
     ]
     answers = read(tmp_path, bench, rows)

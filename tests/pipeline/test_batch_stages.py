@@ -198,14 +198,15 @@ def items_of_no_image() -> Any:
     return Prompt("p", "?"), [Completion("p", 0, "a"), Completion("p", 1, "b")]
 
 
-def test_only_gemini_has_batches() -> None:
-    for name in ("openai", "gemini_legacy", "longer"):
-        with pytest.raises(UserError, match=f"judge.batch=true: judge={name} has no batches.*judge=gemini"):
+def test_the_services_with_batches() -> None:
+    for name in ("gemini_legacy", "longer"):
+        with pytest.raises(UserError, match=f"judge.batch=true: judge={name} has no batches.*judge=gemini.*openai"):
             check(compose_config([f"judge={name}", "judge.batch=true"]))
     for wrong in ("judge.batch_size=0", "judge.price.batch=-1"):
         with pytest.raises(UserError, match=wrong.split("=")[0]):
             check(compose_config(["judge=gemini", wrong]))
-    check(compose_config(["judge=gemini", "judge.batch=true"]))
+    for words in (["judge=gemini"], ["judge=openai", "judge.model=m"]):
+        check(compose_config([*words, "judge.batch=true"]))
     judge = judge_config()
     judge.batch = True
     with pytest.raises(UserError, match="has no batches"):

@@ -115,24 +115,26 @@ def _read_score(text):
 
 
 def _score_quiz(items, judge, bench):
+    keys = [(prompt, response, part) for prompt, response in items for part in PARTS]
     requests = [
-        JudgeRequest(
-            prompt.id, part, 0, (Message("user", request_text(part, prompt.question, response.answer)),), _read_score
-        )
-        for prompt, response in items
-        for part in PARTS
+        JudgeRequest(prompt.id, part, repeat, _messages(part, prompt, response), _read_score)
+        for prompt, response, part in keys
+        for repeat in range(bench.repeats)
     ]
-    return [
-        Verdict(
-            reply.value,
-            reason=reply.reason,
-            upstream={} if reply.value is None else {"score": reply.value},
-            sample=request.sample,
-            part=request.part,
-            groups={"": request.part},
-        )
-        for request, reply in zip(requests, judge.ask(requests), strict=True)
-    ]
+    replies = iter(judge.ask(requests))
+    return [_quiz_verdict(prompt, part, [next(replies) for _ in range(bench.repeats)]) for prompt, _, part in keys]
+
+
+def _messages(part, prompt, response):
+    return (Message("user", request_text(part, prompt.question, response.answer)),)
+
+
+def _quiz_verdict(prompt, part, replies):
+    scores = [reply.value for reply in replies if reply.value is not None]
+    value = sum(scores) / len(scores) if scores else None
+    upstream = {} if value is None else {"score": value}
+    reason = "" if scores else replies[0].reason
+    return Verdict(value, {}, reason, upstream, sample=prompt.id, part=part, groups={"": part})
 
 
 def _mean(judgments):
@@ -171,6 +173,7 @@ QUIZ = Task(
     cluster=Cluster.question,
     bench_files=(QUIZ_FILE,),
     judge_use=JudgeUse.asked,
+    reads=("repeats",),
     text_only=True,
     upstream=Upstream(_mean, _write_answers, _read_answers, _read_judgments),
 )

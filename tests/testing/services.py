@@ -32,7 +32,8 @@ SERVERS: dict[str, Callable[..., AbstractContextManager[FakeServer]]] = {
 def judge_at(server: FakeServer, name: str, **changes: Any) -> JudgeConfig:
     """A judge that asks the server; limits may be among the changes."""
     limits = LimitsConfig(**changes.pop("limits", {}))
-    return JudgeConfig(name, name, "some-model", base_url=server.url, api_key=[VARIABLE], limits=limits, **changes)
+    changes = {"model": "some-model", "base_url": server.url, "api_key": [VARIABLE], **changes}
+    return JudgeConfig(name, name, limits=limits, **changes)
 
 
 def items(folder: Path, count: int) -> list[Item]:

@@ -150,6 +150,7 @@ def with_image(**image: str) -> dict[str, Any]:
         (b"{", "not a JSON"),
         ([], "not a JSON object"),
         ({}, "there is no text"),
+        ({"contents": [{"role": "system", "parts": [{"text": "a"}]}]}, "a role other than user and model"),
         (with_image(data="***", mimeType="image/png"), "an image is not base64"),
         (with_image(data=NO_IMAGE, mimeType="image/png"), "an image cannot be read"),
         ({**ONE, "generationConfig": {"responseJsonSchema": RUBRIC.schema(2)}}, "without responseMimeType"),

@@ -266,4 +266,5 @@ def test_gemini_takes_no_temperature_and_a_thinking_budget(tmp_path: Path, name:
     config = sent(tmp_path, name, temperature=None, **extra)["generationConfig"]
     assert "temperature" not in config
     assert config["maxOutputTokens"] == 4096
+    assert sent(tmp_path, name, max_output_tokens=3)["generationConfig"]["maxOutputTokens"] > 4096  # thoughts count
     assert name != "gemini" or config["thinkingConfig"] == {"thinkingBudget": 0}

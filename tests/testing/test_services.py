@@ -44,6 +44,14 @@ def test_tokens_are_counted_with_the_image(tmp_path: Path, name: str) -> None:
 
 
 @NAMES
+def test_the_model_is_stored_as_the_service_names_it(tmp_path: Path, name: str) -> None:
+    journal = Journal(None)
+    with SERVERS[name]() as server:
+        annotated(server, name, tmp_path, 1, journal)
+    assert journal._rows.execute("SELECT model, served FROM attempts").fetchall() == [("some-model", "some-model-001")]
+
+
+@NAMES
 @pytest.mark.parametrize(
     ("fault", "reason", "wait"),
     [

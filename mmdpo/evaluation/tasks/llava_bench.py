@@ -13,7 +13,7 @@ from mmdpo.clients.answers import ParseFailure
 from mmdpo.config.schema import BenchConfig
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.evaluation.bench_files import BenchFile, require_file
+from mmdpo.evaluation.bench_files import BenchFile, prompt_owner, require_file
 from mmdpo.evaluation.bench_rows import Row, bench_rows, indexed, read_object
 from mmdpo.evaluation.foreign_files import id_text, read_rows
 from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, runs, unscored
@@ -242,7 +242,7 @@ TASK = Task(
     image_folder=IMAGES,
     reads=("repeats",),
     judge_use=JudgeUse.asked,
-    judge_prompt=RULES,
+    rubric=prompt_owner(RULES),
     upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, answer_ids=llava_answer_ids),
     order=140,
 )

@@ -14,7 +14,7 @@ from mmdpo.clients.request import Message
 from mmdpo.config.schema import BenchConfig
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.evaluation.bench_files import BenchFile, find_file, require_file
+from mmdpo.evaluation.bench_files import BenchFile, find_file, prompt_owner, require_file
 from mmdpo.evaluation.bench_rows import read_object
 from mmdpo.evaluation.repeats import ask_each, by_run, readings, runs, unscored
 from mmdpo.evaluation.rubrics import mm_vet as rubric
@@ -218,7 +218,7 @@ TASK = Task(
     image_folder=IMAGES,
     reads=("repeats",),
     judge_use=JudgeUse.asked,
-    judge_prompt=PROMPT,
+    rubric=prompt_owner(PROMPT),
     upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments),
     order=130,
 )

@@ -10,7 +10,7 @@ from typing import Any
 from mmdpo.clients.request import Message
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
-from mmdpo.evaluation.bench_files import BenchFile, find_file
+from mmdpo.evaluation.bench_files import BenchFile, find_file, prompt_owner
 from mmdpo.evaluation.bench_rows import Row, bench_rows
 from mmdpo.evaluation.foreign_files import answer_text, read_rows
 from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, runs, unscored
@@ -57,7 +57,7 @@ PROMPT = BenchFile(
     key="mmhal_judge_prompt",
     name="mmhal/judge_prompt.txt",
     origin="`template` in Eval/eval_gpt_mmhal.py of GitHub llava-rlhf/LLaVA-RLHF; without it our own is asked",
-    licence="GPL-3.0",
+    licence="not checked; see the repository",
     required=False,
 )
 IMAGES = BenchFile(
@@ -214,7 +214,7 @@ TASK = Task(
     image_folder=IMAGES,
     reads=("repeats",),
     judge_use=JudgeUse.asked,
-    judge_prompt=PROMPT,
+    rubric=prompt_owner(PROMPT),
     upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments),
     order=180,
 )

@@ -57,9 +57,12 @@ def test_without_the_file_our_own_prompt_is_asked(tmp_path):
     root = write_mm_vet(tmp_path, prompt=None)
     scored(root, tmp_path, judge)
     assert judge.requests[0].messages[0].text.startswith(rubric.OWN_PROMPT)
-    assert TASK.judge_prompt in TASK.bench_files
-    before = TASK.fingerprint(bench_config("mm_vet", root))
-    assert TASK.fingerprint(bench_config("mm_vet", write_mm_vet(tmp_path))) != before
+    bench = bench_config("mm_vet", root)
+    before = TASK.fingerprint(bench)
+    assert TASK.rubric(bench) == "own"
+    write_mm_vet(tmp_path)
+    assert TASK.rubric(bench).startswith("upstream ")
+    assert TASK.fingerprint(bench) != before
 
 
 def test_an_unreadable_grade_is_unscored_here_and_0_upstream(root, tmp_path):
