@@ -19,6 +19,7 @@ from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
 from mmdpo.entry.server_checks import engine_problems
+from mmdpo.entry.shard_checks import shard_problems
 from mmdpo.env_secrets import refuse_secrets, texts
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates
@@ -44,6 +45,7 @@ def check(config: Config) -> None:
         *data_file_problems(config.data),
         *judge_problems(config),
         *bench_problems(config),
+        *shard_problems(config),
         *generator_problems(config.generator),
         *engine_problems(config),
         *pairs_problems(config.pairs, config.judge.rubric),

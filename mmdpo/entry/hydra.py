@@ -184,11 +184,15 @@ def _describe(configs: list[Config], stage: Stage) -> None:
 
 
 def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outcome]:
+    from mmdpo.pipeline.evaluating import close_batch_jobs
     from mmdpo.slurm.launch import submit_and_watch
+    from mmdpo.sweep.run_point import run_point
 
     if searching and not configs[0].cluster.wait:
         raise UserError("cluster.wait=false: this sweeper chooses points by scores; type cluster.wait=true")
-    outcomes = submit_and_watch(configs, stage)
+    outcomes = submit_and_watch(configs, stage, lambda p: run_point(p, Stage.judge))
+    if outcomes is not None:
+        close_batch_jobs(configs)
     if outcomes is None and searching:
         raise SystemExit(0)
     return outcomes or []

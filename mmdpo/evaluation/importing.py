@@ -248,7 +248,7 @@ def judge_answered(
     if not missing:
         return judgments
     task = samples.task
-    if len(judgments) < len(answered):  # an item stands for all samples of its cluster
+    if task.one_item_per_cluster:
         clusters = {task.cluster_of(prompt): prompt for prompt in missing}
         whole = [_unscored(one) if one.cluster in clusters else one for one in judgments]
         lost = clusters.keys() - {one.cluster for one in judgments}

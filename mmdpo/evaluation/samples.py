@@ -50,10 +50,13 @@ class SampleSet:
     @cached_property
     def asked_fingerprint(self) -> str:
         """A fingerprint of all that reaches the model: ids, questions, earlier turns and the images' content."""
-        root = self.image_root
+        return fingerprint([_asked(prompt, self.image_digests) for prompt in self.asked])
+
+    @cached_property
+    def image_digests(self) -> dict[str, str]:
+        """Fingerprints of the content of the images, by their names."""
         names = {name for prompt in self.asked for name in (*prompt.images, *prompt.facts.get(TURN_IMAGES, ()))}
-        images = {name: file_fingerprint(inside(root, name)) for name in names}
-        return fingerprint([_asked(prompt, images) for prompt in self.asked])
+        return {name: file_fingerprint(inside(self.image_root, name)) for name in names}
 
 
 def sample_sets(

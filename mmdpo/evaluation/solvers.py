@@ -36,6 +36,17 @@ def short_answers(*expected: str, max_new_tokens: int | None = None) -> Solver:
     return solve
 
 
+def mixed_answers(expected_of: Callable[[Prompt], tuple[str, ...]]) -> Solver:
+    """Return a solver for long answers and short ones: `expected_of` returns the usual answers to a sample, if any."""
+
+    def solve(inference: Inference, prompts: Sequence[Prompt]) -> list[Response]:
+        requests = [GenerationRequest(prompt, expected=expected_of(prompt)) for prompt in prompts]
+        return _responses(prompts, inference.generate(requests))
+
+    solve.__module__, solve.__qualname__ = __name__, f"mixed_answers_{expected_of.__qualname__}"
+    return solve
+
+
 def conversation(temperature_of: Callable[[Prompt], float]) -> Solver:
     """Return a solver for conversations, whose later turns follow the model's own answers.
 

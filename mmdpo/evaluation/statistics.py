@@ -121,6 +121,13 @@ def f1(predicted: Any, label: Any, axis: int = -1) -> Any:
     return 2 * hits / np.maximum(predicted.sum(axis) + label.sum(axis), 1)
 
 
+def share(part: Any, whole: Any, axis: int = -1) -> Any:
+    """Compute the sum of one column over the sum of another, of arrays [..., N]; 0 if the second sum is 0."""
+    import numpy as np
+
+    return part.sum(axis) / np.maximum(whole.sum(axis), 1)
+
+
 def precision(predicted: Any, label: Any, axis: int = -1) -> Any:
     """Compute the share of right ones among the positive answers of arrays like those of `f1`; 0 without any."""
     import numpy as np

@@ -47,6 +47,8 @@ class JudgeUse(StrEnum):
 
 TURNS = "turns"
 """Key of `Prompt.facts`: all turns of the user, for `conversation`; the first is the prompt's question."""
+CLUSTER = "cluster"
+"""Key of `Prompt.facts`: the name of the item's question for `Cluster.question`, where its text does not tell."""
 TURN_IMAGES = "turn_images"
 """Key of `Prompt.facts`: the image before each turn after the first, for `conversation`."""
 
@@ -294,6 +296,8 @@ class Task:
             the verdicts name. Groups of the kind "" are shown without it.
         group_metrics: Names of the metrics that are computed for each group in addition to the main metric.
         cluster: What the items share; intervals resample whole clusters.
+        one_item_per_cluster: Whether the scorer returns one verdict for all samples of a cluster, such as the rotations
+            of a question.
         files: List the files that the samples are read from; their content is part of the task's identity.
         bench_files: The files of the user that the task needs, for `doctor`; they are files of the identity, too.
         image_folder: The folder of the user that the samples' images are relative to; None for images that `samples`
@@ -317,6 +321,7 @@ class Task:
     groups: tuple[str, ...] = ()
     group_metrics: tuple[str, ...] = ()
     cluster: Cluster = Cluster.item
+    one_item_per_cluster: bool = False
     files: Callable[[BenchConfig], Sequence[Path]] = lambda bench: ()
     bench_files: tuple[BenchFile, ...] = ()
     image_folder: BenchFile | None = None
@@ -359,7 +364,7 @@ class Task:
         names = {
             Cluster.item: prompt.id,
             Cluster.image: "\n".join(prompt.images) or prompt.id,
-            Cluster.question: prompt.question,
+            Cluster.question: str(prompt.facts.get(CLUSTER, prompt.question)),
         }
         return names[self.cluster]
 

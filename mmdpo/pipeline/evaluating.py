@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mmdpo import provenance
-from mmdpo.config.choices import Stage
-from mmdpo.config.schema import Config
+from mmdpo.config.choices import AnswerEngine, Stage
+from mmdpo.config.schema import BenchConfig, Config
 from mmdpo.errors import UserError
-from mmdpo.evaluation.answers import made_with, write_answers
+from mmdpo.evaluation.answers import answer_share, made_with, take_answers, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
+from mmdpo.evaluation.peers import Peers
 from mmdpo.evaluation.samples import SampleSet, sample_sets
 from mmdpo.evaluation.score_labels import judge_label
 from mmdpo.evaluation.service_judge import close_jobs
@@ -24,17 +26,55 @@ from mmdpo.pipeline.overlap import write_overlap
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.results import read_training
+from mmdpo.points.reuse import same_model
+from mmdpo.training.announcement import launch_id
+from mmdpo.training.distributed import rank, world_size
 
 
 def answer_tasks(p: Point) -> None:
-    """Write the answers of the point's model to its tasks, if they do not exist yet."""
+    """Write the answers of the point's model to its tasks, or store those of a share, if they do not exist yet."""
+    peers = _peers(p)
+    if p.shard is not None:
+        share = peers.part_of(p.shard, 0) if peers else p.shard
+        answer_share(*_to_answer(p), share, p.shard.label)
+    else:
+        to_answer = _to_answer(p)
+        write_answers(*to_answer, lambda: same_model(p.study, p.identity), peers)
+        if p.role is Role.trained:
+            write_overlap(p.config, to_answer[0], p.folder)
+
+
+def answer_nonzero_rank(p: Point) -> None:
+    """Answer this process's share of a point's samples, as one that is not the first of several.
+
+    An error is printed and does not end the others: the first process answers what this one leaves.
+    """
+    peers = _peers(p)
+    if peers is None:
+        return
+    share, writer = peers.shard(rank()), peers.writer(rank())
+    if p.shard is not None:
+        share, writer = peers.part_of(p.shard, rank()), f"{p.shard.label}-{writer}"
+    try:
+        answer_share(*_to_answer(p), share, writer, peers.launch)
+    except Exception:
+        traceback.print_exc()
+
+
+def _peers(p: Point) -> Peers | None:
+    """Return the processes that answer together; None if one alone answers, or asks a server."""
+    alone = world_size() == 1 or p.config.bench.engine is not AnswerEngine.model
+    return None if alone else Peers(world_size(), launch_id())
+
+
+def _to_answer(
+    p: Point,
+) -> tuple[list[SampleSet], Callable[[], Engine], dict[str, Any], BenchConfig, Path]:
+    """Return what answers are made of: samples, engine, fingerprints, settings, and the point's folder."""
     config = p.config
     provenance.set_threads(config.cluster.threads)
     made_of = {**_model(config), "adapter": adapter_of(p)}
-    sets = sample_sets_of(config)
-    write_answers(sets, lambda: _engine(p), made_of, config.bench, p.folder)
-    if p.role is Role.trained:
-        write_overlap(config, sets, p.folder)
+    return sample_sets_of(config), lambda: _engine(p), made_of, config.bench, p.folder
 
 
 def judge_answers(p: Point) -> dict[str, Any]:
@@ -53,7 +93,9 @@ def judge_answers(p: Point) -> dict[str, Any]:
     again = config.stage is Stage.judge and config.judge.retry_unscored  # both judges' settings ask again
     service = replace(config.bench.judge, retry_unscored=config.bench.judge.retry_unscored or again)
     judge = bench_judge(service)
-    judged = write_judgments(sets, judge, {"adapter": adapter_of(p)}, config.bench, p.folder)
+    made_of = {"adapter": adapter_of(p)}
+    take_answers(sets, made_of, config.bench, p.folder, lambda: same_model(p.study, p.identity))
+    judged = write_judgments(sets, judge, made_of, config.bench, p.folder)
     if service.batch and not service.retry_unscored:  # a retry asks each item once, until all points are judged
         close_jobs(service, config.bench.tasks)
     origin = made_with(sets[0], p.folder)

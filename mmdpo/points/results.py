@@ -15,6 +15,8 @@ ADAPTER = "adapter"
 RESULT = "result.json"
 TRAINING = "training.json"
 """The summary of a point's training; the file appears when the adapter is complete."""
+UNFINISHED = ".unfinished"
+"""The folder below a point's answers that stores them until they are complete."""
 
 
 def read_result(folder: Path) -> dict[str, Any]:

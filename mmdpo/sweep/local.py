@@ -1,7 +1,7 @@
 """Execution of the points of a sweep on this machine: one after another in this process, or in several.
 
-Under torchrun or srun several processes run this module with the same points: the first does all the work, the others
-train with it.
+Under torchrun or srun several processes run this module with the same points: the others train with the
+first one and answer shares of the samples; the first does all the other work.
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.links import counts_line, known_elsewhere, link, link_known
 from mmdpo.points.outcome import Outcome, outcome
-from mmdpo.points.point import Point, baselines, is_judged_again, points_of, require_stage, unique_up_to_axes
+from mmdpo.points.point import (
+    Point,
+    baselines,
+    is_judged_again,
+    points_of,
+    require_stage,
+    training_to_take,
+    unique_up_to_axes,
+)
 from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.parallel import run_parallel
-from mmdpo.sweep.run_point import plan_point, run_point, train_missing_nonzero_rank
+from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point
 from mmdpo.sweep.stops import raise_stopped
 from mmdpo.training.distributed import rank, world_size
 
@@ -49,7 +57,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     with contents_remembered():
         asked, points = _with_baselines(configs)
         if rank():
-            return train_missing_nonzero_rank(points)
+            return follow_first_process(points, Stage.experiment)
         require_unchanged(points)
         open_points = [p for p in points if not status.is_done(p.folder)]
         known = known_elsewhere(open_points)
@@ -65,9 +73,9 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
             plan_point(p)
     errors = _run_all(missing, Stage.experiment)
     report_studies(asked)
-    outcomes = [outcome(p, errors.get(p.folder)) for p in asked]
+    outcomes = [outcome(p, errors.get(p.work_folder)) for p in asked]
     folders = {p.folder for p in asked}
-    return outcomes + [outcome(p, errors[p.folder]) for p in points if p.folder in {*errors} - folders]
+    return outcomes + [outcome(p, errors[p.work_folder]) for p in points if p.work_folder in {*errors} - folders]
 
 
 def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
@@ -86,9 +94,9 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     from mmdpo.pipeline import evaluating
     from mmdpo.pipeline import point_stages as stages
 
-    points = list({p.folder: p for p in points_of(configs)}.values())
+    points = list({p.work_folder: p for p in points_of(configs)}.values())
     if rank():
-        return train_missing_nonzero_rank(points if stage is Stage.train else [])
+        return follow_first_process(points, stage)
     if stage is Stage.report:
         for p in points:
             commands.begin(p.study)
@@ -110,7 +118,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     if stage is Stage.judge:
         judge_imported(configs)
         evaluating.close_batch_jobs(configs)
-    return [Outcome(p, error=errors.get(p.folder)) for p in points]
+    return [Outcome(p, error=errors.get(p.work_folder)) for p in points]
 
 
 def _without_absent(points: list[Point], configs: Sequence[Config], stage: Stage) -> list[Point]:
@@ -135,7 +143,7 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
         return
     with contents_remembered():
         asked, with_baselines = _with_baselines(configs)
-        points = with_baselines if stage is Stage.experiment else list({p.folder: p for p in asked}.values())
+        points = with_baselines if stage is Stage.experiment else list({p.work_folder: p for p in asked}.values())
         points = _without_absent(points, configs, stage)
         require_unchanged(points)
         missing = [p for p in points if not _is_done(p, stage)]
@@ -150,7 +158,7 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
             if stage is not Stage.experiment and p.folder not in known:
                 require_stage(p, stage)
         for p in points:
-            print_line(f"{p.folder}: {_plan_of(p, known, stage)}")
+            print_line(f"{p.work_folder}: {_plan_of(p, known, stage)}")
         for line in describe_imported(configs) if stage is Stage.judge else []:
             print_line(line)
         open_ = len(missing) - len(known)
@@ -175,6 +183,8 @@ def _with_baselines(configs: Sequence[Config]) -> tuple[list[Point], list[Point]
 
 
 def _is_done(p: Point, stage: Stage) -> bool:
+    if p.shard is not None:
+        return status.is_share_done(p.folder, p.shard, p.config.bench.tasks)
     return not is_judged_again(p, stage) and status.is_stage_done(p.folder, stage, p.config.bench.tasks)
 
 
@@ -183,9 +193,11 @@ def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
         return f"known from {known[p.folder].parent.name}, would be linked"
     if _is_done(p, stage):
         return "done, would be skipped"
+    source = training_to_take(p)
+    known_from = f"training known from {source.parent.name}/{source.name}, " if source else ""
     if stage is not Stage.experiment:
-        return f"would {stage.value}"
-    return f"would {'measure' if p.config.is_base else 'train and measure'}"
+        return f"{known_from}would {stage.value}{f' share {p.config.bench.shard}' if p.shard else ''}"
+    return f"{known_from}would {'measure' if p.config.is_base or source else 'train and measure'}"
 
 
 def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
@@ -196,10 +208,10 @@ def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
     stops = []
     with use_model_cache() if world_size() == 1 else nullcontext():
         for number, p in enumerate(points, 1):
-            print_line(f"[{number}/{len(points)}] {p.name}")
+            print_line(f"[{number}/{len(points)}] {p.work_name}")
             try:
                 if error := run_point(p, stage):
-                    errors[p.folder] = error
+                    errors[p.work_folder] = error
             except Outstanding as stop:  # the others submit their batch jobs before anyone waits
                 stops.append(stop)
     raise_stopped(stops)

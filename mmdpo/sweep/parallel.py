@@ -70,10 +70,10 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
                     if not isinstance(answer, Outstanding):
                         waiting.clear()
                 elif answer:
-                    errors[p.folder] = answer
-                    print_line(f"failed: {p.name}: {answer}")
+                    errors[p.work_folder] = answer
+                    print_line(f"failed: {p.work_name}: {answer}")
                 else:
-                    print_line(f"done: {p.name}")
+                    print_line(f"done: {p.work_name}")
                 if not _give(worker, waiting, len(points)):
                     busy.remove(worker)
     except KeyboardInterrupt:  # or another signal
@@ -135,13 +135,13 @@ def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> boo
         return False
     number, p = waiting.popleft()
     worker.begin(p)
-    print_line(f"[{number}/{total}] {p.name}")
+    print_line(f"[{number}/{total}] {p.work_name}")
     return True
 
 
 def log_of(p: Point) -> Path:
     """Return the log of the next attempt; `python -m mmdpo logs` finds it."""
-    return log_file(p.folder, status.read_status(p.folder).attempts + 1)
+    return log_file(p.work_folder, status.read_status(p.work_folder).attempts + 1)
 
 
 class _Worker:
@@ -173,8 +173,8 @@ class _Worker:
             code, self.process = self.process.exitcode, None
             by = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             reason = f"its process ended by {by}; rerun the same command to continue from the last checkpoint"
-            status.interrupt(self.point.folder, "killed")
-            status.finish(self.point.folder, reason)
+            status.interrupt(self.point.work_folder, "killed")
+            status.finish(self.point.work_folder, reason)
             return self.point, reason
         finally:
             self.busy = False
@@ -226,7 +226,7 @@ def _run(p: Point, stage: Stage, log: Path) -> str | Stopped | None:
             error = run_point(p, stage)
         except Stopped as stop:
             return stop
-        print(status.read_status(p.folder).traceback or error or "", end="", flush=True)
+        print(status.read_status(p.work_folder).traceback or error or "", end="", flush=True)
         return error
 
 

@@ -203,6 +203,7 @@ COPIES = Task(
     metrics=(Metric("accuracy", ("score",), scale=(0, 1)),),
     main_metric="accuracy",
     cluster=Cluster.question,
+    one_item_per_cluster=True,
     bench_files=(COPIES_FILE,),
     text_only=True,
     upstream=Upstream(lambda judgments: {"": float(len(judgments))}, read_answers=_read_answers),
