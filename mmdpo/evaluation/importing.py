@@ -242,7 +242,6 @@ def judge_answered(
     """
     part = answered_part(samples, responses)
     known = {response.id for response in responses}
-    answered = part.prompts
     missing = [prompt for prompt in samples.prompts if prompt.id not in known]
     judgments = judge_items(part, responses, judge, bench)
     if not missing:
