@@ -24,6 +24,8 @@ from mmdpo.evaluation.task import JudgeUse
 from mmdpo.files import file_fingerprint
 
 UNKNOWN_JUDGE = "unknown judge"
+OWN_SAMPLES = "questions of the file of answers"
+"""The edition of samples that are read from the file of answers."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def _scores(
 
 def _label(answers: ImportedAnswers, bench: BenchConfig) -> dict[str, Any]:
     """Return the label of the scores; the engine and the prompt of another program are not known."""
-    return {**label_of_set(answers.samples, answers.responses, bench), "engine": None, "rubric": None}
+    label = {**label_of_set(answers.samples, answers.responses, bench), "engine": None, "rubric": None}
+    return {**label, "edition": {"samples": OWN_SAMPLES}} if answers.own_samples else label
 
 
 def _file(path: Path) -> dict[str, str]:
