@@ -17,6 +17,7 @@ from mmdpo.config.schema import BenchConfig, JudgeConfig
 from mmdpo.console import print_line
 from mmdpo.errors import Outstanding, UserError
 from mmdpo.evaluation.answers import read_answers
+from mmdpo.evaluation.paired import paired
 from mmdpo.evaluation.samples import SampleSet
 from mmdpo.evaluation.score_labels import label_of_set
 from mmdpo.evaluation.service_judge import ServiceJudge, served_by
@@ -97,6 +98,7 @@ def write_judgments(
     answers = [read_answers(one, made_of, bench, folder) for one in sets]
     result = PointScores({}, {})
     waiting, empty = [], []
+    judged: dict[str, list[Judgment]] = {}
     for one, responses in zip(sets, answers, strict=True):
         try:
             judgments = judge_items(one, responses, judge, bench)
@@ -112,7 +114,11 @@ def write_judgments(
             print_line(f"{one.file}: {reasons.total()} of {len(judgments)} items are unscored ({listed(reasons)})")
         _add(result, one, judgments, bench)
         if not one.variant:
+            judged[one.name] = judgments
             result.labels[one.name] = label_of_set(one, responses, bench, served_by(judge).get(one.name, ()))
+    for one in sets:
+        if one.name in judged and (other := one.task.minus) in judged:
+            result.scores[f"{one.name}/minus_{other}"] = paired(judged[one.name], judged[other], bench)
     if waiting:
         raise Outstanding("\n".join(waiting))
     if empty:

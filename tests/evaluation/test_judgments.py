@@ -164,3 +164,17 @@ def test_items_that_share_a_cluster_are_resampled_together(asked, tmp_path):
 def test_an_unknown_judge_is_refused():
     with pytest.raises(UserError, match="oracle"):
         bench_judge(JudgeConfig(name="people", client="people"))
+
+
+def test_a_task_is_compared_with_the_same_items_of_another(generation, tmp_path):
+    point = config("bench.tasks=[text]")
+    (one,) = sample_sets(point.bench, {}, "")
+    noisy = dataclasses.replace(one, name="noisy", task=dataclasses.replace(one.task, minus="text"))
+    generation.reply = lambda prompt: prompt.facts["full"]
+    write_answers([one], ENGINE, {}, point.bench, tmp_path)
+    generation.reply = lambda prompt: ""
+    write_answers([noisy], ENGINE, {}, point.bench, tmp_path)
+    scores = write_judgments([one, noisy], bench_judge(point.bench.judge), {}, point.bench, tmp_path).scores
+    difference = scores["noisy/minus_text"]
+    assert (difference.value, difference.low, difference.high, difference.n) == (-9, -9, -9, ITEMS)
+    assert "text/minus_text" not in scores
