@@ -26,6 +26,7 @@ from tests.support.bench_foreign import (
     write_foreign_bench,
     write_lines,
 )
+from tests.support.bench_mmbench import mmbench_rows
 from tests.support.studies import make_study
 
 
@@ -138,6 +139,16 @@ def test_the_study_is_a_name_a_folder_or_the_newest(root):
     run(root, "copies", answer_rows(), f"out={root / 'runs'}", name="second")
     assert [row.name for row in imported_rows(root / "runs" / "own")] == ["vicuna 13b"]
     assert [row.name for row in imported_rows(root / "runs" / "other")] == ["second", "vicuna 13b"]
+
+
+def test_answers_with_their_questions_need_no_file_of_the_benchmark(root, capsys):
+    rows = [{**row, "prediction": row["answer"]} for row in mmbench_rows()]
+    rows[0]["prediction"] = "B"  # wrong
+    assert run(root, "mmbench", rows) == 0
+    assert "are those of this file" in capsys.readouterr().out
+    (row,) = read_study(root.parent / "outputs" / "imported").rows
+    assert (row.scores["mmbench"].value, row.scores["mmbench"].n) == (0.5, 2)
+    assert row.result["labels"]["mmbench"]["edition"] == {"samples": "questions of the file of answers"}
 
 
 @pytest.fixture

@@ -95,6 +95,8 @@ def _report(name: str, found: Import) -> None:
     """Print what was imported, and its score."""
     task = found.answers.samples.name
     print_line(f"{task}: {found.answers.counts.text()}")
+    if found.answers.own_samples:
+        print_line("questions and right answers are those of this file: the benchmark's own files are not there")
     if found.replayed is not None:
         print_line(f"judgments that belong to these answers: {found.replayed.verification}")
         if found.replayed.is_verified is False:

@@ -19,10 +19,13 @@ from mmdpo.evaluation.importing import (
     score_items,
 )
 from mmdpo.evaluation.replay import ReplayJudge
+from mmdpo.evaluation.score_labels import label_of_set
 from mmdpo.evaluation.task import JudgeUse
 from mmdpo.files import file_fingerprint
 
 UNKNOWN_JUDGE = "unknown judge"
+OWN_SAMPLES = "questions of the file of answers"
+"""The edition of samples that are read from the file of answers."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,6 @@ def read_import(task: str, answers: Path, judgments: Sequence[Path], bench: Benc
         "judgments": [*map(_file, judgments)],
         "model": read.model,
         "counts": vars(read.counts),
-        "split": bench.split.value,
-        "subset": bench.subset,
     }
     return Import(read, replayed, _scores(read, replayed, bench, origin), origin)
 
@@ -77,14 +78,20 @@ def _scores(
     """Return the scores of imported answers; None if a judge has still to judge them."""
     samples = answers.samples
     if replayed is not None:
+        bench = replace(bench, repeats=replayed.repeats)
         verified = {"verified": replayed.is_verified, "verification": replayed.verification}
-        label = {**label, **verified, "repeats": replayed.repeats}
-        judged = replace(bench, repeats=replayed.repeats)
-        return score_items(samples, replayed.judgments, judged, replayed.judge or UNKNOWN_JUDGE, label)
+        label = {**_label(answers, bench), **label, **verified}
+        return score_items(samples, replayed.judgments, bench, replayed.judge or UNKNOWN_JUDGE, label)
     if samples.task.judge_use is not JudgeUse.no:
         return None
     judgments = judge_answered(samples, answers.responses, ReplayJudge([]), bench)
-    return score_items(samples, judgments, bench, "", label)
+    return score_items(samples, judgments, bench, "", {**_label(answers, bench), **label})
+
+
+def _label(answers: ImportedAnswers, bench: BenchConfig) -> dict[str, Any]:
+    """Return the label of the scores; the engine and the prompt of another program are not known."""
+    label = {**label_of_set(answers.samples, answers.responses, bench), "engine": None, "rubric": None}
+    return {**label, "edition": {"samples": OWN_SAMPLES}} if answers.own_samples else label
 
 
 def _file(path: Path) -> dict[str, str]:

@@ -6,7 +6,7 @@ tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from mmdpo.config.choices import CLIENTS
 from mmdpo.config.schema import Config, JudgeConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.answers import differences, read_answers
+from mmdpo.evaluation.importing import answered_part
 from mmdpo.evaluation.samples import SampleSet
 from mmdpo.evaluation.service_judge import NOT_ASKED, ServiceJudge, read_reply
 from mmdpo.evaluation.task import JudgeReply, JudgeRequest, JudgeUse, Response, load_task
@@ -27,6 +28,7 @@ from mmdpo.judge.annotate import parser_of
 from mmdpo.judge.journals import known_replies
 from mmdpo.models.requests import GenerationRequest
 from mmdpo.pipeline.evaluating import sample_sets_of
+from mmdpo.pipeline.imported import ImportedAnswersOfTask, read_answers_of
 from mmdpo.points.point import Point
 from mmdpo.records import Completion, Prompt, Rating, Unscored
 
@@ -94,32 +96,70 @@ class AssumedAnswers:
         return limit // ASSUMED_SHARE
 
 
-def judging_cost(points: Sequence[Point]) -> Iterator[str]:
-    """Yield what judging these points would cost, for each judge that is a service.
+@dataclass(frozen=True)
+class Work:
+    """Answers to a task that are to be judged.
+
+    Attributes:
+        config: The config of the command.
+        task: The task's name.
+        read: Return the sample sets with their answers, and the number of answers that are assumed. New samples are
+            written into the folder that it is given.
+    """
+
+    config: Config
+    task: str
+    read: Callable[[Path], Iterable[tuple[SampleSet, Sequence[Response], int]]]
+
+
+def judging_cost(
+    points: Sequence[Point], imported: Sequence[tuple[Config, ImportedAnswersOfTask]] = ()
+) -> Iterator[str]:
+    """Yield what judging would cost, for each judge that is a service.
 
     Args:
         points: The points that are not finished.
+        imported: Imported answers that are not judged, each with the config of its command.
     """
-    by_judge: dict[str, list[Point]] = {}
-    for p in points:
-        if p.config.bench.judge.client in CLIENTS.names():
-            by_judge.setdefault(repr(p.config.bench.judge), []).append(p)
+    work = [_of_point(p, name) for p in points for name in _judged(p.config)]
+    work += [_of_imported(config, one) for config, one in imported]
+    by_judge: dict[str, list[Work]] = {}
+    for one in work:
+        if one.config.bench.judge.client in CLIENTS.names():
+            by_judge.setdefault(repr(one.config.bench.judge), []).append(one)
     for members in by_judge.values():
         yield from _cost(members)
 
 
-def _cost(points: Sequence[Point]) -> Iterator[str]:
-    judge = points[0].config.bench.judge
-    retry = judge.retry_unscored or points[0].config.judge.retry_unscored
+def _of_point(p: Point, task: str) -> Work:
+    def read(scratch: Path) -> Iterator[tuple[SampleSet, Sequence[Response], int]]:
+        bench = replace(p.config.bench, tasks=[task])
+        for one in sample_sets_of(replace(p.config, bench=bench), scratch):
+            yield one, *_responses(one, p)
+
+    return Work(p.config, task, read)
+
+
+def _of_imported(config: Config, answers: ImportedAnswersOfTask) -> Work:
+    def read(scratch: Path) -> Iterator[tuple[SampleSet, Sequence[Response], int]]:
+        samples, responses, _ = read_answers_of(answers, config.bench)
+        yield answered_part(samples, responses), responses, 0
+
+    return Work(config, answers.task, read)
+
+
+def _cost(work: Sequence[Work]) -> Iterator[str]:
+    judge = work[0].config.bench.judge
+    retry = judge.retry_unscored or work[0].config.judge.retry_unscored
     assumed = 0
     by_task: dict[str, CountingJudge] = {}
     with known_replies(judge) as journal, TemporaryDirectory() as scratch:
         unknown = {}
-        for p, task in [(each, name) for each in points for name in _judged(each.config)]:
+        for one in work:
             try:
-                assumed += _count(p, task, by_task, journal, Path(scratch))
+                assumed += _count(one, by_task, journal, Path(scratch))
             except UserError as error:
-                unknown[task] = f"judging {task}: the cost is unknown: {error}"
+                unknown[one.task] = f"judging {one.task}: the cost is unknown: {error}"
         estimates = {name: _estimate(counting, journal, judge, retry) for name, counting in by_task.items()}
     yield from unknown.values()
     for name, found in estimates.items():
@@ -139,15 +179,14 @@ def _judged(config: Config) -> list[str]:
     return [name for name in config.bench.tasks if load_task(name).judge_use is not JudgeUse.no]
 
 
-def _count(p: Point, task: str, by_task: dict[str, CountingJudge], journal: Journal, scratch: Path) -> int:
-    """Note the requests for a point's answers to a task; return how many of its answers are assumed."""
-    bench = replace(p.config.bench, tasks=[task])
+def _count(work: Work, by_task: dict[str, CountingJudge], journal: Journal, scratch: Path) -> int:
+    """Note the requests for answers to a task; return how many of the answers are assumed."""
+    bench = replace(work.config.bench, tasks=[work.task])
     assumed = 0
-    for one in sample_sets_of(replace(p.config, bench=bench), scratch):
-        responses, missing = _responses(one, p)
+    for one, responses, missing in work.read(scratch):
         assumed += missing
-        service = ServiceJudge(bench.judge, task, one.image_root)
-        counting = by_task.setdefault(task, CountingJudge(service, journal))
+        service = ServiceJudge(bench.judge, work.task, one.image_root)
+        counting = by_task.setdefault(work.task, CountingJudge(service, journal))
         counting.begin(service)
         one.task.scorer(list(zip(one.prompts, responses, strict=True)), counting, bench)
     return assumed

@@ -16,7 +16,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import Outstanding
 from mmdpo.models.model_cache import use_model_cache
-from mmdpo.pipeline.imported import describe_imported, imported_answers, judge_imported
+from mmdpo.pipeline.imported import describe_imported, imported_answers, imported_to_judge, judge_imported
 from mmdpo.points import commands, status
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
@@ -149,7 +149,8 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
         missing = [p for p in points if not _is_done(p, stage)]
         known = known_elsewhere(missing)
         if stage in (Stage.experiment, Stage.judge):
-            for line in judging_cost([p for p in missing if p.folder not in known]):
+            imported = imported_to_judge(configs) if stage is Stage.judge else []
+            for line in judging_cost([p for p in missing if p.folder not in known], imported):
                 print_line(line)
         if configs[0].cluster.runner is Runner.slurm:
             return

@@ -11,7 +11,7 @@ from mmdpo.analysis.study import read_study
 from mmdpo.config.choices import Split, Stage
 from mmdpo.config.schema import BenchConfig
 from mmdpo.entry.compose import compose_config
-from mmdpo.errors import Stopped, UserError
+from mmdpo.errors import Outstanding, Stopped, UserError
 from mmdpo.evaluation.import_row import read_import
 from mmdpo.evaluation.imported_rows import ImportedRow
 from mmdpo.evaluation.task import JudgeReply
@@ -80,7 +80,8 @@ def test_another_judge_makes_a_second_row_with_the_offset(root, judge):
     run_stage([config(root)], Stage.judge)
     found = rows(root)
     assert {name: row.scores["quiz"].value for name, row in found.items()} == {"vicuna": 7, "vicuna · new-judge": 3.5}
-    assert found["vicuna · new-judge"].result["labels"]["quiz"]["model"] == "old-model"
+    label = found["vicuna · new-judge"].result["labels"]["quiz"]
+    assert (label["judge"], label["model"], label["split"]) == ("new-judge", "old-model", "all")
     (offset,) = judge_offsets(read_study(root.parent / "outputs" / "imported"))
     assert (offset.score.value, offset.score.n) == (-3.5, 12)
     assert offset.score.low < -3.5 < offset.score.high
@@ -116,7 +117,9 @@ def test_the_plan_names_what_would_be_judged(root, judge, capsys):
     run(root, "vicuna", None, judgment_rows())
     capsys.readouterr()
     describe([config(root)], Stage.judge)
-    assert "would judge as 'vicuna · new-judge'" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "would judge as 'vicuna · new-judge'" in out
+    assert "calls: 12 " in out
     assert judge.asked == []
 
 
@@ -143,6 +146,23 @@ def test_a_limit_of_the_judge_stops_and_the_same_command_continues(root, judge, 
     assert len(rows(root)) == 3
     run_stage([config(root)], Stage.judge)
     assert (len(rows(root)), len(calls)) == (4, 3)
+
+
+def test_waiting_for_jobs_does_not_keep_others_from_being_judged(root, judge, monkeypatch):
+    for name in ("a", "b"):
+        run(root, name, None, judgment_rows())
+    ask, calls = judge.ask, []
+
+    def wait_once(requests):
+        calls.append(requests)
+        if len(calls) == 1:
+            raise Outstanding("a job is not done")
+        return ask(requests)
+
+    monkeypatch.setattr(judge, "ask", wait_once)
+    with pytest.raises(Outstanding, match="a: a job"):
+        run_stage([config(root)], Stage.judge)
+    assert list(rows(root)) == ["a", "b", "b · new-judge"]
 
 
 def test_unreadable_replies_make_no_row(root, judge, monkeypatch):
