@@ -7,8 +7,10 @@ answers in two ways:
 
 - short: 18 questions about each of two images, as in POPE. Every answer is one of two words, by the content of image
   and question, and an end token;
-- long: 48 prompts of 10 to 60 words, one in eight with an image of its own, with answers of about 90 tokens (at most
-  256), sampled at temperature 1 with a seed per answer. No contender knows the length of an answer before it ends.
+- long: 56 questions of 10 to 60 words, with answers of about 100 tokens (at most 256), sampled at temperature 1 with a
+  seed per answer, so that no contender knows the length of an answer before it ends;
+- described: 12 such questions about an image each. Here the image is most of the work of all contenders: it costs as
+  much as some 40 tokens of an answer, and five in LLaVA-1.5-13B on a GPU.
 
 All contenders answer the same requests in one process, one after the other. Figures are CPU-seconds. The first two
 requests are a warm-up, in which mmdpo also tests once whether the architecture allows what it does; that is a figure of
@@ -36,7 +38,7 @@ from mmdpo.records import Prompt
 
 WIDTHS = Widths(512, 1376, 8, 3, 256, 4)
 IMAGES, QUESTIONS, SHORT_LIMIT = 2, 18, 8  # short answers
-LONG, LONG_LIMIT, LENGTH = 48, 256, 90  # long answers, and their mean length
+LONG, DESCRIBED, LONG_LIMIT, LENGTH = 56, 12, 256, 70  # long answers, and their mean length
 BATCH = 32
 EXPECTED = ("w0", "w1")
 CONTENDERS = {"alone": "one by one", "plain": "batches of `generate`", "ours": "mmdpo"}
@@ -58,16 +60,24 @@ def main() -> None:
             model = random_llava(folder, WIDTHS).eval()
             processor = load_processor(ModelConfig(path=scratch))
         noise = np.random.default_rng(0)
-        for number in range(LONG):
+        for number in range(DESCRIBED):
             save_noise(folder / f"{number}.png", noise)
-        short, long = short_requests(rng), long_requests(rng)
-        answer_at_length(model, processor, [request for request in long if not request.prompt.images])
-        figures = {"long": compare(model, processor, long, folder)}
+        short, long, described = (
+            short_requests(rng),
+            long_requests(rng, LONG, False),
+            long_requests(rng, DESCRIBED, True),
+        )
+        answer_at_length(model, processor, long)
+        figures = {
+            "long": compare(model, processor, long, folder),
+            "described": compare(model, processor, described, folder),
+        }
         answer_in_one_word(model, processor, short[:6], folder)
         figures["short"] = compare(model, processor, short, folder)
     for name, title in (
         ("short", f"{QUESTIONS} short questions about each of {IMAGES} images"),
         ("long", f"{LONG} long answers, batches of {BATCH}"),
+        ("described", f"{DESCRIBED} long answers about an image each"),
     ):
         figure = figures[name]
         print(f"{title:<44}{'CPU s':>8}{'ratio':>8}{'equal answers':>16}")
@@ -93,13 +103,13 @@ def short_requests(rng: random.Random) -> list[GenerationRequest]:
     ]
 
 
-def long_requests(rng: random.Random) -> list[GenerationRequest]:
-    """Return questions whose answers have all lengths."""
+def long_requests(rng: random.Random, count: int, images: bool) -> list[GenerationRequest]:
+    """Return questions whose answers have all lengths, with an image each or without any."""
     return [
         GenerationRequest(
-            Prompt(str(number), words(rng, 10, 60), () if number % 8 else (f"{number}.png",)), 1, LONG_LIMIT
+            Prompt(f"{images}/{number}", words(rng, 10, 60), (f"{number}.png",) if images else ()), 1, LONG_LIMIT
         )
-        for number in range(LONG)
+        for number in range(count)
     ]
 
 

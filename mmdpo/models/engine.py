@@ -56,9 +56,11 @@ class ModelEngine:
                 for one in self._short(short[start : start + self._batch_size], image_root):
                     yield one.index, self._completion(one)
             long.append([one for one in group if not one.tokens])
-        in_order = list(chain.from_iterable(sorted(long, key=_length, reverse=True)))
-        for one in decode(self._model, in_order, self._batch_size, self._prefill_from(image_root)):
-            yield one.index, self._completion(one)
+        long.sort(key=_length, reverse=True)
+        for _, kind in groupby(chain.from_iterable(long), key=lambda one: bool(one.prompt.prompt.images)):
+            # Apart, because a row without an image would be padded to the length of one with an image
+            for one in decode(self._model, list(kind), self._batch_size, self._prefill_from(image_root)):
+                yield one.index, self._completion(one)
         yield from self._plain([one for one in answers if not one.tokens], image_root)
 
     def _pending(self, requests: Sequence[GenerationRequest]) -> list[PendingAnswer]:

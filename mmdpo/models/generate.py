@@ -123,7 +123,7 @@ def generate(
         prompts: N prompts, with and without images in any order.
         image_root: Folder of the images.
         decoding: Settings of generation.
-        advance: Called with the number of answers after each batch.
+        advance: Called with the number of answers to each prompt, after its batch.
 
     Returns:
         N answers, in the order of the prompts.
@@ -156,7 +156,7 @@ def generate_several(
         count: Answers per prompt.
         share: Compute image and prompt once for all answers to a prompt. The architecture must allow it
             (mmdpo/models/prefix.py).
-        advance: Called with the number of answers after each batch.
+        advance: Called with the number of answers to each prompt, after its batch.
 
     Returns:
         N lists of `count` answers, in the order of the prompts. One that the limit of tokens cut says so.
