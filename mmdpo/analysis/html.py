@@ -97,7 +97,7 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "states": _states(study),
         "settings": _settings(study),
         "role_notes": [note for role, note in ROLE_NOTES.items() if study.of_role(role)],
-        "interval": f"{study.resampled}; {items_text(study)}",
+        "interval": f"{study.resampled()}; {items_text(study)}",
         "score_table": score_table(study),
         "links": {row.point: _links(row) for row in study.rows},
         "rows": study.rows,

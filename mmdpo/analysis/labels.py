@@ -82,7 +82,8 @@ def score_label(benchmark: str) -> str:
     if task is None:
         return benchmark.replace("_", " ")
     scale = f" ({task.scale[0]:g}–{task.scale[1]:g})" if task.scale else ""
-    return f"{benchmark.replace('_', ' ')} {task.main_metric}{scale}"
+    name = task.label if task.bench_files else benchmark.replace("_", " ")
+    return f"{name} {task.main_metric.replace('_', ' ')}{scale}"
 
 
 def sign(key: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,10 +115,10 @@ class Study:
         """The tasks that any point has a score of, in the order that they declare."""
         return in_order(list(dict.fromkeys(key for row in self.rows for key in row.scores if "/" not in key)))
 
-    @property
-    def resampled(self) -> str:
-        """Describe the intervals: their level, and the units that are resampled."""
-        units = {f"{task.cluster}s" for name in self.benchmarks if (task := find_task(name))} or {"items"}
+    def resampled(self, benchmarks: Iterable[str] | None = None) -> str:
+        """Describe the intervals of benchmarks, by default of all: their level, and the units that are resampled."""
+        names = self.benchmarks if benchmarks is None else benchmarks
+        units = {f"{task.cluster}s" for name in names if (task := find_task(name))} or {"items"}
         return f"{100 * self.confidence:g} % interval over {', '.join(sorted(units))}"
 
     @property

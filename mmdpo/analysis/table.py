@@ -163,7 +163,7 @@ def notes(study: Study) -> list[str]:
     """Return the notes below the table: the interval, n, the reference models."""
     lines = []
     if study.benchmarks:
-        lines.append(f"± or [ ]: {study.resampled}; {items_text(study)}")
+        lines.append(f"± or [ ]: {study.resampled()}; {items_text(study)}")
         lines.append("bold: best of the base and the trained points; s: seconds")
     present = {row.role for row in study.rows}
     names = [note for role, note in ROLE_NOTES.items() if role in present]

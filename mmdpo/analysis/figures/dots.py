@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 40
 """The number of rows up to which all are shown."""
+MOST_PANELS = 6
+"""The number of panels beside each other; more continue below."""
 SCALES = (1.0, 4.0, 10.0, 100.0)
 """Ends of axes for metrics whose scale is unknown: a share, a rating, a score, a percentage."""
 
@@ -42,13 +44,18 @@ def rows_of_dots(study: Study, metrics: list[str], titles: list[str], groups: li
     """
     groups = _kept(groups, metrics[0])
     name_width = 0.075 * max(len(group.label) for group in groups)
-    figure = style.new_figure(1.75 * len(metrics) + name_width + 0.3, 0.27 * len(groups) + 1.35)
-    panels = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
-    for axes, metric, title in zip(panels, metrics, titles, strict=True):
+    lines = math.ceil(len(metrics) / MOST_PANELS)
+    columns = math.ceil(len(metrics) / lines)
+    height = (0.27 * len(groups) + 0.65) * lines + 0.7
+    figure = style.new_figure(1.75 * columns + name_width + 0.3, height)
+    grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
+    for axes in grid.flat[len(metrics) :]:
+        axes.set_axis_off()
+    for axes, metric, title in zip(grid.flat, metrics, titles, strict=False):
         _draw(axes, metric, groups, full=full)
         axes.set_title(title, loc="left")
-    panels[0].set_yticks(range(len(groups)), [group.label for group in groups])
-    panels[0].set_ylim(len(groups) - 0.4, -0.6)
+    grid[0, 0].set_yticks(range(len(groups)), [group.label for group in groups])
+    grid[0, 0].set_ylim(len(groups) - 0.4, -0.6)
     return figure
 
 
