@@ -10,7 +10,9 @@ from tests.support.bench_mmbench import write_mmbench
 
 
 def found(root, task="amber"):
-    return contents(compose_config([f"bench={task}", f"bench.root={root}", f"objective={task}"]))[f"bench.tasks:{task}"].fingerprint
+    return contents(compose_config([f"bench={task}", f"bench.root={root}", f"objective={task}"]))[
+        f"bench.tasks:{task}"
+    ].fingerprint
 
 
 def test_the_images_that_questions_name_are_part_of_a_tasks_content(tmp_path):

@@ -1,0 +1,37 @@
+"""Check of the benchmarks' files of a command, before its first point starts or anything is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdpo.config.choices import Stage
+from mmdpo.config.schema import Config
+from mmdpo.errors import UserError
+from mmdpo.evaluation.file_checks import check_file_keys, file_problems
+from mmdpo.training.distributed import rank
+
+STAGES = (Stage.evaluate, Stage.judge, Stage.experiment)
+
+
+def require_bench_files(configs: Sequence[Config], stage: Stage, dry_run: bool = False) -> None:
+    """Check the files of the benchmarks that a stage measures.
+
+    Args:
+        configs: The configs of the points.
+        stage: The stage to run.
+        dry_run: Whether nothing may be written; the files are looked for, and not read.
+
+    Raises:
+        UserError: A file is missing or wrong, or images that it names are missing. The message names every problem and
+            the command that looks at all files.
+    """
+    if stage not in STAGES or rank() != 0:
+        return
+    benches = {repr(config.bench): config.bench for config in configs}.values()
+    for bench in benches:
+        check_file_keys(bench)
+    problems = list(dict.fromkeys(problem for bench in benches for problem in file_problems(bench, read=not dry_run)))
+    if problems:
+        root = next(iter(benches)).root
+        command = f"python -m mmdpo doctor bench={next(iter(benches)).name} bench.root={root}"
+        raise UserError("\n".join([*problems, f"To see all files: {command}"]))
