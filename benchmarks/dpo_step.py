@@ -30,6 +30,8 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
+from random_llava import WORDS, Widths, random_llava, save_noise
+
 CONTENDERS = {
     "live": "stock TRL",
     "without": "stock TRL without its reference pass",
@@ -37,89 +39,26 @@ CONTENDERS = {
 }
 ROUNDS, STEPS, BATCH = 3, 3, 2  # processes per contender; steps per process; pairs per step
 IMAGE, PROMPT, ANSWERS = 576, 30, (50, 130)  # tokens
-WORDS = 2000
 
 
 @dataclass(frozen=True)
 class Shape:
     """Widths of the model, and the steps that are timed."""
 
-    hidden: int
-    intermediate: int
-    heads: int
-    tower: int
-    tower_heads: int
+    widths: Widths
     steps: int
     batch: int  # pairs per step
 
 
-CPU = Shape(1024, 2752, 8, 320, 5, STEPS, BATCH)
-GPU = Shape(4096, 11008, 32, 1024, 16, 8, 4)  # widths of LLaVA-1.5 7B
+CPU = Shape(Widths(1024, 2752, 8, 8, 320, 5), STEPS, BATCH)
+GPU = Shape(Widths(4096, 11008, 32, 8, 1024, 16), 8, 4)  # widths of LLaVA-1.5 7B
 
 
 def prepare(folder: Path, shape: Shape) -> None:
     """Write model, processor, pairs and images."""
     import numpy as np
-    import torch
-    from PIL import Image
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import (
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        LlavaProcessor,
-        PreTrainedTokenizerFast,
-    )
-    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    marks = ["<unk>", "<pad>", "<s>", "</s>", "<image>", "USER:", "ASSISTANT:"]
-    tokens = marks + [f"w{number}" for number in range(WORDS)]
-    core = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}, unk_token="<unk>"))
-    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        unk_token="<unk>",
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        additional_special_tokens=["<image>"],
-    )
-    template = (
-        "{% for m in messages %}{{ m['role'] | upper }}: {% for part in m['content'] %}"
-        "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }}{% endif %}{% endfor %}"
-        "{% if m['role'] == 'assistant' %} </s>{% else %} {% endif %}{% endfor %}"
-        "{% if add_generation_prompt %}ASSISTANT: {% endif %}"
-    )
-    LlavaProcessor(
-        CLIPImageProcessorPil(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}),
-        tokenizer,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=template,
-    ).save_pretrained(folder / "model")
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=shape.tower,
-            intermediate_size=4 * shape.tower,
-            num_hidden_layers=4,
-            num_attention_heads=shape.tower_heads,
-            image_size=336,
-            patch_size=14,
-        ),
-        text_config=LlamaConfig(
-            num_hidden_layers=8,
-            num_attention_heads=shape.heads,
-            hidden_size=shape.hidden,
-            intermediate_size=shape.intermediate,
-            vocab_size=len(tokens),
-            pad_token_id=1,
-        ),
-        image_token_id=4,
-    )
-    torch.manual_seed(0)
-    LlavaForConditionalGeneration(config).save_pretrained(folder / "model")
+    random_llava(folder / "model", shape.widths).save_pretrained(folder / "model")
     rng, noise = random.Random(0), np.random.default_rng(0)
 
     def words(count: int) -> str:
@@ -127,8 +66,7 @@ def prepare(folder: Path, shape: Shape) -> None:
 
     pairs = []
     for index in range(shape.steps * shape.batch):
-        pixels = noise.integers(0, 255, (336, 336, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{index}.png")
+        save_noise(folder / f"{index}.png", noise)
         answers = [words(rng.randint(length - 5, length + 5)) for length in ANSWERS]
         rng.shuffle(answers)
         # USER:, <image> and ASSISTANT: are the other three tokens of a prompt

@@ -9,3 +9,7 @@ class Stopped(UserError):
     """A limit that ended the run for now. Finished work is kept; rerun the same command to continue."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
+
+
+class Outstanding(Stopped):
+    """Replies of batch jobs that are not there yet. Jobs for other work can be submitted meanwhile."""

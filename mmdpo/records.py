@@ -71,6 +71,8 @@ class Prompt:
 
 CUT = "length"
 """The finish reason of a completion that the limit of tokens cut."""
+DECLINED = "declined"
+"""The finish reason of an empty completion that a server refused to write."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Completion:
         prompt_id: The prompt.
         index: Number of the completion among those of its prompt, from 0.
         text: The answer.
-        finish_reason: `stop` if the model ended the answer, `length` if the limit of tokens cut it; empty if unknown.
+        finish_reason: `stop` if the model ended the answer, `length` if the limit of tokens cut it, `declined`
+            if a server refused to write one; empty if unknown.
     """
 
     prompt_id: str

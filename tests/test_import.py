@@ -9,7 +9,7 @@ from mmdpo.__main__ import main
 from mmdpo.analysis.compare import compare
 from mmdpo.analysis.figures.data import pattern, references, score_panels
 from mmdpo.analysis.html import context
-from mmdpo.analysis.imported import judge_offsets
+from mmdpo.analysis.imported import imported_notes, judge_offsets
 from mmdpo.analysis.study import read_study
 from mmdpo.analysis.table import print_table, write_summary
 from mmdpo.config.schema import BenchConfig, JudgeConfig
@@ -26,6 +26,7 @@ from tests.support.bench_foreign import (
     write_foreign_bench,
     write_lines,
 )
+from tests.support.bench_mmbench import mmbench_rows
 from tests.support.studies import make_study
 
 
@@ -101,8 +102,9 @@ def test_answers_without_judgments_wait_for_a_judge(root, capsys):
     assert f"stage=judge study=imported bench=quiz bench.root={root} bench.judge=" in capsys.readouterr().out
     (row,) = read_study(root.parent / "outputs" / "imported").rows
     assert (row.role, row.state, row.scores) == ("imported", "answered", {})
-    assert main(["status"]) == 0
-    assert "not judged" in capsys.readouterr().out
+    assert any("quiz are not judged" in note for note in imported_notes(read_study(row.folder.parent)))
+    assert run(root, "copies", answer_rows()) == 0  # the row is done, and one of its tasks is not judged
+    assert any("quiz are not judged" in note for note in imported_notes(read_study(row.folder.parent)))
 
 
 @pytest.mark.parametrize(
@@ -137,6 +139,16 @@ def test_the_study_is_a_name_a_folder_or_the_newest(root):
     run(root, "copies", answer_rows(), f"out={root / 'runs'}", name="second")
     assert [row.name for row in imported_rows(root / "runs" / "own")] == ["vicuna 13b"]
     assert [row.name for row in imported_rows(root / "runs" / "other")] == ["second", "vicuna 13b"]
+
+
+def test_answers_with_their_questions_need_no_file_of_the_benchmark(root, capsys):
+    rows = [{**row, "prediction": row["answer"]} for row in mmbench_rows()]
+    rows[0]["prediction"] = "B"  # wrong
+    assert run(root, "mmbench", rows) == 0
+    assert "are those of this file" in capsys.readouterr().out
+    (row,) = read_study(root.parent / "outputs" / "imported").rows
+    assert (row.scores["mmbench"].value, row.scores["mmbench"].n) == (0.5, 2)
+    assert row.result["labels"]["mmbench"]["edition"] == {"samples": "questions of the file of answers"}
 
 
 @pytest.fixture

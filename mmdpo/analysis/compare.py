@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.items import Items, read_items
+from mmdpo.analysis.label_lines import judge_names, result_label
 from mmdpo.console import markup_safe
 from mmdpo.errors import UserError
 from mmdpo.evaluation.task import Task, find_task, in_order
@@ -56,8 +57,9 @@ class Difference:
 class Comparison:
     """All differences of two points.
 
-    `skipped` names benchmarks that only one of them has; `unscored` counts items that one of them has no score of, and
-    `unanswered` those that only one has, if the other is an imported row.
+    `skipped` names benchmarks that only one of them has, and `other_judges` those whose judges differ; `unscored`
+    counts items that one of them has no score of, and `unanswered` those that only one has, if the other is an imported
+    row.
     """
 
     a: str
@@ -67,20 +69,16 @@ class Comparison:
     skipped: tuple[str, ...] = ()
     unscored: int = 0
     unanswered: int = 0
+    other_judges: tuple[str, ...] = ()
 
 
 def compare(a: Path, b: Path) -> Comparison:
     """Compare the judged answers of two points item by item.
 
     Raises:
-        UserError: A point is not finished, or the points have different judges or items.
+        UserError: A point is not finished, or the points have different items, or another judge for every benchmark.
     """
-    judges = {folder: _judge(folder) for folder in (a, b)}
-    if judges[a] != judges[b]:
-        raise UserError(
-            f"different judges: {a.name} was rated by {judges[a]!r}, {b.name} by {judges[b]!r}. "
-            "Scores of different judges cannot be compared; judge both with the same bench.judge=."
-        )
+    results = {folder: _result(folder) for folder in (a, b)}
     items_a, items_b = read_items(a), read_items(b)
     shared = [name for name in _in_order(items_a) if name in items_b]
     if not shared:
@@ -88,6 +86,15 @@ def compare(a: Path, b: Path) -> Comparison:
             f"no benchmark in common: {a.name} has {', '.join(items_a) or 'no answers'}, "
             f"{b.name} has {', '.join(items_b) or 'no answers'}."
         )
+    judges = {name: judge_names([result_label(results[one], _task_name(name)) for one in (a, b)]) for name in shared}
+    different = [name for name in shared if len(set(judges[name])) > 1]
+    if different == shared:
+        judge_a, judge_b = judges[shared[0]]
+        raise UserError(
+            f"different judges: {a.name} was rated by {judge_a!r}, {b.name} by {judge_b!r}. "
+            "Scores of different judges cannot be compared; judge both with the same bench.judge=."
+        )
+    shared = [name for name in shared if name not in different]
     differences: list[Difference] = []
     unscored = unanswered = 0
     imported = any(read_result(folder).get("role") == Role.imported for folder in (a, b))
@@ -103,11 +110,12 @@ def compare(a: Path, b: Path) -> Comparison:
     return Comparison(
         a.name,
         b.name,
-        judges[a],
+        ", ".join(dict.fromkeys(filter(None, (judges[name][0] for name in shared)))) or "none",
         tuple(differences),
         tuple(sorted(items_a.keys() ^ items_b.keys())),
         unscored,
         unanswered,
+        tuple(f"{name} ({' and '.join(judges[name])})" for name in different),
     )
 
 
@@ -169,14 +177,16 @@ def comparison_notes(comparison: Comparison) -> list[str]:
         lines.append(f"{comparison.unscored} items without a score in one of the two are left out")
     if comparison.unanswered:
         lines.append(f"{comparison.unanswered} items that only one of the two has are left out: one is an imported row")
+    if comparison.other_judges:
+        lines.append(f"not compared, since their judges differ: {', '.join(comparison.other_judges)}")
     if comparison.skipped:
         lines.append(f"measured for one of the two only: {', '.join(comparison.skipped)}")
     return lines
 
 
-def _judge(folder: Path) -> str:
+def _result(folder: Path) -> dict[str, Any]:
     try:
-        return str(read_result(folder).get("judge"))
+        return read_result(folder)
     except FileNotFoundError:
         raise UserError(f"{folder} has no result.json: finish the point with stage=judge, or name another") from None
     except Unreadable as error:
@@ -227,7 +237,12 @@ def _in_order(items: Mapping[str, Any]) -> list[str]:
 
 
 def _task(benchmark: str) -> Task | None:
-    return find_task(benchmark.partition(".")[0])
+    return find_task(_task_name(benchmark))
+
+
+def _task_name(benchmark: str) -> str:
+    """Return the task of a file of items, whose name may have the name of a second phrasing behind a dot."""
+    return benchmark.partition(".")[0]
 
 
 def _sign(task: Task | None, part: str) -> int:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from mmdpo.analysis.figures import Picture
 from mmdpo.analysis.imported import imported_warnings
 from mmdpo.analysis.items import read_items
+from mmdpo.analysis.label_lines import is_mixed, mixed_lines
 from mmdpo.analysis.labels import (
     ROLE_NOTES,
     axis_label,
@@ -96,7 +97,7 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "states": _states(study),
         "settings": _settings(study),
         "role_notes": [note for role, note in ROLE_NOTES.items() if study.of_role(role)],
-        "interval": f"{100 * study.confidence:g} % interval over items; {items_text(study)}",
+        "interval": f"{study.resampled}; {items_text(study)}",
         "score_table": score_table(study),
         "links": {row.point: _links(row) for row in study.rows},
         "rows": study.rows,
@@ -114,7 +115,13 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "provenance": _provenance(study),
         "commands": commands(study),
         "typed": bool(launches(study.folder)),
-        "score_notes": [*footnotes(study), *imported_warnings(study), *warning_lines(study)],
+        "score_notes": [
+            *mixed_lines(study),
+            *mixed_lines(study, mild=True),
+            *footnotes(study),
+            *imported_warnings(study),
+            *warning_lines(study),
+        ],
     }
 
 
@@ -153,8 +160,8 @@ def training_table(study: Study) -> Cells:
 
 
 def best_point(study: Study) -> Row | None:
-    """Return the finished trained point with the best score on the first benchmark."""
-    if not (names := study.benchmarks):
+    """Return the finished trained point with the best score on the first benchmark; None if scores are mixed."""
+    if not (names := study.benchmarks) or is_mixed(study, names[0]):
         return None
     done = [row for row in study.trained if names[0] in row.scores]
     return max(done, key=lambda row: sign(names[0]) * row.scores[names[0]].value, default=None)

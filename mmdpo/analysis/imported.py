@@ -14,7 +14,6 @@ from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.statistics import Score, bootstrap_score
 from mmdpo.evaluation.task import Statistic, Task, find_task
 from mmdpo.points.identity import Role
-from mmdpo.points.status import State
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,13 @@ def imported_notes(study: Study) -> list[str]:
     for row in study.of_role(Role.imported):
         if row.group("imported").get("of"):
             continue
-        lines += [f"{imported_label(row)}: {_source(task, label)}" for task, label in _labels(row)]
-        if row.state == State.answered:
-            lines.append(f"{imported_label(row)}: answers that are not judged; type launch.py stage=judge bench.judge=")
+        labels = dict(_labels(row))
+        lines += [f"{imported_label(row)}: {_source(task, label)}" for task, label in labels.items()]
+        if waiting := [str(task) for task in row.group("bench").get("tasks") or () if task not in labels]:
+            lines.append(
+                f"{imported_label(row)}: the answers to {', '.join(waiting)} are not judged; type python launch.py "
+                f"stage=judge study={study.name} bench={waiting[0]} bench.judge=NAME"
+            )
     return [*lines, *map(_offset_text, judge_offsets(study))]
 
 

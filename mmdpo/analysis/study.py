@@ -16,7 +16,7 @@ from mmdpo.config.group_aliases import with_judge_group
 from mmdpo.config.schema import AXES
 from mmdpo.errors import UserError
 from mmdpo.evaluation.statistics import Score
-from mmdpo.evaluation.task import in_order
+from mmdpo.evaluation.task import find_task, in_order
 from mmdpo.files import Unreadable, read_bytes
 from mmdpo.points.identity import Role
 from mmdpo.points.point_files import read_mapping
@@ -114,6 +114,12 @@ class Study:
     def benchmarks(self) -> list[str]:
         """The tasks that any point has a score of, in the order that they declare."""
         return in_order(list(dict.fromkeys(key for row in self.rows for key in row.scores if "/" not in key)))
+
+    @property
+    def resampled(self) -> str:
+        """Describe the intervals: their level, and the units that are resampled."""
+        units = {f"{task.cluster}s" for name in self.benchmarks if (task := find_task(name))} or {"items"}
+        return f"{100 * self.confidence:g} % interval over {', '.join(sorted(units))}"
 
     @property
     def confidence(self) -> float:

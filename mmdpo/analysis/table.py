@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.contamination_lines import contamination_lines
 from mmdpo.analysis.imported import imported_notes, imported_warnings
+from mmdpo.analysis.label_lines import COMPETING, is_mixed, label_lines, mixed_lines
 from mmdpo.analysis.labels import (
     ROLE_NOTES,
     ROLES,
@@ -53,13 +54,24 @@ def print_table(study: Study, console: Console) -> None:
     from rich.measure import Measurement
 
     unlimited = console.options.update(width=10_000)
+
+    def fits(one: Table) -> bool:
+        return Measurement.get(console, unlimited, one).maximum <= console.width
+
     for style in (with_bounds, with_half_width, stacked):
-        result = table(study, style)
-        if Measurement.get(console, unlimited, result).maximum <= console.width:
+        tables = [table(study, style)]
+        if fits(tables[0]):
             break
-    console.print(result)
+    else:
+        tables = split_table(study, fits)
+    for one in tables:
+        console.print(one)
     for note in notes(study):
         console.print(f"[dim]{markup_safe(note)}[/]")
+    for line in mixed_lines(study):
+        console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
+    for line in mixed_lines(study, mild=True):
+        console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
     for line in [*jobs(study), *next_stages(study)]:
         console.print(printable(line), soft_wrap=True, markup=False)
     for line in [*imported_warnings(study), *warning_lines(study)]:
@@ -68,12 +80,34 @@ def print_table(study: Study, console: Console) -> None:
         console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
 
 
-def table(study: Study, style: Style) -> Table:
-    """Make the table: reference models first, the best score of each benchmark in bold."""
+def split_table(study: Study, fits: Callable[[Table], bool]) -> list[Table]:
+    """Make several tables of some benchmarks each, for more of them than fit beside each other.
+
+    Args:
+        study: The study.
+        fits: Return whether a table fits the console.
+    """
+    left, tables = study.benchmarks, []
+    while left:
+        counts = range(len(left), 1, -1)
+        count = next((count for count in counts if fits(table(study, with_half_width, left[:count]))), 1)
+        tables.append(table(study, with_half_width if count > 1 else stacked, left[:count]))
+        left = left[count:]
+    return tables or [table(study, stacked)]
+
+
+def table(study: Study, style: Style, benchmarks: Sequence[str] | None = None) -> Table:
+    """Make the table: reference models first, the best score of each benchmark in bold.
+
+    Args:
+        study: The study.
+        style: Writes a score.
+        benchmarks: The benchmarks to show; None for all.
+    """
     from rich import box
     from rich.table import Table
 
-    keys, benchmarks = study.varying, study.benchmarks
+    keys, benchmarks = study.varying, study.benchmarks if benchmarks is None else benchmarks
     with_state = any(row.state != State.done for row in study.rows)
     result = Table(title=markup_safe(study.name), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     result.add_column(markup_safe(column(keys[0])) if keys else "point")
@@ -129,8 +163,7 @@ def notes(study: Study) -> list[str]:
     """Return the notes below the table: the interval, n, the reference models."""
     lines = []
     if study.benchmarks:
-        level = f"{100 * study.confidence:g} %"
-        lines.append(f"± or [ ]: {level} interval over items; {items_text(study)}")
+        lines.append(f"± or [ ]: {study.resampled}; {items_text(study)}")
         lines.append("bold: best of the base and the trained points; s: seconds")
     present = {row.role for row in study.rows}
     names = [note for role, note in ROLE_NOTES.items() if role in present]
@@ -140,6 +173,7 @@ def notes(study: Study) -> list[str]:
 def footnotes(study: Study) -> list[str]:
     """Return the notes on the scores, a line each, for the table and the page."""
     return [
+        *label_lines(study),
         *_unscored(study),
         *_without_request(study),
         *contamination_lines(study),
@@ -251,11 +285,16 @@ def _summary(row: Row) -> dict[str, Any]:
 
 
 def _best(study: Study, benchmark: str, places: int) -> set[str]:
-    """Return the points with the best score as written; only the base and trained points compete."""
+    """Return the points with the best score as written; only the base and the trained points compete.
+
+    There is none if their scores cannot be compared.
+    """
+    if is_mixed(study, benchmark):
+        return set()
     scores = {
         row.point: sign(benchmark) * round(row.scores[benchmark].value, places)
         for row in study.rows
-        if benchmark in row.scores and row.role not in (Role.before_visual_tuning, Role.imported)
+        if benchmark in row.scores and row.role in COMPETING
     }
     return {point for point, value in scores.items() if value == max(scores.values())} if len(scores) > 1 else set()
 

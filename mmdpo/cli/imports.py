@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mmdpo.config.choices import BENCHMARKS, Split
 from mmdpo.config.schema import CONF, BenchConfig
@@ -13,8 +13,8 @@ from mmdpo.console import print_line
 from mmdpo.errors import UserError
 
 if TYPE_CHECKING:
+    from mmdpo.evaluation.import_row import Import
     from mmdpo.evaluation.imported_rows import ImportedRow
-    from mmdpo.evaluation.importing import ImportedAnswers, Replayed, TaskScores
 
 READ = ("bench", "out")
 NOT_READ = tuple(
@@ -31,28 +31,20 @@ NEW_STUDY = "imported"
 def import_task(options: argparse.Namespace) -> int:
     """Add a file of answers to one task, and judgments of them, to a row of a study."""
     from mmdpo.env_secrets import refuse_secret_words
-    from mmdpo.evaluation.imported_rows import ImportedRow, write_row
-    from mmdpo.evaluation.importing import read_foreign_answers, replay
+    from mmdpo.evaluation.import_row import read_import
+    from mmdpo.evaluation.imported_rows import ImportedRow
     from mmdpo.points import commands
 
-    task, path = options.task, Path(options.answers)
     refuse_secret_words(options.overrides)
-    bench, out = _compose(task, options.overrides, Path(options.config_dir) if options.config_dir else None)
+    directory = Path(options.config_dir) if options.config_dir else None
+    bench, out = _compose(options.task, options.overrides, directory)
     row = ImportedRow(_study(options.study, out), _checked_name(options.name))
-    answers = read_foreign_answers(task, path, bench)
-    judgments = [Path(judged) for judged in options.judgments or ()]
-    replayed = replay(answers, judgments, bench) if judgments else None
-    counts = vars(answers.counts)
-    label: dict[str, Any] = {"answers": _file(path), "model": answers.model, "counts": counts}
-    label |= {"split": str(bench.split), "subset": bench.subset}
-    if replayed is not None:
-        label["judgments"] = [*map(_file, judgments)]
-    scores = _scores(answers, replayed, bench, label)
+    found = read_import(options.task, Path(options.answers), [*map(Path, options.judgments or ())], bench)
     commands.begin(row.study)
-    write_row(row, task, answers.responses, label, bench, scores)
-    _report(row, answers, replayed, scores)
-    if scores is None:
-        print_line(f"not judged yet; next: {_judging(row, task, options.overrides)}")
+    found.write(row, bench)
+    _report(row.name, found)
+    if found.scores is None:
+        print_line(f"not judged yet; next: {_judging(row, options.task, options.overrides)}")
     else:
         print_line(f"next: python -m mmdpo report {row.study}")
     return 0
@@ -99,49 +91,26 @@ def _checked_name(name: str) -> str:
     return name.strip()
 
 
-def _scores(
-    answers: ImportedAnswers, replayed: Replayed | None, bench: BenchConfig, label: dict[str, Any]
-) -> TaskScores | None:
-    """Return the scores of imported answers; None if a judge has still to judge them."""
-    from mmdpo.evaluation.importing import judge_answered, score_items
-    from mmdpo.evaluation.replay import ReplayJudge
-    from mmdpo.evaluation.task import JudgeUse
-
-    if replayed is not None:
-        verified = {"verified": replayed.is_verified, "verification": replayed.verification}
-        label = {**label, **verified, "repeats": replayed.repeats}
-        return score_items(answers.samples, replayed.judgments, bench, replayed.judge or "unknown judge", label)
-    if answers.samples.task.judge_use is not JudgeUse.no:
-        return None
-    judgments = judge_answered(answers.samples, answers.responses, ReplayJudge([]), bench)
-    return score_items(answers.samples, judgments, bench, "", label)
-
-
-def _file(path: Path) -> dict[str, str]:
-    """Return the place and the content of a file, for the notes of a row."""
-    from mmdpo.files import file_fingerprint
-
-    return {"file": str(path), "sha256": file_fingerprint(path, length=64)}
-
-
-def _report(row: ImportedRow, answers: ImportedAnswers, replayed: Replayed | None, scores: TaskScores | None) -> None:
+def _report(name: str, found: Import) -> None:
     """Print what was imported, and its score."""
-    name = answers.samples.name
-    print_line(f"{name}: {answers.counts.text()}")
-    if replayed is not None:
-        print_line(f"judgments whose request can be rebuilt: {replayed.verification}")
-        if replayed.is_verified is False:
+    task = found.answers.samples.name
+    print_line(f"{task}: {found.answers.counts.text()}")
+    if found.answers.own_samples:
+        print_line("questions and right answers are those of this file: the benchmark's own files are not there")
+    if found.replayed is not None:
+        print_line(f"judgments that belong to these answers: {found.replayed.verification}")
+        if found.replayed.is_verified is False:
             print_line(
                 "warning: these judgments may belong to other answers, or to another edition of the references and "
                 "judge prompts; the row says so"
             )
-    if scores is None:
+    if found.scores is None:
         return
-    main = scores.scores[name]
+    main = found.scores.scores[task]
     unscored = f", {main.unscored} unscored" if main.unscored else ""
-    printed = scores.upstream.get(name)
-    upstream = "" if printed is None else f"; upstream's script prints {printed:.6g}"
-    print_line(f"{row.name}: {name} {main.value:.4g} (n = {main.n}{unscored}){upstream}")
+    printed = found.scores.upstream.get(task)
+    upstream = "" if printed is None else f"; upstream's script prints {printed:.7g}"
+    print_line(f"{name}: {task} {main.value:.4g} (n = {main.n}{unscored}){upstream}")
 
 
 def _judging(row: ImportedRow, task: str, overrides: list[str]) -> str:

@@ -24,7 +24,7 @@ from mmdpo.clients.runner import RequestRunner, attempt_of, cost_of, is_settled
 from mmdpo.config.choices import BATCH_CLIENTS
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.console import print_line
-from mmdpo.errors import Stopped, UserError
+from mmdpo.errors import Outstanding, Stopped, UserError
 
 RUNNING, DONE = "running", "done"
 
@@ -268,7 +268,7 @@ class BatchSubmission:
             why = self._refusal or f"judge.limits.budget={budget:g} would be exceeded"
             parts.append(f"{self._left} not submitted ({why})")
         parts.append(f"{self.done} of {self.total} are answered and kept")
-        raise Stopped(f"batch: {'; '.join(parts)}. Rerun the same command later to collect them.")
+        raise Outstanding(f"batch: {'; '.join(parts)}. Rerun the same command later to collect them.")
 
     def _submit(self) -> None:
         """Note a job, create it, note its name; if that fails, the next run checks whether it exists."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple, dataclass
 
 from mmdpo.clients.journal import Journal, account_of
 from mmdpo.clients.request import Request
@@ -24,6 +24,11 @@ class Estimate:
     answered: int
     tokens_in: int
     tokens_out: int
+
+    def __add__(self, other: Estimate) -> Estimate:
+        """Add the numbers of two estimates."""
+        both = zip(astuple(self), astuple(other), strict=True)
+        return Estimate(*(one + another for one, another in both))
 
     def lines(self, judge: JudgeConfig) -> Iterator[str]:
         """Yield the estimate as text; time and money only if the config has limits and prices."""
@@ -66,18 +71,25 @@ def assumed(prompts: Iterable[Prompt], count: int, longest: int) -> Iterator[Com
             yield Completion(prompt.id, index, f"{index}" + "abc " * (longest // 4))
 
 
-def estimate(requests: Iterable[Request], journal: Journal, judge: JudgeConfig) -> Estimate:
+def estimate(
+    requests: Iterable[Request],
+    journal: Journal,
+    judge: JudgeConfig,
+    is_answered: Callable[[Request], bool] | None = None,
+) -> Estimate:
     """Estimate what the requests would take that the journal does not answer.
 
     Args:
         requests: All requests of a stage.
         journal: The journal; the mean length of its replies is used, if it has any.
         judge: The model that would be asked.
+        is_answered: Whether a request needs no call; None means that the journal has a reply.
     """
+    is_answered = is_answered or (lambda request: bool(journal.attempts(request.key)))
     calls = answered = tokens_in = tokens_out = 0
     means: dict[str, float | None] = {}
     for request in requests:
-        if journal.attempts(request.key):
+        if is_answered(request):
             answered += 1
             continue
         calls += 1

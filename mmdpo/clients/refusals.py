@@ -24,6 +24,9 @@ SETTINGS: dict[str, dict[str, str]] = {
         "top_p": "data.sampling.top_p=1",
         "max_tokens": "data.sampling.max_new_tokens=N with what it allows",
     },
+    "bench.server": {
+        "max_tokens": "bench.max_new_tokens=N with what it allows",
+    },
 }
 """The override that changes or drops a parameter, by the config's node and the parameter's name."""
 
@@ -32,7 +35,7 @@ def setting_to_change(key: str, message: str, parameter: object = None) -> str |
     """Return the advice for a refused parameter; None if the refusal names none that a setting changes.
 
     Args:
-        key: The config's node, `judge` or `generator`.
+        key: The config's node, a key of `SETTINGS`.
         message: The service's message.
         parameter: The parameter that the service names, if it names one.
     """

@@ -16,8 +16,8 @@ CUSTOM_LOSSES = Kind("mmdpo.training.losses", "loss", "method.loss_type")
 SMOOTHED = ("exo_pair", "robust", "aot", "aot_unpaired")
 """The losses that use `method.label_smoothing`."""
 
-SAMPLERS = ("model", "openai")
-"""Choices of `generator.sampler`: the model in this process, or an OpenAI-compatible server."""
+SAMPLERS = ("model", "openai", "server")
+"""Choices of `generator.sampler`: the model in this process, an OpenAI-compatible server that runs, or one to start."""
 
 RUBRICS = Kind("mmdpo.judge.rubrics", "RUBRIC", "judge.rubric")
 """Rubrics that completions are rated by."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mmdpo.config.free_text import quoted_names
+
 SHORT, LONG = "bench.judge=", "judge@bench.judge="
 
 
 def spelled_out(words: Iterable[str]) -> list[str]:
-    """Return the words of a command with Hydra's own spelling of each group."""
-    return [_spelled_out(word) for word in words]
+    """Return the words of a command with Hydra's own spelling of each group, and its quotes around {names}."""
+    return [_spelled_out(quoted_names(word)) for word in words]
 
 
 def as_typed(words: Iterable[str]) -> list[str]:

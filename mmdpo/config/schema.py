@@ -12,6 +12,7 @@ from annotated_types import Ge, Interval
 from omegaconf import MISSING
 
 from mmdpo.config.bench_settings import BenchConfig as BenchConfig
+from mmdpo.config.bench_settings import ServerConfig as ServerConfig
 from mmdpo.config.choices import (
     DTYPES,
     PROMPT_FORMATS,
@@ -118,13 +119,16 @@ class SamplingConfig:
 
 @dataclass
 class GeneratorConfig:
-    """The sampler that answers the training prompts: the model itself, or a server that serves it."""
+    """The sampler that answers the training prompts: the model in this process, or a server of it."""
 
     name: Annotated[str, NO_RESULT] = MISSING  # a label
     sampler: Annotated[str, OneOf(SAMPLERS)] = MISSING
-    adapter: str | None = None  # sampler=model: a folder in PEFT format, for a second round
+    adapter: str | None = None  # sampler=model and server: a folder in PEFT format, for a second round
     model: str | None = None  # sampler=openai: the server's name for the model
     base_url: str | None = None  # sampler=openai: the address of the server
+    # sampler=server: the command that starts it, as in bench.server.command
+    command: Annotated[str | None, SEVERAL_LINES, NO_RESULT] = None
+    start_timeout: Annotated[float, POSITIVE, NO_RESULT] = 1800.0  # sampler=server: seconds until it must answer
     api_key: Annotated[list[str], NO_RESULT] = field(default_factory=list)  # environment variables that may hold it
     concurrency: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 8  # simultaneous requests
     timeout: Annotated[float, POSITIVE, NO_RESULT] = 300.0  # seconds per request

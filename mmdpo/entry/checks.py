@@ -1,7 +1,8 @@
 """Check the whole config of a point before the first point of a command starts.
 
 Ranges and choices stand beside the schema's fields and are checked in one walk (mmdpo/config/field_checks.py). The
-checks between fields are in one file per idea: method, data, sampling, judge, cluster.
+checks between fields are in one file per idea: method, data, sampling,
+judge, servers, cluster.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from pathlib import Path
 from mmdpo.config.cluster_checks import combination_problems
 from mmdpo.config.field_checks import field_problems, unknown_choice
 from mmdpo.config.schema import BenchConfig, Config, DataConfig, ModelConfig
+from mmdpo.entry.bench_checks import bench_problems
 from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
 from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
+from mmdpo.entry.server_checks import engine_problems
+from mmdpo.entry.shard_checks import shard_problems
 from mmdpo.env_secrets import refuse_secrets, texts
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates
@@ -29,7 +33,8 @@ def check(config: Config) -> None:
 
     A value that holds a secret comes first: the other messages quote values.
     """
-    refuse_secrets(texts(config), [*config.judge.api_key, *config.generator.api_key])
+    judges = [*config.judge.api_key, *config.bench.judge.api_key]
+    refuse_secrets(texts(config), [*judges, *config.generator.api_key, *config.bench.server.api_key])
     _raise(
         *field_problems(config),
         *method_problems(config),
@@ -39,7 +44,10 @@ def check(config: Config) -> None:
         *data_settings_problems(config.data),
         *data_file_problems(config.data),
         *judge_problems(config),
+        *bench_problems(config),
+        *shard_problems(config),
         *generator_problems(config.generator),
+        *engine_problems(config),
         *pairs_problems(config.pairs, config.judge.rubric),
         *combination_problems(config.cluster),
     )

@@ -18,6 +18,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
 from mmdpo.entry.bench_file_checks import require_bench_files
 from mmdpo.entry.compose_points import compose_points
+from mmdpo.entry.judge_needs import require_judges
 from mmdpo.entry.model_checks import require_models
 from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import Stopped, UserError
@@ -125,6 +126,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
     require_models(configs, stage)
     _check_adapters(configs)
     require_bench_files(configs, stage, dry_run)
+    require_judges(configs, stage, dry_run)
     if dry_run:
         _check_own_data(configs, stage)
         _describe(configs, stage)
@@ -184,11 +186,15 @@ def _describe(configs: list[Config], stage: Stage) -> None:
 
 
 def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outcome]:
+    from mmdpo.pipeline.evaluating import close_batch_jobs
     from mmdpo.slurm.launch import submit_and_watch
+    from mmdpo.sweep.run_point import run_point
 
     if searching and not configs[0].cluster.wait:
         raise UserError("cluster.wait=false: this sweeper chooses points by scores; type cluster.wait=true")
-    outcomes = submit_and_watch(configs, stage)
+    outcomes = submit_and_watch(configs, stage, lambda p: run_point(p, Stage.judge))
+    if outcomes is not None:
+        close_batch_jobs(configs)
     if outcomes is None and searching:
         raise SystemExit(0)
     return outcomes or []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmdpo.config.choices import RUBRICS
 from mmdpo.config.schema import GeneratorConfig, PairsConfig
+from mmdpo.entry.server_checks import started_generator_problems
 from mmdpo.judge.rubric import load_rubric
 
 
@@ -16,8 +17,10 @@ def generator_problems(generator: GeneratorConfig) -> Iterator[str]:
         for key, given in {"model": generator.model, "base_url": generator.base_url}.items():
             if not given:
                 yield f"generator.{key} is missing: generator={generator.name} needs it; add generator.{key}=..."
-    if generator.adapter and generator.sampler != "model":
-        yield f"generator.adapter: generator={generator.name} takes none; choose generator=model"
+    if generator.sampler == "server":
+        yield from started_generator_problems(generator)
+    if generator.adapter and generator.sampler == "openai":
+        yield f"generator.adapter: generator={generator.name} takes none; choose generator=model or generator=server"
     elif generator.adapter and not (Path(generator.adapter) / "adapter_config.json").is_file():
         yield (
             f"generator.adapter={generator.adapter}: holds no adapter_config.json; type "

@@ -17,8 +17,8 @@ from mmdpo.errors import UserError
 class TypedKeys:
     """The keys that the points of a command set, and those that a point does not read.
 
-    Keys of presets and of the user's own files do not count, nor do points without training: `data_scale=0` measures
-    the base of the same command.
+    Keys of presets and of the user's own files do not count. Of points without training only the keys of their
+    benchmarks do: `data_scale=0` measures the base of the same command.
     """
 
     def __init__(self) -> None:
@@ -35,9 +35,9 @@ class TypedKeys:
 
         Points that differ only in axes may share `node`.
         """
-        if config.is_base:
-            return
         typed = {key: text for override in overrides for key, text in _set_keys(self._parser.parse_override(override))}
+        if config.is_base:
+            typed = {key: text for key, text in typed.items() if key.startswith("bench.")}
         if self._last[0] is not node or self._last[1] != tuple(typed):
             self._last = node, tuple(typed), unread_settings(node, config, typed)
         unread = self._last[2]
@@ -71,7 +71,7 @@ class TypedKeys:
 
 def _set_keys(override: Override) -> Iterator[tuple[str, str]]:
     """Yield each dotted key that an override sets, with its value as typed; chosen presets are keys of their group."""
-    key = override.key_or_group
+    key = override.package or override.key_or_group
     if override.is_delete() or key == "hydra" or key.startswith(("hydra.", "hydra/")):
         return
     value: Any = override.value()

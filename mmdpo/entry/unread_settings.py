@@ -15,8 +15,20 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mmdpo.config.choices import CLIENTS, CUSTOM_LOSSES, LOSSES, RULES, SMOOTHED, Runner, Stage, TrainOn, WandbMode
-from mmdpo.config.schema import ClusterConfig, Config, JudgeConfig
+from mmdpo.config.choices import (
+    CLIENTS,
+    CUSTOM_LOSSES,
+    LOSSES,
+    RULES,
+    SMOOTHED,
+    AnswerEngine,
+    Runner,
+    Stage,
+    TrainOn,
+    WandbMode,
+)
+from mmdpo.config.schema import BenchConfig, ClusterConfig, Config, GeneratorConfig, JudgeConfig
+from mmdpo.entry.unread_bench import unread_of_bench
 
 INDIRECT = {
     "method.beta": "beta",
@@ -36,7 +48,7 @@ OTHERS = (7.25, 11, "other", True, False)
 
 
 def unread_settings(node: DictConfig, config: Config, typed: Iterable[str]) -> dict[str, str]:
-    """Find the typed keys that a trained point does not read.
+    """Find the typed keys that a point does not read; of one that is not trained, those of its benchmarks.
 
     Args:
         node: The composed config, with its references.
@@ -46,9 +58,11 @@ def unread_settings(node: DictConfig, config: Config, typed: Iterable[str]) -> d
     Returns:
         The unread ones, each with the reason and what to type.
     """
-    roots = dict(_unread(config))
+    roots = dict(unread_of_bench(config.bench) if config.is_base else _unread(config))
     found = {}
     for key in typed:
+        if key == "judge.retry_unscored" and config.stage is Stage.judge:
+            continue  # short for bench.judge.retry_unscored
         if root := _root_of(key, roots):
             found[key] = roots[root]
         elif (root := _root_of(key, INDIRECT)) and not _is_referred_to(node, key):
@@ -92,6 +106,8 @@ def _unread(config: Config) -> Iterator[tuple[str, str]]:
     yield from _of_data(config)
     if not _brings_answers(config) or config.stage is Stage.annotate:
         yield from _of_judge(config)
+    yield from _of_engine(config.bench)
+    yield from unread_of_bench(config.bench)
     yield from _of_cluster(config.cluster)
     if config.tracking.mode is WandbMode.none:
         for name in ("project", "entity", "tags"):
@@ -157,9 +173,8 @@ def _of_data(config: Config) -> Iterator[tuple[str, str]]:
     if method.train_on is TrainOn.teacher:
         for key in ("data.sampling", "generator"):
             yield key, f"method={method.name} samples nothing: the judge answers; choose another method="
-    elif config.generator.sampler == "model":
-        for name in ("model", "base_url", "api_key", "concurrency", "timeout"):
-            yield f"generator.{name}", f"generator={config.generator.name} asks no server; choose generator=openai"
+    else:
+        yield from _of_generator(config.generator)
     unread = {
         TrainOn.pairs: (),
         TrainOn.best_completion: ("margin", "rule"),
@@ -169,6 +184,35 @@ def _of_data(config: Config) -> Iterator[tuple[str, str]]:
     for name in unread[method.train_on]:
         reason = f"method={method.name} does not use it; choose a method with a preference loss, as method=dpo"
         yield f"pairs.{name}", reason
+
+
+def _of_generator(generator: GeneratorConfig) -> Iterator[tuple[str, str]]:
+    if generator.sampler == "model":
+        for name in ("model", "base_url", "api_key", "concurrency", "timeout", "command", "start_timeout"):
+            reason = f"generator={generator.name} asks no server; choose generator=openai or generator=server"
+            yield f"generator.{name}", reason
+    elif generator.sampler == "server":
+        for name in ("model", "base_url"):
+            yield (
+                f"generator.{name}",
+                f"generator={generator.name} starts a server of model.path; choose generator=openai",
+            )
+    else:
+        for name in ("command", "start_timeout"):
+            yield f"generator.{name}", f"generator={generator.name} asks a server that runs; choose generator=server"
+
+
+def _of_engine(bench: BenchConfig) -> Iterator[tuple[str, str]]:
+    if bench.engine is AnswerEngine.model:
+        yield "bench.server", "the model answers in this process; choose bench.engine=openai or bench.engine=server"
+        return
+    yield "bench.batch_size", f"bench.engine={bench.engine} makes its own batches; type bench.server.concurrency="
+    if bench.engine is AnswerEngine.openai:
+        for name in ("command", "start_timeout"):
+            yield f"bench.server.{name}", "bench.engine=openai asks a server that runs; choose bench.engine=server"
+    else:
+        for name in ("model", "base_url"):
+            yield f"bench.server.{name}", "bench.engine=server starts its own server; choose bench.engine=openai"
 
 
 def _of_judge(config: Config) -> Iterator[tuple[str, str]]:

@@ -15,22 +15,22 @@ Row = dict[str, Any]
 
 
 def bench_rows(bench: BenchConfig, file: BenchFile, *names: str, **fields: type) -> list[Row]:
-    """Read a benchmark's JSON lines or JSON list.
+    """Read a benchmark's JSON lines, JSON list or table.
 
     Args:
         bench: The folder of the files and other paths.
         file: The file.
-        *names: The fields that each row must have; text must not be blank.
-        **fields: Such fields with their types.
+        *names: The fields that each row must have, of any type; text must not be blank.
+        **fields: The fields that each row must have, with their types.
 
     Raises:
         UserError: The file is missing, damaged or empty, or a row lacks a field.
     """
-    return read_rows(require_file(bench, file), f"bench.files.{file.key}", *names, **fields)
+    return checked_rows(require_file(bench, file), f"bench.files.{file.key}", *names, **fields)
 
 
-def read_rows(path: Path, key: str, *names: str, **fields: type) -> list[Row]:
-    """Read JSON lines, a JSON list or a table; `key` is the setting or option that errors name."""
+def checked_rows(path: Path, key: str, *names: str, **fields: type) -> list[Row]:
+    """Read the rows of a file as `bench_rows` does; `key` is the setting or option that errors name."""
     from mmdpo.sources import rows, tables
     from mmdpo.sources.bad_rows import BadRow
 

@@ -188,7 +188,7 @@ def _write_result(row: ImportedRow, task: str, judged: TaskScores | None) -> Non
     if judged is not None:
         scores |= {name: score_json(score) for name, score in judged.scores.items()}
         upstream |= judged.upstream
-        labels[task] = {"judge": judged.judge, **judged.label}
+        labels[task] = {**judged.label, "judge": judged.judge or None}
     if not scores:
         (row.folder / RESULT).unlink(missing_ok=True)
         return

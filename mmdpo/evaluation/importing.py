@@ -73,6 +73,7 @@ class ImportedAnswers:
         counts: What became of the file's rows.
         path: The file.
         model: The model's name in the file; empty if the file names none.
+        own_samples: Whether the samples are those of the file of answers, since the benchmark's own files are missing.
     """
 
     samples: SampleSet
@@ -80,6 +81,7 @@ class ImportedAnswers:
     counts: Counts
     path: Path
     model: str = ""
+    own_samples: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,21 +157,17 @@ def read_foreign_answers(name: str, path: Path, bench: BenchConfig) -> ImportedA
         raise UserError(
             f"{path}: holds answers of {len(models)} models ({', '.join(models)}); name a file of one model"
         )
-    samples = _samples(name, task, upstream, path, bench)
+    own_samples = _files_are_missing(task, bench) and upstream.samples_of_answers is not None
+    samples = _samples_of(name, task, path) if own_samples else sample_sets(replace(bench, tasks=[name]), {}, "")[0]
     known = {response.id: response for response in upstream.read_answers(path, samples.prompts, bench)}
     responses = [known[prompt.id] for prompt in samples.prompts if prompt.id in known]
     counts = _counts(rows, samples.prompts, len(responses))
-    if 2 * counts.changed > len(rows):
+    if len(responses) < max(counts.unknown + counts.changed, 1) or 2 * counts.changed > len(rows):
         raise UserError(
-            f"{path}: {counts.text()}. The ids are those of {name}, but the questions are not: name the task that they "
-            "belong to, or bench.root=FOLDER with the edition that was answered"
+            f"{path}: {counts.text()}. These are answers to other questions: name the task that they belong to, "
+            "bench.root=FOLDER with the edition that was answered, or its split and subset, as in bench.split=all"
         )
-    if len(responses) < max(counts.unknown + counts.changed, 1):
-        raise UserError(
-            f"{path}: {counts.text()}. These are answers to other questions: name the task that they belong to, or "
-            "the split and subset that they answer, as in bench.split=all"
-        )
-    return ImportedAnswers(samples, responses, counts, path, "".join(models))
+    return ImportedAnswers(samples, responses, counts, path, "".join(models), own_samples)
 
 
 def replay(answers: ImportedAnswers, paths: Sequence[Path], bench: BenchConfig) -> Replayed:
@@ -227,6 +225,13 @@ def _by_answer_id(upstream: Upstream, path: Path, replies: Sequence[StoredReply]
     return [ids.get(reply.sample) == reply.answer_id for reply in told]
 
 
+def answered_part(samples: SampleSet, responses: Sequence[Response]) -> SampleSet:
+    """Return the samples of a set that have an answer."""
+    known = {response.id for response in responses}
+    answered = [prompt for prompt in samples.prompts if prompt.id in known]
+    return replace(samples, prompts=answered, asked=answered)
+
+
 def judge_answered(
     samples: SampleSet, responses: Sequence[Response], judge: Judge, bench: BenchConfig
 ) -> list[Judgment]:
@@ -238,10 +243,10 @@ def judge_answered(
         judge: The source of ratings and replies.
         bench: The settings of the judging.
     """
+    part = answered_part(samples, responses)
     known = {response.id for response in responses}
-    answered = [prompt for prompt in samples.prompts if prompt.id in known]
     missing = [prompt for prompt in samples.prompts if prompt.id not in known]
-    judgments = judge_items(replace(samples, prompts=answered, asked=answered), responses, judge, bench)
+    judgments = judge_items(part, responses, judge, bench)
     if not missing:
         return judgments
     task = samples.task
@@ -282,13 +287,16 @@ def _upstream(name: str, task: Task) -> Upstream:
     return task.upstream
 
 
-def _samples(name: str, task: Task, upstream: Upstream, path: Path, bench: BenchConfig) -> SampleSet:
+def _files_are_missing(task: Task, bench: BenchConfig) -> bool:
     needed = [file for file in task.bench_files if file.required and file.used(bench)]
-    absent = any(find_file(bench, file) is None for file in needed)
-    if absent and upstream.samples_of_answers is not None:
-        prompts = upstream.samples_of_answers(path)
-        return SampleSet(name, task, prompts, prompts, path.parent)
-    return sample_sets(replace(bench, tasks=[name]), {}, "")[0]
+    return any(find_file(bench, file) is None for file in needed)
+
+
+def _samples_of(name: str, task: Task, path: Path) -> SampleSet:
+    """Return the samples that a file of answers holds."""
+    make = task.upstream.samples_of_answers if task.upstream else None
+    prompts = make(path) if make else []
+    return SampleSet(name, task, prompts, prompts, path.parent)
 
 
 def _counts(rows: Sequence[Row], prompts: Sequence[Prompt], answered: int) -> Counts:

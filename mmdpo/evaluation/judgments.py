@@ -6,22 +6,32 @@ costs nothing and an interrupted run continues.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mmdpo.config.choices import CLIENTS
 from mmdpo.config.schema import BenchConfig, JudgeConfig
-from mmdpo.errors import UserError
+from mmdpo.console import print_line
+from mmdpo.errors import Outstanding, UserError
 from mmdpo.evaluation.answers import read_answers
+from mmdpo.evaluation.paired import paired
 from mmdpo.evaluation.samples import SampleSet
+from mmdpo.evaluation.score_labels import label_of_set
+from mmdpo.evaluation.service_judge import ServiceJudge, served_by
 from mmdpo.evaluation.statistics import Score, summarize
 from mmdpo.evaluation.task import Judge, JudgeReply, JudgeRequest, Judgment, Response, Task, Verdict
 from mmdpo.judge.judges import rule_named
 from mmdpo.judge.rule_client import Rate
-from mmdpo.records import Prompt, Rating, write_records
+from mmdpo.judge.stage import listed
+from mmdpo.records import DECLINED, Prompt, Rating, write_records
 
 JUDGMENTS = "judgments"
+AGAIN = (
+    "The raw replies are in the journal; stage=judge bench.judge.retry_unscored=true asks for the unscored items again"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ class RuleJudge:
 
 def bench_judge(judge: JudgeConfig) -> Judge:
     """Return the judge that `bench.judge` chooses. Raises UserError for an unknown one."""
+    if judge.client in CLIENTS.names():
+        return ServiceJudge(judge)
     return RuleJudge(rule_named(judge.client), judge.client)
 
 
@@ -55,10 +67,12 @@ class PointScores:
         scores: The honest scores by `<task>` and `<task>/<part>`; of a second phrasing its main metric alone, as
             `<task>/<variant>`.
         upstream: The numbers that upstream's scripts print, by the same names.
+        labels: What the scores of each task depend on, as `mmdpo.evaluation.score_labels` describes it.
     """
 
     scores: dict[str, Score]
     upstream: dict[str, float]
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def write_judgments(
@@ -77,23 +91,53 @@ def write_judgments(
         The scores.
 
     Raises:
-        UserError: The answers to a set are missing, or were made of something else.
-        Stopped: A limit of the judge ended the run; sets that were judged before it keep their judgments.
+        UserError: The answers to a set are missing, or were made of something else; or no item of a set has a score.
+        Stopped: A limit of the judge ended the run; sets that were judged before it keep their judgments. The requests
+            of all sets are submitted before the command waits for batch jobs.
     """
     answers = [read_answers(one, made_of, bench, folder) for one in sets]
     result = PointScores({}, {})
+    waiting, empty = [], []
+    judged: dict[str, list[Judgment]] = {}
     for one, responses in zip(sets, answers, strict=True):
-        judgments = judge_items(one, responses, judge, bench)
-        write_records(folder / JUDGMENTS / f"{one.file}.jsonl", judgments)
-        found = summarize(one.task, judgments, bench)
-        if one.variant:
-            result.scores[f"{one.name}/{one.variant}"] = found[""]
+        try:
+            judgments = judge_items(one, responses, judge, bench)
+        except Outstanding as stop:
+            waiting.append(str(stop))
             continue
-        result.scores.update({f"{one.name}/{part}".rstrip("/"): value for part, value in found.items()})
-        if one.task.upstream:
-            printed = one.task.upstream.scores(judgments)
-            result.upstream.update({f"{one.name}/{part}".rstrip("/"): value for part, value in printed.items()})
+        write_records(folder / JUDGMENTS / f"{one.file}.jsonl", judgments)
+        reasons = Counter(item.reason or "no score" for item in judgments if item.score is None)
+        if judgments and reasons.total() == len(judgments):
+            empty.append(f"{one.file}: none of {len(judgments)} items has a score ({listed(reasons)})")
+            continue
+        if reasons and isinstance(judge, ServiceJudge):
+            print_line(f"{one.file}: {reasons.total()} of {len(judgments)} items are unscored ({listed(reasons)})")
+        _add(result, one, judgments, bench)
+        if not one.variant:
+            judged[one.name] = judgments
+            result.labels[one.name] = label_of_set(one, responses, bench, served_by(judge).get(one.name, ()))
+    for one in sets:
+        if one.name in judged and (other := one.task.minus) in judged:
+            result.scores[f"{one.name}/minus_{other}"] = paired(judged[one.name], judged[other], bench)
+    if waiting:
+        raise Outstanding("\n".join(waiting))
+    if empty:
+        raise UserError("\n".join([*empty, AGAIN if isinstance(judge, ServiceJudge) else ""]).rstrip())
+    if any(score.unscored for score in result.scores.values()) and isinstance(judge, ServiceJudge):
+        print_line(AGAIN)
     return result
+
+
+def _add(result: PointScores, one: SampleSet, judgments: Sequence[Judgment], bench: BenchConfig) -> None:
+    """Add the scores of a set's judgments to those of its point."""
+    found = summarize(one.task, judgments, bench)
+    if one.variant:
+        result.scores[f"{one.name}/{one.variant}"] = found[""]
+        return
+    result.scores.update({f"{one.name}/{part}".rstrip("/"): value for part, value in found.items()})
+    if one.task.upstream:
+        printed = one.task.upstream.scores(judgments)
+        result.upstream.update({f"{one.name}/{part}".rstrip("/"): value for part, value in printed.items()})
 
 
 def judge_items(one: SampleSet, responses: Sequence[Response], judge: Judge, bench: BenchConfig) -> list[Judgment]:
@@ -108,6 +152,8 @@ def judge_items(one: SampleSet, responses: Sequence[Response], judge: Judge, ben
     Returns:
         The judgments of the task's items.
     """
+    if isinstance(judge, ServiceJudge):
+        judge = judge.of_task(one.name, one.image_root)
     items = list(zip(one.prompts, responses, strict=True))
     verdicts = one.task.scorer(items, judge, bench)
     if not any(verdict.sample for verdict in verdicts):
@@ -122,6 +168,8 @@ def _judgment(task: Task, prompt: Prompt, response: Response, verdict: Verdict) 
     named = {"category": prompt.category, **prompt.facts, **verdict.groups}
     groups = {kind: _names(named[kind]) for kind in task.groups if named.get(kind)}
     answer = response.answer if verdict.answer is None else verdict.answer
+    if response.finish_reason == DECLINED:  # rules would read the empty answer as one
+        verdict = replace(verdict, score=None, parts={}, reason="declined by the server")
     return Judgment(
         id=f"{prompt.id}/{verdict.part}" if verdict.part else prompt.id,
         score=verdict.score,

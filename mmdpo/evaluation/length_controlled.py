@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile
-from mmdpo.evaluation.bench_rows import read_rows
+from mmdpo.evaluation.bench_rows import checked_rows
 from mmdpo.evaluation.task import Judgment
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def read_gamed(path: Path, content: str) -> Mapping[str, list[GamedRow]]:
     """
     key = f"bench.files.{GAMED.key}"
     found: dict[str, list[GamedRow]] = {}
-    for row in read_rows(path, key, *COLUMNS):
+    for row in checked_rows(path, key, *COLUMNS):
         try:
             numbers = [float(row[name]) for name in COLUMNS]
         except (TypeError, ValueError):

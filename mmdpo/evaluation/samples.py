@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmdpo.cache import cached, source_fingerprint
+from mmdpo.cache import cached, cached_path, is_as_made, source_fingerprint
 from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.selection import select
 from mmdpo.evaluation.task import TURN_IMAGES, TURNS, WITHOUT_REQUEST, Task, load_task
@@ -49,13 +49,18 @@ class SampleSet:
     @cached_property
     def asked_fingerprint(self) -> str:
         """A fingerprint of all that reaches the model: ids, questions, earlier turns and the images' content."""
-        root = self.image_root
+        return fingerprint([_asked(prompt, self.image_digests) for prompt in self.asked])
+
+    @cached_property
+    def image_digests(self) -> dict[str, str]:
+        """Fingerprints of the content of the images, by their names."""
         names = {name for prompt in self.asked for name in (*prompt.images, *prompt.facts.get(TURN_IMAGES, ()))}
-        images = {name: file_fingerprint(inside(root, name)) for name in names}
-        return fingerprint([_asked(prompt, images) for prompt in self.asked])
+        return {name: file_fingerprint(inside(self.image_root, name)) for name in names}
 
 
-def sample_sets(bench: BenchConfig, attributes: Mapping[str, int], template: str) -> list[SampleSet]:
+def sample_sets(
+    bench: BenchConfig, attributes: Mapping[str, int], template: str, scratch: Path | None = None
+) -> list[SampleSet]:
     """Return the sample sets of `bench.tasks`, in their order.
 
     Args:
@@ -63,11 +68,12 @@ def sample_sets(bench: BenchConfig, attributes: Mapping[str, int], template: str
         attributes: The ratings that the model is asked for (`method=steerlm`). With any, each task has a second set,
             without the request. Empty for other methods and for a model that was not trained.
         template: How a question asks for ratings (`model.attribute_template`).
+        scratch: A temporary folder for samples that are not in the cache, so that nothing is written there.
     """
     sets = []
     for name in bench.tasks:
         task = load_task(name)
-        prompts, root = _samples(name, task, bench)
+        prompts, root = _samples(name, task, bench, scratch)
         asked = [_with_request(prompt, attributes, template) for prompt in prompts]
         sets.append(SampleSet(name, task, prompts, asked, root))
         if attributes:
@@ -83,7 +89,7 @@ def _with_request(prompt: Prompt, attributes: Mapping[str, int], template: str) 
     return replace(prompt, question=request(prompt.question, attributes, template), facts=facts)
 
 
-def _samples(name: str, task: Task, bench: BenchConfig) -> tuple[list[Prompt], Path]:
+def _samples(name: str, task: Task, bench: BenchConfig, scratch: Path | None) -> tuple[list[Prompt], Path]:
     """Return a task's samples and the root of their images; they are made if the cache lacks them."""
     key: dict[str, Any] = {
         "benchmark": name,
@@ -98,7 +104,14 @@ def _samples(name: str, task: Task, bench: BenchConfig) -> tuple[list[Prompt], P
     def make(folder: Path) -> None:
         write_records(folder / "items.jsonl", task.samples(bench, folder))
 
-    folder = cached("benchmark", key, make)
+    folder = cached_path("benchmark", key)
+    if scratch is None or is_as_made(folder):
+        folder = cached("benchmark", key, make)
+    else:
+        folder = scratch / folder.name
+        if not folder.exists():
+            folder.mkdir()
+            make(folder)
     prompts = select(task, list(read_records(folder / "items.jsonl", Prompt)), bench)
     return prompts, task.image_root(bench) or folder
 

@@ -310,6 +310,7 @@ class Task:
         rubric: Name whose prompt the judge gets where the task asks a service, for labels: `upstream` or `own`.
         text_only: Whether no sample has an image, so that a model without images can be measured, too.
         upstream: The ties with the program that defined the task.
+        minus: The task of the same items whose scores are subtracted, as `<task>/minus_<other>`; empty for none.
         version: A number to raise when samples or scores change for the same settings and files.
         order: The place among the benchmarks in tables, figures and reports; lower comes first.
         package: The package whose code makes the samples; a change of it makes cached samples again.
@@ -333,6 +334,7 @@ class Task:
     rubric: Callable[[BenchConfig], str] | None = None
     text_only: bool = False
     upstream: Upstream | None = None
+    minus: str = ""
     version: int = 1
     order: int = 100
     package: str | None = None

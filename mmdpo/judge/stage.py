@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmdpo.clients.batches import make_runner
 from mmdpo.clients.journal import Journal, account_of
-from mmdpo.clients.journal import journal as open_journal
 from mmdpo.clients.request import TRUNCATED
-from mmdpo.config.resolvers import is_local
 from mmdpo.config.schema import JudgeConfig
 from mmdpo.console import print_line, progress
 from mmdpo.errors import UserError
 from mmdpo.files import write_json
 from mmdpo.judge.annotate import annotate, parser_of, with_repeated
 from mmdpo.judge.items import Item, repeated
-from mmdpo.judge.judges import client_of, journal_of
+from mmdpo.judge.journals import locked_journal, print_limits
+from mmdpo.judge.judges import client_of
 from mmdpo.judge.rating_request import ANNOTATE
 from mmdpo.judge.teacher import TEACHER, answers
-from mmdpo.locks import hold_lock
 from mmdpo.records import Annotation, Prompt, Unscored, write_records
 
 ANNOTATIONS, UNSCORED, REPEATED = "annotations.jsonl", "unscored.jsonl", "repeated.jsonl"
@@ -48,8 +45,8 @@ def write_annotations(
         UserError: No item has ratings.
     """
     client = client_of(judge)
-    _say_what_limits(judge)
-    with _journal(judge) as journal:
+    print_limits(judge)
+    with locked_journal(judge) as journal:
 
         def twice() -> Iterator[Item]:
             return repeated(items(), judge.repeat, judge.seed)
@@ -86,7 +83,7 @@ def write_annotations(
         raise nothing_scored("annotate", "ratings", reasons)
     if reasons:
         print_line(
-            f"{reasons.total()} of {total} prompts are unscored ({_listed(reasons)}): stage=annotate "
+            f"{reasons.total()} of {total} prompts are unscored ({listed(reasons)}): stage=annotate "
             f"judge.retry_unscored=true asks again{_advice(reasons)}"
         )
     return {"scored": parsers.total(), "unscored": dict(reasons), "read_by": dict(parsers)}
@@ -110,7 +107,7 @@ def write_teacher_answers(
     Raises:
         UserError: No prompt is answered.
     """
-    with _journal(judge) as journal, progress("teacher", total) as advance:
+    with locked_journal(judge) as journal, progress("teacher", total) as advance:
         given = list(answers(prompts, total, image_root, judge, journal, advance))
         journal.close_jobs(account_of(judge), TEACHER)
     missing = [answer for answer in given if isinstance(answer, Unscored)]
@@ -131,13 +128,14 @@ def nothing_scored(stage: str, wanted: str, reasons: Counter[str]) -> UserError:
         reasons: Counts of why there is none.
     """
     return UserError(
-        f"none of {reasons.total()} prompts has {wanted} ({_listed(reasons)}). The raw replies are in the journal. "
+        f"none of {reasons.total()} prompts has {wanted} ({listed(reasons)}). The raw replies are in the journal. "
         f"Check judge.model and judge.structured, then type stage={stage} judge.retry_unscored=true to ask again"
         f"{_advice(reasons)}"
     )
 
 
-def _listed(reasons: Counter[str]) -> str:
+def listed(reasons: Counter[str]) -> str:
+    """Return counts with their reasons, the largest first."""
     return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
 
 
@@ -151,35 +149,3 @@ def _summary(judge: JudgeConfig, journal: Journal) -> dict[str, Any]:
     """Return what differs between runs with the same result, and so has no place in the card."""
     spent = journal.spent(account_of(judge))
     return {"rubric": judge.rubric, "cost_so_far": round(spent, 4), "currency": judge.price.currency}
-
-
-def _say_what_limits(judge: JudgeConfig) -> None:
-    limits, price = judge.limits, judge.price
-    limited = limits.requests_per_minute or limits.tokens_per_minute or limits.requests_per_day
-    if is_local(judge.base_url) and (price.input or price.output) and not limited:
-        print_line(
-            f"judge.base_url={judge.base_url} is on this machine: the service's limits do not apply; type "
-            "judge.limits.requests_per_minute=N to set one"
-        )
-
-
-@contextmanager
-def _journal(judge: JudgeConfig) -> Iterator[Journal]:
-    """Open the judge's journal for this process alone: limits and budget are those of one account."""
-    path = journal_of(judge)
-    with _locked(path), open_journal(path) as journal:
-        yield journal
-
-
-@contextmanager
-def _locked(path: Path | None) -> Iterator[None]:
-    if path is None:
-        yield
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:  # the journal itself reports it
-        yield
-        return
-    with hold_lock(Path(f"{path}.lock"), "asks the same judge"):
-        yield

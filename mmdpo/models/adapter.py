@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.errors import UserError
-from mmdpo.models.adapter_files import check_adapter_weights, read_adapter_config
+from mmdpo.models.adapter_config import read_adapter_config
+from mmdpo.models.adapter_files import check_adapter_weights
 from mmdpo.models.adapter_patterns import require_quick_patterns
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model

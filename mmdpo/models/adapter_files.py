@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from mmdpo.errors import UserError
+from mmdpo.models.adapter_config import CONFIG, read_adapter_config
 
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-
-
-def read_adapter_config(adapter: Path) -> dict[str, Any]:
-    """Read an adapter's configuration. Raises UserError if the file is missing, damaged or not LoRA's."""
-    path = adapter / CONFIG
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())[:200]}") from error
-    kind = content.get("peft_type") if isinstance(content, dict) else None
-    if kind != "LORA":
-        raise UserError(f"{path}: peft_type is {kind!r}; only adapters of the type LORA can be used")
-    return dict(content)
+WEIGHTS = "adapter_model.safetensors"
 
 
 def check_adapter_header(adapter: Path) -> None:

@@ -38,6 +38,18 @@ def unusable_reason(config: Mapping[str, Any]) -> str | None:
     return None
 
 
+def is_text_only(config: Mapping[str, Any]) -> bool:
+    """Return whether a model is a causal language model without a part for images.
+
+    Args:
+        config: Content of the model's `config.json`.
+    """
+    architectures = config.get("architectures")
+    names = architectures if isinstance(architectures, list) else []
+    has_vision = any("vision" in key or key.startswith(("mm_", "image_")) for key in config)
+    return not has_vision and any(str(name).endswith("ForCausalLM") for name in names)
+
+
 def untrainable_reason(config: Mapping[str, Any]) -> str | None:
     """Return the reason why a model can be measured but not trained, or None if none is known.
 

@@ -6,7 +6,7 @@ softmax sampling. The noise of each answer has its own seed, so that its text do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -56,12 +56,15 @@ class GumbelNoise(LogitsProcessor):
         Returns:
             Scaled scores with noise [B, V], float32.
         """
-        device, vocabulary = scores.device, scores.shape[-1]
         if not self.streams:
-            self.streams = [torch.Generator(device).manual_seed(seed) for seed in self.seeds]
-        rows = [torch.rand(vocabulary, generator=stream, device=device) for stream in self.streams]
-        gumbel = -torch.log(-torch.log(torch.stack(rows).clamp(1e-20, 1 - 1e-7)))
-        return scores.float() / self.temperature + gumbel
+            self.streams = [torch.Generator(scores.device).manual_seed(seed) for seed in self.seeds]
+        return scores.float() / self.temperature + gumbel_noise(self.streams, scores.shape[-1])
+
+
+def gumbel_noise(streams: Sequence[torch.Generator], vocabulary: int) -> torch.Tensor:
+    """Draw the noise of the next token of B answers, [B, V], each from its own generator."""
+    rows = [torch.rand(vocabulary, generator=stream, device=stream.device) for stream in streams]
+    return -torch.log(-torch.log(torch.stack(rows).clamp(1e-20, 1 - 1e-7)))
 
 
 class NaNWatch(LogitsProcessor):
@@ -88,7 +91,20 @@ class NaNWatch(LogitsProcessor):
     def raise_if_seen(self) -> None:
         """Raise UserError if a logit was NaN: greedy search would take any token."""
         if self._seen is not None and bool(self._seen):
-            raise UserError("model.path: the model computes NaN. Type model.dtype=float32, or check the weights")
+            raise nan_error()
+
+
+def nan_error() -> UserError:
+    """Return the error for a model that computes NaN."""
+    return UserError("model.path: the model computes NaN. Type model.dtype=float32, or check the weights")
+
+
+def memory_error(prompt_id: str, count: int, max_new_tokens: int) -> UserError:
+    """Return the error for a prompt whose answers alone do not fit the memory."""
+    return UserError(
+        f"{prompt_id}: not enough memory for {count} answers of {max_new_tokens} tokens. "
+        "Type a smaller max_new_tokens (bench. or data.sampling.), or model.dtype=bfloat16"
+    )
 
 
 def generate(
@@ -107,7 +123,7 @@ def generate(
         prompts: N prompts, with and without images in any order.
         image_root: Folder of the images.
         decoding: Settings of generation.
-        advance: Called with the number of answers after each batch.
+        advance: Called with the number of answers to each prompt, after its batch.
 
     Returns:
         N answers, in the order of the prompts.
@@ -131,8 +147,6 @@ def generate_several(
 ) -> list[list[Completion]]:
     """Generate several answers per prompt.
 
-    A batch that does not fit the GPU's memory is halved, and later batches keep the smaller size.
-
     Args:
         model: A vision-language model in evaluation mode.
         processor: Its processor.
@@ -142,7 +156,7 @@ def generate_several(
         count: Answers per prompt.
         share: Compute image and prompt once for all answers to a prompt. The architecture must allow it
             (mmdpo/models/prefix.py).
-        advance: Called with the number of answers after each batch.
+        advance: Called with the number of answers to each prompt, after its batch.
 
     Returns:
         N lists of `count` answers, in the order of the prompts. One that the limit of tokens cut says so.
@@ -151,6 +165,25 @@ def generate_several(
         UserError: An image is missing or broken, or the GPU's memory does not suffice for one prompt.
     """
     answers: list[list[Completion]] = [[] for _ in prompts]
+    for index, given in generate_batches(model, processor, prompts, image_root, decoding, count, share):
+        answers[index] = given
+        advance(count)
+    return answers
+
+
+def generate_batches(
+    model: Any,
+    processor: Any,
+    prompts: Sequence[Prompt],
+    image_root: Path,
+    decoding: Decoding,
+    count: int = 1,
+    share: bool = False,
+) -> Iterator[tuple[int, list[Completion]]]:
+    """Yield the answers to each prompt with its index, batch by batch; see `generate_several`.
+
+    A batch that does not fit the GPU's memory is halved, and later batches keep the smaller size.
+    """
     size = decoding.batch_size
     indices = sorted(range(len(prompts)), key=lambda index: not prompts[index].images)
     for _, group in groupby(indices, key=lambda index: not prompts[index].images):
@@ -165,18 +198,12 @@ def generate_several(
                 texts = _generate_batch(model, processor, inputs, ids, decoding, count, share)
             except torch.OutOfMemoryError as error:
                 if len(batch) == 1:
-                    raise UserError(
-                        f"{ids[0]}: not enough memory for {count} answers of {decoding.max_new_tokens} tokens. "
-                        "Type a smaller max_new_tokens (bench. or data.sampling.), or model.dtype=bfloat16"
-                    ) from error
+                    raise memory_error(ids[0], count, decoding.max_new_tokens) from error
                 size = len(batch) // 2
                 print_line(f"out of memory: continuing with batches of {size} prompts")
                 continue
             remaining = remaining[len(batch) :]
-            for index, given in zip(batch, texts, strict=True):
-                answers[index] = given
-            advance(len(batch) * count)
-    return answers
+            yield from zip(batch, texts, strict=True)
 
 
 def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_root: Path) -> Any:
@@ -194,10 +221,37 @@ def model_inputs(model: Any, processor: Any, prompts: Sequence[Prompt], image_ro
     Raises:
         UserError: An image is missing or broken, or the chat template does not write one placeholder per image.
     """
+    return processed(model, processor, prompts, rendered(processor, prompts), image_root)
+
+
+def rendered(processor: Any, prompts: Sequence[Prompt]) -> list[str]:
+    """Render prompts by the chat template.
+
+    Raises UserError if the template does not write one placeholder per image, or drops the system turn.
+    """
     token, ends = getattr(processor, "image_token", IMAGE_TOKEN), end_tokens(processor)
     texts = [prompt_text(processor, to_messages(without_end_tokens(prompt, ends), token)) for prompt in prompts]
     for prompt, text in zip(prompts, texts, strict=True):
         check_prompt(processor, text, prompt)
+    return texts
+
+
+def processed(model: Any, processor: Any, prompts: Sequence[Prompt], texts: Sequence[str], image_root: Path) -> Any:
+    """Process rendered prompts into the model's inputs, padded on the left.
+
+    Args:
+        model: The model that takes the inputs; they are moved to its device and type.
+        processor: Its processor.
+        prompts: B prompts, all with or all without images.
+        texts: The prompts, as `rendered` returns them.
+        image_root: Folder of the images.
+
+    Returns:
+        The processor's tensors: `input_ids` and `attention_mask` [B, T], and the images'.
+
+    Raises:
+        UserError: An image is missing or broken.
+    """
     names = [images_in_order(prompt) for prompt in prompts if prompt.images]
     images = [[open_image(inside(image_root, name)) for name in group] for group in names]
     with translate_processor_errors(processor, [prompt.id for prompt in prompts]):
@@ -247,7 +301,7 @@ def _generate_batch(
     watch.raise_if_seen()
     new_tokens = output[:, inputs["input_ids"].shape[1] :]
     texts = [text.strip() for text in processor.batch_decode(new_tokens, skip_special_tokens=True)]
-    ended = torch.isin(new_tokens, _end_ids(model).to(new_tokens.device)).any(dim=1).tolist()
+    ended = torch.isin(new_tokens, end_ids(model).to(new_tokens.device)).any(dim=1).tolist()
     return [
         [
             Completion(prompt_id, index, texts[row], "stop" if ended[row] else CUT)
@@ -257,7 +311,7 @@ def _generate_batch(
     ]
 
 
-def _end_ids(model: Any) -> torch.Tensor:
+def end_ids(model: Any) -> torch.Tensor:
     """Return the tokens at which the model's generation stops."""
     ids = model.generation_config.eos_token_id
     return torch.tensor([] if ids is None else [ids] if isinstance(ids, int) else ids, dtype=torch.long)

@@ -9,12 +9,13 @@ from mmdpo.console import print_line
 from mmdpo.errors import UserError
 
 
-def check_loaded(path: str, info: Mapping[str, Any]) -> None:
+def check_loaded(path: str, info: Mapping[str, Any], key: str = "model.path") -> None:
     """Raise UserError unless all weights were loaded; print how many weights of the checkpoint are not used.
 
     Args:
-        path: `model.path`.
+        path: The value of the setting.
         info: The loading info of transformers' `from_pretrained`.
+        key: The setting that names the checkpoint.
     """
     missing = sorted(info["missing_keys"])
     mismatched = sorted(str(one[0]) if isinstance(one, tuple) else str(one) for one in info["mismatched_keys"])
@@ -24,11 +25,11 @@ def check_loaded(path: str, info: Mapping[str, Any]) -> None:
         parts = [f"{count} {kind}" for kind, count in counts.items() if count]
         first = [*missing, *mismatched, *errors][0]
         raise UserError(
-            f"model.path={path}: the checkpoint does not fill the model: weights {', '.join(parts)}, such as {first}. "
-            "They would be random; name a complete checkpoint of a vision-language model"
+            f"{key}={path}: the checkpoint does not fill the model: weights {', '.join(parts)}, such as {first}. "
+            "They would be random; name a complete checkpoint"
         )
     if unexpected := sorted(info["unexpected_keys"]):
         print_line(
-            f"model.path={path}: {len(unexpected)} weights of the checkpoint have no place in the model and are not "
+            f"{key}={path}: {len(unexpected)} weights of the checkpoint have no place in the model and are not "
             f"used, such as {unexpected[0]}"
         )

@@ -99,19 +99,32 @@ def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedMo
     require_model(path)
     with translate_load_errors(f"model.path={path}", "model"):
         if not is_cache_enabled():
-            return _load(path, torch_type)
+            return load_checkpoint(path, torch_type)
         key = f"{weights_fingerprint(path)} {torch_type}"
-        return cached_model(key, lambda: _load(path, torch_type), own_weights)
+        return cached_model(key, lambda: load_checkpoint(path, torch_type), own_weights)
 
 
-def _load(path: str, torch_type: torch.dtype) -> PreTrainedModel:
+def load_checkpoint(
+    path: str, torch_type: torch.dtype, auto_class: str = "AutoModelForImageTextToText", key: str = "model.path"
+) -> PreTrainedModel:
+    """Load a checkpoint without looking at its files first, nor at the model cache.
+
+    Args:
+        path: A folder, a hub id, or pkg://package/folder.
+        torch_type: The type of the weights.
+        auto_class: The class of transformers that builds the model.
+        key: The setting that names the path, for messages.
+
+    Raises:
+        UserError: The checkpoint does not fill the model.
+    """
     import torch
 
     torch.backends.cuda.enable_cudnn_sdp(False)  # it builds a plan per shape, and most batches have a new one
     with suppress_library_output():
-        from transformers import AutoModelForImageTextToText
+        import transformers
 
-        loaded = AutoModelForImageTextToText.from_pretrained(
+        loaded = getattr(transformers, auto_class).from_pretrained(
             resolve_path(path),
             dtype=torch_type,
             attn_implementation="sdpa",
@@ -121,5 +134,5 @@ def _load(path: str, torch_type: torch.dtype) -> PreTrainedModel:
             output_loading_info=True,
         )
     model: PreTrainedModel = loaded[0]
-    check_loaded(path, loaded[1])
+    check_loaded(path, loaded[1], key)
     return model.eval()

@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.errors import UserError
-from mmdpo.models.architectures import untrainable_reason, unusable_reason
+from mmdpo.models.architectures import is_text_only, untrainable_reason, unusable_reason
 from mmdpo.models.fingerprints import cached_snapshot, hub_config, hub_files
 from mmdpo.models.paths import resolve_path
 
 CONFIG, ADAPTER_CONFIG, WEIGHTS = "config.json", "adapter_config.json", "*.safetensors"
 WEIGHTS_NEEDED: dict[tuple[str, ...], str] = {(WEIGHTS,): "weights in *.safetensors, the only form that is read"}
-PROCESSOR_NEEDED: dict[tuple[str, ...], str] = {
+TOKENIZER_NEEDED: dict[tuple[str, ...], str] = {
     ("tokenizer.json", "tokenizer.model", "*.tiktoken", "tekken.json", "vocab*", "spiece.model"): "tokenizer",
+}
+PROCESSOR_NEEDED = TOKENIZER_NEEDED | {
     ("*processor_config.json",): "image processor (preprocessor_config.json or processor_config.json)",
 }
 """Files of a model and of its processor: at least one of each kind."""
+PICKLES = ("*.bin", "*.pt", "*.pth")
+"""Weights that are pickles: programs, which are never run."""
 
 
 def model_problems(path: str, trained: bool = False) -> Iterator[str]:
@@ -44,6 +48,50 @@ def model_problems(path: str, trained: bool = False) -> Iterator[str]:
     yield from problems or [*_missing(path, names, WEIGHTS_NEEDED | PROCESSOR_NEEDED), *_weights_problems(path, folder)]
 
 
+def is_causal(path: str) -> bool:
+    """Return whether a model is a language model without a part for images.
+
+    A hub model of which nothing is known counts as one: so does every model from before visual tuning, but the
+    miniature's.
+    """
+    folder = Path(resolve_path(path))
+    try:
+        config = _config(path, folder)
+    except UserError:
+        return False  # `causal_problems` or `model_problems` describes it
+    return not config or is_text_only(config)
+
+
+def causal_problems(path: str, key: str) -> Iterator[str]:
+    """Describe what is wrong with the files of a text-only model, as `model_problems` does.
+
+    Args:
+        path: The value of the setting.
+        key: The setting, as in `model.before_visual_tuning`.
+    """
+    folder = Path(resolve_path(path))
+    names = _names(folder)
+    if names is None:
+        return
+    if not _has(names, WEIGHTS) and any(_has(names, pattern) for pattern in PICKLES):
+        yield (
+            f"{key}={path}: its weights are pickles only ({', '.join(PICKLES)}), which are programs and are never run. "
+            f"Type {key}=FOLDER with the same model in *.safetensors: many hub models have a pull request with them, "
+            "and the hub's Space safetensors/convert opens one (hf download OWNER/NAME --revision refs/pr/NUMBER "
+            f"--local-dir FOLDER); or type {key}=null to leave it out"
+        )
+        return
+    problems = [*_config_problems(path, folder, names, trained=False)]
+    problems = problems or [*_missing(path, names, WEIGHTS_NEEDED | TOKENIZER_NEEDED), *_weights_problems(path, folder)]
+    for problem in problems:
+        yield problem.replace("model.path=", f"{key}=")
+
+
+def require_causal(path: str, key: str) -> None:
+    """Check a text-only model before it is loaded. Raises UserError naming the first problem."""
+    _raise_first(causal_problems(path, key))
+
+
 def require_model(path: str) -> None:
     """Check config and weights before they are loaded. Raises UserError naming the first problem."""
     folder = Path(resolve_path(path))
@@ -63,6 +111,10 @@ def require_processor(path: str) -> None:
 def _raise_first(problems: Iterable[str]) -> None:
     for problem in problems:
         raise UserError(problem)
+
+
+def _has(names: Collection[str], pattern: str) -> bool:
+    return any(fnmatch(name, pattern) for name in names)
 
 
 def _names(folder: Path) -> Collection[str] | None:

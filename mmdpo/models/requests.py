@@ -42,5 +42,7 @@ class Engine(Protocol):
         Raises:
             UserError: For what the user must fix, such as a missing image.
             Stopped: A server does not answer any longer.
+
+        An engine that must be closed has a method `close()`.
         """
         ...

@@ -319,10 +319,9 @@ def describe_data(config: Config, stage: Stage) -> Iterator[str]:
 def _cost(config: Config, stage: Stage) -> Iterator[str]:
     """Yield calls, tokens, money and time, estimated from the completions if they exist already."""
     from mmdpo.clients.estimate import assumed, estimate
-    from mmdpo.clients.journal import journal
     from mmdpo.clients.request import Request
     from mmdpo.judge.items import by_prompt
-    from mmdpo.judge.judges import journal_of
+    from mmdpo.judge.journals import known_replies
     from mmdpo.judge.teacher import teacher_request
 
     if not config.data.is_own and find_existing(config, Stage.prompts) is None:
@@ -335,8 +334,7 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
     else:
         guessed = assumed(prompts_of(config), sampling.completions, sampling.max_new_tokens)
         items = by_prompt(prompts_of(config), guessed)
-    path = journal_of(config.judge)
-    with journal(path if path is not None and path.exists() else None, read_only=True) as known:
+    with known_replies(config.judge) as known:
         if stage is Stage.teacher:
             requests: Iterable[Request] = (
                 teacher_request(prompt, images, config.judge) for prompt in prompts_of(config)

@@ -2,33 +2,79 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mmdpo import provenance
-from mmdpo.config.choices import Stage
-from mmdpo.config.schema import Config, JudgeConfig
+from mmdpo.config.choices import AnswerEngine, Stage
+from mmdpo.config.schema import BenchConfig, Config
 from mmdpo.errors import UserError
-from mmdpo.evaluation.answers import made_with, write_answers
+from mmdpo.evaluation.answers import answer_share, made_with, take_answers, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
+from mmdpo.evaluation.peers import Peers
 from mmdpo.evaluation.samples import SampleSet, sample_sets
+from mmdpo.evaluation.score_labels import judge_label
+from mmdpo.evaluation.service_judge import close_jobs
 from mmdpo.evaluation.statistics import score_json
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.models.requests import Engine
+from mmdpo.pipeline.engines import engine_of
 from mmdpo.pipeline.overlap import write_overlap
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.results import read_training
+from mmdpo.points.reuse import same_model
+from mmdpo.training.announcement import launch_id
+from mmdpo.training.distributed import rank, world_size
 
 
 def answer_tasks(p: Point) -> None:
-    """Write the answers of the point's model to its tasks, if they do not exist yet."""
+    """Write the answers of the point's model to its tasks, or store those of a share, if they do not exist yet."""
+    peers = _peers(p)
+    if p.shard is not None:
+        share = peers.part_of(p.shard, 0) if peers else p.shard
+        answer_share(*_to_answer(p), share, p.shard.label)
+    else:
+        to_answer = _to_answer(p)
+        write_answers(*to_answer, lambda: same_model(p.study, p.identity), peers)
+        if p.role is Role.trained:
+            write_overlap(p.config, to_answer[0], p.folder)
+
+
+def answer_nonzero_rank(p: Point) -> None:
+    """Answer this process's share of a point's samples, as one that is not the first of several.
+
+    An error is printed and does not end the others: the first process answers what this one leaves.
+    """
+    peers = _peers(p)
+    if peers is None:
+        return
+    share, writer = peers.shard(rank()), peers.writer(rank())
+    if p.shard is not None:
+        share, writer = peers.part_of(p.shard, rank()), f"{p.shard.label}-{writer}"
+    try:
+        answer_share(*_to_answer(p), share, writer, peers.launch)
+    except Exception:
+        traceback.print_exc()
+
+
+def _peers(p: Point) -> Peers | None:
+    """Return the processes that answer together; None if one alone answers, or asks a server."""
+    alone = world_size() == 1 or p.config.bench.engine is not AnswerEngine.model
+    return None if alone else Peers(world_size(), launch_id())
+
+
+def _to_answer(
+    p: Point,
+) -> tuple[list[SampleSet], Callable[[], Engine], dict[str, Any], BenchConfig, Path]:
+    """Return what answers are made of: samples, engine, fingerprints, settings, and the point's folder."""
     config = p.config
     provenance.set_threads(config.cluster.threads)
     made_of = {**_model(config), "adapter": adapter_of(p)}
-    sets = _sample_sets(config)
-    write_answers(sets, lambda: _engine(p), made_of, config.bench, p.folder)
-    if p.role is Role.trained:
-        write_overlap(config, sets, p.folder)
+    return sample_sets_of(config), lambda: _engine(p), made_of, config.bench, p.folder
 
 
 def judge_answers(p: Point) -> dict[str, Any]:
@@ -43,41 +89,47 @@ def judge_answers(p: Point) -> dict[str, Any]:
     """
     require_stage(p, Stage.judge)
     config = p.config
-    sets = _sample_sets(config)
-    judge = bench_judge(config.bench.judge)
-    judged = write_judgments(sets, judge, {"adapter": adapter_of(p)}, config.bench, p.folder)
+    sets = sample_sets_of(config)
+    again = config.stage is Stage.judge and config.judge.retry_unscored  # both judges' settings ask again
+    service = replace(config.bench.judge, retry_unscored=config.bench.judge.retry_unscored or again)
+    judge = bench_judge(service)
+    made_of = {"adapter": adapter_of(p)}
+    take_answers(sets, made_of, config.bench, p.folder, lambda: same_model(p.study, p.identity))
+    judged = write_judgments(sets, judge, made_of, config.bench, p.folder)
+    if service.batch and not service.retry_unscored:  # a retry asks each item once, until all points are judged
+        close_jobs(service, config.bench.tasks)
     origin = made_with(sets[0], p.folder)
     return {
         "scores": {name: score_json(score) for name, score in judged.scores.items()},
         "upstream": judged.upstream,
+        "labels": judged.labels,
         "judge": judge_label(config.bench.judge),
         "fingerprints": {name: origin.get(name) for name in ("model", "processor")},
     }
 
 
-def judge_label(judge: JudgeConfig) -> str:
-    """Return the name of a judge for tables: that of the rules, or of the service's model."""
-    return judge.model or judge.client
+def close_batch_jobs(configs: Iterable[Config]) -> None:
+    """Note that the batch jobs of the points' judges are used, once all of these points are judged."""
+    for config in configs:
+        judge = config.bench.judge
+        if judge.batch:
+            close_jobs(judge, config.bench.tasks)
 
 
-def _sample_sets(config: Config) -> list[SampleSet]:
-    """Return the sample sets of a point; only a trained model is asked for ratings."""
+def sample_sets_of(config: Config, scratch: Path | None = None) -> list[SampleSet]:
+    """Return the sample sets of a point; only a trained model is asked for ratings.
+
+    New samples are written into `scratch` if it is given, and else into the cache.
+    """
     requested = {} if config.is_base else config.method.attributes
     rubric = load_rubric(config.judge.rubric)
     attributes = {name: requested[name] for name in rubric.attributes if name in requested}  # in the rubric's order
-    return sample_sets(config.bench, attributes, config.model.attribute_template)
+    return sample_sets(config.bench, attributes, config.model.attribute_template, scratch)
 
 
 def _engine(p: Point) -> Engine:
-    """Return what answers the benchmarks of a point: its model, with its adapter if it is trained."""
-    from mmdpo.models.adapter import merged
-    from mmdpo.models.device import on_device
-    from mmdpo.models.engine import ModelEngine
-    from mmdpo.models.loading import load_model, load_processor
-
-    model, bench = p.config.model, p.config.bench
-    loaded = merged(model, p.folder / "adapter") if p.role is Role.trained else load_model(model.path, model.dtype)
-    return ModelEngine(on_device(loaded), load_processor(model), bench.batch_size, bench.max_new_tokens, bench.seed)
+    """Return what answers the benchmarks of a point."""
+    return engine_of(p)
 
 
 def _model(config: Config) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from mmdpo.config.choices import NoiseImage, Split
 from mmdpo.config.schema import BenchConfig, Config
 from mmdpo.console import print_line
-from mmdpo.errors import Stopped, UserError
+from mmdpo.errors import Outstanding, Stopped, UserError
 from mmdpo.evaluation.imported_rows import (
     ImportedRow,
     answered_tasks,
@@ -27,9 +27,10 @@ from mmdpo.evaluation.imported_rows import (
 from mmdpo.evaluation.importing import judge_answered, score_items
 from mmdpo.evaluation.judgments import bench_judge
 from mmdpo.evaluation.samples import SampleSet, sample_sets
+from mmdpo.evaluation.score_labels import judge_label, label_of_set
+from mmdpo.evaluation.service_judge import served_by
 from mmdpo.evaluation.task import JudgeUse, Response, load_task
 from mmdpo.files import fingerprint
-from mmdpo.pipeline.evaluating import judge_label
 from mmdpo.points.identity import of_bench_judge
 
 KINDS = {"split": Split, "noise": NoiseImage}
@@ -73,6 +74,12 @@ def describe_imported(configs: Sequence[Config]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def imported_to_judge(configs: Sequence[Config]) -> list[tuple[Config, ImportedAnswersOfTask]]:
+    """Return the imported answers that `judge_imported` would judge, each once, with the config of its command."""
+    found = {(one.target.folder, one.task): (config, one) for config in configs for one in imported_answers(config)}
+    return [pair for pair in found.values() if not pair[1].done or _asks_again(pair[0])]
+
+
 def judge_imported(configs: Sequence[Config]) -> None:
     """Judge the imported answers of the configs' studies that today's judge has not judged yet.
 
@@ -80,28 +87,32 @@ def judge_imported(configs: Sequence[Config]) -> None:
         UserError: Some answers could not be judged; the others are.
         Stopped: A limit of the judge ended the run.
     """
-    failed = []
-    for config in configs:
-        again = config.judge.retry_unscored or config.bench.judge.retry_unscored
-        bench = replace(config.bench, judge=replace(config.bench.judge, retry_unscored=again))
-        for one in imported_answers(config):
-            if one.done and not again:
-                continue
-            try:
-                _judge(one, bench)
-            except Stopped:
-                raise
-            except UserError as error:
-                failed.append(f"{one.source.name}: {error}")
+    failed, waiting = [], []
+    for config, one in imported_to_judge(configs):
+        judge = replace(config.bench.judge, retry_unscored=_asks_again(config))
+        try:
+            _judge(one, replace(config.bench, judge=judge))
+        except Outstanding as stop:  # the jobs of the other answers are submitted meanwhile
+            waiting.append(f"{one.source.name}: {stop}")
+        except Stopped:
+            raise
+        except UserError as error:
+            failed.append(f"{one.source.name}: {error}")
+    if waiting:
+        raise Outstanding("\n".join(dict.fromkeys([*waiting, *failed])))
     if failed:
         raise UserError("\n".join(dict.fromkeys(failed)))
+
+
+def _asks_again(config: Config) -> bool:
+    return config.judge.retry_unscored or config.bench.judge.retry_unscored
 
 
 def _answers_of(row: ImportedRow, name: str, bench: BenchConfig) -> ImportedAnswersOfTask:
     today = judge_label(bench.judge)
     read = load_task(name).reads
     settings = {key: getattr(bench, key) for key in JUDGING if key in read}
-    key = fingerprint([of_bench_judge(bench.judge), settings])
+    key = fingerprint([of_bench_judge(bench), settings])
     before = label_of(row, name)
     if not before or before.get("key") == key:
         return ImportedAnswersOfTask(row, row, name, key, bool(before))
@@ -110,18 +121,32 @@ def _answers_of(row: ImportedRow, name: str, bench: BenchConfig) -> ImportedAnsw
     return ImportedAnswersOfTask(row, target, name, key, same_answers and bool(label_of(target, name)))
 
 
-def _judge(one: ImportedAnswersOfTask, bench: BenchConfig) -> None:
-    origin = origin_of(one.source, one.task)
+def read_answers_of(
+    one: ImportedAnswersOfTask, bench: BenchConfig
+) -> tuple[SampleSet, Sequence[Response], BenchConfig]:
+    """Return all samples of imported answers, the answers, and the settings with which they are judged now.
+
+    Raises:
+        UserError: The questions, or the answers, are not those of the import.
+    """
     responses = read_imported_answers(one.source, one.task)
-    samples, bench = _samples(one, origin, bench)
+    samples, bench = _samples(one, origin_of(one.source, one.task), bench)
     _require_same_questions(one, samples, responses)
-    judgments = judge_answered(samples, responses, bench_judge(bench.judge), bench)
+    return samples, responses, bench
+
+
+def _judge(one: ImportedAnswersOfTask, bench: BenchConfig) -> None:
+    samples, responses, bench = read_answers_of(one, bench)
+    origin = origin_of(one.source, one.task)
+    judge = bench_judge(bench.judge)
+    judgments = judge_answered(samples, responses, judge, bench)
     if all(judgment.score is None for judgment in judgments):
         reasons = ", ".join(sorted({judgment.reason for judgment in judgments if judgment.reason})) or "no reason given"
         raise UserError(
             f"{one.task}: none of {len(judgments)} items is scored ({reasons}); choose another bench.judge="
         )
-    label = {"key": one.key, **{name: origin.get(name) for name in ("answers", "model", "counts")}}
+    label = {**label_of_set(samples, responses, bench, served_by(judge).get(one.task, ())), "engine": None}
+    label |= {"key": one.key, **{name: origin.get(name) for name in ("answers", "model", "counts")}}
     scores = score_items(samples, judgments, bench, judge_label(bench.judge), label)
     note = {name: value for name, value in origin.items() if name not in ("task", "content", "settings")}
     write_row(one.target, one.task, responses, note, bench, scores)

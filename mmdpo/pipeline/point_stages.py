@@ -17,6 +17,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import read_json, write_json
+from mmdpo.locks import hold_lock
 from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.counts import describe_counts
@@ -30,6 +31,7 @@ from mmdpo.pipeline.data_stages import (
     rerun_unscored,
     upstream,
 )
+from mmdpo.pipeline.merging import merged_folder
 from mmdpo.pipeline.training_sets import check_selection, training_set
 from mmdpo.points import commands
 from mmdpo.points.hints import hint
@@ -37,9 +39,11 @@ from mmdpo.points.identity import Role, flatten, of_role
 from mmdpo.points.naming import run_name
 from mmdpo.points.point import Point, baselines
 from mmdpo.points.records import identity_of
-from mmdpo.points.results import RESULT, TRAINING, is_exported, read_training
+from mmdpo.points.results import RESULT, TRAINING, read_training
+from mmdpo.points.reuse import known_training, take_training
 from mmdpo.signals import raise_if_asked
 from mmdpo.tracking import Tracker
+from mmdpo.training.announcement import announce_training, withdraw_training
 
 if TYPE_CHECKING:
     from mmdpo.training.run import TrainSummary
@@ -69,11 +73,13 @@ def experiment(p: Point) -> None:
 
 def evaluate(p: Point) -> None:
     """Write the answers of a point's model, if this is not done yet; they are scored by `judge`."""
+    _take_known_training(p)
     evaluating.answer_tasks(p)
 
 
 def judge(p: Point) -> None:
     """Score the answers of a point and write its result."""
+    _take_known_training(p)
     started = time.monotonic() - _trained_seconds(p)
     with _tracker(p) as tracker:
         _judge(p, tracker, started)
@@ -101,6 +107,7 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
         "axes": p.axes,
         "scores": judged["scores"],
         "upstream": judged["upstream"],
+        "labels": judged["labels"],
         "training": training,
         "judge": judged["judge"],
         "fingerprints": {**judged["fingerprints"], **data},
@@ -153,6 +160,11 @@ def _tracker(p: Point) -> Tracker:
     )
 
 
+def answer_nonzero_rank(p: Point) -> None:
+    """Answer a share of a point's samples together with other processes, as one that is not the first of them."""
+    evaluating.answer_nonzero_rank(p)
+
+
 def train_nonzero_rank(p: Point) -> None:
     """Train a point together with other processes, as one that is not the first of them."""
     _train(p, lambda metrics, step: None, lambda step: None)
@@ -160,11 +172,15 @@ def train_nonzero_rank(p: Point) -> None:
 
 def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
     """Train the point, if this is not done yet or its adapter is damaged, and return the summary of the training."""
-    done = _finished_training(p)
+    done = finished_training(p)
+    if done is None and _take_known_training(p):
+        done = finished_training(p)
     if done is None:
         if (p.folder / TRAINING).exists():
             print_line(f"{TRAINING} or the adapter of {p.folder} is damaged; the point is trained again")
+        announce_training(p.folder)
         summary, counts = _train(p, tracker.log, tracker.resumed)
+        withdraw_training(p.folder)
         dropped = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
         changed = {f"data/changed/{way}": count for way, count in summary.changed.items()}
         too_long = {"data/too_long": summary.lengths["over"]}
@@ -175,8 +191,22 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
     return done
 
 
-def _finished_training(p: Point) -> dict[str, Any] | None:
-    """Return the summary of a finished training; None if there is none, or its adapter has changed since."""
+def _take_known_training(p: Point) -> bool:
+    """Take over the training of a point with the same model, if there is one and this point has none of its own."""
+    if p.role is not Role.trained or finished_training(p) is not None:
+        return False
+    source = known_training(p.study, p.identity)
+    if source is None:
+        return False
+    with hold_lock(p.folder / ".training.lock", "takes over the same training"):
+        if finished_training(p) is None:
+            take_training(p.folder, source)
+    print_line(f"the training is known from {source.parent.name}/{source.name}: {p.name} uses its adapter")
+    return True
+
+
+def finished_training(p: Point) -> dict[str, Any] | None:
+    """Return the summary of a point's finished training; None if there is none, or its adapter has changed since."""
     done = read_training(p.folder)
     if done is None or done.get("adapter") in (None, adapter_fingerprint(p.folder / "adapter")):
         return done  # earlier versions noted no fingerprint
@@ -226,12 +256,9 @@ def training_settings(config: Config) -> TrainingSettings:
 
 def export(p: Point) -> None:
     """Write the trained point's model, adapter merged, as a Hugging Face folder."""
-    from mmdpo.training.export import export_model
-
+    _take_known_training(p)
     evaluating.adapter_of(p)
-    folder = p.folder / "merged"
-    if not is_exported(p.folder):
-        export_model(p.config.model, p.folder / "adapter", folder)
+    folder = merged_folder(p)
     print_line(f"{folder}: AutoModelForImageTextToText.from_pretrained({str(folder)!r}) loads it")
 
 

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mmdpo.activity import report_saved
 from mmdpo.config.schema import Config, ModelConfig, SamplingConfig
 from mmdpo.console import print_line, progress
 from mmdpo.records import Completion, Prompt
 
+if TYPE_CHECKING:
+    from mmdpo.models.server_process import ServerProcess
+
+LOG = ("logs", "generator.log")
+"""The log of the server of `generator.command`, in the study's folder."""
 AHEAD = 8  # batches of prompts in memory at once, to separate those with images from those without
 
 
@@ -24,7 +29,7 @@ class Generator(Protocol):
     """Source of completions; those of a prompt do not depend on the other prompts of a call."""
 
     def answers(self, prompts: Sequence[Prompt]) -> list[list[Completion]]:
-        """Return the completions of each prompt."""
+        """Return the completions of each prompt. A generator that must be closed has a method `close()`."""
         ...
 
 
@@ -43,6 +48,7 @@ def generator_identity(config: Config) -> dict[str, Any]:
     from mmdpo.models.fingerprints import adapter_fingerprint, processor_fingerprint, weights_fingerprint
 
     return {
+        **({"engine": "server"} if generator.sampler == "server" else {}),
         "model": weights_fingerprint(config.model.path),
         "processor": processor_fingerprint(config.model),
         "dtype": config.model.dtype,
@@ -109,10 +115,12 @@ def _answer_missing(
     total = sum(1 for _ in prompts())
     missing = (prompt for prompt in prompts() if not _stored(database, prompt))
     generator: Generator | None = None
-    with progress("sampling", total) as advance:
+    with progress("sampling", total) as advance, ExitStack() as stack:
         advance(_count(database))
         for batch in _batches(missing, config.data.sampling.batch_size):
-            generator = generator or _generator(config, image_root)
+            if generator is None:
+                generator = _generator(config, image_root)
+                stack.callback(getattr(generator, "close", lambda: None))
             with database:
                 rows = [
                     (one.prompt_id, one.index, one.text, one.finish_reason) for one in chain(*generator.answers(batch))
@@ -144,11 +152,26 @@ def _batches(prompts: Iterable[Prompt], size: int) -> Iterator[list[Prompt]]:
 
 
 def _generator(config: Config, image_root: Path) -> Generator:
-    if config.generator.sampler == "openai":
+    if config.generator.sampler in ("openai", "server"):
         from mmdpo.models.served import ServedModel
 
-        return ServedModel(config.generator, config.data.sampling, config.data.seed, image_root)
+        start = (lambda: _started_server(config)) if config.generator.sampler == "server" else None
+        return ServedModel(config.generator, config.data.sampling, config.data.seed, image_root, start)
     return OwnModel(config.model, config.generator.adapter, config.data.sampling, config.data.seed, image_root)
+
+
+def _started_server(config: Config) -> tuple[ServerProcess, str]:
+    """Start the server of `generator.command`; returns it with its name of the model."""
+    from mmdpo.models.served_folder import served_folder
+    from mmdpo.models.server_process import start_server
+
+    generator = config.generator
+    values = {
+        "model": served_folder(config.model),
+        "point": generator.name,
+        "adapter": str(Path(generator.adapter).resolve()) if generator.adapter else None,
+    }
+    return start_server("generator", generator, values, Path(config.out, config.study, *LOG))
 
 
 class OwnModel:

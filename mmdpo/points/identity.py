@@ -31,6 +31,9 @@ OF_SOME_TASKS = frozenset(["noise", "noise_per_turn", "references", "repeats", "
 RULE_OF_BENCH = "oracle"
 """The rules of `bench.judge` by default, which no identity names."""
 
+OF_RATINGS = ("rubric", "temperature", "max_output_tokens", "structured", "image_side")
+"""Settings of a service that its ratings by a rubric depend on."""
+
 DIGITS = 12  # significant digits of a float
 BY_CONTENT = frozenset(
     "model.path model.chat_template model.pad_to_square data.path data.image_root data.hub data.hub_config "
@@ -102,7 +105,7 @@ def identity(config: Config, role: Role) -> Identity:
     settings = {key: value for key, value in settings.items() if not under(key, BENCH_JUDGE)}
     unused_of_bench = _unused_of_bench(config.bench)
     settings = {key: value for key, value in settings.items() if not under(key, unused_of_bench)}
-    settings |= of_bench_judge(config.bench.judge)
+    settings |= of_bench_judge(config.bench)
     if role is Role.before_visual_tuning:
         settings["role"] = role.value
     if set(config.bench.tasks) - tasks_with_files(config.bench):
@@ -204,11 +207,13 @@ def _unused_of_bench(bench: BenchConfig) -> frozenset[str]:
     return frozenset(unused if bench.engine is not AnswerEngine.model else {*unused, "bench.server"})
 
 
-def of_bench_judge(judge: JudgeConfig) -> dict[str, Any]:
+def of_bench_judge(bench: BenchConfig) -> dict[str, Any]:
     """Return the settings of `bench.judge` that count: the name of rules, or what a service's replies depend on.
 
-    Decoding is set by the tasks, except for what a model refuses or needs.
+    Tasks that ask their own questions set the decoding, except for what a model refuses or needs. Ratings by a rubric
+    depend on more.
     """
+    judge = bench.judge
     if judge.client in RULES.names():
         return {} if judge.client == RULE_OF_BENCH else {"bench.judge": judge.client}
     counted = {
@@ -219,6 +224,10 @@ def of_bench_judge(judge: JudgeConfig) -> dict[str, Any]:
         "reasoning_effort": judge.reasoning_effort,
         "extra_body": plain(judge.extra_body) or None,
     }
+    if any(BENCHMARKS.load(name).judge_use.value == "rated" for name in set(bench.tasks)):
+        rating = {field.name: field.default for field in _fields(JudgeConfig) if field.name in OF_RATINGS}
+        values = {name: plain(getattr(judge, name)) for name in rating}
+        counted |= {name: value for name, value in values.items() if value is not None and value != rating[name]}
     return {f"bench.judge.{key}": value for key, value in counted.items() if value is not None}
 
 
@@ -247,7 +256,7 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
     if data.is_own:
         return dict.fromkeys(("data.prompts", "data.sources", "data.sampling", "generator", "judge", "pairs"), True)
     sampled = train_on is not TrainOn.teacher
-    served = config.generator.sampler == "openai"
+    served = config.generator.sampler == "openai"  # one that the job starts serves model.path
     judge_keys = [field.name for field in dataclasses.fields(config.judge)]
     if config.judge.client in RULES.names():
         used_of_judge = ["rubric"]  # whose attributes `pairs.aggregate` names

@@ -13,10 +13,10 @@ from mmdpo.files import atomic_write
 from mmdpo.points.naming import SUFFIX
 from mmdpo.points.point import Point
 from mmdpo.points.records import point_folders, read_record
-from mmdpo.points.status import State, is_done, is_process_gone, read_status
+from mmdpo.points.status import SHARES, State, is_done, is_process_gone, read_status
 
 STATUS = "status.json"
-NOT_COPIED = shutil.ignore_patterns(STATUS, "checkpoints", "wandb", "merged", "logs", ".*")
+NOT_COPIED = shutil.ignore_patterns(STATUS, "checkpoints", "wandb", "merged", "logs", SHARES, ".*")
 
 
 def known_elsewhere(points: Sequence[Point]) -> dict[Path, Path]:

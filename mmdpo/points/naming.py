@@ -89,6 +89,7 @@ def _axes(config: Config) -> list[str]:
 def _extras(config: Config, role: Role, identity: Identity) -> list[str]:
     """Name the settings of the point that are neither axes nor those of its groups' files."""
     keys = [key for key, value in identity.settings.items() if key not in AXES and _at(config, key) == value]
+    keys = [key for key in keys if not key.startswith("bench.judge.") or key == "bench.judge.model"]
     keys += [key for key in IN_CONTENT if _at(config, key) or _of_group_file(key, config)]
     paths = {key.partition(":")[0] for key in identity.contents} & set(NAMED_PATHS)
     if role is Role.before_visual_tuning:

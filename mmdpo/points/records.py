@@ -29,6 +29,7 @@ class PointRecord:
         made: Whether anything has been computed in the folder.
         written: When the record was written, in seconds since the epoch.
         error: Why the point's identity cannot be determined.
+        settings: The settings of its identity; empty for points of earlier versions.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class PointRecord:
     made: bool = True
     written: float = 0.0
     error: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def write_record(folder: Path, identity: Identity) -> None:
@@ -56,7 +58,11 @@ def read_record(folder: Path) -> PointRecord | None:
         data = read_mapping(folder / FILE)
         contents = {key: _content(**content) for key, content in data["contents"].items()}
         made = not set(MADE).isdisjoint(os.listdir(folder))
-        return PointRecord(folder, _text(data["identity"]), contents, made, (folder / FILE).stat().st_mtime)
+        settings = data.get("settings")
+        return PointRecord(
+            *(folder, _text(data["identity"]), contents, made, (folder / FILE).stat().st_mtime),
+            settings=settings if isinstance(settings, dict) else {},
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

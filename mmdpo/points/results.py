@@ -15,6 +15,8 @@ ADAPTER = "adapter"
 RESULT = "result.json"
 TRAINING = "training.json"
 """The summary of a point's training; the file appears when the adapter is complete."""
+UNFINISHED = ".unfinished"
+"""The folder below a point's answers that stores them until they are complete."""
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -38,6 +40,13 @@ def has_result(folder: Path) -> bool:
     except (FileNotFoundError, Unreadable):
         return False
     return damaged_file(folder) is None
+
+
+def has_unscored(folder: Path) -> bool:
+    """Return whether a point's result counts items without a score."""
+    scores = (mapping_or_none(folder / RESULT) or {}).get("scores")
+    entries = scores.values() if isinstance(scores, dict) else ()
+    return any(isinstance(entry, dict) and entry.get("unscored") for entry in entries)
 
 
 def damaged_file(folder: Path) -> str | None:

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.config.choices import Stage
+from mmdpo.config.shard import Shard
 from mmdpo.env_secrets import redacted
 from mmdpo.files import write_json
 from mmdpo.points.point_files import mapping_or_none
-from mmdpo.points.results import has_answers, has_result, is_exported, read_training
+from mmdpo.points.results import UNFINISHED, has_answers, has_result, is_exported, read_training
 
 MAX_PID = 2**31 - 1
+SHARES = "shards"
+"""The folder of a point that holds the states and logs of its shares (`bench.shard`)."""
 
 
 class State(StrEnum):
@@ -210,6 +213,20 @@ def is_stage_done(folder: Path, stage: Stage, tasks: Iterable[str]) -> bool:
     if stage is Stage.export:
         return is_exported(folder)
     return is_done(folder) or (stage is Stage.evaluate and has_answers(folder, tasks))
+
+
+def is_share_done(folder: Path, shard: Shard, tasks: Iterable[str]) -> bool:
+    """Return whether a share of a point's samples is answered.
+
+    Args:
+        folder: The folder of the point.
+        shard: The share.
+        tasks: The point's tasks; complete answers include those of all shares.
+    """
+    if is_stage_done(folder, Stage.evaluate, tasks):
+        return True
+    stored = folder / "answers" / UNFINISHED / f"{shard.label}.jsonl"
+    return stored.exists() and read_status(folder / SHARES / shard.label).state is State.done
 
 
 def is_done(folder: Path) -> bool:

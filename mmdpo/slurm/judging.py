@@ -5,19 +5,18 @@ Nodes often have no network. The jobs of a study whose judge is a service theref
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from mmdpo.config.choices import JudgePlace, Stage
 from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
-from mmdpo.errors import Stopped
+from mmdpo.errors import Outstanding, Stopped
 from mmdpo.points.point import Point
 from mmdpo.points.results import has_answers
 from mmdpo.points.status import is_done
 from mmdpo.slurm.submission import SlurmTask
-from mmdpo.sweep.run_point import run_point
 
 
 def judges_here(config: Config, stage: Stage) -> bool:
@@ -36,12 +35,17 @@ class Judging:
     """The judging by this process of points whose answers are there.
 
     Attributes:
+        judge_point: Judge one point; returns the reason if that failed.
         errors: The reasons of the points that could not be judged, by name.
         stopped: The limit of the judge that ended the judging; later points are left.
+        outstanding: Batch jobs whose replies are not there yet.
+        tried: The names of the points that were tried.
     """
 
+    judge_point: Callable[[Point], str | None]
     errors: dict[str, str] = field(default_factory=dict)
     stopped: Stopped | None = None
+    outstanding: Outstanding | None = None
     tried: set[str] = field(default_factory=set)
 
     def judge(self, points: Iterable[Point]) -> None:
@@ -52,7 +56,11 @@ class Judging:
             self.tried.add(p.name)
             print_line(f"judging {p.name}")
             try:
-                error = run_point(p, Stage.judge)
+                error = self.judge_point(p)
+            except Outstanding as stop:  # batch jobs of other points can be submitted meanwhile
+                self.outstanding = stop
+                print_line(str(stop))
+                continue
             except Stopped as stop:
                 self.stopped = stop
                 print_line(f"{stop} The jobs continue; points that are answered later are judged by the same command.")
@@ -66,17 +74,24 @@ class Judging:
 
     def raise_if_stopped(self) -> None:
         """Raise the limit that ended the judging, so that the command ends with its exit code."""
-        if self.stopped:
-            raise self.stopped
+        if ended := self.stopped or self.outstanding:
+            raise ended
 
 
-def judge_tasks(tasks: Iterable[SlurmTask]) -> int:
-    """Judge the answered points of a study in a job; returns the exit code, 1 if one failed.
+def judge_tasks(tasks: Iterable[SlurmTask], judge_point: Callable[[Point], str | None]) -> int:
+    """Judge the answered points of a study in a job.
+
+    Args:
+        tasks: The tasks of the study.
+        judge_point: Judge one point; returns the reason if that failed.
+
+    Returns:
+        The exit code: 1 if one failed.
 
     Raises:
         Stopped: A limit of the judge ended the run.
     """
-    judging = Judging()
+    judging = Judging(judge_point)
     judging.judge(task.point for task in tasks)
     for name, error in judging.errors.items():
         print_line(f"{name}: {error}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmdpo.config.choices import JudgePlace, Stage
@@ -22,7 +22,7 @@ from mmdpo.points.contents import contents_remembered
 from mmdpo.points.identity import Role
 from mmdpo.points.links import known_elsewhere, link_known
 from mmdpo.points.outcome import Outcome, outcome
-from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
+from mmdpo.points.point import Point, baselines, points_of, require_stage, training_to_take, unique_up_to_axes
 from mmdpo.points.point_files import mapping_or_none
 from mmdpo.points.status import State, is_done
 from mmdpo.signals import listening
@@ -67,11 +67,22 @@ from mmdpo.slurm.task_states import (
 from mmdpo.slurm.watch import watch
 
 
-def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] | None:
+def submit_and_watch(
+    configs: Sequence[Config], stage: Stage, judge_point: Callable[[Point], str | None] = lambda p: None
+) -> list[Outcome] | None:
     """Submit what is missing of these points, and of the baselines they are compared with.
 
-    Returns an outcome for each config when its job has ended, then those of baselines that failed; None if this
-    process does not wait.
+    Args:
+        configs: The configs of the points.
+        stage: The stage to run.
+        judge_point: Judge the answers of a point in this process; returns the reason if that failed.
+
+    Returns:
+        An outcome for each config when its job has ended, then those of baselines that failed; None if this process
+        does not wait.
+
+    Raises:
+        Stopped: A limit of the judge ended the judging, or batch jobs have no replies yet.
     """
     slurm.require_installed()
     for config in configs:
@@ -91,7 +102,7 @@ def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] |
         study: submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
         for study, points in studies.items()
     }
-    judging = Judging() if judges_here(configs[0], stage) else None
+    judging = Judging(judge_point) if judges_here(configs[0], stage) else None
     if judging:
         with listening():
             judging.judge(task.point for plan in plans.values() for task in plan.answered)
@@ -109,10 +120,10 @@ def submit_and_watch(configs: Sequence[Config], stage: Stage) -> list[Outcome] |
             return None
         if is_point_stage(stage):
             _write_report(study)
-        ended |= {task.point.folder: _outcome(task, states.get(task.name)) for task in requested}
+        ended |= {task.point.work_folder: _outcome(task, states.get(task.name)) for task in requested}
     if judging:
         judging.raise_if_stopped()
-    asked = [p.folder for p in asked_points]
+    asked = [p.work_folder for p in asked_points]
     failed = [one for folder, one in ended.items() if one.error and folder not in set(asked)]
     return [*(ended[folder] for folder in asked), *failed]
 
@@ -200,7 +211,7 @@ def submit_missing(
             return plan
         if plan.missing:
             print_line(estimate_hours(plan, cluster))
-        shared, prepared_by = reuse_preparations(preparation_tasks(plan.missing, found), found, jobs)
+        shared, prepared_by = reuse_preparations(preparation_tasks(_to_train(plan), found), found, jobs)
         code = code or take_snapshot(study / JOBS)
         parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size(), bool(to_judge))
         submission = new_submission(study, cluster, configs, code, parts, prepared_by)
@@ -259,7 +270,7 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
     if plan.missing:
         print_line(estimate_hours(plan, cluster))
     count = len(plan.missing)
-    shared, prepared_by = reuse_preparations(preparation_tasks(plan.missing, found), found, jobs or {})
+    shared, prepared_by = reuse_preparations(preparation_tasks(_to_train(plan), found), found, jobs or {})
     largest = max(count, 1) if unavailable else slurm.max_array_size()
     parts = split_into_parts(count, bool(shared), largest, bool(to_judge))
     submission = new_submission(study, cluster, configs, "code-...", parts, prepared_by)
@@ -269,6 +280,16 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
             print_line(f"SLURM would reject this at the moment: {reason}")
     if unavailable:
         print_line(f"SLURM has not checked this: {unavailable}")
+
+
+def _to_train(plan: SubmissionPlan) -> list[SlurmTask]:
+    """Return the missing tasks without those whose training another point has; print how many these are."""
+    with contents_remembered():
+        known = {task.name: source for task in plan.missing if task.role and (source := training_to_take(task.point))}
+    if known:
+        places = ", ".join(sorted({source.parent.name for source in known.values()}))
+        print_line(f"{len(known)} trainings are known from points of {places} and are not repeated")
+    return [task for task in plan.missing if task.name not in known]
 
 
 def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str]:

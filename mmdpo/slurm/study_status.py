@@ -26,7 +26,11 @@ def read(folder: Path) -> Study:
     except UserError as error:
         print_line(str(error))
         states = {}
-    states = {name: one for name, one in states.items() if is_point_stage(one.task.stage)}
+    states = {
+        name: one
+        for name, one in states.items()
+        if is_point_stage(one.task.stage) and not (one.task.shard and one.state is State.done)
+    }
     if not states:
         return read_study(folder)
     rows = read_study(folder, may_be_empty=True).rows

@@ -30,6 +30,7 @@ from mmdpo.config.choices import SHARED_STAGES, Stage
 from mmdpo.config.cluster_checks import problems
 from mmdpo.config.group_aliases import with_judge_group
 from mmdpo.config.schema import ClusterConfig, Config
+from mmdpo.config.shard import Shard, parse_shard
 from mmdpo.errors import UserError
 from mmdpo.files import atomic_write, fingerprint, open_regular, read_json, write_json
 from mmdpo.points.point import Point, Role, point
@@ -67,7 +68,7 @@ class SlurmTask:
         """Make the task of a point's stage, or of a stage that makes data from the point's config."""
         config = config_to_dict(p.config)
         if is_point_stage(stage):
-            return cls(p.name, stage, config, p.role.value, cached_point=p)
+            return cls(p.work_name, stage, config, p.role.value, cached_point=p)
         return cls(f"{stage.value}-{fingerprint(config, length=6)}", stage, config)
 
     @property
@@ -76,7 +77,12 @@ class SlurmTask:
         if self.cached_point is not None:
             return self.cached_point
         config = self.typed_config
-        return Point(config, Role(self.role), self.name) if self.role else point(config)
+        return Point(config, Role(self.role), self.name.partition("/")[0]) if self.role else point(config)
+
+    @property
+    def shard(self) -> Shard | None:
+        """The share of the point's samples that is answered; None for all of them."""
+        return parse_shard((self.config.get("bench") or {}).get("shard"))
 
     @property
     def typed_config(self) -> Config:

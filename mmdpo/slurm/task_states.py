@@ -12,7 +12,7 @@ from pathlib import Path
 from mmdpo.config.choices import RULES, Stage
 from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.errors import UserError
-from mmdpo.points.status import State, Status, is_done, is_stage_done, read_status
+from mmdpo.points.status import State, Status, is_done, is_share_done, is_stage_done, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.cancellations import read_cancelled
 from mmdpo.slurm.job_ids import fill_job_ids
@@ -241,6 +241,8 @@ def is_finished(task: SlurmTask, folder: Path, status: Status | None = None) -> 
         folder: The folder of its status and results.
         status: The content of its status.json, if it has been read already.
     """
+    if shard := task.shard:
+        return is_share_done(folder.parent.parent, shard, task.config["bench"].get("tasks", ()))
     if is_point_stage(task.stage):
         stage = Stage.evaluate if task.stage is Stage.experiment and is_task_judged_apart(task) else task.stage
         return is_stage_done(folder, stage, task.config["bench"].get("tasks", ()))

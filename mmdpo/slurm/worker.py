@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from mmdpo.activity import recorded_by
+from mmdpo.config.choices import Stage
 from mmdpo.errors import Stopped, UserError
 from mmdpo.leftovers import use_own_temporary_folder
 from mmdpo.logs import log_to
@@ -62,7 +63,7 @@ def judge_in_job(submission: Submission) -> int:
     status.start(folder)
     try:
         with recorded_by(status.StatusRecorder(folder)):
-            code = judge_tasks(submission.tasks(JUDGE))
+            code = judge_tasks(submission.tasks(JUDGE), lambda p: run_point(p, Stage.judge))
     except Stopped as stop:  # a requeue would reach the same limit
         status.finish(folder, str(stop))
         print(stop, file=sys.stderr)

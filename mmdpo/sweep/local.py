@@ -1,7 +1,7 @@
 """Execution of the points of a sweep on this machine: one after another in this process, or in several.
 
-Under torchrun or srun several processes run this module with the same points: the first does all the work, the others
-train with it.
+Under torchrun or srun several processes run this module with the same points: the others train with the
+first one and answer shares of the samples; the first does all the other work.
 """
 
 from __future__ import annotations
@@ -14,17 +14,27 @@ from pathlib import Path
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
+from mmdpo.errors import Outstanding
 from mmdpo.models.model_cache import use_model_cache
-from mmdpo.pipeline.imported import describe_imported, imported_answers, judge_imported
+from mmdpo.pipeline.imported import describe_imported, imported_answers, imported_to_judge, judge_imported
 from mmdpo.points import commands, status
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.links import counts_line, known_elsewhere, link, link_known
 from mmdpo.points.outcome import Outcome, outcome
-from mmdpo.points.point import Point, baselines, points_of, require_stage, unique_up_to_axes
+from mmdpo.points.point import (
+    Point,
+    baselines,
+    is_judged_again,
+    points_of,
+    require_stage,
+    training_to_take,
+    unique_up_to_axes,
+)
 from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.parallel import run_parallel
-from mmdpo.sweep.run_point import plan_point, run_point, train_missing_nonzero_rank
+from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point
+from mmdpo.sweep.stops import raise_stopped
 from mmdpo.training.distributed import rank, world_size
 
 
@@ -47,7 +57,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
     with contents_remembered():
         asked, points = _with_baselines(configs)
         if rank():
-            return train_missing_nonzero_rank(points)
+            return follow_first_process(points, Stage.experiment)
         require_unchanged(points)
         open_points = [p for p in points if not status.is_done(p.folder)]
         known = known_elsewhere(open_points)
@@ -63,9 +73,9 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
             plan_point(p)
     errors = _run_all(missing, Stage.experiment)
     report_studies(asked)
-    outcomes = [outcome(p, errors.get(p.folder)) for p in asked]
+    outcomes = [outcome(p, errors.get(p.work_folder)) for p in asked]
     folders = {p.folder for p in asked}
-    return outcomes + [outcome(p, errors[p.folder]) for p in points if p.folder in {*errors} - folders]
+    return outcomes + [outcome(p, errors[p.work_folder]) for p in points if p.work_folder in {*errors} - folders]
 
 
 def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
@@ -81,11 +91,12 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     Raises:
         UserError: A point has no such stage, or a content behind a path has changed since its study was made.
     """
+    from mmdpo.pipeline import evaluating
     from mmdpo.pipeline import point_stages as stages
 
-    points = list({p.folder: p for p in points_of(configs)}.values())
+    points = list({p.work_folder: p for p in points_of(configs)}.values())
     if rank():
-        return train_missing_nonzero_rank(points if stage is Stage.train else [])
+        return follow_first_process(points, stage)
     if stage is Stage.report:
         for p in points:
             commands.begin(p.study)
@@ -95,10 +106,10 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
         for config in configs:
             stages.run_data_stage(config, stage)
         return []
+    points = _without_absent(points, configs, stage)
     with contents_remembered():
         require_unchanged(points)
         link_known(points)
-    points = _without_absent(points, configs, stage)
     for p in points:
         require_stage(p, stage)
     for study in {Path(config.out, config.study) for config in configs}:
@@ -106,7 +117,8 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     errors = _run_all(points, stage)
     if stage is Stage.judge:
         judge_imported(configs)
-    return [Outcome(p, error=errors.get(p.folder)) for p in points]
+        evaluating.close_batch_jobs(configs)
+    return [Outcome(p, error=errors.get(p.work_folder)) for p in points]
 
 
 def _without_absent(points: list[Point], configs: Sequence[Config], stage: Stage) -> list[Point]:
@@ -119,6 +131,7 @@ def _without_absent(points: list[Point], configs: Sequence[Config], stage: Stage
 def describe(configs: Sequence[Config], stage: Stage) -> None:
     """Print what `run_sweep` or `run_stage` would do, and do nothing."""
     from mmdpo.pipeline import data_stages
+    from mmdpo.pipeline.judging_cost import judging_cost
     from mmdpo.pipeline.point_stages import POINT_STAGES
 
     uses_data = stage not in (Stage.evaluate, Stage.judge)
@@ -130,18 +143,22 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
         return
     with contents_remembered():
         asked, with_baselines = _with_baselines(configs)
-        points = with_baselines if stage is Stage.experiment else list({p.folder: p for p in asked}.values())
+        points = with_baselines if stage is Stage.experiment else list({p.work_folder: p for p in asked}.values())
         points = _without_absent(points, configs, stage)
         require_unchanged(points)
-        if configs[0].cluster.runner is Runner.slurm:
-            return
         missing = [p for p in points if not _is_done(p, stage)]
         known = known_elsewhere(missing)
+        if stage in (Stage.experiment, Stage.judge):
+            imported = imported_to_judge(configs) if stage is Stage.judge else []
+            for line in judging_cost([p for p in missing if p.folder not in known], imported):
+                print_line(line)
+        if configs[0].cluster.runner is Runner.slurm:
+            return
         for p in missing:
             if stage is not Stage.experiment and p.folder not in known:
                 require_stage(p, stage)
         for p in points:
-            print_line(f"{p.folder}: {_plan_of(p, known, stage)}")
+            print_line(f"{p.work_folder}: {_plan_of(p, known, stage)}")
         for line in describe_imported(configs) if stage is Stage.judge else []:
             print_line(line)
         open_ = len(missing) - len(known)
@@ -166,7 +183,9 @@ def _with_baselines(configs: Sequence[Config]) -> tuple[list[Point], list[Point]
 
 
 def _is_done(p: Point, stage: Stage) -> bool:
-    return status.is_stage_done(p.folder, stage, p.config.bench.tasks)
+    if p.shard is not None:
+        return status.is_share_done(p.folder, p.shard, p.config.bench.tasks)
+    return not is_judged_again(p, stage) and status.is_stage_done(p.folder, stage, p.config.bench.tasks)
 
 
 def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
@@ -174,9 +193,11 @@ def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
         return f"known from {known[p.folder].parent.name}, would be linked"
     if _is_done(p, stage):
         return "done, would be skipped"
+    source = training_to_take(p)
+    known_from = f"training known from {source.parent.name}/{source.name}, " if source else ""
     if stage is not Stage.experiment:
-        return f"would {stage.value}"
-    return f"would {'measure' if p.config.is_base else 'train and measure'}"
+        return f"{known_from}would {stage.value}{f' share {p.config.bench.shard}' if p.shard else ''}"
+    return f"{known_from}would {'measure' if p.config.is_base or source else 'train and measure'}"
 
 
 def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
@@ -184,9 +205,14 @@ def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
     if points and points[0].config.cluster.runner is Runner.parallel and stage is not Stage.export:
         return run_parallel(points, stage)
     errors = {}
+    stops = []
     with use_model_cache() if world_size() == 1 else nullcontext():
         for number, p in enumerate(points, 1):
-            print_line(f"[{number}/{len(points)}] {p.name}")
-            if error := run_point(p, stage):
-                errors[p.folder] = error
+            print_line(f"[{number}/{len(points)}] {p.work_name}")
+            try:
+                if error := run_point(p, stage):
+                    errors[p.work_folder] = error
+            except Outstanding as stop:  # the others submit their batch jobs before anyone waits
+                stops.append(stop)
+    raise_stopped(stops)
     return errors

@@ -23,7 +23,7 @@ from typing import Any
 from mmdpo.config.choices import Stage
 from mmdpo.config.schema import ClusterConfig
 from mmdpo.console import print_line
-from mmdpo.errors import Stopped, UserError
+from mmdpo.errors import Outstanding, Stopped, UserError
 from mmdpo.leftovers import use_own_temporary_folder
 from mmdpo.logs import log_to
 from mmdpo.models.model_cache import use_model_cache
@@ -32,6 +32,7 @@ from mmdpo.points import status
 from mmdpo.points.point import Point
 from mmdpo.signals import Interrupted, listen
 from mmdpo.sweep.point_log import log_file
+from mmdpo.sweep.stops import raise_stopped
 
 SAVING_SECONDS = 60.0  # to save a checkpoint in, for a process that was asked to end
 
@@ -48,7 +49,8 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
 
     Raises:
         UserError: This machine does not have what the settings ask for.
-        Stopped: A point ran into a limit; raised once the others have ended.
+        Stopped: A point ran into a limit; raised once the others have ended. Points that wait for batch jobs do not
+            keep the others from being run.
     """
     waiting = deque(enumerate(points, 1))
     found = devices(points[0].config.cluster)[: len(points)] if points else []
@@ -65,12 +67,13 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
                 p, answer = worker.answer()
                 if isinstance(answer, Stopped):
                     stops.append(answer)
-                    waiting.clear()
+                    if not isinstance(answer, Outstanding):
+                        waiting.clear()
                 elif answer:
-                    errors[p.folder] = answer
-                    print_line(f"failed: {p.name}: {answer}")
+                    errors[p.work_folder] = answer
+                    print_line(f"failed: {p.work_name}: {answer}")
                 else:
-                    print_line(f"done: {p.name}")
+                    print_line(f"done: {p.work_name}")
                 if not _give(worker, waiting, len(points)):
                     busy.remove(worker)
     except KeyboardInterrupt:  # or another signal
@@ -82,8 +85,7 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
             worker.end()
         for worker in workers:
             worker.join()
-    if stops:
-        raise stops[0]
+    raise_stopped(stops)
     return errors
 
 
@@ -133,13 +135,13 @@ def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> boo
         return False
     number, p = waiting.popleft()
     worker.begin(p)
-    print_line(f"[{number}/{total}] {p.name}")
+    print_line(f"[{number}/{total}] {p.work_name}")
     return True
 
 
 def log_of(p: Point) -> Path:
     """Return the log of the next attempt; `python -m mmdpo logs` finds it."""
-    return log_file(p.folder, status.read_status(p.folder).attempts + 1)
+    return log_file(p.work_folder, status.read_status(p.work_folder).attempts + 1)
 
 
 class _Worker:
@@ -171,8 +173,8 @@ class _Worker:
             code, self.process = self.process.exitcode, None
             by = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             reason = f"its process ended by {by}; rerun the same command to continue from the last checkpoint"
-            status.interrupt(self.point.folder, "killed")
-            status.finish(self.point.folder, reason)
+            status.interrupt(self.point.work_folder, "killed")
+            status.finish(self.point.work_folder, reason)
             return self.point, reason
         finally:
             self.busy = False
@@ -224,7 +226,7 @@ def _run(p: Point, stage: Stage, log: Path) -> str | Stopped | None:
             error = run_point(p, stage)
         except Stopped as stop:
             return stop
-        print(status.read_status(p.folder).traceback or error or "", end="", flush=True)
+        print(status.read_status(p.work_folder).traceback or error or "", end="", flush=True)
         return error
 
 

@@ -21,8 +21,8 @@ def with_log(work: Callable[[Point], object]) -> Callable[[Point], None]:
     """Return a function that does the work of a point and writes its output and its traceback to the point's log."""
 
     def logged(p: Point) -> None:
-        status = read_status(p.folder)
-        with copy_output(log_file(p.folder, status.attempts)):
+        status = read_status(p.work_folder)
+        with copy_output(log_file(p.work_folder, status.attempts)):
             write_log(_head(p, status))
             try:
                 work(p)

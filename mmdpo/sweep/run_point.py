@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,17 +23,20 @@ from mmdpo.points.changes import changed_since_planned, require_as_planned, requ
 from mmdpo.points.identity import Role
 from mmdpo.points.links import remove_dangling
 from mmdpo.points.outcome import Outcome
-from mmdpo.points.point import Point, require_stage
+from mmdpo.points.point import Point, is_judged_again, require_stage
 from mmdpo.points.records import read_record, write_record
 from mmdpo.points.results import has_result, read_training
 from mmdpo.signals import CAUSES, Interrupted
 from mmdpo.storage import storage_advice
 from mmdpo.sweep.point_log import with_log
+from mmdpo.training.announcement import is_training_announced
 from mmdpo.training.distributed import rank, world_size
 
 BUSY = "another process runs it now"
 BUSY_CODE = 3
 """Exit code of several processes if another run holds their point."""
+POLL_SECONDS = 0.5
+"""The time between two looks at what the first of several processes has decided or written."""
 
 
 def run_point(p: Point, stage: Stage) -> str | None:
@@ -53,8 +57,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
     from mmdpo.pipeline import point_stages as stages
 
     if rank():
-        if stage in (Stage.experiment, Stage.train):
-            train_missing_nonzero_rank([p])
+        follow_first_process([p], stage)
         return None
     if stage is Stage.export:
         require_stage(p, stage)
@@ -69,25 +72,56 @@ def run_point(p: Point, stage: Stage) -> str | None:
     return _run(p, stage, work)
 
 
-def train_missing_nonzero_rank(points: Sequence[Point]) -> list[Outcome]:
-    """Train the points that are not trained yet, as a process that is not the first of several."""
+def follow_first_process(points: Sequence[Point], stage: Stage) -> list[Outcome]:
+    """Do the part of a process that is not the first of several: train with it, and answer a share of the samples."""
     from mmdpo.pipeline import point_stages as stages
 
     for p in points:
-        if p.role is Role.trained and read_training(p.folder) is None:
-            require_as_planned(p)
-            stages.train_nonzero_rank(p)
+        if stage in (Stage.experiment, Stage.train):
+            train_missing_nonzero_rank(p, stage)
+        if stage in (Stage.experiment, Stage.evaluate) and _wait_for_model(p):
+            stages.answer_nonzero_rank(p)
     return []
+
+
+def train_missing_nonzero_rank(p: Point, stage: Stage) -> None:
+    """Train a point if the first of several processes decides to, as one that is not the first."""
+    from mmdpo.pipeline import point_stages as stages
+
+    if p.role is not Role.trained:
+        return
+    if read_training(p.folder) is None:
+        require_as_planned(p)
+    while stages.finished_training(p) is None and not (stage is Stage.experiment and status.is_done(p.folder)):
+        if is_training_announced(p.folder):
+            stages.train_nonzero_rank(p)
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _wait_for_model(p: Point) -> bool:
+    """Wait for the adapter that the first process writes; return False for a point that needs no answers."""
+    from mmdpo.pipeline import point_stages as stages
+
+    while not status.is_done(p.folder):
+        if p.role is not Role.trained or stages.finished_training(p) is not None:
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
 
 
 def plan_point(p: Point) -> None:
     """Write a point's config, contents and status, unless it is done or another process runs it."""
+    if p.shard is not None and read_record(p.folder) is None:
+        plan_point(p.whole)
     with suppress(Timeout), _lock(p):
         if status.is_done(p.folder):
             return
-        if status.read_status(p.folder).state is status.State.running:  # nobody holds its lock
-            status.interrupt(p.folder, "killed")
-        status.plan(p.folder)
+        if status.read_status(p.work_folder).state is status.State.running:  # nobody holds its lock
+            status.interrupt(p.work_folder, "killed")
+        status.plan(p.work_folder)
+        if p.shard is not None:
+            return
         with atomic_write(p.folder / "config.yaml") as aside:
             OmegaConf.save(OmegaConf.structured(p.config), aside)
         if read_record(p.folder) is None and not changed_since_planned(p):
@@ -97,13 +131,13 @@ def plan_point(p: Point) -> None:
 def _lock(p: Point) -> FileLock:
     """Return the lock of the process that runs the point; the operating system frees it when that process ends."""
     remove_dangling(p.folder)
-    p.folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(p.folder / ".lock", timeout=0)
+    p.work_folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(p.work_folder / ".lock", timeout=0)
 
 
 def _holder(p: Point) -> str:
     """Name the process that runs the point, by its status."""
-    known = status.read_status(p.folder)
+    known = status.read_status(p.work_folder)
     job = f", job {known.job_id}" if known.job_id else ""
     return f"process {known.pid or '?'} on {known.host or '?'}{job}"
 
@@ -112,19 +146,20 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     """Do the work of one point; returns the reason if it failed."""
     try:
         with _lock(p):
-            if status.is_done(p.folder) and (stage is not Stage.train or status.is_stage_done(p.folder, stage, [])):
+            done = status.is_done(p.folder) and not is_judged_again(p, stage)
+            if done and (stage is not Stage.train or status.is_stage_done(p.folder, stage, [])):
                 return None  # another process was faster
-            status.start(p.folder)
-            remove_leftovers(p.folder)
+            status.start(p.work_folder)
+            remove_leftovers(p.work_folder)
             require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
-            with recorded_by(status.StatusRecorder(p.folder)):
+            with recorded_by(status.StatusRecorder(p.work_folder)):
                 work(p)
-            if has_result(p.folder):
-                status.finish(p.folder)
+            if p.shard is not None or has_result(p.folder):
+                status.finish(p.work_folder)
             else:
-                status.plan(p.folder)
+                status.plan(p.work_folder)
             return None
     except Timeout:
         if world_size() > 1:
@@ -134,16 +169,16 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
     except KeyboardInterrupt as interruption:
         cause = interruption.cause if isinstance(interruption, Interrupted) else CAUSES[signal.SIGINT]
         with suppress(OSError):  # a full disk must not bury the reason
-            status.interrupt(p.folder, cause)
+            status.interrupt(p.work_folder, cause)
         raise
     except Stopped as stop:
-        status.finish(p.folder, str(stop))
+        status.finish(p.work_folder, str(stop))
         raise
     except Exception as error:  # a failed point does not stop the others
         reason = str(error) if isinstance(error, UserError) else storage_advice(error)
         reason = reason or f"{type(error).__name__}: {error}"
         with suppress(OSError):
-            status.finish(p.folder, reason, traceback.format_exc())
+            status.finish(p.work_folder, reason, traceback.format_exc())
         print_line(f"failed: {reason}")
         if world_size() > 1:
             traceback.print_exc()

@@ -1,17 +1,22 @@
 """A rehearsal server with the API of OpenAI: `python -m mmdpo.testing.fake_openai`.
 
 As a judge it rates longer answers higher. Any other request gets a short answer that depends on its text, its seed
-and the index among the `n` answers.
+and the index among the `n` answers. In the place of a server that a job starts:
+`python -m mmdpo.testing.fake_openai --served-model-name {model} --lora-modules {point}={adapter} --port {port}`.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
+from mmdpo.errors import UserError
 from mmdpo.testing.fake_openai_batches import ENDS, FakeBatches
 from mmdpo.testing.replies import FORMS, reply_to
 from mmdpo.testing.server import (
@@ -61,6 +66,7 @@ class FakeOpenAI(FakeServer):
         self,
         faults: str = "",
         port: int = 0,
+        served: Sequence[str] = (),
         batch_polls: int | None = None,
         batch_ends: str = "SUCCEEDED",
         batch_lost: int = 0,
@@ -71,12 +77,14 @@ class FakeOpenAI(FakeServer):
         Args:
             faults: The fault script.
             port: The port; 0 takes a free one.
+            served: Names of the models that are listed; others are refused. Without any, each name is answered.
             batch_polls: A batch ends at this poll; None leaves it to `finish_batches`.
             batch_ends: The state in which it ends then; a part of an EXPIRED or CANCELLED batch is answered.
             batch_lost: Number of batches whose creation gets no response, although they are created.
             **more: Arguments of FakeServer.
         """
         super().__init__(faults, port, **more)
+        self.served = tuple(served)
         self._jobs = FakeBatches(self._completion, self.complain, batch_polls, batch_ends, batch_lost)
         self.batches, self.files = self._jobs.batches, self._jobs.files
 
@@ -92,7 +100,7 @@ class FakeOpenAI(FakeServer):
             self.complain("no key in Authorization")
             return self._error("no_key")
         if call.path in MODELS:
-            return Reply(content={"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+            return Reply(content={"object": "list", "data": _listed(self.served or (MODEL,))})
         if (found := self._jobs.reply(call)) is not None:
             return found
         if call.path not in CHAT or call.method != "POST":
@@ -112,6 +120,8 @@ class FakeOpenAI(FakeServer):
     def _completion(self, body: dict[str, Any], key: str) -> Reply:
         text, images = _parts(body)
         model = str(body.get("model") or "")
+        if self.served and model not in self.served:
+            return self._error("unknown_model", model=model)
         wrong = self._wrong(body, text, images, model)
         if wrong:
             self.complain(wrong)
@@ -144,6 +154,10 @@ class FakeOpenAI(FakeServer):
         headers = {"retry-after": RETRY_AFTER} if name == "throttled" else {}
         error = {"message": message.format(**words), "type": kind, "param": None, "code": code}
         return Reply(status, {"error": error}, headers)
+
+
+def _listed(names: Sequence[str]) -> list[dict[str, str]]:
+    return [{"id": name, "object": "model"} for name in names]
 
 
 def _parts(body: dict[str, Any]) -> tuple[str, list[str]]:
@@ -186,14 +200,37 @@ def fake_openai(faults: str = "", **more: Any) -> AbstractContextManager[FakeOpe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server as a program."""
+    """Run the server as a program, also in the place of a server that a job starts."""
+    return run_server(_started, 8901, LINE, arguments, _add_options)
 
-    def more(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--batch-polls", type=int, default=3, help="polls until a batch ends")
-        parser.add_argument("--batch-ends", choices=ENDS, default="SUCCEEDED", help="how batches end")
-        parser.add_argument("--batch-lost", type=int, default=0, help="batches whose creation gets no response")
 
-    return run_server(FakeOpenAI, 8901, LINE, arguments, more)
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    names = "names under which the model is served; any name by default"
+    parser.add_argument("--served-model-name", nargs="+", default=[], metavar="NAME", help=names)
+    parser.add_argument("--lora-modules", nargs="+", default=[], metavar="NAME=FOLDER", help="adapters, by their names")
+    parser.add_argument("--start-delay", type=float, default=0.0, help="seconds until the server listens; default: 0")
+    parser.add_argument("--child", metavar="FILE", help="start a process that sleeps, and write its id to the file")
+    parser.add_argument("--batch-polls", type=int, default=3, help="polls until a batch ends")
+    parser.add_argument("--batch-ends", choices=ENDS, default="SUCCEEDED", help="how batches end")
+    parser.add_argument("--batch-lost", type=int, default=0, help="batches whose creation gets no response")
+
+
+def _started(
+    served_model_name: Sequence[str],
+    lora_modules: Sequence[str],
+    start_delay: float,
+    child: str | None,
+    **more: Any,
+) -> FakeOpenAI:
+    """Return the server for the options of the program."""
+    adapters = dict(module.partition("=")[::2] for module in lora_modules)
+    for name, folder in adapters.items():
+        if not Path(folder, "adapter_config.json").is_file():
+            raise UserError(f"--lora-modules {name}={folder}: holds no adapter_config.json")
+    if child:
+        Path(child).write_text(str(subprocess.Popen(["sleep", "600"], start_new_session=True).pid), encoding="utf-8")
+    time.sleep(start_delay)
+    return FakeOpenAI(served=(*served_model_name, *adapters), **more)
 
 
 if __name__ == "__main__":

@@ -144,3 +144,15 @@ def test_table_fits_80_columns(tmp_path: Path):
     lines = capture.get().splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert [line.split()[0] for line in lines if "score" in line] == ["text", "visual", "text_noisy"]
+
+
+def test_tasks_of_different_judges_are_left_out_and_named(tmp_path: Path):
+    points = []
+    for name, judge in (("a", "flash"), ("b", "pro")):
+        folder = point(tmp_path, name, {"x": 1.0}, judge=judge)
+        write_answers(folder, "presence", [{"id": "x", "question": "?", "score": 1.0, "words": 1}])
+        points.append(folder)
+    comparison = compare(*points)  # presence is scored by rules
+    assert {one.benchmark for one in comparison.differences} == {"presence"}
+    assert comparison.other_judges == ("text (flash and pro)",)
+    assert any("text (flash and pro)" in line for line in comparison_notes(comparison))

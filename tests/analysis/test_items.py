@@ -70,6 +70,20 @@ def test_a_torn_line_loses_its_item_alone(tmp_path: Path):
     assert read_items(tmp_path / "absent") == {}
 
 
+def test_parts_of_an_answer_are_items_with_its_text(tmp_path: Path):
+    point = make_point(tmp_path, {}, n=2)
+    path = point / "judgments" / "text.jsonl"
+    rows = [{"id": f"text-0/turn_{turn}", "score": turn, "parts": {}} for turn in (1, 2)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"id": "unknown/turn_1", "score": 3}]))
+    items = read_items(point)["text"]
+    assert {key: item.get("score") for key, item in items.items()} == {
+        "text-0/turn_1": 1,
+        "text-0/turn_2": 2,
+        "text-1": None,
+    }
+    assert items["text-0/turn_2"]["answer"].startswith("made-up")
+
+
 def test_the_previous_versions_form_is_read(tmp_path: Path):
     items = read_items(old_point(tmp_path, "a", {}, OLD))
     assert items["text"] == {row["id"]: row for row in OLD}

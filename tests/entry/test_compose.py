@@ -25,6 +25,7 @@ MORE = {
     ("judge", "openai"): ["judge.model=some"],
     ("judge", "vllm"): ["judge.model=some"],
     ("generator", "openai"): ["generator.model=some", "generator.base_url=http://localhost/v1"],
+    ("generator", "server"): ["generator.command=serve {model} {port}"],
     ("model", "auto"): ["model.path=pkg://mmdpo/nano/weights/llava"],
 }
 
@@ -167,7 +168,10 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         ),
         (["judge=openai"], "judge.model is missing: judge=openai needs one; add"),
         (["judge.rubric=x"], "judge.rubric=x: unknown; allowed are helpsteer_1"),
-        (["judge.retry_unscored=true"], "judge.retry_unscored=true: needs stage=annotate or stage=teacher"),
+        (
+            ["judge.retry_unscored=true"],
+            "judge.retry_unscored=true: needs stage=annotate, stage=teacher or stage=judge",
+        ),
         (["judge=gemini", "judge.limits.requests_per_minute=0"], "requests_per_minute=0.0: must be above 0"),
         (["judge=openai", "judge.model=m", "judge.limits.budget=1"], "judge.limits.budget: needs prices"),
         (["judge.temperature=3"], "judge.temperature=3.0: must be at least 0 and at most 2"),

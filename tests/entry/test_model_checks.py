@@ -19,7 +19,7 @@ from mmdpo.errors import UserError
 from mmdpo.models.fingerprints import hub_files
 from tests.support.hub import Hub, local_hub
 from tests.support.program import launch
-from tests.support.tiny import save_tiny_llava
+from tests.support.tiny import save_tiny_causal, save_tiny_llava
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,20 @@ def hub(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text("{}")
-    models = {"tiny": tiny, "mllama": mllama, "paligemma": paligemma, "pickled": pickled, "adapter": adapter}
+    vicuna = save_tiny_causal(tmp_path / "vicuna")
+    pickles = changed(vicuna, tmp_path / "vicuna-bin")
+    (pickles / "model.safetensors").rename(pickles / "pytorch_model.bin")
+    text = changed(vicuna, tmp_path / "mllama-text", model_type="mllama")
+    models = {
+        "vicuna": vicuna,
+        "vicuna-bin": pickles,
+        "mllama-text": text,
+        "tiny": tiny,
+        "mllama": mllama,
+        "paligemma": paligemma,
+        "pickled": pickled,
+        "adapter": adapter,
+    }
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     hub_files.cache_clear()
@@ -89,6 +102,35 @@ def test_models_are_checked_for_what_the_stage_does_with_them(hub: Hub, composed
     before = dataclasses.replace(composed.model, before_visual_tuning="owner/mllama")
     with pytest.raises(UserError, match=r"^model\.before_visual_tuning=owner/mllama: "):
         require_models([dataclasses.replace(composed, model=before)], Stage.experiment)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("owner/vicuna-bin", "pickles.*refs/pr"),
+        ("owner/absent", "hf download owner/absent.*null"),
+        ("owner/mllama-text", "cross-attention"),
+    ],
+)
+def test_a_text_only_model_that_cannot_be_used_is_named_by_its_setting(
+    hub: Hub, composed: Config, path: str, reason: str
+) -> None:
+    with pytest.raises(UserError, match=rf"^model\.before_visual_tuning={path}: .*{reason}"):
+        require_models([with_before(composed, path)], Stage.experiment)
+    require_models([with_before(composed, path)], Stage.evaluate)  # which does not measure it
+
+
+def test_the_tasks_that_a_text_only_model_is_not_measured_on_are_told(
+    hub: Hub, composed: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    require_models([with_before(composed, "owner/vicuna")] * 2, Stage.experiment)
+    assert capsys.readouterr().out.count("not measured on visual, presence, text_noisy") == 1
+    bench = dataclasses.replace(composed.bench, tasks=["visual"])
+    require_models([with_before(dataclasses.replace(composed, bench=bench), "owner/vicuna-bin")], Stage.experiment)
+
+
+def with_before(config: Config, path: str) -> Config:
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, before_visual_tuning=path))
 
 
 def test_offline_an_unknown_model_is_refused_where_it_would_run(

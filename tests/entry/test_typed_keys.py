@@ -19,6 +19,8 @@ from mmdpo.errors import UserError
 from tests.support.identities import IDENTITIES, own_files
 
 OWN = "data=pairs data.path=pairs.jsonl"
+SERVE = "generator.command='serve{model}{port}'"
+ASKED = "bench.engine=openai bench.server.base_url=http://x bench.server.model='{point}'"
 SOURCE = "data=prompts data.sources.prompts.path=llava.json judge=gemini"
 
 
@@ -88,6 +90,16 @@ def with_presets(*overrides: str) -> DictConfig:
         ("method=sft data.sampling.top_p=0.9", "data.sampling.top_p", "method="),
         ("method=steerlm pairs.rule=all", "pairs.rule", "method=dpo"),
         ("generator.concurrency=4", "generator.concurrency", "generator=openai"),
+        ("generator.command=x", "generator.command", "generator=server"),
+        (
+            "generator=openai generator.model=a generator.base_url=http://x generator.start_timeout=9",
+            "generator.start_timeout",
+            "generator=server",
+        ),
+        (f"generator=server {SERVE} generator.base_url=http://x", "generator.base_url", "generator=openai"),
+        ("bench.server.concurrency=4", "bench.server.concurrency", "bench.engine=server"),
+        (f"{ASKED} bench.server.start_timeout=9", "bench.server.start_timeout", "bench.engine=server"),
+        (f"{ASKED} bench.batch_size=9", "bench.batch_size", "bench.server.concurrency="),
         ("judge.temperature=1", "judge.temperature", "choose judge=gemini"),
         ("judge.limits.budget=null", "judge.limits.budget", "choose judge=gemini"),
         (f"{SOURCE} judge.batch_size=9", "judge.batch_size", "add judge.batch=true"),

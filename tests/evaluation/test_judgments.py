@@ -9,7 +9,7 @@ from mmdpo.config.schema import BenchConfig, JudgeConfig
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import Stopped, UserError
 from mmdpo.evaluation.answers import write_answers
-from mmdpo.evaluation.judgments import bench_judge, write_judgments
+from mmdpo.evaluation.judgments import bench_judge, judge_items, write_judgments
 from mmdpo.evaluation.samples import sample_sets
 from mmdpo.evaluation.task import Cluster, Judgment, Response
 from mmdpo.records import Unscored, read_records
@@ -72,6 +72,18 @@ def test_the_base_and_other_methods_are_not_asked_for_ratings(config, asked, tmp
     assert not any("helpfulness" in question for question in asked)
     assert len(asked) == len(NAMES) * ITEMS
     assert not any(key.endswith("/without_request") for key in scores)
+
+
+def test_an_answer_that_a_server_declined_is_unscored_and_not_wrong():
+    settings = config("bench.tasks=[presence]", "objective=presence")
+    (one,) = sample_sets(settings.bench, {}, "")
+    responses = [
+        Response(prompt.id, prompt.question, "", finish_reason="stop" if index else "declined")
+        for index, prompt in enumerate(one.prompts)
+    ]
+    judged = judge_items(one, responses, bench_judge(settings.bench.judge), settings.bench)
+    assert [item.score is None for item in judged] == [True, *[False] * (ITEMS - 1)]
+    assert "declined" in judged[0].reason
 
 
 def test_a_score_has_the_keys_and_judgments_that_tables_read(asked, tmp_path):
@@ -152,3 +164,17 @@ def test_items_that_share_a_cluster_are_resampled_together(asked, tmp_path):
 def test_an_unknown_judge_is_refused():
     with pytest.raises(UserError, match="oracle"):
         bench_judge(JudgeConfig(name="people", client="people"))
+
+
+def test_a_task_is_compared_with_the_same_items_of_another(generation, tmp_path):
+    point = config("bench.tasks=[text]")
+    (one,) = sample_sets(point.bench, {}, "")
+    noisy = dataclasses.replace(one, name="noisy", task=dataclasses.replace(one.task, minus="text"))
+    generation.reply = lambda prompt: prompt.facts["full"]
+    write_answers([one], ENGINE, {}, point.bench, tmp_path)
+    generation.reply = lambda prompt: ""
+    write_answers([noisy], ENGINE, {}, point.bench, tmp_path)
+    scores = write_judgments([one, noisy], bench_judge(point.bench.judge), {}, point.bench, tmp_path).scores
+    difference = scores["noisy/minus_text"]
+    assert (difference.value, difference.low, difference.high, difference.n) == (-9, -9, -9, ITEMS)
+    assert "text/minus_text" not in scores

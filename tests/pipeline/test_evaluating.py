@@ -229,7 +229,7 @@ def test_two_points_are_judged_at_once(loads, config, monkeypatch):
     assert state(first) is State.done
 
 
-def test_a_score_of_no_item_is_null(loads, config):
+def test_a_task_without_any_score_is_an_error_and_no_result(loads, config):
     p = trained(config("bench.tasks=[text]"))
     run_point(p, Stage.evaluate)
 
@@ -241,9 +241,9 @@ def test_a_score_of_no_item_is_null(loads, config):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluating, "bench_judge", lambda name: Declines())
-        run_point(p, Stage.judge)
-    score = read_json(p.folder / "result.json")["scores"]["text"]
-    assert (score["value"], score["low"], score["n"], score["unscored"]) == (None, None, 0, ITEMS)
+        error = run_point(p, Stage.judge)
+    assert f"{ITEMS} recitation" in error
+    assert not (p.folder / "result.json").exists()
 
 
 def test_a_method_with_requests_is_judged_by_both_phrasings(loads, config):

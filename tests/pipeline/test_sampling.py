@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import sqlite3
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -176,6 +178,20 @@ def test_a_server_answers_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, q
     assert texts[0] == texts[1]
     assert len(texts[0]) == 80
     assert len({one.text for one in texts[0]}) > 20
+
+
+def test_a_server_that_the_job_starts_answers_and_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = tmp_path / "child"
+    command = f"{sys.executable} -m mmdpo.testing.fake_openai --port {{port}} --served-model-name {{model}}"
+    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
+    line = [*SMALL, "data.prompts=3", "generator=server", f"out={tmp_path}"]
+    config = compose_config([*line, f"generator.command={command} --child {child}"])
+    folder = get_or_make(config, Stage.sample)
+    assert len(list(read_records(folder / "completions.jsonl", Completion))) == 12
+    assert not psutil.pid_exists(int(child.read_text()))
+    assert (tmp_path / "nano" / "logs" / "generator.log").exists()
+    assert get_or_make(compose_config([*line, f"generator.command={command}"]), Stage.sample) == folder
+    assert sampling.generator_identity(config) != sampling.generator_identity(compose_config(SMALL[1:]))
 
 
 def _of(config: Any) -> list[Prompt]:

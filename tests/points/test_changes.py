@@ -133,7 +133,7 @@ def test_a_job_that_starts_late_looks_again(
     for words in (CHANGES[file].format(tmp_path), p.name, *WAYS):
         assert words in reason
     with pytest.raises(UserError, match=p.name):
-        train_missing_nonzero_rank([p])
+        train_missing_nonzero_rank(p, Stage.experiment)
     assert status.read_status(p.folder).state is status.State.failed
 
 

@@ -144,6 +144,22 @@ def test_what_changes_a_result_changes_the_identity(override: str) -> None:
     assert of(override) != hex_of(CONFIG)
 
 
+@pytest.mark.parametrize(
+    ("override", "counts"),
+    [
+        ("bench.judge.max_output_tokens=9", True),
+        ("bench.judge.temperature=1", True),
+        ("bench.judge.model=other", True),
+        ("bench.judge.limits.concurrency=2", False),
+        ("bench.judge.retry_unscored=true", False),
+        ("bench.judge.shutdown='2027-01-14'", False),
+    ],
+)
+def test_ratings_of_the_answers_depend_on_what_is_sent(override: str, counts: bool) -> None:
+    service = ["stage=judge", "bench.judge=gemini"]
+    assert (of(*service, override) != of(*service)) is counts
+
+
 def test_a_range_gives_the_same_point_as_the_number() -> None:
     assert hex_of(dataclasses.replace(CONFIG, beta=0.1 + 0.2)) == of("beta=0.3")
     assert hex_of(dataclasses.replace(CONFIG, beta=0.3 + 1e-9)) != of("beta=0.3")

@@ -2,12 +2,11 @@
 
 import pytest
 
-from mmdpo.config.choices import Stage
-from mmdpo.errors import Stopped
+from mmdpo.errors import Outstanding, Stopped
 from mmdpo.files import write_json
 from mmdpo.points import status
 from mmdpo.points.status import State
-from mmdpo.slurm import judging, sbatch, watch, worker
+from mmdpo.slurm import sbatch, watch, worker
 from mmdpo.slurm.client import Job
 from mmdpo.slurm.judging import Judging
 from mmdpo.slurm.submission import JUDGE, PREPARE, TASKS, Part
@@ -86,21 +85,20 @@ def test_a_point_waits_for_the_job_that_will_judge_it(tmp_path):
 
 
 @pytest.fixture
-def ratings(monkeypatch):
-    """A stand-in for the judging of a point; the names of the judged points."""
+def ratings():
+    """The names of the judged points, and a stand-in for the judging of a point."""
     names = []
 
-    def run_point(p, stage):
-        assert stage is Stage.judge
+    def judge_point(p):
         names.append(p.name)
         write_json(p.folder / "result.json", {"scores": {}})
         status.finish(p.folder)
 
-    monkeypatch.setattr(judging, "run_point", run_point)
-    return names
+    return names, judge_point
 
 
 def test_the_watching_command_judges_answers_as_they_arrive(tmp_path, ratings, monkeypatch):
+    judged, judge_point = ratings
     submission = submitted(tmp_path / "s", *SERVICE)
     names = [task.name for task in submission.tasks()]
     running = {"8_0": ENDED["8_0"], "8_1": Job("8_1", "RUNNING", node="n1")}
@@ -116,22 +114,21 @@ def test_the_watching_command_judges_answers_as_they_arrive(tmp_path, ratings, m
     monkeypatch.setattr(watch, "SLURM_SECONDS", -1)
     monkeypatch.setattr(watch, "query_jobs", query_jobs)
     monkeypatch.setattr(watch, "invisible_submissions", lambda found: set())
-    states = watch.watch(tmp_path / "s", names, Judging())
+    states = watch.watch(tmp_path / "s", names, Judging(judge_point))
     assert {one.state for one in states.values()} == {State.done}
-    assert sorted(ratings) == sorted(names)
+    assert sorted(judged) == sorted(names)
 
 
-def test_a_limit_of_the_judge_leaves_the_other_points_and_is_raised_at_the_end(tmp_path, monkeypatch):
+def test_a_limit_of_the_judge_leaves_the_other_points_and_is_raised_at_the_end(tmp_path):
     submission = submitted(tmp_path / "s", *SERVICE)
     answered(submission, submission.tasks())
     tried = []
 
-    def run_point(p, stage):
+    def judge_point(p):
         tried.append(p.name)
         raise Stopped("the quota is used up")
 
-    monkeypatch.setattr(judging, "run_point", run_point)
-    one = Judging()
+    one = Judging(judge_point)
     points = [task.point for task in submission.tasks()]
     one.judge(points)
     one.judge(points)
@@ -146,8 +143,24 @@ def test_a_point_that_cannot_be_judged_does_not_keep_others_from_it(tmp_path, mo
     submission = submitted(tmp_path / "s", *SERVICE)
     answered(submission, submission.tasks())
     reasons = iter(["the judge refuses the key", None])
-    monkeypatch.setattr(judging, "run_point", lambda p, stage: next(reasons))
+    monkeypatch.setattr(worker, "run_point", lambda p, stage: next(reasons))
     submission.write_tasks(JUDGE, [*submission.tasks()])
     assert worker.judge_in_job(submission) == 1
     assert next(reasons, "both were tried") == "both were tried"
     assert status.read_status(submission.folder / JUDGE).state is State.failed
+
+
+def test_batch_jobs_of_all_points_are_submitted_before_the_command_ends(tmp_path):
+    submission = submitted(tmp_path / "s", *SERVICE)
+    answered(submission, submission.tasks())
+    tried = []
+
+    def judge_point(p):
+        tried.append(p.name)
+        raise Outstanding("the batch jobs are submitted")
+
+    one = Judging(judge_point)
+    one.judge(task.point for task in submission.tasks())
+    assert len(tried) == 2
+    with pytest.raises(Outstanding):
+        one.raise_if_stopped()

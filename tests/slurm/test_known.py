@@ -12,6 +12,7 @@ from mmdpo.slurm.launch import preview
 from mmdpo.slurm.submission import SlurmTask
 from mmdpo.slurm.submit import plan_submission
 from tests.slurm.submitted import config
+from tests.support.adapters import write_adapter
 
 
 def test_a_point_that_another_study_has_finished_is_linked(tmp_path, capsys):
@@ -30,3 +31,19 @@ def test_a_point_that_another_study_has_finished_is_linked(tmp_path, capsys):
     tasks = [SlurmTask.of(p, Stage.experiment) for p in (second, other)]
     planned = plan_submission(second.study, tasks, {})
     assert (planned.done, planned.missing) == ([second.name], [tasks[1]])
+
+
+def test_a_training_of_another_point_is_not_prepared_again(tmp_path, capsys):
+    trained = point(config(tmp_path / "first"))
+    write_record(trained.folder, trained.identity)
+    write_adapter(trained.folder / "adapter")
+    write_json(trained.folder / "training.json", {"steps": 3})
+    other = config(tmp_path / "second", "bench.items=7", "model.before_visual_tuning=null")
+    preview([other], Stage.experiment)
+    printed = capsys.readouterr().out
+    assert "1 trainings are known from points of first" in printed
+    assert "prepare" not in printed
+    preview([dataclasses.replace(other, seed=7)], Stage.experiment)
+    printed = capsys.readouterr().out
+    assert "are known" not in printed
+    assert "prepare" in printed

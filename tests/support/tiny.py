@@ -13,6 +13,7 @@ from mmdpo.records import PreferencePair
 from mmdpo.training.settings import TrainingSettings
 
 WORDS = tuple("a the red blue green circle square star is there one two yes no what where left right".split())
+TOKENS = ("<unk>", "<pad>", "<s>", "</s>", "<image>", "USER", "ASSISTANT", ":", *WORDS)
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'] | upper }} : {% for part in m['content'] %}"
     "{% if part['type'] == 'image' %}<image> {% else %}{{ part['text'] }}{% endif %}{% endfor %}"
@@ -38,28 +39,16 @@ class Tiny(NamedTuple):
 def save_tiny_llava(folder: Path, seed: int = 0) -> Path:
     """Write model and processor to `folder` for `from_pretrained`; the same seed gives the same weights."""
     import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import (
         CLIPVisionConfig,
         LlamaConfig,
         LlavaConfig,
         LlavaForConditionalGeneration,
         LlavaProcessor,
-        PreTrainedTokenizerFast,
     )
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    tokens = ("<unk>", "<pad>", "<s>", "</s>", "<image>", "USER", "ASSISTANT", ":", *WORDS)
-    words = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        unk_token="<unk>",
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-        additional_special_tokens=["<image>"],
-    )
+    tokenizer = _tokenizer()
     size = {"height": SIDE, "width": SIDE}
     LlavaProcessor(
         CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=size),
@@ -75,7 +64,7 @@ def save_tiny_llava(folder: Path, seed: int = 0) -> Path:
         vision_config=CLIPVisionConfig(**shape, image_size=SIDE, patch_size=PATCH, projection_dim=32),
         text_config=LlamaConfig(
             **shape,
-            vocab_size=len(tokens),
+            vocab_size=len(TOKENS),
             num_key_value_heads=4,
             max_position_embeddings=256,
             initializer_range=0.2,  # answers that differ in likelihood
@@ -92,6 +81,40 @@ def save_tiny_llava(folder: Path, seed: int = 0) -> Path:
         torch.manual_seed(seed)
         LlavaForConditionalGeneration(config).save_pretrained(folder)
     return folder
+
+
+def save_tiny_causal(folder: Path, chat_template: str | None = None) -> Path:
+    """Write a text-only language model and its tokenizer to `folder`, with or without a chat template of its own."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = _tokenizer()
+    tokenizer.chat_template = chat_template
+    tokenizer.save_pretrained(folder)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = LlamaConfig(
+        **shape, vocab_size=len(TOKENS), initializer_range=0.2, pad_token_id=1, bos_token_id=2, eos_token_id=3
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def _tokenizer() -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = Tokenizer(models.WordLevel({token: index for index, token in enumerate(TOKENS)}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        additional_special_tokens=["<image>"],
+    )
 
 
 def tiny_pairs(image_root: Path, count: int = 12, text_only: int = 3) -> list[PreferencePair]:

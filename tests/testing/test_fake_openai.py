@@ -46,6 +46,14 @@ def test_the_models_are_listed(server: FakeOpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["rehearsal"]
 
 
+def test_a_model_that_is_not_served_is_unknown() -> None:
+    with fake_openai(served=["base", "lora"]) as server:
+        client = openai.OpenAI(api_key="k", base_url=server.url, max_retries=0)
+        assert [model.id for model in client.models.list()] == ["base", "lora"]
+        with pytest.raises(openai.NotFoundError, match="model"):
+            said(server)
+
+
 def form(count: int) -> dict[str, Any]:
     return {
         "type": "json_schema",

@@ -75,8 +75,8 @@ def _draw(axes: Axes, metric: str, groups: list[Group], *, full: bool) -> None:
             color=colour,
         )
     if full:
-        top = max(max(score.value, score.high) for _, _, score in found if not math.isnan(score.high))
-        axes.set_xlim(0, _scale(metric, top))
+        ends = [end for _, _, score in found for end in (score.value, score.high) if not math.isnan(end)]
+        axes.set_xlim(min([0.0, *ends]), _scale(metric, max(ends, default=0.0)) or 1.0)
     else:
         axes.margins(x=0.12)
     axes.tick_params(axis="y", length=0)

@@ -58,7 +58,7 @@ def grid(study: Study, pattern: Pattern, blocks: list[list[Block]]) -> Figure:
         axes.set_ylabel(axis_label(pattern.y))
     centred = all(line[0].base is not None for line in blocks)
     colours = "Colour: difference from the base; white is no difference. " if centred else ""
-    note = f"{colours}±: half the {100 * study.confidence:g} % interval over items; "
+    note = f"{colours}±: half the {study.resampled}; "
     style.describe_figure(
         figure,
         study,

@@ -120,7 +120,7 @@ def describe_figure(figure: Figure, study: Study, subject: str, notes: str, lege
 
 def interval_note(study: Study, benchmarks: list[str] | None = None) -> str:
     """Return the part of a caption that explains the bars and n."""
-    return f"Bars: {100 * study.confidence:g} % interval over items; {items_text(study, benchmarks)}."
+    return f"Bars: {study.resampled}; {items_text(study, benchmarks)}."
 
 
 def light_grid(axes: Axes, axis: str = "y") -> None:

@@ -20,7 +20,7 @@ from mmdpo.clients.request import Message
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, require_file
-from mmdpo.evaluation.bench_rows import read_rows
+from mmdpo.evaluation.bench_rows import checked_rows
 from mmdpo.evaluation.scorers import WORDS
 from mmdpo.evaluation.task import TURNS, Item, Judge, JudgeReply, JudgeRequest, Judgment, Metric, Verdict
 from mmdpo.files import file_fingerprint
@@ -129,7 +129,7 @@ def read_templates(path: Path, content: str) -> Mapping[str, Template]:
         UserError: A prompt is missing, or its fields are not those of MT-Bench.
     """
     key = f"bench.files.{JUDGE_PROMPTS.key}"
-    rows = {row["name"]: row for row in read_rows(path, key, "name", "system_prompt", "prompt_template")}
+    rows = {row["name"]: row for row in checked_rows(path, key, "name", "system_prompt", "prompt_template")}
     if missing := [name for name in FIELDS if name not in rows]:
         raise UserError(f"{key}={path}: lacks the prompts {', '.join(missing)}; it has {', '.join(rows)}")
     for name, allowed in FIELDS.items():

@@ -13,6 +13,7 @@ from mmdpo.evaluation.alpaca_files import (
     read_references,
     write_answers,
 )
+from mmdpo.evaluation.bench_files import prompt_owner
 from mmdpo.evaluation.length_controlled import GAMED
 from mmdpo.evaluation.rubrics.alpaca_eval import JUDGE_PROMPT, judge_pairs
 from mmdpo.evaluation.solvers import single_turn
@@ -38,6 +39,7 @@ TASK = Task(
     bench_files=(REFERENCE_OUTPUTS, JUDGE_PROMPT, GAMED),
     reads=("repeats", "both_orders"),
     judge_use=JudgeUse.asked,
+    rubric=prompt_owner(JUDGE_PROMPT),
     text_only=True,
     upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, read_model),
     order=60,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.bench_files import prompt_owner
 from mmdpo.evaluation.fastchat import (
     QUESTIONS,
     REFERENCE_ANSWERS,
@@ -44,6 +45,7 @@ TASK = Task(
     bench_files=(QUESTIONS, REFERENCE_ANSWERS, JUDGE_PROMPTS),
     reads=("references", "repeats"),
     judge_use=JudgeUse.asked,
+    rubric=prompt_owner(JUDGE_PROMPTS),
     text_only=True,
     upstream=Upstream(upstream_scores, answer_writer("mt_bench"), read_answers, read_judgments),
     order=50,

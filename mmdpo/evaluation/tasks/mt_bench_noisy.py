@@ -71,5 +71,6 @@ TASK = replace(
     reads=(*MT_BENCH.reads, "noise", "noise_per_turn"),
     text_only=False,
     upstream=Upstream(upstream_scores, answer_writer("mt_bench_noisy"), read_answers, read_judgments),
+    minus="mt_bench",
     order=110,
 )

@@ -1,0 +1,160 @@
+"""What the scores of a study depend on, as lines below its table; and which of its scores cannot be compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mmdpo.analysis.study import Row, Study
+from mmdpo.evaluation.task import JudgeUse, find_task
+from mmdpo.points.commands import launches
+from mmdpo.points.identity import Role
+
+COMPARED = {
+    "judge": "judges",
+    "rubric": "judge prompts",
+    "edition": "editions",
+    "references": "references",
+    "split": "splits",
+    "engine": "engines",
+}
+"""What must be equal for scores of a task to be compared."""
+
+MILD = ("engine",)
+"""Kinds whose mixture changes scores a little."""
+
+COMPETING = (Role.base, Role.trained)
+"""Roles of the points of which one is marked as the best."""
+
+SEARCH, OWN_SWEEPERS = "hydra/sweeper=", ("mmdpo", "basic")
+SEEN_SPLITS = ("test", "all")
+
+
+def label_lines(study: Study) -> list[str]:
+    """Return a line for the tasks that share a label: judge as the server names it, editions, split, engine."""
+    tasks: dict[str, list[str]] = {}
+    for task in study.benchmarks:
+        labels = [label for row in study.rows if (label := label_of_row(row, task)).get("engine")]
+        if found := list(dict.fromkeys(map(_text, labels))):
+            tasks.setdefault(" | ".join(found), []).append(task)
+    lines = [f"{', '.join(names)}: {text}" for text, names in tasks.items()]
+    return [*lines, *_cut_lines(study), *selected_lines(study)]
+
+
+def _cut_lines(study: Study) -> list[str]:
+    """Count the answers that the limit of tokens cut, by task."""
+    counts = {task: sum(_cut(label_of_row(row, task)) for row in study.rows) for task in study.benchmarks}
+    parts = [f"{task} {count}" for task, count in counts.items() if count]
+    return [f"answers of all points that bench.max_new_tokens cut: {', '.join(parts)}"] if parts else []
+
+
+def _cut(label: Mapping[str, Any]) -> int:
+    return cut if isinstance(cut := label.get("cut"), int) else 0
+
+
+def mixed_lines(study: Study, mild: bool = False) -> list[str]:
+    """Return a line for each task whose scores differ in what must be equal.
+
+    Args:
+        study: The study.
+        mild: Whether to return those that change scores a little, in place of the others.
+    """
+    lines = []
+    for task in study.benchmarks:
+        for kind, plural in COMPARED.items():
+            if (kind in MILD) == mild and len(counts := _counts(study.rows, task, kind)) > 1:
+                parts = ", ".join(f"{value}: {count} point{'s'[: count > 1]}" for value, count in counts.items())
+                lines.append(f"mixed {plural} in {task} ({parts}): these scores cannot be compared")
+    return lines
+
+
+def is_mixed(study: Study, task: str) -> bool:
+    """Return whether the scores of a task among which the best is marked cannot be compared."""
+    rows = [row for row in study.rows if row.role in COMPETING]
+    return any(len(_counts(rows, task, kind)) > 1 for kind in COMPARED)
+
+
+def label_of_row(row: Row, task: str) -> Mapping[str, Any]:
+    """Return the label of a row's score of a task; of results of earlier versions, the judge alone."""
+    return result_label(row.result, task) if task in row.scores else {}
+
+
+def result_label(result: Mapping[str, Any], task: str) -> Mapping[str, Any]:
+    """Return the label of a task in a result.json, as `label_of_row` does."""
+    labels = result.get("labels")
+    label = labels.get(task) if isinstance(labels, dict) else None
+    if isinstance(label, dict):
+        return label
+    known = find_task(task)
+    unjudged = known is not None and known.judge_use is JudgeUse.no
+    return {} if unjudged or not result.get("judge") else {"judge": str(result["judge"])}
+
+
+def judge_names(labels: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the judges of labels: as the servers report them if all do, else as they were asked.
+
+    A name is empty where no judge is known.
+    """
+    served = [_served(label) for label in labels]
+    return served if all(served) else [str(label.get("judge") or "") for label in labels]
+
+
+def selected_lines(study: Study) -> list[str]:
+    """Return a line if a search chose points by a score that the table shows."""
+    searches = [words for words in map(str.split, launches(study.folder)) if _is_search(words)]
+    lines = {}
+    for words in searches:
+        typed = next((word.partition("=")[2] for word in words if word.startswith("objective=")), "")
+        default = "text" if "text" in study.benchmarks else next(iter(study.benchmarks), "")
+        task = (typed or default).partition("/")[0]
+        splits = {str(label_of_row(row, task).get("split")) for row in study.rows} & {*SEEN_SPLITS}
+        if task in study.benchmarks and splits:
+            lines[task] = f"{task}: points were also selected on it by a search, on bench.split={min(splits)}"
+    return list(lines.values())
+
+
+def _is_search(words: Sequence[str]) -> bool:
+    sweepers = [word.removeprefix(SEARCH) for word in words if word.startswith(SEARCH)]
+    return any(sweeper not in OWN_SWEEPERS for sweeper in sweepers)
+
+
+def _counts(rows: Sequence[Row], task: str, kind: str) -> Counter[str]:
+    """Count the rows of each value of a kind; rows that have none are left out."""
+    labels = [label for row in rows if (label := label_of_row(row, task))]
+    values = judge_names(labels) if kind == "judge" else [_value(label, kind) for label in labels]
+    return Counter(value for value in values if value)
+
+
+def _value(label: Mapping[str, Any], kind: str) -> str:
+    if kind == "edition":
+        return _edition(label)
+    if kind == "split":
+        share = label.get("subset", 1)
+        return " ".join(filter(None, [str(label.get("split") or ""), "" if share == 1 else f"share {share}"]))
+    return str(label.get(kind) or "")
+
+
+def _served(label: Mapping[str, Any]) -> str:
+    served = label.get("served")
+    return ", ".join(map(str, served)) if isinstance(served, list) else ""
+
+
+def _edition(label: Mapping[str, Any]) -> str:
+    found = label.get("edition")
+    return ", ".join(map(str, dict.fromkeys(found.values()))) if isinstance(found, dict) else ""
+
+
+def _text(label: Mapping[str, Any]) -> str:
+    return ", ".join(_parts(label))
+
+
+def _parts(label: Mapping[str, Any]) -> Iterator[str]:
+    judge = _served(label) or label.get("judge")
+    yield f"judge {judge}" if judge else "no judge"
+    for kind in ("rubric", "edition", "references", "split", "engine"):
+        if value := _value(label, kind):
+            yield {"edition": value, "rubric": f"prompt {value}"}.get(kind, f"{kind} {value}")
+    for name in ("repeats", "both_orders"):
+        if label.get(name) not in (None, 1, False):
+            yield f"{name} {label[name]}"
