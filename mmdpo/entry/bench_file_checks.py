@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmdpo.config.choices import Stage
 from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
 from mmdpo.evaluation.file_checks import check_file_keys, file_problems
+from mmdpo.leftovers import temporary_prefix
 from mmdpo.training.distributed import rank
 
 STAGES = (Stage.evaluate, Stage.judge, Stage.experiment)
@@ -19,7 +22,7 @@ def require_bench_files(configs: Sequence[Config], stage: Stage, dry_run: bool =
     Args:
         configs: The configs of the points.
         stage: The stage to run.
-        dry_run: Whether nothing may be written; the files are looked for, and not read.
+        dry_run: Whether nothing may be written, not even to the cache.
 
     Raises:
         UserError: A file is missing or wrong, or images that it names are missing. The message names every problem and
@@ -28,10 +31,12 @@ def require_bench_files(configs: Sequence[Config], stage: Stage, dry_run: bool =
     if stage not in STAGES or rank() != 0:
         return
     benches = {repr(config.bench): config.bench for config in configs}.values()
-    for bench in benches:
-        check_file_keys(bench)
-    problems = list(dict.fromkeys(problem for bench in benches for problem in file_problems(bench, read=not dry_run)))
+    problems: list[str] = []
+    with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as folder:
+        for bench in benches:
+            check_file_keys(bench)
+            problems += file_problems(bench, Path(folder) if dry_run else None)
     if problems:
-        root = next(iter(benches)).root
-        command = f"python -m mmdpo doctor bench={next(iter(benches)).name} bench.root={root}"
-        raise UserError("\n".join([*problems, f"To see all files: {command}"]))
+        first = configs[0].bench
+        command = f"python -m mmdpo doctor bench={first.name} bench.root={first.root}"
+        raise UserError("\n".join([*dict.fromkeys(problems), f"To see all files: {command}"]))

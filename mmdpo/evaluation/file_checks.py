@@ -29,21 +29,21 @@ def check_file_keys(bench: BenchConfig) -> None:
             raise UserError(f"bench.files.{key}: no benchmark has this file; allowed are {', '.join(sorted(known))}")
 
 
-def file_problems(bench: BenchConfig, read: bool = True) -> Iterator[str]:
-    """Describe what is wrong with the files of the tasks.
+def file_problems(bench: BenchConfig, scratch: Path | None = None) -> Iterator[str]:
+    """Describe what is wrong with the files of the tasks, and with the images that they name.
 
     Args:
         bench: The settings of the benchmarks.
-        read: Whether to read the files and to look for the images that they name; the samples are kept in the cache.
+        scratch: A temporary folder for samples that are not in the cache, so that nothing is written there.
     """
     tasks = {name: load_task(name) for name in bench.tasks}
     missing = {name: _missing(task, bench) for name, task in tasks.items()}
     if wanted := {file.key: file for files in missing.values() for file in files}:
         yield _missing_text([name for name, files in missing.items() if files], [*wanted.values()], bench)
     for name, task in tasks.items():
-        if read and not missing[name] and (task.bench_files or task.image_folder):
+        if not missing[name] and (task.bench_files or task.image_folder):
             try:
-                [samples] = sample_sets(replace(bench, tasks=[name]), {}, "")
+                [samples] = sample_sets(replace(bench, tasks=[name]), {}, "", scratch)
             except (UserError, OSError) as error:
                 yield f"{name}: {error}"
             else:

@@ -26,6 +26,7 @@ def test_other_stages_need_no_files(tmp_path, stage):
 
 def test_complete_files_pass_and_unknown_names_do_not(tmp_path):
     root = write_amber(tmp_path)
-    require_bench_files([config(root)], Stage.experiment)
+    for dry_run in (True, False):
+        require_bench_files([config(root)], Stage.experiment, dry_run)
     with pytest.raises(UserError, match=r"bench\.files\.photos"):
         require_bench_files([config(root, "+bench.files.photos=x")], Stage.experiment)

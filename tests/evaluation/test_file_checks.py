@@ -25,10 +25,13 @@ def test_missing_files_are_one_problem(tmp_path):
     assert "and 2 more" in problem
 
 
-def test_files_are_read_unless_nothing_may_be_written(tmp_path):
+def test_wrong_files_are_read_also_where_nothing_may_be_written(tmp_path):
     root = write_mmbench(tmp_path, [mmbench_row(1, "?")])
-    assert "bench.files.mmbench_table" in problems("mmbench", root)[0]
-    assert problems("mmbench", root, read=False) == []
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    for options in ({}, {"scratch": scratch}):
+        [problem] = problems("mmbench", root, **options)
+        assert "bench.files.mmbench_table" in problem
 
 
 def test_missing_and_broken_images_are_counted(tmp_path):
