@@ -17,7 +17,7 @@ STAGES = (Stage.evaluate, Stage.judge, Stage.experiment)
 
 
 def require_bench_files(configs: Sequence[Config], stage: Stage, dry_run: bool = False) -> None:
-    """Check the files of the benchmarks that a stage measures.
+    """Check the files of the benchmarks that a stage measures. Judging needs no images of most tasks.
 
     Args:
         configs: The configs of the points.
@@ -35,7 +35,7 @@ def require_bench_files(configs: Sequence[Config], stage: Stage, dry_run: bool =
     with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as folder:
         for bench in benches:
             check_file_keys(bench)
-            problems += file_problems(bench, Path(folder) if dry_run else None)
+            problems += file_problems(bench, stage is not Stage.judge, Path(folder) if dry_run else None)
     if problems:
         first = configs[0].bench
         command = f"python -m mmdpo doctor bench={first.name} bench.root={first.root}"

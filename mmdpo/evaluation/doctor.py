@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.config.schema import BenchConfig
+from mmdpo.console import progress
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, edition_of, find_file, wanted_path
 from mmdpo.evaluation.file_checks import check_file_keys
@@ -200,7 +201,11 @@ def _images(
     if folder is None:  # made by the task, which checks them
         finding.usable = len(names)
     elif not folder.wrong:
-        faults = [_fault(folder.path, name, checked) for name in names]
+        faults = []
+        with progress("images", len(names)) as advance:
+            for name in names:
+                faults.append(_fault(folder.path, name, checked))
+                advance(1)
         finding.usable = faults.count("")
         finding.first = next(filter(None, faults), "")
     return finding

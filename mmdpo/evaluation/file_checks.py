@@ -29,15 +29,16 @@ def check_file_keys(bench: BenchConfig) -> None:
             raise UserError(f"bench.files.{key}: no benchmark has this file; allowed are {', '.join(sorted(known))}")
 
 
-def file_problems(bench: BenchConfig, scratch: Path | None = None) -> Iterator[str]:
-    """Describe what is wrong with the files of the tasks, and with the images that they name.
+def file_problems(bench: BenchConfig, images: bool = True, scratch: Path | None = None) -> Iterator[str]:
+    """Describe what is wrong with the files of the tasks.
 
     Args:
         bench: The settings of the benchmarks.
+        images: Whether to look for the user's images, too.
         scratch: A temporary folder for samples that are not in the cache, so that nothing is written there.
     """
     tasks = {name: load_task(name) for name in bench.tasks}
-    missing = {name: _missing(task, bench) for name, task in tasks.items()}
+    missing = {name: _missing(task, bench, images) for name, task in tasks.items()}
     if wanted := {file.key: file for files in missing.values() for file in files}:
         yield _missing_text([name for name, files in missing.items() if files], [*wanted.values()], bench)
     for name, task in tasks.items():
@@ -46,13 +47,14 @@ def file_problems(bench: BenchConfig, scratch: Path | None = None) -> Iterator[s
                 [samples] = sample_sets(replace(bench, tasks=[name]), {}, "", scratch)
             except (UserError, OSError) as error:
                 yield f"{name}: {error}"
-            else:
+                continue
+            if images:
                 yield from _image_problems(name, task, samples)
 
 
-def _missing(task: Task, bench: BenchConfig) -> list[BenchFile]:
+def _missing(task: Task, bench: BenchConfig, images: bool) -> list[BenchFile]:
     """List the required files and folders of a task that are not there."""
-    files = (*task.bench_files, *_folder(task))
+    files = (*task.bench_files, *(_folder(task) if images else ()))
     return [file for file in files if file.required and file.used(bench) and find_file(bench, file) is None]
 
 

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from mmdpo.config.choices import Stage
@@ -30,3 +32,11 @@ def test_complete_files_pass_and_unknown_names_do_not(tmp_path):
         require_bench_files([config(root)], Stage.experiment, dry_run)
     with pytest.raises(UserError, match=r"bench\.files\.photos"):
         require_bench_files([config(root, "+bench.files.photos=x")], Stage.experiment)
+
+
+def test_judging_needs_no_images(tmp_path):
+    root = write_amber(tmp_path)
+    shutil.rmtree(root / "amber" / "images")
+    require_bench_files([config(root)], Stage.judge)
+    with pytest.raises(UserError, match="amber_images"):
+        require_bench_files([config(root)], Stage.evaluate)
