@@ -10,7 +10,7 @@ answers in two ways:
 - long: 56 questions of 10 to 60 words, with answers of about 100 tokens (at most 256), sampled at temperature 1 with a
   seed per answer, so that no contender knows the length of an answer before it ends;
 - described: 12 such questions about an image each. Here the image is most of the work of all contenders: it costs as
-  much as some 40 tokens of an answer, and five in LLaVA-1.5-13B on a GPU.
+  much as 40 tokens of an answer.
 
 All contenders answer the same requests in one process, one after the other. Figures are CPU-seconds. The first two
 requests are a warm-up, in which mmdpo also tests once whether the architecture allows what it does; that is a figure of

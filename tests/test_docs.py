@@ -14,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from markdown.extensions.toc import slugify
 
 from mmdpo.cli.parser import make_parser
+from mmdpo.config.free_text import quoted_names
 from mmdpo.config.keys import key_problem
 from mmdpo.config.schema import AXES, GROUPS, SWEEPS, options
 from mmdpo.entry.compose import compose_config, compose_data
@@ -88,7 +89,8 @@ def words_of(command: str, files: Path) -> tuple[list[str], Path | None]:
 
 def points_of(words: list[str], directory: Path | None) -> list[list[str]]:
     """Return the overrides of so many points of a command that each value of each swept key occurs."""
-    overrides = [word for word in words if "=" in word and not word.startswith(("hydra/", "hydra."))]
+    typed = [word for word in words if "=" in word and not word.startswith(("hydra/", "hydra."))]
+    overrides = [quoted_names(word) for word in typed]
     names = [word.removeprefix("sweep=") for word in overrides if word.startswith("sweep=")]
     for name in names:
         folders = [SWEEPS, *([directory / "sweep"] if directory else [])]

@@ -92,7 +92,7 @@ def test_defaults_of_the_axes_come_from_the_method_and_the_models_learning_rate(
         (["method.loss_type=hinge", "logprob_avg=true"], "logprob_avg=true: method.loss_type=hinge"),
         (["beta=null"], "beta is missing: method=dpo needs it; add beta=..."),
         (["method.loss_type=dpo"], "method.loss_type=dpo: unknown; allowed are sigmoid, hinge"),
-        (["bench.tasks=[mmvet]"], "bench.tasks=mmvet: unknown; allowed are presence, text"),
+        (["bench.tasks=[mmvet]"], "bench.tasks=mmvet: unknown; allowed are alpaca_eval, "),
         (["bench.tasks=[]"], "bench.tasks=[]: name at least one"),
         (["objective=fluency"], "objective=fluency: bench.tasks"),
         (["study=a/b"], "a plain folder name"),

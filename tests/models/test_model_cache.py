@@ -26,8 +26,10 @@ def tiny(tmp_path: Path) -> Path:
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The folders that were read."""
     read: list[str] = []
-    real = loading._load
-    monkeypatch.setattr(loading, "_load", lambda path, kind: read.append(path) or real(path, kind))
+    real = loading.load_checkpoint
+    monkeypatch.setattr(
+        loading, "load_checkpoint", lambda path, kind, *more: read.append(path) or real(path, kind, *more)
+    )
     return read
 
 
@@ -89,14 +91,14 @@ def test_own_weights_may_be_changed(tiny: Path, loads: list[str]) -> None:
 
 
 def test_tied_weights_stay_tied(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = loading._load
+    real = loading.load_checkpoint
 
-    def tied(path: str, kind: torch.dtype) -> Any:
+    def tied(path: str, kind: torch.dtype, *more: Any) -> Any:
         model = real(path, kind)
         model.get_output_embeddings().weight = model.get_input_embeddings().weight
         return model
 
-    monkeypatch.setattr(loading, "_load", tied)
+    monkeypatch.setattr(loading, "load_checkpoint", tied)
     with use_model_cache():
         for own_weights in (False, True):
             model = load_model(str(tiny), "float32", own_weights)

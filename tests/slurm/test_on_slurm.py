@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mmdpo.testing.fake_openai import fake_openai
 from tests.slurm.lines import SMALL, Lines
 from tests.support.slurm.cluster import Cluster, cluster
 from tests.support.slurm.fixtures import require
@@ -296,3 +297,24 @@ def test_a_machine_without_sbatch_names_cluster_local(lines: Lines, tmp_path: Pa
     done = Lines(lines.cluster, lines.out, {"PATH": str(empty)}).launch(*MEASURED, check=False)
     assert done.returncode != 0
     assert "cluster=local" in done.stderr
+
+
+def test_a_service_judges_on_the_login_node_or_in_a_job_of_its_own(slurm: Cluster, tmp_path: Path):
+    """Only this command has the key: the job of the point would fail if it asked the judge."""
+    with fake_openai() as server:
+        judge = ("bench.judge=openai", "bench.judge.model=rehearsal", f"bench.judge.base_url={server.url}")
+        key = {"OPENAI_API_KEY": "sk-rehearsal-0123456789abcdef"}
+        detached = Lines(slurm, tmp_path)
+        detached.launch(*MEASURED, *judge, "cluster.wait=false", "stage=evaluate")
+        detached.wait_for_end()
+        assert not server.answered
+        done = Lines(slurm, tmp_path, key).launch(*MEASURED, *judge)
+        assert "1 to judge" in done.stdout
+        assert len(detached.jobs()) == 1
+        (result,) = tmp_path.glob("s/*/result.json")
+        assert json.loads(result.read_text())["labels"]["text"]["served"] == ["rehearsal-001"]
+        in_job = Lines(slurm, tmp_path, key, study="in-job")
+        in_job.launch(*MEASURED, *judge, "bench.seed=1", "cluster.judge=job")
+        array, judging = in_job.jobs()
+        assert in_job.accounted() == {f"{array}_0": "COMPLETED", judging: "COMPLETED"}
+        assert len(list(tmp_path.glob("in-job/*/result.json"))) == 1

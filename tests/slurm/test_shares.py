@@ -44,7 +44,7 @@ def test_each_share_is_a_task_with_a_state_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.slurm
 @pytest.mark.slow
-@pytest.mark.long
+@pytest.mark.exhaustive
 def test_an_array_of_shares_answers_a_point_and_the_next_command_collects_them(slurm: Cluster, tmp_path: Path) -> None:
     lines = Lines(slurm, tmp_path)
     line = (*SMALL, *BASE[:2])

@@ -28,8 +28,10 @@ def test_the_model_stays_in_memory_from_point_to_point_of_a_process_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, loads: int
 ) -> None:
     read = []
-    real = loading._load
-    monkeypatch.setattr(loading, "_load", lambda path, kind: read.append(path) or real(path, kind))
+    real = loading.load_checkpoint
+    monkeypatch.setattr(
+        loading, "load_checkpoint", lambda path, kind, *more: read.append(path) or real(path, kind, *more)
+    )
     monkeypatch.setattr(local, "world_size", lambda: processes)
 
     def measured(p: Point) -> None:
