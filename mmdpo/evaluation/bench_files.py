@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +74,12 @@ def require_file(bench: BenchConfig, file: BenchFile) -> Path:
         f"{wanted_path(bench, file)}: no such {kind}. It comes from {file.origin}. Put it there, or type "
         f"+bench.files.{file.key}=PATH or bench.root=FOLDER; python -m mmdpo doctor bench=NAME lists all files"
     )
+
+
+def files_of_identity(bench: BenchConfig, files: Sequence[BenchFile]) -> list[Path]:
+    """List the files whose content is part of a task's identity, as far as they are there; no folders."""
+    used = [file for file in files if file.used(bench) and file.in_identity]
+    return [found for file in used if (found := find_file(bench, file)) and found.is_file()]
 
 
 def edition_of(path: Path, file: BenchFile) -> str:

@@ -113,7 +113,8 @@ def _samples(name: str, task: Task, bench: BenchConfig, scratch: Path | None) ->
             folder.mkdir()
             make(folder)
     prompts = select(task, list(read_records(folder / "items.jsonl", Prompt)), bench)
-    return prompts, task.image_root(bench) or folder
+    images = task.images(bench)
+    return prompts, images.root if images else folder
 
 
 def _asked(prompt: Prompt, digests: Mapping[str, str]) -> list[Any]:

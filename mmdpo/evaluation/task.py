@@ -6,7 +6,6 @@ Tables, figures and reports read labels, scales and the order of benchmarks from
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,10 +17,9 @@ from mmdpo.clients.answers import ParseFailure
 from mmdpo.clients.request import Message
 from mmdpo.config.choices import BENCHMARKS
 from mmdpo.config.schema import BenchConfig
-from mmdpo.errors import UserError
-from mmdpo.evaluation.bench_files import BenchFile, find_file
+from mmdpo.evaluation.bench_files import BenchFile, files_of_identity
+from mmdpo.evaluation.bench_images import UserImages
 from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.leftovers import temporary_prefix
 from mmdpo.models.requests import GenerationRequest
 from mmdpo.records import Completion, Prompt, Rating, Turn, Unscored
 
@@ -375,30 +373,12 @@ class Task:
 
     def fingerprint(self, bench: BenchConfig) -> str:
         """Fingerprint what the task's scores depend on besides the settings: its version and its files' content."""
-        return fingerprint([self.version, *map(file_fingerprint, self.all_files(bench))])
+        files = [*self.files(bench), *files_of_identity(bench, self.bench_files)]
+        return fingerprint([self.version, *map(file_fingerprint, files)])
 
-    def image_root(self, bench: BenchConfig) -> Path | None:
-        """Return the user's folder of the images; None for a task that writes its images or has none."""
-        if self.image_folder is None:
-            return None
-        return find_file(bench, self.image_folder) or Path(bench.root, self.image_folder.name)
-
-    def image_names(self, bench: BenchConfig) -> list[str]:
-        """List the images of the user's folder that the samples name; none while a file is missing or wrong."""
-        if self.image_folder is None:
-            return []
-        with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as folder:
-            try:
-                prompts = self.samples(bench, Path(folder))
-            except (UserError, OSError):
-                return []
-        return sorted({name for prompt in prompts for name in prompt.images})
-
-    def all_files(self, bench: BenchConfig) -> list[Path]:
-        """List the files whose content is part of the task's identity, as far as they are there."""
-        used = [file for file in self.bench_files if file.used(bench) and file.in_identity]
-        own = [found for file in used if (found := find_file(bench, file)) and found.is_file()]
-        return [*self.files(bench), *own]
+    def images(self, bench: BenchConfig) -> UserImages | None:
+        """Return the user's images; None for a task that writes its images or has none."""
+        return UserImages.below(self.image_folder, bench, self.samples) if self.image_folder else None
 
 
 @cache

@@ -155,14 +155,14 @@ def _of_tasks(bench: BenchConfig) -> dict[str, Content]:
 def _of_task(name: str, bench: BenchConfig) -> str:
     task = BENCHMARKS.load(name)
     files = str(task.fingerprint(bench))
-    root = task.image_root(bench)
-    if root is None:
+    images = task.images(bench)
+    if images is None:
         return files
     key = ["benchmark", name, files, *(str(getattr(bench, setting)) for setting in task.reads)]
     stored = cache_root() / "digests" / f"names-{fingerprint(key)}.json"
-    if not (names := read_memo(stored, list)) and (names := task.image_names(bench)):
+    if not (names := read_memo(stored, list)) and (names := images.names()):
         write_memo(stored, names)
-    return fingerprint([files, *sorted(image_digests(root, names).items())])
+    return fingerprint([files, *sorted(image_digests(images.root, names).items())])
 
 
 def _of_own_data(data: DataConfig) -> dict[str, Content]:

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from mmdpo.entry.compose import compose_config
-from mmdpo.evaluation.task import Task
+from mmdpo.evaluation.bench_images import UserImages
 from mmdpo.points.contents import contents
 from tests.support.bench_amber import write_amber
 from tests.support.bench_mmbench import write_mmbench
@@ -38,11 +38,11 @@ def test_missing_and_wrong_files_have_contents_too(tmp_path):
 def test_questions_are_read_once_for_the_names_of_their_images(tmp_path, monkeypatch):
     root = write_amber(tmp_path)
     first = found(root)
-    monkeypatch.setattr(Task, "image_names", lambda *_: pytest.fail("the questions were read again"))
+    monkeypatch.setattr(UserImages, "names", lambda *_: pytest.fail("the questions were read again"))
     assert found(root) == first
 
 
 def test_a_table_with_images_is_not_read_for_their_names(tmp_path, monkeypatch):
     root = write_mmbench(tmp_path)
-    monkeypatch.setattr(Task, "image_names", lambda *_: pytest.fail("the table was read"))
+    monkeypatch.setattr(UserImages, "names", lambda *_: pytest.fail("the table was read"))
     assert found(root, "mmbench")
