@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -67,6 +68,28 @@ def print_line(text: str) -> None:
     """Print one line without markup or wrapping; of several processes that work together, only rank 0 prints."""
     if os.environ.get("RANK", "0") == "0":
         make_console(soft_wrap=True).print(printable(text), markup=False)
+
+
+def print_wrapped(console: Console, text: str, indent: int | None = None, style: str = "") -> None:
+    """Print a line of a report without markup.
+
+    Args:
+        console: The console.
+        text: The line.
+        indent: Spaces before a text that is wrapped between words; None for a line that is printed as it is.
+        style: Its style.
+    """
+    if indent is not None:
+        space = " " * indent
+        text = textwrap.fill(
+            text,
+            console.width,
+            initial_indent=space,
+            subsequent_indent=space,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    console.print(printable(text), style=style or None, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from mmdpo.analysis.find import find_point, find_study
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from tests.sources.files import as_lines, as_list, as_parquet, photos, tear
+from tests.support.bench_amber import write_amber
+from tests.support.bench_mmbench import write_mmbench
 from tests.support.studies import make_point, make_study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -204,6 +206,25 @@ def test_doctor_with_all_there(data: Path, capsys: pytest.CaptureFixture[str]):
     assert out[-1] == f"python launch.py data=paper {' '.join(counts)} judge=gemini dry_run=true"
     assert compose_config(out[-1].split()[2:]).data.name == "paper"  # a run takes that line
     doctor(capsys, 0, "data=paper", *counts, "judge=longer")
+
+
+def test_doctor_of_benchmarks(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    root = write_amber(tmp_path)
+    out = doctor(capsys, 0, "bench=amber", f"bench.root={root}")
+    assert out[-1] == f"python launch.py bench=amber bench.root={root} dry_run=true"
+    assert "2 of 2 images that the questions name can be used" in out
+    (root / "amber" / "relation.json").unlink()
+    out = doctor(capsys, 1, "bench=amber", f"bench.root={root}")
+    assert out[-1] == "python -m mmdpo doctor bench=amber bench.root=DIR"
+    assert any("+bench.files.amber_relations=PATH" in line for line in out)
+    out = doctor(capsys, 1, "bench=visual", f"bench.root={write_mmbench(tmp_path)}")
+    assert out[-1].endswith("'bench.tasks=[mmbench]' dry_run=true")
+
+
+def test_doctor_of_benchmarks_and_data(data: Path, capsys: pytest.CaptureFixture[str]):
+    out = doctor(capsys, 1, "bench=nano", "data=paper")
+    assert any(line.startswith("bench=nano: complete") for line in out)
+    assert out[-1] == "python -m mmdpo doctor bench=nano data=paper data.root=DIR"
 
 
 def test_doctor_with_a_torn_file(data: Path, capsys: pytest.CaptureFixture[str]):

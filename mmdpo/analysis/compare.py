@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.items import Items, read_items
 from mmdpo.analysis.label_lines import judge_names, result_label
+from mmdpo.analysis.metric_differences import metric_difference, serving_parts
 from mmdpo.console import markup_safe
 from mmdpo.errors import UserError
 from mmdpo.evaluation.task import Task, find_task, in_order
@@ -19,6 +20,8 @@ from mmdpo.points.results import read_result
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from mmdpo.config.schema import BenchConfig
 
 RESAMPLES = 9999
 CONFIDENCE = 0.95
@@ -32,12 +35,13 @@ class Difference:
 
     Attributes:
         benchmark: The name of the items' file.
-        part: `score`, a part of it, or `words`, the answer's length.
+        part: `score`, a part of it, `words`, the answer's length, or a main metric that is no mean over items.
         mean: The mean difference.
         low: The lower end of its interval; NaN for a single item.
         high: The upper end.
         n: The number of items that both points have a value of.
-        wins: Items on which B is better, by the task's metrics; higher where no direction is declared.
+        wins: Items on which B is better, by the task's metrics; higher where no direction is declared. None for a
+            metric that items have no value of; so are ties and losses.
         ties: Items with equal values.
         losses: Items on which A is better.
     """
@@ -48,9 +52,9 @@ class Difference:
     low: float
     high: float
     n: int
-    wins: int
-    ties: int
-    losses: int
+    wins: int | None
+    ties: int | None
+    losses: int | None
 
 
 @dataclass(frozen=True)
@@ -129,14 +133,18 @@ def paired_interval(differences: Sequence[float], clusters: Sequence[str] | None
     Returns:
         The ends of the interval; NaN for a single item or cluster.
     """
-    from mmdpo.config.schema import BenchConfig
     from mmdpo.evaluation.statistics import bootstrap_score
 
     if len(differences) < 2:
         return math.nan, math.nan
-    settings = BenchConfig(resamples=RESAMPLES, confidence=CONFIDENCE, seed=SEED)
-    found = bootstrap_score([differences], settings, clusters=clusters)
+    found = bootstrap_score([differences], _settings(), clusters=clusters)
     return found.low, found.high
+
+
+def _settings() -> BenchConfig:
+    from mmdpo.config.schema import BenchConfig
+
+    return BenchConfig(resamples=RESAMPLES, confidence=CONFIDENCE, seed=SEED)
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -160,11 +168,15 @@ def comparison_table(comparison: Comparison) -> Table:
             table.add_section()
         interval = "–" if math.isnan(d.low) else f"[{d.low:+.2f}, {d.high:+.2f}]"
         name = d.benchmark if d.benchmark != previous else ""
-        cells = [name, d.part, f"{d.mean:+.2f}", interval, str(d.n), str(d.wins), str(d.ties), str(d.losses)]
+        cells = [name, d.part, f"{d.mean:+.2f}", interval, str(d.n), *(_count(x) for x in (d.wins, d.ties, d.losses))]
         clear = not math.isnan(d.low) and not d.low <= 0 <= d.high
         table.add_row(*map(markup_safe, cells), style="bold" if clear else "")
         previous = d.benchmark
     return table
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else str(value)
 
 
 def comparison_notes(comparison: Comparison) -> list[str]:
@@ -216,7 +228,9 @@ def _differences(benchmark: str, pairs: Sequence[tuple[dict[str, Any], dict[str,
     parts = dict.fromkeys(part for x, _ in pairs for part in (x.get("parts") or {}))
     task = _task(benchmark)
     found = []
-    for part in (SCORE, *parts, WORDS):
+    if task and task.main.statistic and (main := metric_difference(task.main, pairs, _number, _cluster, _settings())):
+        found.append(Difference(benchmark, task.main_metric, main.value, main.low, main.high, main.n, None, None, None))
+    for part in (SCORE, *(part for part in parts if part not in serving_parts(task)), WORDS):
         values = [(_number(x, part), _number(y, part), _cluster(x)) for x, y in pairs]
         known = [(y - x, cluster) for x, y, cluster in values if x is not None and y is not None]
         if not known:

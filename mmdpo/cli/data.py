@@ -1,4 +1,4 @@
-"""Commands for data: doctor."""
+"""Commands for data and benchmarks: doctor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,33 @@ if TYPE_CHECKING:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Report which files of a data set are there and usable. Returns 1 if something is missing or wrong."""
+    """Report which files of a data set or of benchmarks are there and usable.
+
+    Returns:
+        0, or 1 if something is missing or wrong.
+    """
+    of_bench = _name_group(options.overrides, "bench")
+    of_data = not of_bench or _name_group(options.overrides, "data")
+    good = [_examine_bench(options) if of_bench else True, _examine_data(options) if of_data else True]
+    return 0 if all(good) else 1
+
+
+def _name_group(overrides: list[str], group: str) -> bool:
+    """Return whether an override chooses this config group or changes one of its settings."""
+    return any(word.lstrip("+~").startswith((f"{group}=", f"{group}.")) for word in overrides)
+
+
+def _examine_bench(options: argparse.Namespace) -> bool:
+    from mmdpo.console import make_console
+    from mmdpo.entry.compose import compose_bench
+    from mmdpo.evaluation.doctor_report import print_report
+
+    bench, _ = compose_bench(options.overrides, Path(options.config_dir) if options.config_dir else None)
+    words = [*(["--config-dir", options.config_dir] if options.config_dir else []), *options.overrides]
+    return print_report(bench, words, make_console())
+
+
+def _examine_data(options: argparse.Namespace) -> bool:
     from mmdpo.console import make_console
     from mmdpo.entry.compose import compose_data, compose_model
     from mmdpo.sources.doctor_report import print_report
@@ -23,7 +49,7 @@ def doctor(options: argparse.Namespace) -> int:
     data, judge = compose_data(options.overrides, directory)
     words = [*(["--config-dir", options.config_dir] if directory else []), *options.overrides]
     renderer = _renderer(compose_model(options.overrides, directory))
-    return 0 if print_report(data, judge, words, make_console(), renderer) else 1
+    return print_report(data, judge, words, make_console(), renderer)
 
 
 def _renderer(model: ModelConfig | None) -> Renderer | None:

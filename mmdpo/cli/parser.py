@@ -22,6 +22,7 @@ examples:
   python -m mmdpo report nano-data_scaling
   python -m mmdpo compare nano/base nano/beta0.1
   python -m mmdpo doctor data=paper
+  python -m mmdpo doctor bench=paper
   python -m mmdpo import pope --answers FILE --name llava-v1.5-13b --study STUDY
   python -m mmdpo retry cluster.mem=128G
   python -m mmdpo logs nano beta0.1 --follow
@@ -29,7 +30,9 @@ examples:
 """
 DOCTOR = """\
 Look for the files and folders of a data set, read every row once, and report what is
-there, what is missing, how many rows are usable, and why the others are not."""
+there, what is missing, how many rows are usable, and why the others are not. With bench=
+or bench.KEY=, the same for the files of benchmarks: where each one comes from, its
+licence, rows, sha256 and edition, and whether all images that its questions name are there."""
 DOCTOR_EPILOG = """\
 exit code: 0 all there, 1 something is missing or wrong, 2 the command is wrong
 
@@ -38,6 +41,8 @@ examples:
   python -m mmdpo doctor data=paper data.sources.lrv.path=FILE
   python -m mmdpo doctor data=pairs data.path=FILE data.image_root=DIR
   python -m mmdpo doctor data=prompts data.sources.prompts.path=FILE
+  python -m mmdpo doctor bench=paper                  files under $MMDPO_DATA/bench
+  python -m mmdpo doctor bench=pope bench.root=DIR +bench.files.pope_images=DIR
 """
 IMPORT = """\
 Add answers that another program has written to a study, as a row beside its points. The
@@ -123,7 +128,7 @@ def _add_jobs(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _add_doctor(commands: Commands[argparse.ArgumentParser]) -> None:
-    text = "report what a data set needs and what of it is there; exit code 1 if something is missing or wrong"
+    text = "report what data or benchmarks need and what of it is there; exit code 1 if something is missing or wrong"
     command = commands.add_parser(
         "doctor",
         help=text,

@@ -16,6 +16,7 @@ from mmdpo.config.choices import JudgePlace, Runner, Stage
 from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
+from mmdpo.entry.bench_file_checks import require_bench_files
 from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.judge_needs import require_judges
 from mmdpo.entry.model_checks import require_models
@@ -124,6 +125,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
         )
     require_models(configs, stage)
     _check_adapters(configs)
+    require_bench_files(configs, stage, dry_run)
     require_judges(configs, stage, dry_run)
     if dry_run:
         _check_own_data(configs, stage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +34,35 @@ ANSWER, TRUTH, INVENTED = "answer", "truth", "invented"
 ORIGIN, LICENCE = "GitHub junyangwang0410/AMBER, commit 5e1fd52, data/{}", "Apache-2.0"
 
 
-def _file(key: str, name: str, upstream: str, rows: int | None = None) -> BenchFile:
+COUNTS = (1004, 14216)  # captions and questions of the edition that papers use
+
+
+def recognize(path: Path) -> str:
+    """Name the edition of annotations by their numbers of captions and questions; empty for another one."""
+    try:
+        types = [row.get("type") for row in read_rows(path)]
+    except UserError:
+        return ""
+    captions = types.count(GENERATIVE)
+    return "1,004 captions, 14,216 questions" if (captions, len(types) - captions) == COUNTS else ""
+
+
+def _file(
+    key: str, name: str, upstream: str, rows: int | None = None, recognize: Callable[[Path], str] | None = None
+) -> BenchFile:
     return BenchFile(
         f"amber_{key}",
         f"amber/{name}",
         ORIGIN.format(upstream),
         LICENCE,
         rows=rows,
+        recognize=recognize,
         also=tuple(dict.fromkeys((f"amber/{upstream}", f"amber/data/{upstream}"))),
     )
 
 
 QUERIES = _file("queries", "query_all.json", "query/query_all.json", 15220)
-ANNOTATIONS = _file("annotations", "annotations.json", "annotations.json", 15220)
+ANNOTATIONS = _file("annotations", "annotations.json", "annotations.json", 15220, recognize)
 RELATIONS = _file("relations", "relation.json", "relation.json")
 SAFE_WORDS = _file("safe_words", "safe_words.txt", "safe_words.txt")
 IMAGES = BenchFile(

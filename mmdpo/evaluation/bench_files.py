@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,16 +60,26 @@ def find_file(bench: BenchConfig, file: BenchFile) -> Path | None:
     return next((path for name in names if (path := Path(bench.root, name).expanduser()).exists()), None)
 
 
+def wanted_path(bench: BenchConfig, file: BenchFile) -> Path:
+    """Return the path at which a missing file or folder belongs."""
+    return Path(bench.root, bench.files.get(file.key) or name_of(bench, file))
+
+
 def require_file(bench: BenchConfig, file: BenchFile) -> Path:
     """Return the path of a file or folder. Raises UserError naming it and the override if it is not there."""
     if (path := find_file(bench, file)) is not None:
         return path
-    wanted = Path(bench.root, bench.files.get(file.key) or name_of(bench, file))
+    kind = "folder" if file.name.endswith("/") else "file"
     raise UserError(
-        f"{wanted}: no such {'folder' if file.name.endswith('/') else 'file'}. It comes from {file.origin}. Put it "
-        f"there, or type +bench.files.{file.key}=PATH or bench.root=FOLDER; python -m mmdpo doctor bench=NAME lists "
-        "all files"
+        f"{wanted_path(bench, file)}: no such {kind}. It comes from {file.origin}. Put it there, or type "
+        f"+bench.files.{file.key}=PATH or bench.root=FOLDER; python -m mmdpo doctor bench=NAME lists all files"
     )
+
+
+def files_of_identity(bench: BenchConfig, files: Sequence[BenchFile]) -> list[Path]:
+    """List the files whose content is part of a task's identity, as far as they are there; no folders."""
+    used = [file for file in files if file.used(bench) and file.in_identity]
+    return [found for file in used if (found := find_file(bench, file)) and found.is_file()]
 
 
 def edition_of(path: Path, file: BenchFile) -> str:

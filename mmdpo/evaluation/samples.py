@@ -10,7 +10,6 @@ from typing import Any
 
 from mmdpo.cache import cached, cached_path, is_as_made, source_fingerprint
 from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.bench_files import find_file
 from mmdpo.evaluation.selection import select
 from mmdpo.evaluation.task import TURN_IMAGES, TURNS, WITHOUT_REQUEST, Task, load_task
 from mmdpo.files import file_fingerprint, fingerprint
@@ -114,14 +113,8 @@ def _samples(name: str, task: Task, bench: BenchConfig, scratch: Path | None) ->
             folder.mkdir()
             make(folder)
     prompts = select(task, list(read_records(folder / "items.jsonl", Prompt)), bench)
-    return prompts, image_root(task, bench) or folder
-
-
-def image_root(task: Task, bench: BenchConfig) -> Path | None:
-    """Return the user's folder of a task's images; None for a task that writes its images or has none."""
-    if task.image_folder is None:
-        return None
-    return find_file(bench, task.image_folder) or Path(bench.root, task.image_folder.name)
+    images = task.images(bench)
+    return prompts, images.root if images else folder
 
 
 def _asked(prompt: Prompt, digests: Mapping[str, str]) -> list[Any]:

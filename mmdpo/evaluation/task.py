@@ -17,7 +17,8 @@ from mmdpo.clients.answers import ParseFailure
 from mmdpo.clients.request import Message
 from mmdpo.config.choices import BENCHMARKS
 from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.bench_files import BenchFile, find_file
+from mmdpo.evaluation.bench_files import BenchFile, files_of_identity
+from mmdpo.evaluation.bench_images import UserImages
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.models.requests import GenerationRequest
 from mmdpo.records import Completion, Prompt, Rating, Turn, Unscored
@@ -372,13 +373,12 @@ class Task:
 
     def fingerprint(self, bench: BenchConfig) -> str:
         """Fingerprint what the task's scores depend on besides the settings: its version and its files' content."""
-        return fingerprint([self.version, *map(file_fingerprint, self.all_files(bench))])
+        files = [*self.files(bench), *files_of_identity(bench, self.bench_files)]
+        return fingerprint([self.version, *map(file_fingerprint, files)])
 
-    def all_files(self, bench: BenchConfig) -> list[Path]:
-        """List the files whose content is part of the task's identity, as far as they are there."""
-        used = [file for file in self.bench_files if file.used(bench) and file.in_identity]
-        own = [found for file in used if (found := find_file(bench, file)) and found.is_file()]
-        return [*self.files(bench), *own]
+    def images(self, bench: BenchConfig) -> UserImages | None:
+        """Return the user's images; None for a task that writes its images or has none."""
+        return UserImages.below(self.image_folder, bench, self.samples) if self.image_folder else None
 
 
 @cache

@@ -140,16 +140,29 @@ def _of_loss(loss_type: str | None) -> dict[str, Content]:
 
 
 def _of_tasks(bench: BenchConfig) -> dict[str, Content]:
-    """Fingerprints of the files that benchmarks read."""
+    """Fingerprints of the files that benchmarks read, and of the images that their questions name."""
     found = {}
     for name in sorted(tasks_with_files(bench)):
         given = repr(bench)
 
         def make(name: str = name) -> str:
-            return str(BENCHMARKS.load(name).fingerprint(bench))
+            return _of_task(name, bench)
 
         found[f"bench.tasks:{name}"] = Content(remembered(("task", name, given), make), given=fingerprint(given))
     return found
+
+
+def _of_task(name: str, bench: BenchConfig) -> str:
+    task = BENCHMARKS.load(name)
+    files = str(task.fingerprint(bench))
+    images = task.images(bench)
+    if images is None:
+        return files
+    key = ["benchmark", name, files, *(str(getattr(bench, setting)) for setting in task.reads)]
+    stored = cache_root() / "digests" / f"names-{fingerprint(key)}.json"
+    if not (names := read_memo(stored, list)) and (names := images.names()):
+        write_memo(stored, names)
+    return fingerprint([files, *sorted(image_digests(images.root, names).items())])
 
 
 def _of_own_data(data: DataConfig) -> dict[str, Content]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mmdpo.config.schema import DataConfig
-from mmdpo.console import printable
+from mmdpo.console import print_wrapped
 from mmdpo.errors import UserError
 from mmdpo.records import Conversation, PreferencePair, SftExample
 from mmdpo.sources.conversations import marked_texts
@@ -47,7 +46,7 @@ def print_report(
         Whether a run could use the data as they are.
     """
     if not reads_file(data) and not data.sources:
-        _print(console, f"data={data.name} needs no files: its questions and images are generated.")
+        print_wrapped(console, f"data={data.name} needs no files: its questions and images are generated.")
         _print_command(console, "Next:", _launch_command(data, judge, overrides))
         return True
     findings = []
@@ -66,7 +65,7 @@ def print_report(
 
 def _print_finding(console: Console, finding: Finding, renderer: Renderer | None) -> None:
     title = "data=" if finding.kind == "pairs" else "source "
-    _print(console, f"{title}{finding.name}: {finding.kind}, format {finding.format}", style="bold")
+    print_wrapped(console, f"{title}{finding.name}: {finding.kind}, format {finding.format}", style="bold")
     for location in finding.locations:
         _print_location(console, location, finding.columns)
     if finding.read is not None:
@@ -74,24 +73,24 @@ def _print_finding(console: Console, finding: Finding, renderer: Renderer | None
     if finding.sample is not None:
         _print_sample(console, finding.sample, finding.fitting[:1], renderer)
     if finding.problem is not None:
-        _print(console, "  wrong", style="red")
+        print_wrapped(console, "  wrong", style="red")
         for line in finding.problem.splitlines():
-            _print(console, _printable(line), indent=4)
+            print_wrapped(console, _printable(line), indent=4)
     console.print()
 
 
 def _print_location(console: Console, location: Location, columns: Sequence[str]) -> None:
     style = "red" if location.missing else "green" if location.path else ""
-    _print(console, f"  {location.content:<8}{location.state}", style=style)
+    print_wrapped(console, f"  {location.content:<8}{location.state}", style=style)
     if location.path is not None:
-        _print(console, f"    {location.path}")
+        print_wrapped(console, f"    {location.path}")
     if location.missing:
-        _print(console, f"expected: {location.expected}", indent=4)
+        print_wrapped(console, f"expected: {location.expected}", indent=4)
         if location.content == "rows":
-            _print(console, f"fields: {', '.join(columns)}", indent=4)
-        _print(console, f"    {'or ' if location.path else ''}type {location.advice}")
+            print_wrapped(console, f"fields: {', '.join(columns)}", indent=4)
+        print_wrapped(console, f"    {'or ' if location.path else ''}type {location.advice}")
     elif location.advice:
-        _print(console, f"    type {location.advice} if rows name images")
+        print_wrapped(console, f"    type {location.advice} if rows name images")
 
 
 def _print_counts(console: Console, finding: Finding) -> None:
@@ -106,41 +105,41 @@ def _print_counts(console: Console, finding: Finding) -> None:
     counts.append((finding.kind, finding.found, wanted + after))
     for name, number, suffix in counts:
         short = name == finding.kind and finding.found < (finding.wanted or 1)
-        _print(console, f"  {name:<8}{number:>{width},}{suffix}", style="red" if short else "")
+        print_wrapped(console, f"  {name:<8}{number:>{width},}{suffix}", style="red" if short else "")
         if name == "dropped":
             _print_reasons(console, finding)
     if finding.unused:
-        _print(console, f"columns not used: {', '.join(finding.unused)}", indent=2)
+        print_wrapped(console, f"columns not used: {', '.join(finding.unused)}", indent=2)
     if finding.kept > finding.found + finding.offset:
-        _print(console, NOT_DECODED, indent=2, style="dim")
+        print_wrapped(console, NOT_DECODED, indent=2, style="dim")
 
 
 def _print_reasons(console: Console, finding: Finding) -> None:
     ranked = sorted(finding.dropped.items(), key=lambda item: (-item[1], item[0]))
     width = max((len(f"{number:,}") for number in finding.dropped.values()), default=0)
     for reason, number in ranked:
-        _print(console, f"    {number:>{width},}  {reason}")
-        _print(console, f"first: {_printable(finding.firsts[reason])}", indent=6 + width, style="dim")
+        print_wrapped(console, f"    {number:>{width},}  {reason}")
+        print_wrapped(console, f"first: {_printable(finding.firsts[reason])}", indent=6 + width, style="dim")
 
 
 def _print_sample(console: Console, sample: Sample, fitting: Sequence[str], renderer: Renderer | None) -> None:
-    _print(console, f"  sample{f', with {fitting[0]}' if fitting else ''}")
+    print_wrapped(console, f"  sample{f', with {fitting[0]}' if fitting else ''}")
     for name, value in [("id", sample.id), *_texts(sample.record)]:
         line = Text(f"    {name:<10}{_printable(value)}")
         line.truncate(console.width, overflow="ellipsis")
         console.print(line, soft_wrap=True)
     for path, size in sample.images:
-        _print(console, "    {:<10}{} x {} pixels".format("image", *size))
-        _print(console, f"      {path}")
+        print_wrapped(console, "    {:<10}{} x {} pixels".format("image", *size))
+        print_wrapped(console, f"      {path}")
     if renderer is None:
         return
     try:
         rendered = renderer.render(sample.record)
     except UserError as error:
         rendered = str(error)
-    _print(console, f"    as {renderer.model} sees it, up to the answer")
+    print_wrapped(console, f"    as {renderer.model} sees it, up to the answer")
     for shown in rendered.splitlines():
-        _print(console, f"      {_printable(shown, indented=True)}")
+        print_wrapped(console, f"      {_printable(shown, indented=True)}")
 
 
 def _texts(record: Conversation) -> Iterator[tuple[str, str]]:
@@ -172,8 +171,8 @@ def _print_advice(console: Console, data: DataConfig, missing: list[Location], o
         return
     count = "1 file or folder is missing" if len(missing) == 1 else f"{len(missing)} files or folders are missing"
     if data.root is not None and all(_is_below(location.path, data.root) for location in missing):
-        _print(console, f"{count}. They are expected below")
-        _print(console, f"  {Path(data.root).absolute()}")
+        print_wrapped(console, f"{count}. They are expected below")
+        print_wrapped(console, f"  {Path(data.root).absolute()}")
         typed = _without(overrides, ("data.root=",))
         _print_command(console, "Put them there or choose another folder. Then:", command, [*typed, "data.root=DIR"])
         return
@@ -200,20 +199,5 @@ def _launch_command(data: DataConfig, judge: str, overrides: Sequence[str]) -> l
 
 
 def _print_command(console: Console, text: str, command: Sequence[str], overrides: Sequence[str] = ()) -> None:
-    _print(console, text)
-    _print(console, f"  {shlex.join([*command, *overrides])}", style="bold")
-
-
-def _print(console: Console, text: str, indent: int | None = None, style: str = "") -> None:
-    """Print a line as it is or, with `indent`, wrapped between words."""
-    if indent is not None:
-        space = " " * indent
-        text = textwrap.fill(
-            text,
-            console.width,
-            initial_indent=space,
-            subsequent_indent=space,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    console.print(printable(text), style=style or None, markup=False, soft_wrap=True)
+    print_wrapped(console, text)
+    print_wrapped(console, f"  {shlex.join([*command, *overrides])}", style="bold")

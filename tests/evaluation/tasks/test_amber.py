@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from mmdpo.errors import UserError
+from mmdpo.evaluation.amber_files import ANNOTATIONS
+from mmdpo.evaluation.bench_files import UNKNOWN, edition_of
 from mmdpo.evaluation.importing import judge_answered, read_foreign_answers, score_items
 from mmdpo.evaluation.task import Judgment, Response, load_task
 from mmdpo.records import Prompt
@@ -77,6 +79,13 @@ def test_the_constant_in_the_denominator_of_f1_differs_by_type(category, printed
         for verdict in TASK.scorer(items, None, bench_config("amber", "none"))
     ]
     assert TASK.upstream.scores(judgments)[f"{category}/f1"] == printed
+
+
+def test_the_edition_is_told_by_its_numbers_of_captions_and_questions(tmp_path, monkeypatch):
+    path = write_amber(tmp_path) / "amber" / "annotations.json"
+    assert edition_of(path, ANNOTATIONS) == UNKNOWN
+    monkeypatch.setattr("mmdpo.evaluation.amber_files.COUNTS", (2, 6))
+    assert "captions" in edition_of(path, ANNOTATIONS)
 
 
 def test_only_questions_have_expected_answers(tmp_path):
