@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mmdpo.analysis.study import Study
+from mmdpo.evaluation.overlap import FILE
 from mmdpo.points.point_files import mapping_or_none
-
-FILE = "contamination.json"
 
 
 def contamination_lines(study: Study) -> list[str]:

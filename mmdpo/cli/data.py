@@ -22,6 +22,8 @@ def doctor(options: argparse.Namespace) -> int:
     of_bench = _name_group(options.overrides, "bench")
     of_data = not of_bench or _name_group(options.overrides, "data")
     good = [_examine_bench(options) if of_bench else True, _examine_data(options) if of_data else True]
+    if of_bench and of_data and all(good):
+        _examine_overlap(options)
     return 0 if all(good) else 1
 
 
@@ -50,6 +52,28 @@ def _examine_data(options: argparse.Namespace) -> bool:
     words = [*(["--config-dir", options.config_dir] if directory else []), *options.overrides]
     renderer = _renderer(compose_model(options.overrides, directory))
     return print_report(data, judge, words, make_console(), renderer)
+
+
+def _examine_overlap(options: argparse.Namespace) -> None:
+    """Print what the user's own training data share with the benchmarks."""
+    from dataclasses import asdict
+
+    from mmdpo.analysis.contamination_lines import overlap_line
+    from mmdpo.console import print_line
+    from mmdpo.entry.compose import compose_bench, compose_data
+    from mmdpo.evaluation.overlap import overlaps
+    from mmdpo.evaluation.samples import sample_sets
+    from mmdpo.pipeline.own_pairs import own_pairs
+
+    directory = Path(options.config_dir) if options.config_dir else None
+    (data, _), (bench, _) = compose_data(options.overrides, directory), compose_bench(options.overrides, directory)
+    sets = [one for one in sample_sets(bench, {}, "") if one.task.bench_files]
+    if not data.is_own or not sets:
+        return
+    own = own_pairs(data)
+    for task, found in overlaps(own.examples, own.image_root, sets).items():
+        clean = f"contamination  {task}: none ({found.long_enough} of {found.items} items have 13 words or more)"
+        print_line(overlap_line(task, asdict(found)) or clean)
 
 
 def _renderer(model: ModelConfig | None) -> Renderer | None:

@@ -21,8 +21,8 @@ from mmdpo.evaluation.service_judge import close_jobs
 from mmdpo.evaluation.statistics import score_json
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.models.requests import Engine
+from mmdpo.pipeline.contamination import write_overlap
 from mmdpo.pipeline.engines import engine_of
-from mmdpo.pipeline.overlap import write_overlap
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.results import read_training

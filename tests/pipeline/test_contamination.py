@@ -4,13 +4,14 @@ import dataclasses
 
 from PIL import Image
 
-from mmdpo.analysis.contamination_lines import FILE, overlap_line
+from mmdpo.analysis.contamination_lines import overlap_line
 from mmdpo.entry.compose import compose_config
 from mmdpo.evaluation.bench_files import BenchFile
+from mmdpo.evaluation.overlap import FILE
 from mmdpo.evaluation.samples import SampleSet
 from mmdpo.evaluation.task import TURNS, load_task
 from mmdpo.files import read_json
-from mmdpo.pipeline.overlap import write_overlap
+from mmdpo.pipeline.contamination import write_overlap
 from mmdpo.records import Prompt
 from tests.sources.files import as_lines
 

@@ -1,4 +1,4 @@
-"""contamination.json of a trained point: what its training data share with the benchmarks that it is measured on."""
+"""The overlap of training examples with the samples of tasks, computed once per data and samples."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mmdpo.cache import cached
-from mmdpo.config.choices import Stage
-from mmdpo.config.schema import Config
 from mmdpo.console import progress
 from mmdpo.evaluation.contamination import (
     ImageIndex,
@@ -20,54 +18,36 @@ from mmdpo.evaluation.contamination import (
 from mmdpo.evaluation.samples import SampleSet
 from mmdpo.evaluation.task import TURN_IMAGES, TURNS
 from mmdpo.files import fingerprint, read_json, write_json
-from mmdpo.pipeline.data_stages import find_existing
-from mmdpo.pipeline.own_pairs import TrainingSet
-from mmdpo.pipeline.training_sets import training_set
 from mmdpo.records import PreferencePair, Prompt, SftExample, to_json
 
 FILE = "contamination.json"
+"""The file of a trained point that holds the overlaps by task."""
+Examples = Sequence[PreferencePair] | Sequence[SftExample]
 
 
-def write_overlap(config: Config, sets: Sequence[SampleSet], folder: Path) -> None:
-    """Write the overlap of a point's training data with the tasks that are read from files.
-
-    The miniature's items and its training data are made apart, and are not compared. The comparison is computed once
-    for all points of the same data and tasks. Nothing is written where the training set is not on this machine: it is
-    not made again for this.
-
-    Args:
-        config: The config of a trained point.
-        sets: Its sample sets.
-        folder: The point's folder.
-    """
-    real = [one for one in sets if one.task.bench_files and not one.variant]
-    if real and (config.data.is_own or find_existing(config, Stage.build)):
-        found = overlaps(training_set(config), real)
-        write_json(folder / FILE, {name: asdict(overlap) for name, overlap in found.items()})
-
-
-def overlaps(data: TrainingSet, sets: Sequence[SampleSet]) -> dict[str, Overlap]:
+def overlaps(examples: Examples, image_root: Path, sets: Sequence[SampleSet]) -> dict[str, Overlap]:
     """Compare training data with benchmarks.
 
     Args:
-        data: All examples, before any axis selects some of them.
+        examples: All examples, before any axis selects some of them.
+        image_root: The folder of their images.
         sets: The sample sets of the benchmarks.
 
     Returns:
         The overlap by task.
     """
     key = {
-        "training": fingerprint([to_json(example) for example in data.examples]),
-        "images": str(data.image_root),
+        "training": fingerprint([to_json(example) for example in examples]),
+        "images": str(image_root),
         "samples": {one.name: one.asked_fingerprint for one in sets},
     }
 
     def make(folder: Path) -> None:
         with progress("contamination", len(sets)) as advance:
-            images = ImageIndex.of(data.image_root, (name for one in data.examples for name in one.images))
+            images = ImageIndex.of(image_root, (name for one in examples for name in one.images))
             found = {}
             for one in sets:
-                found[one.name] = asdict(_overlap(data.examples, images, one))
+                found[one.name] = asdict(_overlap(examples, images, one))
                 advance(1)
         write_json(folder / FILE, found)
 
@@ -75,7 +55,7 @@ def overlaps(data: TrainingSet, sets: Sequence[SampleSet]) -> dict[str, Overlap]
     return {name: Overlap(**values) for name, values in stored.items()}
 
 
-def _overlap(examples: Sequence[PreferencePair] | Sequence[SftExample], images: ImageIndex, one: SampleSet) -> Overlap:
+def _overlap(examples: Examples, images: ImageIndex, one: SampleSet) -> Overlap:
     texts = {prompt.id: _texts_of(prompt) for prompt in one.prompts}
     training = (text for example in examples for text in _training_texts(example))
     names = (name for prompt in one.prompts for name in (*prompt.images, *prompt.facts.get(TURN_IMAGES, ())))
