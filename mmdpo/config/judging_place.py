@@ -1,4 +1,4 @@
-"""Whether a SLURM job ends with answers, which are judged elsewhere."""
+"""Condition under which a SLURM job ends with answers, which are judged elsewhere."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ SHOWN = 12  # digits of a sha256
 
 @dataclass(frozen=True)
 class FileFinding:
-    """What is known of one file or folder.
+    """Findings on one file or folder.
 
     Attributes:
         file: The file.
@@ -54,7 +54,7 @@ class FileFinding:
 
 @dataclass
 class ImagesFinding:
-    """What is known of the images that the samples name.
+    """Findings on the images that the samples name.
 
     Attributes:
         folder: The finding of their folder; None for images that the task writes itself.

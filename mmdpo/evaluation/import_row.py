@@ -30,7 +30,7 @@ OWN_SAMPLES = "questions of the file of answers"
 
 @dataclass(frozen=True)
 class Import:
-    """What is imported.
+    """Content of an import.
 
     Attributes:
         answers: The answers.

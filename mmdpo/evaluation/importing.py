@@ -35,7 +35,7 @@ IMAGE_MARK = "<image>"
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the rows of a file of answers.
+    """Counts of the rows of a file of answers.
 
     Attributes:
         questions: The questions of the task.
@@ -104,7 +104,7 @@ class Replayed:
 
     @property
     def is_verified(self) -> bool | None:
-        """Whether all judgments belong to the answers; None if the file does not tell."""
+        """True if all judgments belong to the answers; None if the file does not tell."""
         return self.verified == self.comparable if self.comparable else None
 
     @property

@@ -39,7 +39,7 @@ class Cluster(StrEnum):
 
 
 class JudgeUse(StrEnum):
-    """What a task needs of `bench.judge`."""
+    """Need of a task for `bench.judge`."""
 
     no = "no"  # nothing: fixed rules score the answers
     rated = "rated"  # ratings by a rubric of mmdpo/judge/rubrics, from rules or a service

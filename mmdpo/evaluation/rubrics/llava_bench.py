@@ -1,4 +1,4 @@
-"""How LLaVA-Bench asks a judge: the image as text, the question and two answers; two scores come back."""
+"""Requests of LLaVA-Bench to a judge: the image as text, the question and two answers; two scores come back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How MM-Vet asks a judge: a prompt with graded examples, then a row of question, truth and prediction to complete."""
+"""Requests of MM-Vet to a judge: a prompt with graded examples, then the row whose grade is to be completed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How MMHal-Bench asks a judge: whether an answer is informative and whether it says what the image does not show."""
+"""Requests of MMHal-Bench to a judge: is an answer informative, and does it say what the image does not show?"""
 
 from __future__ import annotations
 
