@@ -20,8 +20,11 @@ from mmdpo.points.identity import Identity, under
 from mmdpo.points.records import point_folders, read_record
 from mmdpo.points.results import ADAPTER, TRAINING, read_training
 
-OF_TASKS = frozenset(["bench", "nano.version"])
+OF_TASKS = frozenset(["bench"])
 """Settings that a point's scores depend on, and its model does not."""
+
+VERSION = "nano.version"
+"""The version of the miniature's world: of its benchmarks and, for `data.format: nano`, of the training data."""
 
 EVERY_POINT = "bench.tasks"
 """A setting in each record; the records that were adopted from earlier versions have no settings."""
@@ -35,6 +38,8 @@ def model_identity(settings: Mapping[str, Any], contents: Mapping[str, Content])
         contents: The contents of the point's identity.
     """
     own_settings = {key: value for key, value in settings.items() if not under(key, OF_TASKS)}
+    if own_settings.get("data.format") != "nano":
+        own_settings.pop(VERSION, None)
     own_contents = {key: one.fingerprint for key, one in contents.items() if not key.startswith("bench.tasks:")}
     return fingerprint([own_settings, own_contents])
 

@@ -121,3 +121,12 @@ def test_a_stage_counts_what_other_points_have(config) -> None:
     require_stage(other, Stage.judge)
     more: Config = dataclasses.replace(other.config, bench=dataclasses.replace(other.config.bench, items=3))
     require_stage(point(more), Stage.judge)  # whether the samples are equal is seen when they are judged
+
+
+def test_another_version_of_the_miniatures_data_is_another_training_and_of_its_benchmarks_is_none() -> None:
+    def with_version(settings, version):
+        return reuse.model_identity({**settings, "nano.version": version}, {})
+
+    made, own = ({"method.loss_type": "sigmoid", "data.format": form} for form in ("nano", "pairs"))
+    assert with_version(made, 1) != with_version(made, 2)
+    assert with_version(own, 1) == with_version(own, 2) == reuse.model_identity(own, {})
