@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mmdpo.analysis.study import Study
-from mmdpo.evaluation.overlap import FILE
 from mmdpo.points.point_files import mapping_or_none
+from mmdpo.points.results import CONTAMINATION
 
 
 def contamination_lines(study: Study) -> list[str]:
@@ -14,7 +14,7 @@ def contamination_lines(study: Study) -> list[str]:
     lines: dict[str, None] = {}
     clean: set[str] = set()
     for row in study.trained:
-        for task, found in (mapping_or_none(row.folder / FILE) or {}).items():
+        for task, found in (mapping_or_none(row.folder / CONTAMINATION) or {}).items():
             if isinstance(found, dict):
                 if line := overlap_line(str(task), found):
                     lines[line] = None

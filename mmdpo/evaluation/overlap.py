@@ -20,8 +20,7 @@ from mmdpo.evaluation.task import TURN_IMAGES, TURNS
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.records import PreferencePair, Prompt, SftExample, to_json
 
-FILE = "contamination.json"
-"""The file of a trained point that holds the overlaps by task."""
+FILE = "overlaps.json"
 Examples = Sequence[PreferencePair] | Sequence[SftExample]
 
 

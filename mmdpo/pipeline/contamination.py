@@ -8,11 +8,12 @@ from pathlib import Path
 
 from mmdpo.config.choices import Stage
 from mmdpo.config.schema import Config
-from mmdpo.evaluation.overlap import FILE, overlaps
+from mmdpo.evaluation.overlap import overlaps
 from mmdpo.evaluation.samples import SampleSet
 from mmdpo.files import write_json
 from mmdpo.pipeline.data_stages import find_existing
 from mmdpo.pipeline.training_sets import training_set
+from mmdpo.points.results import CONTAMINATION
 
 
 def write_overlap(config: Config, sets: Sequence[SampleSet], folder: Path) -> None:
@@ -31,4 +32,4 @@ def write_overlap(config: Config, sets: Sequence[SampleSet], folder: Path) -> No
     if real and (config.data.is_own or find_existing(config, Stage.build)):
         data = training_set(config)
         found = overlaps(data.examples, data.image_root, real)
-        write_json(folder / FILE, {name: asdict(overlap) for name, overlap in found.items()})
+        write_json(folder / CONTAMINATION, {name: asdict(overlap) for name, overlap in found.items()})

@@ -12,6 +12,8 @@ from mmdpo.models.fingerprints import ADAPTER_FILES, file_digest
 from mmdpo.points.point_files import mapping_or_none, read_mapping
 
 ADAPTER = "adapter"
+CONTAMINATION = "contamination.json"
+"""The overlap of a trained point's data with its benchmarks."""
 RESULT = "result.json"
 TRAINING = "training.json"
 """The summary of a point's training; the file appears when the adapter is complete."""

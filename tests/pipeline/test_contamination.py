@@ -7,11 +7,11 @@ from PIL import Image
 from mmdpo.analysis.contamination_lines import overlap_line
 from mmdpo.entry.compose import compose_config
 from mmdpo.evaluation.bench_files import BenchFile
-from mmdpo.evaluation.overlap import FILE
 from mmdpo.evaluation.samples import SampleSet
 from mmdpo.evaluation.task import TURNS, load_task
 from mmdpo.files import read_json
 from mmdpo.pipeline.contamination import write_overlap
+from mmdpo.points.results import CONTAMINATION
 from mmdpo.records import Prompt
 from tests.sources.files import as_lines
 
@@ -31,7 +31,7 @@ def test_a_point_on_pairs_that_hold_a_question_and_an_image_of_a_benchmark(tmp_p
         Prompt("2", "another question that is long enough to be compared with all of the training texts"),
     ]
     write_overlap(config, [SampleSet("mine", task, prompts, prompts, images)], tmp_path / "point")
-    found = read_json(tmp_path / "point" / FILE)["mine"]
+    found = read_json(tmp_path / "point" / CONTAMINATION)["mine"]
     words = " ".join(LONG.split()[:13])
     assert (found["items"], found["long_enough"], found["texts"]) == (2, 2, {"1": words})
     assert (found["images"], found["equal_images"], found["near_images"]) == (1, {"a.png": "a.png"}, {})
@@ -45,5 +45,5 @@ def test_tasks_without_files_are_not_compared(tmp_path):
     config = compose_config([])
     prompts = [Prompt("1", LONG)]
     write_overlap(config, [SampleSet("text", load_task("text"), prompts, prompts, tmp_path)], tmp_path)
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / CONTAMINATION).exists()
     assert overlap_line("text", {"texts": {}, "equal_images": {}, "items": 3}) == ""
