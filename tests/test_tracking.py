@@ -232,6 +232,7 @@ def test_broken_later(
         assert [line["step"] for line in lines(tmp_path)] == [0, 1, 2]
 
 
+@pytest.mark.long
 def test_a_server_that_cannot_be_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -341,6 +342,7 @@ def test_the_modes_are_those_of_the_schema() -> None:
     assert set(get_args(Mode)) == {mode.value for mode in WandbMode}
 
 
+@pytest.mark.long
 def test_a_run_that_was_deleted_on_the_server_is_continued_as_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

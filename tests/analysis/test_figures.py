@@ -145,7 +145,7 @@ def test_running_mean_by_hand():
     ("points", "names"),
     [
         (SHARES, {"data_scaling", "scores"}),
-        (GRID, {"scores"}),
+        pytest.param(GRID, {"scores"}, marks=pytest.mark.long),
         pytest.param([b | {"seed": seed} for b in BETAS for seed in (0, 1)], {"scores"}, marks=pytest.mark.exhaustive),
         pytest.param(
             [{"lr": lr, "method": m} for lr in (5e-5, 5e-4) for m in ("dpo", "ipo")],

@@ -91,6 +91,7 @@ def slow(points):
     return found
 
 
+@pytest.mark.long
 @given(sweeps())
 @settings(max_examples=12, deadline=None)
 @example([["beta=0.1", "++beta=0.4"], ["beta=0.2", "++beta=0.4"]])

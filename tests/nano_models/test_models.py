@@ -58,6 +58,7 @@ def test_the_card_is_of_the_shipped_weights_and_the_gate_is_met() -> None:
     assert (WEIGHTS / "card.md").read_text(encoding="utf-8") == card_text(card)
 
 
+@pytest.mark.long
 def test_a_shortened_build_runs_and_repeats_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "THREADS", 1)  # two workers share the cores
     for name in ("one", "two"):

@@ -211,6 +211,7 @@ def test_a_server_that_does_not_answer_stops_and_keeps_what_there_is(
     assert kept == 16  # whole batches
 
 
+@pytest.mark.long
 def test_a_declined_completion_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quickly: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,6 +242,7 @@ def test_a_damaged_file_of_completions_is_sampled_again(
     assert "is damaged" in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_a_completion_that_the_servers_limit_cut_is_counted_and_not_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quickly: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,7 +18,8 @@ from mmdpo.judge.rules import longer
 from mmdpo.records import Annotation, Unscored
 from tests.testing.services import KEY, SERVERS, VARIABLE, annotated, ask, items, judge_at
 
-NAMES = pytest.mark.parametrize("name", list(SERVERS))
+LEGACY = pytest.param("gemini_legacy", marks=pytest.mark.long)
+NAMES = pytest.mark.parametrize("name", [LEGACY if name == "gemini_legacy" else name for name in SERVERS])
 
 
 @NAMES
