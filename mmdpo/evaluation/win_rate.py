@@ -105,9 +105,9 @@ def upstream_scores(judgments: Sequence[Judgment]) -> dict[str, float]:
     return {
         "": 100 * float(wins.mean()),
         **error,
-        "n_wins": float((preferences > DRAW).sum()),
-        "n_wins_base": float((preferences < DRAW).sum()),
-        "n_draws": float((preferences == DRAW).sum()),
+        "wins": float((preferences > DRAW).sum()),
+        "wins_base": float((preferences < DRAW).sum()),
+        "draws": float((preferences == DRAW).sum()),
         "n_total": float(len(preferences)),
         "avg_length": float(int(np.mean(lengths))),
         **({} if controlled is None else {"length_controlled": controlled}),

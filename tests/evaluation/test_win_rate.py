@@ -17,9 +17,9 @@ def test_upstreams_columns_by_hand():
     assert upstream_scores(judgments) == {
         "": 50.0,
         "standard_error": pytest.approx(20.412, abs=1e-3),
-        "n_wins": 1,
-        "n_wins_base": 1,
-        "n_draws": 2,
+        "wins": 1,
+        "wins_base": 1,
+        "draws": 2,
         "n_total": 4,
         "avg_length": 12,
     }
