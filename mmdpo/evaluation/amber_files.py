@@ -9,11 +9,10 @@ from typing import Any
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, require_file
-from mmdpo.evaluation.bench_rows import bench_rows, indexed, read_object
+from mmdpo.evaluation.bench_rows import bench_rows, indexed, read_object, read_text
 from mmdpo.evaluation.foreign_files import answer_text, id_text, read_rows, rows_by_id
 from mmdpo.evaluation.task import Item, Response
 from mmdpo.evaluation.upstream_answers import StoredAnswer, match_answers, write_object
-from mmdpo.files import Unreadable, read_bytes
 from mmdpo.records import Prompt
 
 GENERATIVE = "generative"
@@ -120,11 +119,7 @@ def read_relations(bench: BenchConfig) -> dict[str, list[str]]:
 
 def read_safe_words(bench: BenchConfig) -> set[str]:
     """Read the words that are never counted as invented. Raises UserError for a damaged file."""
-    path = require_file(bench, SAFE_WORDS)
-    try:
-        return {*read_bytes(path).decode("utf-8").lower().split()}
-    except (Unreadable, OSError, ValueError) as error:
-        raise UserError(f"{_key(SAFE_WORDS)}={path}: not text, or torn ({error}); name a word per line") from error
+    return {*read_text(require_file(bench, SAFE_WORDS), _key(SAFE_WORDS)).lower().split()}
 
 
 def _key(file: BenchFile) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
-from mmdpo.evaluation.bench_files import BenchFile, require_file
-from mmdpo.files import Unreadable, read_json
+from mmdpo.evaluation.bench_files import BenchFile, find_file, require_file
+from mmdpo.files import Unreadable, read_bytes, read_json
 
 Row = dict[str, Any]
 
@@ -63,6 +63,20 @@ def _check(value: Any, name: str, kind: type) -> None:
     rows.require_some(value, name, allowed)
     if not isinstance(value, kind):
         raise BadRow(f"field {name!r}: wrong type", f"it is {rows.json_type(value)}; allowed: {allowed}")
+
+
+def read_text(path: Path, key: str) -> str:
+    """Read a text in UTF-8 as it stands in a file. Raises UserError naming the file and `key` if that fails."""
+    try:
+        return read_bytes(path).decode("utf-8")
+    except (Unreadable, OSError, ValueError) as error:
+        raise UserError(f"{key}={path}: not readable as text ({error})") from error
+
+
+def prompt_of_file(bench: BenchConfig, file: BenchFile, own: str) -> str:
+    """Return the judge's prompt from the user's file as it stands there, or our own without such a file."""
+    path = find_file(bench, file)
+    return own if path is None else read_text(path, f"bench.files.{file.key}")
 
 
 def read_object(path: Path, key: str) -> Row:

@@ -19,9 +19,10 @@ from mmdpo.clients.request import Message
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, find_file, require_file
+from mmdpo.evaluation.bench_rows import read_text
 from mmdpo.evaluation.length_controlled import GAMED, read_gamed, upstream_values
 from mmdpo.evaluation.task import Item, Judge, JudgeReply, JudgeRequest, Response, Verdict
-from mmdpo.files import Unreadable, file_fingerprint, read_bytes
+from mmdpo.files import file_fingerprint
 from mmdpo.records import Prompt
 
 REFERENCE = "reference"
@@ -113,10 +114,7 @@ def read_template(path: Path) -> tuple[Message, ...]:
         UserError: It cannot be read, has no chat parts or other fields, or asks for no ranks.
     """
     key = f"bench.files.{JUDGE_PROMPT.key}"
-    try:
-        text = read_bytes(path).decode("utf-8")
-    except (OSError, Unreadable, UnicodeDecodeError) as error:
-        raise UserError(f"{key}={path}: cannot be read ({error})") from error
+    text = read_text(path, key)
     messages = tuple(Message(role, content.strip()) for role, content in CHAT_PART.findall(text))
     if not messages or messages[-1].role != "user":
         raise UserError(f"{key}={path}: its last <|im_start|> part must be the user's; name alpaca_eval_gpt4's prompt")

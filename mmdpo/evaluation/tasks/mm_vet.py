@@ -14,8 +14,8 @@ from mmdpo.clients.request import Message
 from mmdpo.config.schema import BenchConfig
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.evaluation.bench_files import BenchFile, find_file, prompt_owner, require_file
-from mmdpo.evaluation.bench_rows import read_object
+from mmdpo.evaluation.bench_files import BenchFile, prompt_owner, require_file
+from mmdpo.evaluation.bench_rows import prompt_of_file, read_object
 from mmdpo.evaluation.repeats import ask_each, by_run, readings, runs, unscored
 from mmdpo.evaluation.rubrics import mm_vet as rubric
 from mmdpo.evaluation.scorers import WORDS
@@ -38,7 +38,6 @@ from mmdpo.evaluation.upstream_answers import (
     read_stored_answers,
     write_object,
 )
-from mmdpo.files import read_bytes
 from mmdpo.records import Prompt
 
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
@@ -99,19 +98,9 @@ def combination(capabilities: Sequence[str]) -> str:
     return "_".join(capabilities) if len(capabilities) > 1 else capabilities[0] + ONLY
 
 
-def judge_prompt(bench: BenchConfig) -> str:
-    """Return upstream's prompt from the user's file as it stands there, or our own without such a file."""
-    if (path := find_file(bench, PROMPT)) is None:
-        return rubric.OWN_PROMPT
-    try:
-        return read_bytes(path).decode("utf-8")
-    except (OSError, ValueError) as error:
-        raise UserError(f"bench.files.{PROMPT.key}={path}: not readable as text ({error})") from error
-
-
 def scorer(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list[Verdict]:
     """Grade the answers; of several judgments the mean counts."""
-    prompt = judge_prompt(bench)
+    prompt = prompt_of_file(bench, PROMPT, rubric.OWN_PROMPT)
 
     def messages(item: Item) -> tuple[Message, ...]:
         sample, response = item

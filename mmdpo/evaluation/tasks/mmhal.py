@@ -11,7 +11,7 @@ from mmdpo.clients.request import Message
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, find_file, prompt_owner
-from mmdpo.evaluation.bench_rows import Row, bench_rows
+from mmdpo.evaluation.bench_rows import Row, bench_rows, prompt_of_file
 from mmdpo.evaluation.foreign_files import answer_text, read_rows
 from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, runs, unscored
 from mmdpo.evaluation.rubrics import mmhal as rubric
@@ -31,7 +31,6 @@ from mmdpo.evaluation.task import (
     Verdict,
 )
 from mmdpo.evaluation.upstream_answers import StoredAnswer, match_answers, write_object
-from mmdpo.files import read_bytes
 from mmdpo.records import Prompt
 
 ORIGIN = "data set Shengcao1006/MMHal-Bench"
@@ -95,15 +94,9 @@ def _key(row: Row) -> str:
 
 
 def judge_prompt(bench: BenchConfig) -> str:
-    """Return upstream's prompt from the user's file, or our own without such a file."""
-    if (path := find_file(bench, PROMPT)) is None:
-        return rubric.OWN_PROMPT
-    place = f"bench.files.{PROMPT.key}={path}"
-    try:
-        template = read_bytes(path).decode("utf-8")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{place}: not readable as text ({error})") from error
-    rubric.check_prompt(template, place)
+    """Return upstream's prompt from the user's file, checked, or our own without such a file."""
+    template = prompt_of_file(bench, PROMPT, rubric.OWN_PROMPT)
+    rubric.check_prompt(template, f"bench.files.{PROMPT.key}={find_file(bench, PROMPT)}")
     return template
 
 
