@@ -16,5 +16,9 @@ def answer_seed(seed: int, prompt_id: str, index: int) -> int:
     Returns:
         A seed of 63 bits, the size that torch accepts.
     """
-    digest = hashlib.sha256(f"{seed} {prompt_id} {index}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return hashed_number(f"{seed} {prompt_id} {index}") >> 1
+
+
+def hashed_number(text: str) -> int:
+    """Return a number of 64 bits that a text determines, and that looks drawn at random."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")

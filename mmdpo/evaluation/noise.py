@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 from mmdpo.config.choices import NoiseImage
 from mmdpo.errors import UserError
+from mmdpo.seeds import hashed_number
 
 SIDE = 336  # pixels: what LLaVA-1.5 sees
 LONGEST = 672  # pixels; longer sides of photographs are scaled down
@@ -36,7 +36,7 @@ def write_noise(path: Path, kind: NoiseImage, key: str, photo: Path | None) -> N
         image = open_image(photo)
         image.thumbnail((LONGEST, LONGEST))
     elif kind is NoiseImage.noise:
-        pixels = np.random.default_rng(_number(key)).integers(256, size=(SIDE, SIDE, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(hashed_number(key)).integers(256, size=(SIDE, SIDE, 3), dtype=np.uint8)
         image = Image.fromarray(pixels)
     else:
         image = Image.new("RGB", (SIDE, SIDE), GREY)
@@ -46,7 +46,7 @@ def write_noise(path: Path, kind: NoiseImage, key: str, photo: Path | None) -> N
 
 def choose_photo(photos: Sequence[Path], key: str) -> Path:
     """Choose a photograph by a text; the choice depends on the number and order of the photographs alone."""
-    return photos[_number(key) % len(photos)]
+    return photos[hashed_number(key) % len(photos)]
 
 
 def list_photos(folder: Path, key: str) -> tuple[Path, ...]:
@@ -55,7 +55,3 @@ def list_photos(folder: Path, key: str) -> tuple[Path, ...]:
     if not photos:
         raise UserError(f"{key}={folder}: no images; allowed are {', '.join(SUFFIXES)}, or type bench.noise=blank")
     return photos
-
-
-def _number(key: str) -> int:
-    return int.from_bytes(sha256(key.encode()).digest()[:8], "big")

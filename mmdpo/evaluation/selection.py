@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from hashlib import sha256
 
 from mmdpo.config.choices import Split
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.task import Task
 from mmdpo.records import Prompt
+from mmdpo.seeds import hashed_number
 
 
 def select(task: Task, prompts: Sequence[Prompt], bench: BenchConfig) -> list[Prompt]:
@@ -59,4 +59,4 @@ def _places(task: Task, prompts: Sequence[Prompt], salt: str) -> list[float]:
 
 
 def _uniform(text: str) -> float:
-    return int.from_bytes(sha256(text.encode()).digest()[:8], "big") / 2**64
+    return hashed_number(text) / 2**64
