@@ -74,7 +74,7 @@ def _to_answer(
     config = p.config
     provenance.set_threads(config.cluster.threads)
     made_of = {**_model(config), "adapter": adapter_of(p)}
-    return sample_sets_of(config), lambda: _engine(p), made_of, config.bench, p.folder
+    return sample_sets_of(config), lambda: engine_of(p), made_of, config.bench, p.folder
 
 
 def judge_answers(p: Point) -> dict[str, Any]:
@@ -125,11 +125,6 @@ def sample_sets_of(config: Config, scratch: Path | None = None) -> list[SampleSe
     rubric = load_rubric(config.judge.rubric)
     attributes = {name: requested[name] for name in rubric.attributes if name in requested}  # in the rubric's order
     return sample_sets(config.bench, attributes, config.model.attribute_template, scratch)
-
-
-def _engine(p: Point) -> Engine:
-    """Return what answers the benchmarks of a point."""
-    return engine_of(p)
 
 
 def _model(config: Config) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def loads(monkeypatch):
         found.append(p.name)
         return FakeEngine()
 
-    monkeypatch.setattr(evaluating, "_engine", engine)
+    monkeypatch.setattr(evaluating, "engine_of", engine)
     return found
 
 
@@ -257,7 +257,7 @@ def test_a_method_with_requests_is_judged_by_both_phrasings(loads, config):
 
 def test_the_model_is_loaded_onto_the_device(config, monkeypatch):
     monkeypatch.setattr("mmdpo.models.device.device", lambda: torch.device("meta"))  # stands for a GPU
-    engine = evaluating._engine(point(config("data_scale=0")))
+    engine = evaluating.engine_of(point(config("data_scale=0")))
     assert engine._model.device == torch.device("meta")
 
 

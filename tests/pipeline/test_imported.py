@@ -18,19 +18,16 @@ from mmdpo.evaluation.task import JudgeReply
 from mmdpo.sweep.local import describe, run_stage
 from tests.support.bench_foreign import (
     ScriptedJudge,
-    add_foreign_tasks,
     answer_rows,
+    foreign_root,
     judgment_rows,
-    write_foreign_bench,
     write_lines,
 )
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    add_foreign_tasks(tmp_path / "tasks", monkeypatch)
-    monkeypatch.chdir(tmp_path)
-    return write_foreign_bench(tmp_path / "bench")
+    return foreign_root(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compose]
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for runner in (RequestRunner, BatchRunner):
         monkeypatch.setattr(runner.__init__, "__defaults__", (lambda seconds: None,))
-    monkeypatch.setattr(evaluating, "_engine", lambda p: FakeEngine())
+    monkeypatch.setattr(evaluating, "engine_of", lambda p: FakeEngine())
     grade_by(monkeypatch, lambda text: "[[7]]")
     line = [
         *("data_scale=0", "bench.tasks=[graded]", "bench.split=all", f"bench.root={tmp_path}", "bench.resamples=20"),

@@ -37,7 +37,7 @@ def ran(monkeypatch):
         return engines[-1]
 
     monkeypatch.setattr(stages, "_train", train)
-    monkeypatch.setattr(evaluating, "_engine", engine)
+    monkeypatch.setattr(evaluating, "engine_of", engine)
     return trained, engines
 
 
@@ -150,7 +150,7 @@ def test_a_process_that_fails_leaves_its_share_to_the_first(ran, config, monkeyp
 
     p = point(config("data_scale=0"))
     with monkeypatch.context() as patch:
-        patch.setattr(evaluating, "_engine", fails)
+        patch.setattr(evaluating, "engine_of", fails)
         assert run_point(p, Stage.evaluate) is None
     assert "no memory is left" in capfd.readouterr().err
     monkeypatch.setattr("mmdpo.evaluation.peers.PATIENCE_SECONDS", -1.0)
