@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmdpo.config.schema import ModelConfig
+from mmdpo.config.schema import BenchConfig, DataConfig, ModelConfig
 from mmdpo.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,11 +19,19 @@ def doctor(options: argparse.Namespace) -> int:
     Returns:
         0, or 1 if something is missing or wrong.
     """
+    from mmdpo.entry.compose import compose_bench, compose_data, compose_model
+
+    directory = Path(options.config_dir) if options.config_dir else None
+    words = [*(["--config-dir", options.config_dir] if directory else []), *options.overrides]
     of_bench = _name_group(options.overrides, "bench")
     of_data = not of_bench or _name_group(options.overrides, "data")
-    good = [_examine_bench(options) if of_bench else True, _examine_data(options) if of_data else True]
-    if of_bench and of_data and all(good):
-        _examine_overlap(options)
+    bench = compose_bench(options.overrides, directory)[0] if of_bench else None
+    good = [_examine_bench(bench, words)] if bench else []
+    if of_data:
+        data, judge = compose_data(options.overrides, directory)
+        good.append(_examine_data(data, judge, words, compose_model(options.overrides, directory)))
+        if bench and all(good):
+            _examine_overlap(data, bench)
     return 0 if all(good) else 1
 
 
@@ -32,41 +40,30 @@ def _name_group(overrides: list[str], group: str) -> bool:
     return any(word.lstrip("+~").startswith((f"{group}=", f"{group}.")) for word in overrides)
 
 
-def _examine_bench(options: argparse.Namespace) -> bool:
+def _examine_bench(bench: BenchConfig, words: list[str]) -> bool:
     from mmdpo.console import make_console
-    from mmdpo.entry.compose import compose_bench
     from mmdpo.evaluation.doctor_report import print_report
 
-    bench, _ = compose_bench(options.overrides, Path(options.config_dir) if options.config_dir else None)
-    words = [*(["--config-dir", options.config_dir] if options.config_dir else []), *options.overrides]
     return print_report(bench, words, make_console())
 
 
-def _examine_data(options: argparse.Namespace) -> bool:
+def _examine_data(data: DataConfig, judge: str, words: list[str], model: ModelConfig | None) -> bool:
     from mmdpo.console import make_console
-    from mmdpo.entry.compose import compose_data, compose_model
     from mmdpo.sources.doctor_report import print_report
 
-    directory = Path(options.config_dir) if options.config_dir else None
-    data, judge = compose_data(options.overrides, directory)
-    words = [*(["--config-dir", options.config_dir] if directory else []), *options.overrides]
-    renderer = _renderer(compose_model(options.overrides, directory))
-    return print_report(data, judge, words, make_console(), renderer)
+    return print_report(data, judge, words, make_console(), _renderer(model))
 
 
-def _examine_overlap(options: argparse.Namespace) -> None:
+def _examine_overlap(data: DataConfig, bench: BenchConfig) -> None:
     """Print what the user's own training data share with the benchmarks."""
     from dataclasses import asdict
 
     from mmdpo.analysis.contamination_lines import overlap_line
     from mmdpo.console import print_line
-    from mmdpo.entry.compose import compose_bench, compose_data
     from mmdpo.evaluation.overlap import overlaps
     from mmdpo.evaluation.samples import sample_sets
     from mmdpo.pipeline.own_pairs import own_pairs
 
-    directory = Path(options.config_dir) if options.config_dir else None
-    (data, _), (bench, _) = compose_data(options.overrides, directory), compose_bench(options.overrides, directory)
     sets = [one for one in sample_sets(bench, {}, "") if one.task.bench_files]
     if not data.is_own or not sets:
         return
