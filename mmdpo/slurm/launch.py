@@ -68,7 +68,7 @@ from mmdpo.slurm.watch import watch
 
 
 def submit_and_watch(
-    configs: Sequence[Config], stage: Stage, judge_point: Callable[[Point], str | None] = lambda p: None
+    configs: Sequence[Config], stage: Stage, judge_point: Callable[[Point], str | None]
 ) -> list[Outcome] | None:
     """Submit what is missing of these points, and of the baselines they are compared with.
 

@@ -18,6 +18,11 @@ from tests.slurm.submitted import config
 from tests.support.adapters import write_adapter
 
 
+def submit(configs, stage):
+    """Submit with a judge that is rules, so that no point is judged here."""
+    return launch.submit_and_watch(configs, stage, lambda p: pytest.fail(f"{p.name} is judged in its job"))
+
+
 @pytest.fixture
 def world(monkeypatch):
     """A SLURM that accepts everything, with the names of points that fail and the end of the wait."""
@@ -72,7 +77,7 @@ def seeds(study, *values, overrides=()):
 
 def test_there_is_an_outcome_for_each_config_in_their_order(tmp_path, world):
     """A searching sweeper may ask for a point twice."""
-    outcomes = launch.submit_and_watch(seeds(tmp_path / "s", 3, 1, 3, 2), Stage.experiment)
+    outcomes = submit(seeds(tmp_path / "s", 3, 1, 3, 2), Stage.experiment)
     assert [one.objective for one in outcomes] == [3.0, 1.0, 3.0, 2.0]
     assert len(world.submitted) == 2  # what they share, and an array
     assert "--array=0-4%5" in world.submitted[1]  # three points, two baselines
@@ -81,7 +86,7 @@ def test_there_is_an_outcome_for_each_config_in_their_order(tmp_path, world):
 def test_points_that_were_done_on_one_machine_are_neither_submitted_nor_missed(tmp_path, world, capsys):
     done, other = seeds(tmp_path / "s", 1, 2)
     finish(point(done).folder, 1)
-    assert [one.objective for one in launch.submit_and_watch([done, other], Stage.experiment)] == [1.0, 2.0]
+    assert [one.objective for one in submit([done, other], Stage.experiment)] == [1.0, 2.0]
     assert "4 points: 1 done, 0 queued or running, 3 to submit" in capsys.readouterr().out
 
 
@@ -89,13 +94,13 @@ def test_a_study_that_is_done_submits_nothing(tmp_path, world):
     (one,) = seeds(tmp_path / "s", 1)
     for p in (point(one), *baselines(one)):
         finish(p.folder, 1)
-    assert [found.objective for found in launch.submit_and_watch([one], Stage.experiment)] == [1.0]
+    assert [found.objective for found in submit([one], Stage.experiment)] == [1.0]
     assert world.submitted == []
 
 
 def test_failed_points_and_baselines_are_outcomes(tmp_path, world):
     world.failing = ("seed2", "base-")
-    outcomes = launch.submit_and_watch(seeds(tmp_path / "s", 1, 2), Stage.experiment)
+    outcomes = submit(seeds(tmp_path / "s", 1, 2), Stage.experiment)
     assert [bool(one.error) for one in outcomes] == [False, True, True]
     assert "failed: its node failed (n1)" in outcomes[1].error
     assert outcomes[2].point.name.startswith("base-")
@@ -103,21 +108,21 @@ def test_failed_points_and_baselines_are_outcomes(tmp_path, world):
 
 def test_ctrl_c_and_wait_false_say_how_to_come_back(tmp_path, world, capsys):
     world.ctrl_c = True
-    assert launch.submit_and_watch(seeds(tmp_path / "s", 1), Stage.train) is None
+    assert submit(seeds(tmp_path / "s", 1), Stage.train) is None
     assert "the jobs continue. next: python -m mmdpo status" in capsys.readouterr().out
-    assert launch.submit_and_watch(seeds(tmp_path / "t", 1, overrides=("cluster.wait=false",)), Stage.train) is None
+    assert submit(seeds(tmp_path / "t", 1, overrides=("cluster.wait=false",)), Stage.train) is None
     assert f"next: python -m mmdpo status {tmp_path / 't'}" in capsys.readouterr().out
 
 
 def test_export_is_for_one_machine(tmp_path, world):
     with pytest.raises(UserError, match="type cluster=local"):
-        launch.submit_and_watch(seeds(tmp_path / "s", 1), Stage.export)
+        submit(seeds(tmp_path / "s", 1), Stage.export)
 
 
 def test_a_machine_without_sbatch_names_the_other_clusters(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"no sbatch on this machine.*cluster=local or cluster=local_parallel"):
-        launch.submit_and_watch(seeds(tmp_path / "s", 1), Stage.train)
+        submit(seeds(tmp_path / "s", 1), Stage.train)
 
 
 @pytest.mark.parametrize(
@@ -146,21 +151,21 @@ def test_a_plan_estimates_its_hours(overrides, seconds, expected, tmp_path, worl
         write_adapter(point(one).folder / "adapter")
     world.ctrl_c = True
     stage = Stage.evaluate  # no baselines
-    launch.submit_and_watch([*done, *missing], stage)
+    submit([*done, *missing], stage)
     assert expected in capsys.readouterr().out
 
 
 def test_what_is_not_trained_yet_is_not_sent_to_be_measured(tmp_path, world):
     with pytest.raises(UserError, match="stage=train"):
-        launch.submit_and_watch(seeds(tmp_path / "s", 1), Stage.evaluate)
+        submit(seeds(tmp_path / "s", 1), Stage.evaluate)
     with pytest.raises(UserError, match="there is nothing to train"):
-        launch.submit_and_watch([config(tmp_path / "s", "data_scale=0")], Stage.train)
+        submit([config(tmp_path / "s", "data_scale=0")], Stage.train)
     assert not world.submitted
     assert not read_submissions(tmp_path / "s")
 
 
 def test_a_submission_names_its_cluster(tmp_path, world):
-    launch.submit_and_watch(seeds(tmp_path / "s", 1), Stage.train)
+    submit(seeds(tmp_path / "s", 1), Stage.train)
     (found,) = read_submissions(tmp_path / "s")
     assert (found.cluster_name, found.user) == ("here", user_name())
 
