@@ -20,10 +20,9 @@ from mmdpo.evaluation.importing import TaskScores
 from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import Judgment, Response
 from tests.support.bench_foreign import (
-    add_foreign_tasks,
     answer_rows,
+    foreign_root,
     judgment_rows,
-    write_foreign_bench,
     write_lines,
 )
 from tests.support.bench_mmbench import mmbench_rows
@@ -33,9 +32,7 @@ from tests.support.studies import make_study
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     """The folder of the benchmarks' files; the working directory has no study."""
-    add_foreign_tasks(tmp_path / "tasks", monkeypatch)
-    monkeypatch.chdir(tmp_path)
-    return write_foreign_bench(tmp_path / "bench")
+    return foreign_root(tmp_path, monkeypatch)
 
 
 def run(root, task, rows, *words, name="vicuna 13b"):

@@ -1,4 +1,4 @@
-"""What the scores of a study depend on, as lines below its table; and which of its scores cannot be compared."""
+"""Labels of the scores of a study, as lines below its table; and the scores that cannot be compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMPARED = {
     "split": "splits",
     "engine": "engines",
 }
-"""What must be equal for scores of a task to be compared."""
+"""Parts of a label that must be equal for scores of a task to be compared."""
 
 MILD = ("engine",)
 """Kinds whose mixture changes scores a little."""

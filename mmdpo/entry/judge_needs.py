@@ -1,4 +1,4 @@
-"""What the judges of a command need, before its first point starts: a key, and a model that is still served."""
+"""Needs of the judges of a command, checked before its first point starts: a key, and a model that is still served."""
 
 from __future__ import annotations
 

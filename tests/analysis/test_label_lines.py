@@ -1,4 +1,4 @@
-"""What scores depend on, below the table; and mixtures, which are flagged."""
+"""Labels of scores below the table; and mixtures, which are flagged."""
 
 from __future__ import annotations
 

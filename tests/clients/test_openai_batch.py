@@ -1,4 +1,4 @@
-"""What is peculiar to OpenAI's batch jobs: files, jobs that end half answered, and servers without jobs."""
+"""Peculiarities of OpenAI's batch jobs: files, jobs that end half answered, and servers without jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What benchmarks need of the judge and of each other's settings, and which of their keys are read."""
+"""Needs of benchmarks for the judge and for each other's settings, and the keys that they read."""
 
 from __future__ import annotations
 

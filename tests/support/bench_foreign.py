@@ -92,6 +92,13 @@ class ScriptedJudge:
         return [JudgeReply(request.parse(f"[[{self.score(request.sample)}]]")) for request in requests]
 
 
+def foreign_root(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of the tasks' files below a folder, which becomes the working directory and has no study."""
+    add_foreign_tasks(folder / "tasks", patch)
+    patch.chdir(folder)
+    return write_foreign_bench(folder / "bench")
+
+
 def add_foreign_tasks(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Add both tasks to `bench.tasks` until the end of the test; their files are written to `folder`."""
     package = importlib.import_module("mmdpo.evaluation.tasks")

@@ -30,7 +30,7 @@ def finishes(p):
 
 @pytest.fixture
 def done(monkeypatch):
-    """What the process has done; a training ends with the adapter of the first process."""
+    """The work of the process; a training ends with the adapter of the first process."""
     found = []
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")

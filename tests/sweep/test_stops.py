@@ -1,4 +1,4 @@
-"""What ends the run of several points."""
+"""Limits that end the run of several points."""
 
 import pytest
 
