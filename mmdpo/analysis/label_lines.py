@@ -63,7 +63,7 @@ def mixed_lines(study: Study, mild: bool = False) -> list[str]:
     lines = []
     for task in study.benchmarks:
         for kind, plural in COMPARED.items():
-            if (kind in MILD) == mild and len(counts := _counts(study.rows, task, kind)) > 1:
+            if (kind in MILD) == mild and len(counts := label_counts(study.rows, task, kind)) > 1:
                 parts = ", ".join(f"{value}: {count} point{'s'[: count > 1]}" for value, count in counts.items())
                 lines.append(f"mixed {plural} in {task} ({parts}): these scores cannot be compared")
     return lines
@@ -72,7 +72,7 @@ def mixed_lines(study: Study, mild: bool = False) -> list[str]:
 def is_mixed(study: Study, task: str) -> bool:
     """Return whether the scores of a task among which the best is marked cannot be compared."""
     rows = [row for row in study.rows if row.role in COMPETING]
-    return any(len(_counts(rows, task, kind)) > 1 for kind in COMPARED)
+    return any(len(label_counts(rows, task, kind)) > 1 for kind in COMPARED)
 
 
 def label_of_row(row: Row, task: str) -> Mapping[str, Any]:
@@ -119,8 +119,14 @@ def _is_search(words: Sequence[str]) -> bool:
     return any(sweeper not in OWN_SWEEPERS for sweeper in sweepers)
 
 
-def _counts(rows: Sequence[Row], task: str, kind: str) -> Counter[str]:
-    """Count the rows of each value of a kind; rows that have none are left out."""
+def label_counts(rows: Sequence[Row], task: str, kind: str) -> Counter[str]:
+    """Count the rows of each value of a kind of `COMPARED` in their labels of a task; rows that have none are left out.
+
+    Args:
+        rows: The rows.
+        task: The task.
+        kind: The kind.
+    """
     labels = [label for row in rows if (label := label_of_row(row, task))]
     values = judge_names(labels) if kind == "judge" else [_value(label, kind) for label in labels]
     return Counter(value for value in values if value)

@@ -124,11 +124,13 @@ class Study:
     @property
     def confidence(self) -> float:
         """The level of the intervals, from the configuration."""
-        for row in self.rows:
-            level = row.group("bench").get("confidence")
-            if isinstance(level, float):
-                return level
-        return 0.95
+        return confidence_of(self.rows)
+
+
+def confidence_of(rows: Iterable[Row]) -> float:
+    """Return the level of the intervals of points, from the configuration of the first one that has it."""
+    levels = (row.group("bench").get("confidence") for row in rows)
+    return next((level for level in levels if isinstance(level, float)), 0.95)
 
 
 def read_study(folder: Path, may_be_empty: bool = False) -> Study:

@@ -6,8 +6,26 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmdpo.cli.arguments import Commands
 from mmdpo.config.schema import BenchConfig, DataConfig, ModelConfig
 from mmdpo.errors import UserError
+
+DOCTOR = """\
+Look for the files and folders of a data set, read every row once, and report what is
+there, what is missing, how many rows are usable, and why the others are not. With bench=
+or bench.KEY=, the same for the files of benchmarks: where each one comes from, its
+licence, rows, sha256 and edition, and whether all images that its questions name are there."""
+DOCTOR_EPILOG = """\
+exit code: 0 all there, 1 something is missing or wrong, 2 the command is wrong
+
+examples:
+  python -m mmdpo doctor data=paper                   files under $MMDPO_DATA, else ./data
+  python -m mmdpo doctor data=paper data.sources.lrv.path=FILE
+  python -m mmdpo doctor data=pairs data.path=FILE data.image_root=DIR
+  python -m mmdpo doctor data=prompts data.sources.prompts.path=FILE
+  python -m mmdpo doctor bench=paper                  files under $MMDPO_DATA/bench
+  python -m mmdpo doctor bench=pope bench.root=DIR +bench.files.pope_images=DIR
+"""
 
 if TYPE_CHECKING:
     from mmdpo.sources.doctor_report import Renderer
@@ -84,3 +102,18 @@ def _renderer(model: ModelConfig | None) -> Renderer | None:
     except (UserError, OSError, ValueError):  # a wrong path, or a damaged file: launch.py says so
         return None
     return Renderer(f"model={model.name}", lambda record: rendered_prompt(model, record))
+
+
+def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command doctor."""
+    text = "report what data or benchmarks need and what of it is there; exit code 1 if something is missing or wrong"
+    command = commands.add_parser(
+        "doctor",
+        help=text,
+        description=DOCTOR,
+        epilog=DOCTOR_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--config-dir", "-cd", metavar="DIR", help="your own config directory, as for launch.py")
+    command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as for launch.py")
+    command.set_defaults(run=doctor)

@@ -7,10 +7,26 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmdpo.cli.arguments import Commands
 from mmdpo.config.choices import BENCHMARKS, Split
 from mmdpo.config.schema import CONF, BenchConfig
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
+
+IMPORT = """\
+Add answers that another program has written to a study, as a row beside its points. The
+answers are scored by the same rules as those of points. Judgments of another program are
+verified: their requests are built again from question, answer, reference and template.
+Files are those of FastChat, LLaVA, MM-Vet, alpaca_eval and VLMEvalKit, as .jsonl, .json,
+.csv, .tsv or .xlsx. Importing another task under the same name adds to the row."""
+IMPORT_EPILOG = """\
+exit code: 0 imported, also if judgments could not be verified, 2 a file or the command is wrong
+
+examples:
+  python -m mmdpo import pope --answers FILE --name llava-v1.5-13b bench.root=DIR
+  python -m mmdpo import mt_bench --answers FILE --judgments FILE --name vicuna-13b
+  python launch.py stage=judge study=STUDY bench=mt_bench bench.judge=gemini    today's judge
+"""
 
 if TYPE_CHECKING:
     from mmdpo.evaluation.import_row import Import
@@ -119,3 +135,24 @@ def _judging(row: ImportedRow, task: str, overrides: list[str]) -> str:
     typed = [word for word in overrides if word.startswith("bench.") and not word.startswith("bench.split=")]
     words = ["stage=judge", *out, f"study={row.study.name}", f"bench={task}", *typed, "bench.judge=gemini"]
     return shlex.join(["python", "launch.py", *words])
+
+
+def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the command import."""
+    text = "add answers of another program to a study, as a row beside its points"
+    command = commands.add_parser(
+        "import",
+        help=text,
+        description=IMPORT,
+        epilog=IMPORT_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("task", metavar="TASK", help="a benchmark, as in bench.tasks")
+    command.add_argument("--answers", required=True, metavar="FILE", help="the answers of one model")
+    text = "upstream's judgments of these answers; again for each repetition of the judging"
+    command.add_argument("--judgments", action="append", metavar="FILE", help=text)
+    command.add_argument("--name", required=True, metavar="NAME", help="the row's name in tables and figures")
+    command.add_argument("--study", metavar="STUDY", help="folder or name; default: the newest, or `imported`")
+    command.add_argument("--config-dir", "-cd", metavar="DIR", help="your own config directory, as for launch.py")
+    command.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="as for launch.py, such as bench.root=DIR")
+    command.set_defaults(run=import_task)

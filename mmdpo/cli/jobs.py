@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mmdpo.analysis.find import find_study
+from mmdpo.cli.arguments import Commands, add_study
 from mmdpo.console import print_line
 
 
@@ -37,3 +38,22 @@ def logs(options: argparse.Namespace) -> int:
 
     print_logs(find_study(options.study), options.point, options.rank, options.follow)
     return 0
+
+
+def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the commands for studies that run on SLURM."""
+    for run, word, text in (
+        (retry, "OVERRIDE", "submit a study's failed and missing points again; takes overrides as cluster.mem=64G"),
+        (cancel, "POINT", "cancel a study's jobs, or those of points with this part in their name"),
+    ):
+        command = commands.add_parser(run.__name__, help=text, description=text)
+        add_study(command)
+        command.add_argument("words", nargs="*", metavar=word)
+        command.set_defaults(run=run)
+    text = "print the log of a point's last attempt; without POINT, of the last failed or a running one"
+    command = commands.add_parser("logs", help=text, description=text)
+    add_study(command)
+    command.add_argument("point", nargs="?", metavar="POINT", help="a part of its name")
+    command.add_argument("--rank", type=int, help="only the log of this process")
+    command.add_argument("--follow", action="store_true", help="print new lines until the point has ended")
+    command.set_defaults(run=logs)

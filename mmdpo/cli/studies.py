@@ -6,6 +6,7 @@ import argparse
 import shlex
 
 from mmdpo.analysis.find import find_point, find_study
+from mmdpo.cli.arguments import Commands, add_study
 from mmdpo.console import print_line, printable
 from mmdpo.points.commands import last_launch
 from mmdpo.points.status import State
@@ -47,3 +48,20 @@ def compare(options: argparse.Namespace) -> int:
     for note in comparison_notes(comparison):
         console.print(printable(note), style="dim", markup=False)
     return 0
+
+
+def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add the commands for studies."""
+    text = "print the table of a study, also while it runs; exit code 1 if a point failed"
+    command = commands.add_parser("status", help=text, description=text)
+    add_study(command)
+    command.set_defaults(run=status)
+    text = "write summary.csv, figures/ and report.html of a study"
+    command = commands.add_parser("report", help=text, description=text)
+    add_study(command)
+    command.set_defaults(run=report)
+    text = "print paired differences of two points' scores, B minus A, with intervals"
+    command = commands.add_parser("compare", help=text, description=text)
+    for name in ("a", "b"):
+        command.add_argument(name, metavar=f"POINT_{name.upper()}", help="folder, or a unique part of the name")
+    command.set_defaults(run=compare)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mmdpo.analysis.labels import assignment, row_label
+from mmdpo.analysis.groups import Group, groups, references
+from mmdpo.analysis.labels import row_label
 from mmdpo.analysis.study import Row, Study, read_metrics, sort_key
 from mmdpo.evaluation.statistics import Score
 from mmdpo.points.identity import Role
@@ -32,32 +33,6 @@ class Pattern:
     x: str = ""
     y: str = ""
     by: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Group:
-    """Points that differ only in their seed; scores and interval ends are means over the seeds."""
-
-    label: str
-    role: str
-    rows: tuple[Row, ...]
-
-    def value(self, key: str) -> Any:
-        """Return the value of an axis or setting that the group's points share."""
-        return self.rows[0].value(key)
-
-    def score(self, metric: str) -> Score | None:
-        """Return the mean over the seeds; None if no point has the score."""
-        scores = [row.scores[metric] for row in self.rows if metric in row.scores]
-        if not scores:
-            return None
-        means = [sum(ends) / len(scores) for ends in zip(*((s.value, s.low, s.high) for s in scores), strict=True)]
-        return Score(means[0], scores[0].n, means[1], means[2])
-
-    def seeds(self, metric: str) -> list[float]:
-        """Return the scores of the single seeds if there are several, else nothing."""
-        values = [row.scores[metric].value for row in self.rows if metric in row.scores]
-        return values if len(values) > 1 else []
 
 
 @dataclass(frozen=True)
@@ -145,26 +120,6 @@ def drawn_keys(study: Study) -> list[str]:
     done = _done(study)
     keys = [key for key in study.varying if key != "seed" and _count(done, (key,)) > 1]
     return [key for key in keys if key == "method" or "method" not in keys or not _follows_method(done, key)]
-
-
-def groups(study: Study, keys: Sequence[str]) -> list[Group]:
-    """Return the finished trained points in the study's order, grouped over seeds."""
-    found: dict[tuple[Any, ...], list[Row]] = {}
-    for row in _done(study):
-        found.setdefault(tuple(row.value(key) for key in keys), []).append(row)
-    return [Group(row_label(rows[0], keys), Role.trained, tuple(rows)) for rows in found.values()]
-
-
-def references(study: Study) -> list[Group]:
-    """Return the models that were not trained: base, before visual tuning, imported rows."""
-    rows = [row for row in study.rows if row.role != Role.trained and row.scores]
-    roles = [row.role for row in rows]
-    labels = []
-    for row in rows:
-        named = [assignment(key, row.value(key)) for key in row.settings if row.value(key) is not None]
-        several = roles.count(row.role) > 1 and row.role != Role.imported
-        labels.append(", ".join([row_label(row, ()), *(named if several else [])]))
-    return [Group(label, row.role, (row,)) for label, row in zip(labels, rows, strict=True)]
 
 
 def dot_rows(study: Study, pattern: Pattern) -> list[Group]:

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from mmdpo.analysis.figures import data, style
-from mmdpo.analysis.figures.data import Group
 from mmdpo.analysis.figures.figure import StudyFigure
+from mmdpo.analysis.groups import Group
 from mmdpo.analysis.labels import benchmark_label, decimals, metric_of, sign
 from mmdpo.analysis.study import Study
 from mmdpo.evaluation.statistics import Score

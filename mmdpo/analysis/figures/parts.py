@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmdpo.analysis.figures import data, style
-from mmdpo.analysis.figures.data import Group
 from mmdpo.analysis.figures.dots import note, rows_of_dots
 from mmdpo.analysis.figures.figure import StudyFigure
+from mmdpo.analysis.groups import Group
 from mmdpo.analysis.labels import benchmark_label, metric_label
 from mmdpo.analysis.study import Study
 

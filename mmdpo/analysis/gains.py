@@ -1,0 +1,157 @@
+"""Gains of a study's results over their base: paired over items and seeds, with a verdict for the whole study.
+
+Verdicts are corrected for the number of comparisons of the study (Holm 1979): if no result differs from its base, at
+most one study in twenty claims that one does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from mmdpo.analysis.comparable import are_comparable
+from mmdpo.analysis.gain_cache import GainCache
+from mmdpo.analysis.groups import Group, base_of, groups, references
+from mmdpo.analysis.labels import sign
+from mmdpo.analysis.measured import estimate_gain, measure
+from mmdpo.analysis.study import Study
+from mmdpo.points.identity import Role
+
+if TYPE_CHECKING:
+    from mmdpo.evaluation.crossed import Estimate
+
+
+class GainVerdict(StrEnum):
+    """The outcome of the comparison of a result with its base."""
+
+    better = "better"
+    worse = "worse"
+    unclear = "not distinguishable"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The difference of a result from its base on one score.
+
+    Attributes:
+        key: The key of the score, as in `Row.scores`.
+        estimate: The result's score minus the base's; its interval and p value are not corrected.
+        p_corrected: The p value corrected for the comparisons of the study; NaN outside of its family.
+        verdict: The verdict by `p_corrected`; None outside of the family, for models that were not trained and for
+            parts of scores.
+    """
+
+    key: str
+    estimate: Estimate
+    p_corrected: float = math.nan
+    verdict: GainVerdict | None = None
+
+
+@dataclass(frozen=True)
+class Gains:
+    """All gains of a study.
+
+    Attributes:
+        by_group: The gains of each group by score key; a group is named by the names of its points.
+        comparisons: The number of comparisons that verdicts are corrected for.
+    """
+
+    by_group: dict[tuple[str, ...], dict[str, Gain]]
+    comparisons: int
+
+    def of(self, group: Group, key: str) -> Gain | None:
+        """Return a group's gain on a score; None without a base that it can be compared with."""
+        return self.by_group.get(name_of(group), {}).get(key)
+
+    def of_point(self, point: str, key: str) -> Gain | None:
+        """Return the gain of the result that a point belongs to."""
+        found = (gains.get(key) for name, gains in self.by_group.items() if point in name)
+        return next(found, None)
+
+
+def name_of(group: Group) -> tuple[str, ...]:
+    """Return the names of a group's points."""
+    return tuple(row.point for row in group.rows)
+
+
+def study_gains(study: Study) -> Gains:
+    """Compute the gains of all results and reference models of a study on the main scores."""
+    cache = GainCache(study.folder)
+    found: dict[tuple[str, ...], dict[str, Gain]] = {}
+    family: list[tuple[tuple[str, ...], str]] = []
+    for group in [*references(study), *groups(study)]:
+        base = base_of(study, group)
+        if base is None or base.rows == group.rows:
+            continue
+        for key in study.benchmarks:
+            estimate = gain_over(base, group, key, study.confidence, cache)
+            if estimate is not None:
+                found.setdefault(name_of(group), {})[key] = Gain(key, estimate)
+                if group.role == Role.trained and not math.isnan(estimate.p):
+                    family.append((name_of(group), key))
+    cache.save()
+    corrected = holm([found[name][key].estimate.p for name, key in family])
+    for (name, key), p in zip(family, corrected, strict=True):
+        estimate = found[name][key].estimate
+        found[name][key] = Gain(key, estimate, p, verdict_of(key, estimate, p, 1 - study.confidence))
+    return Gains(found, len(family))
+
+
+def gain_over(
+    base: Group, group: Group, key: str, confidence: float, cache: GainCache | None = None
+) -> Estimate | None:
+    """Estimate a group's score minus that of another over the items that all their points have.
+
+    Args:
+        base: The group that is subtracted.
+        group: The group that is compared with it; where both have the same seeds, seeds are paired as well.
+        key: The key of the score.
+        confidence: The level of the interval.
+        cache: Estimates of the study that were computed before.
+
+    Returns:
+        The difference; None if a point has no such score, or if their scores cannot be compared.
+    """
+    first, second = base.scored(key), group.scored(key)
+    if not first or not second or not are_comparable([*first, *second], key):
+        return None
+
+    def compute() -> Estimate | None:
+        measured = [[measure(row.folder, key) for row in rows] for rows in (first, second)]
+        a, b = ([one for one in side if one is not None] for side in measured)
+        if len(a) < len(first) or len(b) < len(second):
+            return None
+        seeds_a, seeds_b = ([row.axes.get("seed") for row in rows] for rows in (first, second))
+        same_seeds = len(a) > 1 and seeds_a == seeds_b and len(set(seeds_a)) == len(seeds_a)
+        return estimate_gain(a, b, confidence, same_seeds)
+
+    if cache is None:
+        return compute()
+    return cache.get_or_make([*first, *second], [key, confidence, len(first)], compute)
+
+
+def verdict_of(key: str, estimate: Estimate, p_corrected: float, level: float) -> GainVerdict:
+    """Return the verdict on a difference, by its corrected p value and the direction of its metric.
+
+    Args:
+        key: The key of the score.
+        estimate: The difference.
+        p_corrected: Its corrected p value.
+        level: The p value from which a difference is not distinguishable from none, such as 0.05.
+    """
+    if not p_corrected <= level:
+        return GainVerdict.unclear
+    return GainVerdict.better if sign(key) * estimate.value > 0 else GainVerdict.worse
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p values corrected for their number by the method of Holm (1979)."""
+    order = sorted(range(len(values)), key=lambda index: values[index])
+    corrected, highest = [0.0] * len(values), 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[index]))
+        corrected[index] = highest
+    return corrected

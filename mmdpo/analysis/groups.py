@@ -1,0 +1,102 @@
+"""Points that differ only in their seed, as one result; and the models that were not trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mmdpo.analysis.labels import assignment, row_label
+from mmdpo.analysis.measured import common_items, estimate_score, measure
+from mmdpo.analysis.study import Row, Study, confidence_of
+from mmdpo.evaluation.statistics import Score
+from mmdpo.points.identity import Role
+
+
+@dataclass(frozen=True)
+class Group:
+    """Points that differ only in their seed.
+
+    Attributes:
+        label: The values of the axes that distinguish the group, or the name of a model that was not trained.
+        role: The role of its points.
+        rows: The points, by seed.
+    """
+
+    label: str
+    role: str
+    rows: tuple[Row, ...]
+
+    def value(self, key: str) -> Any:
+        """Return the value of an axis or setting that the group's points share."""
+        return self.rows[0].value(key)
+
+    def scored(self, key: str) -> tuple[Row, ...]:
+        """Return the points that have a score."""
+        return tuple(row for row in self.rows if key in row.scores)
+
+    def score(self, key: str) -> Score | None:
+        """Return the score: of a single point as its result has it, of several over items and seeds together.
+
+        None if no point has it. Where the judged items are not there, the ends of the interval are means over seeds.
+        """
+        rows = self.scored(key)
+        scores = [row.scores[key] for row in rows]
+        if len(scores) < 2:
+            return scores[0] if scores else None
+        unscored = max(score.unscored for score in scores)
+        found = [one for row in rows if (one := measure(row.folder, key))]
+        if len(found) == len(rows) and common_items(found):
+            mean = estimate_score(found, confidence_of(rows))
+            return Score(mean.value, mean.n, mean.low, mean.high, unscored)
+        means = [sum(ends) / len(scores) for ends in zip(*((s.value, s.low, s.high) for s in scores), strict=True)]
+        return Score(means[0], scores[0].n, means[1], means[2], unscored)
+
+    def seeds(self, metric: str) -> list[float]:
+        """Return the scores of the single seeds if there are several, else nothing."""
+        values = [row.scores[metric].value for row in self.scored(metric)]
+        return values if len(values) > 1 else []
+
+
+def varying_but_seed(study: Study) -> list[str]:
+    """Return the axes and settings in which trained points differ, apart from the seed."""
+    return [key for key in study.varying if key != "seed"]
+
+
+def groups(study: Study, keys: Sequence[str] | None = None) -> list[Group]:
+    """Return the finished trained points in the study's order, grouped over seeds.
+
+    Args:
+        study: The study.
+        keys: The axes and settings that distinguish groups; None for all that vary apart from the seed.
+    """
+    keys = varying_but_seed(study) if keys is None else keys
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in study.trained:
+        if row.scores:
+            found.setdefault(tuple(row.value(key) for key in keys), []).append(row)
+    return [Group(row_label(rows[0], keys), Role.trained, tuple(rows)) for rows in found.values()]
+
+
+def references(study: Study) -> list[Group]:
+    """Return the models that were not trained: base, before visual tuning, imported rows."""
+    rows = [row for row in study.rows if row.role != Role.trained and row.scores]
+    roles = [row.role for row in rows]
+    labels = []
+    for row in rows:
+        named = [assignment(key, row.value(key)) for key in row.settings if row.value(key) is not None]
+        several = roles.count(row.role) > 1 and row.role != Role.imported
+        labels.append(", ".join([row_label(row, ()), *(named if several else [])]))
+    return [Group(label, row.role, (row,)) for label, row in zip(labels, rows, strict=True)]
+
+
+def base_of(study: Study, group: Group) -> Group | None:
+    """Return the base that a group is compared with: the one of the same model and benchmark settings.
+
+    None if the study has no such base, or several.
+    """
+    bases = [one for one in references(study) if one.role == Role.base]
+    if len(bases) > 1:
+        row = group.rows[0]
+        bases = [one for one in bases if all(row.value(key) == value for key, value in one.rows[0].settings.items())]
+    return bases[0] if len(bases) == 1 else None
