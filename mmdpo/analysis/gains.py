@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mmdpo.analysis.comparable import are_comparable
-from mmdpo.analysis.gain_cache import GainCache
+from mmdpo.analysis.gain_cache import GainCache, cache_of
 from mmdpo.analysis.groups import Group, base_of, groups, references
 from mmdpo.analysis.labels import sign
 from mmdpo.analysis.measured import estimate_gain, measure
@@ -79,7 +79,7 @@ def name_of(group: Group) -> tuple[str, ...]:
 
 def study_gains(study: Study) -> Gains:
     """Compute the gains of all results and reference models of a study on the main scores."""
-    cache = GainCache(study.folder)
+    cache = cache_of(study.folder)
     found: dict[tuple[str, ...], dict[str, Gain]] = {}
     family: list[tuple[tuple[str, ...], str]] = []
     for group in [*references(study), *groups(study)]:
@@ -87,6 +87,7 @@ def study_gains(study: Study) -> Gains:
         if base is None or base.rows == group.rows:
             continue
         for key in study.benchmarks:
+            group.score(key)  # kept with the gains, so that the next table is quick as well
             estimate = gain_over(base, group, key, study.confidence, cache)
             if estimate is not None:
                 found.setdefault(name_of(group), {})[key] = Gain(key, estimate)
@@ -118,19 +119,21 @@ def gain_over(
     first, second = base.scored(key), group.scored(key)
     if not first or not second or not are_comparable([*first, *second], key):
         return None
+    seeds_a, seeds_b = ([row.axes.get("seed") for row in rows] for rows in (first, second))
+    same_seeds = len(first) > 1 and set(seeds_a) == set(seeds_b) and len({*seeds_a}) == len(first) == len(second)
+    if same_seeds:
+        second = tuple(sorted(second, key=lambda row: seeds_a.index(row.axes.get("seed"))))
 
     def compute() -> Estimate | None:
         measured = [[measure(row.folder, key) for row in rows] for rows in (first, second)]
         a, b = ([one for one in side if one is not None] for side in measured)
         if len(a) < len(first) or len(b) < len(second):
             return None
-        seeds_a, seeds_b = ([row.axes.get("seed") for row in rows] for rows in (first, second))
-        same_seeds = len(a) > 1 and seeds_a == seeds_b and len(set(seeds_a)) == len(seeds_a)
         return estimate_gain(a, b, confidence, same_seeds)
 
     if cache is None:
         return compute()
-    return cache.get_or_make([*first, *second], [key, confidence, len(first)], compute)
+    return cache.get_or_make([*first, *second], [key, "gain", confidence, len(first)], compute)
 
 
 def verdict_of(key: str, estimate: Estimate, p_corrected: float, level: float) -> GainVerdict:

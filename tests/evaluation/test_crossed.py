@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from mmdpo.evaluation.crossed import difference, estimate, pseudo_values
-from mmdpo.evaluation.statistics import f1
+from mmdpo.evaluation.sums import f1
 
 
 def test_one_seed_is_the_paired_t_test():

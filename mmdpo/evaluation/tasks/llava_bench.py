@@ -20,6 +20,7 @@ from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, r
 from mmdpo.evaluation.rubrics import llava_bench as rubric
 from mmdpo.evaluation.scorers import WORDS
 from mmdpo.evaluation.solvers import single_turn
+from mmdpo.evaluation.sums import SumStatistic
 from mmdpo.evaluation.task import (
     Cluster,
     Item,
@@ -137,9 +138,10 @@ def scorer(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list[Verd
     return verdicts
 
 
-def relative_score(reference: Any, answer: Any, axis: int = -1) -> Any:
-    """Compute the sum of the answers' scores as a percentage of that of the references, over arrays [..., N]."""
-    return 100 * answer.sum(axis) / reference.sum(axis)
+relative_score = SumStatistic(
+    lambda reference, answer: (reference, answer), lambda reference, answer: 100 * answer / reference
+)
+"""The sum of the answers' scores as a percentage of that of the references."""
 
 
 def upstream_scores(judgments: Sequence[Judgment]) -> dict[str, float]:

@@ -25,7 +25,7 @@ from mmdpo.evaluation.mmbench_file import (
 from mmdpo.evaluation.option_letters import read_option, read_option_as_upstream
 from mmdpo.evaluation.scorers import WORDS
 from mmdpo.evaluation.solvers import short_answers
-from mmdpo.evaluation.statistics import share
+from mmdpo.evaluation.sums import share
 from mmdpo.evaluation.task import (
     CLUSTER,
     Cluster,
