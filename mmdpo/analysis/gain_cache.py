@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mmdpo.evaluation.crossed import Estimate
 
 FILE = ".gains.json"
+FORMAT = 2
 
 
 class GainCache:
@@ -30,7 +31,7 @@ class GainCache:
         self._entries: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError, Unreadable):
             found = read_json(study / FILE)
-            self._entries = found if isinstance(found, dict) else {}
+            self._entries = found if isinstance(found, dict) and found.pop("format", None) == FORMAT else {}
 
     def get_or_make(
         self, rows: Sequence[Row], settings: list[Any], compute: Callable[[], Estimate | None]
@@ -58,16 +59,17 @@ class GainCache:
         return estimate
 
     def save(self) -> None:
-        """Write the estimates if there are new ones and the folder can be written to; those of gone points are left out.
+        """Write the estimates if there are new ones, without those of points that are gone.
 
-        A folder that is not there is not made.
+        Nothing is written where the folder is not there or cannot be written to.
         """
         if not self._changed or not self._study.is_dir():
             return
-        there = {path.name for path in self._study.iterdir()}
-        self._entries = {name: entry for name, entry in self._entries.items() if there.issuperset(json.loads(name)[-1])}
-        with contextlib.suppress(OSError):
-            write_json(self._study / FILE, self._entries)
+        with contextlib.suppress(OSError, ValueError):
+            there = {path.name for path in self._study.iterdir()}
+            kept = [name for name in self._entries if there.issuperset(json.loads(name)[-1])]
+            self._entries = {name: self._entries[name] for name in kept}
+            write_json(self._study / FILE, {"format": FORMAT, **self._entries})
             self._changed = False
 
 

@@ -64,11 +64,12 @@ def _of_seeds(found: list[Group], gains: Gains, key: str) -> Iterator[str]:
     estimates = [gain.estimate for group in found if (gain := gains.of(group, key)) and gain.estimate.seeds > 1]
     if not estimates or max(one.seeds for one in estimates) >= ENOUGH_SEEDS:
         return
-    of_seeds = sum(one.seed_deviation**2 for one in estimates)
-    of_items = sum(max(0.0, one.error**2 - one.seed_deviation**2 / one.seeds) for one in estimates)
-    if of_seeds > SEED_RATIO**2 * of_items:
-        seeds, items = (math.sqrt(part / len(estimates)) for part in (of_seeds, of_items))
+    of_seeds = sum(one.seed_variance for one in estimates)
+    of_items = sum(one.error**2 - max(0.0, one.seed_variance) / one.seeds for one in estimates)
+    if of_seeds > SEED_RATIO**2 * max(0.0, of_items):
+        seeds, items = (math.sqrt(max(0.0, part) / len(estimates)) for part in (of_seeds, of_items))
         yield (
-            f"{key}: seeds vary by {seeds:.2g} beside a standard error over items of {items:.2g}, too much for verdicts "
-            f"over {max(one.seeds for one in estimates)} seeds: type seed={','.join(map(str, range(ENOUGH_SEEDS)))}"
+            f"{key}: seeds seem to vary by {seeds:.2g} beside a standard error over items of {items:.2g}; verdicts "
+            f"over {max(one.seeds for one in estimates)} seeds then claim too much. To be sure, type "
+            f"seed={','.join(map(str, range(ENOUGH_SEEDS)))}"
         )

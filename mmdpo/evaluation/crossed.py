@@ -39,7 +39,8 @@ class Estimate:
         seeds: The number of seeds.
         error: The standard error.
         df: The degrees of freedom of the t distribution behind the interval.
-        seed_deviation: The standard deviation between seeds, without what their items explain; 0 for a single seed.
+        seed_variance: The variance between seeds, without the noise of their items; 0 for a single seed. An estimate
+            near 0 may be negative.
     """
 
     value: float
@@ -51,7 +52,7 @@ class Estimate:
     seeds: int
     error: float
     df: float
-    seed_deviation: float = 0.0
+    seed_variance: float = 0.0
 
 
 def pseudo_values(
@@ -187,7 +188,7 @@ def total_variance(of_clusters: Any, of_seeds: Sequence[tuple[Any, Any, int]], c
 
 
 def _variance(rows: NDArray[Any], tables: Sequence[NDArray[Any]]) -> tuple[float, float, float]:
-    """Return the variance of a mean over items and seeds, its degrees of freedom, and the deviation between seeds.
+    """Return the variance of a mean over items and seeds, its degrees of freedom, and the variance between seeds.
 
     All are NaN for a single cluster.
 
@@ -203,9 +204,9 @@ def _variance(rows: NDArray[Any], tables: Sequence[NDArray[Any]]) -> tuple[float
         if table.shape[1] > 1:
             _, of_seeds, rest = mean_squares(table)
             parts.append((of_seeds / table.size, rest / table.size, table.shape[1]))
-            between += max(0.0, of_seeds - rest) / count
+            between += (of_seeds - rest) / count
     variance, df = total_variance(float(rows.var(ddof=1)) / count, parts, count)
-    return float(variance), max(1.0, float(df)), math.sqrt(between)
+    return float(variance), max(1.0, float(df)), between
 
 
 def _interval(

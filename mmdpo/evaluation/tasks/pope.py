@@ -16,6 +16,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, find_file
 from mmdpo.evaluation.bench_rows import Row, bench_rows, indexed
+from mmdpo.evaluation.detectable import Detectable
 from mmdpo.evaluation.scorers import WORDS, yes_no
 from mmdpo.evaluation.solvers import short_answers
 from mmdpo.evaluation.sums import SumStatistic, f1, mean, over_parts, precision, recall
@@ -235,5 +236,6 @@ TASK = Task(
     bench_files=(*LABEL_FILES.values(), QUESTION_FILE),
     image_folder=IMAGES,
     upstream=Upstream(upstream_scores, write_answers=write_answers, read_answers=read_answers),
+    detectable=Detectable(0.01, 500, "stored answers of LLaVA-1.5"),
     order=150,
 )
