@@ -48,7 +48,7 @@ def _reason(base: Group, group: Group, key: str) -> str:
     measured = [measure(row.folder, key) for row in rows]
     found = [one for one in measured if one is not None]
     if missing := len(rows) - len(found):
-        return f"the judgments of {missing} of {len(rows)} points are missing; rerun with stage=judge"
+        return f"{missing} of {len(rows)} points have no judged item; rerun the same command with stage=judge"
     if not common_items(found):
         return "it shares no scored item with the base"
     return "unknown"

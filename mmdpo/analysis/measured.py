@@ -175,16 +175,19 @@ def _table(
 
 def _clusters(points: Sequence[Measured], ids: Sequence[str]) -> tuple[NDArray[Any], int]:
     """Number the clusters of items; of points that name them otherwise, the one with the fewest clusters counts."""
-    from mmdpo.evaluation.crossed import cluster_codes
-
     named = {id(point.clusters): point for point in points}.values()
     numbered = [
-        cluster_codes(
-            point.clusters if ids is point.ids else [point.clusters[place] for place in map(point.index.get, ids)]
-        )
+        _codes(point.clusters if ids is point.ids else tuple(point.clusters[point.index[name]] for name in ids))
         for point in named
     ]
     return min(numbered, key=lambda found: found[1])
+
+
+@lru_cache(maxsize=32)
+def _codes(clusters: tuple[str, ...]) -> tuple[NDArray[Any], int]:
+    from mmdpo.evaluation.crossed import cluster_codes
+
+    return cluster_codes(clusters)
 
 
 @lru_cache(maxsize=32)

@@ -18,8 +18,7 @@ from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.bench_files import BenchFile, files_of_identity
 from mmdpo.evaluation.bench_images import UserImages
 from mmdpo.evaluation.detectable import Detectable
-from mmdpo.evaluation.judge_requests import JudgeReply as JudgeReply
-from mmdpo.evaluation.judge_requests import JudgeRequest as JudgeRequest
+from mmdpo.evaluation.judge_requests import JudgeReply, JudgeRequest
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.models.requests import GenerationRequest
 from mmdpo.records import Completion, Prompt, Rating, Turn, Unscored
