@@ -19,16 +19,22 @@ SEED_RATIO = 0.5
 
 
 def gain_notes(study: Study, gains: Gains) -> list[str]:
-    """Return a line for each gain that is missing or of fewer items, and for benchmarks with too few seeds."""
+    """Return lines about gains that are missing or of fewer items, and about benchmarks with too few seeds."""
     found = groups(study)
-    notes = [line for group in found for line in _of_group(study, gains, group)]
+    by_text: dict[str, list[str]] = {}
+    for group in found:
+        for text in _of_group(study, gains, group):
+            by_text.setdefault(text, []).append(group.label)
+    notes = [
+        f"{labels[0] if len(labels) == 1 else f'{len(labels)} results'}: {text}" for text, labels in by_text.items()
+    ]
     return [*notes, *_two_seeds(found), *(line for key in study.benchmarks for line in _of_seeds(found, gains, key))]
 
 
 def _of_group(study: Study, gains: Gains, group: Group) -> Iterator[str]:
     base = base_of(study, group)
     if base is None:
-        yield f"{group.label}: no gain, since the study has no base of its model and benchmark settings, or several"
+        yield "no gain, since the study has no base of the same model and benchmark settings, or several"
         return
     for key in study.benchmarks:
         rows = [*base.scored(key), *group.scored(key)]
@@ -36,9 +42,9 @@ def _of_group(study: Study, gains: Gains, group: Group) -> Iterator[str]:
             continue
         gain = gains.of(group, key)
         if gain is None:
-            yield f"{group.label}: no gain on {key}: {_reason(base, group, key)}"
+            yield f"no gain on {key}: {_reason(base, group, key)}"
         elif left_out := max(row.scores[key].n for row in rows) - gain.estimate.n:
-            yield f"{group.label}: the gain on {key} leaves out {left_out} items that not all of its points have scored"
+            yield f"the gain on {key} leaves out {left_out} items that not all points have scored"
 
 
 def _reason(base: Group, group: Group, key: str) -> str:

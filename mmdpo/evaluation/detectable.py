@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 SUM_OF_QUANTILES = 2.8015852  # of the normal distribution: two-sided 5 %, and 80 % power
 
-MINIATURE = "a study of the miniature (data_scale=.5,1 seed=0,1,2)"
+MINIATURE = "a study of the miniature"
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ def over_parts(statistic: SumStatistic, parts: int) -> SumStatistic:
         import numpy as np
 
         width = len(sums) // parts
-        total, present = 0.0, 0
+        total: Any = 0.0
+        present: Any = 0
         for number in range(parts):
             count, *own = sums[number * width : (number + 1) * width]
             with np.errstate(divide="ignore", invalid="ignore"):

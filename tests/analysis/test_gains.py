@@ -142,10 +142,10 @@ def test_items_without_a_partner_are_counted(tmp_path: Path):
 def test_a_missing_gain_has_a_reason(tmp_path: Path):
     folder = make_study(tmp_path / "grid", [{"beta": beta} for beta in (0.1, 0.2)])
     make_point(folder, {"beta": 0.3}, judge="gpt-4")
-    edit(first_of(read_study(folder)).rows[0].folder, lambda number, row: {**row, "score": None})
+    edit(groups(read_study(folder))[-1].rows[0].folder, lambda number, row: {**row, "score": None})
     study, gains = read(folder)
     lines = [line for line in gain_notes(study, gains) if "no gain on text:" in line]
-    assert [("stage=judge" in line, "judged otherwise" in line) for line in lines] == [(True, False), (False, True)]
+    assert [("stage=judge" in line, "judged otherwise" in line) for line in lines] == [(False, True), (True, False)]
 
 
 def test_points_of_another_model_have_no_gain_over_this_base(tmp_path: Path):
