@@ -76,19 +76,34 @@ def _line(one: Planned, clusters: int) -> str:
         variances = Variances.of_single(known.error, known.clusters, NOISE_SHARE, SEED_RATIO)
         found = MeasuredVariances(variances, known.source, False)
     assert found is not None
-    design = Design(clusters, one.seeds, one.comparisons, 1 - config.bench.confidence)
+    return sees(found, Design(clusters, one.seeds, one.comparisons, 1 - config.bench.confidence), f"{task.cluster}s")
+
+
+def sees(found: MeasuredVariances, design: Design, unit: str, wanted: float | None = None) -> str:
+    """Write which gains a study sees, and what a smaller one needs.
+
+    Args:
+        found: The parts of the variance of its gains.
+        design: The size of its comparisons.
+        unit: The name of the clusters of items.
+        wanted: The gain whose needs are written; None for half of the smallest one that is seen.
+    """
     smallest = rounded_up(smallest_visible(found.variances, design))
     if math.isinf(smallest):
-        return "no difference, with a single item; raise bench.items or bench.subset"
-    seeds = f"{one.seeds} seed{'s'[: one.seeds > 1]}"
+        return f"no gain, with a single one of the {unit}; raise bench.items or bench.subset"
+    seeds, comparisons = (
+        f"{count} {word}{'s'[: count > 1]}"
+        for count, word in ((design.seeds, "seed"), (design.comparisons, "comparison"))
+    )
+    about = "" if design.seeds > 1 else " of one model"
     text = (
-        f"gains of {smallest:g} and more ({100 * POWER:g} % power, {seeds}, {clusters:,} {task.cluster}s, "
-        f"{one.comparisons} comparison{'s'[: one.comparisons > 1]}; from {found.source})"
+        f"gains{about} of {smallest:g} and more ({100 * POWER:g} % power, {seeds}, {design.clusters:,} {unit}, "
+        f"{comparisons}; from {found.source})"
     )
-    assumed = one.seeds > 1 and not found.with_seeds
-    return f"{text}; {needs(found.variances, design, smallest / 2, f'{task.cluster}s')}" + (
-        f"; assumed: seeds vary by {SEED_RATIO:g} of the standard error" if assumed else ""
-    )
+    parts = [text, needs(found.variances, design, smallest / 2 if wanted is None else wanted, unit)]
+    if design.seeds > 1 and not found.with_seeds:
+        parts.append(f"assumed: seeds vary by {SEED_RATIO:g} of the standard error")
+    return "; ".join(parts)
 
 
 def needs(variances: Variances, design: Design, difference: float, unit: str) -> str:
@@ -101,6 +116,8 @@ def needs(variances: Variances, design: Design, difference: float, unit: str) ->
         unit: The name of the clusters of items.
     """
     difference = rounded_up(difference)
+    if smallest_visible(variances, design) <= difference:
+        return f"{difference:g} is seen"
     seeds, items = seeds_for(difference, variances, design), clusters_for(difference, variances, design)
     ways = [f"{seeds} seeds"] if seeds else []
     ways += [f"{rounded_up(items):,g} {unit}"] if items else []
