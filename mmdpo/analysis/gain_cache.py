@@ -46,8 +46,9 @@ class GainCache:
         from mmdpo.evaluation.crossed import Estimate
 
         name = json.dumps([*settings, [row.folder.name for row in rows]])
-        task = str(settings[0]).partition("/")[0]
-        state = fingerprint([[_state(row.folder, task) for row in rows], _code()])
+        tasks = str(settings[0]).split("/minus_")  # of a difference of two tasks, both
+        states = [_state(row.folder, task.partition("/")[0]) for row in rows for task in tasks]
+        state = fingerprint([states, _code()])
         with contextlib.suppress(KeyError, TypeError):
             entry = dict(self._entries[name])
             if entry.pop("state") == state:

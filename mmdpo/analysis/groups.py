@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.comparable import are_comparable
 from mmdpo.analysis.gain_cache import cache_of
-from mmdpo.analysis.labels import assignment, row_label
+from mmdpo.analysis.labels import assignment, metric_of, row_label
 from mmdpo.analysis.measured import common_items, estimate_score, measure
 from mmdpo.analysis.study import Row, Study, confidence_of
 from mmdpo.evaluation.statistics import Score
@@ -51,7 +52,8 @@ class Group:
             return scores[0] if scores else None
         unscored = max(score.unscored for score in scores)
         if mean := self._mean(rows, key):
-            return Score(mean.value, mean.n, mean.low, mean.high, unscored)
+            lowest, highest = _limits(key)
+            return Score(mean.value, mean.n, max(mean.low, lowest), min(mean.high, highest), unscored)
         means = [sum(ends) / len(scores) for ends in zip(*((s.value, s.low, s.high) for s in scores), strict=True)]
         return Score(means[0], scores[0].n, means[1], means[2], unscored)
 
@@ -69,6 +71,12 @@ class Group:
         """Return the scores of the single seeds if there are several, else nothing."""
         values = [row.scores[metric].value for row in self.scored(metric)]
         return values if len(values) > 1 else []
+
+
+def _limits(key: str) -> tuple[float, float]:
+    """Return the ends of the scale of a score, as far as it is that of its task or of a named metric."""
+    metric = metric_of(key) if key.count("/") < 2 else None
+    return metric.scale if metric and metric.scale else (-math.inf, math.inf)
 
 
 def varying_but_seed(study: Study) -> list[str]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from mmdpo.evaluation.crossed import Estimate
 
+MINUS = "minus_"
+"""Beginning of the part of a score key that names the task whose scores are subtracted."""
+
 OF_ITEM = ("score", "words")
 """Columns that are values of a judgment itself; others are among its parts."""
 
@@ -61,15 +64,27 @@ def measure(folder: Path, key: str) -> Measured | None:
     Args:
         folder: The folder of the point.
         key: The key of a score: `<task>`, `<task>/<metric>`, `<task>/<kind>/<group>` or `<task>/<group>`, the last two
-            with another metric behind them if its name is added.
+            with another metric behind them if its name is added; or `<task>/minus_<other>`, the difference of scores of
+            the items that two tasks share.
 
     Returns:
         The columns; None if no item has them.
     """
     task_name, _, rest = key.partition("/")
+    if rest.startswith(MINUS):
+        return _minus(measure(folder, task_name), measure(folder, rest.removeprefix(MINUS)))
     second = rest == WITHOUT_REQUEST
     found = _judgments_file(folder, f"{task_name}.{rest}" if second else task_name)
     return _measure(*found, task_name, "" if second else rest) if found else None
+
+
+def _minus(one: Measured | None, other: Measured | None) -> Measured | None:
+    """Subtract the scores of another task, item by item."""
+    ids = common_items([one, other]) if one and other else ()
+    if one is None or other is None or not ids:
+        return None
+    clusters = tuple(one.clusters[one.index[name]] for name in ids)
+    return Measured(_shared(tuple(ids)), one.of(ids) - other.of(ids), _shared(clusters))
 
 
 @lru_cache(maxsize=256)

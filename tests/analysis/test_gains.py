@@ -196,3 +196,11 @@ def test_the_variances_of_a_study_are_those_of_its_gains(tmp_path: Path):
     assert several
     assert several.with_seeds
     assert "6 points" in several.source
+
+
+def test_an_interval_over_seeds_stays_on_the_scale(tmp_path: Path):
+    folder = make_study(tmp_path / "seeds", SEEDS[:3], references=False)
+    for row in read_study(folder).trained:
+        edit(row.folder, lambda number, item: {**item, "score": 10 if number else 9.9})
+    score = first_of(read_study(folder)).score("text")
+    assert score.value < score.high == 10
