@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mmdpo.config.schema import Config
 from mmdpo.entry.compose import compose_config
 from mmdpo.evaluation.power import Design, Variances
 from mmdpo.pipeline.power_lines import needs, planned, power_lines, rounded_up
@@ -15,10 +16,15 @@ from mmdpo.points.point import Point
 from tests.support.studies import make_study
 
 
+@pytest.fixture(scope="module")
+def composed() -> Config:
+    return compose_config(["study=planned", "bench.tasks=[text]", "bench.items=30"])
+
+
 @pytest.fixture
-def points(tmp_path: Path) -> list[Point]:
+def points(tmp_path: Path, composed: Config) -> list[Point]:
     """A base, and two results of which one has two seeds and the other one."""
-    config = compose_config([f"out={tmp_path}", "study=planned", "bench.tasks=[text]", "bench.items=30"])
+    config = replace(composed, out=str(tmp_path))
     of = [(0.1, 0), (0.1, 1), (0.2, 0)]
     trained = [Point(replace(config, beta=beta, seed=seed), Role.trained, f"{beta}-{seed}") for beta, seed in of]
     return [Point(replace(config, data_scale=0.0), Role.base, "base"), *trained]
