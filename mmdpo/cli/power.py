@@ -25,25 +25,27 @@ def power(options: argparse.Namespace) -> int:
     from mmdpo.analysis.study import read_study
     from mmdpo.analysis.variances import variances_of
     from mmdpo.evaluation.power import Design
-    from mmdpo.evaluation.task import find_task
-    from mmdpo.pipeline.power_lines import sees
+    from mmdpo.pipeline.power_lines import ASSUMED, sees
 
     study = read_study(find_study(options.study))
     gains = study_gains(study)
     wanted = dict(map(_gain, options.gain))
     if unknown := [name for name in wanted if name not in study.benchmarks]:
         raise UserError(f"--gain {unknown[0]}=...: {study.folder} has {', '.join(study.benchmarks) or 'no scores'}")
-    done = False
+    done = assumed = False
     for key in list(wanted) or study.benchmarks:
         found = [(group, gain.estimate) for group in groups(study) if (gain := gains.of(group, key)) and gain.verdict]
         split = str(label_of_row(found[0][0].rows[0], key).get("split", "")) if found else ""
         if not found or (variances := variances_of(study, key, split)) is None:
             print_line(f"{key}: no result has a gain with an interval")
             continue
-        task, seeds = find_task(key), min(estimate.seeds for _, estimate in found)
-        design = Design(found[0][1].clusters, options.seeds or seeds, gains.comparisons, 1 - study.confidence)
-        print_line(f"{key}: {sees(variances, design, f'{task.cluster}s' if task else 'items', wanted.get(key))}")
+        seeds = options.seeds or min(estimate.seeds for _, estimate in found)
+        design = Design(found[0][1].clusters, seeds, gains.comparisons, 1 - study.confidence)
+        print_line(f"{key}: {sees(variances, design, key, wanted.get(key))}")
+        assumed = assumed or (seeds > 1 and not variances.with_seeds)
         done = True
+    if assumed:
+        print_line(ASSUMED)
     return 0 if done else 1
 
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from mmdpo.analysis.variances import NOISE_SHARE, SEED_RATIO, MeasuredVariances, measured_variances
 from mmdpo.errors import UserError
 from mmdpo.evaluation.power import POWER, Design, Variances, clusters_for, seeds_for, smallest_visible
-from mmdpo.evaluation.task import in_order, load_task
+from mmdpo.evaluation.task import find_task, in_order, load_task
 from mmdpo.pipeline.evaluating import sample_sets_of
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point
@@ -34,15 +34,28 @@ class Planned:
     comparisons: int
 
 
+ASSUMED = (
+    f"visible: seeds were not measured; they are assumed to vary by {SEED_RATIO:g} of the standard error over items"
+)
+
+
 def power_lines(points: Sequence[Point]) -> Iterator[str]:
-    """Yield a line for each benchmark of a planned study with trained points."""
+    """Yield a line for each benchmark of a planned study with trained points, and one if seeds are assumed."""
+    assumed = False
     for one in planned(points):
         try:
             clusters = _clusters(one)
         except UserError as error:
             yield f"visible on {one.task}: unknown, since its samples cannot be read: {error}"
             continue
-        yield f"visible on {one.task}: {_line(one, clusters)}"
+        if (found := _variances(one)) is None:
+            yield f"visible on {one.task}: unknown before its first results; rerun with a finished base and one point"
+            continue
+        design = Design(clusters, one.seeds, one.comparisons, 1 - one.point.config.bench.confidence)
+        yield f"visible on {one.task}: {sees(found, design, one.task)}"
+        assumed = assumed or (one.seeds > 1 and not found.with_seeds)
+    if assumed:
+        yield ASSUMED
 
 
 def planned(points: Sequence[Point]) -> list[Planned]:
@@ -66,44 +79,40 @@ def _clusters(one: Planned) -> int:
     return len({first.task.cluster_of(prompt) for prompt in first.prompts})
 
 
-def _line(one: Planned, clusters: int) -> str:
-    config = one.point.config
-    task = load_task(one.task)
+def _variances(one: Planned) -> MeasuredVariances | None:
+    """Return the parts of the variance from earlier answers, else as the task declares them; None if it does not."""
+    config, known = one.point.config, load_task(one.task).detectable
     found = measured_variances(Path(config.out), one.point.study, one.task, config.bench.split.value)
-    if found is None and task.detectable is None:
-        return "unknown before its first results; run the base and one point, and type the command again"
-    if found is None and (known := task.detectable) is not None:
-        variances = Variances.of_single(known.error, known.clusters, NOISE_SHARE, SEED_RATIO)
-        found = MeasuredVariances(variances, known.source, False)
-    assert found is not None
-    return sees(found, Design(clusters, one.seeds, one.comparisons, 1 - config.bench.confidence), f"{task.cluster}s")
+    if found is None and known is not None:
+        declared = Variances.of_single(known.error, known.clusters, NOISE_SHARE, SEED_RATIO)
+        return MeasuredVariances(declared, known.source, False)
+    return found
 
 
-def sees(found: MeasuredVariances, design: Design, unit: str, wanted: float | None = None) -> str:
+def sees(found: MeasuredVariances, design: Design, task_name: str, wanted: float | None = None) -> str:
     """Write which gains a study sees, and what a smaller one needs.
 
     Args:
         found: The parts of the variance of its gains.
         design: The size of its comparisons.
-        unit: The name of the clusters of items.
+        task_name: The benchmark.
         wanted: The gain whose needs are written; None for half of the smallest one that is seen.
     """
+    task = find_task(task_name)
+    unit = f"{task.cluster}s" if task else "items"
     smallest = rounded_up(smallest_visible(found.variances, design))
-    if math.isinf(smallest):
-        return f"no gain, with a single one of the {unit}; raise bench.items or bench.subset"
     seeds, comparisons = (
         f"{count} {word}{'s'[: count > 1]}"
         for count, word in ((design.seeds, "seed"), (design.comparisons, "comparison"))
     )
+    size = f"{100 * POWER:g} % power, {seeds}, {design.clusters:,} {unit}, {comparisons}; from {found.source}"
+    lowest, highest = task.scale if task and task.scale else (-math.inf, math.inf)
+    if smallest > highest - lowest or math.isinf(smallest):
+        text = f"no gain that its scale allows ({size})"
+        return f"{text}; {needs(found.variances, design, wanted, unit)}" if wanted else text
     about = "" if design.seeds > 1 else " of one model"
-    text = (
-        f"gains{about} of {smallest:g} and more ({100 * POWER:g} % power, {seeds}, {design.clusters:,} {unit}, "
-        f"{comparisons}; from {found.source})"
-    )
-    parts = [text, needs(found.variances, design, smallest / 2 if wanted is None else wanted, unit)]
-    if design.seeds > 1 and not found.with_seeds:
-        parts.append(f"assumed: seeds vary by {SEED_RATIO:g} of the standard error")
-    return "; ".join(parts)
+    need = needs(found.variances, design, smallest / 2 if wanted is None else wanted, unit)
+    return f"gains{about} of {smallest:g} and more ({size}); {need}"
 
 
 def needs(variances: Variances, design: Design, difference: float, unit: str) -> str:

@@ -45,6 +45,14 @@ def test_earlier_answers_take_the_place_of_declared_values(points: list[Point], 
     assert f"2 points of {tmp_path / 'earlier'}" in measured
 
 
+def test_assumptions_and_gains_beyond_the_scale_are_said(points: list[Point]):
+    """Two seeds of one result on two items, where nothing was measured."""
+    bench = replace(points[1].config.bench, items=2)
+    line, assumed = power_lines([replace(p, config=replace(p.config, bench=bench)) for p in points[1:3]])
+    assert "no gain that its scale allows" in line
+    assert "assumed" in assumed
+
+
 def test_a_benchmark_whose_samples_cannot_be_read_is_unknown(points: list[Point]):
     bench = replace(points[1].config.bench, tasks=["mm_vet"], root="/nowhere")
     (line,) = power_lines([replace(points[1], config=replace(points[1].config, bench=bench))])
