@@ -17,7 +17,7 @@ from mmdpo.analysis.gain_cache import GainCache, cache_of
 from mmdpo.analysis.groups import Group, base_of, groups, references
 from mmdpo.analysis.labels import sign
 from mmdpo.analysis.measured import estimate_gain, measure
-from mmdpo.analysis.study import Study
+from mmdpo.analysis.study import Row, Study, sort_key
 from mmdpo.points.identity import Role
 
 if TYPE_CHECKING:
@@ -116,24 +116,26 @@ def gain_over(
     Returns:
         The difference; None if a point has no such score, or if their scores cannot be compared.
     """
-    first, second = base.scored(key), group.scored(key)
+    first, second = (sorted(one.scored(key), key=lambda row: sort_key(row.axes.get("seed"))) for one in (base, group))
     if not first or not second or not are_comparable([*first, *second], key):
         return None
-    seeds_a, seeds_b = ([row.axes.get("seed") for row in rows] for rows in (first, second))
-    same_seeds = len(first) > 1 and set(seeds_a) == set(seeds_b) and len({*seeds_a}) == len(first) == len(second)
-    if same_seeds:
-        second = tuple(sorted(second, key=lambda row: seeds_a.index(row.axes.get("seed"))))
 
     def compute() -> Estimate | None:
         measured = [[measure(row.folder, key) for row in rows] for rows in (first, second)]
         a, b = ([one for one in side if one is not None] for side in measured)
         if len(a) < len(first) or len(b) < len(second):
             return None
-        return estimate_gain(a, b, confidence, same_seeds)
+        return estimate_gain(a, b, confidence, have_same_seeds(first, second))
 
     if cache is None:
         return compute()
     return cache.get_or_make([*first, *second], [key, "gain", confidence, len(first)], compute)
+
+
+def have_same_seeds(first: Sequence[Row], second: Sequence[Row]) -> bool:
+    """Return whether two results have the same seeds, each once, in the same order and several of them."""
+    seeds, others = ([row.axes.get("seed") for row in rows] for rows in (first, second))
+    return len(seeds) > 1 and seeds == others and len(set(seeds)) == len(seeds)
 
 
 def verdict_of(key: str, estimate: Estimate, p_corrected: float, level: float) -> GainVerdict:

@@ -89,15 +89,26 @@ def _minus(one: Measured | None, other: Measured | None) -> Measured | None:
 
 @lru_cache(maxsize=256)
 def _measure(path: Path, mtime: int, size: int, task: str, rest: str) -> Measured | None:
-    import numpy as np
-
     metric, belongs = _metric(find_task(task), rest)
     if metric is None:
         return None
+    items = _read_items(path, mtime, size)
+    return measure_items({name: item for name, item in items.items() if belongs(item)} if rest else items, metric)
+
+
+def measure_items(items: Items, metric: Metric) -> Measured | None:
+    """Return a metric's columns of the scored items that have all of them; None if there is none.
+
+    Args:
+        items: Judged items.
+        metric: The metric.
+    """
+    import numpy as np
+
     rows: list[list[float]] = []
     ids, clusters = [], []
-    for name, item in _read_items(path, mtime, size).items():
-        if not belongs(item) or _number(item.get("score")) is None:
+    for name, item in items.items():
+        if _number(item.get("score")) is None:
             continue
         parts = item.get("parts")
         parts = parts if isinstance(parts, dict) else {}
@@ -109,8 +120,8 @@ def _measure(path: Path, mtime: int, size: int, task: str, rest: str) -> Measure
             clusters.append(str(item.get("cluster") or name))
     if not rows:
         return None
-    names = _shared(tuple(ids)), _shared(tuple(clusters))
-    return Measured(names[0], np.array(rows).T.copy(), names[1], metric.statistic or mean)
+    columns = np.array(rows).T.copy()
+    return Measured(_shared(tuple(ids)), columns, _shared(tuple(clusters)), metric.statistic or mean)
 
 
 def judged_items(folder: Path, benchmark: str) -> Items:
