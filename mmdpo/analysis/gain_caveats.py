@@ -18,7 +18,7 @@ SEED_RATIO = 0.5
 """Deviation between seeds, as a share of the standard error over items, up to which verdicts over fewer seeds hold."""
 
 
-def gain_notes(study: Study, gains: Gains) -> list[str]:
+def gain_caveats(study: Study, gains: Gains) -> list[str]:
     """Return lines about gains that are missing or of fewer items, and about benchmarks with too few seeds."""
     found = groups(study)
     by_text: dict[str, list[str]] = {}
