@@ -22,9 +22,9 @@ FILE = ".gains.json"
 class GainCache:
     """Estimates by the files that they were computed from; an entry is used while these and the code are the same."""
 
-    def __init__(self, study: Path) -> None:
-        """Read the estimates of a study's folder."""
-        self._path = study / FILE
+    def __init__(self, study: Path, file: str = FILE) -> None:
+        """Read the estimates that a file of a study's folder keeps."""
+        self._path = study / file
         self._used: dict[str, Any] = {}
         self._found: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError, Unreadable):

@@ -17,7 +17,7 @@ from mmdpo.analysis.gain_cache import GainCache
 from mmdpo.analysis.groups import Group, base_of, groups, references
 from mmdpo.analysis.labels import sign
 from mmdpo.analysis.measured import estimate_gain, measure
-from mmdpo.analysis.study import Study
+from mmdpo.analysis.study import Row, Study
 from mmdpo.points.identity import Role
 
 if TYPE_CHECKING:
@@ -124,13 +124,17 @@ def gain_over(
         a, b = ([one for one in side if one is not None] for side in measured)
         if len(a) < len(first) or len(b) < len(second):
             return None
-        seeds_a, seeds_b = ([row.axes.get("seed") for row in rows] for rows in (first, second))
-        same_seeds = len(a) > 1 and seeds_a == seeds_b and len(set(seeds_a)) == len(seeds_a)
-        return estimate_gain(a, b, confidence, same_seeds)
+        return estimate_gain(a, b, confidence, have_same_seeds(first, second))
 
     if cache is None:
         return compute()
     return cache.get_or_make([*first, *second], [key, confidence, len(first)], compute)
+
+
+def have_same_seeds(first: Sequence[Row], second: Sequence[Row]) -> bool:
+    """Return whether two results have the same seeds, each once, in the same order and several of them."""
+    seeds, others = ([row.axes.get("seed") for row in rows] for rows in (first, second))
+    return len(seeds) > 1 and seeds == others and len(set(seeds)) == len(seeds)
 
 
 def verdict_of(key: str, estimate: Estimate, p_corrected: float, level: float) -> GainVerdict:

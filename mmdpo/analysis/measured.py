@@ -54,12 +54,20 @@ def measure(folder: Path, key: str) -> Measured | None:
     second = rest == WITHOUT_REQUEST
     items = judged_items(folder, f"{task_name}.{rest}" if second else task_name)
     metric, belongs = _metric(find_task(task_name), "" if second else rest)
-    if metric is None:
-        return None
+    return measure_items({name: item for name, item in items.items() if belongs(item)}, metric) if metric else None
+
+
+def measure_items(items: Items, metric: Metric) -> Measured | None:
+    """Return a metric's columns of the scored items that have all of them; None if there is none.
+
+    Args:
+        items: Judged items.
+        metric: The metric.
+    """
     columns, clusters = {}, {}
     for name, item in items.items():
         values = [_value(item, column) for column in metric.columns]
-        if belongs(item) and _value(item, "score") is not None and None not in values:
+        if _value(item, "score") is not None and None not in values:
             columns[name] = tuple(value for value in values if value is not None)
             clusters[name] = str(item.get("cluster") or name)
     return Measured(columns, clusters, metric.statistic) if columns else None

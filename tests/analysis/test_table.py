@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mmdpo.analysis.figures.data import pattern
+from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.study import POINT_AXES, Study, read_study
+from mmdpo.analysis.summary import write_results, write_summary
 from mmdpo.analysis.table import (
     failures,
     items_text,
@@ -18,7 +20,6 @@ from mmdpo.analysis.table import (
     stacked,
     with_bounds,
     with_half_width,
-    write_summary,
 )
 from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import load_task
@@ -66,7 +67,7 @@ def test_a_limit_is_an_axis_of_its_own(tmp_path: Path):
     study = read_study(make_study(tmp_path / "limits", points))
     assert line_of(printed(study), "data")[:2] == ["data", "limit"]
     assert line_of(printed(study), "50 %")[:3] == ["50", "%", "500"]
-    write_summary(study, tmp_path / "summary.csv")
+    write_summary(study, study_gains(study), tmp_path / "summary.csv")
     with (tmp_path / "summary.csv").open() as file:
         limits = [row["data_limit"] for row in csv.DictReader(file)]
     assert sorted(limits) == ["", "", "1000", "1000", "500", "500"]
@@ -153,7 +154,7 @@ def test_no_shape_of_the_axes_breaks_table_or_summary(
     study = read_study(folder)
     assert "text" in printed(study, 200)
     assert pattern(study).kind != "nothing" or not study.trained
-    write_summary(study, folder / "summary.csv")
+    write_summary(study, study_gains(study), folder / "summary.csv")
 
 
 def test_a_study_without_any_score_has_a_table(tmp_path: Path):
@@ -185,7 +186,8 @@ def test_items_text_names_benchmarks_of_different_size(tmp_path: Path):
 def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
     make_study(tmp_path / "s", [{"beta": 0.1}])
     make_point(tmp_path / "s", {"beta": 0.2}, state="failed", error='torn, "quoted"\nlines')
-    write_summary(read_study(tmp_path / "s"), tmp_path / "summary.csv")
+    study = read_study(tmp_path / "s")
+    write_summary(study, study_gains(study), tmp_path / "summary.csv")
     with (tmp_path / "summary.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     header = list(rows[0])
@@ -227,7 +229,7 @@ def test_text_that_begins_like_a_formula_is_no_formula_in_the_summary(tmp_path: 
     study = read_study(tmp_path / "s")
     study.rows[-1].settings["data.path"] = "-1e-05"  # text, and a number all the same
     study.rows[0].settings["data.path"] = "=A1"
-    write_summary(study, tmp_path / "summary.csv")
+    write_summary(study, study_gains(study), tmp_path / "summary.csv")
     with (tmp_path / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["error"] for row in rows} == {"", *(f"'{text}" for text in formulas)}
