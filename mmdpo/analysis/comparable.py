@@ -54,7 +54,8 @@ def _heading(part: list[Row], parts: list[list[Row]]) -> str:
         texts = []
         for kind in COMPARED:
             own = label_counts(part, task, kind)
-            if kind not in MILD and any((other := label_counts(one, task, kind)) and other != own for one in parts):
+            others = [label_counts(one, task, kind).keys() for one in parts]
+            if kind not in MILD and any(other and other != own.keys() for other in others):
                 texts += [f"{kind} {value}" for value in own]
         if texts:
             found.append(f"{task}: {', '.join(texts)}")

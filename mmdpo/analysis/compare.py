@@ -174,9 +174,9 @@ def _compare(
         common = set.intersection(*(set(one) for one in every))
         if is_imported:
             unanswered += len(set.union(*(set(one) for one in every)) - common)
-        else:
-            for row, one in zip((*a.rows, *b.rows), every, strict=True):
-                _check_same_items(name, a.rows[0].point, every[0], row.point, one)
+            every = [{key: one[key] for key in one if key in common} for one in every]
+        for row, one in zip((*a.rows, *b.rows), every, strict=True):
+            _check_same_items(name, a.rows[0].point, every[0], row.point, one)
         judged = [key for key in common if any(SCORE in one[key] for one in every)]
         unscored += sum(any(_number(one[key], SCORE) is None for one in every) for key in judged)
         compute = partial(_difference, name, sides, same_seeds, confidence)

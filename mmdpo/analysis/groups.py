@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mmdpo.analysis.comparable import are_comparable
 from mmdpo.analysis.labels import assignment, row_label
 from mmdpo.analysis.measured import common_items, estimate_score, measure
 from mmdpo.analysis.study import Row, Study, confidence_of
@@ -90,13 +91,24 @@ def references(study: Study) -> list[Group]:
     return [Group(label, row.role, (row,)) for label, row in zip(labels, rows, strict=True)]
 
 
+def _are_alike(base: Row, row: Row) -> bool:
+    """Return whether a base has the model of a point, if both are known, and a score measured as the point's."""
+    models = [one.result["fingerprints"].get("model") for one in (base, row) if _has_fingerprints(one)]
+    same_model = row.role != Role.trained or len({model for model in models if model}) < 2
+    return same_model and any(are_comparable([base, row], key) for key in base.scores if key in row.scores)
+
+
+def _has_fingerprints(row: Row) -> bool:
+    return isinstance(row.result.get("fingerprints"), dict)
+
+
 def base_of(study: Study, group: Group) -> Group | None:
     """Return the base that a group is compared with: the one of the same model and benchmark settings.
 
     None if the study has no such base, or several.
     """
-    bases = [one for one in references(study) if one.role == Role.base]
+    row = group.rows[0]
+    bases = [one for one in references(study) if one.role == Role.base and _are_alike(one.rows[0], row)]
     if len(bases) > 1:
-        row = group.rows[0]
         bases = [one for one in bases if all(row.value(key) == value for key, value in one.rows[0].settings.items())]
     return bases[0] if len(bases) == 1 else None

@@ -103,9 +103,9 @@ def importance_lines(study: Study) -> list[str]:
     ]
     for axis in dict.fromkeys(effect.axis for effect in effects):
         own = [effect for effect in effects if effect.axis == axis]
-        lines.append(f"  {_name(own)}: {'; '.join(_texts(study, own))}")
+        lines.append(f"{_name(own)}: {'; '.join(_texts(study, own))}")
         if axis == "beta" and all(effect.verdict is GainVerdict.unclear for effect in own):
-            lines.append(f"  {BETA_HINT}")
+            lines.append(BETA_HINT)
     return lines
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from mmdpo.analysis.study import Row, Study
+from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.task import JudgeUse, find_task
 from mmdpo.points.commands import launches
 from mmdpo.points.identity import Role
@@ -33,7 +35,7 @@ COMPARED = {
 MILD = ("engine",)
 """Kinds whose mixture changes scores a little."""
 
-SETTINGS_OF_ALL = ("seed", "max_new_tokens")
+SETTINGS_OF_ALL = ("split", "subset", "seed", "max_new_tokens")
 """Settings of `bench` that count for every task; the others count for the tasks that read them."""
 
 COMPETING = (Role.base, Role.trained)
@@ -166,12 +168,12 @@ def _label_with_settings(row: Row, task: str) -> Mapping[str, Any]:
 
     Imported rows were not answered by the settings in their configuration.
     """
-    label, known = label_of_row(row, task), find_task(task)
+    label, known, bench = label_of_row(row, task), find_task(task), row.group("bench")
     if task not in row.scores or row.role == Role.imported:
         return label
-    bench = row.group("bench")
     names = [*SETTINGS_OF_ALL, *(known.reads if known else ())]
-    settings = {name: bench[name] for name in names if name in COMPARED and bench.get(name) is not None}
+    default = BenchConfig(name="", tasks=[])  # earlier versions had fewer settings
+    settings = {name: bench.get(name, _plain(getattr(default, name))) for name in names} if bench else {}
     judge = bench.get("judge")
     if known and known.judge_use is not JudgeUse.no and isinstance(judge, dict):
         settings["judge_temperature"] = judge.get("temperature")
@@ -186,6 +188,10 @@ def _value(label: Mapping[str, Any], kind: str) -> str:
         return " ".join(filter(None, [str(label.get("split") or ""), "" if share == 1 else f"share {share}"]))
     value = label.get(kind)
     return "" if value is None else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
 
 
 def _served(label: Mapping[str, Any]) -> str:

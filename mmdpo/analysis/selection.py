@@ -110,7 +110,8 @@ def _check_scores(word: _Word) -> None:
     if not os.path.exists(row.folder / RESULT):
         raise UserError(f"{row.folder} has no {RESULT}: finish the point with stage=judge, or name another")
     reason = row.error or f"{RESULT} holds no score"
-    raise UserError(f"{row.folder}: {reason}; rerun the same command to make the point again")
+    fix = "" if "rerun" in reason else "; rerun the same command to make the point again"
+    raise UserError(f"{row.folder}: {reason}{fix}")
 
 
 def _results(everything: Study, rows: Sequence[Row]) -> list[Group]:

@@ -18,7 +18,7 @@ from mmdpo.analysis.labels import ROLE_NOTES, decimals, half_width, row_label, s
 from mmdpo.analysis.score_table import rows_of_table, score_table, split_benchmarks
 from mmdpo.analysis.study import FAILED, Study
 from mmdpo.analysis.warning_lines import warning_lines
-from mmdpo.console import markup_safe, printable
+from mmdpo.console import markup_safe, print_wrapped, printable
 from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import WITHOUT_REQUEST
 from mmdpo.points.identity import Role
@@ -49,8 +49,8 @@ def print_table(study: Study, console: Console, by_seed: bool = False) -> None:
     for note in notes(study, gains):
         console.print(f"[dim]{markup_safe(note)}[/]")
     for part in parts:
-        for line in importance_lines(part.study):
-            console.print(f"[dim]{markup_safe(line)}[/]", soft_wrap=True)
+        for index, line in enumerate(importance_lines(part.study)):
+            print_wrapped(console, line, indent=2 if index else 0, style="dim")
     for line in mixed_lines(study):
         console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
     for line in [*jobs(study), *next_stages(study)]:

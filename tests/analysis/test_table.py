@@ -12,7 +12,7 @@ from rich.console import Console
 from mmdpo.analysis.figures.data import pattern
 from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.study import POINT_AXES, Study, read_study
-from mmdpo.analysis.summary import write_results, write_summary
+from mmdpo.analysis.summary import write_summary
 from mmdpo.analysis.table import (
     failures,
     items_text,
