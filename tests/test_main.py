@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmdpo.__main__ import main
-from mmdpo.analysis.find import find_point, find_study
+from mmdpo.analysis.find import find_study
+from mmdpo.analysis.selection import select
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from tests.sources.files import as_lines, as_list, as_parquet, photos, tear
@@ -85,9 +86,8 @@ def test_errors_are_one_message_and_code_2(
 def test_a_whole_name_wins_over_a_piece_of_others(outputs: Path):
     (outputs / "new" / "base").mkdir()
     (outputs / "new" / "base" / "status.json").write_text("{}")
-    assert find_point("new/base") == outputs / "new" / "base"
-    folder = next((outputs / "new").glob("dpo-beta1-*"))
-    assert find_point(str(folder)) == folder
+    with pytest.raises(UserError, match=r"outputs/new/base has no result\.json"):
+        select(["new/base", "new/beta1"])
 
 
 def test_no_study_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

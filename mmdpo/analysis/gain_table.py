@@ -33,12 +33,17 @@ def gain_tables(study: Study, groups: Sequence[Group], gains: Gains, fits: Calla
     """
     rows = [group for group in groups if any(gain_of(gains, group, name) for name in study.benchmarks)]
     names = [name for name in study.benchmarks if any(gain_of(gains, group, name) for group in rows)]
-    splits = [
-        (split_benchmarks(names, lambda part, below=below: fits(_table(study, rows, gains, part, below))), below)  # type: ignore[misc]
-        for below in (False, True)
-    ]
-    parts, below = min(splits, key=lambda one: len(one[0]))
-    return [_table(study, rows, gains, part, below) for part in parts] if rows else []
+    if not rows:
+        return []
+    choices: list[tuple[bool, int, list[Table]]] = []
+    for below in (False, True):
+
+        def table_of(part: Sequence[str], below: bool = below) -> Table:
+            return _table(study, rows, gains, part, below)
+
+        tables = [*map(table_of, split_benchmarks(names, lambda part: fits(table_of(part))))]
+        choices.append((not all(map(fits, tables)), len(tables), tables))
+    return min(choices, key=lambda choice: choice[:2])[2]
 
 
 def gain_of(gains: Gains, group: Group, key: str) -> Gain | None:

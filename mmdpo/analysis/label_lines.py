@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
@@ -154,6 +155,19 @@ def label_counts(rows: Sequence[Row], task: str, kind: str) -> Counter[str]:
     labels = [label for row in rows if (label := _label_with_settings(row, task))]
     values = judge_names(labels) if kind == "judge" else [_value(label, kind) for label in labels]
     return Counter(value for value in values if value)
+
+
+def label_signature(row: Row) -> str:
+    """Return a text that is equal for points whose labels are equal for all their tasks."""
+    labels = {task: _label_with_settings(row, task) for task in row.scores if "/" not in task}
+    return json.dumps(
+        {
+            task: [label.get("judge"), _served(label), *(_value(label, kind) for kind in COMPARED)]
+            for task, label in labels.items()
+        },
+        sort_keys=True,
+        default=str,
+    )
 
 
 def label_texts(row: Row, task: str) -> dict[str, str]:

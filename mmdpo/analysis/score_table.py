@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +52,24 @@ def shown_keys(study: Study, by_seed: bool = False) -> list[str]:
     return study.varying if by_seed else varying_but_seed(study)
 
 
+Scores = Mapping[str, Sequence[Score | None]]
+"""The scores of the rows of a table by benchmark."""
+
+
 def score_table(
-    study: Study, groups: Sequence[Group], style: Style, benchmarks: Sequence[str], by_seed: bool = False
+    study: Study,
+    groups: Sequence[Group],
+    scores: Scores,
+    style: Style,
+    benchmarks: Sequence[str],
+    by_seed: bool = False,
 ) -> Table:
     """Make the table: models that were not trained first, the best score of each benchmark in bold.
 
     Args:
         study: The study.
         groups: Its rows.
+        scores: Their scores.
         style: Writes a score.
         benchmarks: The benchmarks to show.
         by_seed: Whether each point is a row of its own.
@@ -74,8 +84,7 @@ def score_table(
         table.add_column(markup_safe(benchmark), justify="right", no_wrap=True)
     for heading in ("seeds", "steps", "s") if with_seeds else ("steps", "s"):
         table.add_column(heading, justify="right")
-    scores = {name: [group.score(name) for group in groups] for name in benchmarks}
-    places = {name: decimals(score for score in found if score) for name, found in scores.items()}
+    places = {name: decimals(score for score in scores[name] if score) for name in benchmarks}
     best = {name: _best(study, groups, scores[name], name, places[name]) for name in benchmarks}
     for index, group in enumerate(groups):
         begin_section(table, groups, index)

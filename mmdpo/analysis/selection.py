@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from mmdpo.analysis.find import LISTED, OUTPUTS, find_study, list_studies
+from mmdpo.analysis.find import OUTPUTS, find_study, list_studies
 from mmdpo.analysis.groups import Group, varying_but_seed
 from mmdpo.analysis.labels import row_label
 from mmdpo.analysis.study import POINT_FILES, Row, Study, read_study, study_of
@@ -18,6 +18,7 @@ from mmdpo.points.identity import Role
 from mmdpo.points.results import RESULT
 
 GLOB = "*?["
+LISTED = 8  # points in a message
 
 
 @dataclass(frozen=True)
@@ -80,17 +81,17 @@ def _find(word: str, outputs: Path, studies: dict[Path, Study]) -> _Word:
             studies[folder] = read_study(folder, may_be_empty=True)
         return studies[folder].rows
 
-    if any(os.path.exists(Path(word) / name) for name in POINT_FILES):
-        folder = Path(word).absolute()
+    folders = [folder.absolute() for folder in (outputs / word, Path(word))]
+    if folder := next((one for one in folders if any(os.path.exists(one / name) for name in POINT_FILES)), None):
         return _Word(word, [row for row in rows_of(folder.parent) if row.point == folder.name], False)
     place, slash, piece = word.rstrip("/").rpartition("/")
     if any(os.path.isdir(folder) for folder in (outputs / word, Path(word))):
         return _Word(word, rows_of(find_study(word, outputs)), True)
     if any(letter in place for letter in GLOB):
-        folders = [folder for folder in list_studies(outputs) if fnmatchcase(folder.name, place)]
+        places = [one for one in list_studies(outputs) if fnmatchcase(one.name, place)]
     else:
-        folders = [find_study(place, outputs)] if slash else list_studies(outputs)
-    rows = [row for folder in folders for row in rows_of(folder)]
+        places = [find_study(place, outputs)] if slash else list_studies(outputs)
+    rows = [row for one in places for row in rows_of(one)]
     matching = [row for row in rows if row.point == piece] or [
         row for row in rows if fnmatchcase(row.point, f"*{piece}*")
     ]

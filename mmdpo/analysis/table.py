@@ -71,19 +71,23 @@ def _tables(study: Study, gains: Gains, console: Console, by_seed: bool) -> list
         return Measurement.get(console, unlimited, one).maximum <= console.width
 
     groups = rows_of_table(study, by_seed)
+    scores = {name: [group.score(name) for group in groups] for name in study.benchmarks}
     tables: list[Table] = []
     for style in (with_bounds, with_half_width, stacked):
-        tables = [score_table(study, groups, style, study.benchmarks, by_seed)]
+        tables = [score_table(study, groups, scores, style, study.benchmarks, by_seed)]
         if fits(tables[0]):
             break
     else:
 
         def part_fits(names: Sequence[str]) -> bool:
-            return fits(score_table(study, groups, with_half_width, names, by_seed))
+            return fits(score_table(study, groups, scores, with_half_width, names, by_seed))
 
         parts = split_benchmarks(study.benchmarks, part_fits)
         narrow = [stacked if len(names) < 2 else with_half_width for names in parts]
-        tables = [score_table(study, groups, style, names, by_seed) for style, names in zip(narrow, parts, strict=True)]
+        tables = [
+            score_table(study, groups, scores, style, names, by_seed)
+            for style, names in zip(narrow, parts, strict=True)
+        ]
     return [*tables, *gain_tables(study, rows_of_table(study), gains, fits)]
 
 

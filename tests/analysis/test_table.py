@@ -12,7 +12,7 @@ from rich.console import Console
 from mmdpo.analysis.figures.data import pattern
 from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.study import POINT_AXES, Study, read_study
-from mmdpo.analysis.summary import write_summary
+from mmdpo.analysis.summary import write_results, write_summary
 from mmdpo.analysis.table import (
     failures,
     items_text,
@@ -208,6 +208,72 @@ def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
     assert rows[3]["text"] == ""
     assert rows[3]["error"] == 'torn, "quoted"\nlines'
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "summary.csv"]  # nothing left aside
+
+
+SEEDS = [{"beta": beta, "seed": seed} for beta in (0.1, 0.2) for seed in (0, 1, 2)]
+
+
+def test_seeds_are_one_row_and_rows_of_their_own_on_request(tmp_path: Path):
+    make_study(tmp_path, SEEDS, n=8)
+    make_point(tmp_path, {"beta": 0.2, "seed": 2}, state="failed", error="no memory", n=8)
+    for path in tmp_path.glob("*beta0.2*seed2*/result.json"):
+        path.unlink()
+    study = read_study(tmp_path)
+    text = printed(study, 120)
+    assert line_of(text, "beta")[-3:] == ["seeds", "steps", "s"]
+    assert "2 done, 1 failed" in text
+    assert "2 of 3" in text
+    assert sum(line.strip().startswith("0.1 ") for line in text.splitlines()) == 2  # scores, gains
+    console = Console(width=120)
+    with console.capture() as capture:
+        print_table(study, console, by_seed=True)
+    assert [line.split()[1] for line in capture.get().splitlines() if line.strip().startswith("0.1 ")][:3] == [*"012"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 160])
+def test_gains_stand_in_tables_that_fit_with_verdicts_in_words(tmp_path: Path, width: int):
+    make_study(tmp_path, SEEDS[:3], n=60)
+    make_point(tmp_path, {"beta": 9.0}, n=60, gain=0.0)
+    text = printed(read_study(tmp_path), width)
+    gains = text.partition("gain over the base")[2].partition("± or")[0]
+    assert all(len(line) <= width for line in gains.splitlines())
+    assert gains.count("better") == 3
+    assert gains.count("not distinguishable") == 3
+    flat = " ".join(text.split())
+    assert "verdicts corrected for 6 comparisons (Holm)" in flat
+    assert "paired over items and seeds" in flat
+    assert "1 result has one seed" in flat
+
+
+def test_a_study_without_a_base_says_that_it_has_no_gains(tmp_path: Path):
+    make_study(tmp_path, [{"beta": 0.1}], references=False)
+    text = printed(read_study(tmp_path))
+    assert "no gains" in text
+    assert "gain over the base" not in text
+
+
+def test_results_have_a_row_each_with_gains_and_labels(tmp_path: Path):
+    make_study(tmp_path, SEEDS, n=24)
+    study = read_study(tmp_path)
+    gains = study_gains(study)
+    write_results(study, gains, tmp_path / "results.csv")
+    write_summary(study, gains, tmp_path / "summary.csv")
+    results, points = (list(csv.DictReader((tmp_path / f"{name}.csv").open())) for name in ("results", "summary"))
+    assert [(row["result"], row["points"], row["text_seeds"]) for row in results] == [
+        ("base", "1", "1"),
+        ("before visual tuning", "1", "1"),
+        ("beta 0.1", "3", "3"),
+        ("beta 0.2", "3", "3"),
+    ]
+    gain = gains.of_point(points[2]["point"], "text")
+    assert gain is not None
+    for row in (results[2], points[2]):
+        assert float(row["text_gain"]) == pytest.approx(float(results[2]["text"]) - float(results[0]["text"]))
+        assert float(row["text_gain_low"]) == gain.estimate.low
+        assert float(row["text_gain_p"]) <= float(row["text_gain_p_corrected"]) == gain.p_corrected
+        assert (row["text_verdict"], row["text_judge"], row["text_items"]) == (str(gain.verdict), "oracle", "24")
+    assert results[0]["text_gain"] == results[1]["text_verdict"] == ""
+    assert results[2]["names"].split() == [row["point"] for row in points[2:5]]
 
 
 def test_control_characters_of_files_are_shown_and_not_obeyed(tmp_path: Path):
