@@ -58,7 +58,7 @@ def _fits(part: Sequence[Row], row: Row) -> bool:
 
 def _heading(part: list[Row], parts: list[list[Row]]) -> str:
     """Write the labels of a part that another part has otherwise."""
-    found = []
+    found: dict[str, list[str]] = {}
     for task in in_order(list(dict.fromkeys(key for row in part for key in row.scores if "/" not in key))):
         texts = []
         for kind in COMPARED:
@@ -67,5 +67,5 @@ def _heading(part: list[Row], parts: list[list[Row]]) -> str:
             if kind not in MILD and any(other and other != own.keys() for other in others):
                 texts += [f"{kind} {value}" for value in own]
         if texts:
-            found.append(f"{task}: {', '.join(texts)}")
-    return "; ".join(found)
+            found.setdefault(", ".join(texts), []).append(task)
+    return "; ".join(f"{', '.join(tasks)}: {text}" for text, tasks in found.items())

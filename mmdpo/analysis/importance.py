@@ -68,7 +68,10 @@ class AxisEffect:
 
 
 def axis_importance(study: Study) -> list[AxisEffect]:
-    """Return the effect of each axis that has two values or more on each main score, in the study's order."""
+    """Return the effect of each axis that has two values or more on each main score, in the study's order.
+
+    Of a study whose scores cannot all be compared, ask for one of its parts.
+    """
     cache = GainCache(study.folder, FILE)
     found = []
     for axis, along in _separate_axes(study).items():
@@ -163,9 +166,9 @@ def _pairs(study: Study, axis: str, along: Sequence[str], first: Any, second: An
 
 
 def _estimate(pairs: Pairs, key: str, confidence: float, cache: GainCache) -> Estimate | None:
-    """Estimate the mean difference of pairs of points; None if none of them can be compared."""
-    known = [pair for pair in pairs if all(key in row.scores for row in pair) and are_comparable(pair, key)]
-    if not known:
+    """Estimate the mean difference of pairs of points; None if they cannot be compared."""
+    known = [pair for pair in pairs if all(key in row.scores for row in pair)]
+    if not known or not are_comparable([row for pair in known for row in pair], key):
         return None
     firsts, seconds = zip(*known, strict=True)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdpo.analysis.comparable import comparable_parts
 from mmdpo.analysis.gain_table import gain_of
 from mmdpo.analysis.gains import Gain, Gains
 from mmdpo.analysis.groups import Group, varying_but_seed
@@ -41,6 +42,8 @@ def write_summary(study: Study, gains: Gains, path: Path) -> None:
 def write_results(study: Study, gains: Gains, path: Path) -> None:
     """Write one row per result, whose points differ only in their seed: main scores, gains and labels.
 
+    The column `part` names what differs between scores that cannot be compared.
+
     Args:
         study: The study.
         gains: The gains of its results.
@@ -48,9 +51,13 @@ def write_results(study: Study, gains: Gains, path: Path) -> None:
     """
     axes = [key for key in POINT_AXES if key != "seed"]
     settings = [key for key in varying_but_seed(study) if key not in POINT_AXES]
-    rows = [_result(group, study, gains, [*axes, *settings]) for group in rows_of_table(study)]
+    rows = [
+        {"part": part.heading, **_result(group, study, gains, [*axes, *settings])}
+        for part in comparable_parts(study)
+        for group in rows_of_table(part.study)
+    ]
     names = [name for key in study.benchmarks for name in (*_score_columns(key), *(f"{key}_{one}" for one in GAIN))]
-    columns = ["result", "role", "state", *axes, *settings, "points", *names, *_label_columns(study), "names"]
+    columns = ["result", "part", "role", "state", *axes, *settings, "points", *names, *_label_columns(study), "names"]
     _write(path, columns, rows)
 
 

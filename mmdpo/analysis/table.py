@@ -116,7 +116,7 @@ def notes(study: Study, gains: Gains) -> list[str]:
     if study.benchmarks:
         several = any(len(group.rows) > 1 for group in rows_of_table(study))
         lines.append(f"± or [ ]: {study.resampled()}{' and seeds' if several else ''}; {items_text(study)}")
-        lines.append("bold: best of the base and the trained points; s: seconds")
+        lines.append("bold: best score as measured, of the base and the trained points; s: seconds")
     present = {row.role for row in study.rows}
     names = [note for role, note in ROLE_NOTES.items() if role in present]
     return [*lines, *gain_notes(study, gains), *names, *footnotes(study)]

@@ -276,6 +276,18 @@ def test_results_have_a_row_each_with_gains_and_labels(tmp_path: Path):
     assert results[2]["names"].split() == [row["point"] for row in points[2:5]]
 
 
+def test_seeds_of_different_judges_are_no_mean(tmp_path: Path):
+    make_study(tmp_path, SEEDS[:1], n=4)
+    make_point(tmp_path, SEEDS[1], n=4, judge="pro")
+    study = read_study(tmp_path)
+    write_results(study, study_gains(study), tmp_path / "results.csv")
+    rows = list(csv.DictReader((tmp_path / "results.csv").open()))
+    assert [(row["part"], row["points"], bool(row["text_gain"])) for row in rows[2:]] == [
+        ("text, visual, text_noisy: judge oracle", "1", True),
+        ("text, visual, text_noisy: judge pro", "1", False),
+    ]
+
+
 def test_control_characters_of_files_are_shown_and_not_obeyed(tmp_path: Path):
     make_point(tmp_path / "s", {}, state="failed", error="the server said \x1b[2J\x07[bold]gone")
     point = make_point(tmp_path / "s", {"beta": 0.2, "method": "\x1b]0;title"})
