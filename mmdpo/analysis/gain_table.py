@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmdpo.analysis.gains import Gain, Gains, GainVerdict
 from mmdpo.analysis.groups import Group
 from mmdpo.analysis.labels import decimals
-from mmdpo.analysis.score_table import begin_section, name_cells, new_table, shown_keys, split_benchmarks
+from mmdpo.analysis.score_table import begin_section, name_cells, new_table, split_benchmarks
 from mmdpo.analysis.study import Study
 from mmdpo.console import markup_safe
 
@@ -22,13 +22,16 @@ TITLE = "gain over the base"
 STYLES: dict[GainVerdict, str] = {GainVerdict.better: "green", GainVerdict.worse: "red", GainVerdict.unclear: "dim"}
 
 
-def gain_tables(study: Study, groups: Sequence[Group], gains: Gains, fits: Callable[[Table], bool]) -> list[Table]:
+def gain_tables(
+    study: Study, groups: Sequence[Group], gains: Gains, keys: Sequence[str], fits: Callable[[Table], bool]
+) -> list[Table]:
     """Make as few tables of all gains as fit the console; the verdict stands beside or below the interval.
 
     Args:
         study: The study.
         groups: The rows of its table of scores.
         gains: The gains of its results.
+        keys: The axes and settings that have a column.
         fits: Return whether a table fits.
     """
     rows = [group for group in groups if any(gain_of(gains, group, name) for name in study.benchmarks)]
@@ -39,7 +42,7 @@ def gain_tables(study: Study, groups: Sequence[Group], gains: Gains, fits: Calla
     for below in (False, True):
 
         def table_of(part: Sequence[str], below: bool = below) -> Table:
-            return _table(study, rows, gains, part, below)
+            return _table(study, rows, gains, keys, part, below)
 
         tables = [*map(table_of, split_benchmarks(names, lambda part: fits(table_of(part))))]
         choices.append((not all(map(fits, tables)), len(tables), tables))
@@ -88,8 +91,9 @@ def gain_decimals(study: Study, gains: Gains, key: str) -> int:
     return places + (near < 0.5 * 10**-places)
 
 
-def _table(study: Study, groups: Sequence[Group], gains: Gains, benchmarks: Sequence[str], below: bool) -> Table:
-    keys = shown_keys(study)
+def _table(
+    study: Study, groups: Sequence[Group], gains: Gains, keys: Sequence[str], benchmarks: Sequence[str], below: bool
+) -> Table:
     table = new_table(study, keys, TITLE)
     for name in benchmarks:
         table.add_column(markup_safe(name), no_wrap=True)

@@ -95,14 +95,20 @@ def axis_importance(study: Study) -> list[AxisEffect]:
     ]
 
 
-def importance_lines(study: Study) -> list[str]:
-    """Return a heading and a line for each axis: how much it moved each score, first those with a verdict."""
+def importance_lines(study: Study, part: str = "") -> list[str]:
+    """Return a heading and a line for each axis: how much it moved each score, first those with a verdict.
+
+    Args:
+        study: The study, or a part of one whose scores can be compared.
+        part: The heading of the part.
+    """
     effects = axis_importance(study)
     if not effects:
         return []
+    count = f"{len(effects)} comparison{'s'[: len(effects) > 1]}"
     lines = [
-        "axes: largest difference between two values, paired over items, other settings and seeds; verdicts corrected "
-        f"for {len(effects)} comparison{'s'[: len(effects) > 1]} (Holm)"
+        f"axes{f' ({part})' if part else ''}: largest difference between two values, paired over items, other settings "
+        f"and seeds; verdicts corrected for {count} (Holm)"
     ]
     for axis in dict.fromkeys(effect.axis for effect in effects):
         own = [effect for effect in effects if effect.axis == axis]

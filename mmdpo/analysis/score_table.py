@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.analysis.groups import Group, varying_but_seed
 from mmdpo.analysis.label_lines import COMPETING, is_mixed
 from mmdpo.analysis.labels import ROLES, column, decimals, imported_label, row_label, sign, value_text
-from mmdpo.analysis.study import Row, Study
+from mmdpo.analysis.study import POINT_AXES, Row, Study
 from mmdpo.console import markup_safe
 from mmdpo.evaluation.statistics import Score
 from mmdpo.points.identity import Role
@@ -31,25 +31,32 @@ COLOURS: dict[str, str] = {
 }
 
 
-def rows_of_table(study: Study, by_seed: bool = False) -> list[Group]:
+def rows_of_table(study: Study, keys: Sequence[str]) -> list[Group]:
     """Return the results of a study, with points that have no scores yet; models that were not trained come first.
 
     Args:
         study: The study.
-        by_seed: Whether each point is a row of its own.
+        keys: The axes and settings that have a column; with `seed`, each seed is a row of its own.
     """
-    keys = shown_keys(study, by_seed)
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in study.rows:
-        alone = by_seed or row.role != Role.trained
+        alone = row.role != Role.trained
         name = (row.point,) if alone else tuple(row.value(key) for key in keys)
         found.setdefault((alone, *name), []).append(row)
     return [Group(row_label(rows[0], keys), rows[0].role, tuple(rows)) for rows in found.values()]
 
 
-def shown_keys(study: Study, by_seed: bool = False) -> list[str]:
-    """Return the axes and settings that have a column."""
-    return study.varying if by_seed else varying_but_seed(study)
+def shown_keys(study: Study, whole: Study | None = None, by_seed: bool = False) -> list[str]:
+    """Return the axes and settings that have a column.
+
+    Args:
+        study: The study, or a part of one.
+        whole: The study that it is a part of, whose axes have columns in all parts.
+        by_seed: Whether seeds have one.
+    """
+    own = study.varying if by_seed else varying_but_seed(study)
+    axes = [key for key in (whole or study).varying if key in POINT_AXES and (by_seed or key != "seed")]
+    return axes + [key for key in own if key not in POINT_AXES]
 
 
 Scores = Mapping[str, Sequence[Score | None]]
@@ -62,7 +69,7 @@ def score_table(
     scores: Scores,
     style: Style,
     benchmarks: Sequence[str],
-    by_seed: bool = False,
+    keys: Sequence[str],
 ) -> Table:
     """Make the table: models that were not trained first, the best score of each benchmark in bold.
 
@@ -72,9 +79,8 @@ def score_table(
         scores: Their scores.
         style: Writes a score.
         benchmarks: The benchmarks to show.
-        by_seed: Whether each point is a row of its own.
+        keys: The axes and settings that have a column.
     """
-    keys = shown_keys(study, by_seed)
     with_state = any(row.state != State.done for row in study.rows)
     with_seeds = any(len(group.rows) > 1 for group in groups)
     table = new_table(study, keys)

@@ -13,7 +13,7 @@ from mmdpo.analysis.gain_table import gain_of
 from mmdpo.analysis.gains import Gain, Gains
 from mmdpo.analysis.groups import Group, varying_but_seed
 from mmdpo.analysis.label_lines import COMPARED, label_texts
-from mmdpo.analysis.score_table import rows_of_table
+from mmdpo.analysis.score_table import rows_of_table, shown_keys
 from mmdpo.analysis.study import POINT_AXES, Row, Study
 from mmdpo.evaluation.statistics import Score
 from mmdpo.files import atomic_write, spreadsheet_cell
@@ -54,7 +54,7 @@ def write_results(study: Study, gains: Gains, path: Path) -> None:
     rows = [
         {"part": part.heading, **_result(group, study, gains, [*axes, *settings])}
         for part in comparable_parts(study)
-        for group in rows_of_table(part.study)
+        for group in rows_of_table(part.study, shown_keys(part.study, study))
     ]
     names = [name for key in study.benchmarks for name in (*_score_columns(key), *(f"{key}_{one}" for one in GAIN))]
     columns = ["result", "part", "role", "state", *axes, *settings, "points", *names, *_label_columns(study), "names"]

@@ -15,7 +15,7 @@ from mmdpo.analysis.importance import importance_lines
 from mmdpo.analysis.imported import imported_notes, imported_warnings
 from mmdpo.analysis.label_lines import label_lines, mixed_lines
 from mmdpo.analysis.labels import ROLE_NOTES, decimals, half_width, row_label, short_number
-from mmdpo.analysis.score_table import rows_of_table, score_table, split_benchmarks
+from mmdpo.analysis.score_table import rows_of_table, score_table, shown_keys, split_benchmarks
 from mmdpo.analysis.study import FAILED, Study
 from mmdpo.analysis.warning_lines import warning_lines
 from mmdpo.console import markup_safe, print_wrapped, printable
@@ -42,14 +42,14 @@ def print_table(study: Study, console: Console, by_seed: bool = False) -> None:
     for part in parts:
         if part.heading:
             console.print(f"[bold]{markup_safe(part.heading)}[/]", soft_wrap=True)
-        for one in _tables(part.study, gains, console, by_seed):
+        for one in _tables(part.study, study, gains, console, by_seed):
             console.print(one)
         if part.heading and part.study.benchmarks:
             console.print(f"[dim]{markup_safe(items_text(part.study))}[/]\n")
     for note in notes(study, gains):
         console.print(f"[dim]{markup_safe(note)}[/]")
     for part in parts:
-        for index, line in enumerate(importance_lines(part.study)):
+        for index, line in enumerate(importance_lines(part.study, part.heading)):
             print_wrapped(console, line, indent=2 if index else 0, style="dim")
     for line in mixed_lines(study):
         console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
@@ -61,7 +61,7 @@ def print_table(study: Study, console: Console, by_seed: bool = False) -> None:
         console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
 
 
-def _tables(study: Study, gains: Gains, console: Console, by_seed: bool) -> list[Table]:
+def _tables(study: Study, whole: Study, gains: Gains, console: Console, by_seed: bool) -> list[Table]:
     """Make the tables of scores and gains: as few as fit the console, and the fullest form among these."""
     from rich.measure import Measurement
 
@@ -70,25 +70,26 @@ def _tables(study: Study, gains: Gains, console: Console, by_seed: bool) -> list
     def fits(one: Table) -> bool:
         return Measurement.get(console, unlimited, one).maximum <= console.width
 
-    groups = rows_of_table(study, by_seed)
+    keys = shown_keys(study, whole, by_seed)
+    groups = rows_of_table(study, keys)
     scores = {name: [group.score(name) for group in groups] for name in study.benchmarks}
     tables: list[Table] = []
     for style in (with_bounds, with_half_width, stacked):
-        tables = [score_table(study, groups, scores, style, study.benchmarks, by_seed)]
+        tables = [score_table(study, groups, scores, style, study.benchmarks, keys)]
         if fits(tables[0]):
             break
     else:
 
         def part_fits(names: Sequence[str]) -> bool:
-            return fits(score_table(study, groups, scores, with_half_width, names, by_seed))
+            return fits(score_table(study, groups, scores, with_half_width, names, keys))
 
         parts = split_benchmarks(study.benchmarks, part_fits)
         narrow = [stacked if len(names) < 2 else with_half_width for names in parts]
         tables = [
-            score_table(study, groups, scores, style, names, by_seed)
-            for style, names in zip(narrow, parts, strict=True)
+            score_table(study, groups, scores, style, names, keys) for style, names in zip(narrow, parts, strict=True)
         ]
-    return [*tables, *gain_tables(study, rows_of_table(study), gains, fits)]
+    own = shown_keys(study, whole)
+    return [*tables, *gain_tables(study, rows_of_table(study, own), gains, own, fits)]
 
 
 def with_bounds(score: Score, places: int) -> str:
@@ -114,7 +115,7 @@ def notes(study: Study, gains: Gains) -> list[str]:
     """Return the notes below the tables: intervals, n, gains, the models that were not trained."""
     lines = []
     if study.benchmarks:
-        several = any(len(group.rows) > 1 for group in rows_of_table(study))
+        several = any(len(group.rows) > 1 for group in rows_of_table(study, shown_keys(study)))
         lines.append(f"± or [ ]: {study.resampled()}{' and seeds' if several else ''}; {items_text(study)}")
         lines.append("bold: best score as measured, of the base and the trained points; s: seconds")
     present = {row.role for row in study.rows}
