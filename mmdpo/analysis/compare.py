@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.analysis.gains import GainVerdict, have_same_seeds, holm, verdict_of
+from mmdpo.analysis.gains import GainVerdict, holm, verdict_of, with_same_seeds
 from mmdpo.analysis.groups import Group
 from mmdpo.analysis.items import Items, read_items
 from mmdpo.analysis.label_lines import COMPARED, MILD, label_counts
 from mmdpo.analysis.labels import sign
-from mmdpo.analysis.measured import estimate_gain, measure_items
+from mmdpo.analysis.measured import common_items, estimate_gain, measure_items
 from mmdpo.analysis.selection import Selection
 from mmdpo.analysis.study import confidence_of
 from mmdpo.errors import UserError
@@ -106,9 +106,8 @@ def compare(selection: Selection, parts: bool | None = None) -> Comparison:
     reference = [read_items(row.folder) for row in selection.reference.rows]
     results, problems = [], []
     for group in selection.others:
-        items = [read_items(row.folder) for row in group.rows]
         try:
-            results.append(_compare(selection.reference, group, reference, items, with_parts, confidence))
+            results.append(_compare(selection.reference, group, reference, with_parts, confidence))
         except UserError as error:
             problems.append(str(error))
             results.append(ResultComparison(group, (), (f"not compared: {error}",)))
@@ -144,11 +143,13 @@ def _compare(
     a: Group,
     b: Group,
     items_a: Sequence[dict[str, Items]],
-    items_b: Sequence[dict[str, Items]],
     parts: bool,
     confidence: float,
 ) -> ResultComparison:
     """Compare one result with the reference. Raises UserError if no benchmark can be compared."""
+    in_order = with_same_seeds(a.rows, b.rows)
+    rows_b = in_order or b.rows
+    items_b = [read_items(row.folder) for row in rows_b]
     names_a, names_b = (_in_order({name for items in side for name in items}) for side in (items_a, items_b))
     shared = [name for name in names_a if all(name in items for items in (*items_a, *items_b))]
     if not shared:
@@ -165,7 +166,6 @@ def _compare(
             f"with the same {', '.join(f'{key}=' for key in kinds)}."
         )
     is_imported = Role.imported in (a.role, b.role)
-    same_seeds = have_same_seeds(a.rows, b.rows)
     differences: list[Difference] = []
     unanswered = unscored = 0
     for name in (name for name in shared if name not in differing):
@@ -175,11 +175,11 @@ def _compare(
         if is_imported:
             unanswered += len(set.union(*(set(one) for one in every)) - common)
             every = [{key: one[key] for key in one if key in common} for one in every]
-        for row, one in zip((*a.rows, *b.rows), every, strict=True):
+        for row, one in zip((*a.rows, *rows_b), every, strict=True):
             _check_same_items(name, a.rows[0].point, every[0], row.point, one)
         judged = [key for key in common if any(SCORE in one[key] for one in every)]
         unscored += sum(any(_number(one[key], SCORE) is None for one in every) for key in judged)
-        compute = partial(_difference, name, sides, same_seeds, confidence)
+        compute = partial(_difference, name, sides, in_order is not None, confidence)
         differences += filter(None, (compute(part, metric) for part, metric in _metrics(name, every[0], parts)))
     notes = [
         f"{unscored} items without a score in one of the two are left out" if unscored else "",
@@ -232,11 +232,9 @@ def _difference(
         return Difference(name, part, estimate)
     task = find_task(name.partition(".")[0])
     better = _sign(task, part) if part else sign(name.partition(".")[0])
-    common = [key for key in a[0].columns if all(key in one.columns for one in (*a, *b))]
-    gains = [
-        better * (_mean([one.columns[key][0] for one in b]) - _mean([one.columns[key][0] for one in a]))
-        for key in common
-    ]
+    ids = common_items([*a, *b])
+    before, after = (sum(one.of(ids)[0] for one in side) / len(side) for side in (a, b))
+    gains = (better * (after - before)).tolist()
     wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     return Difference(name, part, estimate, wins, len(gains) - wins - losses, losses)
 
@@ -273,10 +271,6 @@ def _sign(task: Task | None, part: str) -> int:
     """Return -1 for a part of which less is better, by the metric that is its mean; else 1."""
     metrics = task.metrics if task else ()
     return -1 if any(one.columns == (part,) and one.higher_is_better is False for one in metrics) else 1
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _number(item: Mapping[str, Any], part: str) -> float | None:

@@ -17,7 +17,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.comparable import are_comparable
-from mmdpo.analysis.gain_cache import GainCache
+from mmdpo.analysis.gain_cache import GainCache, cache_of
 from mmdpo.analysis.gain_table import gain_text
 from mmdpo.analysis.gains import GainVerdict, holm, verdict_of
 from mmdpo.analysis.groups import varying_but_seed
@@ -27,9 +27,6 @@ from mmdpo.analysis.study import Row, Study, sort_key
 
 if TYPE_CHECKING:
     from mmdpo.evaluation.crossed import Estimate
-
-FILE = ".importance.json"
-"""The file of the study's folder that keeps estimates."""
 
 BETA_HINT = (
     "beta scales the loss's gradient, and Adam divides scale out: in short runs it hardly matters; vary lr, or train "
@@ -72,7 +69,7 @@ def axis_importance(study: Study) -> list[AxisEffect]:
 
     Of a study whose scores cannot all be compared, ask for one of its parts.
     """
-    cache = GainCache(study.folder, FILE)
+    cache = cache_of(study.folder)
     found = []
     for axis, along in _separate_axes(study).items():
         values = sorted({row.value(axis) for row in study.trained if row.scores}, key=sort_key)
@@ -185,7 +182,7 @@ def _estimate(pairs: Pairs, key: str, confidence: float, cache: GainCache) -> Es
             return None
         return estimate_gain([one for one, _ in both], [two for _, two in both], confidence, same_seeds=len(both) > 1)
 
-    return cache.get_or_make([*firsts, *seconds], [key, confidence, "axis"], compute)
+    return cache.get_or_make([*firsts, *seconds], [key, "axis", confidence], compute)
 
 
 def _text(row: Row, key: str) -> str:

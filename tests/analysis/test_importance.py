@@ -72,7 +72,6 @@ def test_a_hint_is_given_where_beta_does_not_matter(tmp_path: Path) -> None:
     assert effect.verdict is GainVerdict.unclear
     assert importance_lines(study)[-1] == BETA_HINT
     assert importance_lines(study) == importance_lines(read_study(tmp_path))  # from the estimates that were kept
-    assert (tmp_path / ".importance.json").is_file()
 
 
 def test_what_an_axis_moved_has_a_verdict(tmp_path: Path) -> None:
