@@ -67,7 +67,18 @@ def gain_notes(study: Study, gains: Gains) -> list[str]:
     if single := seeds.count(1):
         whose = "1 result has" if single == 1 else f"{single} results have"
         lines.append(f"{whose} one seed: no interval for the spread of training, which seed=0,1,2 measures")
-    return lines
+    return [*lines, *_fewer_items(study, gains)]
+
+
+def _fewer_items(study: Study, gains: Gains) -> list[str]:
+    """Return a line if gains are over fewer items than the scores, since points have scores of different ones."""
+    parts = []
+    for key in study.benchmarks:
+        counts = [gain.estimate.n for found in gains.by_group.values() if (gain := found.get(key))]
+        most = max(row.scores[key].n for row in study.rows if key in row.scores)
+        if counts and min(counts) < most:
+            parts.append(f"{key} {min(counts)} of {most}")
+    return [f"gains over fewer items, which both sides have scores of: {', '.join(parts)}"] if parts else []
 
 
 def _trained(study: Study, gains: Gains) -> list[dict[str, Gain]]:

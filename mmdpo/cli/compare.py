@@ -13,7 +13,8 @@ p values, and verdicts that are corrected for the number of scores shown.
 A RESULT is a folder, a point's name, a part of names or a pattern, or a study.
 Points that it names and that differ only in seed are one result: beta0.1 pools the seeds
 of beta 0.1. STUDY/PART looks in one study, STUDY alone stands for all its results. The
-first RESULT is the reference that the others are compared with; of a study it is the base."""
+first RESULT is the reference that the others are compared with; of a study it is the base.
+Quote a pattern, or the shell makes several RESULTs of it."""
 COMPARE_EPILOG = """\
 exit code: 0 compared, 2 a name is wrong, or what it names cannot be compared
 

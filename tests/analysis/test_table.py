@@ -245,6 +245,14 @@ def test_gains_stand_in_tables_that_fit_with_verdicts_in_words(tmp_path: Path, w
     assert "1 result has one seed" in flat
 
 
+def test_gains_over_fewer_items_than_the_scores_are_counted(tmp_path: Path):
+    make_study(tmp_path, SEEDS[:1], n=8)
+    (path,) = tmp_path.glob("dpo-*/judgments/text.jsonl")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:6]))
+    text = " ".join(printed(read_study(tmp_path), 120).split())
+    assert "fewer items, which both sides have scores of: text 6 of 8" in text
+
+
 def test_a_study_without_a_base_says_that_it_has_no_gains(tmp_path: Path):
     make_study(tmp_path, [{"beta": 0.1}], references=False)
     text = printed(read_study(tmp_path))
