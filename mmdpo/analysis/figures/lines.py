@@ -51,7 +51,11 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
     logarithmic = panel.x in LOGARITHMIC
     style.light_grid(axes)
     for number, reference in enumerate(panel.references):
-        axes.axhline(reference.score.value, label=reference.label, zorder=1, **dashes(number, reference))
+        look = dashes(number, reference)
+        axes.axhline(reference.score.value, label=reference.label, zorder=1, **look)
+        if reference.role in style.REFERENCE_COLOURS and not math.isnan(reference.score.low):
+            low, high = reference.score.low, reference.score.high
+            axes.axhspan(low, high, color=look["color"], alpha=0.10, linewidth=0, zorder=0)
     for number, series in enumerate(panel.series):
         colour, marker = style.PALETTE[number % 8], style.MARKERS[number % 8]
         xs = [dot.x * scale for dot in _dodged(series.dots, panel, number)]
@@ -128,7 +132,13 @@ def panel_notes(study: Study, panels: list[Panel]) -> str:
     several = any(dot.seeds for panel in panels for series in panel.series for dot in series.dots)
     seeds = " Lines join the means over seeds; faint dots are single seeds." if several else ""
     zoom = "The y-axis does not" if len(panels) == 1 else "The y-axes do not"
-    return f"{style.interval_note(study, [panel.benchmark for panel in panels])}{seeds}\n{zoom} start at 0."
+    bands = " Bands: the same of the dashed lines." if any(map(_has_band, panels)) else ""
+    bars = style.interval_note(study, [panel.benchmark for panel in panels])
+    return f"{bars}{bands}{seeds}\n{style.NOT_COMPARED}\n{zoom} start at 0."
+
+
+def _has_band(panel: Panel) -> bool:
+    return any(one.role in style.REFERENCE_COLOURS and not math.isnan(one.score.low) for one in panel.references)
 
 
 def _suits(study: Study) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.analysis.figures.drawing import current
 from mmdpo.analysis.labels import METHODS
 from mmdpo.analysis.study import Study
 from mmdpo.analysis.table import items_text
@@ -29,6 +31,8 @@ GREY = "#555555"
 
 TITLE_LINE = 13.2  # points: the title's size and leading
 LEGEND_LINE = 0.2  # inches
+NOT_COMPARED = "Bars that overlap do not show that results are alike: compare them by their gains on the same items."
+LETTERS_PER_INCH = 11  # of a title
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def describe_figure(figure: Figure, study: Study, subject: str, notes: str, legend: Legend | None = None) -> None:
-    """Add title, legend and caption to a figure.
+    """Add title, legend and caption to a figure; of a plain one, the legend only.
+
+    The label of the figure becomes the text that its caption file holds.
 
     Args:
         figure: The figure.
@@ -99,15 +105,23 @@ def describe_figure(figure: Figure, study: Study, subject: str, notes: str, lege
         notes: The caption: how to read the figure.
         legend: The common legend, below the title.
     """
+    drawing = current()
     models = _names(study, "model")
     methods = sorted({str(row.axes.get("method")) for row in study.trained if row.axes.get("method")})
     method = METHODS.get(methods[0], methods[0]) if len(methods) == 1 else ""
-    origin = ", ".join(part for part in (f"study {study.name}", f"model {models}" if models else "", method) if part)
+    parts = (f"study {study.name}", f"model {models}" if models else "", method)
+    origin = ", ".join(part for part in parts if part)
+    if drawing.heading:
+        origin += "\n" + textwrap.fill(drawing.heading, int(figure.get_figwidth() * LETTERS_PER_INCH))
+    figure.set_label(f"{subject}. {origin}.\n{notes}".replace("..", "."))
     legend = legend or Legend({}, 1)
+    title = "" if drawing.plain else f"{subject}\n{origin}"
     room = "\n" * math.ceil(legend.height * 72 / TITLE_LINE)  # blank lines keep the legend's place
-    figure.suptitle(f"{subject}\n{origin}{room}", x=0.01, ha="left")
+    if title or room:
+        figure.suptitle(f"{title}{room}", x=0.01, ha="left")
     if legend.handles:
-        below_title = 1 - (2.5 * TITLE_LINE / 72) / figure.get_figheight()
+        lines = title.count("\n") + 1.5 if title else 0.2
+        below_title = 1 - (lines * TITLE_LINE / 72) / figure.get_figheight()
         figure.legend(
             legend.handles.values(),
             legend.handles.keys(),
@@ -115,7 +129,8 @@ def describe_figure(figure: Figure, study: Study, subject: str, notes: str, lege
             bbox_to_anchor=(0.0, below_title),
             ncols=legend.columns,
         )
-    figure.supxlabel(notes, x=0.01, ha="left", fontsize=7.5, color=GREY)
+    if not drawing.plain:
+        figure.supxlabel(notes, x=0.01, ha="left", fontsize=7.5, color=GREY)
 
 
 def interval_note(study: Study, benchmarks: list[str] | None = None) -> str:

@@ -1,0 +1,34 @@
+"""Numbers of the paper's tables as text."""
+
+from __future__ import annotations
+
+import math
+
+from mmdpo.evaluation.crossed import Estimate
+from mmdpo.evaluation.statistics import Score
+
+
+def estimate_text(estimate: Estimate, places: int) -> str:
+    """Write a difference with its interval: `+0.32 [+0.16, +0.51]`."""
+    if math.isnan(estimate.low):
+        return f"{estimate.value:+.{places}f}"
+    return f"{estimate.value:+.{places}f} [{estimate.low:+.{places}f}, {estimate.high:+.{places}f}]"
+
+
+def score_text(score: Score, places: int) -> str:
+    """Write a score with half the width of its interval: `7.67 ±0.33`."""
+    if math.isnan(score.low):
+        return f"{score.value:.{places}f}"
+    return f"{score.value:.{places}f} ±{(score.high - score.low) / 2:.{places}f}"
+
+
+def plain_number(value: float | None) -> float | None:
+    """Return a number for a CSV file: rounded to what is meant, and None for NaN."""
+    return None if value is None or math.isnan(value) else float(f"{value:.8g}")
+
+
+def p_text(p: float) -> str:
+    """Write a p value: `0.097`, `< 0.001`."""
+    if math.isnan(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
