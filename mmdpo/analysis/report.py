@@ -8,6 +8,7 @@ from pathlib import Path
 from mmdpo.analysis import figures
 from mmdpo.analysis.find import OUTPUTS
 from mmdpo.analysis.html import best_point, commands, write_html
+from mmdpo.analysis.paper.write import write_paper
 from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.table import print_table, write_summary
 from mmdpo.config.presets import default_presets
@@ -35,13 +36,15 @@ REPLACED = {
 
 
 def write_report(study_folder: Path) -> Study:
-    """Write summary.csv, figures/ and report.html; print the table and, last, the place of the report.
+    """Write summary.csv, figures/, paper/ and report.html; print the table and, last, the place of the report.
 
     A study that still runs, or has failed points, is shown as far as it got.
     """
     study = read_study(study_folder)
     write_summary(study, study_folder / "summary.csv")
     pictures = figures.draw_figures(study, study_folder / "figures")
+    if study.benchmarks:
+        write_paper(study, [], study_folder / "paper", figures=study_folder / "figures")
     report = study_folder / "report.html"
     write_html(study, pictures, report)
     console = make_console()

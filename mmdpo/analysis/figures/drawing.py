@@ -23,12 +23,12 @@ class Drawing:
     heading: str = ""
 
 
-_CURRENT: ContextVar[Drawing] = ContextVar("drawing", default=Drawing())
+_CURRENT: ContextVar[Drawing | None] = ContextVar("drawing", default=None)
 
 
 def current() -> Drawing:
     """Return the settings of the figures that are drawn now."""
-    return _CURRENT.get()
+    return _CURRENT.get() or Drawing()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.figures import data, style
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 SHARES = ("data_scale", "label_noise")
 LOGARITHMIC = ("lr",)
+GAINS = (
+    "Thick bars: the interval of the gain over the base on the same items, not corrected for their number; the "
+    "figure of gains has the verdicts."
+)
 
 
 def small_multiples(study: Study, pattern: Pattern, panels: list[Panel]) -> Figure:
@@ -72,6 +77,8 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
             zorder=3,
         )
         for x, dot in zip(xs, series.dots, strict=True):
+            if dot.gain:
+                axes.plot([x, x], dot.gain, color=colour, linewidth=4.5, alpha=0.45, solid_capstyle="butt", zorder=2.5)
             # A few points to the right, where the interval does not hide them.
             beside = offset_copy(axes.transData, axes.get_figure(root=True), x=6, y=0, units="points")
             axes.plot(
@@ -109,9 +116,9 @@ def _dodged(dots: tuple[Dot, ...], panel: Panel, number: int) -> list[Dot]:
     xs = [dot.x for series in panel.series for dot in series.dots]
     if panel.x in LOGARITHMIC:
         factor = (max(xs) / min(xs)) ** (0.012 * offset)
-        return [Dot(dot.x * factor, dot.score, dot.seeds) for dot in dots]
+        return [replace(dot, x=dot.x * factor) for dot in dots]
     step = 0.012 * (max(xs) - min(xs)) * offset
-    return [Dot(dot.x + step if dot.x else 0.0, dot.score, dot.seeds) for dot in dots]
+    return [replace(dot, x=dot.x + step if dot.x else 0.0) for dot in dots]
 
 
 def dashes(number: int, reference: ReferenceLine) -> dict[str, Any]:
@@ -134,7 +141,8 @@ def panel_notes(study: Study, panels: list[Panel]) -> str:
     zoom = "The y-axis does not" if len(panels) == 1 else "The y-axes do not"
     bands = " Bands: the same of the dashed lines." if any(map(_has_band, panels)) else ""
     bars = style.interval_note(study, [panel.benchmark for panel in panels])
-    return f"{bars}{bands}{seeds}\n{style.NOT_COMPARED}\n{zoom} start at 0."
+    gains = any(dot.gain for panel in panels for series in panel.series for dot in series.dots)
+    return f"{bars}{bands}{seeds}\n{GAINS if gains else style.NOT_COMPARED}\n{zoom} start at 0."
 
 
 def _has_band(panel: Panel) -> bool:

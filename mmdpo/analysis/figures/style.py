@@ -33,6 +33,7 @@ TITLE_LINE = 13.2  # points: the title's size and leading
 LEGEND_LINE = 0.2  # inches
 NOT_COMPARED = "Bars that overlap do not show that results are alike: compare them by their gains on the same items."
 LETTERS_PER_INCH = 11  # of a title
+SMALL_LETTERS_PER_INCH = 17.5  # of the notes
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,9 @@ def describe_figure(figure: Figure, study: Study, subject: str, notes: str, lege
             ncols=legend.columns,
         )
     if not drawing.plain:
-        figure.supxlabel(notes, x=0.01, ha="left", fontsize=7.5, color=GREY)
+        width = int(figure.get_figwidth() * SMALL_LETTERS_PER_INCH)
+        wrapped = "\n".join(textwrap.fill(line, width) for line in notes.splitlines())
+        figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=GREY)
 
 
 def interval_note(study: Study, benchmarks: list[str] | None = None) -> str:

@@ -116,8 +116,8 @@ def agreement_table(agreement: Agreement, name: str = "figure_3") -> PaperTable:
 def _notes(agreement: Agreement) -> list[str]:
     of_paper = read_published()["agreement"]["n"]
     return [
-        f"n = {agreement.n} pairs of answers (paper: {of_paper}); {100 * agreement.confidence:g} % intervals by Fisher's "
-        "transformation, not corrected for their number; –: one of the two does not vary.",
+        f"n = {agreement.n} pairs of answers (paper: {of_paper}); {100 * agreement.confidence:g} % intervals by "
+        "Fisher's transformation, not corrected for their number; –: one of the two does not vary.",
         CODING,
     ]
 
@@ -143,8 +143,13 @@ def draw_agreement(agreement: Agreement) -> Figure:
     figure.set_label(f"Agreement of ratings and preferences.\n{notes}")
     if not current().plain:
         figure.suptitle("Agreement of the judge's ratings with people's preferences", x=0.01, ha="left")
-        figure.supxlabel(notes.replace("minus the second's:", "minus the second's:\n"), x=0.01, ha="left", fontsize=7.5,
-                         color=style.GREY)
+        figure.supxlabel(
+            notes.replace("minus the second's:", "minus the second's:\n"),
+            x=0.01,
+            ha="left",
+            fontsize=7.5,
+            color=style.GREY,
+        )
     return figure
 
 

@@ -41,9 +41,7 @@ def length_pairs(study: Study) -> list[Pair]:
     return _correlated(study, [(name, f"{name}/{WORDS}") for name in study.benchmarks])
 
 
-def correlation_table(
-    study: Study, pairs: Sequence[Pair], name: str = "correlations", heading: str = ""
-) -> PaperTable:
+def correlation_table(study: Study, pairs: Sequence[Pair], name: str = "correlations", heading: str = "") -> PaperTable:
     """Make the table of correlations over the rows of a study.
 
     Args:
@@ -84,7 +82,9 @@ def correlation_table(
                 "paper_n": printed["n"] if printed else None,
             }
         )
-    what = "Length of the answers and score" if all(pair.second.endswith(f"/{WORDS}") for pair in pairs) else "Benchmarks"
+    what = (
+        "Length of the answers and score" if all(pair.second.endswith(f"/{WORDS}") for pair in pairs) else "Benchmarks"
+    )
     return PaperTable(
         name,
         f"{what}: correlations over models" + (f" ({heading})." if heading else "."),

@@ -8,7 +8,7 @@ from typing import Any
 from mmdpo.analysis.gains import Gains
 from mmdpo.analysis.groups import Group, groups, references
 from mmdpo.analysis.labels import benchmark_label, decimals
-from mmdpo.analysis.paper.numbers import estimate_text, plain_number, score_text
+from mmdpo.analysis.paper.numbers import estimate_columns, estimate_text, plain_number, score_text
 from mmdpo.analysis.paper.published import corresponding, published_score, reasons
 from mmdpo.analysis.paper.table import EMPTY, Cell, PaperTable, TableRow
 from mmdpo.analysis.study import Study
@@ -54,7 +54,10 @@ def methods_table(study: Study, gains: Gains, name: str = "table_2", heading: st
         name,
         "Scores of the models by benchmark" + (f" ({heading})." if heading else "."),
         ["", *map(benchmark_label, tasks)],
-        [[TableRow(_name(one), [_cell(one, task, gains, places[task]) for task in tasks]) for one in s] for s in sections],
+        [
+            [TableRow(_name(one), [_cell(one, task, gains, places[task]) for task in tasks]) for one in s]
+            for s in sections
+        ],
         [*notes, *reasons(every, tasks)],
         [record for group in every for record in _records(group, tasks, gains, heading)],
     )
@@ -84,7 +87,6 @@ def _records(group: Group, tasks: Sequence[str], gains: Gains, heading: str) -> 
         score, gain, words = group.score(task), gains.of(group, task), group.score(f"{task}/words")
         if score is None:
             continue
-        estimate = gain.estimate if gain else None
         yield {
             "part": heading,
             "row": group.label,
@@ -97,12 +99,9 @@ def _records(group: Group, tasks: Sequence[str], gains: Gains, heading: str) -> 
             "n": score.n,
             "unscored": score.unscored,
             "words": plain_number(words.value if words else None),
-            "gain": plain_number(estimate and estimate.value),
-            "gain_low": plain_number(estimate and estimate.low),
-            "gain_high": plain_number(estimate and estimate.high),
-            "gain_p": plain_number(estimate and estimate.p),
-            "gain_p_corrected": plain_number(gain and gain.p_corrected),
-            "verdict": (gain and gain.verdict) or "",
+            **estimate_columns(gain.estimate if gain else None, "gain"),
+            "gain_p_corrected": plain_number(gain.p_corrected if gain else None),
+            "verdict": str(gain.verdict or "") if gain else "",
             "paper": plain_number(published_score(published, task)),
             "paper_row": published.name if published and task in published.scores else "",
         }

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from mmdpo.analysis.groups import Group
 from mmdpo.analysis.labels import benchmark_label, decimals
 from mmdpo.analysis.measured import Measured, estimate_gain, measure
 from mmdpo.analysis.paper.methods_table import table_rows
-from mmdpo.analysis.paper.numbers import estimate_text, plain_number, score_text
+from mmdpo.analysis.paper.numbers import estimate_columns, estimate_text, plain_number, score_text
 from mmdpo.analysis.paper.published import corresponding, published_score, reasons
 from mmdpo.analysis.paper.table import Cell, PaperTable, TableRow
 from mmdpo.analysis.study import Study
 from mmdpo.evaluation.crossed import Estimate
+from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import find_task
 
 SUFFIX, PREFIX = "_noisy", "noisy-"
@@ -52,53 +54,53 @@ def noisy_table(study: Study, pair: NoisyPair, name: str = "table_3", heading: s
     sections = [[one for one in section if _has_both(one, pair)] for section in table_rows(study)]
     every = [group for section in sections for group in section]
     places = decimals([score for group in every for task in (pair.noisy, pair.clean) if (score := group.score(task))])
-    rows, records = {}, []
-    for group in every:
-        noisy, clean = group.score(pair.noisy), group.score(pair.clean)
-        difference, printed = difference_to_clean(group, pair, study.confidence), _printed(group, pair)
-        assert noisy is not None and clean is not None
-        paper = ["" if one is None else f"{one:.{max(places, 2)}f}" for one in printed]
-        of_paper = "" if None in printed else f"{printed[1] - printed[0]:+.{max(places, 2)}f}"  # type: ignore[operator]
-        rows[id(group)] = TableRow(
-            group.label,
-            [
-                Cell(score_text(clean, places), paper=paper[0]),
-                Cell(score_text(noisy, places), paper=paper[1]),
-                Cell(estimate_text(difference, places) if difference else "–", paper=of_paper),
-            ],
-        )
-        records.append(
-            {
-                "part": heading,
-                "row": group.label,
-                "role": group.role,
-                "seeds": len(group.rows),
-                pair.clean: plain_number(clean.value),
-                pair.noisy: plain_number(noisy.value),
-                "difference": plain_number(difference and difference.value),
-                "low": plain_number(difference and difference.low),
-                "high": plain_number(difference and difference.high),
-                "p": plain_number(difference and difference.p),
-                "n": difference.n if difference else None,
-                f"paper_{pair.clean}": plain_number(printed[0]),
-                f"paper_{pair.noisy}": plain_number(printed[1]),
-            }
-        )
-    counts = sorted({str(record["n"]) for record in records if record["n"]})
+    differences = {id(group): difference_to_clean(group, pair, study.confidence) for group in every}
+    counts = sorted({one.n for one in differences.values() if one})
     notes = [
         f"±: half of the {study.resampled([pair.noisy, pair.clean])}.",
-        f"Difference: with the image minus without it, on the same {' or '.join(counts)} items, with an interval over "
-        "items and seeds that is not corrected for the number of rows.",
+        f"Difference: with the image minus without it, on the same {' or '.join(map(str, counts))} items, with an "
+        "interval over items and seeds that is not corrected for the number of rows.",
         *reasons(every, [pair.noisy]),
     ]
     return PaperTable(
         name,
         f"{benchmark_label(pair.clean)} with an unrelated image" + (f" ({heading})." if heading else "."),
         ["", "without image", "unrelated image", "difference"],
-        [[rows[id(group)] for group in section] for section in sections if section],
+        [[_row(group, pair, differences[id(group)], places) for group in section] for section in sections if section],
         notes,
-        records,
+        [{"part": heading, **_record(group, pair, differences[id(group)])} for group in every],
     )
+
+
+def _row(group: Group, pair: NoisyPair, difference: Estimate | None, places: int) -> TableRow:
+    clean, noisy = (published_score(corresponding(group), task) for task in (pair.clean, pair.noisy))
+    minus = "" if clean is None or noisy is None else f"{noisy - clean:+.2f}"
+    return TableRow(
+        group.label,
+        [
+            _score_cell(group.score(pair.clean), clean, places),
+            _score_cell(group.score(pair.noisy), noisy, places),
+            Cell(estimate_text(difference, places) if difference else "–", paper=minus),
+        ],
+    )
+
+
+def _score_cell(score: Score | None, printed: float | None, places: int) -> Cell:
+    text = score_text(score, places) if score else "–"
+    return Cell(text, paper="" if printed is None else f"{printed:.{max(places, 2)}f}")
+
+
+def _record(group: Group, pair: NoisyPair, difference: Estimate | None) -> dict[str, Any]:
+    scores = {task: group.score(task) for task in (pair.clean, pair.noisy)}
+    return {
+        "row": group.label,
+        "role": group.role,
+        "seeds": len(group.rows),
+        **{task: plain_number(score.value if score else None) for task, score in scores.items()},
+        **estimate_columns(difference, "difference"),
+        "n": difference.n if difference else None,
+        **{f"paper_{task}": plain_number(published_score(corresponding(group), task)) for task in scores},
+    }
 
 
 def difference_to_clean(group: Group, pair: NoisyPair, confidence: float) -> Estimate | None:
@@ -127,11 +129,6 @@ def _stored_difference(group: Group, pair: NoisyPair) -> Estimate | None:
     if score is None:
         return None
     return Estimate(score.value, score.low, score.high, math.nan, score.n, 0, len(group.rows), math.nan, math.nan)
-
-
-def _printed(group: Group, pair: NoisyPair) -> tuple[float | None, float | None]:
-    row = corresponding(group)
-    return published_score(row, pair.clean), published_score(row, pair.noisy)
 
 
 def _has_both(group: Group, pair: NoisyPair) -> bool:

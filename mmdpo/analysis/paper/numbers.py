@@ -27,6 +27,21 @@ def plain_number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(f"{value:.8g}")
 
 
+def estimate_columns(estimate: Estimate | None, prefix: str) -> dict[str, float | None]:
+    """Return the columns of a CSV file for a difference.
+
+    Args:
+        estimate: The difference; None leaves the columns empty.
+        prefix: The name of the column of its value; the others begin with it.
+    """
+    return {
+        prefix: plain_number(estimate.value if estimate else None),
+        f"{prefix}_low": plain_number(estimate.low if estimate else None),
+        f"{prefix}_high": plain_number(estimate.high if estimate else None),
+        f"{prefix}_p": plain_number(estimate.p if estimate else None),
+    }
+
+
 def p_text(p: float) -> str:
     """Write a p value: `0.097`, `< 0.001`."""
     if math.isnan(p):

@@ -95,7 +95,9 @@ def reasons(groups: Sequence[Group], tasks: Sequence[str]) -> list[str]:
     for group, row in pairs:
         others = {axis: group.value(axis) for axis, value in row.recipe.items() if group.value(axis) != value}
         if others:
-            texts = ", ".join(f"{assignment(axis, value)} (paper: {_value(row, axis)})" for axis, value in others.items())
+            texts = ", ".join(
+                f"{assignment(axis, value)} (paper: {_value(row, axis)})" for axis, value in others.items()
+            )
             lines.append(f"{group.label}: not trained as in the paper: {texts}.")
     sources = [f"{row.name}: {row.source}" for _, row in pairs if not row.source.startswith("Table")]
     if pairs:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdpo.analysis.comparable import ComparablePart, comparable_parts
+from mmdpo.analysis.figures.data import Panel
 from mmdpo.analysis.figures.drawing import Drawing, drawn_with
 from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.paper.agreement import Agreement, agreement_table, draw_agreement
@@ -18,7 +21,7 @@ from mmdpo.analysis.paper.latex import latex
 from mmdpo.analysis.paper.markdown import escape, markdown
 from mmdpo.analysis.paper.methods_table import methods_table
 from mmdpo.analysis.paper.noisy_table import noisy_pairs, noisy_table
-from mmdpo.analysis.paper.scaling import draw_scaling, scaling_panel
+from mmdpo.analysis.paper.scaling import draw_scaling, paper_curve, scaling_panel
 from mmdpo.analysis.paper.table import PaperTable
 from mmdpo.analysis.study import Study
 from mmdpo.files import atomic_write, read_json, spreadsheet_cell, write_json
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INDEX = "README.md"
+FIGURE_FILES = ("pdf", "png", "txt")
 MADE = ".made.json"
 """The file that names what a call has written, so that the next one removes what it does not write again."""
 
@@ -53,7 +57,10 @@ class Paper:
         texts = {"tex": latex(table, self.plain), "md": markdown(table, self.plain), "txt": caption}
         for suffix, text in texts.items():
             _write(self.folder / f"{table.name}.{suffix}", text)
-        with atomic_write(self.folder / f"{table.name}.csv") as aside, aside.open("w", encoding="utf-8", newline="") as out:
+        with (
+            atomic_write(self.folder / f"{table.name}.csv") as aside,
+            aside.open("w", encoding="utf-8", newline="") as out,
+        ):
             writer = csv.writer(out, lineterminator="\n")
             columns = list(dict.fromkeys(key for record in table.records for key in record))
             writer.writerow(columns)
@@ -69,11 +76,22 @@ class Paper:
             figure = draw()
             style.save_figure(figure, self.folder / f"{name}.png")
         _write(self.folder / f"{name}.txt", f"{figure.get_label()}\n")
-        self.made.append(([f"{name}.{suffix}" for suffix in ("pdf", "png", "txt")], title))
+        self.made.append(([f"{name}.{suffix}" for suffix in FIGURE_FILES], title))
+
+    def copy_figure(self, name: str, title: str, drawn: Path) -> None:
+        """Copy a figure that was drawn elsewhere, with its caption."""
+        for suffix in FIGURE_FILES:
+            with atomic_write(self.folder / f"{name}.{suffix}") as aside:
+                shutil.copyfile(drawn.with_suffix(f".{suffix}"), aside)
+        self.made.append(([f"{name}.{suffix}" for suffix in FIGURE_FILES], title))
 
 
 def write_paper(
-    study: Study | None, agreements: Sequence[Agreement], folder: Path, drawing: Drawing | None = None
+    study: Study | None,
+    agreements: Sequence[Agreement],
+    folder: Path,
+    drawing: Drawing | None = None,
+    figures: Path | None = None,
 ) -> Paper:
     """Write what suits some results into a folder; what an earlier call has written there is replaced.
 
@@ -82,6 +100,7 @@ def write_paper(
         agreements: The agreement of judges with people, from folders of stage=annotate.
         folder: The folder.
         drawing: The settings of the figures; with `plain` also of the tables.
+        figures: The folder of the study's figures; one that would be the same is copied and not drawn again.
 
     Returns:
         What was written and what was not.
@@ -92,23 +111,22 @@ def write_paper(
         parts = [part for part in comparable_parts(study) if part.study.benchmarks]
         _add_tables(paper, study, parts)
         for number, part in enumerate(parts, 1):
-            panel = scaling_panel(part.study)
-            if panel:
-                title = f"Score against the share of the data{_of(part)}."
-                with drawn_with(Drawing(drawing.plain, drawing.smooth, part.heading)):
-                    name = _name("figure_2", number)
-                    paper.add_figure(name, title, lambda part=part, panel=panel: draw_scaling(part.study, panel))  # type: ignore[misc]
+            if panel := scaling_panel(part.study):
+                _add_scaling(paper, part, panel, number, replace(drawing, heading=part.heading), figures)
         if not _has(paper, "figure_2"):
             paper.missing.append(("Figure 2", "one share of the data; add data_scale=0.25,0.5,0.75,1"))
     for number, agreement in enumerate(agreements, 1):
         paper.add_table(agreement_table(agreement, _name("figure_3", number)))
         with drawn_with(drawing):
             title = "Agreement of the judge's ratings with people's preferences."
-            paper.add_figure(_name("figure_3", number), title, lambda one=agreement: draw_agreement(one))  # type: ignore[misc]
+            paper.add_figure(_name("figure_3", number), title, partial(draw_agreement, agreement))
     if not agreements:
         paper.missing.append(
-            ("Figure 3", "no ratings of pairs; type python launch.py stage=annotate data=pairs data.path=FILE "
-             "judge=NAME, and add the folder that it prints")
+            (
+                "Figure 3",
+                "no ratings of pairs; type python launch.py stage=annotate data=pairs data.path=FILE "
+                "judge=NAME, and add the folder that it prints",
+            )
         )
     _finish(paper, study)
     return paper
@@ -127,11 +145,23 @@ def _add_tables(paper: Paper, study: Study, parts: Sequence[ComparablePart]) -> 
     if not parts:
         paper.missing.append(("Table 2", "no result has a score yet"))
     if not _has(paper, "table_3"):
-        reason = "no result on a benchmark with unrelated images and on the one without; add bench.tasks=[mt_bench,mt_bench_noisy]"
+        reason = "no result has both scores; type 'bench.tasks=[mt_bench,mt_bench_noisy]'"
         paper.missing.append(("Table 3", reason))
     for name, what in (("correlations", "two benchmarks"), ("length", "a benchmark and the length of answers")):
         if not _has(paper, name):
             paper.missing.append((name, f"fewer than three comparable results with {what} that differ"))
+
+
+def _add_scaling(
+    paper: Paper, part: ComparablePart, panel: Panel, number: int, drawing: Drawing, figures: Path | None
+) -> None:
+    name, title = _name("figure_2", number), f"Score against the share of the data{_of(part)}."
+    drawn = figures / f"{_name('data_scaling', number)}.png" if figures and not paper_curve(panel.benchmark) else None
+    if drawn and drawn.is_file():
+        paper.copy_figure(name, title, drawn)
+        return
+    with drawn_with(drawing):
+        paper.add_figure(name, title, partial(draw_scaling, part.study, panel))
 
 
 def _finish(paper: Paper, study: Study | None) -> None:
