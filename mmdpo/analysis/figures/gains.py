@@ -41,7 +41,9 @@ def forest(study: Study, rows: list[Group]) -> Figure:
         study: The study.
         rows: The reference models other than the base, and the results.
     """
-    gains, shown = study_gains(study), best_rows(rows, study.benchmarks[0])
+    gains = study_gains(study)
+    rows = [group for group in rows if any(gains.of(group, name) for name in study.benchmarks)]
+    shown = best_rows(rows, study.benchmarks[0])
     benchmarks = [name for name in study.benchmarks if any(gains.of(group, name) for group in shown)]
     lines = math.ceil(len(benchmarks) / MOST_PANELS)
     columns = math.ceil(len(benchmarks) / lines)

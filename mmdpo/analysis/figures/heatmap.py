@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B (ITU-R BT.601): dark cells take white numbers
 FRAMES = (
-    "\nFrames: solid, the best of a benchmark; dashed, not distinguishable from it on the same items (corrected for the "
-    "number of its cells, Holm)."
+    "\nFrames: solid, the best of a benchmark; dashed, not distinguishable from it on the same items (corrected for "
+    "the number of its cells, Holm)."
 )
 
 

@@ -95,9 +95,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def describe_figure(figure: Figure, study: Study, subject: str, notes: str, legend: Legend | None = None) -> None:
-    """Add title, legend and caption to a figure; of a plain one, the legend only.
-
-    The label of the figure becomes the text that its caption file holds.
+    """Add title, legend and caption to a figure of a study, as `add_texts` does.
 
     Args:
         figure: The figure.
@@ -106,23 +104,34 @@ def describe_figure(figure: Figure, study: Study, subject: str, notes: str, lege
         notes: The caption: how to read the figure.
         legend: The common legend, below the title.
     """
-    drawing = current()
     models = _names(study, "model")
     methods = sorted({str(row.axes.get("method")) for row in study.trained if row.axes.get("method")})
     method = METHODS.get(methods[0], methods[0]) if len(methods) == 1 else ""
     parts = (f"study {study.name}", f"model {models}" if models else "", method)
-    origin = ", ".join(part for part in parts if part)
-    if drawing.heading:
-        origin += "\n" + textwrap.fill(drawing.heading, int(figure.get_figwidth() * LETTERS_PER_INCH))
-    figure.set_label(f"{subject}. {origin}.\n{notes}".replace("..", "."))
+    add_texts(figure, [subject, ", ".join(part for part in parts if part)], notes, legend)
+
+
+def add_texts(figure: Figure, title: list[str], notes: str, legend: Legend | None = None) -> None:
+    """Add title, legend and notes to a figure; to a plain one, the legend only.
+
+    The label of the figure becomes the text that its caption file holds.
+
+    Args:
+        figure: The figure.
+        title: The lines of the title.
+        notes: How to read the figure.
+        legend: The common legend, below the title.
+    """
+    drawing = current()
+    figure.set_label("\n".join([*(f"{line}." for line in [*title, drawing.heading] if line), notes]))
+    lines = [] if drawing.plain else [*title, *textwrap.wrap(drawing.heading, _letters(figure, LETTERS_PER_INCH))]
     legend = legend or Legend({}, 1)
-    title = "" if drawing.plain else f"{subject}\n{origin}"
-    room = "\n" * math.ceil(legend.height * 72 / TITLE_LINE)  # blank lines keep the legend's place
-    if title or room:
-        figure.suptitle(f"{title}{room}", x=0.01, ha="left")
+    room = math.ceil(legend.height * 72 / TITLE_LINE)  # blank lines keep the legend's place
+    text = "\n".join([*lines, *[""] * room]) if lines else "\n" * (room - 1)
+    if text:
+        figure.suptitle(text, x=0.01, ha="left")
     if legend.handles:
-        lines = title.count("\n") + 1.5 if title else 0.2
-        below_title = 1 - (lines * TITLE_LINE / 72) / figure.get_figheight()
+        below_title = 1 - ((len(lines) + 0.5 * bool(lines)) * TITLE_LINE / 72) / figure.get_figheight()
         figure.legend(
             legend.handles.values(),
             legend.handles.keys(),
@@ -131,9 +140,13 @@ def describe_figure(figure: Figure, study: Study, subject: str, notes: str, lege
             ncols=legend.columns,
         )
     if not drawing.plain:
-        width = int(figure.get_figwidth() * SMALL_LETTERS_PER_INCH)
+        width = _letters(figure, SMALL_LETTERS_PER_INCH)
         wrapped = "\n".join(textwrap.fill(line, width) for line in notes.splitlines())
         figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=GREY)
+
+
+def _letters(figure: Figure, per_inch: float) -> int:
+    return int(figure.get_figwidth() * per_inch)
 
 
 def interval_note(study: Study, benchmarks: list[str] | None = None) -> str:

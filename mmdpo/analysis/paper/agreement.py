@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdpo.analysis.figures import style
-from mmdpo.analysis.figures.drawing import current
 from mmdpo.analysis.paper.correlation import Correlation, correlate
 from mmdpo.analysis.paper.numbers import p_text, plain_number
 from mmdpo.analysis.paper.published import read_published
@@ -91,7 +90,7 @@ def published_agreement() -> dict[tuple[str, str], float]:
     }
 
 
-def agreement_table(agreement: Agreement, name: str = "figure_3") -> PaperTable:
+def agreement_table(agreement: Agreement, name: str = "agreement") -> PaperTable:
     """Make the table of all correlations beside the paper's."""
     printed, rows, records = published_agreement(), [], []
     for (first, second), found in agreement.cells.items():
@@ -130,7 +129,7 @@ def draw_agreement(agreement: Agreement) -> Figure:
     printed = read_published()["agreement"]
     if list(names) == printed["variables"]:
         matrices.append((f"paper, n = {printed['n']}", published_agreement()))
-    figure = style.new_figure(3.4 * len(matrices) + 0.9, 3.9)
+    figure = style.new_figure(4.1 * len(matrices) + 0.9, 5.0)
     panels = figure.subplots(1, len(matrices), squeeze=False, sharey=True)[0]
     for axes, (title, cells) in zip(panels, matrices, strict=True):
         image = _draw(axes, names, cells)
@@ -139,17 +138,8 @@ def draw_agreement(agreement: Agreement) -> Figure:
     bar = figure.colorbar(image, ax=list(panels), shrink=0.7, pad=0.02)
     bar.outline.set_visible(False)
     bar.set_label("Pearson's r")
-    notes = "\n".join(_notes(agreement))
-    figure.set_label(f"Agreement of ratings and preferences.\n{notes}")
-    if not current().plain:
-        figure.suptitle("Agreement of the judge's ratings with people's preferences", x=0.01, ha="left")
-        figure.supxlabel(
-            notes.replace("minus the second's:", "minus the second's:\n"),
-            x=0.01,
-            ha="left",
-            fontsize=7.5,
-            color=style.GREY,
-        )
+    title = "Agreement of the judge's ratings with people's preferences"
+    style.add_texts(figure, [title], "\n".join(_notes(agreement)))
     return figure
 
 

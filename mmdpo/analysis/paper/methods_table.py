@@ -7,8 +7,15 @@ from typing import Any
 
 from mmdpo.analysis.gains import Gains
 from mmdpo.analysis.groups import Group, groups, references
-from mmdpo.analysis.labels import benchmark_label, decimals
-from mmdpo.analysis.paper.numbers import estimate_columns, estimate_text, plain_number, score_text
+from mmdpo.analysis.labels import benchmark_label
+from mmdpo.analysis.paper.numbers import (
+    estimate_columns,
+    estimate_text,
+    places_of,
+    plain_number,
+    printed_text,
+    score_text,
+)
 from mmdpo.analysis.paper.published import corresponding, published_score, reasons
 from mmdpo.analysis.paper.table import EMPTY, Cell, PaperTable, TableRow
 from mmdpo.analysis.study import Study
@@ -17,6 +24,8 @@ from mmdpo.points.identity import Role
 
 ORDER = (Role.before_visual_tuning, Role.base, Role.imported)
 """The rows above those of the methods."""
+MOST_NAMED = 8
+"""The number of scores with unscored items up to which each is named."""
 
 
 def table_rows(study: Study) -> list[list[Group]]:
@@ -38,15 +47,14 @@ def methods_table(study: Study, gains: Gains, name: str = "table_2", heading: st
     """
     sections, tasks = table_rows(study), study.benchmarks
     every = [group for section in sections for group in section]
-    places = {task: decimals([score for group in every if (score := group.score(task))]) for task in tasks}
+    places = {task: places_of([score for group in every if (score := group.score(task))], task) for task in tasks}
     notes = [f"First line: score and half of its {study.resampled()}; {items_text(study)}."]
     if any(gains.of(group, task) for group in every for task in tasks):
         notes.append(
             "Second line: gain over the base on the same items, with an interval over items and seeds. Verdicts are "
             f"corrected for the {gains.comparisons} comparisons of the study (Holm)."
         )
-    if unscored := sum(score.unscored for group in every for task in tasks if (score := group.score(task))):
-        notes.append(f"{unscored} items of these rows are unscored and in no score.")
+    notes += _unscored(every, tasks)
     if single := [group for group in every if group.role == Role.trained and len(group.rows) == 1]:
         which = "All results" if len(single) == len(groups(study)) else f"{len(single)} results"
         notes.append(f"{which} of one seed: the interval is about this one model, not about the training.")
@@ -63,6 +71,20 @@ def methods_table(study: Study, gains: Gains, name: str = "table_2", heading: st
     )
 
 
+def _unscored(rows: Sequence[Group], tasks: Sequence[str]) -> list[str]:
+    """Return a line that names the scores with unscored items, or counts these items if there are many scores."""
+    found = {(group.label, task): score for group in rows for task in tasks if (score := group.score(task))}
+    found = {key: score for key, score in found.items() if score.unscored}
+    if not found:
+        return []
+    if len(found) > MOST_NAMED:
+        return [f"{sum(score.unscored for score in found.values())} items of {len(found)} scores are unscored."]
+    parts = [
+        f"{label}, {task}: {score.unscored} of {score.n + score.unscored}" for (label, task), score in found.items()
+    ]
+    return [f"Unscored items, which are in no score: {'; '.join(parts)}."]
+
+
 def _name(group: Group) -> str:
     return f"{group.label} ({len(group.rows)} seeds)" if len(group.rows) > 1 else group.label
 
@@ -76,7 +98,7 @@ def _cell(group: Group, task: str, gains: Gains, places: int) -> Cell:
         score_text(score, places),
         (estimate_text(gain.estimate, places),) if gain else (),
         gain.verdict if gain else None,
-        "" if printed is None else f"{printed:.{max(places, 2 if printed < 20 else 1)}f}",
+        printed_text(printed, places),
     )
 
 

@@ -10,7 +10,7 @@ from mmdpo.analysis.groups import Group
 from mmdpo.analysis.labels import benchmark_label, decimals
 from mmdpo.analysis.measured import Measured, estimate_gain, measure
 from mmdpo.analysis.paper.methods_table import table_rows
-from mmdpo.analysis.paper.numbers import estimate_columns, estimate_text, plain_number, score_text
+from mmdpo.analysis.paper.numbers import estimate_columns, estimate_text, plain_number, printed_text, score_text
 from mmdpo.analysis.paper.published import corresponding, published_score, reasons
 from mmdpo.analysis.paper.table import Cell, PaperTable, TableRow
 from mmdpo.analysis.study import Study
@@ -87,7 +87,7 @@ def _row(group: Group, pair: NoisyPair, difference: Estimate | None, places: int
 
 def _score_cell(score: Score | None, printed: float | None, places: int) -> Cell:
     text = score_text(score, places) if score else "–"
-    return Cell(text, paper="" if printed is None else f"{printed:.{max(places, 2)}f}")
+    return Cell(text, paper=printed_text(printed, places))
 
 
 def _record(group: Group, pair: NoisyPair, difference: Estimate | None) -> dict[str, Any]:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from mmdpo.analysis.labels import decimals
 from mmdpo.evaluation.crossed import Estimate
 from mmdpo.evaluation.statistics import Score
+from mmdpo.evaluation.task import find_task
+
+SHARE_PLACES = 3
+"""The decimals of scores from 0 to 1, as the paper prints them."""
+MANY = 20
+"""The score from which the paper prints one decimal."""
 
 
 def estimate_text(estimate: Estimate, places: int) -> str:
@@ -40,6 +48,20 @@ def estimate_columns(estimate: Estimate | None, prefix: str) -> dict[str, float 
         f"{prefix}_high": plain_number(estimate.high if estimate else None),
         f"{prefix}_p": plain_number(estimate.p if estimate else None),
     }
+
+
+def places_of(scores: Sequence[Score], task: str) -> int:
+    """Return the number of decimals for the scores of a task: three for shares, else what the intervals warrant."""
+    found = find_task(task)
+    is_share = found.scale == (0, 1) if found else False
+    return SHARE_PLACES if is_share else decimals(scores)
+
+
+def printed_text(printed: float | None, places: int) -> str:
+    """Write a number of the paper beside one with some decimals; empty for none."""
+    if printed is None:
+        return ""
+    return f"{printed:.{max(places, 1 if abs(printed) >= MANY else 2)}f}"
 
 
 def p_text(p: float) -> str:

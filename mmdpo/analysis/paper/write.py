@@ -116,7 +116,7 @@ def write_paper(
         if not _has(paper, "figure_2"):
             paper.missing.append(("Figure 2", "one share of the data; add data_scale=0.25,0.5,0.75,1"))
     for number, agreement in enumerate(agreements, 1):
-        paper.add_table(agreement_table(agreement, _name("figure_3", number)))
+        paper.add_table(agreement_table(agreement, _name("agreement", number)))
         with drawn_with(drawing):
             title = "Agreement of the judge's ratings with people's preferences."
             paper.add_figure(_name("figure_3", number), title, partial(draw_agreement, agreement))
@@ -182,7 +182,7 @@ def _index(paper: Paper, study: Study | None) -> str:
     of = f" of {escape(study.name)}" if study else ""
     lines = [f"# Tables and figures{of}", ""]
     lines += [f"- {escape(title)} {', '.join(f'[{name}]({name})' for name in files)}" for files, title in paper.made]
-    lines += [f"- not made: {name}: {escape(reason)}" for name, reason in paper.missing]
+    lines += [f"- not made: {name}: {reason}" for name, reason in paper.missing]
     return "\n".join([*lines, ""])
 
 
