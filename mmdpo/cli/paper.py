@@ -44,8 +44,7 @@ def paper(options: argparse.Namespace) -> int:
     annotations = [Path(name) for name in names if name and is_annotations(Path(name))]
     folders = [find_study(name) for name in names if not name or Path(name) not in annotations]
     out = Path(options.out) if options.out else _default_folder(folders)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {options.out}: it is a file; type --out DIR")
+    _make_folder(out)
     agreements = [read_agreement(folder) for folder in annotations]
     study = _joined([read_study(folder) for folder in folders], out)
     drawing = Drawing(plain=options.plain, smooth=options.smooth)
@@ -70,6 +69,13 @@ def _joined(studies: list[Study], out: Path) -> Study | None:
 def _default_folder(folders: list[Path]) -> Path:
     """Return `paper` in the folder of a single study, else beside the studies."""
     return folders[0] / "paper" if len(folders) == 1 else OUTPUTS / "paper"
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: the folder cannot be made ({error.strerror}); type --out DIR") from None
 
 
 def _count(text: str) -> int:

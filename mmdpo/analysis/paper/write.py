@@ -114,7 +114,9 @@ def write_paper(
             if panel := scaling_panel(part.study):
                 _add_scaling(paper, part, panel, number, replace(drawing, heading=part.heading), figures)
         if not _has(paper, "figure_2"):
-            paper.missing.append(("Figure 2", "one share of the data; add data_scale=0.25,0.5,0.75,1"))
+            paper.missing.append(
+                ("Figure 2", "no results of several shares of the data; type data_scale=0.25,0.5,0.75,1")
+            )
     for number, agreement in enumerate(agreements, 1):
         paper.add_table(agreement_table(agreement, _name("agreement", number)))
         with drawn_with(drawing):
