@@ -77,7 +77,7 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
             zorder=3,
         )
         for x, dot in zip(xs, series.dots, strict=True):
-            if dot.gain:
+            if dot.gain and _has_room(panel):
                 axes.plot([x, x], dot.gain, color=colour, linewidth=4.5, alpha=0.45, solid_capstyle="butt", zorder=2.5)
             # A few points to the right, where the interval does not hide them.
             beside = offset_copy(axes.transData, axes.get_figure(root=True), x=6, y=0, units="points")
@@ -141,8 +141,14 @@ def panel_notes(study: Study, panels: list[Panel]) -> str:
     zoom = "The y-axis does not" if len(panels) == 1 else "The y-axes do not"
     bands = " Bands: the same of the dashed lines." if any(map(_has_band, panels)) else ""
     bars = style.interval_note(study, [panel.benchmark for panel in panels])
-    gains = any(dot.gain for panel in panels for series in panel.series for dot in series.dots)
+    shown = [panel for panel in panels if _has_room(panel)]
+    gains = any(dot.gain for panel in shown for series in panel.series for dot in series.dots)
     return f"{bars}{bands}{seeds}\n{GAINS if gains else style.NOT_COMPARED}\n{zoom} start at 0."
+
+
+def _has_room(panel: Panel) -> bool:
+    """Return whether the bars of gains do not hide those of other series."""
+    return len(panel.series) == 1
 
 
 def _has_band(panel: Panel) -> bool:
