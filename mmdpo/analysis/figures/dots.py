@@ -125,7 +125,7 @@ def note(study: Study, groups: list[Group], benchmark: str | None = None) -> str
     if benchmark is None and len(groups) > 1:
         text += f"\n{style.NOT_COMPARED}"
     if any(len(group.rows) > 1 for group in groups):
-        text += " Means over seeds; faint dots are single seeds."
+        text += " Means over seeds have bars over items and seeds; faint dots are single seeds."
     if len(groups) > MOST_ROWS:
         text += f" The best {MOST_ROWS} of {len(groups)} rows."
     return text

@@ -137,7 +137,9 @@ def _axis_name(key: str) -> str:
 def panel_notes(study: Study, panels: list[Panel]) -> str:
     """Return the caption of panels: the interval, n, seeds, and that the y-axis is cut."""
     several = any(dot.seeds for panel in panels for series in panel.series for dot in series.dots)
-    seeds = " Lines join the means over seeds; faint dots are single seeds." if several else ""
+    seeds = (
+        " Lines join means over seeds, with bars over items and seeds; faint dots are single seeds." if several else ""
+    )
     zoom = "The y-axis does not" if len(panels) == 1 else "The y-axes do not"
     bands = " Bands: the same of the dashed lines." if any(map(_has_band, panels)) else ""
     bars = style.interval_note(study, [panel.benchmark for panel in panels])

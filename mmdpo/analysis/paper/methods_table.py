@@ -48,7 +48,8 @@ def methods_table(study: Study, gains: Gains, name: str = "table_2", heading: st
     sections, tasks = table_rows(study), study.benchmarks
     every = [group for section in sections for group in section]
     places = {task: places_of([score for group in every if (score := group.score(task))], task) for task in tasks}
-    notes = [f"First line: score and half of its {study.resampled()}; {items_text(study)}."]
+    seeds = " (of several seeds, over items and seeds)" if any(len(group.rows) > 1 for group in every) else ""
+    notes = [f"First line: score and half of its {study.resampled()}{seeds}; {items_text(study)}."]
     if any(gains.of(group, task) for group in every for task in tasks):
         notes.append(
             "Second line: gain over the base on the same items, with an interval over items and seeds. Verdicts are "
