@@ -9,6 +9,7 @@ from mmdpo.analysis import figures
 from mmdpo.analysis.find import OUTPUTS
 from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.html import best_point, commands, write_html
+from mmdpo.analysis.paper.write import write_paper
 from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.summary import write_results, write_summary
 from mmdpo.analysis.table import print_table
@@ -37,7 +38,7 @@ REPLACED = {
 
 
 def write_report(study_folder: Path, by_seed: bool = False) -> Study:
-    """Write summary.csv, results.csv, figures/ and report.html; print the table and, last, the place of the report.
+    """Write summary.csv, results.csv, figures/, paper/ and report.html; print the table and, last, the place of the report.
 
     A study that still runs, or has failed points, is shown as far as it got.
 
@@ -50,6 +51,8 @@ def write_report(study_folder: Path, by_seed: bool = False) -> Study:
     write_summary(study, gains, study_folder / "summary.csv")
     write_results(study, gains, study_folder / "results.csv")
     pictures = figures.draw_figures(study, study_folder / "figures")
+    if study.benchmarks:
+        write_paper(study, [], study_folder / "paper", figures=study_folder / "figures")
     report = study_folder / "report.html"
     write_html(study, pictures, report)
     console = make_console()
