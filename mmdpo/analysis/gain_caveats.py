@@ -1,4 +1,4 @@
-"""Lines about the gains of a study: those that are missing, items without a partner, and seeds that vary much."""
+"""Lines about the gains of a study: those that are missing, and seeds that vary much."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEED_RATIO = 0.5
 
 
 def gain_caveats(study: Study, gains: Gains) -> list[str]:
-    """Return lines about gains that are missing or of fewer items, and about verdicts over too few seeds."""
+    """Return lines about gains that are missing, and about verdicts over too few seeds."""
     found = groups(study)
     by_text: dict[str, list[str]] = {}
     for group in found:
@@ -41,14 +41,10 @@ def _of_group(study: Study, gains: Gains, group: Group) -> Iterator[str]:
         yield "no gain, since the study has no base of the same model and benchmark settings, or several"
         return
     for key in study.benchmarks:
-        rows = [*base.scored(key), *group.scored(key)]
         if not base.scored(key) or not group.scored(key):
             continue
-        gain = gains.of(group, key)
-        if gain is None:
+        if gains.of(group, key) is None:
             yield f"no gain on {key}: {_reason(base, group, key)}"
-        elif left_out := max(row.scores[key].n for row in rows) - gain.estimate.n:
-            yield f"the gain on {key} leaves out {left_out} items that not all points have scored"
 
 
 def _reason(base: Group, group: Group, key: str) -> str:

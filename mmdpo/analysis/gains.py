@@ -17,7 +17,7 @@ from mmdpo.analysis.gain_cache import GainCache, cache_of
 from mmdpo.analysis.groups import Group, base_of, groups, references
 from mmdpo.analysis.labels import sign
 from mmdpo.analysis.measured import estimate_gain, measure
-from mmdpo.analysis.study import Row, Study, sort_key
+from mmdpo.analysis.study import Row, Study
 from mmdpo.points.identity import Role
 
 if TYPE_CHECKING:
@@ -116,26 +116,34 @@ def gain_over(
     Returns:
         The difference; None if a point has no such score, or if their scores cannot be compared.
     """
-    first, second = (sorted(one.scored(key), key=lambda row: sort_key(row.axes.get("seed"))) for one in (base, group))
+    first, second = base.scored(key), group.scored(key)
     if not first or not second or not are_comparable([*first, *second], key):
         return None
+    in_order = with_same_seeds(first, second)
+    second = in_order or second
 
     def compute() -> Estimate | None:
         measured = [[measure(row.folder, key) for row in rows] for rows in (first, second)]
         a, b = ([one for one in side if one is not None] for side in measured)
         if len(a) < len(first) or len(b) < len(second):
             return None
-        return estimate_gain(a, b, confidence, have_same_seeds(first, second))
+        return estimate_gain(a, b, confidence, same_seeds=in_order is not None)
 
     if cache is None:
         return compute()
     return cache.get_or_make([*first, *second], [key, "gain", confidence, len(first)], compute)
 
 
-def have_same_seeds(first: Sequence[Row], second: Sequence[Row]) -> bool:
-    """Return whether two results have the same seeds, each once, in the same order and several of them."""
-    seeds, others = ([row.axes.get("seed") for row in rows] for rows in (first, second))
-    return len(seeds) > 1 and seeds == others and len(set(seeds)) == len(seeds)
+def with_same_seeds(first: Sequence[Row], second: Sequence[Row]) -> tuple[Row, ...] | None:
+    """Return the points of a second result in the order of the first one's seeds.
+
+    None unless both have the same seeds, several of them, each once.
+    """
+    seeds = [row.axes.get("seed") for row in first]
+    others = [row.axes.get("seed") for row in second]
+    if len(seeds) < 2 or set(seeds) != set(others) or not len({*seeds}) == len(first) == len(second):
+        return None
+    return tuple(sorted(second, key=lambda row: seeds.index(row.axes.get("seed"))))
 
 
 def verdict_of(key: str, estimate: Estimate, p_corrected: float, level: float) -> GainVerdict:

@@ -111,23 +111,22 @@ def references(study: Study) -> list[Group]:
     return [Group(label, row.role, (row,)) for label, row in zip(labels, rows, strict=True)]
 
 
+def _may_have_model_of(base: Row, row: Row) -> bool:
+    """Return whether a base has the model that a trained point began with, as far as both are known."""
+    prints = [one.result["fingerprints"] for one in (base, row) if isinstance(one.result.get("fingerprints"), dict)]
+    return row.role != Role.trained or len({model for one in prints if (model := one.get("model"))}) < 2
+
+
 def base_of(study: Study, group: Group) -> Group | None:
     """Return the base that a group is compared with: the one of the same model and benchmark settings.
 
     Of several bases, finished or not, it is the one that has the group's values of all settings in which the bases
-    differ. None if the study has no such base, or several.
+    differ, then the one whose scores can be compared. None if the study has no such base, or several.
     """
-    bases = study.of_role(Role.base)
+    bases = [row for row in study.of_role(Role.base) if _may_have_model_of(row, group.rows[0])]
     differing = [key for row in bases for key, value in row.settings.items() if value != bases[0].settings.get(key)]
     settings = {key: group.value(key) for key in differing}
     fitting = [row for row in bases if all(row.settings.get(key) == value for key, value in settings.items())]
-    fitting = [row for row in fitting if _are_alike(row, group.rows[0])]
+    if len(fitting) > 1:
+        fitting = [row for row in fitting if all(are_comparable([row, *group.rows], key) for key in row.scores)]
     return next((one for one in references(study) if one.rows == tuple(fitting)), None)
-
-
-def _are_alike(base: Row, row: Row) -> bool:
-    """Return whether a base has the model of a point, if both are known, and a score measured as the point's."""
-    fingerprints = [one.result.get("fingerprints") for one in (base, row)]
-    models = {model for one in fingerprints if isinstance(one, dict) and (model := one.get("model"))}
-    same_model = row.role != Role.trained or len(models) < 2
-    return same_model and any(are_comparable([base, row], key) for key in base.scores if key in row.scores)

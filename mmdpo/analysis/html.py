@@ -117,7 +117,6 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "typed": bool(launches(study.folder)),
         "score_notes": [
             *mixed_lines(study),
-            *mixed_lines(study, mild=True),
             *footnotes(study),
             *imported_warnings(study),
             *warning_lines(study),

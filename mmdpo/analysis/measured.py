@@ -90,17 +90,15 @@ def _minus(one: Measured | None, other: Measured | None) -> Measured | None:
 @lru_cache(maxsize=256)
 def _measure(path: Path, mtime: int, size: int, task: str, rest: str) -> Measured | None:
     metric, belongs = _metric(find_task(task), rest)
-    if metric is None:
-        return None
     items = _read_items(path, mtime, size)
-    return measure_items({name: item for name, item in items.items() if belongs(item)} if rest else items, metric)
+    return measure_items({name: item for name, item in items.items() if belongs(item)}, metric) if metric else None
 
 
 def measure_items(items: Items, metric: Metric) -> Measured | None:
-    """Return a metric's columns of the scored items that have all of them; None if there is none.
+    """Return a metric's columns over the scored items that have all of them; None if there is none.
 
     Args:
-        items: Judged items.
+        items: Judged items by their ids.
         metric: The metric.
     """
     import numpy as np
@@ -120,8 +118,8 @@ def measure_items(items: Items, metric: Metric) -> Measured | None:
             clusters.append(str(item.get("cluster") or name))
     if not rows:
         return None
-    columns = np.array(rows).T.copy()
-    return Measured(_shared(tuple(ids)), columns, _shared(tuple(clusters)), metric.statistic or mean)
+    names = _shared(tuple(ids)), _shared(tuple(clusters))
+    return Measured(names[0], np.array(rows).T.copy(), names[1], metric.statistic or mean)
 
 
 def judged_items(folder: Path, benchmark: str) -> Items:
