@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mmdpo.analysis.label_lines import COMPARED, MILD, label_counts, label_signature
+from mmdpo.analysis.label_lines import COMPARED, MILD, differing_kinds, label_counts, label_signature
 from mmdpo.analysis.study import Row, Study, study_of
 from mmdpo.evaluation.task import in_order
 
@@ -27,7 +27,7 @@ class ComparablePart:
 def are_comparable(rows: Sequence[Row], key: str) -> bool:
     """Return whether points have the same labels, as far as they are known, for the task of a score."""
     task = key.partition("/")[0]
-    return all(len(label_counts(rows, task, kind)) <= 1 for kind in COMPARED if kind not in MILD)
+    return all(kind in MILD for kind in differing_kinds(rows, task))
 
 
 def comparable_parts(study: Study) -> list[ComparablePart]:

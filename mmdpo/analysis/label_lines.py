@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from mmdpo.analysis.study import Row, Study
@@ -83,7 +84,7 @@ def mixed_lines(study: Study) -> list[str]:
 def is_mixed(study: Study, task: str) -> bool:
     """Return whether the scores of a task among which the best is marked cannot be compared."""
     rows = [row for row in study.rows if row.role in COMPETING]
-    return any(len(label_counts(rows, task, kind)) > 1 for kind in COMPARED)
+    return bool(differing_kinds(rows, task))
 
 
 def label_of_row(row: Row, task: str) -> Mapping[str, Any]:
@@ -152,7 +153,20 @@ def label_counts(rows: Sequence[Row], task: str, kind: str) -> Counter[str]:
         task: The task.
         kind: The kind.
     """
-    labels = [label for row in rows if (label := _label_with_settings(row, task))]
+    return _counts(_labels(rows, task), kind)
+
+
+def differing_kinds(rows: Sequence[Row], task: str) -> list[str]:
+    """Return the kinds of `COMPARED` of which rows have several values in their labels of a task."""
+    labels = _labels(rows, task)
+    return [kind for kind in COMPARED if len(_counts(labels, kind)) > 1]
+
+
+def _labels(rows: Sequence[Row], task: str) -> list[Mapping[str, Any]]:
+    return [label for row in rows if (label := _label_with_settings(row, task))]
+
+
+def _counts(labels: Sequence[Mapping[str, Any]], kind: str) -> Counter[str]:
     values = judge_names(labels) if kind == "judge" else [_value(label, kind) for label in labels]
     return Counter(value for value in values if value)
 
@@ -186,8 +200,7 @@ def _label_with_settings(row: Row, task: str) -> Mapping[str, Any]:
     if task not in row.scores or row.role == Role.imported:
         return label
     names = [*SETTINGS_OF_ALL, *(known.reads if known else ())]
-    default = BenchConfig(name="", tasks=[])  # earlier versions had fewer settings
-    settings = {name: bench.get(name, _plain(getattr(default, name))) for name in names} if bench else {}
+    settings = {name: bench[name] if name in bench else _default(name) for name in names} if bench else {}
     judge = bench.get("judge")
     if known and known.judge_use is not JudgeUse.no and isinstance(judge, dict):
         settings["judge_temperature"] = judge.get("temperature")
@@ -204,7 +217,10 @@ def _value(label: Mapping[str, Any], kind: str) -> str:
     return "" if value is None else str(value)
 
 
-def _plain(value: Any) -> Any:
+@cache
+def _default(name: str) -> Any:
+    """Return the default of a setting of `bench`: earlier versions had fewer settings."""
+    value = getattr(BenchConfig(name="", tasks=[]), name)
     return value.value if isinstance(value, Enum) else value
 
 
