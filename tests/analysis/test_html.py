@@ -8,7 +8,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from mmdpo.analysis.figures import Picture
-from mmdpo.analysis.html import best_point, category_table, commands, examples, parts_table, write_html
+from mmdpo.analysis.html import write_html
+from mmdpo.analysis.html_commands import commands
+from mmdpo.analysis.html_examples import best_point, examples
+from mmdpo.analysis.html_tables import category_table, parts_table
 from mmdpo.analysis.study import read_study
 from tests.support.studies import make_point, make_study, write_answers
 

@@ -10,7 +10,7 @@ from typing import Any
 from mmdpo.analysis.items import answered_tasks
 from mmdpo.analysis.labels import row_label
 from mmdpo.analysis.page.item_data import DATA, write_task
-from mmdpo.analysis.page.scripts import policy, render, source, to_script, visible, write_if_changed
+from mmdpo.analysis.page.scripts import policy, render, source, to_script, trusted, visible, write_if_changed
 from mmdpo.analysis.page.stored_samples import StoredSamples
 from mmdpo.analysis.study import Row, Study
 from mmdpo.evaluation.task import in_order
@@ -57,9 +57,9 @@ def write_browser(study: Study, default: Sequence[Row] = ()) -> bool:
     page = render(
         "items.html.j2",
         policy=policy([scripts], [style], data_files=True),
-        style=_trusted(style),
-        script=_trusted(scripts),
-        config=_trusted(to_script(visible(config))),
+        style=trusted(style),
+        script=trusted(scripts),
+        config=trusted(to_script(visible(config))),
         study=study.name,
     )
     write_if_changed(folder / PAGE, page)
@@ -101,10 +101,3 @@ def _is_made(folder: Path, key: str) -> bool:
         return made["key"] == key and not made["again"] and (folder / PAGE).exists() and (folder / DATA).is_dir()
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _trusted(text: str) -> Any:
-    """Mark a text of this package, or one that was escaped, as one that a template writes as it is."""
-    from markupsafe import Markup
-
-    return Markup(text)

@@ -64,6 +64,13 @@ def source(*names: str) -> str:
     return "\n".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in names)
 
 
+def trusted(text: str) -> Any:
+    """Mark a text of this package, or one that was escaped, as one that a template writes as it is."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
 def render(template: str, **values: Any) -> str:
     """Fill a template of this package; all texts are escaped, and control characters are made visible."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
