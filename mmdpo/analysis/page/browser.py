@@ -15,6 +15,7 @@ from mmdpo.analysis.page.stored_samples import StoredSamples
 from mmdpo.analysis.study import Row, Study
 from mmdpo.evaluation.task import in_order
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.points.status import State
 
 FOLDER = "report"
 """The folder beside report.html."""
@@ -49,7 +50,7 @@ def write_browser(study: Study, default: Sequence[Row] = ()) -> bool:
         files |= written
     config = {
         "study": study.name,
-        "points": [{"name": row.point, "label": row_label(row, study.varying)} for row in rows],
+        "points": [{"name": row.point, "label": _label(study, row)} for row in rows],
         "tasks": tasks,
         "default": [row.point for row in default if row in rows],
     }
@@ -65,10 +66,15 @@ def write_browser(study: Study, default: Sequence[Row] = ()) -> bool:
     write_if_changed(folder / PAGE, page)
     for path in (folder / DATA).iterdir():
         if path.name not in files and path.suffix == ".js":
-            path.unlink()
+            path.unlink(missing_ok=True)
     samples.remove_unused()
     write_json(folder / MADE, {"key": key, "again": bool(samples.missing)})
     return True
+
+
+def _label(study: Study, row: Row) -> str:
+    label = row_label(row, study.varying)
+    return label if row.state == State.done else f"{label} ({row.state})"
 
 
 def _tasks(rows: Sequence[Row]) -> list[str]:
@@ -80,7 +86,7 @@ def _tasks(rows: Sequence[Row]) -> list[str]:
 
 def _key(study: Study, rows: Sequence[Row], default: Sequence[Row]) -> str:
     """Fingerprint the files that the browser is made of, by their size and time, and the code that makes it."""
-    points = [[row.point, row_label(row, study.varying), _states(row.folder)] for row in rows]
+    points = [[row.point, _label(study, row), _states(row.folder)] for row in rows]
     package = Path(__file__).parent
     code = [file_fingerprint(path) for path in sorted(package.iterdir()) if path.is_file()]
     return fingerprint([study.name, points, [row.point for row in default], code])

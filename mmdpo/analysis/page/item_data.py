@@ -76,8 +76,9 @@ def write_task(name: str, number: int, rows: Sequence[Row], samples: StoredSampl
     about = {"name": name, "key": key, "label": label, "sign": sign(base), "items": len(task.ids), "piece": PIECE}
     images = {image for item in task.items for image in item.get("images", ())}
     left_out = sum(item.get("images_left_out", 0) for item in task.items)
-    about |= {"images": len(images), "images_left_out": left_out, "samples_missing": base in samples.missing}
-    return about, files
+    known = any("turns" in item for item in task.items)
+    state = "known" if known else "missing" if base in samples.missing else "unknown"
+    return about | {"images": len(images), "images_left_out": left_out, "samples": state}, files
 
 
 def _add_point(task: _Task, items: Items, samples: Mapping[str, Sample]) -> list[dict[str, Any] | None]:

@@ -70,7 +70,8 @@ function drawForm() {
   for (const key of ["verdict", "differ"]) fields[key].disabled = state.points.length < 2;
   if (document.activeElement !== fields.q) fields.q.value = state.q;
   const notes = [];
-  if (task.samples_missing) notes.push("Images and reference answers are not shown: the files of this benchmark were not there, or had changed, when the page was made.");
+  if (task.samples === "missing") notes.push("Images and reference answers are not shown: the files of this benchmark were not there, or had changed, when the page was made.");
+  if (task.samples === "unknown") notes.push("Images and reference answers are not shown: the answers do not name the samples that they belong to.");
   if (task.images_left_out) notes.push(`${task.images_left_out} images are left out: they are unreadable, or exceed the limit of the page.`);
   document.getElementById("notes").textContent = notes.join(" ");
 }
@@ -85,7 +86,7 @@ function counts(task) {
   const items = `${view.items.length} of ${view.index.ids.length} items`;
   if (state.points.length < 2) return items;
   const missing = total.none ? `, ${total.none} without both scores` : "";
-  return `${items}; point 2 is better on ${total.better}, equal on ${total.equal}, worse on ${total.worse}${missing}`;
+  return `${items}; point 2 has the better score on ${total.better}, an equal one on ${total.equal}, the worse one on ${total.worse}${missing}`;
 }
 
 function number(value) {

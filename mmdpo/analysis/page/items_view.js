@@ -18,7 +18,7 @@ async function drawItem(task, isOld) {
   const answers = state.points.map((point) => (received.get(`${task.key}-${piece}-p${point}`) || [])[position - piece * task.piece]);
   const groups = view.index.groups.flatMap((group) => group.of[position].map((name) => (group.kind ? `${group.kind}: ` : "") + group.names[name]));
   itemArea.replaceChildren(
-    backLink(),
+    steps(),
     element("h2", {}, element("a", { href: addressOf(), textContent: state.item, title: "Link to this item" })),
     element("p", { className: "note", textContent: groups.join(" · ") }),
     ...questionOf(asked),
@@ -28,6 +28,11 @@ async function drawItem(task, isOld) {
 
 function backLink() {
   return element("button", { id: "back", type: "button", textContent: "← All items", onclick: () => go({ item: null }) });
+}
+
+function steps() {
+  const button = (by, text) => element("button", { type: "button", textContent: text, disabled: neighbour(by) === null, onclick: () => step(by) });
+  return element("div", { className: "steps" }, backLink(), button(-1, "Previous item"), button(1, "Next item"));
 }
 
 function textBlock(text, className = "") {
@@ -97,11 +102,16 @@ function scoreLine(task, place, answer, position) {
   return line;
 }
 
-function step(by) {
+// Return the id of the next or the previous item of the list; null at its end.
+function neighbour(by) {
   const position = view.items.findIndex((item) => view.index.ids[item] === state.item);
   const next = position < 0 ? (by > 0 ? 0 : view.items.length - 1) : position + by;
-  if (next < 0 || next >= view.items.length) return;
-  go({ item: view.index.ids[view.items[next]] });
+  return view.items[next] === undefined ? null : view.index.ids[view.items[next]];
+}
+
+function step(by) {
+  const item = neighbour(by);
+  if (item !== null) go({ item });
 }
 
 function formChanged(event) {

@@ -68,8 +68,8 @@ class Pictures:
         """Delete the images that no item has."""
         if self.folder.is_dir():
             for path in self.folder.iterdir():
-                if path.name not in self.used and path.is_file():
-                    path.unlink()
+                if path.name not in self.used and path.suffix in SUFFIXES.values():
+                    path.unlink(missing_ok=True)
 
     def _write(self, source: Path, digest: str) -> str:
         from PIL import Image

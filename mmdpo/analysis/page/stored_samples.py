@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +80,7 @@ class StoredSamples:
         self.pictures.remove_unused()
         for path in (self.folder / FOLDER).glob("*.json"):
             if path.stem not in self._known:
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     def _file(self, task: str, digest: str) -> Path:
         return self.folder / FOLDER / f"{task}-{digest}.json"
@@ -103,9 +103,10 @@ class StoredSamples:
         from mmdpo.evaluation.samples import sample_sets
 
         try:
-            bench: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(BenchConfig), row.group("bench")))
+            settings = OmegaConf.merge(OmegaConf.structured(BenchConfig), row.group("bench"), {"tasks": [task]})
+            bench: Any = OmegaConf.to_object(settings)
             with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as scratch:
-                (one,) = sample_sets(replace(bench, tasks=[task]), {}, "", Path(scratch))
+                (one,) = sample_sets(bench, {}, "", Path(scratch))
                 if one.asked_fingerprint != digest:
                     return {}
                 samples = {prompt.id: _sample(prompt, one, self.pictures) for prompt in one.prompts}
