@@ -29,7 +29,12 @@ BASE = "base-00abcd"
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of a base and three seeds over four items: the first gains, is equal, loses, and has no score."""
-    scores = {"base": [5.0, 5.0, 5.0, 5.0], "1": [9.0, 5.0, 2.0, None], "2": [5.0, 5.0, 5.0, 6.0], "3": [6.0, 5.0, 1.0, 1]}
+    scores = {
+        "base": [5.0, 5.0, 5.0, 5.0],
+        "1": [9.0, 5.0, 2.0, None],
+        "2": [5.0, 5.0, 5.0, 6.0],
+        "3": [6.0, 5.0, 1.0, 1],
+    }
     folder = make_answered_study(tmp_path_factory.mktemp("page") / "study", scores, {"2": EVIL, "base": "base answers"})
     figure = folder / "figures" / "scores.png"
     figure.parent.mkdir()

@@ -30,7 +30,9 @@ def make_answered_study(folder: Path, scores: dict[str, Sequence[Score]], texts:
         point = make_point(folder, axes, role=role, n=2, config=config)
         for path in (point / "answers").glob("*.jsonl"):
             path.unlink()
-        write_answers(point, "visual", [item_of(one, number, name, values, texts or {}) for number in range(len(values))])
+        write_answers(
+            point, "visual", [item_of(one, number, name, values, texts or {}) for number in range(len(values))]
+        )
         content = file_fingerprint(point / "answers" / "visual.jsonl")
         write(point / "answers" / "visual.json", {"samples": one.asked_fingerprint, "content": content})
     return folder
