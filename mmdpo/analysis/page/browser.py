@@ -68,7 +68,7 @@ def write_browser(study: Study, default: Sequence[Row] = ()) -> bool:
         if path.name not in files and path.suffix == ".js":
             path.unlink(missing_ok=True)
     samples.remove_unused()
-    write_json(folder / MADE, {"key": key, "again": bool(samples.missing)})
+    write_json(folder / MADE, {"key": key, "again": not samples.is_complete})
     return True
 
 

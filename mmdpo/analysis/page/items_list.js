@@ -5,7 +5,8 @@ const form = document.getElementById("filters");
 const fields = form.elements;
 const list = document.getElementById("list");
 const state = { task: 0, points: [], item: null, group: "", verdict: "", differ: "", sort: "", q: "" };
-const view = { index: null, items: [], page: 0, run: 0, drawn: "" };
+const view = { index: null, items: [], page: 0, run: 0, drawn: "", left: null };
+const narrow = window.matchMedia("(max-width: 60rem)");
 
 function element(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
@@ -72,7 +73,7 @@ function drawForm() {
   const notes = [];
   if (task.samples === "missing") notes.push("Images and reference answers are not shown: the files of this benchmark were not there, or had changed, when the page was made.");
   if (task.samples === "unknown") notes.push("Images and reference answers are not shown: the answers do not name the samples that they belong to.");
-  if (task.images_left_out) notes.push(`${task.images_left_out} images are left out: they are unreadable, or exceed the limit of the page.`);
+  if (task.images_left_out) notes.push(`${task.images_left_out} images are left out: they are missing or unreadable, or exceed the limit of the page.`);
   document.getElementById("notes").textContent = notes.join(" ");
 }
 
@@ -109,6 +110,7 @@ function drawList() {
       element("span", { className: "id", textContent: id }),
       scoresOf(task, item),
       element("span", { className: "text", textContent: view.index.text[item] }));
+    link.dataset.item = id;
     if (id === state.item) link.setAttribute("aria-current", "true");
     return element("li", {}, link);
   }));
@@ -118,6 +120,20 @@ function drawList() {
   document.getElementById("shown").textContent = `${start + 1}–${end} of ${view.items.length}`;
   document.getElementById("before").disabled = view.page === 0;
   document.getElementById("after").disabled = end >= view.items.length;
+}
+
+// Scroll the list, and not the page, to the item; in a narrow window, the page to the item that was left.
+function showInList() {
+  const link = list.querySelector("[aria-current]");
+  if (link) {
+    const [frame, box] = [list.getBoundingClientRect(), link.getBoundingClientRect()];
+    if (box.top < frame.top) list.scrollTop -= frame.top - box.top;
+    if (box.bottom > frame.bottom) list.scrollTop += box.bottom - frame.bottom;
+  } else if (view.left !== null) {
+    [...list.querySelectorAll("a")].find((one) => one.dataset.item === view.left)?.scrollIntoView({ block: "center" });
+  }
+  if (state.item !== null && state.item !== view.left && narrow.matches) scrollTo(0, 0);
+  view.left = state.item;
 }
 
 function scoresOf(task, item) {
@@ -161,8 +177,8 @@ async function draw() {
     const position = view.items.findIndex((item) => index.ids[item] === state.item);
     if (position >= 0) view.page = Math.floor(position / PAGE);
     drawList();
-    list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
     await drawItem(task, isOld);
+    if (!isOld()) showInList();
   } catch (error) {
     if (!isOld()) drawStatus(error.message);
   }

@@ -1,6 +1,5 @@
 // One item: question, images, reference answer, and the answers and judgments of the points side by side.
 const itemArea = document.getElementById("item");
-const narrow = window.matchMedia("(max-width: 60rem)");
 
 async function drawItem(task, isOld) {
   const position = state.item === null ? -1 : view.index.ids.indexOf(state.item);
@@ -159,7 +158,7 @@ list.addEventListener("click", (event) => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   go({ item: new URLSearchParams(link.hash.slice(1)).get("item") });
-  if (narrow.matches) itemArea.focus();
+  if (narrow.matches) itemArea.focus({ preventScroll: true });
 });
 document.getElementById("before").addEventListener("click", () => turnTo(view.page - 1));
 document.getElementById("after").addEventListener("click", () => turnTo(view.page + 1));

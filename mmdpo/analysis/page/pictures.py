@@ -28,11 +28,13 @@ class Pictures:
         folder: The folder, which need not exist.
         limit: The bytes that the images may take.
         used: The names of the images that items have, with their sizes.
+        is_full: Whether an image was left out because of the limit.
     """
 
     folder: Path
     limit: int = LIMIT
     used: dict[str, int] = field(default_factory=dict)
+    is_full: bool = False
 
     def add(self, source: Path, digest: str) -> str | None:
         """Copy an image or scale it down.
@@ -60,6 +62,7 @@ class Pictures:
         except OSError:
             return False
         if sum(self.used.values()) + size > self.limit:
+            self.is_full = True
             return False
         self.used[name] = size
         return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,18 +18,22 @@ from mmdpo.analysis.page.scripts import to_script, write_if_changed
 from mmdpo.analysis.study import Row
 from mmdpo.errors import UserError
 from mmdpo.evaluation.task import TURN_IMAGES, TURNS, WITHOUT_REQUEST
-from mmdpo.files import read_json
+from mmdpo.files import file_fingerprint, read_json
 from mmdpo.leftovers import temporary_prefix
+from mmdpo.points.identity import Role
 
 if TYPE_CHECKING:
     from mmdpo.evaluation.samples import SampleSet
     from mmdpo.records import Prompt
 
 FOLDER, IMAGES = "samples", "images"
-REFERENCES = ("references", "reference", "truth", "full", "answer")
+PER_TURN = "references"
+REFERENCES = (PER_TURN, "reference", "truth", "full", "answer")
 """Keys of `Prompt.facts` that tasks keep a right answer or a reference answer under, the first that is there."""
 ROW, GOLD = "row", "gt_answer"
 """Keys of MMHal-Bench, whose facts hold the row of its file."""
+BY_QUESTION = "questions"
+"""In place of a fingerprint, for imported answers: the samples of the files that have the same questions."""
 
 Sample = Mapping[str, Any]
 """What the page shows of a sample: `turns`, `history`, `reference`, `images`, `images_left_out`."""
@@ -43,11 +48,13 @@ class StoredSamples:
         pictures: The images of the samples.
         missing: The tasks whose samples could not be made, because the benchmark's files or images have changed or
             are not on this machine.
+        is_complete: Whether another attempt would find nothing more.
     """
 
     folder: Path
     pictures: Pictures = field(init=False)
     missing: set[str] = field(default_factory=set)
+    is_complete: bool = True
     _known: dict[str, dict[str, Sample]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -63,16 +70,21 @@ class StoredSamples:
         """
         task = name.removesuffix(f".{WITHOUT_REQUEST}")
         found = {digest: None for file in (task, f"{task}.{WITHOUT_REQUEST}") if (digest := _digest(row, file))}
+        if row.role == Role.imported and not found:
+            found = {BY_QUESTION: None}
         for digest in found:
             if (known := f"{task}-{digest}") in self._known:
                 return self._known[known]
         for digest in found:
-            samples = self._stored(task, digest) or self._collected(row, task, digest)
+            stored = self._stored(task, digest)
+            samples = stored if stored and not _lacks_images(stored) else self._collected(row, task, digest) or stored
             if samples:
+                self.is_complete &= self.pictures.is_full or not _lacks_images(samples)
                 self._known[f"{task}-{digest}"] = samples
                 return samples
         if found:
             self.missing.add(task)
+            self.is_complete = False
         return {}
 
     def remove_unused(self) -> None:
@@ -107,9 +119,10 @@ class StoredSamples:
             bench: Any = OmegaConf.to_object(settings)
             with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as scratch:
                 (one,) = sample_sets(bench, {}, "", Path(scratch))
-                if one.asked_fingerprint != digest:
+                if digest != BY_QUESTION and digest != one.asked_fingerprint:
                     return {}
-                samples = {prompt.id: _sample(prompt, one, self.pictures) for prompt in one.prompts}
+                images = _found_images(one) if digest == BY_QUESTION else one.image_digests
+                samples = {prompt.id: _sample(prompt, one, images, self.pictures) for prompt in one.prompts}
         except (UserError, OSError, ValueError, OmegaConfBaseException):
             return {}
         write_if_changed(self._file(task, digest), to_script({"items": samples}) + "\n")
@@ -117,12 +130,13 @@ class StoredSamples:
 
 
 def reference_of(prompt: Prompt) -> str:
-    """Return the reference answer of a sample, one line per turn or object; empty if its task has none."""
+    """Return the reference answer of a sample, empty if its task has none."""
     row = prompt.facts.get(ROW)
     value = row.get(GOLD) if isinstance(row, dict) else None
-    value = next((prompt.facts[key] for key in REFERENCES if prompt.facts.get(key)), value)
+    key = next((key for key in REFERENCES if prompt.facts.get(key)), None)
+    value = prompt.facts[key] if key else value
     if isinstance(value, list | tuple):
-        return "\n\n".join(map(str, value)) if any("\n" in str(one) for one in value) else ", ".join(map(str, value))
+        return ("\n\n" if key == PER_TURN else ", ").join(map(str, value))
     return "" if value is None else str(value)
 
 
@@ -135,9 +149,28 @@ def _digest(row: Row, file: str) -> str | None:
     return digest if isinstance(digest, str) and digest.isalnum() else None
 
 
-def _sample(prompt: Prompt, one: SampleSet, pictures: Pictures) -> Sample:
-    names = [*prompt.images, *prompt.facts.get(TURN_IMAGES, ())]
-    found = [pictures.add(one.image_root / name, one.image_digests[name]) for name in dict.fromkeys(names)]
+def _lacks_images(samples: Mapping[str, Sample]) -> bool:
+    return any(sample.get("images_left_out") for sample in samples.values())
+
+
+def _found_images(one: SampleSet) -> dict[str, str]:
+    """Return the fingerprints of those images that are there."""
+    from mmdpo.images import inside
+
+    found = {}
+    for name in {name for prompt in one.prompts for name in _images_of(prompt)}:
+        with suppress(UserError, OSError):
+            found[name] = file_fingerprint(inside(one.image_root, name))
+    return found
+
+
+def _images_of(prompt: Prompt) -> list[str]:
+    return [*dict.fromkeys((*prompt.images, *prompt.facts.get(TURN_IMAGES, ())))]
+
+
+def _sample(prompt: Prompt, one: SampleSet, digests: Mapping[str, str], pictures: Pictures) -> Sample:
+    names = _images_of(prompt)
+    found = [pictures.add(one.image_root / name, digests[name]) if name in digests else None for name in names]
     images = [name for name in found if name]
     return {
         "turns": list(prompt.facts.get(TURNS) or [prompt.question]),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_unused_samples_and_images_are_deleted(row: Row, tmp_path: Path):
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        ({"references": ["one\ntwo", "three"]}, "one\ntwo\n\nthree"),
+        ({"references": ["one", "two"]}, "one\n\ntwo"),
         ({"truth": "<AND>a", "capability": ["rec"]}, "<AND>a"),
         ({"full": "It is red.", "answer": ["red"]}, "It is red."),
         ({"answer": ["yes"]}, "yes"),
@@ -69,3 +70,23 @@ def test_unused_samples_and_images_are_deleted(row: Row, tmp_path: Path):
 )
 def test_reference_answers_of_the_tasks(facts: dict, expected: str):
     assert reference_of(Prompt("1", "?", facts=facts)) == expected
+
+
+def test_samples_of_imported_answers_are_found_by_their_questions_and_missing_images_are_counted(
+    row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (row.folder / "answers" / "visual.json").write_text("{}")
+    imported = replace(row, role="imported")
+    samples = StoredSamples(tmp_path / "report")
+    with monkeypatch.context() as patch:
+        patch.setattr("mmdpo.analysis.page.stored_samples.file_fingerprint", missing)
+        found = samples.of(imported, "visual")
+    assert [(sample["images"], sample["images_left_out"]) for sample in found.values()] == [([], 1)] * 2
+    assert not samples.is_complete
+    again = StoredSamples(tmp_path / "report")  # the images are there now
+    assert all(sample["images"] for sample in again.of(imported, "visual").values())
+    assert again.is_complete
+
+
+def missing(path: Path) -> str:
+    raise FileNotFoundError(path)
