@@ -33,7 +33,8 @@ from mmdpo.analysis.table import failures, footnotes, items_text
 from mmdpo.analysis.warning_lines import warning_lines
 from mmdpo.points.commands import launches
 
-FILES = ("result.json", "config.yaml", "metrics.jsonl", "status.json")
+FILES = ("result.json", "config.yaml", "metrics.jsonl", "training.json", "fingerprints.json", "status.json")
+FOLDERS = {"answers": "*.jsonl", "judgments": "*.jsonl", "logs": "*.log"}
 STYLES = ("page.css", "report.css")
 SCRIPTS = ("enlarge.js", "report.js")
 
@@ -75,7 +76,7 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "results": [result_table(study, part, gains) for part in parts if part.study.benchmarks],
         "comparisons": gains.comparisons,
         "comparison_table": comparison_table(study, gains),
-        "sections": sections(study),
+        "sections": sections(study, gains),
         "points": [_point(study, row) for row in study.rows],
         "failures": failures(study),
         "figures": [_figure(study, one) for one in pictures],
@@ -157,8 +158,8 @@ def _point(study: Study, row: Row) -> dict[str, Any]:
 def _links(row: Row) -> list[tuple[str, str]]:
     """Return the relative addresses of a point's files, beside the page."""
     names = [name for name in FILES if os.path.exists(row.folder / name)]
-    for folder in ("answers", "judgments"):
-        names += [f"{folder}/{path.name}" for path in sorted((row.folder / folder).glob("*.jsonl"))]
+    for folder, pattern in FOLDERS.items():
+        names += [f"{folder}/{path.name}" for path in sorted((row.folder / folder).glob(pattern))]
     return [(name, f"{quote(row.point)}/{quote(name)}") for name in names]
 
 

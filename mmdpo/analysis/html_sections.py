@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from mmdpo.analysis.gains import Gains
 from mmdpo.analysis.study import Study
 
 PAGES = {"paper": "the paper's tables and figures", "audit": "the audit of the judges"}
@@ -29,20 +30,20 @@ class Section:
     failed: list[str] = field(default_factory=list)
 
 
-def further_pages(study: Study) -> Section | None:
+def further_pages(study: Study, gains: Gains) -> Section | None:
     """Return links to what other commands have written beside the page."""
     links = [
         (f"{path.relative_to(study.folder).as_posix()} ({text})", quote(path.relative_to(study.folder).as_posix()))
         for name, text in PAGES.items()
         for path in sorted((study.folder / name).glob("*"))
-        if path.suffix in (".html", ".md", ".pdf", ".csv", ".tex")
+        if path.suffix in (".html", ".md", ".pdf")
     ]
     return Section("Further pages", links=links) if links else None
 
 
-SECTIONS: tuple[Callable[[Study], Section | None], ...] = (further_pages,)
+SECTIONS: tuple[Callable[[Study, Gains], Section | None], ...] = (further_pages,)
 
 
-def sections(study: Study) -> list[Section]:
-    """Return the sections that have something to say about a study."""
-    return [section for make in SECTIONS if (section := make(study))]
+def sections(study: Study, gains: Gains) -> list[Section]:
+    """Return the sections that have something to say about a study and its gains."""
+    return [section for make in SECTIONS if (section := make(study, gains))]

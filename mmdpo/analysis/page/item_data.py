@@ -76,8 +76,8 @@ def write_task(name: str, number: int, rows: Sequence[Row], samples: StoredSampl
     about = {"name": name, "key": key, "label": label, "sign": sign(base), "items": len(task.ids), "piece": PIECE}
     images = {image for item in task.items for image in item.get("images", ())}
     left_out = sum(item.get("images_left_out", 0) for item in task.items)
-    known = any("turns" in item for item in task.items)
-    state = "known" if known else "missing" if base in samples.missing else "unknown"
+    has_samples = any("turns" in item for item in task.items)
+    state = "known" if has_samples else "missing" if base in samples.missing else "unknown"
     return about | {"images": len(images), "images_left_out": left_out, "samples": state}, files
 
 

@@ -48,7 +48,7 @@ function questionOf(asked) {
   const images = (asked.images || []).map((name, place) => element("button", { type: "button", className: "enlarge" },
     element("img", { src: `images/${name}`, alt: `Image ${place + 1} of item ${state.item}`, loading: "lazy" })));
   if (images.length) parts.push(element("div", { className: "images" }, ...images));
-  if (asked.images_left_out) parts.push(element("p", { className: "note", textContent: `${asked.images_left_out} images of this item are left out.` }));
+  if (asked.images_left_out) parts.push(element("p", { className: "note", textContent: `Images left out: ${asked.images_left_out}` }));
   if (asked.reference) parts.push(element("h3", { textContent: "Reference answer" }), textBlock(asked.reference));
   return parts;
 }
@@ -158,7 +158,7 @@ list.addEventListener("click", (event) => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   go({ item: new URLSearchParams(link.hash.slice(1)).get("item") });
-  if (narrow.matches) itemArea.focus({ preventScroll: true });
+  itemArea.focus({ preventScroll: true });
 });
 document.getElementById("before").addEventListener("click", () => turnTo(view.page - 1));
 document.getElementById("after").addEventListener("click", () => turnTo(view.page + 1));
