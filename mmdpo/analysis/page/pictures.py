@@ -27,13 +27,15 @@ class Pictures:
     Attributes:
         folder: The folder, which need not exist.
         limit: The bytes that the images may take.
-        used: The names of the images that items have, with their sizes.
+        used: The names of the images that items have.
+        total: The bytes of these images.
         is_full: Whether an image was left out because of the limit.
     """
 
     folder: Path
     limit: int = LIMIT
-    used: dict[str, int] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    total: int = 0
     is_full: bool = False
 
     def add(self, source: Path, digest: str) -> str | None:
@@ -61,10 +63,11 @@ class Pictures:
             size = (self.folder / name).stat().st_size
         except OSError:
             return False
-        if sum(self.used.values()) + size > self.limit:
+        if self.total + size > self.limit:
             self.is_full = True
             return False
-        self.used[name] = size
+        self.used.add(name)
+        self.total += size
         return True
 
     def remove_unused(self) -> None:
