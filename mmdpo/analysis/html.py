@@ -17,7 +17,7 @@ from mmdpo.analysis.html_examples import best_point, examples, only_base
 from mmdpo.analysis.html_sections import sections
 from mmdpo.analysis.html_tables import (
     category_table,
-    comparison_table,
+    gains_table,
     parts_table,
     result_table,
     shared,
@@ -27,7 +27,7 @@ from mmdpo.analysis.imported import imported_warnings
 from mmdpo.analysis.label_lines import mixed_lines
 from mmdpo.analysis.labels import ROLE_NOTES, axis_label, benchmark_label, duration, row_label, value_text
 from mmdpo.analysis.page.browser import FOLDER, PAGE, write_browser
-from mmdpo.analysis.page.scripts import policy, render, source, trusted, write_if_changed
+from mmdpo.analysis.page.scripts import fill_template, policy, source, trusted, write_if_changed
 from mmdpo.analysis.study import POINT_AXES, Row, Study, sort_key
 from mmdpo.analysis.table import failures, footnotes, items_text
 from mmdpo.analysis.warning_lines import warning_lines
@@ -51,7 +51,7 @@ def write_html(study: Study, pictures: Iterable[Picture], path: Path) -> None:
     values = context(study, pictures)
     shown = [row for row in (only_base(study), best_point(study)) if row]
     browser = f"{FOLDER}/{PAGE}" if write_browser(study, shown) else ""
-    page = render(
+    page = fill_template(
         "report.html.j2",
         policy=policy([script], [style]),
         style=trusted(style),
@@ -75,7 +75,7 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "level": f"{100 * study.confidence:g} %",
         "results": [result_table(study, part, gains) for part in parts if part.study.benchmarks],
         "comparisons": gains.comparisons,
-        "comparison_table": comparison_table(study, gains),
+        "gains_table": gains_table(study, gains),
         "sections": sections(study, gains),
         "points": [_point(study, row) for row in study.rows],
         "failures": failures(study),

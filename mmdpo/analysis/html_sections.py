@@ -14,7 +14,7 @@ PAGES = {"paper": "the paper's tables and figures", "audit": "the audit of the j
 
 
 @dataclass(frozen=True)
-class Section:
+class PageSection:
     """A heading with lines of text below it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Section:
     failed: list[str] = field(default_factory=list)
 
 
-def further_pages(study: Study, gains: Gains) -> Section | None:
+def further_pages(study: Study, gains: Gains) -> PageSection | None:
     """Return links to what other commands have written beside the page."""
     links = [
         (f"{path.relative_to(study.folder).as_posix()} ({text})", quote(path.relative_to(study.folder).as_posix()))
@@ -38,12 +38,12 @@ def further_pages(study: Study, gains: Gains) -> Section | None:
         for path in sorted((study.folder / name).glob("*"))
         if path.suffix in (".html", ".md", ".pdf")
     ]
-    return Section("Further pages", links=links) if links else None
+    return PageSection("Further pages", links=links) if links else None
 
 
-SECTIONS: tuple[Callable[[Study, Gains], Section | None], ...] = (further_pages,)
+SECTIONS: tuple[Callable[[Study, Gains], PageSection | None], ...] = (further_pages,)
 
 
-def sections(study: Study, gains: Gains) -> list[Section]:
+def sections(study: Study, gains: Gains) -> list[PageSection]:
     """Return the sections that have something to say about a study and its gains."""
     return [section for make in SECTIONS if (section := make(study, gains))]

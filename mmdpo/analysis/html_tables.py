@@ -69,7 +69,7 @@ class ResultRow:
 
 
 @dataclass(frozen=True)
-class ResultTable:
+class ResultsTable:
     """The results of points that can be compared: heading, names of benchmarks, and rows."""
 
     heading: str
@@ -77,7 +77,7 @@ class ResultTable:
     rows: list[ResultRow]
 
 
-def result_table(study: Study, part: ComparablePart, gains: Gains) -> ResultTable:
+def result_table(study: Study, part: ComparablePart, gains: Gains) -> ResultsTable:
     """Make the table of the results of a part: models that were not trained first.
 
     Args:
@@ -102,7 +102,7 @@ def result_table(study: Study, part: ComparablePart, gains: Gains) -> ResultTabl
             if len(group.rows) > 1
         ]
         rows.append(ResultRow(group.label, group.rows[0].point, group.role == Role.trained, cells, seeds))
-    return ResultTable(part.heading, [benchmark_label(key) for key in benchmarks], rows)
+    return ResultsTable(part.heading, [benchmark_label(key) for key in benchmarks], rows)
 
 
 def results(study: Study, part: Study) -> list[Group]:
@@ -110,7 +110,7 @@ def results(study: Study, part: Study) -> list[Group]:
     return [*references(part), *groups(part, varying_but_seed(study))]
 
 
-def comparison_table(study: Study, gains: Gains) -> Cells:
+def gains_table(study: Study, gains: Gains) -> Cells:
     """Make the table of all comparisons with the base: gain, p value, corrected p value, verdict and counts."""
     headings = ["benchmark", "gain", "p", "p, corrected", "verdict", "items", "clusters", "seeds"]
     rows = []
@@ -122,11 +122,11 @@ def comparison_table(study: Study, gains: Gains) -> Cells:
             one = gain.estimate
             verdict = str(gain.verdict) if gain.verdict else "not tested"
             values = [_p(one.p), _p(gain.p_corrected), verdict, str(one.n), str(one.clusters), str(one.seeds)]
-            rows.append((group.label, [benchmark_label(key), gain_text(gain, _places(one)), *values]))
+            rows.append((group.label, [benchmark_label(key), _gain_text(gain, _places(one)), *values]))
     return Cells("Comparisons", headings, rows)
 
 
-def gain_text(gain: Gain, places: int) -> str:
+def _gain_text(gain: Gain, places: int) -> str:
     """Write a gain with its interval: `+0.32 [+0.16, +0.51]`."""
     one = gain.estimate
     value = f"{one.value:+.{places}f}"
@@ -162,7 +162,7 @@ def _result_cell(score: Score | None, gain: Gain | None, places: int) -> ResultC
         return ResultCell(NONE)
     if gain is None:
         return ResultCell(with_bounds(score, places))
-    return ResultCell(with_bounds(score, places), gain_text(gain, places), str(gain.verdict or ""))
+    return ResultCell(with_bounds(score, places), _gain_text(gain, places), str(gain.verdict or ""))
 
 
 def _sub_table(study: Study, benchmark: str, wanted: Callable[[str], bool]) -> Cells:

@@ -7,7 +7,7 @@ import pytest
 from mmdpo.analysis import html_sections
 from mmdpo.analysis.gains import Gains
 from mmdpo.analysis.html import write_html
-from mmdpo.analysis.html_sections import Section, further_pages
+from mmdpo.analysis.html_sections import PageSection, further_pages
 from mmdpo.analysis.study import read_study
 from tests.support.studies import make_point
 
@@ -26,7 +26,7 @@ def test_what_other_commands_have_written_is_linked(tmp_path: Path):
 
 def test_a_section_shows_lines_and_faults_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     make_point(tmp_path / "s", {}, n=1)
-    section = Section("Plan <1>", ["as <planned>"], failed=["departs from & it"])
+    section = PageSection("Plan <1>", ["as <planned>"], failed=["departs from & it"])
     monkeypatch.setattr(html_sections, "SECTIONS", (lambda study, gains: section, lambda study, gains: None))
     write_html(read_study(tmp_path / "s"), [], tmp_path / "s" / "report.html")
     page = (tmp_path / "s" / "report.html").read_text()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmdpo.analysis.comparable import comparable_parts
 from mmdpo.analysis.gains import study_gains
-from mmdpo.analysis.html_tables import category_table, comparison_table, parts_table, result_table
+from mmdpo.analysis.html_tables import category_table, gains_table, parts_table, result_table
 from mmdpo.analysis.study import Study, read_study
 from tests.support.studies import make_point, make_study, write_answers
 
@@ -49,7 +49,7 @@ def test_results_merge_seeds_and_have_gains_with_verdicts(tmp_path: Path):
     assert table.rows[1].cells[0].gain.startswith("+1.2")
     assert [seed.name for seed in table.rows[1].seeds] == ["seed 0", "seed 1"]
     assert [seed.cells for seed in table.rows[1].seeds] == [["7.20 [6.70, 7.70]"], ["7.25 [6.75, 7.75]"]]
-    comparisons = comparison_table(study, gains)
+    comparisons = gains_table(study, gains)
     assert [(name, cells[-4], cells[-1]) for name, cells in comparisons.rows] == [
         ("beta 0.1", "better", "2"),
         ("beta 0.3", "not distinguishable", "1"),

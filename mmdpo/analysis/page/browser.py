@@ -10,7 +10,15 @@ from typing import Any
 from mmdpo.analysis.items import answered_tasks
 from mmdpo.analysis.labels import row_label
 from mmdpo.analysis.page.item_data import DATA, write_task
-from mmdpo.analysis.page.scripts import policy, render, source, to_script, trusted, visible, write_if_changed
+from mmdpo.analysis.page.scripts import (
+    fill_template,
+    policy,
+    source,
+    to_printable,
+    to_script,
+    trusted,
+    write_if_changed,
+)
 from mmdpo.analysis.page.stored_samples import StoredSamples
 from mmdpo.analysis.study import Row, Study
 from mmdpo.evaluation.task import in_order
@@ -55,12 +63,12 @@ def write_browser(study: Study, default: Sequence[Row] = ()) -> bool:
         "default": [row.point for row in default if row in rows],
     }
     scripts, style = source(*SCRIPTS), source(*STYLES)
-    page = render(
+    page = fill_template(
         "items.html.j2",
         policy=policy([scripts], [style], data_files=True),
         style=trusted(style),
         script=trusted(scripts),
-        config=trusted(to_script(visible(config))),
+        config=trusted(to_script(to_printable(config))),
         study=study.name,
     )
     write_if_changed(folder / PAGE, page)

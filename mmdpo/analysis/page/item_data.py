@@ -11,7 +11,7 @@ from typing import Any
 
 from mmdpo.analysis.items import Items, read_task_items
 from mmdpo.analysis.labels import benchmark_label, sign
-from mmdpo.analysis.page.scripts import to_script, visible, write_if_changed
+from mmdpo.analysis.page.scripts import to_printable, to_script, write_if_changed
 from mmdpo.analysis.page.stored_samples import Sample, StoredSamples
 from mmdpo.analysis.study import Row
 
@@ -67,10 +67,10 @@ def write_task(name: str, number: int, rows: Sequence[Row], samples: StoredSampl
         known = samples.of(row, name) if items else {}
         answers = _add_point(task, items, known)
         for start in range(0, len(answers), PIECE):
-            write(f"{key}-{start // PIECE}-p{place}", visible(answers[start : start + PIECE]))
+            write(f"{key}-{start // PIECE}-p{place}", to_printable(answers[start : start + PIECE]))
     for start in range(0, len(task.items), PIECE):
-        write(f"{key}-{start // PIECE}", visible(task.items[start : start + PIECE]))
-    write(f"{key}-index", visible(_index(task)))
+        write(f"{key}-{start // PIECE}", to_printable(task.items[start : start + PIECE]))
+    write(f"{key}-index", to_printable(_index(task)))
     base, _, variant = name.partition(".")
     label = benchmark_label(base) + (f", {variant.replace('_', ' ')}" if variant else "")
     about = {"name": name, "key": key, "label": label, "sign": sign(base), "items": len(task.ids), "piece": PIECE}

@@ -21,7 +21,7 @@ QUALITY = 85
 
 
 @dataclass
-class Pictures:
+class ItemImages:
     """The folder of the images of a study.
 
     Attributes:

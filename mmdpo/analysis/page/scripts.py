@@ -23,13 +23,13 @@ def to_script(value: Any) -> str:
     return text.translate(ESCAPES)
 
 
-def visible(value: Any) -> Any:
+def to_printable(value: Any) -> Any:
     """Return a value of dicts, lists and texts with control characters as visible escapes."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, dict):
-        return {visible(key): visible(one) for key, one in value.items()}
-    return [visible(one) for one in value] if isinstance(value, list | tuple) else value
+        return {to_printable(key): to_printable(one) for key, one in value.items()}
+    return [to_printable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def policy(scripts: Sequence[str], styles: Sequence[str], data_files: bool = False) -> str:
@@ -71,7 +71,7 @@ def trusted(text: str) -> Any:
     return Markup(text)
 
 
-def render(template: str, **values: Any) -> str:
+def fill_template(template: str, **values: Any) -> str:
     """Fill a template of this package; all texts are escaped, and control characters are made visible."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

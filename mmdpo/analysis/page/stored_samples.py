@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.analysis.page.pictures import Pictures
+from mmdpo.analysis.page.pictures import ItemImages
 from mmdpo.analysis.page.scripts import to_script, write_if_changed
 from mmdpo.analysis.study import Row
 from mmdpo.errors import UserError
@@ -52,14 +52,14 @@ class StoredSamples:
     """
 
     folder: Path
-    pictures: Pictures = field(init=False)
+    pictures: ItemImages = field(init=False)
     missing: set[str] = field(default_factory=set)
     is_complete: bool = True
     _known: dict[str, dict[str, Sample]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Name the folder of the images."""
-        self.pictures = Pictures(self.folder / IMAGES)
+        self.pictures = ItemImages(self.folder / IMAGES)
 
     def of(self, row: Row, name: str) -> dict[str, Sample]:
         """Return the samples that a point has answered, by id; none if they are nowhere to be found.
@@ -168,7 +168,7 @@ def _images_of(prompt: Prompt) -> list[str]:
     return [*dict.fromkeys((*prompt.images, *prompt.facts.get(TURN_IMAGES, ())))]
 
 
-def _sample(prompt: Prompt, one: SampleSet, digests: Mapping[str, str], pictures: Pictures) -> Sample:
+def _sample(prompt: Prompt, one: SampleSet, digests: Mapping[str, str], pictures: ItemImages) -> Sample:
     names = _images_of(prompt)
     found = [pictures.add(one.image_root / name, digests[name]) if name in digests else None for name in names]
     images = [name for name in found if name]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mmdpo.analysis.page.pictures import SIDE, Pictures
+from mmdpo.analysis.page.pictures import SIDE, ItemImages
 
 
 def image(path: Path, side: int) -> Path:
@@ -13,7 +13,7 @@ def image(path: Path, side: int) -> Path:
 
 
 def test_small_images_are_copied_and_large_ones_scaled_down(tmp_path: Path):
-    pictures = Pictures(tmp_path / "images")
+    pictures = ItemImages(tmp_path / "images")
     small, large = image(tmp_path / "small.png", 64), image(tmp_path / "large.png", 2 * SIDE)
     assert pictures.add(small, "aa") == "aa.png"
     assert (tmp_path / "images" / "aa.png").read_bytes() == small.read_bytes()
@@ -23,13 +23,13 @@ def test_small_images_are_copied_and_large_ones_scaled_down(tmp_path: Path):
 
 
 def test_an_image_that_is_there_needs_no_source(tmp_path: Path):
-    Pictures(tmp_path / "images").add(image(tmp_path / "a.png", 8), "aa")
-    assert Pictures(tmp_path / "images").add(tmp_path / "gone.png", "aa") == "aa.png"
+    ItemImages(tmp_path / "images").add(image(tmp_path / "a.png", 8), "aa")
+    assert ItemImages(tmp_path / "images").add(tmp_path / "gone.png", "aa") == "aa.png"
 
 
 def test_images_beyond_the_limit_and_unreadable_ones_are_left_out(tmp_path: Path):
     first, second = image(tmp_path / "a.png", 8), image(tmp_path / "b.png", 8)
-    pictures = Pictures(tmp_path / "images", limit=first.stat().st_size)
+    pictures = ItemImages(tmp_path / "images", limit=first.stat().st_size)
     assert pictures.add(first, "aa") == "aa.png"
     assert pictures.add(first, "aa") == "aa.png"  # counted once
     assert pictures.add(second, "bb") is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.analysis.page.scripts import policy, to_script, visible, write_if_changed
+from mmdpo.analysis.page.scripts import policy, to_printable, to_script, write_if_changed
 
 
 def test_no_text_ends_a_script_and_all_come_back():
@@ -21,7 +21,7 @@ def test_no_text_ends_a_script_and_all_come_back():
 
 def test_control_characters_become_visible_at_any_depth():
     value = {"a\x1b": ["\u202e", {"b": "\ud800"}], "n": 1}
-    assert visible(value) == {"a\\x1b": ["\\u202e", {"b": "\\ud800"}], "n": 1}
+    assert to_printable(value) == {"a\\x1b": ["\\u202e", {"b": "\\ud800"}], "n": 1}
 
 
 def test_a_policy_allows_the_pages_own_scripts_alone():
