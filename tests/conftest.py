@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a cache of the test run, no network, no W&B key, one thread, derandomized examples."""
+"""Fixtures of all tests: a cache of the test run, no network, no W&B key, no GPU, one thread, derandomized examples."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Bit-equal results need one number of threads, and two workers share the cores. Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # a GPU's sums are not bit-equal; type =0 to test on it
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("all", deadline=None)  # random seeds: `make test-all` passes --hypothesis-profile=all

@@ -214,6 +214,7 @@ def test_the_data_scaling_study_draws_its_curve(tmp_path):
     assert list((study / "figures").glob("*scaling*.png"))
 
 
+@pytest.mark.long
 def test_the_methods_study_trains_all_four(tmp_path):
     done = launch("-m", "sweep=methods", *SMALL, f"out={tmp_path}")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -273,6 +274,7 @@ def test_a_trained_point_is_exported_and_an_untrained_one_is_refused(tmp_path):
     assert (folder / "model.safetensors").exists()
 
 
+@pytest.mark.long
 def test_optuna_searches_the_best_point_on_the_dev_split(tmp_path):
     done = launch(
         "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=3",

@@ -8,10 +8,13 @@ import pytest
 from mmdpo.__main__ import main
 from mmdpo.analysis.compare import compare
 from mmdpo.analysis.figures.data import pattern, references, score_panels
+from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.html import context
 from mmdpo.analysis.imported import imported_notes, judge_offsets
+from mmdpo.analysis.selection import select
 from mmdpo.analysis.study import read_study
-from mmdpo.analysis.table import print_table, write_summary
+from mmdpo.analysis.summary import write_summary
+from mmdpo.analysis.table import print_table
 from mmdpo.config.schema import BenchConfig, JudgeConfig
 from mmdpo.console import make_console
 from mmdpo.errors import UserError
@@ -44,11 +47,11 @@ def judgments(root, **options):
     return ["--judgments", str(write_lines(root / "judgments.jsonl", judgment_rows(**options)))]
 
 
-def make_imported(study, name, score, of="", task="text", items=24):
+def make_imported(study, name, score, of="", task="text", items=24, asked="question"):
     """Write an imported row whose items have scores around a value."""
     first = ImportedRow(study, of).folder.name if of else ""
     row = ImportedRow(study, name, "new" if of else "", first)
-    responses = [Response(f"{task}-{n}", f"Made-up question {n}", "made-up") for n in range(items)]
+    responses = [Response(f"{task}-{n}", f"Made-up {asked} {n}", "made-up") for n in range(items)]
     items = [Judgment(one.id, score + n % 3 - 1, {}, 1, cluster=one.id) for n, one in enumerate(responses)]
     scores = {task: Score(score, len(items), score - 0.2, score + 0.2)}
     label = {"answers": {"file": "a.jsonl"}, "counts": {"questions": 24, "answered": 24}}
@@ -157,13 +160,15 @@ def study(tmp_path):
     return read_study(folder)
 
 
-def test_imported_rows_stand_between_reference_models_and_points(study, capsys):
+def test_imported_rows_of_other_judges_have_tables_of_their_own(study, capsys):
     assert [row.role for row in study.rows] == ["base", "before_visual_tuning", *["imported"] * 2, *["trained"] * 2]
     print_table(study, make_console())
-    write_summary(study, study.folder / "summary.csv")
+    write_summary(study, study_gains(study), study.folder / "summary.csv")
     lines = capsys.readouterr().out.splitlines()
     names = [line.split("  ")[0].strip() for line in lines]
-    assert names.index("before") < names.index("vicuna") < names.index("vicuna · new") < names.index("25 %")
+    order = ("text: judge oracle", "before", "25 %", "text: judge old judge", "vicuna", "text: judge new judge")
+    assert [names.index(name) for name in order] == sorted(map(names.index, order))
+    assert names.index("vicuna · new") > names.index(order[-1])
     rows = list(csv.DictReader((study.folder / "summary.csv").open(encoding="utf-8")))
     assert [row["text"] for row in rows if row["role"] == "imported"] == ["9.5", "8.5"]
 
@@ -186,14 +191,13 @@ def test_the_judges_of_a_row_are_compared_over_its_items(study):
 def test_a_point_is_compared_with_a_row_that_lacks_answers(tmp_path):
     folder = tmp_path / "study"
     rows = [make_imported(folder, "a", 5), make_imported(folder, "b", 6, items=20)]
-    comparison = compare(*(row.folder for row in rows))
-    assert (comparison.differences[0].mean, comparison.differences[0].n, comparison.unanswered) == (1, 20, 4)
+    (result,) = compare(select([str(row.folder) for row in rows])).results
+    assert (result.differences[0].estimate.value, result.differences[0].estimate.n) == (1, 20)
+    assert any(note.startswith("4 items that only one") for note in result.notes)
 
 
 def test_a_row_asks_the_same_questions_as_a_point(tmp_path):
     folder = tmp_path / "study"
-    rows = [make_imported(folder, "a", 5), make_imported(folder, "b", 6)]
-    path = rows[1].folder / "answers" / "text.jsonl"
-    path.write_text(path.read_text().replace("question 7", "question seven"))
+    rows = [make_imported(folder, "a", 5), make_imported(folder, "b", 6, asked="riddle")]
     with pytest.raises(UserError, match="another question"):
-        compare(*(row.folder for row in rows))
+        compare(select([str(row.folder) for row in rows]))

@@ -105,6 +105,9 @@ def test_dry_run_names_the_points_and_does_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("would train and measure") == 4
     assert done.stdout.count("would measure") == 2
+    visible = [line for line in done.stdout.splitlines() if line.startswith("visible on ")]
+    assert len(visible) == 4
+    assert all("16 comparisons" in line and "240 items" in line for line in visible)
     assert re.search(r"dpo-beta0.1-lr[\d.e-]+-sum-data0.25-seed0-[0-9a-f]{6}", done.stdout)
     assert [*tmp_path.iterdir()] == []
 

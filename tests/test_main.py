@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmdpo.__main__ import main
-from mmdpo.analysis.find import find_point, find_study
+from mmdpo.analysis.find import find_study
+from mmdpo.analysis.selection import select
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from tests.sources.files import as_lines, as_list, as_parquet, photos, tear
@@ -57,7 +58,9 @@ def test_report(outputs: Path, capsys: pytest.CaptureFixture[str]):
 
 def test_compare_by_pieces_of_names(outputs: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["compare", "new/beta1-", "new/beta2-"]) == 0
-    assert "paired bootstrap" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "paired over the same items" in out
+    assert "other axes: beta 1 and 2" in out
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,8 @@ def test_compare_by_pieces_of_names(outputs: Path, capsys: pytest.CaptureFixture
     [
         (["status", "nope"], "no study 'nope': it is not a folder, and outputs/ holds new, old"),
         (["compare", "nope", "beta1-"], "no point 'nope' in outputs/"),
-        (["compare", "new/base", "new/dpo"], "'dpo' is in the name of 2 points; type more of one"),
+        (["compare", "new/dpo", "new/base"], "'new/dpo' names 2 results"),
+        (["compare", "new/base"], "names one result"),
         (["compare", "gone/base", "new/base"], "no study 'gone'"),
     ],
 )
@@ -82,9 +86,8 @@ def test_errors_are_one_message_and_code_2(
 def test_a_whole_name_wins_over_a_piece_of_others(outputs: Path):
     (outputs / "new" / "base").mkdir()
     (outputs / "new" / "base" / "status.json").write_text("{}")
-    assert find_point("new/base") == outputs / "new" / "base"
-    folder = next((outputs / "new").glob("dpo-beta1-*"))
-    assert find_point(str(folder)) == folder
+    with pytest.raises(UserError, match=r"outputs/new/base has no result\.json"):
+        select(["new/base", "new/beta1"])
 
 
 def test_no_study_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -101,7 +104,8 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):
     assert all(word in out for word in ("status", "report", "compare", "doctor", "STUDY", "examples"))
 
 
-def test_status_imports_nothing_heavy(outputs: Path):
+def test_status_imports_nothing_heavy_once_its_gains_are_known(outputs: Path):
+    main(["status"])
     code = (
         "import sys; from mmdpo.__main__ import main; main(['status']);"
         "heavy = ('torch', 'transformers', 'matplotlib', 'scipy', 'pandas', 'numpy');"

@@ -1,208 +1,249 @@
-"""Paired comparison of two points over the same items, with bootstrap intervals."""
+"""Paired comparison of results with a reference over the same items, over seeds and items together."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.analysis.gains import GainVerdict, holm, verdict_of, with_same_seeds
+from mmdpo.analysis.groups import Group
 from mmdpo.analysis.items import Items, read_items
-from mmdpo.analysis.label_lines import judge_names, result_label
-from mmdpo.analysis.metric_differences import metric_difference, serving_parts
-from mmdpo.console import markup_safe
+from mmdpo.analysis.label_lines import COMPARED, MILD, label_counts
+from mmdpo.analysis.labels import sign
+from mmdpo.analysis.measured import common_items, estimate_gain, measure_items
+from mmdpo.analysis.selection import Selection
+from mmdpo.analysis.study import confidence_of
 from mmdpo.errors import UserError
-from mmdpo.evaluation.task import Task, find_task, in_order
-from mmdpo.files import Unreadable
+from mmdpo.evaluation.task import Metric, Task, find_task, in_order
 from mmdpo.points.identity import Role
-from mmdpo.points.results import read_result
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from mmdpo.evaluation.crossed import Estimate
 
-    from mmdpo.config.schema import BenchConfig
-
-RESAMPLES = 9999
-CONFIDENCE = 0.95
-SEED = 0
 SCORE, WORDS = "score", "words"
+OVERRIDES = {
+    "judge": "bench.judge",
+    "rubric": "bench.judge",
+    "edition": "bench.files",
+    "judge_temperature": "bench.judge",
+}
+"""The override that makes a kind of label equal, where it is not `bench.<kind>`."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """B minus A over the items of one benchmark.
+    """A result minus the reference over the items of one benchmark.
 
     Attributes:
         benchmark: The name of the items' file.
-        part: `score`, a part of it, `words`, the answer's length, or a main metric that is no mean over items.
-        mean: The mean difference.
-        low: The lower end of its interval; NaN for a single item.
-        high: The upper end.
-        n: The number of items that both points have a value of.
-        wins: Items on which B is better, by the task's metrics; higher where no direction is declared. None for a
-            metric that items have no value of; so are ties and losses.
+        part: Empty for the main metric of a benchmark, else a part of it, the mean `score`, or `words`.
+        estimate: The difference; its interval and p value are not corrected.
+        wins: Items on which the result is better, by the task's metrics, as means over seeds; higher where no direction
+            is declared. None for a metric that items have no value of; so are ties and losses.
         ties: Items with equal values.
-        losses: Items on which A is better.
+        losses: Items on which the reference is better.
+        verdict: The verdict on the main metric, corrected for all main metrics of the comparison; None for parts.
     """
 
     benchmark: str
     part: str
-    mean: float
-    low: float
-    high: float
-    n: int
-    wins: int | None
-    ties: int | None
-    losses: int | None
+    estimate: Estimate
+    wins: int | None = None
+    ties: int | None = None
+    losses: int | None = None
+    verdict: GainVerdict | None = None
+
+
+@dataclass(frozen=True)
+class ResultComparison:
+    """All differences of one result from the reference.
+
+    Attributes:
+        group: The result.
+        differences: Its differences, main metrics before their parts.
+        notes: What was left out or could not be compared.
+    """
+
+    group: Group
+    differences: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All differences of two points.
+    """The comparison of results with a reference.
 
-    `skipped` names benchmarks that only one of them has, and `other_judges` those whose judges differ; `unscored`
-    counts items that one of them has no score of, and `unanswered` those that only one has, if the other is an imported
-    row.
+    Attributes:
+        reference: The reference.
+        results: The compared results.
+        comparisons: The number of main metrics that verdicts are corrected for.
+        confidence: The level of the intervals.
+        left_out: The names of points without scores.
     """
 
-    a: str
-    b: str
-    judge: str
-    differences: tuple[Difference, ...]
-    skipped: tuple[str, ...] = ()
-    unscored: int = 0
-    unanswered: int = 0
-    other_judges: tuple[str, ...] = ()
+    reference: Group
+    results: tuple[ResultComparison, ...]
+    comparisons: int
+    confidence: float
+    left_out: tuple[str, ...] = ()
 
 
-def compare(a: Path, b: Path) -> Comparison:
-    """Compare the judged answers of two points item by item.
-
-    Raises:
-        UserError: A point is not finished, or the points have different items, or another judge for every benchmark.
-    """
-    results = {folder: _result(folder) for folder in (a, b)}
-    items_a, items_b = read_items(a), read_items(b)
-    shared = [name for name in _in_order(items_a) if name in items_b]
-    if not shared:
-        raise UserError(
-            f"no benchmark in common: {a.name} has {', '.join(items_a) or 'no answers'}, "
-            f"{b.name} has {', '.join(items_b) or 'no answers'}."
-        )
-    judges = {name: judge_names([result_label(results[one], _task_name(name)) for one in (a, b)]) for name in shared}
-    different = [name for name in shared if len(set(judges[name])) > 1]
-    if different == shared:
-        judge_a, judge_b = judges[shared[0]]
-        raise UserError(
-            f"different judges: {a.name} was rated by {judge_a!r}, {b.name} by {judge_b!r}. "
-            "Scores of different judges cannot be compared; judge both with the same bench.judge=."
-        )
-    shared = [name for name in shared if name not in different]
-    differences: list[Difference] = []
-    unscored = unanswered = 0
-    imported = any(read_result(folder).get("role") == Role.imported for folder in (a, b))
-    for benchmark in shared:
-        of_a, of_b = items_a[benchmark], items_b[benchmark]
-        if imported:
-            unanswered += len(of_a.keys() ^ of_b.keys())
-            of_a, of_b = _in_both(of_a, of_b), _in_both(of_b, of_a)
-        _check_same_items(benchmark, a.name, of_a, b.name, of_b)
-        pairs = [(item, of_b[key]) for key, item in sorted(of_a.items()) if SCORE in item or SCORE in of_b[key]]
-        unscored += sum(_number(x, SCORE) is None or _number(y, SCORE) is None for x, y in pairs)
-        differences += _differences(benchmark, pairs)
-    return Comparison(
-        a.name,
-        b.name,
-        ", ".join(dict.fromkeys(filter(None, (judges[name][0] for name in shared)))) or "none",
-        tuple(differences),
-        tuple(sorted(items_a.keys() ^ items_b.keys())),
-        unscored,
-        unanswered,
-        tuple(f"{name} ({' and '.join(judges[name])})" for name in different),
-    )
-
-
-def paired_interval(differences: Sequence[float], clusters: Sequence[str] | None = None) -> tuple[float, float]:
-    """Compute the percentile bootstrap interval (95 %, seeded) of the mean of per-item differences.
+def compare(selection: Selection, parts: bool | None = None) -> Comparison:
+    """Compare the judged answers of results item by item.
 
     Args:
-        differences: One number per item.
-        clusters: The cluster of each item, where whole clusters are drawn; None for items that stand alone.
+        selection: The reference and the results.
+        parts: Whether to compare the parts of scores as well; None compares them for a single result.
 
-    Returns:
-        The ends of the interval; NaN for a single item or cluster.
+    Raises:
+        UserError: No result has a benchmark that can be compared with the reference's.
     """
-    from mmdpo.evaluation.statistics import bootstrap_score
+    with_parts = len(selection.others) == 1 if parts is None else parts
+    confidence = confidence_of([*selection.reference.rows, *(row for group in selection.others for row in group.rows)])
+    reference = [read_items(row.folder) for row in selection.reference.rows]
+    results, problems = [], []
+    for group in selection.others:
+        try:
+            results.append(_compare(selection.reference, group, reference, with_parts, confidence))
+        except UserError as error:
+            problems.append(str(error))
+            results.append(ResultComparison(group, (), (f"not compared: {error}",)))
+    if len(problems) == len(results):
+        raise UserError(problems[0])
+    return _with_verdicts(Comparison(selection.reference, tuple(results), 0, confidence, selection.left_out))
 
-    if len(differences) < 2:
-        return math.nan, math.nan
-    found = bootstrap_score([differences], _settings(), clusters=clusters)
-    return found.low, found.high
 
+def _with_verdicts(comparison: Comparison) -> Comparison:
+    """Return the comparison with verdicts on its main metrics, corrected for their number."""
+    family = [one for result in comparison.results for one in result.differences if _is_main(one)]
+    corrected = dict(zip(map(id, family), holm([one.estimate.p for one in family]), strict=True))
+    level = 1 - comparison.confidence
 
-def _settings() -> BenchConfig:
-    from mmdpo.config.schema import BenchConfig
+    def judged(one: Difference) -> Difference:
+        if id(one) not in corrected:
+            return one
+        return replace(
+            one, verdict=verdict_of(one.benchmark.partition(".")[0], one.estimate, corrected[id(one)], level)
+        )
 
-    return BenchConfig(resamples=RESAMPLES, confidence=CONFIDENCE, seed=SEED)
-
-
-def comparison_table(comparison: Comparison) -> Table:
-    """Make a table of the differences; those whose interval excludes 0 are bold."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        title=f"A: {markup_safe(comparison.a)}\nB: {markup_safe(comparison.b)}",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
+    results = tuple(
+        replace(result, differences=tuple(map(judged, result.differences))) for result in comparison.results
     )
-    for heading in ("benchmark", "part"):
-        table.add_column(heading)
-    for heading in ("B − A", "95 % interval", "n", "B wins", "ties", "A wins"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    previous = ""
-    for d in comparison.differences:
-        if previous and d.benchmark != previous:
-            table.add_section()
-        interval = "–" if math.isnan(d.low) else f"[{d.low:+.2f}, {d.high:+.2f}]"
-        name = d.benchmark if d.benchmark != previous else ""
-        cells = [name, d.part, f"{d.mean:+.2f}", interval, str(d.n), *(_count(x) for x in (d.wins, d.ties, d.losses))]
-        clear = not math.isnan(d.low) and not d.low <= 0 <= d.high
-        table.add_row(*map(markup_safe, cells), style="bold" if clear else "")
-        previous = d.benchmark
-    return table
+    return replace(comparison, results=results, comparisons=len(family))
 
 
-def _count(value: int | None) -> str:
-    return "–" if value is None else str(value)
+def _is_main(one: Difference) -> bool:
+    return not one.part and "." not in one.benchmark and not math.isnan(one.estimate.p)
 
 
-def comparison_notes(comparison: Comparison) -> list[str]:
-    """Return the notes below the table."""
-    lines = [
-        f"paired bootstrap over items, {RESAMPLES} resamples, seed {SEED}; judge: {comparison.judge}",
-        "bold: the interval excludes 0 (no correction for the number of rows)",
+def _compare(
+    a: Group,
+    b: Group,
+    items_a: Sequence[dict[str, Items]],
+    parts: bool,
+    confidence: float,
+) -> ResultComparison:
+    """Compare one result with the reference. Raises UserError if no benchmark can be compared."""
+    in_order = with_same_seeds(a.rows, b.rows)
+    rows_b = in_order or b.rows
+    items_b = [read_items(row.folder) for row in rows_b]
+    names_a, names_b = (_in_order({name for items in side for name in items}) for side in (items_a, items_b))
+    shared = [name for name in names_a if all(name in items for items in (*items_a, *items_b))]
+    if not shared:
+        raise UserError(
+            f"no benchmark in common: {a.rows[0].point} has {', '.join(names_a) or 'no answers'}, "
+            f"{b.rows[0].point} has {', '.join(names_b) or 'no answers'}."
+        )
+    differing = {name: found for name in shared if (found := _differing_labels(a, b, name.partition(".")[0]))}
+    described = [f"{name} ({', '.join(found.values())})" for name, found in differing.items()]
+    if len(differing) == len(shared):
+        kinds = dict.fromkeys(OVERRIDES.get(kind, f"bench.{kind}") for found in differing.values() for kind in found)
+        raise UserError(
+            f"{a.rows[0].point} and {b.rows[0].point} were measured differently: {'; '.join(described)}. Measure both "
+            f"with the same {', '.join(f'{key}=' for key in kinds)}."
+        )
+    is_imported = Role.imported in (a.role, b.role)
+    differences: list[Difference] = []
+    unanswered = unscored = 0
+    for name in (name for name in shared if name not in differing):
+        sides = [[one[name] for one in items] for items in (items_a, items_b)]
+        every = [*sides[0], *sides[1]]
+        common = set.intersection(*(set(one) for one in every))
+        if is_imported:
+            unanswered += len(set.union(*(set(one) for one in every)) - common)
+            every = [{key: one[key] for key in one if key in common} for one in every]
+        for row, one in zip((*a.rows, *rows_b), every, strict=True):
+            _check_same_items(name, a.rows[0].point, every[0], row.point, one)
+        judged = [key for key in common if any(SCORE in one[key] for one in every)]
+        unscored += sum(any(_number(one[key], SCORE) is None for one in every) for key in judged)
+        compute = partial(_difference, name, sides, in_order is not None, confidence)
+        differences += filter(None, (compute(part, metric) for part, metric in _metrics(name, every[0], parts)))
+    notes = [
+        f"{unscored} items without a score in one of the two are left out" if unscored else "",
+        f"{unanswered} items that only one of the two has are left out: one is an imported row" if unanswered else "",
+        f"not compared, since they were measured differently: {', '.join(described)}" if described else "",
+        f"measured for one of the two only: {', '.join(skipped)}"
+        if (skipped := _in_order({*names_a, *names_b} - {*shared}))
+        else "",
     ]
-    if comparison.unscored:
-        lines.append(f"{comparison.unscored} items without a score in one of the two are left out")
-    if comparison.unanswered:
-        lines.append(f"{comparison.unanswered} items that only one of the two has are left out: one is an imported row")
-    if comparison.other_judges:
-        lines.append(f"not compared, since their judges differ: {', '.join(comparison.other_judges)}")
-    if comparison.skipped:
-        lines.append(f"measured for one of the two only: {', '.join(comparison.skipped)}")
-    return lines
+    return ResultComparison(b, tuple(differences), tuple(filter(None, notes)))
 
 
-def _result(folder: Path) -> dict[str, Any]:
-    try:
-        return read_result(folder)
-    except FileNotFoundError:
-        raise UserError(f"{folder} has no result.json: finish the point with stage=judge, or name another") from None
-    except Unreadable as error:
-        raise UserError(f"{folder}: {error}; rerun the same command to make the point again") from None
+def _differing_labels(a: Group, b: Group, task: str) -> dict[str, str]:
+    """Return the kinds of labels in which two results differ for a task, each with the values."""
+    rows = [*a.rows, *b.rows]
+    counts = {kind: label_counts(rows, task, kind) for kind in COMPARED if kind not in MILD}
+    return {kind: f"{kind} {' and '.join(found)}" for kind, found in counts.items() if len(found) > 1}
+
+
+def _metrics(name: str, items: Items, parts: bool) -> Iterator[tuple[str, Metric]]:
+    """Yield the main metric of a file of items and, if asked for, its parts."""
+    task = find_task(name.partition(".")[0])
+    main = task.main if task else Metric(SCORE, (SCORE,))
+    yield "", main
+    if parts:
+        found = dict.fromkeys(part for item in items.values() for part in item.get("parts") or {})
+        shown = [part for part in found if part not in serving_parts(task)]
+        for part in (*([SCORE] if main.columns != (SCORE,) else []), *shown, WORDS):
+            if (part,) != main.columns:
+                yield part, Metric(part, (part,))
+
+
+def _difference(
+    name: str,
+    sides: Sequence[Sequence[Items]],
+    same_seeds: bool,
+    confidence: float,
+    part: str,
+    metric: Metric,
+) -> Difference | None:
+    """Compute the difference in one metric; None if a point has no value of it, or no item is common."""
+    measured = [[measure_items(items, metric) for items in side] for side in sides]
+    a, b = ([one for one in side if one is not None] for side in measured)
+    if len(a) < len(sides[0]) or len(b) < len(sides[1]):
+        return None
+    estimate = estimate_gain(a, b, confidence, same_seeds)
+    if estimate is None:
+        return None
+    if metric.statistic is not None:
+        return Difference(name, part, estimate)
+    task = find_task(name.partition(".")[0])
+    better = _sign(task, part) if part else sign(name.partition(".")[0])
+    ids = common_items([*a, *b])
+    before, after = (sum(one.of(ids)[0] for one in side) / len(side) for side in (a, b))
+    gains = (better * (after - before)).tolist()
+    wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    return Difference(name, part, estimate, wins, len(gains) - wins - losses, losses)
+
+
+def serving_parts(task: Task | None) -> set[str]:
+    """Return the columns that no metric of a task shows alone."""
+    metrics = task.metrics if task else ()
+    alone = {metric.columns[0] for metric in metrics if len(metric.columns) == 1}
+    return {column for metric in metrics for column in metric.columns} - alone
 
 
 def _check_same_items(benchmark: str, a: str, of_a: Items, b: str, of_b: Items) -> None:
@@ -220,43 +261,10 @@ def _check_same_items(benchmark: str, a: str, of_a: Items, b: str, of_b: Items) 
         )
 
 
-def _in_both(own: Items, other: Items) -> Items:
-    return {key: item for key, item in own.items() if key in other}
-
-
-def _differences(benchmark: str, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[Difference]:
-    parts = dict.fromkeys(part for x, _ in pairs for part in (x.get("parts") or {}))
-    task = _task(benchmark)
-    found = []
-    if task and task.main.statistic and (main := metric_difference(task.main, pairs, _number, _cluster, _settings())):
-        found.append(Difference(benchmark, task.main_metric, main.value, main.low, main.high, main.n, None, None, None))
-    for part in (SCORE, *(part for part in parts if part not in serving_parts(task)), WORDS):
-        values = [(_number(x, part), _number(y, part), _cluster(x)) for x, y in pairs]
-        known = [(y - x, cluster) for x, y, cluster in values if x is not None and y is not None]
-        if not known:
-            continue
-        deltas, clusters = zip(*known, strict=True)
-        low, high = paired_interval(deltas, clusters)
-        gains = [_sign(task, part) * delta for delta in deltas]
-        wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-        ties, mean = len(gains) - wins - losses, sum(deltas) / len(deltas)
-        found.append(Difference(benchmark, part, mean, low, high, len(gains), wins, ties, losses))
-    return found
-
-
-def _in_order(items: Mapping[str, Any]) -> list[str]:
+def _in_order(names: set[str]) -> list[str]:
     """Sort files of items by the order of their tasks, second phrasings behind the first."""
-    tasks = in_order(list(dict.fromkeys(name.partition(".")[0] for name in items)))
-    return sorted(items, key=lambda name: (tasks.index(name.partition(".")[0]), name))
-
-
-def _task(benchmark: str) -> Task | None:
-    return find_task(_task_name(benchmark))
-
-
-def _task_name(benchmark: str) -> str:
-    """Return the task of a file of items, whose name may have the name of a second phrasing behind a dot."""
-    return benchmark.partition(".")[0]
+    tasks = in_order(sorted({name.partition(".")[0] for name in names}))
+    return sorted(names, key=lambda name: (tasks.index(name.partition(".")[0]), name))
 
 
 def _sign(task: Task | None, part: str) -> int:
@@ -265,13 +273,6 @@ def _sign(task: Task | None, part: str) -> int:
     return -1 if any(one.columns == (part,) and one.higher_is_better is False for one in metrics) else 1
 
 
-def _cluster(item: dict[str, Any]) -> str:
-    """Return the item's cluster; items of earlier versions stand alone."""
-    return str(item.get("cluster") or item["id"])
-
-
-def _number(item: dict[str, Any], part: str) -> float | None:
-    value = item.get(part) if part in (SCORE, WORDS) else (item.get("parts") or {}).get(part)
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
-    return None
+def _number(item: Mapping[str, Any], part: str) -> float | None:
+    value = item.get(part)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Find studies and points by name or by a part of it."""
+"""Find studies by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from mmdpo.errors import UserError
 
 OUTPUTS = Path("outputs")
-LISTED = 8  # points in a message
 
 
 def find_study(name: str | None, outputs: Path = OUTPUTS) -> Path:
@@ -27,28 +26,6 @@ def find_study(name: str | None, outputs: Path = OUTPUTS) -> Path:
             return folder
     known = ", ".join(folder.name for folder in studies) or "nothing"
     raise UserError(f"no study {name!r}: it is not a folder, and {outputs}/ holds {known}.")
-
-
-def find_point(name: str, outputs: Path = OUTPUTS) -> Path:
-    """Find the folder of a point by its path or by a part of its name.
-
-    Raises:
-        UserError: No point has that part in its name, or several have.
-    """
-    if any(os.path.exists(Path(name) / file) for file in ("result.json", "config.yaml")):
-        return Path(name)
-    study, _, piece = name.rpartition("/")
-    studies = [find_study(study, outputs)] if study else list_studies(outputs)
-    points = [point for folder in studies for point in _points(folder)]
-    found = [point for point in points if point.name == piece] or [p for p in points if piece in p.name]
-    if len(found) == 1:
-        return found[0]
-    searched = f"{study}/" if study else f"{outputs}/"
-    if not found:
-        raise UserError(f"no point {piece!r} in {searched}. `python -m mmdpo status` shows the studies' points.")
-    names = "".join(f"\n  {point.parent.name}/{point.name}" for point in found[:LISTED])
-    names += f"\n  and {len(found) - LISTED} more" if len(found) > LISTED else ""
-    raise UserError(f"{piece!r} is in the name of {len(found)} points; type more of one:{names}")
 
 
 def list_studies(outputs: Path) -> list[Path]:

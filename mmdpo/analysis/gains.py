@@ -13,11 +13,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from mmdpo.analysis.comparable import are_comparable
-from mmdpo.analysis.gain_cache import GainCache
+from mmdpo.analysis.gain_cache import GainCache, cache_of
 from mmdpo.analysis.groups import Group, base_of, groups, references
 from mmdpo.analysis.labels import sign
 from mmdpo.analysis.measured import estimate_gain, measure
-from mmdpo.analysis.study import Study
+from mmdpo.analysis.study import Row, Study
 from mmdpo.points.identity import Role
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def name_of(group: Group) -> tuple[str, ...]:
 
 def study_gains(study: Study) -> Gains:
     """Compute the gains of all results and reference models of a study on the main scores."""
-    cache = GainCache(study.folder)
+    cache = cache_of(study.folder)
     found: dict[tuple[str, ...], dict[str, Gain]] = {}
     family: list[tuple[tuple[str, ...], str]] = []
     for group in [*references(study), *groups(study)]:
@@ -87,6 +87,7 @@ def study_gains(study: Study) -> Gains:
         if base is None or base.rows == group.rows:
             continue
         for key in study.benchmarks:
+            group.score(key)  # kept with the gains, so that the next table is quick as well
             estimate = gain_over(base, group, key, study.confidence, cache)
             if estimate is not None:
                 found.setdefault(name_of(group), {})[key] = Gain(key, estimate)
@@ -118,19 +119,31 @@ def gain_over(
     first, second = base.scored(key), group.scored(key)
     if not first or not second or not are_comparable([*first, *second], key):
         return None
+    in_order = with_same_seeds(first, second)
+    second = in_order or second
 
     def compute() -> Estimate | None:
         measured = [[measure(row.folder, key) for row in rows] for rows in (first, second)]
         a, b = ([one for one in side if one is not None] for side in measured)
         if len(a) < len(first) or len(b) < len(second):
             return None
-        seeds_a, seeds_b = ([row.axes.get("seed") for row in rows] for rows in (first, second))
-        same_seeds = len(a) > 1 and seeds_a == seeds_b and len(set(seeds_a)) == len(seeds_a)
-        return estimate_gain(a, b, confidence, same_seeds)
+        return estimate_gain(a, b, confidence, same_seeds=in_order is not None)
 
     if cache is None:
         return compute()
-    return cache.get_or_make([*first, *second], [key, confidence, len(first)], compute)
+    return cache.get_or_make([*first, *second], [key, "gain", confidence, len(first)], compute)
+
+
+def with_same_seeds(first: Sequence[Row], second: Sequence[Row]) -> tuple[Row, ...] | None:
+    """Return the points of a second result in the order of the first one's seeds.
+
+    None unless both have the same seeds, several of them, each once.
+    """
+    seeds = [row.axes.get("seed") for row in first]
+    others = [row.axes.get("seed") for row in second]
+    if len(seeds) < 2 or set(seeds) != set(others) or not len({*seeds}) == len(first) == len(second):
+        return None
+    return tuple(sorted(second, key=lambda row: seeds.index(row.axes.get("seed"))))
 
 
 def verdict_of(key: str, estimate: Estimate, p_corrected: float, level: float) -> GainVerdict:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmdpo.analysis.labels import assignment, row_label
+from mmdpo.analysis.comparable import are_comparable
+from mmdpo.analysis.gain_cache import cache_of
+from mmdpo.analysis.labels import assignment, metric_of, row_label
 from mmdpo.analysis.measured import common_items, estimate_score, measure
 from mmdpo.analysis.study import Row, Study, confidence_of
 from mmdpo.evaluation.statistics import Score
 from mmdpo.points.identity import Role
+
+if TYPE_CHECKING:
+    from mmdpo.evaluation.crossed import Estimate
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,32 @@ class Group:
         if len(scores) < 2:
             return scores[0] if scores else None
         unscored = max(score.unscored for score in scores)
-        found = [one for row in rows if (one := measure(row.folder, key))]
-        if len(found) == len(rows) and common_items(found):
-            mean = estimate_score(found, confidence_of(rows))
-            return Score(mean.value, mean.n, mean.low, mean.high, unscored)
+        if mean := self._mean(rows, key):
+            lowest, highest = _limits(key)
+            return Score(mean.value, mean.n, max(mean.low, lowest), min(mean.high, highest), unscored)
         means = [sum(ends) / len(scores) for ends in zip(*((s.value, s.low, s.high) for s in scores), strict=True)]
         return Score(means[0], scores[0].n, means[1], means[2], unscored)
+
+    def _mean(self, rows: Sequence[Row], key: str) -> Estimate | None:
+        """Estimate the mean over items and seeds; None if judged items are missing, or none are common to all."""
+        confidence = confidence_of(rows)
+
+        def compute() -> Estimate | None:
+            found = [one for row in rows if (one := measure(row.folder, key))]
+            return estimate_score(found, confidence) if len(found) == len(rows) and common_items(found) else None
+
+        return cache_of(rows[0].folder.parent).get_or_make(rows, [key, "score", confidence], compute)
 
     def seeds(self, metric: str) -> list[float]:
         """Return the scores of the single seeds if there are several, else nothing."""
         values = [row.scores[metric].value for row in self.scored(metric)]
         return values if len(values) > 1 else []
+
+
+def _limits(key: str) -> tuple[float, float]:
+    """Return the ends of the scale of a score, as far as it is that of its task or of a named metric."""
+    metric = metric_of(key) if key.count("/") < 2 else None
+    return metric.scale if metric and metric.scale else (-math.inf, math.inf)
 
 
 def varying_but_seed(study: Study) -> list[str]:
@@ -90,13 +111,22 @@ def references(study: Study) -> list[Group]:
     return [Group(label, row.role, (row,)) for label, row in zip(labels, rows, strict=True)]
 
 
+def _may_have_model_of(base: Row, row: Row) -> bool:
+    """Return whether a base has the model that a trained point began with, as far as both are known."""
+    prints = [one.result["fingerprints"] for one in (base, row) if isinstance(one.result.get("fingerprints"), dict)]
+    return row.role != Role.trained or len({model for one in prints if (model := one.get("model"))}) < 2
+
+
 def base_of(study: Study, group: Group) -> Group | None:
     """Return the base that a group is compared with: the one of the same model and benchmark settings.
 
-    None if the study has no such base, or several.
+    Of several bases, finished or not, it is the one that has the group's values of all settings in which the bases
+    differ, then the one whose scores can be compared. None if the study has no such base, or several.
     """
-    bases = [one for one in references(study) if one.role == Role.base]
-    if len(bases) > 1:
-        row = group.rows[0]
-        bases = [one for one in bases if all(row.value(key) == value for key, value in one.rows[0].settings.items())]
-    return bases[0] if len(bases) == 1 else None
+    bases = [row for row in study.of_role(Role.base) if _may_have_model_of(row, group.rows[0])]
+    differing = [key for row in bases for key, value in row.settings.items() if value != bases[0].settings.get(key)]
+    settings = {key: group.value(key) for key in differing}
+    fitting = [row for row in bases if all(row.settings.get(key) == value for key, value in settings.items())]
+    if len(fitting) > 1:
+        fitting = [row for row in fitting if all(are_comparable([row, *group.rows], key) for key in row.scores)]
+    return next((one for one in references(study) if one.rows == tuple(fitting)), None)

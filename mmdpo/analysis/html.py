@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from mmdpo.analysis.comparable import comparable_parts
 from mmdpo.analysis.figures import Picture
+from mmdpo.analysis.gain_table import gain_notes
 from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.html_commands import GROUPS, commands
 from mmdpo.analysis.html_examples import best_point, examples, only_base
@@ -34,6 +35,7 @@ from mmdpo.analysis.warning_lines import warning_lines
 from mmdpo.points.commands import launches
 
 FILES = ("result.json", "config.yaml", "metrics.jsonl", "training.json", "fingerprints.json", "status.json")
+TABLES = {"summary.csv": "all points and scores", "results.csv": "all results and gains"}
 FOLDERS = {"answers": "*.jsonl", "judgments": "*.jsonl", "logs": "*.log"}
 STYLES = ("page.css", "report.css")
 SCRIPTS = ("enlarge.js", "report.js")
@@ -78,6 +80,7 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "gains_table": gains_table(study, gains),
         "sections": sections(study, gains),
         "points": [_point(study, row) for row in study.rows],
+        "tables": [(name, text) for name, text in TABLES.items() if (study.folder / name).exists()],
         "failures": failures(study),
         "figures": [_figure(study, one) for one in pictures],
         "parts": [
@@ -102,7 +105,7 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "typed": bool(launches(study.folder)),
         "score_notes": [
             *mixed_lines(study),
-            *mixed_lines(study, mild=True),
+            *gain_notes(study, gains),
             *footnotes(study),
             *imported_warnings(study),
             *warning_lines(study),

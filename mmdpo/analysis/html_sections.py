@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from mmdpo.analysis.comparable import comparable_parts
 from mmdpo.analysis.gains import Gains
+from mmdpo.analysis.importance import importance_lines
+from mmdpo.analysis.labels import benchmark_label
 from mmdpo.analysis.study import Study
+from mmdpo.analysis.variances import smallest_visible_gain
 
 PAGES = {"paper": "the paper's tables and figures", "audit": "the audit of the judges"}
 """Folders of a study that other commands write, with what they hold."""
@@ -41,7 +46,30 @@ def further_pages(study: Study, gains: Gains) -> PageSection | None:
     return PageSection("Further pages", links=links) if links else None
 
 
-SECTIONS: tuple[Callable[[Study, Gains], PageSection | None], ...] = (further_pages,)
+def smallest_gains(study: Study, gains: Gains) -> PageSection | None:
+    """Return the smallest gain that the study sees on each benchmark."""
+    found = []
+    for key in study.benchmarks:
+        if (gain := smallest_visible_gain(study, key, gains)) is not None:
+            found.append(f"{benchmark_label(key)} {gain:.2g}")
+    if not found:
+        return None
+    command = shlex.join(["python", "-m", "mmdpo", "power", study.name])
+    lines = [
+        "The smallest gain over the base that a study like this one sees with 80 % power, corrected for the number of "
+        f"its comparisons: {', '.join(found)}. A smaller gain may be there and not be seen. `{command}` prints how many "
+        "seeds or items other gains need."
+    ]
+    return PageSection("Smallest visible gains", lines)
+
+
+def axes_that_matter(study: Study, gains: Gains) -> PageSection | None:
+    """Return how much each axis moved the scores."""
+    lines = [line for part in comparable_parts(study) for line in importance_lines(part.study, part.heading)]
+    return PageSection("Axes", lines) if lines else None
+
+
+SECTIONS: tuple[Callable[[Study, Gains], PageSection | None], ...] = (smallest_gains, axes_that_matter, further_pages)
 
 
 def sections(study: Study, gains: Gains) -> list[PageSection]:

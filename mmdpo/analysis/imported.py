@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.items import Items, read_items
 from mmdpo.analysis.labels import imported_label
+from mmdpo.analysis.measured import estimate_gain, measure_items
 from mmdpo.analysis.study import Row, Study
-from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.statistics import Score, bootstrap_score
-from mmdpo.evaluation.task import Statistic, Task, find_task
+from mmdpo.evaluation.task import Task, find_task
 from mmdpo.points.identity import Role
+
+if TYPE_CHECKING:
+    from mmdpo.evaluation.crossed import Estimate
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,14 @@ class Offset:
         task: The task.
         new: The new judge.
         old: The old judge.
-        score: The difference, with the number of items that both have scored.
+        score: The difference over the items that both have scored.
     """
 
     name: str
     task: str
     new: str
     old: str
-    score: Score
+    score: Estimate
 
 
 def imported_notes(study: Study) -> list[str]:
@@ -75,41 +77,16 @@ def judge_offsets(study: Study) -> list[Offset]:
             if task is None or name not in labels:
                 continue
             score = _difference(task, old.get(name, {}), new.get(name, {}), study.confidence)
-            if score.n:
+            if score is not None:
                 found.append(Offset(imported_label(first), name, label["judge"], labels[name]["judge"], score))
     return found
 
 
-def _difference(task: Task, old: Items, new: Items, confidence: float) -> Score:
-    """Compute the main metric of the new items minus that of the old ones, over the items that both have scored."""
-    columns = task.main.columns
-    statistic: Statistic = task.main.statistic or _mean
-    pairs = [
-        (old[key], item) for key, item in new.items() if key in old and old[key].get("answer") == item.get("answer")
-    ]
-    values = [(_values(one, columns), _values(two, columns), two) for one, two in pairs]
-    known = [(before, after, item) for before, after, item in values if None not in (*before, *after)]
-    numbers: list[list[float]] = [[*before, *after] for before, after, _ in known]  # type: ignore[list-item]
-    clusters = [str(item.get("cluster") or item["id"]) for _, _, item in known]
-    width = len(columns)
-
-    def minus(*both: Any, axis: int) -> Any:
-        return statistic(*both[width:], axis=axis) - statistic(*both[:width], axis=axis)
-
-    data = list(zip(*numbers, strict=True)) or [()] * (2 * width)
-    return bootstrap_score(data, BenchConfig(confidence=confidence), minus, clusters)
-
-
-def _mean(column: Any, axis: int) -> Any:
-    return column.mean(axis)
-
-
-def _values(item: dict[str, Any], columns: tuple[str, ...]) -> list[float | None]:
-    """Return an item's columns; None for those that it lacks, and for all of an unscored item."""
-    if not isinstance(item.get("score"), int | float):
-        return [None] * len(columns)
-    cells = [item.get(name) if name in ("score", "words") else item["parts"].get(name) for name in columns]
-    return [float(cell) if isinstance(cell, int | float) else None for cell in cells]
+def _difference(task: Task, old: Items, new: Items, confidence: float) -> Estimate | None:
+    """Estimate the main metric of new items minus that of old ones, over equal answers that both have scored."""
+    kept = [key for key, item in new.items() if key in old and old[key].get("answer") == item.get("answer")]
+    first, second = (measure_items({key: items[key] for key in kept}, task.main) for items in (old, new))
+    return estimate_gain([first], [second], confidence) if first and second else None
 
 
 def _labels(row: Row) -> Iterator[tuple[str, dict[str, Any]]]:

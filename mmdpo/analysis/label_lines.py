@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from mmdpo.analysis.study import Row, Study
+from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.task import JudgeUse, find_task
 from mmdpo.points.commands import launches
 from mmdpo.points.identity import Role
+from mmdpo.points.point_files import mapping_or_none
 
 COMPARED = {
     "judge": "judges",
@@ -18,17 +22,29 @@ COMPARED = {
     "references": "references",
     "split": "splits",
     "engine": "engines",
+    "items": "items",
+    "seed": "bench.seed",
+    "max_new_tokens": "bench.max_new_tokens",
+    "repeats": "bench.repeats",
+    "both_orders": "bench.both_orders",
+    "noise": "bench.noise",
+    "noise_per_turn": "bench.noise_per_turn",
+    "judge_temperature": "bench.judge.temperature",
 }
-"""Parts of a label that must be equal for scores of a task to be compared."""
+"""What must be equal for scores of a task to be compared: parts of their labels, and settings of `bench`."""
 
 MILD = ("engine",)
 """Kinds whose mixture changes scores a little."""
+
+SETTINGS_OF_ALL = ("split", "subset", "seed", "max_new_tokens")
+"""Settings of `bench` that count for every task; the others count for the tasks that read them."""
 
 COMPETING = (Role.base, Role.trained)
 """Roles of the points of which one is marked as the best."""
 
 SEARCH, OWN_SWEEPERS = "hydra/sweeper=", ("mmdpo", "basic")
-SEEN_SPLITS = ("test", "all")
+OWN_TARGETS = ("hydra_plugins.mmdpo.", "hydra._internal.")
+SPLITS = ("dev", "test", "all")
 
 
 def label_lines(study: Study) -> list[str]:
@@ -53,19 +69,14 @@ def _cut(label: Mapping[str, Any]) -> int:
     return cut if isinstance(cut := label.get("cut"), int) else 0
 
 
-def mixed_lines(study: Study, mild: bool = False) -> list[str]:
-    """Return a line for each task whose scores differ in what must be equal.
-
-    Args:
-        study: The study.
-        mild: Whether to return those that change scores a little, in place of the others.
-    """
+def mixed_lines(study: Study) -> list[str]:
+    """Return a line for each task whose scores differ in what changes them a little, such as the engine."""
     lines = []
     for task in study.benchmarks:
-        for kind, plural in COMPARED.items():
-            if (kind in MILD) == mild and len(counts := label_counts(study.rows, task, kind)) > 1:
+        for kind in MILD:
+            if len(counts := label_counts(study.rows, task, kind)) > 1:
                 parts = ", ".join(f"{value}: {count} point{'s'[: count > 1]}" for value, count in counts.items())
-                lines.append(f"mixed {plural} in {task} ({parts}): these scores cannot be compared")
+                lines.append(f"mixed {COMPARED[kind]} in {task} ({parts}): scores may differ a little by it")
     return lines
 
 
@@ -102,21 +113,35 @@ def judge_names(labels: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def selected_lines(study: Study) -> list[str]:
     """Return a line if a search chose points by a score that the table shows."""
-    searches = [words for words in map(str.split, launches(study.folder)) if _is_search(words)]
+    commands = [words for words in map(str.split, launches(study.folder)) if _is_search(words)]
+    searches = commands or ([[]] if _swept_by_search(study) else [])
     lines = {}
     for words in searches:
         typed = next((word.partition("=")[2] for word in words if word.startswith("objective=")), "")
+        chosen = next((str(row.config["objective"]) for row in study.trained if row.config.get("objective")), "")
         default = "text" if "text" in study.benchmarks else next(iter(study.benchmarks), "")
-        task = (typed or default).partition("/")[0]
-        splits = {str(label_of_row(row, task).get("split")) for row in study.rows} & {*SEEN_SPLITS}
+        task = (typed or chosen or default).partition("/")[0]
+        splits = {str(label_of_row(row, task).get("split")) for row in study.rows} & {*SPLITS}
         if task in study.benchmarks and splits:
-            lines[task] = f"{task}: points were also selected on it by a search, on bench.split={min(splits)}"
+            lines[task] = f"{task}: points were also selected on it by a search, on bench.split={min(splits)}{_UNSEEN}"
     return list(lines.values())
+
+
+_UNSEEN = "; to report the chosen point, measure it on items that the search has not seen"
 
 
 def _is_search(words: Sequence[str]) -> bool:
     sweepers = [word.removeprefix(SEARCH) for word in words if word.startswith(SEARCH)]
     return any(sweeper not in OWN_SWEEPERS for sweeper in sweepers)
+
+
+def _swept_by_search(study: Study) -> bool:
+    """Return whether the study's last sweep was one of a searching sweeper, which a file of sweeps may choose."""
+    sweep = mapping_or_none(study.folder / "multirun.yaml") or {}
+    hydra = sweep.get("hydra")
+    sweeper = hydra.get("sweeper") if isinstance(hydra, dict) else None
+    target = str(sweeper.get("_target_", "")) if isinstance(sweeper, dict) else ""
+    return bool(target) and not target.startswith(OWN_TARGETS)
 
 
 def label_counts(rows: Sequence[Row], task: str, kind: str) -> Counter[str]:
@@ -127,9 +152,46 @@ def label_counts(rows: Sequence[Row], task: str, kind: str) -> Counter[str]:
         task: The task.
         kind: The kind.
     """
-    labels = [label for row in rows if (label := label_of_row(row, task))]
+    labels = [label for row in rows if (label := _label_with_settings(row, task))]
     values = judge_names(labels) if kind == "judge" else [_value(label, kind) for label in labels]
     return Counter(value for value in values if value)
+
+
+def label_signature(row: Row) -> str:
+    """Return a text that is equal for points whose labels are equal for all their tasks."""
+    labels = {task: _label_with_settings(row, task) for task in row.scores if "/" not in task}
+    return json.dumps(
+        {
+            task: [label.get("judge"), _served(label), *(_value(label, kind) for kind in COMPARED)]
+            for task, label in labels.items()
+        },
+        sort_keys=True,
+        default=str,
+    )
+
+
+def label_texts(row: Row, task: str) -> dict[str, str]:
+    """Return the kinds of `COMPARED` that are known of a row's score of a task, as text."""
+    label = _label_with_settings(row, task)
+    values = {kind: judge_names([label])[0] if kind == "judge" else _value(label, kind) for kind in COMPARED}
+    return {kind: value for kind, value in values.items() if value} if label else {}
+
+
+def _label_with_settings(row: Row, task: str) -> Mapping[str, Any]:
+    """Return the label of a row's score of a task, with the settings of `bench` that change what is measured.
+
+    Imported rows were not answered by the settings in their configuration.
+    """
+    label, known, bench = label_of_row(row, task), find_task(task), row.group("bench")
+    if task not in row.scores or row.role == Role.imported:
+        return label
+    names = [*SETTINGS_OF_ALL, *(known.reads if known else ())]
+    default = BenchConfig(name="", tasks=[])  # earlier versions had fewer settings
+    settings = {name: bench.get(name, _plain(getattr(default, name))) for name in names} if bench else {}
+    judge = bench.get("judge")
+    if known and known.judge_use is not JudgeUse.no and isinstance(judge, dict):
+        settings["judge_temperature"] = judge.get("temperature")
+    return {**settings, **label}
 
 
 def _value(label: Mapping[str, Any], kind: str) -> str:
@@ -138,7 +200,12 @@ def _value(label: Mapping[str, Any], kind: str) -> str:
     if kind == "split":
         share = label.get("subset", 1)
         return " ".join(filter(None, [str(label.get("split") or ""), "" if share == 1 else f"share {share}"]))
-    return str(label.get(kind) or "")
+    value = label.get(kind)
+    return "" if value is None else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
 
 
 def _served(label: Mapping[str, Any]) -> str:

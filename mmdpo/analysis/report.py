@@ -7,11 +7,14 @@ from pathlib import Path
 
 from mmdpo.analysis import figures
 from mmdpo.analysis.find import OUTPUTS
+from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.html import write_html
 from mmdpo.analysis.html_commands import commands
 from mmdpo.analysis.html_examples import best_point
+from mmdpo.analysis.paper.write import write_paper
 from mmdpo.analysis.study import Study, read_study
-from mmdpo.analysis.table import print_table, write_summary
+from mmdpo.analysis.summary import write_results, write_summary
+from mmdpo.analysis.table import print_table
 from mmdpo.config.presets import default_presets
 from mmdpo.console import make_console, printable
 from mmdpo.errors import UserError
@@ -36,18 +39,26 @@ REPLACED = {
 """The keys that a suggestion sets, or that not all of its points have, apart from its axis and `sweep`."""
 
 
-def write_report(study_folder: Path) -> Study:
-    """Write summary.csv, figures/ and report.html; print the table and, last, the place of the report.
+def write_report(study_folder: Path, by_seed: bool = False) -> Study:
+    """Write summary.csv, results.csv, figures/, paper/ and report.html; print the table and, last, the place of the report.
 
     A study that still runs, or has failed points, is shown as far as it got.
+
+    Args:
+        study_folder: The folder of the study.
+        by_seed: Whether the table has a row for each seed.
     """
     study = read_study(study_folder)
-    write_summary(study, study_folder / "summary.csv")
+    gains = study_gains(study)
+    write_summary(study, gains, study_folder / "summary.csv")
+    write_results(study, gains, study_folder / "results.csv")
     pictures = figures.draw_figures(study, study_folder / "figures")
+    if study.benchmarks:
+        write_paper(study, [], study_folder / "paper", figures=study_folder / "figures")
     report = study_folder / "report.html"
     write_html(study, pictures, report)
     console = make_console()
-    print_table(study, console)
+    print_table(study, console, by_seed)
     console.print(printable(f"{report}  ·  next: {suggestion(study)}"), soft_wrap=True, markup=False)
     return study
 

@@ -294,7 +294,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in text.split("\n"):  # not splitlines: answers may hold other line separators
         try:
-            data = json.loads(line, parse_int=_integer)
+            data = _DECODER.decode(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(data, dict):
@@ -304,6 +304,9 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 def _integer(digits: str) -> int | float:
     """Read an integer; one that has more than 64 bits becomes a float, which may be infinite."""
     return int(digits) if len(digits) < 19 else float(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

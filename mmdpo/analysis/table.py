@@ -1,35 +1,26 @@
-"""A study as a table on the terminal and as summary.csv."""
+"""A study as tables on the terminal: scores, gains over the base, and notes."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
+from mmdpo.analysis.comparable import comparable_parts
 from mmdpo.analysis.contamination_lines import contamination_lines
+from mmdpo.analysis.gain_table import gain_notes, gain_tables
+from mmdpo.analysis.gains import Gains, study_gains
+from mmdpo.analysis.importance import importance_lines
 from mmdpo.analysis.imported import imported_notes, imported_warnings
-from mmdpo.analysis.label_lines import COMPETING, is_mixed, label_lines, mixed_lines
-from mmdpo.analysis.labels import (
-    ROLE_NOTES,
-    ROLES,
-    column,
-    decimals,
-    half_width,
-    imported_label,
-    row_label,
-    short_number,
-    sign,
-    value_text,
-)
-from mmdpo.analysis.study import FAILED, POINT_AXES, Row, Study
+from mmdpo.analysis.label_lines import label_lines, mixed_lines
+from mmdpo.analysis.labels import ROLE_NOTES, decimals, half_width, row_label, short_number
+from mmdpo.analysis.score_table import rows_of_table, score_table, shown_keys, split_benchmarks
+from mmdpo.analysis.study import FAILED, Study
 from mmdpo.analysis.warning_lines import warning_lines
-from mmdpo.console import markup_safe, printable
+from mmdpo.console import markup_safe, print_wrapped, printable
 from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import WITHOUT_REQUEST
-from mmdpo.files import atomic_write, spreadsheet_cell
 from mmdpo.points.identity import Role
 from mmdpo.points.status import State
 
@@ -37,20 +28,41 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-Style = Callable[[Score, int], str]
-"""A way to write a score with a number of decimals."""
 
-COLOURS: dict[str, str] = {
-    State.running: "cyan",
-    State.failed: "red",
-    State.unreadable: "red",
-    State.interrupted: "yellow",
-    State.cancelled: "yellow",
-}
+def print_table(study: Study, console: Console, by_seed: bool = False) -> None:
+    """Print the tables in the fullest form that fits the console, then notes, jobs, warnings and failures.
+
+    Args:
+        study: The study.
+        console: The console.
+        by_seed: Whether scores are shown of each seed; gains are those of results in any case.
+    """
+    gains = study_gains(study)
+    parts = comparable_parts(study)
+    for part in parts:
+        if part.heading:
+            console.print(f"[bold]{markup_safe(part.heading)}[/]", soft_wrap=True)
+        for one in _tables(part.study, study, gains, console, by_seed):
+            console.print(one)
+        if part.heading and part.study.benchmarks:
+            console.print(f"[dim]{markup_safe(items_text(part.study))}[/]\n")
+    for note in notes(study, gains):
+        console.print(f"[dim]{markup_safe(note)}[/]")
+    for part in parts:
+        for index, line in enumerate(importance_lines(part.study, part.heading)):
+            print_wrapped(console, line, indent=2 if index else 0, style="dim")
+    for line in mixed_lines(study):
+        console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
+    for line in [*jobs(study), *next_stages(study)]:
+        console.print(printable(line), soft_wrap=True, markup=False)
+    for line in [*imported_warnings(study), *warning_lines(study, gains)]:
+        console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
+    for line in failures(study):
+        console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
 
 
-def print_table(study: Study, console: Console) -> None:
-    """Print the table in the fullest form that fits the console, then notes, jobs, warnings and failures."""
+def _tables(study: Study, whole: Study, gains: Gains, console: Console, by_seed: bool) -> list[Table]:
+    """Make the tables of scores and gains: as few as fit the console, and the fullest form among these."""
     from rich.measure import Measurement
 
     unlimited = console.options.update(width=10_000)
@@ -58,86 +70,26 @@ def print_table(study: Study, console: Console) -> None:
     def fits(one: Table) -> bool:
         return Measurement.get(console, unlimited, one).maximum <= console.width
 
+    keys = shown_keys(study, whole, by_seed)
+    groups = rows_of_table(study, keys)
+    scores = {name: [group.score(name) for group in groups] for name in study.benchmarks}
+    tables: list[Table] = []
     for style in (with_bounds, with_half_width, stacked):
-        tables = [table(study, style)]
+        tables = [score_table(study, groups, scores, style, study.benchmarks, keys)]
         if fits(tables[0]):
             break
     else:
-        tables = split_table(study, fits)
-    for one in tables:
-        console.print(one)
-    for note in notes(study):
-        console.print(f"[dim]{markup_safe(note)}[/]")
-    for line in mixed_lines(study):
-        console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
-    for line in mixed_lines(study, mild=True):
-        console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
-    for line in [*jobs(study), *next_stages(study)]:
-        console.print(printable(line), soft_wrap=True, markup=False)
-    for line in [*imported_warnings(study), *warning_lines(study)]:
-        console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
-    for line in failures(study):
-        console.print(f"[red]{markup_safe(line)}[/]", soft_wrap=True)
 
+        def part_fits(names: Sequence[str]) -> bool:
+            return fits(score_table(study, groups, scores, with_half_width, names, keys))
 
-def split_table(study: Study, fits: Callable[[Table], bool]) -> list[Table]:
-    """Make several tables of some benchmarks each, for more of them than fit beside each other.
-
-    Args:
-        study: The study.
-        fits: Return whether a table fits the console.
-    """
-    left, tables = study.benchmarks, []
-    while left:
-        counts = range(len(left), 1, -1)
-        count = next((count for count in counts if fits(table(study, with_half_width, left[:count]))), 1)
-        tables.append(table(study, with_half_width if count > 1 else stacked, left[:count]))
-        left = left[count:]
-    return tables or [table(study, stacked)]
-
-
-def table(study: Study, style: Style, benchmarks: Sequence[str] | None = None) -> Table:
-    """Make the table: reference models first, the best score of each benchmark in bold.
-
-    Args:
-        study: The study.
-        style: Writes a score.
-        benchmarks: The benchmarks to show; None for all.
-    """
-    from rich import box
-    from rich.table import Table
-
-    keys, benchmarks = study.varying, study.benchmarks if benchmarks is None else benchmarks
-    with_state = any(row.state != State.done for row in study.rows)
-    result = Table(title=markup_safe(study.name), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    result.add_column(markup_safe(column(keys[0])) if keys else "point")
-    for key in keys[1:]:
-        result.add_column(markup_safe(column(key)), justify="right")
-    if with_state:
-        result.add_column("state")
-    places = {}
-    for benchmark in benchmarks:
-        scores = [row.scores[benchmark] for row in study.rows if benchmark in row.scores]
-        places[benchmark] = decimals(scores)
-        result.add_column(markup_safe(benchmark), justify="right", no_wrap=True)
-    result.add_column("steps", justify="right")
-    result.add_column("s", justify="right")
-    best = {benchmark: _best(study, benchmark, places[benchmark]) for benchmark in benchmarks}
-    previous = None
-    for row in study.rows:
-        if previous not in (None, row.role) and row.role in (Role.trained, Role.imported):
-            result.add_section()
-        previous = row.role
-        cells = [markup_safe(cell) for cell in _name_cells(row, keys)]
-        if with_state:
-            cells.append(_state(row))
-        for benchmark in benchmarks:
-            cell = style(row.scores[benchmark], places[benchmark]) if benchmark in row.scores else "–"
-            cells.append(f"[bold]{markup_safe(cell)}[/]" if row.point in best[benchmark] else markup_safe(cell))
-        cells.append("–" if row.steps is None else str(row.steps))
-        cells.append("–" if row.seconds is None else f"{row.seconds:.0f}")
-        result.add_row(*cells)
-    return result
+        parts = split_benchmarks(study.benchmarks, part_fits)
+        narrow = [stacked if len(names) < 2 else with_half_width for names in parts]
+        tables = [
+            score_table(study, groups, scores, style, names, keys) for style, names in zip(narrow, parts, strict=True)
+        ]
+    own = shown_keys(study, whole)
+    return [*tables, *gain_tables(study, rows_of_table(study, own), gains, own, fits)]
 
 
 def with_bounds(score: Score, places: int) -> str:
@@ -159,15 +111,16 @@ def stacked(score: Score, places: int) -> str:
     return with_half_width(score, places).replace(" ", "\n")
 
 
-def notes(study: Study) -> list[str]:
-    """Return the notes below the table: the interval, n, the reference models."""
+def notes(study: Study, gains: Gains) -> list[str]:
+    """Return the notes below the tables: intervals, n, gains, the models that were not trained."""
     lines = []
     if study.benchmarks:
-        lines.append(f"± or [ ]: {study.resampled()}; {items_text(study)}")
-        lines.append("bold: best of the base and the trained points; s: seconds")
+        several = any(len(group.rows) > 1 for group in rows_of_table(study, shown_keys(study)))
+        lines.append(f"± or [ ]: {study.resampled()}{' and seeds' if several else ''}; {items_text(study)}")
+        lines.append("bold: best score as measured, of the base and the trained points; s: seconds")
     present = {row.role for row in study.rows}
     names = [note for role, note in ROLE_NOTES.items() if role in present]
-    return [*lines, *names, *footnotes(study)]
+    return [*lines, *gain_notes(study, gains), *names, *footnotes(study)]
 
 
 def footnotes(study: Study) -> list[str]:
@@ -249,66 +202,3 @@ def next_stages(study: Study) -> list[str]:
         for state, stage in stages.items()
         if counts[state]
     ]
-
-
-def summary_columns(study: Study) -> list[str]:
-    """Return the header of summary.csv."""
-    scores = dict.fromkeys(key for row in study.rows for key in row.scores)
-    metrics = [name for key in scores for name in (key, f"{key}_low", f"{key}_high", f"{key}_n")]
-    settings = sorted({key for row in study.rows for key in row.settings})
-    return [
-        *("point", "role", "state", *POINT_AXES, *settings),
-        *metrics,
-        *("steps", "examples", "epochs", "seconds", "error"),
-    ]
-
-
-def write_summary(study: Study, path: Path) -> None:
-    """Write one row per point: axes, then metrics; an absent value is an empty field.
-
-    Spreadsheets compute what begins like a formula, so such text is preceded by an apostrophe.
-    """
-    with atomic_write(path) as aside, aside.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        columns = summary_columns(study)
-        for cells in [dict(zip(columns, columns, strict=True)), *map(_summary, study.rows)]:
-            writer.writerow([spreadsheet_cell(cells.get(name)) for name in columns])
-
-
-def _summary(row: Row) -> dict[str, Any]:
-    cells: dict[str, Any] = {"point": row.point, "role": row.role, "state": row.state}
-    cells |= {axis: row.axes.get(axis) for axis in POINT_AXES} | row.settings
-    for key, score in row.scores.items():
-        cells |= {key: score.value, f"{key}_low": score.low, f"{key}_high": score.high, f"{key}_n": score.n}
-    counts = {"steps": row.steps, "examples": row.examples, "epochs": row.epochs}
-    return cells | counts | {"seconds": row.seconds, "error": row.error}
-
-
-def _best(study: Study, benchmark: str, places: int) -> set[str]:
-    """Return the points with the best score as written; only the base and the trained points compete.
-
-    There is none if their scores cannot be compared.
-    """
-    if is_mixed(study, benchmark):
-        return set()
-    scores = {
-        row.point: sign(benchmark) * round(row.scores[benchmark].value, places)
-        for row in study.rows
-        if benchmark in row.scores and row.role in COMPETING
-    }
-    return {point for point, value in scores.items() if value == max(scores.values())} if len(scores) > 1 else set()
-
-
-def _name_cells(row: Row, keys: list[str]) -> list[str]:
-    """Return the first columns; a reference model's name stands where the axes have no value."""
-    if row.role == Role.trained:
-        return [value_text(key, row.value(key)) for key in keys] or [value_text("method", row.axes.get("method"))]
-    if row.role == Role.imported:
-        return [imported_label(row), *("" for _ in keys[1:])]
-    settings = [value_text(key, row.value(key)) if row.value(key) is not None else "" for key in keys[1:]]
-    return [ROLES.get(row.role, row.role), *settings]
-
-
-def _state(row: Row) -> str:
-    colour = COLOURS.get(row.state)
-    return f"[{colour}]{row.state}[/]" if colour else markup_safe(row.state)

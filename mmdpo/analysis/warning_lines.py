@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 from pathlib import Path
 
-from mmdpo.analysis.compare import paired_interval
-from mmdpo.analysis.items import read_items
-from mmdpo.analysis.labels import row_label, sign
-from mmdpo.analysis.study import Row, Study, read_metrics, read_scores
+from mmdpo.analysis.gains import Gain, Gains, GainVerdict, holm, study_gains, verdict_of
+from mmdpo.analysis.groups import groups
+from mmdpo.analysis.labels import row_label
+from mmdpo.analysis.measured import estimate_gain, measure
+from mmdpo.analysis.study import Study, read_metrics, read_scores
 from mmdpo.config.choices import FEW_STEPS
-from mmdpo.evaluation.statistics import Score
 from mmdpo.files import read_json
-from mmdpo.points.identity import Role
 
 CHOSEN_BELOW = "logps/chosen_below_reference"
 """The metric: share of a batch whose chosen answers are less likely than under the reference."""
@@ -23,40 +23,57 @@ LIMIT = 0.3
 FIRST_SHARE = 1 / 3  # of the steps, which do not count: the warmup, and the noise of equal models
 
 
-def warning_lines(study: Study) -> list[str]:
-    """Return a line for each warning of a study's trained points."""
-    bases = study.of_role(Role.base)
+def warning_lines(study: Study, gains: Gains | None = None) -> list[str]:
+    """Return a line for each warning of a study's trained points, and of its results below their base.
+
+    Args:
+        study: The study.
+        gains: The gains of its results; None to compute them.
+    """
+    gains = study_gains(study) if gains is None else gains
     lines = []
+    for group in groups(study):
+        found = (gains.of(group, key) for key in study.benchmarks)
+        lines += [f"warning  {group.label}: {text}" for text in _below_base(gain for gain in found if gain)]
     for row in study.trained:
-        found = point_warnings(row.folder, row.scores, _base_of(row, bases))
-        found += _few_steps(row.steps if row.scores else None)
-        lines += [f"warning  {row_label(row, study.varying)}: {text}" for text in found]
+        texts = [*_chosen_below_reference(row.folder), *_few_steps(row.steps if row.scores else None)]
+        lines += [f"warning  {row_label(row, study.varying)}: {text}" for text in texts]
     return lines
 
 
-def warnings_of(folder: Path, base: Path) -> list[str]:
-    """Return the warnings of a trained point, from its files and those of its base; damaged files give none."""
-    return point_warnings(folder, _scores_of(folder), (base, _scores_of(base)))
+def warnings_of(folder: Path, base: Path, confidence: float = 0.95) -> list[str]:
+    """Return the warnings of a trained point, from its files and those of its base; damaged files give none.
 
-
-def _scores_of(folder: Path) -> dict[str, Score]:
-    try:
-        content = read_json(folder / "result.json")
-    except (OSError, ValueError):
-        return {}
-    return read_scores(content.get("scores")) if isinstance(content, dict) else {}
-
-
-def point_warnings(folder: Path, scores: dict[str, Score], base: tuple[Path, dict[str, Score]] | None) -> list[str]:
-    """Return the warnings of a trained point.
+    Its scores below the base are corrected for the number of its benchmarks: the rest of the study is not known.
 
     Args:
         folder: The point's folder.
-        scores: Its scores, if it has any yet.
-        base: The folder and scores of the untouched base that it is compared with, if there is one.
+        base: The folder of the untouched base.
+        confidence: The level of the intervals.
     """
-    below = _below_base(folder, scores, *base) if base and scores else []
-    return [*below, *_chosen_below_reference(folder)]
+    own, others = _score_names(folder), _score_names(base)
+    found = []
+    for key in (key for key in own if key in others):
+        first, second = measure(base, key), measure(folder, key)
+        estimate = estimate_gain([first], [second], confidence) if first and second else None
+        if estimate and not math.isnan(estimate.p):
+            found.append((key, estimate))
+    corrected = holm([estimate.p for _, estimate in found])
+    gains = [
+        Gain(key, estimate, p, verdict_of(key, estimate, p, 1 - confidence))
+        for (key, estimate), p in zip(found, corrected, strict=True)
+    ]
+    return [*_below_base(gains), *_chosen_below_reference(folder)]
+
+
+def _score_names(folder: Path) -> list[str]:
+    """Return the names of a point's main scores, if it has any yet."""
+    try:
+        content = read_json(folder / "result.json")
+    except (OSError, ValueError):
+        return []
+    scores = read_scores(content.get("scores")) if isinstance(content, dict) else {}
+    return [key for key in scores if "/" not in key]
 
 
 def _few_steps(steps: int | None) -> list[str]:
@@ -65,48 +82,16 @@ def _few_steps(steps: int | None) -> list[str]:
     return [f"trained for only {steps} steps; for more, type train.num_train_epochs= or a smaller batch"]
 
 
-def _base_of(row: Row, bases: Sequence[Row]) -> tuple[Path, dict[str, Score]] | None:
-    """Return the base that was measured as the row was, with the same model, benchmarks and items."""
-    for base in bases:
-        same = [row.group(name).get(key) == base.group(name).get(key) for name, key in _SHARED]
-        if all(same) and base.scores:
-            return base.folder, base.scores
-    return None
-
-
-_SHARED = (("model", "path"), ("bench", "split"), ("bench", "seed"), ("bench", "items"), ("bench", "judge"))
-
-
-def _below_base(folder: Path, scores: dict[str, Score], base: Path, base_scores: dict[str, Score]) -> list[str]:
-    """Describe each benchmark whose score is clearly below the base's, by the paired interval over items."""
-    lower = [
-        name
-        for name, score in scores.items()
-        if name in base_scores and "/" not in name and sign(name) * (score.value - base_scores[name].value) < 0
-    ]
-    if not lower:
-        return []
-    own, others = read_items(folder), read_items(base)
+def _below_base(gains: Iterable[Gain]) -> list[str]:
+    """Describe the scores that are worse than the base's by their verdict."""
     found = []
-    for name in lower:
-        pairs = [(others.get(name, {}).get(key, {}), item) for key, item in own.get(name, {}).items()]
-        known = [
-            (sign(name) * (after["score"] - before["score"]), str(after.get("cluster") or after["id"]))
-            for before, after in pairs
-            if _has_score(before) and _has_score(after)
-        ]
-        if not known:
-            continue
-        deltas, clusters = zip(*known, strict=True)
-        low, high = paired_interval(deltas, clusters)
-        if high < 0:
-            mean = sum(deltas) / len(deltas)
-            found.append(f"{name} by {-mean:.2f} [{-high:.2f}, {-low:.2f}] (n = {len(deltas)})")
-    return [f"below the base, paired over items: {', '.join(found)}"] if found else []
-
-
-def _has_score(item: dict[str, object]) -> bool:
-    return isinstance(item.get("score"), int | float) and not isinstance(item.get("score"), bool)
+    for gain in gains:
+        if gain.verdict is GainVerdict.worse:
+            low, high = sorted((abs(gain.estimate.low), abs(gain.estimate.high)))
+            found.append(
+                f"{gain.key} by {abs(gain.estimate.value):.2f} [{low:.2f}, {high:.2f}] (n = {gain.estimate.n})"
+            )
+    return [f"worse than the base, paired over items: {', '.join(found)}"] if found else []
 
 
 def _chosen_below_reference(folder: Path) -> list[str]:

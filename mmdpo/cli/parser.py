@@ -12,13 +12,15 @@ COMMANDS = Kind("mmdpo.cli", "add_commands", "command")
 
 EPILOG = """\
 STUDY is a folder, or a name under outputs/. The default is the newest study there.
-POINT is a folder, a point's name, or a part of it that only one point has.
+POINT is a folder, a point's name, or a part of it; RESULT may also be a pattern or a study.
 STUDY/PART looks in one study.
 
 examples:
   python -m mmdpo status
   python -m mmdpo report nano-data_scaling
-  python -m mmdpo compare nano/base nano/beta0.1
+  python -m mmdpo compare nano/base nano/beta0.1 nano/beta0.2
+  python -m mmdpo power nano --gain text=0.2
+  python -m mmdpo paper nano-data_scaling --plain
   python -m mmdpo doctor data=paper
   python -m mmdpo doctor bench=paper
   python -m mmdpo import pope --answers FILE --name llava-v1.5-13b --study STUDY

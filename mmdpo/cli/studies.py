@@ -1,13 +1,13 @@
-"""Commands for studies: status, report, compare."""
+"""Commands for studies: status, report."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 
-from mmdpo.analysis.find import find_point, find_study
+from mmdpo.analysis.find import find_study
 from mmdpo.cli.arguments import Commands, add_study
-from mmdpo.console import print_line, printable
+from mmdpo.console import print_line
 from mmdpo.points.commands import last_launch
 from mmdpo.points.status import State
 
@@ -20,7 +20,7 @@ def status(options: argparse.Namespace) -> int:
     from mmdpo.slurm.submission import lock_holder
 
     study = read(find_study(options.study))
-    print_table(study, make_console())
+    print_table(study, make_console(), options.seeds)
     if holder := lock_holder(study.folder):
         print_line(f"{holder} submits jobs of this study now")
     if any(row.state != State.done for row in study.rows) and (typed := last_launch(study.folder)):
@@ -29,24 +29,10 @@ def status(options: argparse.Namespace) -> int:
 
 
 def report(options: argparse.Namespace) -> int:
-    """Write summary.csv, figures/ and report.html of a study."""
+    """Write summary.csv, results.csv, figures/ and report.html of a study."""
     from mmdpo.analysis.report import write_report
 
-    write_report(find_study(options.study))
-    return 0
-
-
-def compare(options: argparse.Namespace) -> int:
-    """Print the paired differences of two points."""
-    from mmdpo.analysis.compare import compare as compare_points
-    from mmdpo.analysis.compare import comparison_notes, comparison_table
-    from mmdpo.console import make_console
-
-    comparison = compare_points(find_point(options.a), find_point(options.b))
-    console = make_console()
-    console.print(comparison_table(comparison))
-    for note in comparison_notes(comparison):
-        console.print(printable(note), style="dim", markup=False)
+    write_report(find_study(options.study), options.seeds)
     return 0
 
 
@@ -55,13 +41,15 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     text = "print the table of a study, also while it runs; exit code 1 if a point failed"
     command = commands.add_parser("status", help=text, description=text)
     add_study(command)
+    _add_seeds(command)
     command.set_defaults(run=status)
-    text = "write summary.csv, figures/ and report.html of a study"
+    text = "write summary.csv, results.csv, figures/ and report.html of a study"
     command = commands.add_parser("report", help=text, description=text)
     add_study(command)
+    _add_seeds(command)
     command.set_defaults(run=report)
-    text = "print paired differences of two points' scores, B minus A, with intervals"
-    command = commands.add_parser("compare", help=text, description=text)
-    for name in ("a", "b"):
-        command.add_argument(name, metavar=f"POINT_{name.upper()}", help="folder, or a unique part of the name")
-    command.set_defaults(run=compare)
+
+
+def _add_seeds(command: argparse.ArgumentParser) -> None:
+    text = "show a row for each seed; by default the seeds of a result share one"
+    command.add_argument("--seeds", action="store_true", help=text)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.statistics import f1
+from mmdpo.evaluation.sums import f1
 from mmdpo.evaluation.task import Item, Judge, Metric, Verdict
 from mmdpo.nano.oracle import HIGHEST, ten_point_score
 from mmdpo.records import Unscored

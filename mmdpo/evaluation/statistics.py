@@ -113,35 +113,6 @@ def _cluster_interval(
     return float(low), float(high)
 
 
-def f1(predicted: Any, label: Any, axis: int = -1) -> Any:
-    """Compute F1 of the positive answer over arrays [..., N] of zeros and ones; 0 if there is no positive."""
-    import numpy as np
-
-    hits = (predicted * label).sum(axis)
-    return 2 * hits / np.maximum(predicted.sum(axis) + label.sum(axis), 1)
-
-
-def share(part: Any, whole: Any, axis: int = -1) -> Any:
-    """Compute the sum of one column over the sum of another, of arrays [..., N]; 0 if the second sum is 0."""
-    import numpy as np
-
-    return part.sum(axis) / np.maximum(whole.sum(axis), 1)
-
-
-def precision(predicted: Any, label: Any, axis: int = -1) -> Any:
-    """Compute the share of right ones among the positive answers of arrays like those of `f1`; 0 without any."""
-    import numpy as np
-
-    return (predicted * label).sum(axis) / np.maximum(predicted.sum(axis), 1)
-
-
-def recall(predicted: Any, label: Any, axis: int = -1) -> Any:
-    """Compute the share of positive labels that were answered so, over arrays like those of `f1`; 0 without any."""
-    import numpy as np
-
-    return (predicted * label).sum(axis) / np.maximum(label.sum(axis), 1)
-
-
 def summarize(task: Task, judgments: Sequence[Judgment], bench: BenchConfig) -> dict[str, Score]:
     """Compute all scores of a task.
 

@@ -13,12 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from mmdpo.clients.answers import ParseFailure
-from mmdpo.clients.request import Message
 from mmdpo.config.choices import BENCHMARKS
 from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.bench_files import BenchFile, files_of_identity
 from mmdpo.evaluation.bench_images import UserImages
+from mmdpo.evaluation.detectable import Detectable
+from mmdpo.evaluation.judge_requests import JudgeReply, JudgeRequest
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.models.requests import GenerationRequest
 from mmdpo.records import Completion, Prompt, Rating, Turn, Unscored
@@ -140,52 +140,6 @@ class Inference(Protocol):
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Completion]:
         """Return one answer per request, in their order."""
         ...
-
-
-@dataclass(frozen=True)
-class JudgeRequest:
-    """A question of a task to a service.
-
-    Attributes:
-        sample: The id of the sample.
-        part: The name of the judged part, such as `turn_1`; empty for a sample that is judged as a whole.
-        repeat: The number of the repeated judgment, from 0. Repeated requests are asked apart.
-        messages: The chat: an optional system message, then the user's.
-        parse: Read a reply: a value, or why there is none. It must not raise.
-        temperature: Of the reply; it is not sent to a model that refuses one (bench.judge.temperature=null).
-        max_output_tokens: The limit of the reply; reasoning is allowed on top of it.
-        reminder: Text that is added when a reply cannot be read, as in `mmdpo.clients.request.Request`.
-    """
-
-    sample: str
-    part: str
-    repeat: int
-    messages: tuple[Message, ...]
-    parse: Callable[[str], Any | ParseFailure]
-    temperature: float = 0.0
-    max_output_tokens: int = 1024
-    reminder: str = ""
-
-
-@dataclass(frozen=True)
-class JudgeReply:
-    """The outcome of a request to a judge.
-
-    Attributes:
-        value: The value that was read; None without a readable reply.
-        text: The raw reply, readable or not; None if there is none.
-        reason: Why there is no value.
-        served: The name of the model as the server reports it; empty if unknown.
-        upstream: What upstream has read from a reply that it has stored; None if unknown.
-        others: Further replies to the same request in a file of upstream's, whose scripts count all of them.
-    """
-
-    value: Any | None
-    text: str | None = None
-    reason: str = ""
-    served: str = ""
-    upstream: Any | None = None
-    others: tuple[JudgeReply, ...] = ()
 
 
 class Judge(Protocol):
@@ -310,6 +264,7 @@ class Task:
         rubric: Name whose prompt the judge gets where the task asks a service, for labels: `upstream` or `own`.
         text_only: Whether no sample has an image, so that a model without images can be measured, too.
         upstream: The ties with the program that defined the task.
+        detectable: The difference of two models that is just visible, as others measured it; None if it is unknown.
         minus: The task of the same items whose scores are subtracted, as `<task>/minus_<other>`; empty for none.
         version: A number to raise when samples or scores change for the same settings and files.
         order: The place among the benchmarks in tables, figures and reports; lower comes first.
@@ -334,6 +289,7 @@ class Task:
     rubric: Callable[[BenchConfig], str] | None = None
     text_only: bool = False
     upstream: Upstream | None = None
+    detectable: Detectable | None = None
     minus: str = ""
     version: int = 1
     order: int = 100

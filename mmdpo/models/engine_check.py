@@ -94,6 +94,8 @@ def _difference(
 ) -> str | None:
     """Compare the log-probs of two tokens after each prompt with those of `generate`, which gets each prompt alone.
 
+    How far a plain batch of the prompts is from them is what rounding does in the model's type.
+
     Args:
         model: The model.
         processor: Its processor.
@@ -116,8 +118,11 @@ def _difference(
             ]
             expected = torch.cat([torch.stack(one.logits, dim=1) for one in alone]).log_softmax(dim=-1)
             found = continued(torch.cat([one.sequences[:, -2] for one in alone])).float().log_softmax(dim=-1)
+            prompts, texts = [one.prompt for one in pair], [one.text for one in pair]
+            _, batch = prefill(model, processed(model, processor, prompts, texts, image_root))
         except (torch.OutOfMemoryError, UserError):
             raise
         except Exception as error:  # architectures reject masks, positions and caches in different ways
             return f"it does not accept a precomputed prefix ({type(error).__name__}: {error})"
-    return difference(expected, found, expected.numel(), model.dtype)
+    rounding = float((expected[:, 0] - batch.float().log_softmax(dim=-1)).abs().mean())
+    return difference(expected, found, expected.numel(), model.dtype, rounding)

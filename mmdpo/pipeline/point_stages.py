@@ -129,7 +129,7 @@ def _warn(p: Point, tracker: Tracker) -> None:
         base = baselines(p.config)[0].folder
     except UserError:  # judging runs where the model's files may be absent
         return
-    found = warnings_of(p.folder, base)
+    found = warnings_of(p.folder, base, p.config.bench.confidence)
     for warning in found:
         print_line(f"warning: {warning}")
     if found:

@@ -133,6 +133,7 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
     from mmdpo.pipeline import data_stages
     from mmdpo.pipeline.judging_cost import judging_cost
     from mmdpo.pipeline.point_stages import POINT_STAGES
+    from mmdpo.pipeline.power_lines import power_lines
 
     uses_data = stage not in (Stage.evaluate, Stage.judge)
     trained_first = sorted(configs if uses_data else (), key=lambda config: config.is_base)
@@ -152,6 +153,8 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
             imported = imported_to_judge(configs) if stage is Stage.judge else []
             for line in judging_cost([p for p in missing if p.folder not in known], imported):
                 print_line(line)
+        for line in power_lines(points) if stage is Stage.experiment else ():
+            print_line(line)
         if configs[0].cluster.runner is Runner.slurm:
             return
         for p in missing:

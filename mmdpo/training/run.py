@@ -26,6 +26,7 @@ from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_session, rank, release_deepspeed, world_size
 from mmdpo.training.lora import lora
 from mmdpo.training.memory import out_of_memory_advice
+from mmdpo.training.precision import tf32
 from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
 from mmdpo.training.resume import Checkpoint, continue_from, last_of_run, run_fingerprint
@@ -107,7 +108,7 @@ def train_adapter(
             trainer = _make_trainer(settings, args, data)
             checkpoint = _find_checkpoint(checkpoints, run)
             resumed(checkpoint.step if checkpoint else 0)
-            with release_deepspeed(trainer):
+            with release_deepspeed(trainer), tf32(settings.train.tf32):
                 _run_loop(trainer, settings, run, checkpoint, log)
                 _save(trainer, folder / "adapter")
                 barrier()

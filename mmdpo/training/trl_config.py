@@ -82,7 +82,7 @@ def _common(settings: TrainingSettings, checkpoints: Path) -> dict[str, Any]:
         "max_grad_norm": train.max_grad_norm,
         "activation_checkpointing": train.activation_checkpointing,
         "bf16": bfloat16,
-        "tf32": train.tf32 if gpu and torch.cuda.get_device_capability()[0] >= 8 else None,
+        "tf32": None,  # training/precision.py sets it
         "use_cpu": not gpu,
         "deepspeed": deepspeed_config(train, bfloat16),
         "ddp_find_unused_parameters": False,

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from mmdpo.analysis import figures
-from mmdpo.analysis.figures import data, style, training
+from mmdpo.analysis.figures import data, dots, style, training
+from mmdpo.analysis.figures.drawing import Drawing, drawn_with
 from mmdpo.analysis.figures.figure import StudyFigure
-from mmdpo.analysis.study import Study, read_study
-from tests.support.studies import interval, make_point, make_study, write
+from mmdpo.analysis.study import Study, read_metrics, read_study
+from tests.support.studies import interval, make_point, make_study, write, write_answers
 
 BETAS = [{"beta": beta} for beta in (0.1, 0.2, 0.3)]
 SHARES = [{"data_scale": share} for share in (0.25, 0.5, 0.75, 1.0)]
@@ -152,15 +153,17 @@ def test_running_mean_by_hand():
             {"scores"},
             marks=pytest.mark.exhaustive,
         ),
-        (METHODS, {"scores"}),
+        pytest.param(METHODS, {"scores"}, marks=pytest.mark.long),
     ],
 )
 def test_every_pattern_is_drawn(tmp_path: Path, points: list[dict], names: set[str]):
     found = study(tmp_path, points, n=4)
     drawn = figures.draw_figures(found, tmp_path / "figures")
     parts = {f"parts_{benchmark}" for benchmark in ("text", "visual", "text_noisy")}
-    assert {one.path.stem for one in drawn} == names | parts | {"training"}
-    assert drawn[0].path.stem == ("data_scaling" if "data_scaling" in names else "scores")
+    assert {one.path.stem for one in drawn} == names | parts | {"gains", "training"}
+    assert [one.path.stem for one in drawn[:2]] == (["data_scaling"] * ("data_scaling" in names) + ["gains", "scores"])[
+        :2
+    ]
     assert all(one.caption.endswith(".") for one in drawn)
     for path in (one.path for one in drawn):
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -239,12 +242,135 @@ def test_an_unknown_benchmark_is_drawn_under_its_own_name(tmp_path: Path):
     assert drawn["scores"].axes[0].get_title(loc="left") == "my own"
 
 
-def test_each_logged_step_of_a_training_is_drawn(tmp_path: Path):
-    for index, steps in enumerate((100, 30, 100, 100, 100)):
-        make_point(tmp_path, {"seed": index, "beta": 0.1 * (index + 1)}, steps=steps)
+def test_each_logged_step_is_drawn_unless_smoothing_is_asked_for(tmp_path: Path):
+    for index, steps in enumerate((100, 30)):
+        make_point(tmp_path, {"beta": 0.1 * (index + 1)}, steps=steps)
     read = read_study(tmp_path)
     found = data.training_curves(read)
-    drawn = training.curves(read, found).axes[0].lines
-    values = [[*map(float, line.get_ydata())] for line in drawn]
-    assert all([*curve.values] in values for curve in found["loss"])
-    assert [training.window_of(curve) for curve in found["loss"]] == [5, 1, 5, 5, 5]
+    values = [[*map(float, line.get_ydata())] for line in training.curves(read, found).axes[0].lines]
+    assert values == [[*curve.values] for curve in found["loss"]]
+    with drawn_with(Drawing(smooth=3)):
+        figure = training.curves(read, found)
+    smoothed = [*map(float, figure.axes[0].lines[0].get_ydata())]
+    assert smoothed[1] == pytest.approx(sum(found["loss"][0].values[:3]) / 3)
+    assert "3 logged steps" in figure.get_supxlabel()
+
+
+def test_seeds_are_one_learning_curve_with_their_range(tmp_path: Path):
+    make_point(tmp_path, {"seed": 0}, steps=5)
+    make_point(tmp_path, {"seed": 1}, steps=3)
+    make_point(tmp_path, {"seed": 2}, steps=4, state="running")
+    done, running = data.training_curves(read_study(tmp_path))["loss"]
+    logs = [[step["loss"] for step in read_metrics(row.folder)] for row in read_study(tmp_path).trained]
+    assert (done.state, done.steps, running.steps) == ("done", (1, 2, 3), (1, 2, 3, 4))
+    assert done.values == pytest.approx([(one + two) / 2 for one, two in zip(logs[0], logs[1], strict=False)])
+    assert done.low == tuple(map(min, logs[0][:3], logs[1]))
+    assert done.high == tuple(map(max, logs[0][:3], logs[1]))
+    assert running.low == ()
+
+
+def test_the_best_of_many_curves_stand_out(tmp_path: Path):
+    for number in range(12):
+        make_point(tmp_path, {"beta": (number + 1) / 10}, steps=2, n=2, gain=number / 10)
+    read = read_study(tmp_path)
+    figure = training.curves(read, data.training_curves(read))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()][-1] == "9 others"
+    scores = {row.axes["beta"]: row.scores["text"].value for row in read.trained}
+    best = sorted(scores, key=lambda beta: -scores[beta])[:3]
+    assert [text.get_text() for text in legend.get_texts()][:3] == [f"beta {beta:g}" for beta in best]
+
+
+def scored(folder: Path, axes: dict, values: list[float], **options: object) -> None:
+    """Write a point whose text items have these scores; `role` may make it the base."""
+    point = make_point(folder, axes, n=2, **options)  # type: ignore[arg-type]
+    items = [{"id": f"text-{n}", "score": value, "parts": {}, "words": 1} for n, value in enumerate(values)]
+    write_answers(point, "text", items)
+    entry = interval(sum(values) / len(values), 0.5, len(values))
+    result = {"role": options.get("role", "trained"), "axes": axes, "scores": {"text": entry}}
+    write(point / "result.json", result)
+
+
+def test_the_best_cell_of_a_grid_is_marked_and_those_that_may_be_as_good(tmp_path: Path):
+    wave = [0.1 * (n % 5) for n in range(40)]
+    gains = {(0.1, 5e-4): 1.0, (0.2, 5e-4): 0.99, (0.1, 5e-5): 0.2, (0.2, 5e-5): 0.0}
+    for number, ((beta, lr), gain) in enumerate(gains.items()):
+        values = [5 + gain + wave[n] * (1 if (n + number) % 2 else -1) for n in range(40)]
+        scored(tmp_path, {"beta": beta, "lr": lr}, values)
+    found = read_study(tmp_path)
+    ((block,),) = data.heatmaps(found, data.pattern(found))
+    assert (block.xs, block.ys) == ((0.1, 0.2), (5e-5, 5e-4))
+    assert block.marks == ((data.Mark.other, data.Mark.other), (data.Mark.best, data.Mark.close))
+
+
+def test_the_forest_shows_gains_with_their_verdicts(tmp_path: Path):
+    noise = [0.2 * (n % 3 - 1) for n in range(30)]
+    scored(tmp_path, {"data_scale": 0.0}, [5.0] * 30, role="base")
+    for beta, gain in ((0.1, 0.5), (0.2, -0.5), (0.3, 0.01)):
+        scored(tmp_path, {"beta": beta}, [5 + gain + one for one in noise])
+    figure = by_name(read_study(tmp_path))["gains"]
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["+0.50 better", "−0.50 worse", "+0.01 unclear"]
+    assert "corrected for 3 comparisons" in figure.get_label()
+    assert "of one seed" in figure.get_label()
+
+
+def test_there_is_no_forest_without_a_base(tmp_path: Path):
+    assert "gains" not in by_name(study(tmp_path, BETAS, n=2, references=False))
+
+
+def test_a_dot_has_the_interval_of_its_gain_over_the_base(tmp_path: Path):
+    scored(tmp_path, {"data_scale": 0.0}, [4.0, 5.0, 6.0, 7.0], role="base")
+    scored(tmp_path, {"data_scale": 0.5}, [5.0, 5.5, 7.0, 7.5])
+    found = read_study(tmp_path)
+    ((line,),) = [panel.series for panel in data.score_panels(found, data.pattern(found), ["text"])]
+    reach = 3.182446 * (0.288675 / 2)  # Student's t with 3 degrees of freedom; differences 1, .5, 1, .5
+    assert line.dots[1].gain == pytest.approx((6.25 - reach, 6.25 + reach), abs=1e-5)
+
+
+def test_points_of_different_judges_stand_in_different_pictures(tmp_path: Path):
+    folder = make_study(tmp_path / "s", [{"beta": 0.1}], n=2, references=False)
+    make_point(folder, {"beta": 0.2}, n=2, judge="gemini")
+    kinds = [(kind.order, part.heading, number) for kind, part, number in figures._pictures(read_study(folder))]
+    of_scores = [picture for picture in kinds if picture[0] == 20]
+    assert [number for _, _, number in of_scores] == [1, 2]
+    assert ["oracle" in heading for _, heading, _ in of_scores] == [False, True]
+    assert [heading for order, heading, _ in kinds if order == 40] == [""]
+
+
+def test_a_plain_picture_has_its_texts_in_a_file_alone(tmp_path: Path, monkeypatch):
+    read = study(tmp_path, [{"beta": 0.1}], n=2, references=False)
+    kind = StudyFigure(
+        lambda study: True,
+        lambda study: {"scores": dots.scores(study, data.dot_rows(study, data.pattern(study)))},
+        lambda name: "Scores.",
+    )
+    monkeypatch.setattr(figures, "kinds", lambda study: [kind])
+    drawn = []
+    monkeypatch.setattr(style, "save_figure", lambda figure, path: drawn.append(figure) or path)
+    for plain in (False, True):
+        figures.draw_figures(read, tmp_path / str(plain), Drawing(plain=plain))
+    titled, plain_figure = drawn
+    assert (titled.get_suptitle(), plain_figure.get_suptitle(), plain_figure.get_supxlabel()) == (
+        "Scores\nstudy study, model nano, DPO",
+        "",
+        "",
+    )
+    texts = [(tmp_path / name / "scores.txt").read_text() for name in ("False", "True")]
+    assert texts[0] == texts[1]
+    assert "n = 2 items" in texts[0]
+
+
+def test_pictures_that_are_not_drawn_again_are_removed(tmp_path: Path, monkeypatch):
+    read = study(tmp_path, [{"beta": 0.1}], n=2, references=False)
+    for name in ("old", "new"):
+        kind = StudyFigure(
+            lambda study: True, lambda study, name=name: {name: style.new_figure(1, 1)}, lambda name: "A."
+        )
+        monkeypatch.setattr(figures, "kinds", lambda study, kind=kind: [kind])
+        figures.draw_figures(read, tmp_path / "figures", Drawing(smooth=len(name) + (name == "old")))
+    assert sorted(path.name for path in (tmp_path / "figures").glob("*.*") if path.name[0] != ".") == [
+        "new.pdf",
+        "new.png",
+        "new.txt",
+    ]

@@ -6,6 +6,7 @@ from pathlib import Path
 from mmdpo.analysis.compare import compare
 from mmdpo.analysis.html_examples import examples
 from mmdpo.analysis.items import read_items
+from mmdpo.analysis.selection import select
 from mmdpo.analysis.study import read_study
 from tests.support.studies import make_point, write
 
@@ -101,9 +102,9 @@ def test_points_of_the_previous_version_are_compared_with_todays(tmp_path: Path)
     ]
     for name, rows in (("answers", answers), ("judgments", judgments)):
         (new / name / "text.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    score, *_ = compare(old, new).differences
-    assert (score.benchmark, score.part, score.n) == ("text", "score", 2)
-    assert score.mean == ((4 - 10) + (4 - 2.5)) / 2
+    score = compare(select([str(old), str(new)])).results[0].differences[0]
+    assert (score.benchmark, score.part, score.estimate.n) == ("text", "", 2)
+    assert score.estimate.value == ((4 - 10) + (4 - 2.5)) / 2
     assert (score.wins, score.losses) == (1, 1)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mmdpo.analysis.comparable import comparable_parts
 from mmdpo.analysis.html import context
 from mmdpo.analysis.html_examples import best_point
 from mmdpo.analysis.label_lines import is_mixed, label_lines, mixed_lines
@@ -49,63 +50,83 @@ def test_the_label_is_below_the_table_and_on_the_page(tmp_path: Path):
         assert part in line
     assert "flash-001" in printed(study)
     assert line in context(study, [])["score_notes"]
-    assert mixed_lines(study) == mixed_lines(study, mild=True) == []
+    assert mixed_lines(study) == []
+    assert [part.heading for part in comparable_parts(study)] == [""]
 
 
 @pytest.mark.parametrize(
-    ("change", "kind"),
+    ("change", "heading"),
     [
-        ({"served": ["flash-002"]}, "judges"),
-        ({"judge": "pro", "served": []}, "judges"),
-        ({"rubric": "own"}, "judge prompts"),
-        ({"edition": {"questions": "second edition"}}, "editions"),
-        ({"references": "gpt-4-0125-preview"}, "references"),
-        ({"split": "test"}, "splits"),
-        ({"subset": 0.25}, "splits"),
+        ({"served": ["flash-002"]}, "judge flash-002"),
+        ({"judge": "pro", "served": []}, "judge pro"),
+        ({"rubric": "own"}, "rubric own"),
+        ({"edition": {"questions": "second edition"}}, "edition second edition"),
+        ({"references": "gpt-4-0125-preview"}, "references gpt-4-0125-preview"),
+        ({"split": "test"}, "split test"),
+        ({"subset": 0.25}, "split all share 0.25"),
+        ({"repeats": 1}, "repeats 1"),
     ],
 )
-def test_mixed_labels_are_flagged_and_no_best_is_marked(tmp_path: Path, change: dict[str, Any], kind: str):
+def test_scores_of_other_labels_have_a_table_of_their_own(tmp_path: Path, change: dict[str, Any], heading: str):
     study = study_of(tmp_path / "s", {}, {}, change)
-    (line,) = mixed_lines(study)
-    assert line.startswith(f"mixed {kind} in mt_bench (")
-    assert ": 2 points, " in line
+    headings = [part.heading for part in comparable_parts(study)]
+    assert len(headings) == 2
+    assert headings[1] == f"mt_bench: {heading}"
     assert is_mixed(study, "mt_bench")
     assert best_point(study) is None
     shown = printed(study, colour=True)
-    assert f"\x1b[31mmixed {kind}" in shown
+    assert f"mt_bench: {heading}" in shown
+    assert "\x1b[1m6" in shown  # the best of the two that can be compared
     assert "\x1b[1m7" not in shown
     assert "\x1b[1m7" in printed(study_of(tmp_path / "equal", {}, {}, {}), colour=True)
-    assert line in context(study, [])["score_notes"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("max_new_tokens", 64), ("seed", 1), ("judge", {"temperature": 1.0})])
+def test_settings_that_change_what_is_measured_count_as_labels(tmp_path: Path, key: str, value: Any):
+    for number, bench in enumerate([{}, {key: value}]):
+        config = {"bench": {"judge": {"temperature": 0.0}, **bench}}
+        point = make_point(tmp_path / "s", {"beta": 0.1 * (number + 1)}, config=config)
+        write(point / "result.json", {"labels": {"mt_bench": LABEL}, "scores": {"mt_bench": interval(5, 0.5, 80)}})
+    assert len(comparable_parts(read_study(tmp_path / "s"))) == 2
 
 
 def test_mixed_engines_are_flagged_as_milder(tmp_path: Path):
     study = study_of(tmp_path / "s", {}, {"engine": "server"})
-    assert mixed_lines(study) == []
-    (line,) = mixed_lines(study, mild=True)
+    (line,) = mixed_lines(study)
     assert line.startswith("mixed engines in mt_bench (model: 1 point, server: 1 point)")
     assert "\x1b[33mmixed engines" in printed(study, colour=True)
+    assert len(comparable_parts(study)) == 1
 
 
 def test_a_judge_without_a_served_name_is_compared_by_the_name_that_was_asked(tmp_path: Path):
     assert not is_mixed(study_of(tmp_path / "s", {}, {"served": []}), "mt_bench")
 
 
-def test_imported_rows_are_flagged_and_do_not_compete(tmp_path: Path):
+def test_imported_rows_stand_apart_and_do_not_compete(tmp_path: Path):
     study = study_of(tmp_path / "s", {}, {}, {"judge": "gpt-4", "served": []}, roles=("base", "trained", "imported"))
-    assert mixed_lines(study)
+    assert len(comparable_parts(study)) == 2
     assert not is_mixed(study, "mt_bench")
 
 
+OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
+
+
 @pytest.mark.parametrize(
-    ("command", "split", "told"),
+    ("command", "sweeper", "split", "told"),
     [
-        ("python launch.py -m hydra/sweeper=optuna objective=mt_bench/turn_1 beta=0.1", "all", True),
-        ("python launch.py -m hydra/sweeper=optuna objective=mt_bench", "dev", False),
-        ("python launch.py -m hydra/sweeper=optuna", "test", True),
-        ("python launch.py -m beta=0.1", "all", False),
+        ("python launch.py -m hydra/sweeper=optuna objective=mt_bench/turn_1 beta=0.1", "", "all", True),
+        ("python launch.py -m hydra/sweeper=optuna objective=mt_bench", "", "dev", True),
+        ("python launch.py -m hydra/sweeper=optuna", "", "test", True),
+        ("python launch.py -m sweep=own", OPTUNA, "test", True),  # a file of sweeps chose the sweeper
+        ("python launch.py -m beta=0.1", "hydra_plugins.mmdpo.sweeper.MmdpoSweeper", "all", False),
+        ("python launch.py -m beta=0.1", "", "all", False),
     ],
 )
-def test_scores_that_a_search_has_selected_on_are_named(tmp_path: Path, command: str, split: str, told: bool):
+def test_scores_that_a_search_has_selected_on_are_named(
+    tmp_path: Path, command: str, sweeper: str, split: str, told: bool
+):
     study = study_of(tmp_path / "s", {"split": split}, {"split": split})
     (tmp_path / "s" / "commands.jsonl").write_text(json.dumps({"command": command}) + "\n")
+    if sweeper:
+        write(tmp_path / "s" / "multirun.yaml", {"hydra": {"sweeper": {"_target_": sweeper}}})
     assert any("also selected on" in line and f"bench.split={split}" in line for line in label_lines(study)) is told

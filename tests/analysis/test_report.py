@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.analysis.find import find_point
 from mmdpo.analysis.report import suggestion, write_report
+from mmdpo.analysis.selection import select
 from mmdpo.analysis.study import read_study
 from tests.support.studies import make_point, make_study
 
@@ -15,7 +15,7 @@ def test_the_report_is_complete_and_ends_with_the_next_command(tmp_path: Path, c
     folder = make_study(tmp_path / "nano", [{"beta": 0.1}, {"beta": 0.2}], n=4)
     study = write_report(folder)
     assert study.name == "nano"
-    assert {"summary.csv", "report.html", "figures"} <= {path.name for path in folder.iterdir()}
+    assert {"summary.csv", "results.csv", "report.html", "figures"} <= {path.name for path in folder.iterdir()}
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert last == f"{folder}/report.html  ·  next: python launch.py -m sweep=data_scaling"
 
@@ -69,4 +69,4 @@ def test_two_points_of_the_study_are_named_for_a_comparison(tmp_path: Path):
     folder = make_study(tmp_path / "s", [{}, axes], n=2)
     base, best = suggestion(read_study(folder)).removeprefix("python -m mmdpo compare ").split()
     assert base == f"{folder}/base-00abcd"
-    assert find_point(best).name.startswith("dpo-")
+    assert select([base, best]).others[0].rows[0].axes["method"] == "dpo"

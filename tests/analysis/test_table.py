@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from mmdpo.analysis.figures.data import pattern
+from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.study import POINT_AXES, Study, read_study
+from mmdpo.analysis.summary import write_results, write_summary
 from mmdpo.analysis.table import (
     failures,
     items_text,
@@ -18,7 +20,6 @@ from mmdpo.analysis.table import (
     stacked,
     with_bounds,
     with_half_width,
-    write_summary,
 )
 from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import load_task
@@ -66,7 +67,7 @@ def test_a_limit_is_an_axis_of_its_own(tmp_path: Path):
     study = read_study(make_study(tmp_path / "limits", points))
     assert line_of(printed(study), "data")[:2] == ["data", "limit"]
     assert line_of(printed(study), "50 %")[:3] == ["50", "%", "500"]
-    write_summary(study, tmp_path / "summary.csv")
+    write_summary(study, study_gains(study), tmp_path / "summary.csv")
     with (tmp_path / "summary.csv").open() as file:
         limits = [row["data_limit"] for row in csv.DictReader(file)]
     assert sorted(limits) == ["", "", "1000", "1000", "500", "500"]
@@ -153,7 +154,7 @@ def test_no_shape_of_the_axes_breaks_table_or_summary(
     study = read_study(folder)
     assert "text" in printed(study, 200)
     assert pattern(study).kind != "nothing" or not study.trained
-    write_summary(study, folder / "summary.csv")
+    write_summary(study, study_gains(study), folder / "summary.csv")
 
 
 def test_a_study_without_any_score_has_a_table(tmp_path: Path):
@@ -185,7 +186,8 @@ def test_items_text_names_benchmarks_of_different_size(tmp_path: Path):
 def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
     make_study(tmp_path / "s", [{"beta": 0.1}])
     make_point(tmp_path / "s", {"beta": 0.2}, state="failed", error='torn, "quoted"\nlines')
-    write_summary(read_study(tmp_path / "s"), tmp_path / "summary.csv")
+    study = read_study(tmp_path / "s")
+    write_summary(study, study_gains(study), tmp_path / "summary.csv")
     with (tmp_path / "summary.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     header = list(rows[0])
@@ -208,6 +210,92 @@ def test_summary_has_axes_then_metrics_a_row_a_point(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["s", "summary.csv"]  # nothing left aside
 
 
+SEEDS = [{"beta": beta, "seed": seed} for beta in (0.1, 0.2) for seed in (0, 1, 2)]
+
+
+def test_seeds_are_one_row_and_rows_of_their_own_on_request(tmp_path: Path):
+    make_study(tmp_path, SEEDS, n=8)
+    make_point(tmp_path, {"beta": 0.2, "seed": 2}, state="failed", error="no memory", n=8)
+    for path in tmp_path.glob("*beta0.2*seed2*/result.json"):
+        path.unlink()
+    study = read_study(tmp_path)
+    text = printed(study, 120)
+    assert line_of(text, "beta")[-3:] == ["seeds", "steps", "s"]
+    assert "2 done, 1 failed" in text
+    assert "2 of 3" in text
+    assert sum(line.strip().startswith("0.1 ") for line in text.splitlines()) == 2  # scores, gains
+    console = Console(width=120)
+    with console.capture() as capture:
+        print_table(study, console, by_seed=True)
+    assert [line.split()[1] for line in capture.get().splitlines() if line.strip().startswith("0.1 ")][:3] == [*"012"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 160])
+def test_gains_stand_in_tables_that_fit_with_verdicts_in_words(tmp_path: Path, width: int):
+    make_study(tmp_path, SEEDS[:3], n=60)
+    make_point(tmp_path, {"beta": 9.0}, n=60, gain=0.0)
+    text = printed(read_study(tmp_path), width)
+    gains = text.partition("gain over the base")[2].partition("± or")[0]
+    assert all(len(line) <= width for line in gains.splitlines())
+    assert gains.count("better") == 3
+    assert gains.count("not distinguishable") == 3
+    flat = " ".join(text.split())
+    assert "verdicts corrected for 6 comparisons (Holm)" in flat
+    assert "paired over items and seeds" in flat
+    assert "1 result has one seed" in flat
+
+
+def test_gains_over_fewer_items_than_the_scores_are_counted(tmp_path: Path):
+    make_study(tmp_path, SEEDS[:1], n=8)
+    (path,) = tmp_path.glob("dpo-*/judgments/text.jsonl")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:6]))
+    text = " ".join(printed(read_study(tmp_path), 120).split())
+    assert "fewer items, which both sides have scores of: text 6 of 8" in text
+
+
+def test_a_study_without_a_base_says_that_it_has_no_gains(tmp_path: Path):
+    make_study(tmp_path, [{"beta": 0.1}], references=False)
+    text = printed(read_study(tmp_path))
+    assert "no gains" in text
+    assert "gain over the base" not in text
+
+
+def test_results_have_a_row_each_with_gains_and_labels(tmp_path: Path):
+    make_study(tmp_path, SEEDS, n=24)
+    study = read_study(tmp_path)
+    gains = study_gains(study)
+    write_results(study, gains, tmp_path / "results.csv")
+    write_summary(study, gains, tmp_path / "summary.csv")
+    results, points = (list(csv.DictReader((tmp_path / f"{name}.csv").open())) for name in ("results", "summary"))
+    assert [(row["result"], row["points"], row["text_seeds"]) for row in results] == [
+        ("base", "1", "1"),
+        ("before visual tuning", "1", "1"),
+        ("beta 0.1", "3", "3"),
+        ("beta 0.2", "3", "3"),
+    ]
+    gain = gains.of_point(points[2]["point"], "text")
+    assert gain is not None
+    for row in (results[2], points[2]):
+        assert float(row["text_gain"]) == pytest.approx(float(results[2]["text"]) - float(results[0]["text"]))
+        assert float(row["text_gain_low"]) == gain.estimate.low
+        assert float(row["text_gain_p"]) <= float(row["text_gain_p_corrected"]) == gain.p_corrected
+        assert (row["text_verdict"], row["text_judge"], row["text_items"]) == (str(gain.verdict), "oracle", "24")
+    assert results[0]["text_gain"] == results[1]["text_verdict"] == ""
+    assert results[2]["names"].split() == [row["point"] for row in points[2:5]]
+
+
+def test_seeds_of_different_judges_are_no_mean(tmp_path: Path):
+    make_study(tmp_path, SEEDS[:1], n=4)
+    make_point(tmp_path, SEEDS[1], n=4, judge="pro")
+    study = read_study(tmp_path)
+    write_results(study, study_gains(study), tmp_path / "results.csv")
+    rows = list(csv.DictReader((tmp_path / "results.csv").open()))
+    assert [(row["part"], row["points"], bool(row["text_gain"])) for row in rows[2:]] == [
+        ("text, visual, text_noisy: judge oracle", "1", True),
+        ("text, visual, text_noisy: judge pro", "1", False),
+    ]
+
+
 def test_control_characters_of_files_are_shown_and_not_obeyed(tmp_path: Path):
     make_point(tmp_path / "s", {}, state="failed", error="the server said \x1b[2J\x07[bold]gone")
     point = make_point(tmp_path / "s", {"beta": 0.2, "method": "\x1b]0;title"})
@@ -227,7 +315,7 @@ def test_text_that_begins_like_a_formula_is_no_formula_in_the_summary(tmp_path: 
     study = read_study(tmp_path / "s")
     study.rows[-1].settings["data.path"] = "-1e-05"  # text, and a number all the same
     study.rows[0].settings["data.path"] = "=A1"
-    write_summary(study, tmp_path / "summary.csv")
+    write_summary(study, study_gains(study), tmp_path / "summary.csv")
     with (tmp_path / "summary.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["error"] for row in rows} == {"", *(f"'{text}" for text in formulas)}

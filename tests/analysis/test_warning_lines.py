@@ -12,7 +12,8 @@ import pytest
 from mmdpo.analysis.html import write_html
 from mmdpo.analysis.study import read_study
 from mmdpo.analysis.warning_lines import CHOSEN_BELOW, warning_lines, warnings_of
-from tests.support.studies import make_point
+from mmdpo.files import read_json
+from tests.support.studies import make_point, write
 
 MODEL: dict[str, Any] = {"model": {"path": "same"}}
 
@@ -32,17 +33,19 @@ def test_a_point_below_the_base_is_named_with_its_interval(tmp_path: Path, base:
     better = make_point(tmp_path, {"beta": 0.2}, n=60, gain=0.8, config=MODEL)
     same = make_point(tmp_path, {"beta": 0.3}, n=60, gain=0.0, config=MODEL)
     (line,) = warning_lines(read_study(tmp_path))
-    assert line.startswith("warning  beta 0.1: below the base")
+    assert line.startswith("warning  beta 0.1: worse than the base")
     assert re.findall(r"(\w+) by \d\.\d\d \[\d\.\d\d, \d\.\d\d\] \(n = 60\)", line) == ["text", "visual", "text_noisy"]
     assert len(warnings_of(worse, base)) == 1
     assert warnings_of(better, base) == warnings_of(same, base) == []
     write_html(read_study(tmp_path), [], tmp_path / "report.html")
-    assert "beta 0.1: below the base" in (tmp_path / "report.html").read_text()
+    assert "beta 0.1: worse than the base" in (tmp_path / "report.html").read_text()
 
 
 def test_a_base_of_another_measurement_is_not_compared(tmp_path: Path, base: Path) -> None:
     make_point(tmp_path, {"beta": 0.1}, n=60, gain=-0.8, config={**MODEL, "bench": {"split": "dev"}})
-    make_point(tmp_path, {"beta": 0.2}, n=60, gain=-0.8, config={"model": {"path": "another"}})
+    other = make_point(tmp_path, {"beta": 0.2}, n=60, gain=-0.8)
+    content = read_json(other / "result.json")
+    write(other / "result.json", content | {"fingerprints": {"model": "another"}})
     assert warning_lines(read_study(tmp_path)) == []
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mmdpo.clients.batches import BatchRunner
+from mmdpo.clients.request import Message
 from mmdpo.clients.runner import RequestRunner
 from mmdpo.config.choices import Split
 from mmdpo.config.schema import BenchConfig, JudgeConfig, PriceConfig
@@ -18,7 +19,7 @@ from mmdpo.evaluation.answers import write_answers
 from mmdpo.evaluation.judgments import PointScores, bench_judge, write_judgments
 from mmdpo.evaluation.samples import sample_sets
 from mmdpo.evaluation.service_judge import ServiceJudge, close_jobs
-from mmdpo.evaluation.task import JudgeRequest, Judgment, Message
+from mmdpo.evaluation.task import JudgeRequest, Judgment
 from mmdpo.records import Unscored, read_records
 from mmdpo.testing.fake_gemini import fake_gemini
 from mmdpo.testing.fake_openai import fake_openai

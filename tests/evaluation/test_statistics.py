@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdpo.config.schema import BenchConfig
-from mmdpo.evaluation.statistics import bootstrap_score, f1, summarize
+from mmdpo.evaluation.statistics import bootstrap_score, summarize
+from mmdpo.evaluation.sums import f1
 from mmdpo.evaluation.task import Judgment, load_task
 
 BENCH = BenchConfig(resamples=500)

@@ -33,6 +33,7 @@ def typed(server: FakeGemini, folder: Path, *more: str) -> Any:
     return launch(*words, *more, GEMINI_API_KEY=KEY, MMDPO_CACHE=str(folder / "cache"))
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_line_submits_leaves_and_collects(tmp_path: Path) -> None:
     with fake_gemini(batch_polls=2) as server:

@@ -72,7 +72,7 @@ def node_failure(lines: Lines) -> None:
         (kill, 1, ["killed"]),
         (requeue, 1, ["requeued"]),
         (preempt, 1, ["preempted"]),
-        (node_failure, 1, ["node_failure"]),
+        pytest.param(node_failure, 1, ["node_failure"], marks=pytest.mark.exhaustive),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

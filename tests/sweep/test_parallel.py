@@ -160,8 +160,9 @@ def test_the_results_are_those_of_one_after_another(tmp_path):
     assert "4 points: 4 done, 0 to run" in again.stdout
 
 
+@pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_stays_behind_and_the_line_goes_on(tmp_path, number):
     line = [
         "-m",

@@ -65,6 +65,7 @@ def undisturbed(folder: Path) -> str:
     return repr([(one.prompt_id, one.ratings, one.presentation_order) for one in found])
 
 
+@pytest.mark.long
 def test_killed_between_two_calls_no_prompt_is_answered_twice(tmp_path: Path) -> None:
     """The server holds the next call, so each answer before it is in the journal when the kill comes."""
     with fake_gemini() as server:

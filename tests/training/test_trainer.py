@@ -86,7 +86,7 @@ def assert_same_adapter(folder: Path, expected: dict[str, torch.Tensor]) -> None
     found = load_file(folder / "adapter/adapter_model.safetensors")
     assert found.keys() == expected.keys()
     for name, value in found.items():
-        torch.testing.assert_close(value, expected[name], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(value, expected[name].cpu(), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sharing", [True, False])

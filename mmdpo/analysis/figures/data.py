@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-from mmdpo.analysis.groups import Group, groups, references
-from mmdpo.analysis.labels import row_label
+from mmdpo.analysis.gain_cache import GainCache
+from mmdpo.analysis.gains import gain_over, holm
+from mmdpo.analysis.groups import Group, base_of, groups, references, varying_but_seed
+from mmdpo.analysis.labels import row_label, sign
 from mmdpo.analysis.study import Row, Study, read_metrics, sort_key
 from mmdpo.evaluation.statistics import Score
 from mmdpo.points.identity import Role
+from mmdpo.points.status import State
 
 MAX_SERIES = 8
 MAX_BLOCKS = 4  # heat-maps side by side
 METRICS = ("loss", "rewards/margins", "rewards/accuracies")
+TRAINED = (State.done, State.trained, State.answered)
+"""The states of points whose training has ended well."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,19 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Dot:
-    """One point of a line, with the scores of its seeds if there are several."""
+    """One point of a line.
+
+    Attributes:
+        x: The value of the axis.
+        score: The score.
+        seeds: The scores of its seeds if there are several.
+        gain: The ends of the interval of the gain over the base, beside the score; None without such a gain.
+    """
 
     x: float
     score: Score
     seeds: tuple[float, ...] = ()
+    gain: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,9 +85,20 @@ class Panel:
     references: tuple[ReferenceLine, ...]
 
 
+class Mark(Enum):
+    """How a cell of a heat-map compares with the best one, on the same items."""
+
+    best = "best"
+    close = "not distinguishable from the best"
+    other = ""
+
+
 @dataclass(frozen=True)
 class Block:
-    """One heat-map, `cells[y][x]`; colours are centred on the score of `base`."""
+    """One heat-map, `cells[y][x]`; colours are centred on the score of `base`.
+
+    `marks[y][x]` says how a cell compares with the best one of its benchmark.
+    """
 
     benchmark: str
     label: str
@@ -81,16 +106,30 @@ class Block:
     ys: tuple[Any, ...]
     cells: tuple[tuple[Score | None, ...], ...]
     base: Score | None
+    marks: tuple[tuple[Mark, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One point's logged values of one metric."""
+    """A result's logged values of one metric.
+
+    Attributes:
+        label: The values of the axes that distinguish the result.
+        state: The state of its points.
+        steps: The optimizer steps.
+        values: The values; of several seeds, their means over the steps that all of them have logged.
+        low: The lowest value of the seeds at each step; empty for a single seed.
+        high: The highest value.
+        score: The mean score of the first benchmark; NaN without one.
+    """
 
     label: str
     state: str
     steps: tuple[int, ...]
     values: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    score: float = math.nan
 
 
 def pattern(study: Study) -> Pattern:
@@ -139,6 +178,16 @@ def score_panels(study: Study, pattern: Pattern, benchmarks: Sequence[str] | Non
     return [_panel(study, pattern, name) for name in (study.benchmarks if benchmarks is None else benchmarks)]
 
 
+def _gain_interval(
+    study: Study, group: Group, benchmark: str, score: Score, cache: GainCache
+) -> tuple[float, float] | None:
+    base = base_of(study, group)
+    gain = gain_over(base, group, benchmark, study.confidence, cache) if base else None
+    if gain is None or math.isnan(gain.low):
+        return None
+    return score.value - gain.value + gain.low, score.value - gain.value + gain.high
+
+
 def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
     lines: dict[tuple[Any, ...], list[Dot]] = {}
     labels: dict[tuple[Any, ...], str] = {}
@@ -147,6 +196,7 @@ def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
         for group in references(study)
         if (score := group.score(benchmark)) is not None
     ]
+    cache = GainCache(study.folder)
     bases = [reference for reference in dashed if reference.role == Role.base]
     for group in groups(study, (*pattern.by, pattern.x)):
         score, x = group.score(benchmark), group.value(pattern.x)
@@ -160,7 +210,8 @@ def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
         line = lines.setdefault(key, [])
         if not line and pattern.kind == "scaling" and len(bases) == 1:
             line.append(Dot(0.0, bases[0].score))
-        line.append(Dot(float(x), score, tuple(group.seeds(benchmark))))
+        gain = _gain_interval(study, group, benchmark, score, cache)
+        line.append(Dot(float(x), score, tuple(group.seeds(benchmark)), gain))
     series = [Series(labels[key], tuple(sorted(dots, key=lambda dot: dot.x))) for key, dots in lines.items()]
     return Panel(benchmark, pattern.x, tuple(series), tuple(dashed))
 
@@ -179,6 +230,7 @@ def heatmaps(study: Study, pattern: Pattern) -> list[list[Block]]:
     for benchmark in study.benchmarks:
         base = bases[0].score(benchmark) if len(bases) == 1 else None
         scores = {key: group.score(benchmark) for key, group in found.items()}
+        marks = _marks(study, found, benchmark)
         result.append(
             [
                 Block(
@@ -188,11 +240,31 @@ def heatmaps(study: Study, pattern: Pattern) -> list[list[Block]]:
                     tuple(ys),
                     tuple(tuple(scores.get((y, x, column)) for x in xs) for y in ys),
                     base,
+                    tuple(tuple(marks.get((y, x, column), Mark.other) for x in xs) for y in ys),
                 )
                 for column, label in columns.items()
             ]
         )
     return result
+
+
+Place = tuple[Any, Any, tuple[Any, ...]]
+"""The values of a result on the axes of a heat-map: y, x and those that distinguish heat-maps."""
+
+
+def _marks(study: Study, found: Mapping[Place, Group], benchmark: str) -> dict[Place, Mark]:
+    """Compare all results with the best one of a benchmark, paired on the same items, corrected for their number."""
+    scores = {place: score for place, group in found.items() if (score := group.score(benchmark))}
+    if len(scores) < 2:
+        return {}
+    best = max(scores, key=lambda place: sign(benchmark) * scores[place].value)
+    others = [place for place in scores if place != best]
+    gaps = [gain_over(found[best], found[place], benchmark, study.confidence) for place in others]
+    values = [gap.p for gap in gaps if gap and not math.isnan(gap.p)]
+    if len(values) < len(others):  # a frame around the best would say that others are worse
+        return {}
+    close = [place for place, p in zip(others, holm(values), strict=True) if p > 1 - study.confidence]
+    return {best: Mark.best, **dict.fromkeys(close, Mark.close)}
 
 
 def part_keys(study: Study, benchmark: str) -> list[str]:
@@ -204,17 +276,45 @@ def part_keys(study: Study, benchmark: str) -> list[str]:
 
 
 def training_curves(study: Study) -> dict[str, list[Curve]]:
-    """Return the logged metrics of every point that has any, finished or not."""
-    keys = [key for key in study.varying if key != "seed"]
+    """Return the logged metrics by name: a curve per result, whose seeds are averaged once they are trained.
+
+    Points whose training has not ended have curves of their own.
+    """
+    keys = varying_but_seed(study)
+    together: dict[tuple[Any, ...], list[Row]] = {}
+    for number, row in enumerate(study.trained):
+        values = tuple(row.value(key) for key in keys)
+        together.setdefault((values, -1 if row.state in TRAINED else number), []).append(row)
     found: dict[str, list[Curve]] = {}
-    for row in study.trained:
-        steps = read_metrics(row.folder)
+    for rows in together.values():
+        logs = [{step["step"]: step for step in read_metrics(row.folder)} for row in rows]
         for metric in METRICS:
-            pairs = [(step["step"], step[metric]) for step in steps if _is_finite(step.get(metric))]
-            if pairs:
-                xs, values = zip(*pairs, strict=True)
-                found.setdefault(metric, []).append(Curve(row_label(row, keys), row.state, xs, values))
+            if curve := _curve(study, row_label(rows[0], keys), rows, logs, metric):
+                found.setdefault(metric, []).append(curve)
     return {metric: found[metric] for metric in METRICS if metric in found}
+
+
+def _curve(
+    study: Study, label: str, rows: list[Row], logs: list[dict[int, dict[str, Any]]], metric: str
+) -> Curve | None:
+    """Average what points that differ only in their seed have logged; a point that has logged nothing is left out."""
+    seeds = [{step: one[metric] for step, one in log.items() if _is_finite(one.get(metric))} for log in logs]
+    seeds = [seed for seed in seeds if seed]
+    steps = [step for step in seeds[0] if all(step in seed for seed in seeds)] if seeds else []
+    if not steps:
+        return None
+    columns = [[seed[step] for seed in seeds] for step in steps]
+    several = len(seeds) > 1
+    scores = [row.scores[name].value for row in rows for name in study.benchmarks[:1] if name in row.scores]
+    return Curve(
+        label,
+        rows[0].state,
+        tuple(steps),
+        tuple(sum(column) / len(column) for column in columns),
+        tuple(map(min, columns)) if several else (),
+        tuple(map(max, columns)) if several else (),
+        sum(scores) / len(scores) if scores else math.nan,
+    )
 
 
 def running_mean(values: Sequence[float], window: int) -> list[float]:

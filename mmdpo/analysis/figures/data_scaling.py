@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from mmdpo.analysis.figures import data, style
-from mmdpo.analysis.figures.data import Panel, ReferenceLine
+from mmdpo.analysis.figures.data import Panel, ReferenceLine, Series
 from mmdpo.analysis.figures.figure import StudyFigure
 from mmdpo.analysis.figures.lines import dashes, draw_panel, panel_notes
 from mmdpo.analysis.labels import decimals, score_label
@@ -17,16 +17,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def scaling(study: Study, panel: Panel) -> Figure:
-    """Draw one panel; the reference models are labelled at the right."""
+def scaling(study: Study, panel: Panel, others: Series | None = None, note: str = "") -> Figure:
+    """Draw one panel; the reference models are labelled at the right.
+
+    Args:
+        study: The study, for title and caption.
+        panel: The data.
+        others: A curve from elsewhere that is drawn in grey, without intervals.
+        note: A further line of the caption.
+    """
     figure = style.new_figure(6.4, 4.0)
     axes = figure.add_subplot()
     draw_panel(axes, panel)
+    if others:
+        xs, values = [100 * dot.x for dot in others.dots], [dot.score.value for dot in others.dots]
+        axes.plot(xs, values, ":", marker="x", color=style.GREY, linewidth=1.2, label=others.label, zorder=2)
     axes.set_ylabel(score_label(panel.benchmark))
     _label_references(axes, panel.references)
-    if len(panel.series) > 1:
-        axes.legend(loc="best")
-    style.describe_figure(figure, study, "Data scaling", panel_notes(study, [panel]))
+    if len(panel.series) > 1 or others:
+        named = zip(*axes.get_legend_handles_labels(), strict=True)
+        dashed = {reference.label for reference in panel.references}
+        shown = [(handle, label) for handle, label in named if label not in dashed]
+        axes.legend([handle for handle, _ in shown], [label for _, label in shown], loc="best")
+    notes = "\n".join(filter(None, [panel_notes(study, [panel]), note]))
+    style.describe_figure(figure, study, "Data scaling", notes)
     return figure
 
 

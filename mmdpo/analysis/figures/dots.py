@@ -42,7 +42,7 @@ def rows_of_dots(study: Study, metrics: list[str], titles: list[str], groups: li
         groups: The rows; of too many, the best by the first metric are shown.
         full: Whether the axes show the metrics' whole scales.
     """
-    groups = _kept(groups, metrics[0])
+    groups = best_rows(groups, metrics[0])
     name_width = 0.075 * max(len(group.label) for group in groups)
     lines = math.ceil(len(metrics) / MOST_PANELS)
     columns = math.ceil(len(metrics) / lines)
@@ -99,8 +99,8 @@ def _scale(metric: str, top: float) -> float:
     return next((scale for scale in SCALES if top <= 1.02 * scale), 1.15 * top)
 
 
-def _kept(groups: list[Group], metric: str) -> list[Group]:
-    """Keep at most `MOST_ROWS`: the reference models and the best points, in their order."""
+def best_rows(groups: list[Group], metric: str) -> list[Group]:
+    """Return at most `MOST_ROWS`: the reference models and the best results by a metric, in their order."""
     if len(groups) <= MOST_ROWS:
         return groups
     better = sign(metric)
@@ -122,8 +122,10 @@ def note(study: Study, groups: list[Group], benchmark: str | None = None) -> str
         benchmark: The benchmark that is shown; None for all.
     """
     text = style.interval_note(study, [benchmark] if benchmark else None)
+    if benchmark is None and len(groups) > 1:
+        text += f"\n{style.NOT_COMPARED}"
     if any(len(group.rows) > 1 for group in groups):
-        text += " Means over seeds; faint dots are single seeds."
+        text += " Means over seeds have bars over items and seeds; faint dots are single seeds."
     if len(groups) > MOST_ROWS:
         text += f" The best {MOST_ROWS} of {len(groups)} rows."
     return text

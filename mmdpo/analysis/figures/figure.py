@@ -21,9 +21,11 @@ class StudyFigure:
         draw: Draw the pictures of a study that it suits, by file name without a suffix.
         caption: Describe one of these pictures, for its alternative text.
         order: The place among the kinds; lower comes first, and the first one is the main picture.
+        by_part: Whether points whose scores cannot be compared, as they have different judges, get a picture each.
     """
 
     suits: Callable[[Study], bool]
     draw: Callable[[Study], Mapping[str, Figure]]
     caption: Callable[[str], str]
     order: int = 100
+    by_part: bool = True

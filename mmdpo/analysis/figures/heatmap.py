@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mmdpo.analysis.figures import data, style
-from mmdpo.analysis.figures.data import Block, Pattern
+from mmdpo.analysis.figures.data import Block, Mark, Pattern
 from mmdpo.analysis.figures.figure import StudyFigure
 from mmdpo.analysis.labels import (
     axis_label,
@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
+    from matplotlib.patches import Rectangle
 
 LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B (ITU-R BT.601): dark cells take white numbers
+FRAMES = (
+    "\nFrames: solid, the best of a benchmark; dashed, not distinguishable from it on the same items (corrected for "
+    "the number of its cells, Holm)."
+)
 
 
 def grid(study: Study, pattern: Pattern, blocks: list[list[Block]]) -> Figure:
@@ -58,13 +63,10 @@ def grid(study: Study, pattern: Pattern, blocks: list[list[Block]]) -> Figure:
         axes.set_ylabel(axis_label(pattern.y))
     centred = all(line[0].base is not None for line in blocks)
     colours = "Colour: difference from the base; white is no difference. " if centred else ""
-    note = f"{colours}±: half the {study.resampled()}; "
-    style.describe_figure(
-        figure,
-        study,
-        f"Scores by {axis_label(pattern.x)} and {axis_label(pattern.y)}",
-        note + style.interval_note(study).split("; ")[-1],
-    )
+    marked = [mark for line in blocks for block in line for row in block.marks for mark in row]
+    frames = FRAMES if Mark.best in marked else ""
+    note = f"{colours}±: half the {study.resampled()}; {style.interval_note(study).split('; ')[-1]}{frames}"
+    style.describe_figure(figure, study, f"Scores by {axis_label(pattern.x)} and {axis_label(pattern.y)}", note)
     return figure
 
 
@@ -100,7 +102,18 @@ def _draw(axes: Axes, block: Block, alike: list[Block]) -> AxesImage:
                 fontsize=8.5,
                 color="white" if dark else "black",
             )
+            if block.marks and block.marks[y][x] is not Mark.other:
+                axes.add_patch(_frame(x, y, block.marks[y][x]))
     return image
+
+
+def _frame(x: int, y: int, mark: Mark) -> Rectangle:
+    """Return the frame of a cell: solid around the best one, dashed around those that are not distinguishable."""
+    from matplotlib.patches import Rectangle
+
+    best = mark is Mark.best
+    line, width = ("-", 2.2) if best else ((0, (2, 1.5)), 1.1)
+    return Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor="black", linewidth=width, linestyle=line)
 
 
 def _noise(base: Score) -> float:

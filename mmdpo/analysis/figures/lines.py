@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.figures import data, style
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 SHARES = ("data_scale", "label_noise")
 LOGARITHMIC = ("lr",)
+GAINS = (
+    "Thick bars: the interval of the gain over the base on the same items, not corrected for their number; the "
+    "figure of gains has the verdicts."
+)
 
 
 def small_multiples(study: Study, pattern: Pattern, panels: list[Panel]) -> Figure:
@@ -51,7 +56,11 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
     logarithmic = panel.x in LOGARITHMIC
     style.light_grid(axes)
     for number, reference in enumerate(panel.references):
-        axes.axhline(reference.score.value, label=reference.label, zorder=1, **dashes(number, reference))
+        look = dashes(number, reference)
+        axes.axhline(reference.score.value, label=reference.label, zorder=1, **look)
+        if reference.role in style.REFERENCE_COLOURS and not math.isnan(reference.score.low):
+            low, high = reference.score.low, reference.score.high
+            axes.axhspan(low, high, color=look["color"], alpha=0.10, linewidth=0, zorder=0)
     for number, series in enumerate(panel.series):
         colour, marker = style.PALETTE[number % 8], style.MARKERS[number % 8]
         xs = [dot.x * scale for dot in _dodged(series.dots, panel, number)]
@@ -68,6 +77,8 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
             zorder=3,
         )
         for x, dot in zip(xs, series.dots, strict=True):
+            if dot.gain and _has_room(panel):
+                axes.plot([x, x], dot.gain, color=colour, linewidth=4.5, alpha=0.45, solid_capstyle="butt", zorder=2.5)
             # A few points to the right, where the interval does not hide them.
             beside = offset_copy(axes.transData, axes.get_figure(root=True), x=6, y=0, units="points")
             axes.plot(
@@ -105,9 +116,9 @@ def _dodged(dots: tuple[Dot, ...], panel: Panel, number: int) -> list[Dot]:
     xs = [dot.x for series in panel.series for dot in series.dots]
     if panel.x in LOGARITHMIC:
         factor = (max(xs) / min(xs)) ** (0.012 * offset)
-        return [Dot(dot.x * factor, dot.score, dot.seeds) for dot in dots]
+        return [replace(dot, x=dot.x * factor) for dot in dots]
     step = 0.012 * (max(xs) - min(xs)) * offset
-    return [Dot(dot.x + step if dot.x else 0.0, dot.score, dot.seeds) for dot in dots]
+    return [replace(dot, x=dot.x + step if dot.x else 0.0) for dot in dots]
 
 
 def dashes(number: int, reference: ReferenceLine) -> dict[str, Any]:
@@ -126,9 +137,24 @@ def _axis_name(key: str) -> str:
 def panel_notes(study: Study, panels: list[Panel]) -> str:
     """Return the caption of panels: the interval, n, seeds, and that the y-axis is cut."""
     several = any(dot.seeds for panel in panels for series in panel.series for dot in series.dots)
-    seeds = " Lines join the means over seeds; faint dots are single seeds." if several else ""
+    seeds = (
+        " Lines join means over seeds, with bars over items and seeds; faint dots are single seeds." if several else ""
+    )
     zoom = "The y-axis does not" if len(panels) == 1 else "The y-axes do not"
-    return f"{style.interval_note(study, [panel.benchmark for panel in panels])}{seeds}\n{zoom} start at 0."
+    bands = " Bands: the same of the dashed lines." if any(map(_has_band, panels)) else ""
+    bars = style.interval_note(study, [panel.benchmark for panel in panels])
+    shown = [panel for panel in panels if _has_room(panel)]
+    gains = any(dot.gain for panel in shown for series in panel.series for dot in series.dots)
+    return f"{bars}{bands}{seeds}\n{GAINS if gains else style.NOT_COMPARED}\n{zoom} start at 0."
+
+
+def _has_room(panel: Panel) -> bool:
+    """Return whether the bars of gains do not hide those of other series."""
+    return len(panel.series) == 1
+
+
+def _has_band(panel: Panel) -> bool:
+    return any(one.role in style.REFERENCE_COLOURS and not math.isnan(one.score.low) for one in panel.references)
 
 
 def _suits(study: Study) -> bool:

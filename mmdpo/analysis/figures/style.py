@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.analysis.figures.drawing import current
 from mmdpo.analysis.labels import METHODS
 from mmdpo.analysis.study import Study
 from mmdpo.analysis.table import items_text
@@ -29,6 +31,9 @@ GREY = "#555555"
 
 TITLE_LINE = 13.2  # points: the title's size and leading
 LEGEND_LINE = 0.2  # inches
+NOT_COMPARED = "Bars that overlap do not show that results are alike: compare them by their gains on the same items."
+LETTERS_PER_INCH = 11  # of a title
+SMALL_LETTERS_PER_INCH = 17.5  # of the notes
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def describe_figure(figure: Figure, study: Study, subject: str, notes: str, legend: Legend | None = None) -> None:
-    """Add title, legend and caption to a figure.
+    """Add title, legend and caption to a figure of a study, as `add_texts` does.
 
     Args:
         figure: The figure.
@@ -102,12 +107,31 @@ def describe_figure(figure: Figure, study: Study, subject: str, notes: str, lege
     models = _names(study, "model")
     methods = sorted({str(row.axes.get("method")) for row in study.trained if row.axes.get("method")})
     method = METHODS.get(methods[0], methods[0]) if len(methods) == 1 else ""
-    origin = ", ".join(part for part in (f"study {study.name}", f"model {models}" if models else "", method) if part)
+    parts = (f"study {study.name}", f"model {models}" if models else "", method)
+    add_texts(figure, [subject, ", ".join(part for part in parts if part)], notes, legend)
+
+
+def add_texts(figure: Figure, title: list[str], notes: str, legend: Legend | None = None) -> None:
+    """Add title, legend and notes to a figure; to a plain one, the legend only.
+
+    The label of the figure becomes the text that its caption file holds.
+
+    Args:
+        figure: The figure.
+        title: The lines of the title.
+        notes: How to read the figure.
+        legend: The common legend, below the title.
+    """
+    drawing = current()
+    figure.set_label("\n".join([*(f"{line}." for line in [*title, drawing.heading] if line), notes]))
+    lines = [] if drawing.plain else [*title, *textwrap.wrap(drawing.heading, _letters(figure, LETTERS_PER_INCH))]
     legend = legend or Legend({}, 1)
-    room = "\n" * math.ceil(legend.height * 72 / TITLE_LINE)  # blank lines keep the legend's place
-    figure.suptitle(f"{subject}\n{origin}{room}", x=0.01, ha="left")
+    room = math.ceil(legend.height * 72 / TITLE_LINE)  # blank lines keep the legend's place
+    text = "\n".join([*lines, *[""] * room]) if lines else "\n" * (room - 1)
+    if text:
+        figure.suptitle(text, x=0.01, ha="left")
     if legend.handles:
-        below_title = 1 - (2.5 * TITLE_LINE / 72) / figure.get_figheight()
+        below_title = 1 - ((len(lines) + 0.5 * bool(lines)) * TITLE_LINE / 72) / figure.get_figheight()
         figure.legend(
             legend.handles.values(),
             legend.handles.keys(),
@@ -115,7 +139,14 @@ def describe_figure(figure: Figure, study: Study, subject: str, notes: str, lege
             bbox_to_anchor=(0.0, below_title),
             ncols=legend.columns,
         )
-    figure.supxlabel(notes, x=0.01, ha="left", fontsize=7.5, color=GREY)
+    if not drawing.plain:
+        width = _letters(figure, SMALL_LETTERS_PER_INCH)
+        wrapped = "\n".join(textwrap.fill(line, width) for line in notes.splitlines())
+        figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=GREY)
+
+
+def _letters(figure: Figure, per_inch: float) -> int:
+    return int(figure.get_figwidth() * per_inch)
 
 
 def interval_note(study: Study, benchmarks: list[str] | None = None) -> str:

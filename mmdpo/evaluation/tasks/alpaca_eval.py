@@ -14,6 +14,7 @@ from mmdpo.evaluation.alpaca_files import (
     write_answers,
 )
 from mmdpo.evaluation.bench_files import prompt_owner
+from mmdpo.evaluation.detectable import Detectable
 from mmdpo.evaluation.length_controlled import GAMED
 from mmdpo.evaluation.rubrics.alpaca_eval import JUDGE_PROMPT, judge_pairs
 from mmdpo.evaluation.solvers import single_turn
@@ -42,5 +43,6 @@ TASK = Task(
     rubric=prompt_owner(JUDGE_PROMPT),
     text_only=True,
     upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, read_model),
+    detectable=Detectable(4.4, 805, "pairs of models with stored annotations of GPT-4 (3.3 to 5.5)"),
     order=60,
 )

@@ -32,8 +32,8 @@ from mmdpo.evaluation.amber_files import (
 from mmdpo.evaluation.exact_objects import mentioned_objects, mentions
 from mmdpo.evaluation.scorers import WORDS, read_yes_no
 from mmdpo.evaluation.solvers import mixed_answers
-from mmdpo.evaluation.statistics import f1, precision, recall, share
-from mmdpo.evaluation.task import Cluster, Item, Judge, Judgment, Metric, Statistic, Task, Upstream, Verdict
+from mmdpo.evaluation.sums import SumStatistic, f1, mean, precision, recall, scaled, share
+from mmdpo.evaluation.task import Cluster, Item, Judge, Judgment, Metric, Task, Upstream, Verdict
 from mmdpo.records import Prompt
 
 EXACT = "words matched exactly"
@@ -106,43 +106,38 @@ def _all(**values: float) -> dict[str, float]:
     return dict.fromkeys(ALL_PARTS, 0.0) | {f"all_{name}": float(value) for name, value in values.items()}
 
 
-def percent(statistic: Statistic) -> Statistic:
-    """Return a statistic as a percentage."""
-
-    def compute(*columns: Any, axis: int = -1) -> Any:
-        return 100 * statistic(*columns, axis=axis)
-
-    return compute
-
-
-def amber_score(captions: Any, wrong: Any, mentions: Any, said_no: Any, is_no: Any, axis: int = -1) -> Any:
-    """Compute the mean of 100 - CHAIR and F1; of items of one kind, that kind's half alone."""
+def _terms_of_score(captions: Any, wrong: Any, mentions: Any, said_no: Any, is_no: Any) -> Sequence[Any]:
     import numpy as np
 
-    faithful, score = 100 - 100 * share(wrong, mentions, axis), 100 * f1(said_no, is_no, axis)
-    number, total = captions.sum(axis), captions.shape[axis]
-    return np.where(number == 0, score, np.where(number == total, faithful, (faithful + score) / 2))
+    return np.ones_like(captions), captions, *share.terms(wrong, mentions), *f1.terms(said_no, is_no)
 
 
-def _percentage(name: str, columns: tuple[str, ...], statistic: Statistic, better: bool, label: str = "") -> Metric:
-    return Metric(name, columns, percent(statistic), label, scale=(0, 100), higher_is_better=better)
+def _score_of_sums(total: Any, captions: Any, wrong: Any, mentions: Any, hits: Any, said_no: Any, is_no: Any) -> Any:
+    import numpy as np
+
+    faithful, score = 100 - 100 * share.of_sums(wrong, mentions), 100 * f1.of_sums(hits, said_no, is_no)
+    return np.where(captions == 0, score, np.where(captions == total, faithful, (faithful + score) / 2))
 
 
-def _mean(value: Any, axis: int = -1) -> Any:
-    return value.mean(axis)
+amber_score = SumStatistic(_terms_of_score, _score_of_sums)
+"""The mean of 100 - CHAIR and F1; of items of one kind, that kind's half alone."""
+
+
+def _percentage(name: str, columns: tuple[str, ...], statistic: SumStatistic, better: bool, label: str = "") -> Metric:
+    return Metric(name, columns, scaled(statistic, 100), label, scale=(0, 100), higher_is_better=better)
 
 
 METRICS = (
     Metric("amber", ALL_PARTS, amber_score, f"AMBER score ({EXACT})", scale=(0, 100)),
     _percentage("chair", ("wrong_mentions", "mentions"), share, False, f"CHAIR ({EXACT})"),
     _percentage("cover", ("covered", "objects"), share, True, f"Cover ({EXACT})"),
-    _percentage("hal", ("hallucinated",), _mean, False, f"Hal ({EXACT})"),
+    _percentage("hal", ("hallucinated",), mean, False, f"Hal ({EXACT})"),
     _percentage("cog", ("targets_mentioned", "targets"), share, False, f"Cog ({EXACT})"),
-    _percentage("accuracy", ("right",), _mean, True),
+    _percentage("accuracy", ("right",), mean, True),
     _percentage("precision", QUESTION_PARTS, precision, True),
     _percentage("recall", QUESTION_PARTS, recall, True),
     _percentage("f1", QUESTION_PARTS, f1, True, "F1"),
-    _percentage("unparsed", ("unparsed",), _mean, False),
+    _percentage("unparsed", ("unparsed",), mean, False),
     WORDS,
 )
 

@@ -15,11 +15,13 @@ from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, prompt_owner, require_file
 from mmdpo.evaluation.bench_rows import Row, bench_rows, indexed, read_object
+from mmdpo.evaluation.detectable import Detectable
 from mmdpo.evaluation.foreign_files import id_text, read_rows
 from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, runs, unscored
 from mmdpo.evaluation.rubrics import llava_bench as rubric
 from mmdpo.evaluation.scorers import WORDS
 from mmdpo.evaluation.solvers import single_turn
+from mmdpo.evaluation.sums import SumStatistic
 from mmdpo.evaluation.task import (
     Cluster,
     Item,
@@ -137,9 +139,10 @@ def scorer(items: Sequence[Item], judge: Judge, bench: BenchConfig) -> list[Verd
     return verdicts
 
 
-def relative_score(reference: Any, answer: Any, axis: int = -1) -> Any:
-    """Compute the sum of the answers' scores as a percentage of that of the references, over arrays [..., N]."""
-    return 100 * answer.sum(axis) / reference.sum(axis)
+relative_score = SumStatistic(
+    lambda reference, answer: (reference, answer), lambda reference, answer: 100 * answer / reference
+)
+"""The sum of the answers' scores as a percentage of that of the references."""
 
 
 def upstream_scores(judgments: Sequence[Judgment]) -> dict[str, float]:
@@ -244,5 +247,6 @@ TASK = Task(
     judge_use=JudgeUse.asked,
     rubric=prompt_owner(RULES),
     upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, answer_ids=llava_answer_ids),
+    detectable=Detectable(7.0, 24, "LLaVA-1.5 with stored reviews of GPT-4"),
     order=140,
 )

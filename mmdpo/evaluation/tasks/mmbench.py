@@ -9,6 +9,7 @@ from typing import Any
 
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
+from mmdpo.evaluation.detectable import Detectable
 from mmdpo.evaluation.foreign_files import id_text, read_rows
 from mmdpo.evaluation.mmbench_file import (
     ANSWER,
@@ -25,7 +26,7 @@ from mmdpo.evaluation.mmbench_file import (
 from mmdpo.evaluation.option_letters import read_option, read_option_as_upstream
 from mmdpo.evaluation.scorers import WORDS
 from mmdpo.evaluation.solvers import short_answers
-from mmdpo.evaluation.statistics import share
+from mmdpo.evaluation.sums import share
 from mmdpo.evaluation.task import (
     CLUSTER,
     Cluster,
@@ -169,5 +170,6 @@ TASK = Task(
         read_answers=read_answers,
         samples_of_answers=questions_of_answers,
     ),
+    detectable=Detectable(0.03, 1176, "stored answers of LLaVA-1.5"),
     order=160,
 )

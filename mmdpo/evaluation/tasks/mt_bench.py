@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.bench_files import prompt_owner
+from mmdpo.evaluation.detectable import Detectable
 from mmdpo.evaluation.fastchat import (
     QUESTIONS,
     REFERENCE_ANSWERS,
@@ -48,5 +49,6 @@ TASK = Task(
     rubric=prompt_owner(JUDGE_PROMPTS),
     text_only=True,
     upstream=Upstream(upstream_scores, answer_writer("mt_bench"), read_answers, read_judgments),
+    detectable=Detectable(0.52, 80, "pairs of models with stored judgments of GPT-4 (0.35 to 0.85)"),
     order=50,
 )

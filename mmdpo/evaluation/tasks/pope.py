@@ -16,10 +16,11 @@ from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, find_file
 from mmdpo.evaluation.bench_rows import Row, bench_rows, indexed
+from mmdpo.evaluation.detectable import Detectable
 from mmdpo.evaluation.scorers import WORDS, yes_no
 from mmdpo.evaluation.solvers import short_answers
-from mmdpo.evaluation.statistics import f1, precision, recall
-from mmdpo.evaluation.task import Cluster, Item, Judge, Judgment, Metric, Response, Statistic, Task, Upstream, Verdict
+from mmdpo.evaluation.sums import SumStatistic, f1, mean, over_parts, precision, recall
+from mmdpo.evaluation.task import Cluster, Item, Judge, Judgment, Metric, Response, Task, Upstream, Verdict
 from mmdpo.evaluation.upstream_answers import first_line, match_answers, read_stored_answers, write_llava_answers
 from mmdpo.records import Prompt
 
@@ -154,34 +155,19 @@ def reads_as_yes(text: str) -> bool:
     return not {"No", "no", "not"} & set(words)
 
 
-def _mean(value: Any, axis: int = -1) -> Any:
-    return value.mean(axis)
-
-
-def over_splits(statistic: Statistic) -> Statistic:
+def over_splits(statistic: SumStatistic) -> SumStatistic:
     """Return the mean over splits of a statistic. The last column that it takes is the number of the split."""
-
-    def compute(*columns: Any, axis: int = -1) -> Any:
-        import numpy as np
-
-        *values, split = np.broadcast_arrays(*columns)
-        found = []
-        for rows in np.ndindex(split.shape[:-1]):
-            members = [inside for number in range(len(SPLITS)) if (inside := split[rows] == number).any()]
-            found.append(np.mean([statistic(*(value[rows][inside] for value in values)) for inside in members]))
-        return np.reshape(found, split.shape[:-1])
-
-    return compute
+    return over_parts(statistic, len(SPLITS))
 
 
 YES = ("said_yes", "is_yes", "split")
 METRICS = (
     Metric("f1", YES, over_splits(f1), label="F1, mean over splits", scale=(0, 1)),
-    Metric("accuracy", ("score", "split"), over_splits(_mean), scale=(0, 1)),
+    Metric("accuracy", ("score", "split"), over_splits(mean), scale=(0, 1)),
     Metric("precision", YES, over_splits(precision), scale=(0, 1)),
     Metric("recall", YES, over_splits(recall), scale=(0, 1)),
-    Metric("yes_ratio", ("said_yes", "split"), over_splits(_mean), scale=(0, 1), higher_is_better=None),
-    Metric("unparsed", ("unparsed", "split"), over_splits(_mean), scale=(0, 1), higher_is_better=False),
+    Metric("yes_ratio", ("said_yes", "split"), over_splits(mean), scale=(0, 1), higher_is_better=None),
+    Metric("unparsed", ("unparsed", "split"), over_splits(mean), scale=(0, 1), higher_is_better=False),
     WORDS,
 )
 
@@ -250,5 +236,6 @@ TASK = Task(
     bench_files=(*LABEL_FILES.values(), QUESTION_FILE),
     image_folder=IMAGES,
     upstream=Upstream(upstream_scores, write_answers=write_answers, read_answers=read_answers),
+    detectable=Detectable(0.01, 500, "stored answers of LLaVA-1.5"),
     order=150,
 )

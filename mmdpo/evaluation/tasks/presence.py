@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.detectable import MINIATURE, Detectable
 from mmdpo.evaluation.scorers import YES_NO_METRICS, yes_no
 from mmdpo.evaluation.solvers import single_turn
 from mmdpo.evaluation.task import Task
@@ -26,6 +27,7 @@ TASK = Task(
     metrics=YES_NO_METRICS,
     main_metric="accuracy",
     reads=("items",),
+    detectable=Detectable(0.026, 240, MINIATURE),
     order=30,
     package="mmdpo.nano",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.detectable import MINIATURE, Detectable
 from mmdpo.evaluation.scorers import RATING_METRICS, by_rating
 from mmdpo.evaluation.solvers import single_turn
 from mmdpo.evaluation.task import JudgeUse, Task
@@ -29,6 +30,7 @@ TASK = Task(
     judge_use=JudgeUse.rated,
     text_only=True,
     reads=("items",),
+    detectable=Detectable(0.23, 240, MINIATURE),
     order=10,
     package="mmdpo.nano",
 )

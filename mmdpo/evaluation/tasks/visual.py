@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmdpo.config.schema import BenchConfig
+from mmdpo.evaluation.detectable import MINIATURE, Detectable
 from mmdpo.evaluation.scorers import RATING_METRICS, by_rating
 from mmdpo.evaluation.solvers import single_turn
 from mmdpo.evaluation.task import JudgeUse, Task
@@ -28,6 +29,7 @@ TASK = Task(
     groups=("category", "distance"),
     judge_use=JudgeUse.rated,
     reads=("items",),
+    detectable=Detectable(0.31, 240, MINIATURE),
     order=20,
     package="mmdpo.nano",
 )

@@ -5,7 +5,8 @@ import pytest
 
 from mmdpo.errors import UserError
 from mmdpo.evaluation.scorers import read_yes_no
-from mmdpo.evaluation.statistics import f1, precision, recall, summarize
+from mmdpo.evaluation.statistics import summarize
+from mmdpo.evaluation.sums import f1, precision, recall
 from mmdpo.evaluation.task import Judgment, Response, load_task
 from mmdpo.evaluation.tasks import pope
 from mmdpo.records import Prompt
