@@ -37,6 +37,8 @@ from mmdpo.points.commands import launches
 FILES = ("result.json", "config.yaml", "metrics.jsonl", "training.json", "fingerprints.json", "status.json")
 TABLES = {"summary.csv": "all points and scores", "results.csv": "all results and gains"}
 FOLDERS = {"answers": "*.jsonl", "judgments": "*.jsonl", "logs": "*.log"}
+WIDE = 2.5
+"""Width of a figure, as a multiple of its height, from which it takes the whole width of the page."""
 STYLES = ("page.css", "report.css")
 SCRIPTS = ("enlarge.js", "report.js")
 
@@ -168,7 +170,11 @@ def _links(row: Row) -> list[tuple[str, str]]:
 
 def _figure(study: Study, picture: Picture) -> dict[str, str]:
     """Return a picture as data, with its caption and the address of its PDF."""
-    data = base64.b64encode(picture.path.read_bytes()).decode("ascii")
+    content = picture.path.read_bytes()
+    data = base64.b64encode(content).decode("ascii")
+    width, height = (int.from_bytes(content[start : start + 4], "big") for start in (16, 20))  # as the PNG says
     pdf = picture.path.with_suffix(".pdf")
     address = os.path.relpath(pdf, study.folder).replace(os.sep, "/") if pdf.exists() else ""
-    return {"source": f"data:image/png;base64,{data}", "caption": picture.caption, "pdf": quote(address)}
+    shape = "wide-figure" if width > WIDE * height else ""
+    source = f"data:image/png;base64,{data}"
+    return {"source": source, "caption": picture.caption, "pdf": quote(address), "shape": shape}

@@ -57,8 +57,8 @@ def smallest_gains(study: Study, gains: Gains) -> PageSection | None:
     command = shlex.join(["python", "-m", "mmdpo", "power", study.name])
     lines = [
         "The smallest gain over the base that a study like this one sees with 80 % power, corrected for the number of "
-        f"its comparisons: {', '.join(found)}. A smaller gain may be there and not be seen. `{command}` prints how many "
-        "seeds or items other gains need."
+        f"its comparisons: {'; '.join(found)}. A smaller gain may be there and not be seen.",
+        f"Type {command} for the number of seeds or items that other gains need.",
     ]
     return PageSection("Smallest visible gains", lines)
 

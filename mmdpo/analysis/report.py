@@ -40,7 +40,7 @@ REPLACED = {
 
 
 def write_report(study_folder: Path, by_seed: bool = False) -> Study:
-    """Write summary.csv, results.csv, figures/, paper/ and report.html; print the table and, last, the place of the report.
+    """Write the tables, figures and pages of a study; print the table and, last, the place of report.html.
 
     A study that still runs, or has failed points, is shown as far as it got.
 
