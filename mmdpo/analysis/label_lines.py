@@ -114,6 +114,11 @@ def selected_lines(study: Study) -> list[str]:
     return list(lines.values())
 
 
+def is_searched(study: Study) -> bool:
+    """Return whether a search chose points of a study."""
+    return any(map(_is_search, map(str.split, launches(study.folder))))
+
+
 def _is_search(words: Sequence[str]) -> bool:
     sweepers = [word.removeprefix(SEARCH) for word in words if word.startswith(SEARCH)]
     return any(sweeper not in OWN_SWEEPERS for sweeper in sweepers)

@@ -8,7 +8,9 @@ from pathlib import Path
 from mmdpo.analysis import figures
 from mmdpo.analysis.audit.write import refresh_study_audit
 from mmdpo.analysis.find import OUTPUTS
+from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.html import best_point, commands, write_html
+from mmdpo.analysis.plan_lines import plan_lines
 from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.table import print_table, write_summary
 from mmdpo.config.presets import default_presets
@@ -48,6 +50,8 @@ def write_report(study_folder: Path) -> Study:
     write_html(study, pictures, report)
     console = make_console()
     print_table(study, console)
+    for line in plan_lines(study, study_gains(study)):
+        console.print(printable(line), soft_wrap=True, markup=False)
     if audit:
         console.print(printable(audit), soft_wrap=True, markup=False)
     console.print(printable(f"{report}  ·  next: {suggestion(study)}"), soft_wrap=True, markup=False)
