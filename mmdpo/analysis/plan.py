@@ -92,7 +92,7 @@ def _of_points(study: Study, plan: StudyPlan) -> Iterator[str]:
         if any(time <= _time(one.time) for time in known):
             yield f"{_named(one.points)} came in after results were there, by: {one.command or 'unknown'}"
         planned |= set(one.points)
-    if extra := sorted(set(rows) - planned):
+    if planned and (extra := sorted(set(rows) - planned)):  # a search knows its points only afterwards
         yield f"not planned: {_named(extra)}"
     wanted = plan.first.plan.get("points")
     done = [row for row in rows.values() if row.state == State.done]

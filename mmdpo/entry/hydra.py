@@ -138,7 +138,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
         if rank() == 0:
             remove_leftovers(study)
     if rank() == 0:
-        record_plans(configs, stage)
+        record_plans(configs, stage, searching)
     if any(config.logprob_avg for config in configs):
         print_line("With logprob_avg=true the loss uses the mean log-prob per token; use a larger beta.")
     if cluster.runner is Runner.slurm and stage is not Stage.report and not _judged_here(configs, stage):

@@ -78,17 +78,21 @@ def check_plans(configs: Sequence[Config], stage: Stage, searching: bool) -> Non
         )
 
 
-def record_plans(configs: Sequence[Config], stage: Stage) -> None:
-    """Record the plan of a command in its studies as soon as it begins to run points."""
+def record_plans(configs: Sequence[Config], stage: Stage, searching: bool) -> None:
+    """Record the plan of a command in its studies as soon as it begins to run points.
+
+    The points of a search are not known before, and are not those of the planned comparison.
+    """
     if configs[0].plan.primary is not None and stage in RECORDING:
-        commands.when_begun(partial(_record, points_of(configs)))
+        commands.when_begun(partial(_record, points_of(configs), searching))
 
 
-def _record(points: Sequence[Point]) -> None:
+def _record(points: Sequence[Point], searching: bool) -> None:
     studies: dict[Path, list[Point]] = {}
     for one in points:
         studies.setdefault(one.study, []).append(one)
     for study, members in studies.items():
         config = members[0].config
         split = (config.plan.split or config.bench.split).value
-        record_plan(study, config.plan, split, [one.name for one in members if one.role is Role.trained])
+        trained = [one.name for one in members if one.role is Role.trained]
+        record_plan(study, config.plan, split, [] if searching else trained)

@@ -300,7 +300,7 @@ def _audit(config: Config, folder: Path) -> None:
 
 def _next(config: Config, stage: Stage) -> str:
     """Name the stage that follows a data stage of the method."""
-    if config.data.is_own:
+    if config.data.is_own or config.judge.share < 1:
         return ""
     order = [*pipeline(config), Stage.experiment]
     following = f"stage={order[order.index(stage) + 1].value}"

@@ -203,7 +203,9 @@ def agreement_cells(found: Agreement, near: str = "within 1") -> dict[str, Any]:
 def _second_judge(rated: Rated, second: Rated) -> AuditTable:
     """Compare two judges on the prompts that both have rated."""
     shared = [name for name in rated.annotations if name in second.annotations]
-    same = rated.card.get("made_of") == second.card.get("made_of")
+    same = rated.card.get("made_of") == second.card.get("made_of") and all(
+        rated.words[one] == second.words[one] for one in shared if one in rated.words and one in second.words
+    )
     counts = all(len(rated.annotations[one].ratings) == len(second.annotations[one].ratings) for one in shared)
     if not shared or not same or not counts or rated.rubric.scale != second.rubric.scale:
         reason = "the scales of their rubrics differ" if shared and same and counts else "they rate other completions"
@@ -283,7 +285,7 @@ def _lines(rated: Rated, second: Rated | None) -> list[str]:
     if not rated.again:
         lines.append("agreement with itself is unknown: type stage=annotate judge.repeat=0.1 to rate a tenth twice")
     if second is None:
-        lines.append("no second judge: type stage=annotate judge=NAME, then python -m mmdpo audit FOLDER --with OTHER")
+        lines.append("no second judge: type stage=annotate judge=NAME judge.share=0.1, then audit FOLDER --with OTHER")
     if not any(_has_words(rated, prompt) for prompt in rated.annotations):
         lines.append("the length of the answers is unknown: rerun stage=annotate, which asks for nothing again")
     return lines

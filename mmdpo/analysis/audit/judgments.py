@@ -38,6 +38,7 @@ class Judged:
         task: The task; None for one that this version does not have.
         points: The points with such items.
         items: The items of each of them.
+        missing: The number of points that have a score and no judgments.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Judged:
     task: Task | None
     points: tuple[Row, ...]
     items: tuple[Mapping[str, Mapping[str, Any]], ...]
+    missing: int = 0
 
     @property
     def title(self) -> str:
@@ -77,9 +79,10 @@ def judged_benchmarks(study: Study) -> list[Judged]:
             rows = [row for row in part.study.rows if name in row.scores]
             items = [judged_items(row.folder, name) for row in rows]
             both = [(row, one) for row, one in zip(rows, items, strict=True) if one]
+            missing = len(rows) - len(both)
             if both:
                 points, kept = zip(*both, strict=True)
-                found.append(Judged(name, part.heading, find_task(name), points, kept))
+                found.append(Judged(name, part.heading, find_task(name), points, kept, missing))
     return found
 
 
@@ -177,7 +180,8 @@ def _readings(one: Judged) -> tuple[list[Mapping[str, list[float]]], list[str]]:
     found, clusters = [], []
     for _, name, item in one.scored() if read else ():
         upstream = item.get("upstream")
-        values = {key: float(value) for key, value in (upstream if isinstance(upstream, dict) else {}).items()}
+        cells = upstream if isinstance(upstream, dict) else {}
+        values = {str(key): value for key, cell in cells.items() if (value := _number(cell)) is not None}
         assert read is not None
         found.append(read(values))
         clusters.append(str(item.get("cluster") or name))
@@ -279,6 +283,8 @@ def _lines(benchmarks: Sequence[Judged], repeats: AuditTable) -> Iterator[str]:
             for item in items.values()
             if _number(item.get("score")) is None
         )
+        if one.missing:
+            yield f"the judgments of {one.missing} points are missing in {one.title}: type stage=judge"
         if reasons:
             parts = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
             yield f"unscored in {one.title}: {reasons.total()} ({parts})"

@@ -111,6 +111,11 @@ def test_pairs_are_counted_by_margin(tmp_path: Path) -> None:
 
 def test_folders_that_cannot_be_compared_or_read_are_refused(tmp_path: Path) -> None:
     first, second = annotate(tmp_path / "a", fair), annotate(tmp_path / "b", fair)
+    write_json(second / "words.json", {"p0": [1, 2, 3]})  # other completions
+    with pytest.raises(UserError, match="--with"):
+        audit_annotations(first, second)
+    (second / "words.json").unlink()
+    audit_annotations(first, second)
     write_json(second / "card.json", {"made_of": [{"content": "another"}]})
     with pytest.raises(UserError, match="--with"):
         audit_annotations(first, second)
