@@ -78,7 +78,7 @@ def _departures(study: Study, plan: StudyPlan) -> Iterator[str]:
         keys = ", ".join(differing_keys(settings, one.plan))
         yield f"a later command had another plan ({keys} differ), which does not count: {one.command or 'unknown'}"
     comparison = _comparison(study, plan)
-    if any(row.scores for row in study.trained) and not comparison.pairs:
+    if any(row.scores for row in study.trained) and not comparison.pairs and not is_searched(study):
         compared = conditions_text(settings["compared"]) or "all trained results"
         yield f"the planned comparison, {compared} against {comparison.against}, cannot be made with these points"
 

@@ -76,7 +76,7 @@ def suggestion(study: Study) -> str:
     varied = {axis for sibling in _siblings(study) for axis in sibling.varying}
     for axis, change in SUGGESTIONS:
         if axis not in varied and _can_vary(study, axis):
-            replaced = (axis, "sweep", "stage", *REPLACED.get(axis, ()))
+            replaced = (axis, "sweep", "stage", "plan", *REPLACED.get(axis, ()))
             return hint(typed or _chosen(study), change, without=replaced, sweep=True)
     best, bases = best_point(study), study.of_role(Role.base)
     points = [f"{name}/{row.point}" for row in (*bases[:1], best) if row] if best and bases else ["POINT_A", "POINT_B"]

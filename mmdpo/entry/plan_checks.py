@@ -70,7 +70,7 @@ def check_plans(configs: Sequence[Config], stage: Stage, searching: bool) -> Non
             "the search and plan.split=test for the plan"
         )
     swept = sorted({config.seed for config in configs if not config.is_base})
-    if stage in TRAINING and plan.seeds and swept and sorted(plan.seeds) != swept:
+    if stage in TRAINING and not searching and plan.seeds and swept and sorted(plan.seeds) != swept:
         typed = ",".join(map(str, sorted(plan.seeds)))
         raise UserError(
             f"plan.seeds={sorted(plan.seeds)}: the seeds that are swept are {swept}; type seed={typed}, or "

@@ -79,10 +79,8 @@ def judged_benchmarks(study: Study) -> list[Judged]:
             rows = [row for row in part.study.rows if name in row.scores]
             items = [judged_items(row.folder, name) for row in rows]
             both = [(row, one) for row, one in zip(rows, items, strict=True) if one]
-            missing = len(rows) - len(both)
-            if both:
-                points, kept = zip(*both, strict=True)
-                found.append(Judged(name, part.heading, find_task(name), points, kept, missing))
+            points, kept = tuple(row for row, _ in both), tuple(one for _, one in both)
+            found.append(Judged(name, part.heading, find_task(name), points, kept, len(rows) - len(both)))
     return found
 
 
@@ -104,7 +102,9 @@ def audit_study(study: Study) -> Audit:
 
 def _benchmarks(benchmarks: Sequence[Judged]) -> AuditTable:
     rows = [
-        {"benchmark": one.title, "points": len(one.points), **_distribution(one, [*one.items])} for one in benchmarks
+        {"benchmark": one.title, "points": len(one.points), **_distribution(one, [*one.items])}
+        for one in benchmarks
+        if one.points
     ]
     note = "Judgments of all points. Many scores at an end of the scale leave no room to tell points apart."
     return AuditTable("benchmarks", "Scores of single items", tuple(rows), _FORMATS, note)

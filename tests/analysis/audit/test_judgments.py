@@ -51,7 +51,8 @@ def test_distributions_count_unscored_items_and_the_ends_of_the_scale(tmp_path: 
     assert (row["points"], row["n"], row["unscored"]) == (4, 4 * 78, 8)
     assert (row["highest"], row["lowest"]) == (0.5, 0.5)
     assert "unscored in text: 8 (8 blocked)" in audit.lines
-    assert len(audit_frames(audit)["points"]) == 4 * 4 - 4  # presence has scores and no judgments
+    assert len(audit_frames(audit)["points"]) == 3 * 4
+    assert [line for line in audit.lines if "4 points are missing in presence" in line]  # it has scores alone
 
 
 @pytest.mark.parametrize(("weight", "claimed"), [(0.5, True), (0.0, False)])
