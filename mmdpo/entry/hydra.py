@@ -20,7 +20,8 @@ from mmdpo.entry.bench_file_checks import require_bench_files
 from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.judge_needs import require_judges
 from mmdpo.entry.model_checks import require_models
-from mmdpo.entry.plan_checks import check_plans, record_plans
+from mmdpo.entry.plan_checks import check_plans
+from mmdpo.entry.plan_record import record_plans
 from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import Stopped, UserError
 from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from pathlib import Path
 
 from mmdpo.config.choices import Stage
 from mmdpo.config.field_checks import unknown_choice
 from mmdpo.config.plan_settings import PlanConfig
 from mmdpo.config.schema import AXES, Config
 from mmdpo.errors import UserError
-from mmdpo.points import commands
-from mmdpo.points.identity import Role
-from mmdpo.points.point import Point, points_of
-from mmdpo.points.study_plan import record_plan
 
 COMPARABLE_AXES = ("method", *(axis for axis in AXES if axis != "seed"))
 TRAINING = (Stage.experiment, Stage.train)
-RECORDING = (*TRAINING, Stage.evaluate, Stage.judge)
-"""Stages that compute points."""
+"""Stages that train points."""
 
 
 def plan_problems(config: Config) -> Iterator[str]:
@@ -76,23 +69,3 @@ def check_plans(configs: Sequence[Config], stage: Stage, searching: bool) -> Non
             f"plan.seeds={sorted(plan.seeds)}: the seeds that are swept are {swept}; type seed={typed}, or "
             f"plan.seeds=[{','.join(map(str, swept))}]"
         )
-
-
-def record_plans(configs: Sequence[Config], stage: Stage, searching: bool) -> None:
-    """Record the plan of a command in its studies as soon as it begins to run points.
-
-    The points of a search are not known before, and are not those of the planned comparison.
-    """
-    if configs[0].plan.primary is not None and stage in RECORDING:
-        commands.when_begun(partial(_record, points_of(configs), searching))
-
-
-def _record(points: Sequence[Point], searching: bool) -> None:
-    studies: dict[Path, list[Point]] = {}
-    for one in points:
-        studies.setdefault(one.study, []).append(one)
-    for study, members in studies.items():
-        config = members[0].config
-        split = (config.plan.split or config.bench.split).value
-        trained = [one.name for one in members if one.role is Role.trained]
-        record_plan(study, config.plan, split, [] if searching else trained)

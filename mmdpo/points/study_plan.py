@@ -23,7 +23,6 @@ from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.files import Unreadable, fingerprint, read_json, write_json
 from mmdpo.points.commands import typed_words
-from mmdpo.provenance import git_commit
 
 FILE = "plan.json"
 LOCK_SECONDS = 30.0
@@ -65,7 +64,7 @@ class StudyPlan:
     others: list[PlanOfCommand] = field(default_factory=list)
 
 
-def record_plan(study: Path, plan: PlanConfig, split: str, points: Sequence[str]) -> None:
+def record_plan(study: Path, plan: PlanConfig, split: str, points: Sequence[str], commit: str | None) -> None:
     """Record the plan of a command that begins to run points, alone with the file.
 
     Args:
@@ -73,6 +72,7 @@ def record_plan(study: Path, plan: PlanConfig, split: str, points: Sequence[str]
         plan: The plan.
         split: The split of the primary benchmark.
         points: The names of the trained points that the command asks for.
+        commit: The git commit of mmdpo; None outside git.
 
     Raises:
         UserError: The file cannot be read or written.
@@ -83,7 +83,7 @@ def record_plan(study: Path, plan: PlanConfig, split: str, points: Sequence[str]
         fingerprint(settings),
         datetime.now(UTC).isoformat(timespec="seconds"),
         shlex.join(typed_words()),
-        git_commit(),
+        commit,
         sorted(points),
     )
     path = study / FILE

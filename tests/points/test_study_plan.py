@@ -17,15 +17,15 @@ PLAN = PlanConfig(hypothesis="DPO helps", primary="text", seeds=[0, 1])
 
 
 def test_the_first_plan_stays_and_another_is_a_departure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    record_plan(tmp_path, PLAN, "test", ["b", "a"])
-    record_plan(tmp_path, PLAN, "test", ["a"])  # the same command again
+    record_plan(tmp_path, PLAN, "test", ["b", "a"], None)
+    record_plan(tmp_path, PLAN, "test", ["a"], None)  # the same command again
     first = read_plan(tmp_path)
     assert first is not None
     assert (first.first.points, first.again, first.others) == (["a", "b"], [], [])
     assert first.first.plan["split"] == "test"
-    record_plan(tmp_path, PLAN, "test", ["a", "c"])
+    record_plan(tmp_path, PLAN, "test", ["a", "c"], None)
     for _ in range(2):
-        record_plan(tmp_path, replace(PLAN, primary="visual", seeds=[0]), "test", ["a"])
+        record_plan(tmp_path, replace(PLAN, primary="visual", seeds=[0]), "test", ["a"], None)
     found = read_plan(tmp_path)
     assert found is not None
     assert found.first == first.first
@@ -36,7 +36,7 @@ def test_the_first_plan_stays_and_another_is_a_departure(tmp_path: Path, capsys:
 
 def test_commands_that_start_together_agree_on_one_plan(tmp_path: Path) -> None:
     plans = [replace(PLAN, hypothesis=f"number {number}") for number in range(6)]
-    threads = [threading.Thread(target=record_plan, args=(tmp_path, plan, "test", ["a"])) for plan in plans]
+    threads = [threading.Thread(target=record_plan, args=(tmp_path, plan, "test", ["a"], None)) for plan in plans]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -56,7 +56,7 @@ def test_commands_that_start_together_agree_on_one_plan(tmp_path: Path) -> None:
     ],
 )
 def test_a_plan_that_was_changed_or_damaged_is_refused(tmp_path: Path, damage) -> None:
-    record_plan(tmp_path, PLAN, "test", ["a"])
+    record_plan(tmp_path, PLAN, "test", ["a"], None)
     data = read_json(tmp_path / FILE)
     damage(data)
     write_json(tmp_path / FILE, data)
