@@ -11,6 +11,7 @@ from mmdpo.analysis.comparable import comparable_parts
 from mmdpo.analysis.gains import Gains
 from mmdpo.analysis.importance import importance_lines
 from mmdpo.analysis.labels import benchmark_label
+from mmdpo.analysis.plan_lines import DEPARTED, plan_lines
 from mmdpo.analysis.study import Study
 from mmdpo.analysis.variances import smallest_visible_gain
 
@@ -69,7 +70,19 @@ def axes_that_matter(study: Study, gains: Gains) -> PageSection | None:
     return PageSection("Axes", lines) if lines else None
 
 
-SECTIONS: tuple[Callable[[Study, Gains], PageSection | None], ...] = (smallest_gains, axes_that_matter, further_pages)
+def study_plan(study: Study, gains: Gains) -> PageSection | None:
+    """Return the plan of a study, its primary comparison, and what departed from the plan."""
+    lines = plan_lines(study, gains)
+    failed = [line for line in lines if line.startswith(DEPARTED)]
+    return PageSection("Plan", [line for line in lines if line not in failed], failed=failed) if lines else None
+
+
+SECTIONS: tuple[Callable[[Study, Gains], PageSection | None], ...] = (
+    study_plan,
+    smallest_gains,
+    axes_that_matter,
+    further_pages,
+)
 
 
 def sections(study: Study, gains: Gains) -> list[PageSection]:

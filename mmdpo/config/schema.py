@@ -36,6 +36,7 @@ from mmdpo.config.judge_settings import JudgeConfig as JudgeConfig
 from mmdpo.config.judge_settings import LimitsConfig as LimitsConfig
 from mmdpo.config.judge_settings import PriceConfig as PriceConfig
 from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SEVERAL_LINES, SHARE, OneOf
+from mmdpo.config.plan_settings import PlanConfig as PlanConfig
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SWEEPS = CONF.parent / "sweeps"
@@ -297,6 +298,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     cluster: Annotated[ClusterConfig, NO_RESULT] = field(default_factory=ClusterConfig)
     tracking: Annotated[TrackingConfig, NO_RESULT] = field(default_factory=TrackingConfig)
+    plan: Annotated[PlanConfig, NO_RESULT] = field(default_factory=PlanConfig)
 
     @property
     def is_base(self) -> bool:

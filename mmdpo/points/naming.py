@@ -126,7 +126,8 @@ def _name_of_path(path: Path) -> str:
 def _short(key: str) -> str:
     """Return the last word of a key, with the word before it if other settings end with the same word."""
     parent, _, last = key.rpartition(".")
-    endings = [other.rpartition(".")[2] for other in flatten(Config())]
+    # no point is named by its plan
+    endings = [other.rpartition(".")[2] for other in flatten(Config()) if not other.startswith("plan.")]
     return last if endings.count(last) < 2 else f"{parent.rpartition('.')[2]}_{last}"
 
 
