@@ -19,6 +19,7 @@ examples:
   python -m mmdpo status
   python -m mmdpo report nano-data_scaling
   python -m mmdpo compare nano/base nano/beta0.1
+  python -m mmdpo wandb nano-data_scaling
   python -m mmdpo doctor data=paper
   python -m mmdpo doctor bench=paper
   python -m mmdpo import pope --answers FILE --name llava-v1.5-13b --study STUDY
