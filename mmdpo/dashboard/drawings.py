@@ -103,9 +103,14 @@ def _curve(panel: ScoreCurve) -> Figure:
     _name_ticks(axes, panel.axis, panel.lines, scale)
     axes.set_xlabel(axis_label(panel.axis))
     axes.margins(x=0.06, y=0.12)
-    if len(panel.lines) + len(panel.levels) <= MOST_NAMED:
-        axes.legend(loc="best")
+    _name_lines(figure, len(panel.lines) + len(panel.levels))
     return figure
+
+
+def _name_lines(figure: Figure, count: int) -> None:
+    """Add a legend above the lines, if there are several and not too many."""
+    if 1 < count <= MOST_NAMED:
+        figure.legend(loc="outside upper left", ncols=min(count, 3))
 
 
 def _name_ticks(axes: Axes, axis: str, lines: Sequence[Line], scale: float) -> None:
@@ -129,8 +134,7 @@ def _learning(dashboard: Dashboard, panel: LearningCurves) -> Figure:
             low, high = [min(steps[x]) for x in xs], [max(steps[x]) for x in xs]
             axes.fill_between(xs, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel("optimizer step")
-    if 1 < len(curves) <= MOST_NAMED:
-        axes.legend(loc="best")
+    _name_lines(figure, len(curves))
     return figure
 
 
@@ -139,7 +143,7 @@ def _parallel(dashboard: Dashboard, panel: ParallelAxes) -> Figure:
     import matplotlib
 
     rows = [row for row in dashboard.study.trained if row.scores]
-    figure = style.new_figure(max(WIDTH, 1.3 * len(panel.columns)), 3.6)
+    figure = style.new_figure(max(2 * WIDTH, 1.3 * len(panel.columns)), 3.6)
     axes = figure.add_subplot()
     places = [_places(rows, one) for one in panel.columns]
     first = next((number for number, one in enumerate(panel.columns) if one.source is Source.summary), 0)
@@ -153,7 +157,16 @@ def _parallel(dashboard: Dashboard, panel: ParallelAxes) -> Figure:
     for x, one in enumerate(panel.columns):
         axes.axvline(x, color="#999999", linewidth=1, zorder=1)
         for value, y in _ticks(rows, one, places[x]):
-            axes.annotate(value, (x, y), (4, 0), textcoords="offset points", fontsize=7.5, va="center", zorder=99)
+            axes.annotate(
+                value,
+                (x, y),
+                (4, 0),
+                textcoords="offset points",
+                fontsize=7.5,
+                va="center",
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+                zorder=99,
+            )
     axes.set_xticks(range(len(panel.columns)), [one.label.replace(" ", "\n", 1) for one in panel.columns])
     axes.set_yticks([])
     axes.set_xlim(-0.2, len(panel.columns) - 0.6)

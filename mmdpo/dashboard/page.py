@@ -12,7 +12,7 @@ from mmdpo.analysis.groups import groups, references
 from mmdpo.analysis.items import read_items
 from mmdpo.analysis.labels import sign
 from mmdpo.console import printable
-from mmdpo.dashboard.panels import AnswerTable, Dashboard, Panel, Pictures, ResultTable
+from mmdpo.dashboard.panels import AnswerTable, Dashboard, Panel, ParallelAxes, Pictures, ResultTable
 from mmdpo.dashboard.result_rows import result_rows, results_note
 from mmdpo.files import atomic_write
 from mmdpo.points.identity import Role
@@ -32,6 +32,7 @@ class Shown:
         table: Headings and rows.
         figures: Addresses and captions of figures.
         note: A line below.
+        is_wide: Whether it takes the whole width.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Shown:
     table: tuple[list[str], list[list[str]]] | None = None
     figures: tuple[tuple[str, str], ...] = ()
     note: str = ""
+    is_wide: bool = True
 
 
 def write_page(dashboard: Dashboard, path: Path) -> None:
@@ -72,7 +74,7 @@ def _shown(dashboard: Dashboard, panel: Panel) -> Shown:
         return _answers(dashboard, panel)
     if isinstance(panel, Pictures):
         return Shown(panel.title, figures=tuple((_embedded(one.path), one.caption) for one in panel.pictures))
-    return Shown(panel.title, image=draw(dashboard, panel))
+    return Shown(panel.title, image=draw(dashboard, panel), is_wide=isinstance(panel, ParallelAxes))
 
 
 def _answers(dashboard: Dashboard, panel: AnswerTable) -> Shown:

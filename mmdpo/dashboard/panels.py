@@ -268,17 +268,16 @@ def _numbers(study: Study, key: str) -> set[float]:
 
 def _curve(study: Study, key: str, axis: str) -> ScoreCurve:
     others = [name for name in varying_but_seed(study) if name != axis]
+    known = [(one, score) for one in references(study) if (score := one.score(key)) is not None]
+    bases = [score for one, score in known if one.role == Role.base]
     by_label: dict[str, list[Dot]] = {}
     for group in groups(study, [*others, axis]):
         score, x = group.score(key), group.value(axis)
         if score is not None and x is not None:
-            dots = by_label.setdefault(row_label(group.rows[0], others), [])
+            start = [Dot(0.0, bases[0], ())] if axis == "data_scale" and len(bases) == 1 else []
+            dots = by_label.setdefault(row_label(group.rows[0], others), start)
             dots.append(Dot(float(x), score, tuple(group.seeds(key))))
     lines = [Line(label, Role.trained, tuple(sorted(dots, key=lambda dot: dot.x))) for label, dots in by_label.items()]
-    xs = sorted({dot.x for line in lines for dot in line.dots} | ({0.0} if axis == "data_scale" else set()))
-    levels = [
-        Line(group.label, group.role, (Dot(xs[0], score, ()), Dot(xs[-1], score, ())))
-        for group in references(study)
-        if xs and (score := group.score(key)) is not None
-    ]
+    xs = sorted({dot.x for line in lines for dot in line.dots})
+    levels = [Line(one.label, one.role, (Dot(xs[0], score, ()), Dot(xs[-1], score, ()))) for one, score in known if xs]
     return ScoreCurve(key, axis, tuple(lines), tuple(levels))

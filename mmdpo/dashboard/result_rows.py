@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from mmdpo.analysis.gains import Gain
 from mmdpo.analysis.labels import benchmark_label, decimals
 from mmdpo.analysis.table import with_bounds
 from mmdpo.dashboard.panels import Dashboard
 
-HEADINGS = ["benchmark", "result", "seeds", "n", "score", "gain over the base", "p, corrected", "verdict"]
+HEADINGS = ["benchmark", "result", "gain over the base", "verdict", "score", "p, corrected", "seeds", "n"]
 
 
 def result_rows(dashboard: Dashboard) -> tuple[list[str], list[list[str]]]:
@@ -21,9 +20,10 @@ def result_rows(dashboard: Dashboard) -> tuple[list[str], list[list[str]]]:
         places = decimals(score for _, score in scored)
         for group, score in scored:
             gain = dashboard.gains.of(group, task)
-            cells: list[Any] = [benchmark_label(task), group.label, len(group.scored(task)), score.n]
-            cells += [with_bounds(score, places), *_gain_cells(gain, places)]
-            rows.append([*map(str, cells)])
+            difference, verdict, p = _gain_cells(gain, places)
+            counts = [str(len(group.scored(task))), str(score.n)]
+            name = benchmark_label(task)
+            rows.append([name, group.label, difference, verdict, with_bounds(score, places), p, *counts])
     return HEADINGS, rows
 
 
@@ -37,6 +37,7 @@ def results_note(dashboard: Dashboard) -> str:
 
 
 def _gain_cells(gain: Gain | None, places: int) -> list[str]:
+    """Return the gain with its interval, the verdict and the corrected p value."""
     if gain is None:
         return ["–", "–", "–"]
     one = gain.estimate
@@ -44,4 +45,4 @@ def _gain_cells(gain: Gain | None, places: int) -> list[str]:
     if not math.isnan(one.low):
         text += f" [{one.low:+.{places}f}, {one.high:+.{places}f}]"
     p = gain.p_corrected
-    return [text, "–" if math.isnan(p) else f"{p:.2g}", str(gain.verdict or "–")]
+    return [text, str(gain.verdict or "–"), "–" if math.isnan(p) else f"{p:.2g}"]
