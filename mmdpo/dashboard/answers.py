@@ -28,7 +28,7 @@ def answer_table(row: Row, base: Row | None, task: str) -> tuple[list[str], list
     before = read_items(base.folder).get(task, {}) if base else {}
     rows = []
     for key, item in items.items():
-        cells = [key, str(item.get("category") or ""), _text(item, "question"), _text(item, "reference")]
+        cells: list[Any] = [key, str(item.get("category") or ""), _text(item, "question"), _text(item, "reference")]
         cells += _judged(item)
         if base:
             other = before.get(key, {})
@@ -47,7 +47,7 @@ def base_row(study: Study, row: Row) -> Row | None:
 
 
 def _judged(item: Mapping[str, Any]) -> list[Any]:
-    score = item.get("score")
+    score: Any = item.get("score")
     return [_text(item, "answer"), float(score) if _is_number(score) else None, _judge_text(item)]
 
 

@@ -220,13 +220,13 @@ class Dashboard:
         """Return the columns of the scores."""
         return [Column(Source.summary, task, benchmark_label(task)) for task in self.study.benchmarks]
 
-    def run_columns(self) -> list[Column]:
-        """Return the columns of the table of runs: axes, then score, interval, gain and verdict of each benchmark."""
+    def run_columns(self, endings: Sequence[str]) -> list[Column]:
+        """Return the columns of the table of runs: axes, then each benchmark's score and the values beside it."""
         found = self.axis_columns()
         for task in self.study.benchmarks:
             name = benchmark_label(task)
             found.append(Column(Source.summary, task, name))
-            for ending in ("low", "high", "n", "gain", "gain_low", "gain_high", "p_corrected", "verdict"):
+            for ending in endings:
                 found.append(Column(Source.summary, f"{task}_{ending}", f"{name} {ending.replace('_', ' ')}"))
         return found
 

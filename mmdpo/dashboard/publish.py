@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from mmdpo.analysis.gains import Gain
 from mmdpo.analysis.labels import row_label
 from mmdpo.analysis.study import FAILED, Row, Study, read_study
 from mmdpo.analysis.warning_lines import point_warnings
+from mmdpo.config.schema import TrackingConfig
 from mmdpo.console import print_line
 from mmdpo.dashboard.answers import answer_table, base_row
 from mmdpo.dashboard.page import PAGE, write_page
@@ -79,6 +81,22 @@ def publish_study(folder: Path, *, adapters: bool = False, offline: bool = False
     write_page(dashboard, folder / PAGE)
     print_line(f"the dashboard as a page: {folder / PAGE}")
     return done
+
+
+def publish_after_sweep(folder: Path, tracking: TrackingConfig) -> None:
+    """Publish a study at the end of a sweep, if `tracking.workspace` asks for it; errors of W&B are a warning.
+
+    Args:
+        folder: The folder of the study.
+        tracking: The settings of the sweep.
+    """
+    if tracking.workspace:
+        publish_study(folder, offline=wandb_service.effective_mode(tracking.mode.value) in ("offline", "none"))
+
+
+def publish_hint(study: Path, tracking: TrackingConfig) -> str:
+    """Return the end of a hint that names the command which publishes a study; empty if that is not asked for."""
+    return f"; then {shlex.join(['python', '-m', 'mmdpo', 'wandb', str(study)])}" if tracking.workspace else ""
 
 
 def _upload(dashboard: Dashboard, adapters: bool) -> None:

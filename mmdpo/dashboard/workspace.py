@@ -30,6 +30,9 @@ LINES = "wandb/lineseries/v0"
 WIDE = (ResultTable, AnswerTable, Pictures, ParallelAxes)
 """Panels that take the whole width."""
 MOST_RUNS = 500
+SHORT = ("gain", "verdict")
+LONG = ("low", "high", "n", "gain", "gain_low", "gain_high", "p_corrected", "verdict")
+"""Endings of the columns behind each score in the table of runs: of the workspace, and of the report."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def make_workspace(dashboard: Dashboard, runs: Runs) -> Any:
         runset_settings=ws.RunsetSettings(
             filters=_filter(runs),
             order=[expr.Ordering(expr.Metric("Name"), ascending=True)],
-            pinned_columns=["run:displayName", *map(_accessor, dashboard.run_columns())],
+            pinned_columns=["run:displayName", *map(_accessor, dashboard.run_columns(SHORT))],
             baseline_run=runs.base,
         ),
     )
@@ -79,7 +82,7 @@ def make_report(dashboard: Dashboard, runs: Runs) -> Any:
     """Return the report: the results in words, then the panels with the table of runs."""
     import wandb_workspaces.reports.v2 as wr
 
-    columns = ["run:displayName", *map(_accessor, dashboard.run_columns())]
+    columns = ["run:displayName", *map(_accessor, dashboard.run_columns(LONG))]
     blocks: list[Any] = [wr.MarkdownBlock(text=results_markdown(dashboard))]
     for number, section in enumerate(dashboard.sections):
         runset = wr.Runset(
@@ -147,7 +150,7 @@ def _objects(panel: Panel) -> list[Any]:
             return [bars]
         case ScoreCurve():
             chart = wr.CustomChart(
-                query={"summaryTable": {"tableKey": panel.table}},
+                query={"id": None, "name": None, "summaryTable": {"tableKey": panel.table}},
                 chart_name=LINES,
                 chart_fields={"step": "step", "lineKey": "lineKey", "lineVal": "lineVal"},
                 chart_strings={"title": panel.title, "xname": axis_label(panel.axis)},
