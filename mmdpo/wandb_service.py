@@ -88,6 +88,11 @@ def has_key() -> bool:
     return bool(wandb.login(prompt=False, verify=False))
 
 
+def server_url() -> str:
+    """Return the address of the server that W&B talks to."""
+    return str(_library().Settings().base_url)
+
+
 def start_online(settings: dict[str, Any], folder: Path, host: bool) -> Any:
     """Start a run on the server; under another id if its run was deleted there, whose id the server never accepts.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mmdpo.analysis.comparable import are_comparable
 from mmdpo.analysis.groups import base_of, groups
 from mmdpo.analysis.items import read_items
 from mmdpo.analysis.study import Row, Study
@@ -18,12 +19,13 @@ def answer_table(row: Row, base: Row | None, task: str) -> tuple[list[str], list
 
     Args:
         row: The point.
-        base: The base of the point; None leaves its columns out.
+        base: The base of the point; None leaves its columns out, as does one whose scores cannot be compared.
         task: The benchmark.
 
     Returns:
         The headings, and the rows in the order of the answers. An item without a score has None there.
     """
+    base = base if base and are_comparable([row, base], task) else None
     items = read_items(row.folder).get(task, {})
     before = read_items(base.folder).get(task, {}) if base else {}
     rows = []

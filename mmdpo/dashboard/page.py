@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,11 +43,11 @@ class Shown:
     is_wide: bool = True
 
 
-def write_page(dashboard: Dashboard, path: Path) -> None:
+def write_page(dashboards: Sequence[Dashboard], path: Path) -> None:
     """Write the page.
 
     Args:
-        dashboard: The dashboard.
+        dashboards: The dashboards of the parts of a study.
         path: The file to write.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -59,8 +59,11 @@ def write_page(dashboard: Dashboard, path: Path) -> None:
         trim_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    sections = [(one.title, [_shown(dashboard, panel) for panel in one.panels]) for one in dashboard.sections]
-    page = environment.get_template("page.html.j2").render(study=dashboard.study, sections=sections)
+    parts = [
+        (one.heading, [(section.title, [_shown(one, panel) for panel in section.panels]) for section in one.sections])
+        for one in dashboards
+    ]
+    page = environment.get_template("page.html.j2").render(study=dashboards[0].study, parts=parts)
     with atomic_write(path) as aside:
         aside.write_text(page, encoding="utf-8")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
+from mmdpo.analysis.comparable import comparable_parts
 from mmdpo.analysis.figures import Picture
 from mmdpo.analysis.gains import Gains, study_gains
 from mmdpo.analysis.groups import Group, groups, references, varying_but_seed
@@ -83,6 +84,7 @@ class ScoreCurve:
     axis: str
     lines: tuple[Line, ...]
     levels: tuple[Line, ...]
+    part: int = 0
 
     @property
     def title(self) -> str:
@@ -92,7 +94,7 @@ class ScoreCurve:
     @property
     def table(self) -> str:
         """The key of the table that holds the curve in W&B."""
-        return f"curve_{self.key}_{self.axis}".replace(".", "_")
+        return _numbered(f"curve_{self.key}_{self.axis}".replace(".", "_"), self.part)
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,13 @@ class ParallelAxes:
 class ResultTable:
     """Score, gain and verdict of every result on every benchmark."""
 
+    part: int = 0
     title: str = "Results"
-    table: str = "results"
+
+    @property
+    def table(self) -> str:
+        """The key of the table in the W&B run of the study."""
+        return _numbered("results", self.part)
 
 
 @dataclass(frozen=True)
@@ -165,17 +172,26 @@ class Section:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """The dashboard of a study.
+    """The dashboard of a study, or of a part of it whose scores can be compared with each other.
 
     Attributes:
-        study: The study.
-        gains: The gains of its results.
+        study: The study with the points of the part.
+        gains: The gains of all results of the study.
         pictures: The figures of its report.
+        heading: What distinguishes the part from the others; empty if the whole study can be compared.
+        part: The number of the part, from 0.
     """
 
     study: Study
     gains: Gains
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture, ...] = ()
+    heading: str = ""
+    part: int = 0
+
+    @property
+    def title(self) -> str:
+        """The name of the study, and what distinguishes the part."""
+        return f"{self.study.name} ({self.heading})" if self.heading else self.study.name
 
     @cached_property
     def sections(self) -> list[Section]:
@@ -184,7 +200,7 @@ class Dashboard:
         tasks = study.benchmarks
         axes = self.axis_columns()
         found = [
-            Section("Scores", (ResultTable(), *map(ScoreBars, tasks)) if tasks else ()),
+            Section("Scores", (ResultTable(self.part), *map(ScoreBars, tasks)) if tasks else ()),
             Section("Data scaling", tuple(one for one in curves if one.axis == "data_scale")),
             Section("Scores against each axis", tuple(one for one in curves if one.axis != "data_scale")),
             Section("Training", tuple(LearningCurves(metric) for metric in METRICS if learning_curves(study, metric))),
@@ -234,18 +250,22 @@ class Dashboard:
         axes = [key for key in varying_but_seed(self.study) if len(_numbers(self.study, key)) > 1]
         if not axes and _numbers(self.study, "data_scale") - {1.0} and self.study.of_role(Role.base):
             axes = ["data_scale"]  # with the base as 0 it is a curve
-        found = (_curve(self.study, key, axis) for axis in axes for key in self.study.benchmarks)
+        found = (_curve(self.study, key, axis, self.part) for axis in axes for key in self.study.benchmarks)
         return [curve for curve in found if curve.lines]
 
 
-def describe_dashboard(study: Study, pictures: Sequence[Picture] = ()) -> Dashboard:
-    """Describe the dashboard of a study.
+def describe_dashboards(study: Study, pictures: Sequence[Picture] = ()) -> list[Dashboard]:
+    """Describe the dashboards of a study: one per part whose scores can be compared.
 
     Args:
         study: The study.
-        pictures: The figures of its report.
+        pictures: The figures of its report, which the first part shows.
     """
-    return Dashboard(study, study_gains(study), tuple(pictures))
+    gains = study_gains(study)
+    return [
+        Dashboard(part.study, gains, tuple(pictures) if number == 0 else (), part.heading, number)
+        for number, part in enumerate(comparable_parts(study))
+    ]
 
 
 def learning_curves(study: Study, metric: str) -> dict[str, dict[int, list[float]]]:
@@ -259,6 +279,10 @@ def learning_curves(study: Study, metric: str) -> dict[str, dict[int, list[float
     return found
 
 
+def _numbered(key: str, part: int) -> str:
+    return f"{key}_{part + 1}" if part else key
+
+
 def _numbers(study: Study, key: str) -> set[float]:
     """Return the values of an axis if all of them are numbers, else nothing."""
     values = [row.value(key) for row in study.trained if row.scores and row.value(key) is not None]
@@ -266,7 +290,7 @@ def _numbers(study: Study, key: str) -> set[float]:
     return set(map(float, values)) if numeric else set()
 
 
-def _curve(study: Study, key: str, axis: str) -> ScoreCurve:
+def _curve(study: Study, key: str, axis: str, part: int) -> ScoreCurve:
     others = [name for name in varying_but_seed(study) if name != axis]
     known = [(one, score) for one in references(study) if (score := one.score(key)) is not None]
     bases = [score for one, score in known if one.role == Role.base]
@@ -280,4 +304,4 @@ def _curve(study: Study, key: str, axis: str) -> ScoreCurve:
     lines = [Line(label, Role.trained, tuple(sorted(dots, key=lambda dot: dot.x))) for label, dots in by_label.items()]
     xs = sorted({dot.x for line in lines for dot in line.dots})
     levels = [Line(one.label, one.role, (Dot(xs[0], score, ()), Dot(xs[-1], score, ()))) for one, score in known if xs]
-    return ScoreCurve(key, axis, tuple(lines), tuple(levels))
+    return ScoreCurve(key, axis, tuple(lines), tuple(levels), part)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from mmdpo.config.schema import TrackingConfig
 from mmdpo.console import print_line
 from mmdpo.dashboard.answers import answer_table, base_row
 from mmdpo.dashboard.page import PAGE, write_page
-from mmdpo.dashboard.panels import Dashboard, Pictures, ResultTable, ScoreCurve, describe_dashboard
+from mmdpo.dashboard.panels import Dashboard, Pictures, ResultTable, ScoreCurve, describe_dashboards
 from mmdpo.dashboard.result_rows import result_rows
-from mmdpo.dashboard.runs import RunContent, Table, sync_offline_runs, unsynced_runs, upload_run
+from mmdpo.dashboard.runs import RunContent, sync_offline_runs, unsynced_runs, upload_run
 from mmdpo.dashboard.summaries import gain_summary, score_summary
 from mmdpo.dashboard.views import save_views
 from mmdpo.dashboard.workspace import Runs, curve_rows
@@ -67,18 +68,18 @@ def publish_study(folder: Path, *, adapters: bool = False, offline: bool = False
         UserError: There is no such study.
     """
     study = read_study(folder)
-    dashboard = describe_dashboard(study, figures.draw_figures(study, folder / "figures"))
+    dashboards = describe_dashboards(study, figures.draw_figures(study, folder / "figures"))
     done = offline
     if not offline:
         try:
             if wandb_service.has_key():
-                _upload(dashboard, adapters)
+                _upload(study, dashboards, adapters)
                 return True
             print_line(KEY)
         except Exception as error:
             advice = wandb_service.advice(error)
             print_line(f"warning: W&B: {wandb_service.one_line(error)}{advice}; rerun the command to continue")
-    write_page(dashboard, folder / PAGE)
+    write_page(dashboards, folder / PAGE)
     print_line(f"the dashboard as a page: {folder / PAGE}")
     return done
 
@@ -99,34 +100,31 @@ def publish_hint(study: Path, tracking: TrackingConfig) -> str:
     return f"; then {shlex.join(['python', '-m', 'mmdpo', 'wandb', str(study)])}" if tracking.workspace else ""
 
 
-def _upload(dashboard: Dashboard, adapters: bool) -> None:
-    study, counts = dashboard.study, Counts()
+def _upload(study: Study, dashboards: Sequence[Dashboard], adapters: bool) -> None:
+    counts = Counts()
     entity, project = _place(study)
-    bases: list[str] = []
-    ids: list[str] = []
-    for row in study.rows:
-        if not _has_run(row):
-            continue
-        if row.state == State.running:
-            counts.running.append(row.point)
-            continue
-        if _place_of(row) not in ((entity, project), None):
-            counts.elsewhere.append(row.point)
-            continue
-        counts.synced += sync_offline_runs(row.folder, entity, project)
-        found = upload_run(_point_run(dashboard, row, adapters), entity, project)
-        counts.changed += found.is_changed
-        counts.kept += not found.is_changed
-        ids.append(found.id)
-        bases += [found.id] if row.role == Role.base else []
-    own = upload_run(_study_run(dashboard), entity, project)
-    counts.changed += own.is_changed
-    counts.kept += not own.is_changed
+    rows = [row for row in study.rows if _has_run(row)]
+    counts.running = [row.point for row in rows if row.state == State.running]
+    rows = [row for row in rows if row.state != State.running]
+    counts.elsewhere = [row.point for row in rows if _place_of(row) not in ((entity, project), None)]
+    rows = [row for row in rows if _place_of(row) in ((entity, project), None)]
+    counts.synced = sync_offline_runs(row.folder for row in rows)
+    uploaded = {}
+    for dashboard in dashboards:
+        points = {row.point for row in dashboard.study.rows}
+        for row in (row for row in rows if row.point in points):
+            uploaded[row.point] = upload_run(_point_run(dashboard, row, adapters), entity, project)
+    own = upload_run(_study_run(study, dashboards), entity, project)
+    changed = sum(one.is_changed for one in (*uploaded.values(), own))
+    counts.changed, counts.kept = changed, len(uploaded) + 1 - changed
     for line in counts.lines():
         print_line(line)
-    runs = Runs(own.entity, project, (*ids, own.id), bases[0] if len(bases) == 1 else None)
-    for name, url in save_views(dashboard, runs).items():
-        print_line(f"{name}: {url}")
+    for dashboard in dashboards:
+        ids = [uploaded[row.point].id for row in dashboard.study.rows if row.point in uploaded]
+        bases = [uploaded[row.point].id for row in dashboard.study.of_role(Role.base) if row.point in uploaded]
+        runs = Runs(own.entity, project, (*ids, own.id), bases[0] if len(bases) == 1 else None)
+        for name, url in save_views(dashboard, runs).items():
+            print_line(f"{name}{f' ({dashboard.heading})' if dashboard.heading else ''}: {url}")
 
 
 def _place(study: Study) -> tuple[str | None, str]:
@@ -151,7 +149,7 @@ def _point_run(dashboard: Dashboard, row: Row, adapters: bool) -> RunContent:
     study, label = dashboard.study, dashboard.label_of(row)
     gains = {task: dashboard.gains.of_point(row.point, task) for task in study.benchmarks}
     former = row.point.rpartition("-")[0]
-    adapter = row.folder / "adapter"
+    adapter, base = row.folder / "adapter", base_row(study, row)
     return RunContent(
         folder=row.folder,
         name=row_label(row, study.varying) if row.role == Role.trained else label,
@@ -159,40 +157,36 @@ def _point_run(dashboard: Dashboard, row: Row, adapters: bool) -> RunContent:
         group=row.folder.resolve().parent.name,
         job_type="train" if row.role == Role.trained else "evaluate",
         config=run_config(_flat(row.config), row.role, row.point, label),
-        summary=_summary(dashboard, row, gains),
+        summary=_summary(row, base, gains),
         tags=(row.role,),
-        tables={f"answers_{task}": _answers(dashboard, row, task) for task in study.benchmarks if task in row.scores},
+        tables={
+            f"answers_{task}": partial(answer_table, row, base, task) for task in study.benchmarks if task in row.scores
+        },
         adapter=adapter if adapters and adapter.is_dir() else None,
         failed=row.state in FAILED,
     )
 
 
-def _summary(dashboard: Dashboard, row: Row, gains: Mapping[str, Gain | None]) -> dict[str, Any]:
+def _summary(row: Row, base: Row | None, gains: Mapping[str, Gain | None]) -> dict[str, Any]:
     found = {"state": str(row.state), **score_summary(row.scores), **gain_summary(gains)}
-    base = base_row(dashboard.study, row)
     if row.role == Role.trained and row.scores:
         warnings = point_warnings(row.folder, row.scores, (base.folder, base.scores) if base else None)
         found |= {"warnings": "; ".join(warnings)} if warnings else {}
     return found
 
 
-def _answers(dashboard: Dashboard, row: Row, task: str) -> Any:
-    return lambda: answer_table(row, base_row(dashboard.study, row), task)
-
-
-def _study_run(dashboard: Dashboard) -> RunContent:
+def _study_run(study: Study, dashboards: Sequence[Dashboard]) -> RunContent:
     """Return the run that holds the tables and figures of a study."""
-    study = dashboard.study
     tables: dict[str, Any] = {}
     images: dict[str, Path] = {}
-    for panel in dashboard.panels():
-        if isinstance(panel, ResultTable):
-            tables[panel.table] = lambda: result_rows(dashboard)
-        elif isinstance(panel, ScoreCurve):
-            tables[panel.table] = _curve(panel)
-        elif isinstance(panel, Pictures):
-            images = dict(zip(panel.keys(), [one.path for one in panel.pictures], strict=True))
-    counts = {"points": len(study.rows), "comparisons": dashboard.gains.comparisons}
+    for dashboard in dashboards:
+        for panel in dashboard.panels():
+            if isinstance(panel, ResultTable):
+                tables[panel.table] = partial(result_rows, dashboard)
+            elif isinstance(panel, ScoreCurve):
+                tables[panel.table] = partial(curve_rows, panel)
+            elif isinstance(panel, Pictures):
+                images |= dict(zip(panel.keys(), [one.path for one in panel.pictures], strict=True))
     return RunContent(
         folder=study.folder,
         name=f"{study.name}: results",
@@ -200,18 +194,11 @@ def _study_run(dashboard: Dashboard) -> RunContent:
         group=study.name,
         job_type="study",
         config={"study": study.name},
-        summary=counts,
+        summary={"points": len(study.rows), "comparisons": dashboards[0].gains.comparisons},
         tags=("study",),
         tables=tables,
         images=images,
     )
-
-
-def _curve(panel: ScoreCurve) -> Any:
-    def make() -> Table:
-        return curve_rows(panel)
-
-    return make
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,38 +73,42 @@ class Uploaded:
 def unsynced_runs(folder: Path) -> list[Path]:
     """Return the runs of a folder that were kept offline and are not uploaded yet, in their order."""
     found = sorted((folder / "wandb").glob("offline-run-*"))
-    return [path for path in found if STARTED.fullmatch(path.name) and not [*path.glob("*.wandb.synced")]]
+    return [path for path in found if STARTED.fullmatch(path.name) and not _is_synced(path)]
 
 
-def sync_offline_runs(folder: Path, entity: str | None, project: str) -> int:
-    """Upload what was kept offline in a folder, each run once, and return their number.
+def _is_synced(path: Path) -> bool:
+    """Return whether `wandb sync` has marked a start as uploaded; one without a file has nothing to upload."""
+    return any(path.glob("*.wandb.synced")) or not any(path.glob("*.wandb"))
 
-    Args:
-        folder: The folder of a point.
-        entity: The W&B user or team; None for that of the run.
-        project: The W&B project.
+
+def sync_offline_runs(folders: Iterable[Path]) -> int:
+    """Upload what was kept offline in some points' folders, each start once, and return the number of starts.
 
     Raises:
         UserError: `wandb sync` failed.
     """
-    paths = unsynced_runs(folder)
-    if not paths:
-        return 0
-    place = ["--project", project, *(["--entity", entity] if entity else []), "--id", run_id(folder)]
-    command = [sys.executable, "-m", "wandb", "sync", *place, *map(str, paths)]
+    commands: dict[str, list[Path]] = {}
+    for folder in folders:
+        for path in unsynced_runs(folder):
+            own = run_id(folder)
+            commands.setdefault("" if path.name.endswith(f"-{own}") else own, []).append(path)
+    for identifier, paths in commands.items():
+        _sync(["--id", identifier] if identifier else [], paths)
+    return sum(map(len, commands.values()))
+
+
+def _sync(options: list[str], paths: list[Path]) -> None:
+    command = [sys.executable, "-m", "wandb", "sync", *options, *map(str, paths)]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SYNC_SECONDS, errors="replace"
         )
     except subprocess.TimeoutExpired:
-        raise UserError(f"`wandb sync` of {folder} took longer than {SYNC_SECONDS:.0f} s") from None
-    left = unsynced_runs(folder)
+        raise UserError(f"`wandb sync` took longer than {SYNC_SECONDS:.0f} s") from None
+    left = [path for path in paths if not _is_synced(path)]
     if done.returncode or left:
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        raise UserError(
-            str(redacted(f"`wandb sync {left[0] if left else folder}`: {lines[-1] if lines else 'failed'}"))
-        )
-    return len(paths)
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise UserError(str(redacted(f"`wandb sync {(left or paths)[0]}`: {lines[-1] if lines else 'no message'}")))
 
 
 def upload_run(content: RunContent, entity: str | None, project: str) -> Uploaded:
@@ -126,7 +130,17 @@ def upload_run(content: RunContent, entity: str | None, project: str) -> Uploade
     metrics = folder / METRICS
     logged = file_fingerprint(metrics) if metrics.is_file() else ""
     wanted = fingerprint(
-        [content.name, content.config, content.summary, content.failed, logged, parts, entity, project]
+        [
+            content.name,
+            content.config,
+            content.summary,
+            content.failed,
+            logged,
+            parts,
+            entity,
+            project,
+            wandb_service.server_url(),
+        ]
     )
     if known.get("id") == run_id(folder) and known.get("state") == wanted:
         return Uploaded(known["id"], str(known.get("entity") or entity or ""), False)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from mmdpo import wandb_service
 from mmdpo.dashboard.panels import Dashboard
 from mmdpo.dashboard.workspace import Runs, make_report, make_workspace
 from mmdpo.files import fingerprint, read_json, write_json
@@ -21,25 +22,28 @@ GONE = re.compile(r"not found|does not exist|no such|permission|404", re.IGNOREC
 
 
 def save_views(dashboard: Dashboard, runs: Runs) -> dict[str, str]:
-    """Save the workspace and the report of a study, and return their addresses.
+    """Save the workspace and the report of a dashboard, and return their addresses.
 
     Their names follow from the id of the study's run, so that they are found again without the record.
 
     Args:
         dashboard: The dashboard.
-        runs: The runs of the study on the server.
+        runs: Its runs on the server.
     """
-    folder = dashboard.study.folder
-    place = f"{runs.entity}/{runs.project}"
-    known = _read(folder) if _read(folder).get("place") == place else {}
-    name = fingerprint(["view", run_id(folder)], length=11)
+    folder, part = dashboard.study.folder, str(dashboard.part)
+    place = f"{wandb_service.server_url()} {runs.entity}/{runs.project}"
+    record = _read(folder)
+    if record.get("place") != place:
+        record = {"place": place}
+    name = fingerprint(["view", run_id(folder), part], length=11)
     views = {"workspace": make_workspace(dashboard, runs), "report": make_report(dashboard, runs)}
-    saved: dict[str, Any] = {"place": place}
+    saved = dict(record.get(part) or {})
     with _silent():
         for kind, save in (("workspace", _save_workspace), ("report", _save_report)):
-            identifier = str((known.get(kind) or {}).get("id") or "")
+            identifier = str((saved.get(kind) or {}).get("id") or "")
             saved[kind] = _save_again(save, views[kind], name, identifier)
-            write_json(folder / RECORD, {**known, **saved})
+            record[part] = saved
+            write_json(folder / RECORD, record)
     return {kind: str(saved[kind]["url"]) for kind in views}
 
 

@@ -221,7 +221,7 @@ def _filter(runs: Runs) -> Any:
 
 
 def _title(dashboard: Dashboard) -> str:
-    return f"mmdpo {dashboard.study.name}"[:128]
+    return f"mmdpo {dashboard.title}"[:128]
 
 
 def _id(*parts: Any) -> str:
