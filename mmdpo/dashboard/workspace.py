@@ -213,11 +213,9 @@ def _accessor(column: Column) -> str:
     return ".".join([f"config:{first}", "value", *rest])
 
 
-def _filter(runs: Runs) -> Any:
+def _filter(runs: Runs) -> str:
     """Return the filter of the study's runs: by id, for others may have a study of the same name."""
-    from wandb_workspaces import expr
-
-    return expr.And(expr.Metric("ID").isin([*runs.ids]))
+    return f'Metric("ID") in {[*runs.ids]!r}'
 
 
 def _title(dashboard: Dashboard) -> str:
