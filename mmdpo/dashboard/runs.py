@@ -158,7 +158,13 @@ def upload_run(content: RunContent, entity: str | None, project: str) -> Uploade
         run.summary.update(redacted(dict(content.summary)))
         _add_files(run, content, made, changed)
         found = Uploaded(run.id, run.entity, True)
-    record = {"id": found.id, "entity": found.entity, "name": content.name, "state": wanted, "parts": parts}
+    record = {
+        "id": found.id,
+        "entity": found.entity,
+        "name": content.name,
+        "state": wanted,
+        "parts": {**before, **parts},
+    }
     write_json(folder / RECORD, record)
     return found
 
