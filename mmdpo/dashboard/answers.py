@@ -23,7 +23,8 @@ def answer_table(row: Row, base: Row | None, task: str) -> tuple[list[str], list
         task: The benchmark.
 
     Returns:
-        The headings, and the rows in the order of the answers. An item without a score has None there.
+        The headings, and the rows in the order of the answers. An item without a score has None there; the column of
+        reference answers is left out if no item has one.
     """
     base = base if base and are_comparable([row, base], task) else None
     items = read_items(row.folder).get(task, {})
@@ -38,7 +39,11 @@ def answer_table(row: Row, base: Row | None, task: str) -> tuple[list[str], list
             both = all(map(_is_number, pair))
             cells += [*_judged(other), float(item["score"]) - float(other["score"]) if both else None]
         rows.append(cells)
-    return [*COLUMNS, *(OF_BASE if base else ())], rows
+    headings = [*COLUMNS, *(OF_BASE if base else ())]
+    place = headings.index("reference")
+    if not any(cells[place] for cells in rows):
+        headings, rows = _without(headings, place), [_without(cells, place) for cells in rows]
+    return headings, rows
 
 
 def base_row(study: Study, row: Row) -> Row | None:
@@ -46,6 +51,10 @@ def base_row(study: Study, row: Row) -> Row | None:
     group = next((one for one in groups(study) if row.point in [other.point for other in one.rows]), None)
     base = base_of(study, group) if group else None
     return base.rows[0] if base else None
+
+
+def _without(cells: list[Any], place: int) -> list[Any]:
+    return cells[:place] + cells[place + 1 :]
 
 
 def _judged(item: Mapping[str, Any]) -> list[Any]:

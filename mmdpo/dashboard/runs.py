@@ -7,8 +7,10 @@ tells.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,7 @@ from mmdpo import wandb_service
 from mmdpo.env_secrets import redacted
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.leftovers import temporary_prefix
 from mmdpo.tracking import METRICS, define_metrics, replay_metrics
 from mmdpo.wandb_runs import STARTED, run_id
 
@@ -98,11 +101,18 @@ def sync_offline_runs(folders: Iterable[Path]) -> int:
 
 
 def _sync(options: list[str], paths: list[Path]) -> None:
-    command = [sys.executable, "-m", "wandb", "sync", *options, *map(str, paths)]
+    command = [sys.executable, "-m", "wandb", "sync", *options, *(str(path.resolve()) for path in paths)]
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SYNC_SECONDS, errors="replace"
-        )
+        with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as logs:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=SYNC_SECONDS,
+                env={**os.environ, "WANDB_DIR": logs},  # its logs; by default they stand in the user's folder
+            )
     except subprocess.TimeoutExpired:
         raise UserError(f"`wandb sync` took longer than {SYNC_SECONDS:.0f} s") from None
     left = [path for path in paths if not _is_synced(path)]

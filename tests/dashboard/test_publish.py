@@ -38,11 +38,12 @@ def drawn(study: Any, folder: Path) -> list[Picture]:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[WandbServer]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WandbServer]:
     """A server that W&B's service talks to, with a key."""
     import wandb
 
     with pytest.MonkeyPatch.context() as patch, wandb_server() as one:
+        patch.chdir(tmp_path_factory.mktemp("current"))
         wandb.teardown()  # W&B reads its environment once
         patch.setenv("WANDB_BASE_URL", one.url)
         patch.setenv("WANDB_API_KEY", KEY)
@@ -122,6 +123,7 @@ def test_what_was_kept_offline_is_uploaded_once(server: WandbServer, study: Path
     assert [line["train/global_step"] for line in run["history"]] == [*range(1, 36)]
     assert [line["train/loss"] for line in run["history"]][:2] == [0.5, 0.4]  # as it was logged, not again
     assert sync_offline_runs(trained(study)) == 0
+    assert not Path("wandb").exists()  # W&B's own logs
 
 
 def test_the_workspace_shows_the_study(server: WandbServer, study: Path) -> None:
