@@ -22,6 +22,7 @@ examples:
   python -m mmdpo power nano --gain text=0.2
   python -m mmdpo paper nano-data_scaling --plain
   python -m mmdpo audit nano
+  python -m mmdpo wandb nano-data_scaling
   python -m mmdpo doctor data=paper
   python -m mmdpo doctor bench=paper
   python -m mmdpo import pope --answers FILE --name llava-v1.5-13b --study STUDY

@@ -269,6 +269,8 @@ class TrackingConfig:
     project: str = "mmdpo"
     entity: str | None = None
     tags: list[str] = field(default_factory=list)
+    host: bool = True  # record the git commit, the host, the packages and system metrics
+    workspace: bool = False  # at the end of a sweep, upload the study and build its workspace and report
 
 
 @dataclass

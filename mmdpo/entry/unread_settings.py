@@ -110,7 +110,7 @@ def _unread(config: Config) -> Iterator[tuple[str, str]]:
     yield from unread_of_bench(config.bench)
     yield from _of_cluster(config.cluster)
     if config.tracking.mode is WandbMode.none:
-        for name in ("project", "entity", "tags"):
+        for name in ("project", "entity", "tags", "host", "workspace"):
             yield f"tracking.{name}", f"tracking={config.tracking.name} sends nothing to W&B; choose tracking=wandb"
 
 
