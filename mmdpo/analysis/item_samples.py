@@ -6,8 +6,9 @@ the benchmarks, as for an evaluation.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -19,8 +20,8 @@ from mmdpo.errors import UserError
 from mmdpo.evaluation.samples import KEYS, sample_sets
 from mmdpo.evaluation.task import TURN_IMAGES, find_task
 from mmdpo.files import file_fingerprint, fingerprint
-from mmdpo.images import inside
-from mmdpo.records import Prompt, read_records, write_records
+from mmdpo.images import NoImage, inside
+from mmdpo.records import Prompt, read_records
 
 FOLDER = "samples"
 """The folder of a study that holds copies of samples; their images are below `images/`, named by content."""
@@ -88,29 +89,31 @@ def samples_name(bench: BenchConfig, task: str) -> str:
     return f"{task}-{fingerprint(plain, length=8)}"
 
 
-def copy_samples(found: ItemSamples, ids: Mapping[str, str], file: Path) -> Iterator[tuple[Path, Path]]:
-    """Write samples to a file of `samples/`, their images named by content; yield each image and its new place.
+def with_images_by_content(found: ItemSamples, ids: Iterable[str]) -> tuple[list[Prompt], dict[str, Path]]:
+    """Name the images of items by their content, to copy them; an image that is not there keeps its name.
 
     Args:
         found: The samples.
-        ids: The questions of the items that are wanted, by id.
-        file: The file to write, in the folder `samples/`.
+        ids: The items that are wanted.
+
+    Returns:
+        Their samples, and the images by their new names.
     """
-    kept = []
-    for id in ids:
-        prompt = found.prompt(id)
-        if prompt is None:
-            continue
-        names = {}
-        for name in names_of(prompt):
+    prompts = {prompt.id: prompt for id in ids if (prompt := found.prompt(id)) is not None}
+    names: dict[str, str] = {}
+    images = {}
+    for name in dict.fromkeys(name for prompt in prompts.values() for name in names_of(prompt)):
+        with contextlib.suppress(NoImage):
             path = inside(found.image_root, name)
             names[name] = f"{file_fingerprint(path, 64)}{path.suffix.lower()}"
-            yield path, file.parent / IMAGES / names[name]
-        facts = dict(prompt.facts)
-        if TURN_IMAGES in facts:
-            facts[TURN_IMAGES] = [names[name] for name in facts[TURN_IMAGES]]
-        kept.append(replace(prompt, images=tuple(names[name] for name in prompt.images), facts=facts))
-    write_records(file, {one.id: one for one in kept}.values())
+            images[names[name]] = path
+
+    def renamed(prompt: Prompt) -> Prompt:
+        first = tuple(names.get(name, name) for name in prompt.images)
+        later = [names.get(name, name) for name in prompt.facts.get(TURN_IMAGES, ())]
+        return replace(prompt, images=first, facts=prompt.facts | ({TURN_IMAGES: later} if later else {}))
+
+    return [*map(renamed, prompts.values())], images
 
 
 def sample_settings(row: Row, task: str) -> BenchConfig:

@@ -19,6 +19,9 @@ examples:
   python -m mmdpo status
   python -m mmdpo report nano-data_scaling
   python -m mmdpo compare nano/base nano/beta0.1
+  python -m mmdpo find beta=0.1 model=llava_1_5_13b 'text>7.5'
+  python -m mmdpo bundle nano nano.zip
+  python -m mmdpo open nano.zip
   python -m mmdpo doctor data=paper
   python -m mmdpo doctor bench=paper
   python -m mmdpo import pope --answers FILE --name llava-v1.5-13b --study STUDY
