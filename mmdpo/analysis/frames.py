@@ -29,6 +29,9 @@ ITEMS = ("study", "point", "benchmark", "id", "category", "question", "answer", 
 METRICS = ("study", "point", "step", "metric", "value")
 """The first columns of the frames; settings, versions and parts follow by their names."""
 
+COUNTS = ("data_limit", "seed", "steps", "examples", "n", "unscored", "seeds", "step")
+"""The columns of integers."""
+
 
 def point_records(study: Study) -> Iterator[Record]:
     """Yield a record per point: its axes, the settings in which points differ, and what it was made with."""

@@ -124,8 +124,8 @@ def sample_settings(row: Row, task: str) -> BenchConfig:
     known = {field.name for field in dataclasses.fields(BenchConfig)} - {"judge", "server"}
     values: dict[str, Any] = {key: value for key, value in row.group("bench").items() if key in known}
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(BenchConfig), {"name": "", **values, "tasks": [task]})
-        bench: Any = OmegaConf.to_object(merged)
+        wanted = OmegaConf.create({"name": "", **values, "tasks": [task]})
+        bench: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(BenchConfig), wanted))
     except OmegaConfBaseException as error:
         raise UserError(f"{row.folder}/config.yaml: bench cannot be read ({str(error).splitlines()[0]})") from None
     return bench

@@ -105,7 +105,10 @@ class StudyData:
 
         rows = [record for study in self.studies for record in records(study)]
         others = dict.fromkeys(key for record in rows for key in record if key not in columns)
-        return DataFrame(rows, columns=[*columns, *others])
+        frame = DataFrame(rows, columns=[*columns, *others])
+        return frame.astype(
+            {name: "Int64" for name in frames.COUNTS if name in columns}
+        )  # integers, also if one is absent
 
 
 def load_study(*sources: Source | Iterable[Source]) -> StudyData:

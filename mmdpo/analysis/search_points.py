@@ -75,7 +75,7 @@ def search_points(outputs: Path, terms: Sequence[Term]) -> list[Match]:
         outputs: The folder of the studies.
         terms: The terms.
     """
-    found = []
+    found: list[Match] = []
     for folder in list_studies(outputs):
         if not any(_may_match(point, terms) for point in _point_folders(folder)):
             continue
