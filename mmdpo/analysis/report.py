@@ -7,7 +7,9 @@ from pathlib import Path
 
 from mmdpo.analysis import figures
 from mmdpo.analysis.find import OUTPUTS
-from mmdpo.analysis.html import best_point, commands, write_html
+from mmdpo.analysis.html import write_html
+from mmdpo.analysis.html_commands import commands
+from mmdpo.analysis.html_examples import best_point
 from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.table import print_table, write_summary
 from mmdpo.config.presets import default_presets

@@ -120,6 +120,7 @@ class Judgment:
         cluster: The name of the cluster that the item belongs to.
         reason: The reason why an item is unscored.
         upstream: Values that only the task's `Upstream.scores` reads.
+        replies: The raw replies of a judge to the requests about the item, for readers; empty for fixed rules.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Judgment:
     cluster: str = ""
     reason: str = ""
     upstream: dict[str, float] = field(default_factory=dict)
+    replies: list[str] = field(default_factory=list)
 
 
 class Inference(Protocol):
