@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from mmdpo.analysis import figures
+from mmdpo.analysis.audit.write import refresh_study_audit
 from mmdpo.analysis.find import OUTPUTS
 from mmdpo.analysis.html import write_html
 from mmdpo.analysis.html_commands import commands
@@ -44,10 +45,13 @@ def write_report(study_folder: Path) -> Study:
     study = read_study(study_folder)
     write_summary(study, study_folder / "summary.csv")
     pictures = figures.draw_figures(study, study_folder / "figures")
+    audit = refresh_study_audit(study)
     report = study_folder / "report.html"
     write_html(study, pictures, report)
     console = make_console()
     print_table(study, console)
+    if audit:
+        console.print(printable(audit), soft_wrap=True, markup=False)
     console.print(printable(f"{report}  ·  next: {suggestion(study)}"), soft_wrap=True, markup=False)
     return study
 

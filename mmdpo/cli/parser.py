@@ -22,6 +22,7 @@ examples:
   python -m mmdpo find beta=0.1 model=llava_1_5_13b 'text>7.5'
   python -m mmdpo bundle nano nano.zip
   python -m mmdpo open nano.zip
+  python -m mmdpo audit nano
   python -m mmdpo doctor data=paper
   python -m mmdpo doctor bench=paper
   python -m mmdpo import pope --answers FILE --name llava-v1.5-13b --study STUDY

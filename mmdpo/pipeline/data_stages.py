@@ -21,7 +21,7 @@ from mmdpo.pipeline.cards import CARD, content_of, differs_from_card
 from mmdpo.pipeline.counts import count_completions, count_cut, report_cut
 from mmdpo.pipeline.own_pairs import own_pairs, rows_digest
 from mmdpo.points.contents import source_contents
-from mmdpo.records import Annotation, Completion, Prompt, read_records, write_records
+from mmdpo.records import ANSWER_WORDS, Annotation, Completion, Prompt, read_records, write_records
 
 
 def _prompts_settings(config: Config) -> dict[str, Any]:
@@ -105,6 +105,7 @@ def _make_annotations(config: Config, folder: Path) -> dict[str, Any]:
     items = items_of(config)
     total = sum(1 for _ in items())
     counts = write_annotations(folder, items, total, image_root_of(config), config.judge)
+    write_words(config, folder)
     if config.data.is_own:
         from mmdpo.judge.differences import write_differences
         from mmdpo.judge.rubric import load_rubric
@@ -113,6 +114,12 @@ def _make_annotations(config: Config, folder: Path) -> dict[str, Any]:
     if not config.data.is_own:
         counts["completions_cut"] = count_cut(_completions(config))
     return {**_of_judge(config), **counts}
+
+
+def write_words(config: Config, folder: Path) -> None:
+    """Write the number of words of each completion that a judge rates, for the audit of the judge."""
+    words = {prompt.id: [len(one.text.split()) for one in completions] for prompt, completions in items_of(config)()}
+    write_json(folder / ANSWER_WORDS, words)
 
 
 def _make_teacher_answers(config: Config, folder: Path) -> dict[str, Any]:

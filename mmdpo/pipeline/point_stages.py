@@ -30,6 +30,7 @@ from mmdpo.pipeline.data_stages import (
     require,
     rerun_unscored,
     upstream,
+    write_words,
 )
 from mmdpo.pipeline.merging import merged_folder
 from mmdpo.pipeline.training_sets import check_selection, training_set
@@ -41,6 +42,7 @@ from mmdpo.points.point import Point, baselines
 from mmdpo.points.records import identity_of
 from mmdpo.points.results import RESULT, TRAINING, read_training
 from mmdpo.points.reuse import known_training, take_training
+from mmdpo.records import ANSWER_WORDS
 from mmdpo.signals import raise_if_asked
 from mmdpo.tracking import Tracker
 from mmdpo.training.announcement import announce_training, withdraw_training
@@ -278,9 +280,22 @@ def run_data_stage(config: Config, stage: Stage) -> None:
             from mmdpo.analysis.annotation import write_annotation_report
 
             write_annotation_report(folder)
+            _audit(config, folder)
         facts = read_json(folder / CARD)["facts"]
         for line in (*describe_counts(facts), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
             print_line(line)
+
+
+def _audit(config: Config, folder: Path) -> None:
+    """Write the audit of a judge's ratings, and print its findings and where it is."""
+    from mmdpo.analysis.audit.write import write_annotations_audit
+
+    if not (folder / ANSWER_WORDS).exists():  # made by an earlier version
+        write_words(config, folder)
+    audit, place = write_annotations_audit(folder)
+    for line in audit.finding_lines():
+        print_line(line)
+    print_line(f"audit of the judge: {place / 'audit.md'}  ·  tables: python -m mmdpo audit {folder}")
 
 
 def _next(config: Config, stage: Stage) -> str:

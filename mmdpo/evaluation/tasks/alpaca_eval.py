@@ -15,7 +15,7 @@ from mmdpo.evaluation.alpaca_files import (
 )
 from mmdpo.evaluation.bench_files import prompt_owner
 from mmdpo.evaluation.length_controlled import GAMED
-from mmdpo.evaluation.rubrics.alpaca_eval import JUDGE_PROMPT, judge_pairs
+from mmdpo.evaluation.rubrics.alpaca_eval import JUDGE_PROMPT, judge_pairs, readings_of
 from mmdpo.evaluation.solvers import single_turn
 from mmdpo.evaluation.task import Cluster, JudgeUse, Task, Upstream
 from mmdpo.evaluation.win_rate import METRICS, upstream_scores
@@ -41,6 +41,6 @@ TASK = Task(
     judge_use=JudgeUse.asked,
     rubric=prompt_owner(JUDGE_PROMPT),
     text_only=True,
-    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, read_model),
+    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, read_model, readings=readings_of),
     order=60,
 )
