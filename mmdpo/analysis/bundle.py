@@ -8,7 +8,6 @@ adapters. Points that are links are held as their content.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,21 +22,13 @@ from mmdpo.analysis.bundle_file import (
     write_archive,
 )
 from mmdpo.analysis.find import OUTPUTS
-from mmdpo.analysis.item_samples import (
-    FOLDER,
-    IMAGES,
-    ItemSamples,
-    item_samples,
-    sample_settings,
-    samples_name,
-    with_images_by_content,
-)
-from mmdpo.analysis.study import Row, Study, read_lines, read_study
+from mmdpo.analysis.items import answered_tasks
+from mmdpo.analysis.page.browser import FOLDER as PAGE
+from mmdpo.analysis.page.stored_samples import StoredSamples
+from mmdpo.analysis.study import Row, read_study
 from mmdpo.errors import UserError
-from mmdpo.evaluation.task import find_task
 from mmdpo.points.results import ADAPTER
 from mmdpo.points.status import State
-from mmdpo.records import to_json
 
 WRITTEN_ANEW = ("summary.csv", "results.csv", MANIFEST)
 """Files of a study that report and open write."""
@@ -66,8 +57,8 @@ def write_bundle(folder: Path, file: Path, adapters: bool = False) -> Manifest:
         raise UserError(f"{folder} holds no point that can be read")
     left_out = [f"{row.point}: it is a link to a point that is gone" for row in gone]
     left_out += _unfinished(rows, adapters)
+    left_out += _keep_samples(folder, rows)
     entries = [*_of_study(folder), *(entry for row in rows for entry in _of_point(row, adapters))]
-    entries += _samples(study, rows, left_out)
     manifest = Manifest(study.name, len(rows), adapters, tuple(left_out))
     return write_archive(file, manifest, entries)
 
@@ -102,8 +93,7 @@ def _of_study(folder: Path) -> Iterator[Entry]:
         if path.is_file() and path.name not in WRITTEN_ANEW and belongs_in_bundle(path.name):
             yield Entry(path.name, path)
     for name in OF_STUDY:
-        if name != FOLDER and (folder / name).is_dir():
-            yield from _below(folder / name, name)
+        yield from _below(folder / name, name)
 
 
 def _of_point(row: Row, adapters: bool) -> Iterator[Entry]:
@@ -126,36 +116,13 @@ def _below(folder: Path, name: str) -> Iterator[Entry]:
             yield Entry(inside, path)
 
 
-def _samples(study: Study, rows: list[Row], left_out: list[str]) -> Iterator[Entry]:
-    """Yield the samples of the rows' items with their images; note those that are not there, or have changed."""
-    asked: dict[str, dict[str, str]] = defaultdict(dict)
-    found: dict[str, ItemSamples] = {}
+def _keep_samples(folder: Path, rows: list[Row]) -> list[str]:
+    """Store the samples behind the rows' answers where the page reads them; say which are not to be had."""
+    samples = StoredSamples(folder / PAGE)
     for row in rows:
-        for answers in sorted((row.folder / "answers").glob("*.jsonl")):
-            task = answers.stem.partition(".")[0]
-            if find_task(task) is None:
-                left_out.append(f"{row.point}: the images of {task}, a task that this version does not have")
-                continue
-            try:
-                name = samples_name(sample_settings(row, task), task)
-                if name not in found and name not in asked:
-                    asked[name] = {}
-                    found[name] = item_samples(row, task)
-            except (UserError, OSError) as error:
-                left_out.append(f"images and references of {task}: {error}")
-                continue
-            asked[name] |= {str(line["id"]): str(line.get("question")) for line in read_lines(answers) if "id" in line}
-    images: dict[str, Path] = {}
-    for name, samples in found.items():
-        known = {id: prompt for id in asked[name] if (prompt := samples.prompt(id)) is not None}
-        changed = [id for id in asked[name] if id not in known or known[id].question != asked[name][id]]
-        if changed:
-            count = f"{len(changed)} of {len(asked[name])} items"
-            left_out.append(f"images and references of {name}: {count} belong to other questions than those of today")
-            continue
-        prompts, of_task = with_images_by_content(samples, known)
-        images |= of_task
-        text = "".join(to_json(prompt) + "\n" for prompt in prompts)
-        yield Entry(f"{FOLDER}/{name}.jsonl", text.encode("utf-8"))
-    for name, path in images.items():
-        yield Entry(f"{FOLDER}/{IMAGES}/{name}", path)
+        for name in answered_tasks(row.folder):
+            samples.of(row, name)
+    return [
+        f"images and references of {task}: the benchmark's files are not here, or have changed since the answers"
+        for task in sorted(samples.missing)
+    ]

@@ -32,10 +32,14 @@ STORED = (".safetensors", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".pdf")
 """Files that compression does not make smaller."""
 
 RECORDS = (".json", ".jsonl", ".yaml", ".csv")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
 DOCUMENTS = (*RECORDS, ".tex", ".md", ".txt", ".png", ".pdf")
 OF_POINT = {"answers": (*RECORDS, ".tsv", ".txt", ".xlsx"), "judgments": RECORDS, "adapter": (".safetensors", ".json")}
-OF_STUDY = {"samples": (*RECORDS, *PICTURES), "audit": DOCUMENTS, "paper": DOCUMENTS}
+OF_STUDY = {
+    "report/samples": (".json",),
+    "report/images": (".png", ".jpg", ".webp", ".gif"),
+    "audit": DOCUMENTS,
+    "paper": DOCUMENTS,
+}
 """The suffixes of the files in the folders of a point and of a study that a bundle may hold."""
 
 UNUSABLE = (
@@ -82,9 +86,9 @@ def belongs_in_bundle(name: str) -> bool:
     if not parts or name != "/".join(parts) or any(part.startswith(".") or "\\" in part for part in parts):
         return False
     suffix = PurePosixPath(name).suffix.lower()
-    if len(parts) == 1 or (len(parts) == 2 and parts[0] not in OF_STUDY):
-        return suffix in RECORDS
-    return suffix in (OF_STUDY.get(parts[0]) or OF_POINT.get(parts[1], ()))
+    if allowed := next((OF_STUDY[folder] for folder in OF_STUDY if name.startswith(f"{folder}/")), None):
+        return suffix in allowed
+    return suffix in (RECORDS if len(parts) <= 2 else OF_POINT.get(parts[1], ()))
 
 
 def write_archive(file: Path, manifest: Manifest, entries: Iterable[Entry]) -> Manifest:

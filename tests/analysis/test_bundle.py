@@ -12,11 +12,12 @@ from mmdpo.__main__ import main
 from mmdpo.analysis import figures
 from mmdpo.analysis.bundle import open_bundle, write_bundle
 from mmdpo.analysis.bundle_file import MANIFEST, belongs_in_bundle
-from mmdpo.analysis.item_samples import item_samples
+from mmdpo.analysis.page.stored_samples import StoredSamples
 from mmdpo.analysis.study import read_study
 from mmdpo.config.schema import BenchConfig
 from mmdpo.errors import UserError
 from mmdpo.evaluation.samples import sample_sets
+from mmdpo.files import file_fingerprint
 from tests.support.studies import make_point, make_study, write_answers
 
 FOUR = {"bench": {"items": 4, "split": "test", "seed": 0}}
@@ -37,17 +38,14 @@ def study(tmp_path):
     return folder
 
 
-def with_own_items(study: Path) -> Path:
-    """Replace the items of a study's base by four of the miniature's, which have images."""
+def with_own_items(study: Path) -> list[Path]:
+    """Make a base that has answered four questions of the miniature, and return their images."""
     point = make_point(study, {"data_scale": 0.0}, role="base", config=FOUR)
-    prompts = sample_sets(BenchConfig(name="", tasks=["visual"], items=4), {}, "")[0].prompts
-    write_answers(point, "visual", [{"id": one.id, "question": one.question, "answer": "yes"} for one in prompts])
-    return point
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Return all files below a folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (one,) = sample_sets(BenchConfig(name="", tasks=["visual"], items=4), {}, "")
+    write_answers(point, "visual", [{"id": one.id, "question": one.question, "answer": "yes"} for one in one.prompts])
+    note = {"samples": one.asked_fingerprint, "content": file_fingerprint(point / "answers" / "visual.jsonl")}
+    (point / "answers" / "visual.json").write_text(json.dumps(note))
+    return [one.image_root / name for prompt in one.prompts for name in prompt.images]
 
 
 def test_results_are_the_same_bytes_on_another_machine(study, tmp_path, monkeypatch, capsys):
@@ -93,18 +91,24 @@ def test_adapters_are_taken_on_request(study, tmp_path):
 
 
 def test_images_of_items_are_there_without_the_benchmark(tmp_path, monkeypatch):
-    base = with_own_items(tmp_path / "nano")
-    before = item_samples(read_study(tmp_path / "nano").rows[0], "visual")
+    images = with_own_items(tmp_path / "nano")
     write_bundle(tmp_path / "nano", tmp_path / "nano.zip")
-    folder, manifest = open_bundle(tmp_path / "nano.zip", tmp_path / "opened")
-    monkeypatch.setattr("mmdpo.analysis.item_samples.sample_sets", None)
-    after = item_samples(read_study(folder).rows[0], "visual")
-    assert list(after.prompts) == list(before.prompts)
-    for id, prompt in before.prompts.items():
-        (image,), (copy,) = before.images(id), after.images(id)
-        assert (copy.read_bytes(), after.prompt(id).facts) == (image.read_bytes(), prompt.facts)
-    assert base.is_dir()
-    assert any(line.startswith("images and references of text") for line in manifest.left_out)  # made-up questions
+    folder, _ = open_bundle(tmp_path / "nano.zip", tmp_path / "opened")
+    monkeypatch.setattr("mmdpo.evaluation.samples.sample_sets", None)
+    (row,) = read_study(folder).rows
+    samples = StoredSamples(folder / "report").of(row, "visual")
+    names = [name for sample in samples.values() for name in sample["images"]]
+    assert [(folder / "report" / "images" / name).read_bytes() for name in names] == [
+        one.read_bytes() for one in images
+    ]
+
+
+def test_samples_that_are_not_to_be_had_are_said(tmp_path):
+    with_own_items(tmp_path / "nano")
+    (note,) = (tmp_path / "nano").glob("*/answers/visual.json")
+    note.write_text(json.dumps({**json.loads(note.read_text()), "samples": "0123456789abcdef"}))
+    (line,) = write_bundle(tmp_path / "nano", tmp_path / "nano.zip").left_out
+    assert line.startswith("images and references of visual")
 
 
 def test_what_cannot_be_held_is_said(study, tmp_path):
@@ -217,7 +221,8 @@ def test_files_that_are_no_archive_are_refused(kind, tmp_path):
         ("base-1/config.yaml", True),
         ("base-1/answers/upstream/pope/base.jsonl", True),
         ("base-1/adapter/adapter_model.safetensors", True),
-        ("samples/images/0a.png", True),
+        ("report/images/0a.png", True),
+        ("report/items.html", False),
         ("paper/table2.tex", True),
         ("report.html", False),
         ("base-1/adapter/adapter_model.bin", False),
