@@ -119,9 +119,12 @@ def _below(folder: Path, name: str) -> Iterator[Entry]:
 def _keep_samples(folder: Path, rows: list[Row]) -> list[str]:
     """Store the samples behind the rows' answers where the page reads them; say which are not to be had."""
     samples = StoredSamples(folder / PAGE)
-    for row in rows:
-        for name in answered_tasks(row.folder):
-            samples.of(row, name)
+    try:
+        for row in rows:
+            for name in answered_tasks(row.folder):
+                samples.of(row, name)
+    except OSError as error:  # a folder that cannot be written
+        return [f"images and references: {error.filename} cannot be written ({error.strerror})"]
     return [
         f"images and references of {task}: the benchmark's files are not here, or have changed since the answers"
         for task in sorted(samples.missing)

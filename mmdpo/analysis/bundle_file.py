@@ -22,6 +22,7 @@ from typing import IO, Any
 from mmdpo import __version__
 from mmdpo.errors import UserError
 from mmdpo.files import Unreadable, atomic_write, open_regular
+from mmdpo.storage import storage_advice
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -42,10 +43,7 @@ OF_STUDY = {
 }
 """The suffixes of the files in the folders of a point and of a study that a bundle may hold."""
 
-UNUSABLE = (
-    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, Unreadable),
-    *(FileExistsError, NotADirectoryError),  # an entry below another one
-)
+UNUSABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, Unreadable)
 """The errors of an archive that is damaged, encrypted, or not one of ours."""
 
 
@@ -94,7 +92,7 @@ def belongs_in_bundle(name: str) -> bool:
 def write_archive(file: Path, manifest: Manifest, entries: Iterable[Entry]) -> Manifest:
     """Write a bundle; returns the manifest with its files."""
     files: dict[str, dict[str, Any]] = {}
-    with atomic_write(file) as aside, zipfile.ZipFile(aside, "w") as archive:
+    with _places_named(), atomic_write(file) as aside, zipfile.ZipFile(aside, "w") as archive:
         for entry in sorted(entries, key=lambda one: one.name):
             files[entry.name] = _add(archive, entry)
         whole = Manifest(**{**vars(manifest), "files": files})
@@ -127,9 +125,7 @@ def unpack(file: Path, target: Path) -> Manifest:
         target.parent.mkdir(parents=True, exist_ok=True)
         wanted, free = sum(one["bytes"] for one in manifest.files.values()), shutil.disk_usage(target.parent).free
         if wanted > free:
-            raise UserError(
-                f"{file} unpacks to {wanted:,} bytes, and {target.parent} has {free:,} free: type --to FOLDER"
-            )
+            raise UserError(f"{file} unpacks to {wanted:,} bytes, and {target.parent} has {free:,} free: type --to DIR")
         with atomic_write(target) as aside:
             aside.mkdir()
             for name, expected in manifest.files.items():
@@ -144,15 +140,24 @@ def is_archive(file: Path) -> bool:
 
 
 @contextmanager
+def _places_named() -> Iterator[None]:
+    """Say which place cannot be read or written; a full disk has advice of its own."""
+    try:
+        yield
+    except OSError as error:
+        if storage_advice(error) is not None:
+            raise
+        raise UserError(f"{error.filename} cannot be read or written ({error.strerror}): type another path") from None
+
+
+@contextmanager
 def _archive(file: Path) -> Iterator[zipfile.ZipFile]:
     """Open a bundle, and say of one that cannot be read what to do."""
+    if not file.exists():
+        raise UserError(f"no file {file}: type the path of a bundle, as `python -m mmdpo bundle` writes it")
     try:
-        with open_regular(file) as stream, zipfile.ZipFile(stream) as archive:
+        with _places_named(), open_regular(file) as stream, zipfile.ZipFile(stream) as archive:
             yield archive
-    except FileNotFoundError as error:
-        if error.filename not in (file, str(file)):
-            raise
-        raise UserError(f"no file {file}: type the path of a bundle, as `python -m mmdpo bundle` writes it") from None
     except UNUSABLE as error:
         raise UserError(_advice(file, str(error) or type(error).__name__)) from None
 
@@ -187,10 +192,11 @@ def _check_entries(file: Path, archive: zipfile.ZipFile, manifest: Manifest) -> 
     infos = {info.filename: info for info in archive.infolist()}
     if other := sorted({*infos} ^ {*manifest.files, MANIFEST}) or (len(infos) != len(archive.infolist()) and ["twice"]):
         raise UserError(_advice(file, f"its manifest and its entries differ in {len(other)}, such as {other[0]!r}"))
+    folders = {str(folder) for name in manifest.files for folder in PurePosixPath(name).parents}
     for name, expected in manifest.files.items():
         info = infos[name]
         kind = stat.S_IFMT(info.external_attr >> 16)
-        if not belongs_in_bundle(name) or kind not in (0, stat.S_IFREG):
+        if not belongs_in_bundle(name) or name in folders or kind not in (0, stat.S_IFREG):
             raise UserError(_advice(file, f"no bundle holds an entry such as {name!r}"))
         if info.file_size != expected["bytes"] or expected["bytes"] < 0:
             raise UserError(_advice(file, f"{name} has another size than its manifest says"))

@@ -137,6 +137,14 @@ def test_nothing_is_overwritten(study, tmp_path, monkeypatch):
         open_bundle(file)  # outputs/nano is the study itself
 
 
+def test_places_that_cannot_be_written_are_named(study, tmp_path):
+    with pytest.raises(UserError, match="another path"):
+        write_bundle(study, Path("/proc/nano.zip"))
+    write_bundle(study, tmp_path / "nano.zip")
+    with pytest.raises(UserError, match="another path"):
+        open_bundle(tmp_path / "nano.zip", tmp_path / "nano.zip" / "nano")
+
+
 def rewritten(file: Path, change) -> Path:
     """Write a copy of an archive whose entries, by name, were changed."""
     with zipfile.ZipFile(file) as archive:
