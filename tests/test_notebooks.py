@@ -7,6 +7,7 @@ import pytest
 from pandas import DataFrame
 
 from mmdpo.analysis import figures
+from mmdpo.analysis.study import read_study
 from tests.support.program import ROOT
 from tests.support.studies import make_study
 
@@ -19,6 +20,9 @@ STUDIES = {
     "nano-methods": [{"method": "dpo"}, {"method": "sft", "beta": None, "logprob_avg": None}],
 }
 """The points of the studies that the notebooks name."""
+
+SCORES = (10, 20)
+"""The order of the pictures that the notebooks show; the others are not drawn here."""
 
 FRAMES = {"data_scaling": 5, "beta_lr_grid": 5, "methods": 6, "judge_audit": 5}
 """The number of tables that each notebook shows."""
@@ -46,11 +50,11 @@ def run(path):
 def test_it_shows_pictures_and_tables(path, tmp_path, monkeypatch):
     text = path.read_text(encoding="utf-8")
     (study,) = (name for name in STUDIES if f'"../outputs/{name}\\"' in text)
-    make_study(tmp_path / "outputs" / study, STUDIES[study], n=16)
+    folder = make_study(tmp_path / "outputs" / study, STUDIES[study], n=16)
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path / "notebooks")
-    all_kinds = figures.kinds
-    monkeypatch.setattr(figures, "kinds", lambda study: all_kinds(study)[:1])  # the notebooks show the main picture
+    shown_kinds = [kind for kind in figures.kinds(read_study(folder)) if kind.order in SCORES]
+    monkeypatch.setattr(figures, "kinds", lambda study: shown_kinds)
     shown = run(path)
     assert [value[:4] for value in shown if isinstance(value, bytes)] == [b"\x89PNG"]
     frames = [value for value in shown if isinstance(value, DataFrame)]
