@@ -24,13 +24,13 @@ FORMAT = 2
 class GainCache:
     """Estimates by what they compare; one is used while its files and the code are the same."""
 
-    def __init__(self, study: Path) -> None:
-        """Read the estimates of a study's folder."""
-        self._study = study
+    def __init__(self, study: Path, file: str = FILE) -> None:
+        """Read the estimates that a file of a study's folder keeps."""
+        self._study, self._file = study, file
         self._changed = False
         self._entries: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError, Unreadable):
-            found = read_json(study / FILE)
+            found = read_json(study / file)
             self._entries = found if isinstance(found, dict) and found.pop("format", None) == FORMAT else {}
 
     def get_or_make(
@@ -70,7 +70,7 @@ class GainCache:
             there = {path.name for path in self._study.iterdir()}
             kept = [name for name in self._entries if there.issuperset(json.loads(name)[-1])]
             self._entries = {name: self._entries[name] for name in kept}
-            write_json(self._study / FILE, {"format": FORMAT, **self._entries})
+            write_json(self._study / self._file, {"format": FORMAT, **self._entries})
             self._changed = False
 
 

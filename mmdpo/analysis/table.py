@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmdpo.analysis.comparable import comparable_parts
 from mmdpo.analysis.contamination_lines import contamination_lines
+from mmdpo.analysis.gain_caveats import gain_caveats
 from mmdpo.analysis.gain_table import gain_notes, gain_tables
 from mmdpo.analysis.gains import Gains, study_gains
 from mmdpo.analysis.importance import importance_lines
@@ -123,7 +124,7 @@ def notes(study: Study, gains: Gains) -> list[str]:
         lines.append("bold: best score as measured, of the base and the trained points; s: seconds")
     present = {row.role for row in study.rows}
     names = [note for role, note in ROLE_NOTES.items() if role in present]
-    return [*lines, *gain_notes(study, gains), *names, *footnotes(study)]
+    return [*lines, *gain_notes(study, gains), *gain_caveats(study, gains), *names, *footnotes(study)]
 
 
 def footnotes(study: Study) -> list[str]:

@@ -1,4 +1,4 @@
-"""Lines about the gains of a study: those that are missing, items without a partner, and seeds that vary much."""
+"""Lines about the gains of a study: those that are missing, and seeds that vary much."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from mmdpo.analysis.comparable import are_comparable
-from mmdpo.analysis.gains import Gains
+from mmdpo.analysis.gains import Gain, Gains, GainVerdict, name_of
 from mmdpo.analysis.groups import Group, base_of, groups
 from mmdpo.analysis.measured import common_items, measure
 from mmdpo.analysis.study import Study
@@ -18,8 +18,8 @@ SEED_RATIO = 0.5
 """Deviation between seeds, as a share of the standard error over items, up to which verdicts over fewer seeds hold."""
 
 
-def gain_notes(study: Study, gains: Gains) -> list[str]:
-    """Return lines about gains that are missing or of fewer items, and about benchmarks with too few seeds."""
+def gain_caveats(study: Study, gains: Gains) -> list[str]:
+    """Return lines about gains that are missing, and about verdicts over too few seeds."""
     found = groups(study)
     by_text: dict[str, list[str]] = {}
     for group in found:
@@ -28,7 +28,11 @@ def gain_notes(study: Study, gains: Gains) -> list[str]:
     notes = [
         f"{labels[0] if len(labels) == 1 else f'{len(labels)} results'}: {text}" for text, labels in by_text.items()
     ]
-    return [*notes, *_two_seeds(found), *(line for key in study.benchmarks for line in _of_seeds(found, gains, key))]
+    return [
+        *notes,
+        *_two_seeds(found, gains),
+        *(line for key in study.benchmarks for line in _of_seeds(found, gains, key)),
+    ]
 
 
 def _of_group(study: Study, gains: Gains, group: Group) -> Iterator[str]:
@@ -37,14 +41,10 @@ def _of_group(study: Study, gains: Gains, group: Group) -> Iterator[str]:
         yield "no gain, since the study has no base of the same model and benchmark settings, or several"
         return
     for key in study.benchmarks:
-        rows = [*base.scored(key), *group.scored(key)]
         if not base.scored(key) or not group.scored(key):
             continue
-        gain = gains.of(group, key)
-        if gain is None:
+        if gains.of(group, key) is None:
             yield f"no gain on {key}: {_reason(base, group, key)}"
-        elif left_out := max(row.scores[key].n for row in rows) - gain.estimate.n:
-            yield f"the gain on {key} leaves out {left_out} items that not all points have scored"
 
 
 def _reason(base: Group, group: Group, key: str) -> str:
@@ -60,15 +60,23 @@ def _reason(base: Group, group: Group, key: str) -> str:
     return "unknown"
 
 
-def _two_seeds(found: list[Group]) -> Iterator[str]:
-    if any(len(group.rows) == 2 for group in found):
-        yield "2 seeds can hardly tell how much seeds vary: type seed=0,1,2 for verdicts that do not rest on it"
+def _two_seeds(found: list[Group], gains: Gains) -> Iterator[str]:
+    claims = (
+        gain for group in found if len(group.rows) == 2 for gain in gains.by_group.get(name_of(group), {}).values()
+    )
+    if any(map(_is_claim, claims)):
+        yield "2 seeds can hardly tell how much seeds vary; for firmer verdicts type seed=0,1,2"
+
+
+def _is_claim(gain: Gain) -> bool:
+    return gain.verdict in (GainVerdict.better, GainVerdict.worse)
 
 
 def _of_seeds(found: list[Group], gains: Gains, key: str) -> Iterator[str]:
     """Compare the deviation between seeds, pooled over the groups, with the standard error over items."""
-    estimates = [gain.estimate for group in found if (gain := gains.of(group, key)) and gain.estimate.seeds > 1]
-    if not estimates or max(one.seeds for one in estimates) >= ENOUGH_SEEDS:
+    several = [gain for group in found if (gain := gains.of(group, key)) and gain.estimate.seeds > 1]
+    estimates = [gain.estimate for gain in several]
+    if not any(map(_is_claim, several)) or max(one.seeds for one in estimates) >= ENOUGH_SEEDS:
         return
     of_seeds = sum(one.seed_variance for one in estimates)
     of_items = sum(one.error**2 - max(0.0, one.seed_variance) / one.seeds for one in estimates)
