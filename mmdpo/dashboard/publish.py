@@ -14,7 +14,7 @@ from mmdpo.analysis import figures
 from mmdpo.analysis.gains import Gain
 from mmdpo.analysis.labels import row_label
 from mmdpo.analysis.study import FAILED, Row, Study, read_study
-from mmdpo.analysis.warning_lines import point_warnings
+from mmdpo.analysis.warning_lines import below_base, training_warnings
 from mmdpo.config.schema import TrackingConfig
 from mmdpo.console import print_line
 from mmdpo.dashboard.answers import answer_table, base_row
@@ -157,7 +157,7 @@ def _point_run(dashboard: Dashboard, row: Row, adapters: bool) -> RunContent:
         group=row.folder.resolve().parent.name,
         job_type="train" if row.role == Role.trained else "evaluate",
         config=run_config(_flat(row.config), row.role, row.point, label),
-        summary=_summary(row, base, gains),
+        summary=_summary(row, gains),
         tags=(row.role,),
         tables={
             f"answers_{task}": partial(answer_table, row, base, task) for task in study.benchmarks if task in row.scores
@@ -167,10 +167,10 @@ def _point_run(dashboard: Dashboard, row: Row, adapters: bool) -> RunContent:
     )
 
 
-def _summary(row: Row, base: Row | None, gains: Mapping[str, Gain | None]) -> dict[str, Any]:
+def _summary(row: Row, gains: Mapping[str, Gain | None]) -> dict[str, Any]:
     found = {"state": str(row.state), **score_summary(row.scores), **gain_summary(gains)}
     if row.role == Role.trained and row.scores:
-        warnings = point_warnings(row.folder, row.scores, (base.folder, base.scores) if base else None)
+        warnings = [*below_base(gain for gain in gains.values() if gain), *training_warnings(row)]
         found |= {"warnings": "; ".join(warnings)} if warnings else {}
     return found
 
