@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
-SELECT ?= not slurm and not long and not exhaustive
+SELECT ?= not slurm and not browser and not long and not exhaustive
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
@@ -18,7 +18,7 @@ help: ## List the targets
 sweep: $(VENV)/installed ## Run the main job: three DPO trainings of the miniature, and their report
 	$(BIN)/python launch.py -m method=dpo beta=0.1,0.2,0.3
 
-test: $(VENV)/installed-dev ## Run the tests; leaves out those of SLURM, long and exhaustive ones (SELECT, WORKERS)
+test: $(VENV)/installed-dev ## Run the tests; leaves out those of SLURM and Chromium, long and exhaustive ones (SELECT, WORKERS)
 	$(PYTEST) -m "$(SELECT)"
 
 test-all: $(VENV)/installed-dev ## Run all tests, also exhaustive ones, with random hypothesis seeds

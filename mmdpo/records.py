@@ -69,6 +69,9 @@ class Prompt:
     image_positions: tuple[ImagePosition, ...] = ()
 
 
+ANSWER_WORDS = "words.json"
+"""The file beside annotations with the number of words of each completion, by prompt."""
+
 CUT = "length"
 """The finish reason of a completion that the limit of tokens cut."""
 DECLINED = "declined"

@@ -1,51 +1,31 @@
 """Metrics of a run: `metrics.jsonl`, which is the truth, and Weights & Biases, its mirror.
 
 A line is on disk before W&B gets it. An error of W&B never stops a run: the first one is a warning, and after it
-only the files are written.
+only the files are written. In W&B metrics have the names that they have in runs of plain TRL, such as `train/loss`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
-import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
-from mmdpo.console import printable
+from mmdpo import wandb_service
 from mmdpo.env_secrets import redacted
 from mmdpo.files import atomic_write
 from mmdpo.signals import Interrupted
-from mmdpo.wandb_runs import new_run_id, run_id
+from mmdpo.wandb_service import Mode
 
 log = logging.getLogger("mmdpo.tracking")
 
 METRICS = "metrics.jsonl"
+STEP = "train/global_step"
+"""The step of an optimizer in W&B, against which runs of TRL show all their metrics."""
 LONGEST_NAME, LONGEST_TAG = 128, 64  # characters that W&B accepts
-DELETED = re.compile("previously created and deleted", re.IGNORECASE)
-"""The server's message for the id of a run that was deleted."""
-SERVER_SECONDS = 20.0  # timeout of a server that does not answer
-FINISH_SECONDS = 60.0  # timeout of a run's last uploads; `wandb sync` uploads the rest
-
-Mode = Literal["auto", "online", "offline", "none"]
-"""The modes of `tracking.mode`; `auto` is online if a key is found, otherwise offline."""
-
-ENVIRONMENT_MODES: dict[str, Mode] = {
-    "online": "online",
-    "run": "online",
-    "shared": "online",
-    "offline": "offline",
-    "dryrun": "offline",
-    "disabled": "none",
-}
-"""The values of WANDB_MODE."""
-
-_online_failed = False  # in this process: later points do not wait for the server again
 
 
 class Tracker:
@@ -68,6 +48,7 @@ class Tracker:
         job_type: str,
         tags: Sequence[str],
         config: dict[str, Any],
+        host: bool = True,
     ) -> None:
         """Start the W&B run, if there is one.
 
@@ -82,10 +63,11 @@ class Tracker:
             job_type: The job type of the run.
             tags: The tags of the run; W&B takes 64 characters of each.
             config: The values for the run's config; secrets of the environment are removed from them.
+            host: Whether W&B records the git commit, the host and its system metrics.
         """
         self.path = folder / METRICS
         folder.mkdir(parents=True, exist_ok=True)
-        self.resumed(math.inf)
+        self._drop_after(math.inf)
         settings = {
             "dir": str(folder),
             "project": project,
@@ -97,11 +79,13 @@ class Tracker:
             "tags": [*dict.fromkeys(tag[:LONGEST_TAG] for tag in tags if tag)],
             "config": redacted(config),
         }
+        self._first = not any((folder / "wandb").glob("*run-*"))
         self._run: Any = None
         try:
-            self._run = _start(_effective_mode(mode), settings, folder)
+            self._run = wandb_service.start_run(wandb_service.effective_mode(mode), settings, folder, host)
         except Exception as error:
             self._warn(error)
+        self._mirror(define_metrics)
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Append one line of metrics; values that are not finite become null in the file."""
@@ -109,10 +93,23 @@ class Tracker:
         line = {key: value if math.isfinite(value) else None for key, value in numbers.items()}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": int(step), **line}, ensure_ascii=False, allow_nan=False) + "\n")
-        self._mirror(lambda run: run.log(numbers, step=int(step)))
+        self._mirror(lambda run: run.log(step_in_wandb(numbers, int(step)), step=int(step)))
+
+    def replay(self) -> None:
+        """Give W&B the steps that were logged without it, as those of a training that another point began or ended.
+
+        A run that was started before has them.
+        """
+        if self._first:
+            self._mirror(lambda run: replay_metrics(self.path, run))
+        self._first = False
 
     def resumed(self, step: float) -> None:
         """Continue after `step`: drop the lines of later steps, and an incomplete line; -1 drops all lines."""
+        self._drop_after(step)
+        self.replay()
+
+    def _drop_after(self, step: float) -> None:
         if not self.path.exists():
             return
         lines = self.path.read_bytes().splitlines(keepends=True)
@@ -152,103 +149,35 @@ class Tracker:
             self._warn(error)
 
     def _warn(self, error: Exception) -> None:
-        log.warning("W&B: %s; this run continues without it, all metrics are in %s", _line(error), self.path)
-
-
-def _effective_mode(mode: Mode) -> Mode:
-    """Return the mode of the user's WANDB_MODE if it is set, otherwise the configured one."""
-    return mode if mode == "none" else ENVIRONMENT_MODES.get(os.environ.get("WANDB_MODE", "").lower(), mode)
-
-
-def _start(mode: Mode, settings: dict[str, Any], folder: Path) -> Any:
-    """Start a W&B run, offline if there is no key or no server; None if the mode is `none`."""
-    global _online_failed
-    if mode == "none":
-        return None
-    settings["id"] = settings["id"] or run_id(folder)
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # disable W&B's telemetry, before the import reads it
-    import wandb
-
-    wandb.setup(wandb.Settings(silent=True))
-    if mode != "offline" and not _online_failed:
-        try:
-            if wandb.login(prompt=False, verify=False):
-                run = _init_online(settings, folder)
-                log.info("W&B: %s", run.url)
-                return run
-            if mode == "online":
-                log.warning("W&B: no key was found (set WANDB_API_KEY or run `wandb login`); the run is kept offline")
-        except Exception as error:
-            _online_failed = True
-            runs = folder / "wandb" / "offline-run-*"
-            log.warning(
-                "W&B: %s; runs are kept offline%s, `wandb sync %s` uploads them later",
-                _line(error),
-                _advice(error),
-                runs,
-            )
-            _restart()  # the service still counts the run's id as used
-    try:
-        return _init(settings, "offline")
-    except Exception:  # the service may have died under an earlier run of this process
-        _restart()
-        return _init(settings, "offline")
-
-
-def _advice(error: Exception) -> str:
-    """Return the settings to check after an answer of the server; empty if it did not answer."""
-    if re.search(r"\b(?:401|403|404)\b|permission|not found|entity|project", str(error), re.IGNORECASE):
-        return " (check WANDB_API_KEY, tracking.entity= and tracking.project=)"
-    return ""
-
-
-def _init_online(settings: dict[str, Any], folder: Path) -> Any:
-    """Start a run on the server; under another id if its run was deleted there, whose id the server never accepts."""
-    try:
-        return _init(settings, "online")
-    except Exception as error:
-        if not DELETED.search(str(error)):
-            raise
-        deleted, settings["id"] = settings["id"], new_run_id(folder)
         log.warning(
-            "W&B: the run %s was deleted on the server; it is continued as the new run %s. What was kept offline is "
-            "uploaded by `wandb sync --id %s %s`",
-            *(deleted, settings["id"], settings["id"], folder / "wandb" / "offline-run-*"),
+            "W&B: %s; this run continues without it, all metrics are in %s", wandb_service.one_line(error), self.path
         )
-        _restart()
-        return _init(settings, "online")
 
 
-def _restart() -> None:
-    """End W&B's service, whatever its state, and start it again."""
-    import wandb
-
-    with contextlib.suppress(Exception):
-        wandb.teardown()
-    wandb.setup(wandb.Settings(silent=True))
+def define_metrics(run: Any) -> None:
+    """Make the step of the optimizer the x-axis of all metrics of a W&B run, as TRL's runs have it."""
+    run.define_metric(STEP)
+    run.define_metric("*", step_metric=STEP, step_sync=True)
 
 
-def _init(settings: dict[str, Any], mode: Literal["online", "offline"]) -> Any:
-    """Start the run without prompts, console output, or records of the code and the machine."""
-    import wandb
+def step_in_wandb(metrics: Mapping[str, float], step: int) -> dict[str, float]:
+    """Return a logged step under the names that it has in W&B from a plain run of TRL."""
+    return {**{f"train/{name}": value for name, value in metrics.items()}, STEP: step}
 
-    options = wandb.Settings(
-        console="off",
-        silent=True,
-        symlink=False,
-        use_dot_wandb=False,
-        save_code=False,
-        disable_code=True,
-        disable_git=True,
-        disable_job_creation=True,
-        x_disable_meta=True,
-        x_save_requirements=False,
-        x_disable_stats=mode == "offline",  # system metrics only where they are shown
-        init_timeout=SERVER_SECONDS,
-        finish_timeout=FINISH_SECONDS,
-        finish_timeout_raises=True,
-    )
-    return wandb.init(mode=mode, resume="allow", reinit="create_new", settings=options, **settings)
+
+def replay_metrics(path: Path, run: Any) -> int:
+    """Log the steps of a file of metrics that a W&B run does not have yet; returns their number."""
+    steps = {int(line.pop("step")): line for line in _lines(path) if line["step"] >= run.starting_step}
+    for step in sorted(steps):
+        numbers = {name: math.nan if value is None else value for name, value in steps[step].items()}
+        run.log(step_in_wandb(numbers, step), step=step)
+    return len(steps)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the complete lines of a file of metrics; an absent file has none."""
+    if path.exists():
+        yield from (json.loads(line) for line in path.read_bytes().splitlines() if not math.isnan(_step(line)))
 
 
 def _step(line: bytes) -> float:
@@ -257,9 +186,3 @@ def _step(line: bytes) -> float:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return math.nan
-
-
-def _line(error: Exception) -> str:
-    """Format an error as one line, without secrets."""
-    text = str(error).strip().splitlines()
-    return printable(redacted(f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__))

@@ -13,6 +13,7 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from markdown.extensions.toc import slugify
 
+from mmdpo.analysis.search_terms import read_term
 from mmdpo.cli.parser import make_parser
 from mmdpo.config.free_text import quoted_names
 from mmdpo.config.keys import key_problem
@@ -123,7 +124,10 @@ def test_every_look_is_understood(command: str, files: Path) -> None:
     options = make_parser().parse_args(words)
     if words[0] == "doctor":
         compose_data(options.overrides, directory)
-    check_overrides(word for word in words if "=" in word)
+    if words[0] == "find":
+        assert all(map(read_term, options.terms))
+    else:
+        check_overrides(word for word in words if "=" in word)
 
 
 def test_every_other_command_exists() -> None:

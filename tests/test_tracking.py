@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -10,17 +11,19 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
 
-from mmdpo import tracking
+from mmdpo import provenance, wandb_service
 from mmdpo.config.choices import WandbMode
 from mmdpo.entry.compose import compose_config
 from mmdpo.pipeline import point_stages
 from mmdpo.points import point as points
-from mmdpo.tracking import Mode, Tracker
+from mmdpo.tracking import Tracker
 from mmdpo.wandb_runs import run_id
+from mmdpo.wandb_service import Mode
 from tests.support.wandb_server import wandb_server
 
 KEY = "0123456789abcdef" * 3
@@ -28,7 +31,7 @@ KEY = "0123456789abcdef" * 3
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "_online_failed", False)
+    monkeypatch.setattr(wandb_service, "_online_failed", False)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,7 +43,9 @@ def _service() -> Iterator[None]:
     wandb.teardown()
 
 
-def tracker(folder: Path, mode: Mode = "none", run_id: str | None = "abc123", **config: Any) -> Tracker:
+def tracker(
+    folder: Path, mode: Mode = "none", run_id: str | None = "abc123", host: bool = False, **config: Any
+) -> Tracker:
     return Tracker(
         folder,
         mode=mode,
@@ -52,6 +57,7 @@ def tracker(folder: Path, mode: Mode = "none", run_id: str | None = "abc123", **
         job_type="train",
         tags=["dpo", "mine"],
         config={"beta": 0.1, **config},
+        host=host,
     )
 
 
@@ -71,7 +77,10 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def inspect(path: Path, *options: str) -> str:
     """The content of an offline file, read by W&B's own reader."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", *options, str(path)]
+    from wandb.util import get_core_path
+
+    options = ("--no-observability", "--json", *options, "--run-file", str(path))
+    command = [get_core_path(), "leet", "inspect", *options, str(path.parents[1])]  # `wandb leet`, without its import
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
@@ -147,25 +156,34 @@ def test_the_offline_file_holds_the_metrics(tmp_path: Path, capfd: pytest.Captur
     assert (seen["summary"]["text"], seen["summary"]["visual"]) == (6.5, 7.0)
     records = [json.loads(line) for line in inspect(transaction_log(tmp_path)).splitlines()]
     history = [record["history"]["item"] for record in records if record["type"] == "history"]
-    assert [(item["_step"], item["loss"]) for item in history] == [
+    assert [(item["train/global_step"], item["train/loss"]) for item in history] == [
         (line["step"], pytest.approx(line["loss"])) for line in lines(tmp_path)
     ]
     about = next(record["run"] for record in records if record["type"] == "run")
     assert (about["run_group"], about["job_type"]) == ("beta_lr_grid", "train")
 
 
-def test_nothing_but_the_run_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("host", [False, True])
+def test_only_the_run_is_recorded_and_the_host_if_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: bool
+) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("MY_TOKEN", "very-secret-value")
-    with tracker(tmp_path, "offline", url="http://x/?t=very-secret-value") as run:
+    with tracker(tmp_path, "offline", host=host, url="http://x/?t=very-secret-value") as run:
         run.log({"loss": 1}, 1)
     kept = [path for path in (tmp_path / "wandb").rglob("*") if path.is_file()]
-    assert {path.suffix for path in kept} <= {".wandb", ".log"}  # no code, patch, requirements, metadata
+    # no code and no patch in either case
+    assert {path.name for path in kept if path.suffix not in (".wandb", ".log")} == (
+        {"run.json", "requirements.txt"} if host else {"run.json"}
+    ) - {"run.json"}
     for path in kept:
         content = path.read_bytes()
         assert KEY.encode() not in content
         assert b"very-secret-value" not in content
-    assert "http://x/?t=$MY_TOKEN" in inspect(transaction_log(tmp_path))
+    seen = inspect(transaction_log(tmp_path))
+    assert "http://x/?t=$MY_TOKEN" in seen
+    commit = (provenance.git_commit() or "").removesuffix("-dirty")
+    assert (commit in seen and platform.node() in seen) == host
 
 
 def test_a_failed_run_is_marked(tmp_path: Path) -> None:
@@ -218,7 +236,7 @@ def test_broken_later(
     calls: tuple[str, ...],
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    monkeypatch.setattr(tracking, "_start", lambda *_: BrokenRun())
+    monkeypatch.setattr(wandb_service, "start_run", lambda *_: BrokenRun())
     with tracker(tmp_path, "offline") as run:
         for step in range(3):
             if "log" in calls:
@@ -239,7 +257,7 @@ def test_a_server_that_cannot_be_reached(
     """Both a closed port and one that never answers end offline; later runs do not wait again."""
     import wandb
 
-    monkeypatch.setattr(tracking, "SERVER_SECONDS", 2.0)
+    monkeypatch.setattr(wandb_service, "SERVER_SECONDS", 2.0)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
@@ -248,7 +266,7 @@ def test_a_server_that_cannot_be_reached(
                 deaf.listen()
             wandb.teardown()  # W&B reads its environment once
             monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{deaf.getsockname()[1]}")
-            monkeypatch.setattr(tracking, "_online_failed", False)
+            monkeypatch.setattr(wandb_service, "_online_failed", False)
             caplog.clear()
             started = time.monotonic()
             for point in range(3):
@@ -266,7 +284,7 @@ def test_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.
     """A run reaches the server; a server that stops answering delays the end only until its timeout."""
     import wandb
 
-    monkeypatch.setattr(tracking, "FINISH_SECONDS", 2.0)
+    monkeypatch.setattr(wandb_service, "FINISH_SECONDS", 2.0)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     with wandb_server() as server:
         wandb.teardown()  # W&B reads its environment once
@@ -274,7 +292,7 @@ def test_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.
         with tracker(tmp_path / "good", "auto") as run:
             run.log({"loss": 0.5}, 1)
             run.log({"loss": 0.25}, 2)
-        assert [(line["_step"], line["loss"]) for line in server.history] == [(1, 0.5), (2, 0.25)]
+        assert [(line["_step"], line["train/loss"]) for line in server.history] == [(1, 0.5), (2, 0.25)]
         assert server.exit_codes == [0]
         assert messages(caplog) == []
         run = tracker(tmp_path / "silent", "auto")
@@ -290,29 +308,35 @@ def test_online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.
 
 
 def test_no_key_and_no_terminal(tmp_path: Path) -> None:
-    for mode in ("auto", "online"):
-        done = run_alone(f"with start({str(tmp_path / mode)!r}, {mode!r}) as run: run.log({{'a': 1}}, 1)")
-        assert done.returncode == 0
-        assert done.stdout == ""
-        assert ("no key was found" in done.stderr) == (mode == "online")
-        assert len(done.stderr.splitlines()) == (1 if mode == "online" else 0)
-        assert transaction_log(tmp_path / mode).exists()
+    code = "".join(
+        f"with start({str(tmp_path / mode)!r}, {mode!r}) as run: run.log({{'a': 1}}, 1)\n"
+        for mode in ("auto", "online")
+    )
+    done = run_alone(code)
+    assert done.returncode == 0
+    assert done.stdout == ""
+    assert [line for line in done.stderr.splitlines() if "no key was found" in line] == done.stderr.splitlines()
+    assert len(done.stderr.splitlines()) == 1  # of the mode online alone
+    assert transaction_log(tmp_path / "auto").exists()
+    assert transaction_log(tmp_path / "online").exists()
 
 
-@pytest.mark.parametrize(("mode", "variable"), [("none", ""), ("auto", "disabled")])
-def test_without_tracking_wandb_is_not_imported(tmp_path: Path, mode: str, variable: str) -> None:
-    code = f"start({str(tmp_path)!r}, {mode!r}).log({{'a': 1}}, 1); assert 'wandb' not in sys.modules"
-    done = run_alone(code, WANDB_MODE=variable)
+def test_without_tracking_wandb_is_not_imported(tmp_path: Path) -> None:
+    code = (
+        f"start({str(tmp_path)!r}, 'none').log({{'a': 1}}, 1); import os; os.environ['WANDB_MODE'] = 'disabled'\n"
+        f"start({str(tmp_path)!r}, 'auto'); assert 'wandb' not in sys.modules"
+    )
+    done = run_alone(code, WANDB_MODE="")
     assert done.returncode == 0, done.stderr
     assert lines(tmp_path) == [{"step": 1, "a": 1.0}]
     assert not (tmp_path / "wandb").exists()
 
 
-def test_the_users_own_mode_is_honoured(tmp_path: Path) -> None:
-    code = f"with start({str(tmp_path)!r}, 'online') as run: run.log({{'a': 1}}, 1)"
-    done = run_alone(code, WANDB_MODE="offline", WANDB_API_KEY=KEY)
-    assert done.returncode == 0
-    assert done.stderr == ""
+def test_the_users_own_mode_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with tracker(tmp_path, "online") as run:
+        run.log({"a": 1}, 1)
     assert transaction_log(tmp_path).exists()
 
 
@@ -349,7 +373,7 @@ def test_a_run_that_was_deleted_on_the_server_is_continued_as_another(
     """The server never accepts its id again. The point gets a new one, and later points stay online."""
     import wandb
 
-    monkeypatch.setattr(tracking, "SERVER_SECONDS", 3.0)
+    monkeypatch.setattr(wandb_service, "SERVER_SECONDS", 3.0)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     with wandb_server() as server:
         wandb.teardown()  # W&B reads its environment once
@@ -367,6 +391,54 @@ def test_a_run_that_was_deleted_on_the_server_is_continued_as_another(
     assert {deleted, run_id(tmp_path / "first"), run_id(tmp_path / "second")} <= started
 
 
+def test_a_run_has_the_metric_names_of_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What transformers' callback sends for a log entry of TRL, and the x-axis that it defines."""
+    import wandb
+    from transformers.integrations.integration_utils import WandbCallback
+
+    class Recorder:
+        def __init__(self) -> None:
+            self.logged: list[dict[str, Any]] = []
+            self.defined: list[Any] = []
+            self.starting_step = 0
+
+        def log(self, values: dict[str, Any], step: int | None = None) -> None:
+            self.logged.append(dict(values))
+
+        def define_metric(self, name: str, **options: Any) -> None:
+            self.defined.append((name, options))
+
+        def finish(self, exit_code: int) -> None: ...
+
+    theirs, ours = Recorder(), Recorder()
+    entry = {"loss": 0.5, "rewards/margins": 0.1, "learning_rate": 1e-4, "epoch": 0.5}
+    callback = WandbCallback()
+    monkeypatch.setattr(callback, "_wandb", theirs)
+    monkeypatch.setattr(callback, "_initialized", True)
+    callback.on_log(None, SimpleNamespace(is_world_process_zero=True, global_step=3), None, logs=entry)
+    monkeypatch.setattr(wandb_service, "start_run", lambda *_: ours)
+    with tracker(tmp_path, "offline") as run:
+        run.log(entry, 3)
+    assert ours.logged == theirs.logged
+    assert ours.defined == [("train/global_step", {}), ("*", {"step_metric": "train/global_step", "step_sync": True})]
+    assert wandb.run is None
+
+
+def test_a_training_that_was_taken_over_shows_its_curves(tmp_path: Path) -> None:
+    """Of a run that is started again nothing is sent twice."""
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": null}\n{"step": 3, "l')
+    with tracker(tmp_path, "offline") as run:
+        run.replay()
+        run.replay()
+    with tracker(tmp_path, "offline") as run:
+        run.replay()
+    first, second = sorted(tmp_path.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
+    records = [json.loads(line) for line in inspect(first).splitlines()]
+    history = [record["history"]["item"] for record in records if record["type"] == "history"]
+    assert [(item["train/global_step"], item["train/loss"]) for item in history] == [(1, 0.5), (2, "NaN")]
+    assert '"history"' not in inspect(second)
+
+
 def test_of_an_untrained_model_the_sweeps_settings_are_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,7 +453,8 @@ def test_of_an_untrained_model_the_sweeps_settings_are_not_shown(
     assert (trained["config"]["beta"], trained["job_type"]) == (0.3, "train")
     assert [one["tags"] for one in untrained] == [["base", "nano", "mine"], ["before_visual_tuning", "nano", "mine"]]
     for one in untrained:
-        assert (
-            not {"beta", "lr", "seed", "method.name", "train.num_train_epochs", "model.lora.r"} & one["config"].keys()
-        )
-        assert {"model.path", "bench.items", "study"} <= one["config"].keys()
+        assert not {"beta", "lr", "seed", "method", "train"} & one["config"].keys()
+        assert "path" in one["config"]["model"]
+        assert "lora" not in one["config"]["model"]
+        assert {"bench", "study", "point"} <= one["config"].keys()
+    assert [one["config"].get("data_scale") for one in untrained] == [0.0, None]

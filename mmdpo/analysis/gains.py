@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.comparable import are_comparable
 from mmdpo.analysis.gain_cache import GainCache, cache_of
 from mmdpo.analysis.groups import Group, base_of, groups, references
 from mmdpo.analysis.labels import sign
 from mmdpo.analysis.measured import estimate_gain, measure
+from mmdpo.analysis.plan import primary_comparison
 from mmdpo.analysis.study import Row, Study
 from mmdpo.points.identity import Role
 
@@ -32,6 +33,14 @@ class GainVerdict(StrEnum):
     unclear = "not distinguishable"
 
 
+class Family(StrEnum):
+    """The comparisons that a verdict is corrected for."""
+
+    study = "study"  # all of a study without a plan
+    primary = "primary"  # those that the plan of the study names
+    exploratory = "exploratory"  # all others of a planned study
+
+
 @dataclass(frozen=True)
 class Gain:
     """The difference of a result from its base on one score.
@@ -42,12 +51,14 @@ class Gain:
         p_corrected: The p value corrected for the comparisons of the study; NaN outside of its family.
         verdict: The verdict by `p_corrected`; None outside of the family, for models that were not trained and for
             parts of scores.
+        family: The comparisons that the verdict is corrected for.
     """
 
     key: str
     estimate: Estimate
     p_corrected: float = math.nan
     verdict: GainVerdict | None = None
+    family: Family = Family.study
 
 
 @dataclass(frozen=True)
@@ -56,11 +67,14 @@ class Gains:
 
     Attributes:
         by_group: The gains of each group by score key; a group is named by the names of its points.
-        comparisons: The number of comparisons that verdicts are corrected for.
+        comparisons: The number of comparisons that verdicts are corrected for; of a planned study, those that are
+            exploratory.
+        planned: The differences that the plan of the study names, by group; they are corrected among themselves.
     """
 
     by_group: dict[tuple[str, ...], dict[str, Gain]]
     comparisons: int
+    planned: dict[tuple[str, ...], Gain] = field(default_factory=dict)
 
     def of(self, group: Group, key: str) -> Gain | None:
         """Return a group's gain on a score; None without a base that it can be compared with."""
@@ -93,12 +107,34 @@ def study_gains(study: Study) -> Gains:
                 found.setdefault(name_of(group), {})[key] = Gain(key, estimate)
                 if group.role == Role.trained and not math.isnan(estimate.p):
                     family.append((name_of(group), key))
+    comparison = primary_comparison(study)
+    planned = {}
+    for reference, group in comparison.pairs if comparison else ():
+        key = comparison.benchmark if comparison else ""
+        estimate = gain_over(reference, group, key, study.confidence, cache)
+        if estimate is not None and not math.isnan(estimate.p):
+            planned[name_of(group)] = Gain(key, estimate, family=Family.primary)
     cache.save()
-    corrected = holm([found[name][key].estimate.p for name, key in family])
-    for (name, key), p in zip(family, corrected, strict=True):
-        estimate = found[name][key].estimate
-        found[name][key] = Gain(key, estimate, p, verdict_of(key, estimate, p, 1 - study.confidence))
-    return Gains(found, len(family))
+    planned = _with_verdicts(planned, 1 - study.confidence)
+    for reference, group in comparison.pairs if comparison else ():
+        gain = planned.get(name_of(group))
+        if gain and reference.role == Role.base:  # the gain over the base is the planned difference
+            found[name_of(group)][gain.key] = gain
+            family.remove((name_of(group), gain.key))
+    others = Family.exploratory if comparison else Family.study
+    rest = {(name, key): replace(found[name][key], family=others) for name, key in family}
+    for (name, key), gain in _with_verdicts(rest, 1 - study.confidence).items():
+        found[name][key] = gain
+    return Gains(found, len(family), planned)
+
+
+def _with_verdicts(gains: dict[Any, Gain], level: float) -> dict[Any, Gain]:
+    """Return the gains of one family with corrected p values and verdicts."""
+    corrected = holm([gain.estimate.p for gain in gains.values()])
+    return {
+        name: replace(gain, p_corrected=p, verdict=verdict_of(gain.key, gain.estimate, p, level))
+        for (name, gain), p in zip(gains.items(), corrected, strict=True)
+    }
 
 
 def gain_over(

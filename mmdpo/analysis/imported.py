@@ -65,12 +65,8 @@ def imported_warnings(study: Study) -> list[str]:
 
 def judge_offsets(study: Study) -> list[Offset]:
     """Compare the judges of answers that stand in the study twice, paired over items, with intervals."""
-    rows = {row.point: row for row in study.of_role(Role.imported) if row.scores}
     found = []
-    for row in rows.values():
-        first = rows.get(str(row.group("imported").get("of")))
-        if first is None:
-            continue
+    for first, row in rejudged(study):
         old, new, labels = read_items(first.folder), read_items(row.folder), dict(_labels(first))
         for name, label in _labels(row):
             task = find_task(name)
@@ -80,6 +76,13 @@ def judge_offsets(study: Study) -> list[Offset]:
             if score is not None:
                 found.append(Offset(imported_label(first), name, label["judge"], labels[name]["judge"], score))
     return found
+
+
+def rejudged(study: Study) -> list[tuple[Row, Row]]:
+    """Return the imported rows whose answers were judged again, each with the row of the new judgments."""
+    rows = {row.point: row for row in study.of_role(Role.imported) if row.scores}
+    pairs = [(rows.get(str(row.group("imported").get("of"))), row) for row in rows.values()]
+    return [(first, row) for first, row in pairs if first is not None]
 
 
 def _difference(task: Task, old: Items, new: Items, confidence: float) -> Estimate | None:

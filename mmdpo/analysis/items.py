@@ -20,11 +20,18 @@ def read_items(folder: Path) -> dict[str, Items]:
 
     Where parts of an answer are judged, each part is an item, named behind a slash.
     """
-    found = {}
-    for path in sorted((folder / "answers").glob("*.jsonl")):
-        answers, judgments = _by_id(path), _by_id(folder / "judgments" / path.name)
-        found[path.stem] = _joined(answers, judgments)
-    return found
+    return {name: read_task_items(folder, name) for name in answered_tasks(folder)}
+
+
+def answered_tasks(folder: Path) -> list[str]:
+    """Return the names of the files of a point's answers: a task, with its second phrasing behind a dot."""
+    return [path.stem for path in sorted((folder / "answers").glob("*.jsonl"))]
+
+
+def read_task_items(folder: Path, name: str) -> Items:
+    """Read the items of one file of a point's answers; see `read_items`."""
+    file = f"{name}.jsonl"
+    return _joined(_by_id(folder / "answers" / file), _by_id(folder / "judgments" / file))
 
 
 def _joined(answers: Items, judgments: Items) -> Items:

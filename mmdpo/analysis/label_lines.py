@@ -131,6 +131,11 @@ def selected_lines(study: Study) -> list[str]:
 _UNSEEN = "; to report the chosen point, measure it on items that the search has not seen"
 
 
+def is_searched(study: Study) -> bool:
+    """Return whether a search chose points of a study."""
+    return any(map(_is_search, map(str.split, launches(study.folder)))) or _swept_by_search(study)
+
+
 def _is_search(words: Sequence[str]) -> bool:
     sweepers = [word.removeprefix(SEARCH) for word in words if word.startswith(SEARCH)]
     return any(sweeper not in OWN_SWEEPERS for sweeper in sweepers)

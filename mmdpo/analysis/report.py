@@ -6,9 +6,12 @@ import shlex
 from pathlib import Path
 
 from mmdpo.analysis import figures
+from mmdpo.analysis.audit.write import refresh_study_audit
 from mmdpo.analysis.find import OUTPUTS
 from mmdpo.analysis.gains import study_gains
-from mmdpo.analysis.html import best_point, commands, write_html
+from mmdpo.analysis.html import write_html
+from mmdpo.analysis.html_commands import commands
+from mmdpo.analysis.html_examples import best_point
 from mmdpo.analysis.paper.write import write_paper
 from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.summary import write_results, write_summary
@@ -38,7 +41,7 @@ REPLACED = {
 
 
 def write_report(study_folder: Path, by_seed: bool = False) -> Study:
-    """Write summary.csv, results.csv, figures/, paper/ and report.html; print the table and, last, the place of the report.
+    """Write the tables, figures and pages of a study; print the table and, last, the place of report.html.
 
     A study that still runs, or has failed points, is shown as far as it got.
 
@@ -53,10 +56,13 @@ def write_report(study_folder: Path, by_seed: bool = False) -> Study:
     pictures = figures.draw_figures(study, study_folder / "figures")
     if study.benchmarks:
         write_paper(study, [], study_folder / "paper", figures=study_folder / "figures")
+    audit = refresh_study_audit(study)
     report = study_folder / "report.html"
     write_html(study, pictures, report)
     console = make_console()
     print_table(study, console, by_seed)
+    if audit:
+        console.print(printable(audit), soft_wrap=True, markup=False)
     console.print(printable(f"{report}  ·  next: {suggestion(study)}"), soft_wrap=True, markup=False)
     return study
 
@@ -79,7 +85,7 @@ def suggestion(study: Study) -> str:
     varied = {axis for sibling in _siblings(study) for axis in sibling.varying}
     for axis, change in SUGGESTIONS:
         if axis not in varied and _can_vary(study, axis):
-            replaced = (axis, "sweep", "stage", *REPLACED.get(axis, ()))
+            replaced = (axis, "sweep", "stage", "plan", *REPLACED.get(axis, ()))
             return hint(typed or _chosen(study), change, without=replaced, sweep=True)
     best, bases = best_point(study), study.of_role(Role.base)
     points = [f"{name}/{row.point}" for row in (*bases[:1], best) if row] if best and bases else ["POINT_A", "POINT_B"]

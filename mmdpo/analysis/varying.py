@@ -48,7 +48,7 @@ def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     A setting that follows from the option of a group, as `method.loss_type` follows from `method.name`, is left out.
     """
     flats = [
-        {key: value for key, value in {**_defaults(), **flatten_dict(config)}.items() if not _is_ignored(key)}
+        {key: value for key, value in {**schema_defaults(), **flatten_dict(config)}.items() if not _is_ignored(key)}
         for config in configs
     ]
     keys = sorted({key for flat in flats for key in flat})
@@ -61,7 +61,7 @@ def varying_settings(configs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @cache
-def _defaults() -> dict[str, Any]:
+def schema_defaults() -> dict[str, Any]:
     """Return the defaults of the schema, which the configs of earlier versions leave out."""
     from omegaconf import OmegaConf
 

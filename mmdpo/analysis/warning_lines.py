@@ -10,7 +10,7 @@ from mmdpo.analysis.gains import Gain, Gains, GainVerdict, holm, study_gains, ve
 from mmdpo.analysis.groups import groups
 from mmdpo.analysis.labels import row_label
 from mmdpo.analysis.measured import estimate_gain, measure
-from mmdpo.analysis.study import Study, read_metrics, read_scores
+from mmdpo.analysis.study import Row, Study, read_metrics, read_scores
 from mmdpo.config.choices import FEW_STEPS
 from mmdpo.files import read_json
 
@@ -34,11 +34,15 @@ def warning_lines(study: Study, gains: Gains | None = None) -> list[str]:
     lines = []
     for group in groups(study):
         found = (gains.of(group, key) for key in study.benchmarks)
-        lines += [f"warning  {group.label}: {text}" for text in _below_base(gain for gain in found if gain)]
+        lines += [f"warning  {group.label}: {text}" for text in below_base(gain for gain in found if gain)]
     for row in study.trained:
-        texts = [*_chosen_below_reference(row.folder), *_few_steps(row.steps if row.scores else None)]
-        lines += [f"warning  {row_label(row, study.varying)}: {text}" for text in texts]
+        lines += [f"warning  {row_label(row, study.varying)}: {text}" for text in training_warnings(row)]
     return lines
+
+
+def training_warnings(row: Row) -> list[str]:
+    """Return the warnings of a trained point that its training gives."""
+    return [*_chosen_below_reference(row.folder), *_few_steps(row.steps if row.scores else None)]
 
 
 def warnings_of(folder: Path, base: Path, confidence: float = 0.95) -> list[str]:
@@ -63,7 +67,7 @@ def warnings_of(folder: Path, base: Path, confidence: float = 0.95) -> list[str]
         Gain(key, estimate, p, verdict_of(key, estimate, p, 1 - confidence))
         for (key, estimate), p in zip(found, corrected, strict=True)
     ]
-    return [*_below_base(gains), *_chosen_below_reference(folder)]
+    return [*below_base(gains), *_chosen_below_reference(folder)]
 
 
 def _score_names(folder: Path) -> list[str]:
@@ -82,7 +86,7 @@ def _few_steps(steps: int | None) -> list[str]:
     return [f"trained for only {steps} steps; for more, type train.num_train_epochs= or a smaller batch"]
 
 
-def _below_base(gains: Iterable[Gain]) -> list[str]:
+def below_base(gains: Iterable[Gain]) -> list[str]:
     """Describe the scores that are worse than the base's by their verdict."""
     found = []
     for gain in gains:

@@ -21,6 +21,11 @@ examples:
   python -m mmdpo compare nano/base nano/beta0.1 nano/beta0.2
   python -m mmdpo power nano --gain text=0.2
   python -m mmdpo paper nano-data_scaling --plain
+  python -m mmdpo find beta=0.1 model=llava_1_5_13b 'text>7.5'
+  python -m mmdpo bundle nano nano.zip
+  python -m mmdpo open nano.zip
+  python -m mmdpo audit nano
+  python -m mmdpo wandb nano-data_scaling
   python -m mmdpo doctor data=paper
   python -m mmdpo doctor bench=paper
   python -m mmdpo import pope --answers FILE --name llava-v1.5-13b --study STUDY

@@ -55,6 +55,8 @@ class JudgeConfig:
     image_side: Annotated[int, AT_LEAST_ONE] = 3072  # pixels; larger images are scaled down before they are sent
     seed: Annotated[int, SEED] = 0  # of the order in which completions are presented
     repeat: Annotated[float, SHARE, NO_RESULT] = 0.0  # share of the prompts that is rated twice, to measure agreement
+    # stage=annotate alone: share of the prompts that is rated, to compare a second judge on a sample
+    share: Annotated[float, Interval(gt=0, le=1), NO_RESULT] = 1.0
     retry_unscored: Annotated[bool, NO_RESULT] = False  # ask again for prompts without a rating
     batch: Annotated[bool, NO_RESULT] = False  # submit jobs; the same command collects them later
     batch_size: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 500  # requests per job

@@ -36,6 +36,7 @@ from mmdpo.config.judge_settings import JudgeConfig as JudgeConfig
 from mmdpo.config.judge_settings import LimitsConfig as LimitsConfig
 from mmdpo.config.judge_settings import PriceConfig as PriceConfig
 from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SEVERAL_LINES, SHARE, OneOf
+from mmdpo.config.plan_settings import PlanConfig as PlanConfig
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SWEEPS = CONF.parent / "sweeps"
@@ -268,6 +269,8 @@ class TrackingConfig:
     project: str = "mmdpo"
     entity: str | None = None
     tags: list[str] = field(default_factory=list)
+    host: bool = True  # record the git commit, the host, the packages and system metrics
+    workspace: bool = False  # at the end of a sweep, upload the study and build its workspace and report
 
 
 @dataclass
@@ -297,6 +300,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     cluster: Annotated[ClusterConfig, NO_RESULT] = field(default_factory=ClusterConfig)
     tracking: Annotated[TrackingConfig, NO_RESULT] = field(default_factory=TrackingConfig)
+    plan: Annotated[PlanConfig, NO_RESULT] = field(default_factory=PlanConfig)
 
     @property
     def is_base(self) -> bool:

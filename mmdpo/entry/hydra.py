@@ -20,6 +20,8 @@ from mmdpo.entry.bench_file_checks import require_bench_files
 from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.judge_needs import require_judges
 from mmdpo.entry.model_checks import require_models
+from mmdpo.entry.plan_checks import check_plans
+from mmdpo.entry.plan_record import record_plans
 from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import Stopped, UserError
 from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder
@@ -123,6 +125,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
             "cluster and its settings cannot be swept: give each one value; one with commas is quoted for "
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
+    check_plans(configs, stage, searching)
     require_models(configs, stage)
     _check_adapters(configs)
     require_bench_files(configs, stage, dry_run)
@@ -135,6 +138,8 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
         make_study(study)
         if rank() == 0:
             remove_leftovers(study)
+    if rank() == 0:
+        record_plans(configs, stage, searching)
     if any(config.logprob_avg for config in configs):
         print_line("With logprob_avg=true the loss uses the mean log-prob per token; use a larger beta.")
     if cluster.runner is Runner.slurm and stage is not Stage.report and not _judged_here(configs, stage):

@@ -31,6 +31,8 @@ def judge_problems(config: Config) -> Iterator[str]:
         )
     if judge.retry_unscored and config.stage not in (Stage.annotate, Stage.teacher, Stage.judge):
         yield "judge.retry_unscored=true: needs stage=annotate, stage=teacher or stage=judge"
+    if judge.share < 1 and config.stage is not Stage.annotate:
+        yield f"judge.share={judge.share}: is a sample to compare judges on; type stage=annotate, or drop it"
     if (count := config.data.sampling.completions) > len(LABELS):
         yield f"data.sampling.completions={count}: a judge is shown at most {len(LABELS)}"
 

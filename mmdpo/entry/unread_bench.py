@@ -45,6 +45,7 @@ def _of_judge(bench: BenchConfig) -> Iterator[tuple[str, str]]:
             if field.name not in READ_OF_RULES:
                 yield f"bench.judge.{field.name}", reason
         return
+    yield "bench.judge.share", "benchmarks are judged on a share of their items by bench.subset="
     yield "bench.judge.repeat", "benchmarks are judged again by bench.repeats="
     yield "bench.judge.seed", "each request shows one answer; there is no order to choose"
     if not judge.batch:

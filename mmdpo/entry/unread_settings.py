@@ -110,7 +110,7 @@ def _unread(config: Config) -> Iterator[tuple[str, str]]:
     yield from unread_of_bench(config.bench)
     yield from _of_cluster(config.cluster)
     if config.tracking.mode is WandbMode.none:
-        for name in ("project", "entity", "tags"):
+        for name in ("project", "entity", "tags", "host", "workspace"):
             yield f"tracking.{name}", f"tracking={config.tracking.name} sends nothing to W&B; choose tracking=wandb"
 
 
@@ -217,7 +217,7 @@ def _of_engine(bench: BenchConfig) -> Iterator[tuple[str, str]]:
 
 def _of_judge(config: Config) -> Iterator[tuple[str, str]]:
     judge = config.judge
-    read: tuple[str, ...] = ("name", "client", "rubric", "repeat", "retry_unscored", "batch")
+    read: tuple[str, ...] = ("name", "client", "rubric", "repeat", "share", "retry_unscored", "batch")
     if judge.client in RULES.names():
         services = "|".join(CLIENTS.names())
         for field in dataclasses.fields(JudgeConfig):
@@ -229,7 +229,7 @@ def _of_judge(config: Config) -> Iterator[tuple[str, str]]:
         for key in ("judge.batch_size", "judge.price.batch"):
             yield key, "requests are sent one by one; add judge.batch=true"
     if config.method.train_on is TrainOn.teacher and not _brings_answers(config):
-        for name in ("rubric", "structured", "seed", "repeat"):
+        for name in ("rubric", "structured", "seed", "repeat", "share"):
             yield f"judge.{name}", f"method={config.method.name} asks the judge for answers and not for ratings"
 
 

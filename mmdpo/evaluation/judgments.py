@@ -18,11 +18,12 @@ from mmdpo.console import print_line
 from mmdpo.errors import Outstanding, UserError
 from mmdpo.evaluation.answers import read_answers
 from mmdpo.evaluation.paired import paired
+from mmdpo.evaluation.replay import ReplayJudge
 from mmdpo.evaluation.samples import SampleSet
 from mmdpo.evaluation.score_labels import label_of_set
 from mmdpo.evaluation.service_judge import ServiceJudge, served_by
 from mmdpo.evaluation.statistics import Score, summarize
-from mmdpo.evaluation.task import Judge, JudgeReply, JudgeRequest, Judgment, Response, Task, Verdict
+from mmdpo.evaluation.task import Item, Judge, JudgeReply, JudgeRequest, Judgment, Response, Task, Verdict
 from mmdpo.judge.judges import rule_named
 from mmdpo.judge.rule_client import Rate
 from mmdpo.judge.stage import listed
@@ -161,10 +162,19 @@ def judge_items(one: SampleSet, responses: Sequence[Response], judge: Judge, ben
     else:
         by_id = {prompt.id: (prompt, response) for prompt, response in items}
         pairs = [(by_id[verdict.sample], verdict) for verdict in verdicts]
-    return [_judgment(one.task, *item, verdict) for item, verdict in pairs]
+    texts = judge.texts if isinstance(judge, ServiceJudge | ReplayJudge) else {}
+    return [_judgment(one.task, item, verdict, _replies(texts, item[0].id, verdict.part)) for item, verdict in pairs]
 
 
-def _judgment(task: Task, prompt: Prompt, response: Response, verdict: Verdict) -> Judgment:
+def _replies(texts: Mapping[tuple[str, str], list[str]], sample: str, part: str) -> list[str]:
+    """Return the raw replies about a judged part, or about all of a sample that is judged as a whole."""
+    if part or (sample, "") in texts:
+        return texts.get((sample, part), [])
+    return [text for (name, _), found in texts.items() if name == sample for text in found]
+
+
+def _judgment(task: Task, item: Item, verdict: Verdict, replies: list[str]) -> Judgment:
+    prompt, response = item
     named = {"category": prompt.category, **prompt.facts, **verdict.groups}
     groups = {kind: _names(named[kind]) for kind in task.groups if named.get(kind)}
     answer = response.answer if verdict.answer is None else verdict.answer
@@ -179,6 +189,7 @@ def _judgment(task: Task, prompt: Prompt, response: Response, verdict: Verdict) 
         cluster=task.cluster_of(prompt),
         reason=verdict.reason,
         upstream=dict(verdict.upstream),
+        replies=replies,
     )
 
 

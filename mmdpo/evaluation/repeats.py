@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -67,6 +67,16 @@ def by_run(replies: Sequence[JudgeReply], read: Callable[[str], Any], *names: st
             values = value if isinstance(value, tuple) else (value,)
             found |= {f"{run}/{name}": float(one) for name, one in zip(names, values, strict=True)}
     return found
+
+
+def values_of_runs(name: str) -> Callable[[Mapping[str, float]], Mapping[str, list[float]]]:
+    """Return the `Upstream.readings` of a task that stores a value of each reply by `by_run`."""
+
+    def readings_of(upstream: Mapping[str, float]) -> Mapping[str, list[float]]:
+        keys = sorted((int(key.split("/")[0]), key) for key in upstream if key.endswith(f"/{name}"))
+        return {"": [upstream[key] for _, key in keys]}
+
+    return readings_of
 
 
 def runs(judgments: Sequence[Judgment], *names: str) -> list[list[tuple[Judgment, tuple[float, ...]]]]:

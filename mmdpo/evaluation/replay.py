@@ -22,12 +22,14 @@ class ReplayJudge:
         verified: The number of replies whose stored request equals ours.
         comparable: The number of replies that were stored with their request, or with texts of it.
         mismatched: The ids of the samples whose stored request differs.
+        texts: The raw replies that were chosen, by sample and part.
     """
 
     replies: Sequence[StoredReply]
     verified: int = 0
     comparable: int = 0
     mismatched: list[str] = field(default_factory=list)
+    texts: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def rate(self, items: Sequence[tuple[Prompt, str]]) -> list[Unscored]:
         """Return no ratings: no upstream has them."""
@@ -46,6 +48,8 @@ class ReplayJudge:
         read = [_read(request, one) for one in stored]
         chosen = max(range(len(read)), key=lambda index: (read[index].value is not None, index))
         self._verify(request, stored[chosen])
+        if (text := stored[chosen].text) is not None:
+            self.texts.setdefault((request.sample, request.part), []).append(text)
         return replace(read[chosen], others=tuple(read[:chosen] + read[chosen + 1 :]))
 
     def _verify(self, request: JudgeRequest, stored: StoredReply) -> None:

@@ -54,16 +54,18 @@ class ServiceJudge:
         task: The name of the task whose answers are judged.
         image_root: The folder of the task's images.
         served: The names of the models that replied, as the service reports them, by task.
+        texts: The raw replies by sample and part, oldest first.
     """
 
     config: JudgeConfig
     task: str = ""
     image_root: Path = Path()
     served: dict[str, set[str]] = field(default_factory=dict)
+    texts: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
     def of_task(self, task: str, image_root: Path) -> Self:
         """Return the judge of a task's answers; it shares `served`."""
-        return replace(self, task=task, image_root=image_root)
+        return replace(self, task=task, image_root=image_root, texts={})
 
     @property
     def purpose(self) -> str:
@@ -74,6 +76,8 @@ class ServiceJudge:
         """Rate one answer per prompt by the rubric, in their order. Raises Stopped if a limit ends the run."""
         requests = self.rating_requests(items)
         found = self._replies(requests, parser_of(self.config))
+        for request in requests:
+            self._keep(request.record_id, "", found[request.key].text)
         return [
             Unscored(request.record_id, one.reason) if one.value is None else one.value.ratings[0]
             for request in requests
@@ -85,7 +89,13 @@ class ServiceJudge:
         asked = self.task_requests(requests)
         found = self._replies(asked, read_reply)
         replies = [found[one.key] for one in asked]
+        for request, reply in zip(requests, replies, strict=True):
+            self._keep(request.sample, request.part, reply.text)
         return [JudgeReply(one.value, one.text, one.reason, one.served) for one in replies]
+
+    def _keep(self, sample: str, part: str, text: str | None) -> None:
+        if text is not None:
+            self.texts.setdefault((sample, part), []).append(text)
 
     def rating_requests(self, items: Sequence[tuple[Prompt, str]]) -> list[Request]:
         """Return the requests for the ratings of one answer per prompt."""

@@ -120,6 +120,7 @@ class Judgment:
         cluster: The name of the cluster that the item belongs to.
         reason: The reason why an item is unscored.
         upstream: Values that only the task's `Upstream.scores` reads.
+        replies: The raw replies of a judge to the requests about the item, for readers; empty for fixed rules.
     """
 
     id: str
@@ -130,6 +131,7 @@ class Judgment:
     cluster: str = ""
     reason: str = ""
     upstream: dict[str, float] = field(default_factory=dict)
+    replies: list[str] = field(default_factory=list)
 
 
 class Inference(Protocol):
@@ -204,6 +206,9 @@ class Upstream:
             without their request: they belong to the answers if `StoredReply.answer_id` is the same.
         samples_of_answers: Make the samples from a file of answers that holds questions and right answers as well,
             for users who lack the benchmark's own files.
+        readings: Return the values of the single replies of `Judgment.upstream`, in the order of repeats, to measure
+            the judge's agreement with itself. They are named "", or `first` and `second` after the place at which a
+            pairwise judge is shown the answer.
     """
 
     scores: Callable[[Sequence[Judgment]], Mapping[str, float]]
@@ -213,6 +218,7 @@ class Upstream:
     read_model: Callable[[Path], str] | None = None
     answer_ids: Callable[[Path], Mapping[str, str]] | None = None
     samples_of_answers: Callable[[Path], list[Prompt]] | None = None
+    readings: Callable[[Mapping[str, float]], Mapping[str, list[float]]] | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from mmdpo.files import fingerprint, read_json
 from mmdpo.models.fingerprints import file_digest
 
 CARD = "card.json"
+AUDIT = "audit"
+"""The folder that the audit of a judge writes later."""
 
 
 def content_of(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
@@ -22,7 +24,7 @@ def content_of(folder: Path, sources: Sequence[Mapping[str, Any]]) -> str:
         folder: The folder.
         sources: The cards of its input.
     """
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.parent != folder / AUDIT]
     digests = {
         str(path.relative_to(folder)): file_digest(path)[:16]
         for path in files

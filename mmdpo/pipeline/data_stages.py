@@ -21,7 +21,7 @@ from mmdpo.pipeline.cards import CARD, content_of, differs_from_card
 from mmdpo.pipeline.counts import count_completions, count_cut, report_cut
 from mmdpo.pipeline.own_pairs import own_pairs, rows_digest
 from mmdpo.points.contents import source_contents
-from mmdpo.records import Annotation, Completion, Prompt, read_records, write_records
+from mmdpo.records import ANSWER_WORDS, Annotation, Completion, Prompt, read_records, write_records
 
 
 def _prompts_settings(config: Config) -> dict[str, Any]:
@@ -96,6 +96,7 @@ def _annotate_settings(config: Config) -> dict[str, Any]:
     data, judge = config.data, config.judge
     own: dict[str, Any] = {"pairs": rows_digest(data), "format": data.format} if data.is_own else {}
     own |= {"fields": data.fields} if data.fields else {}
+    own |= {"share": judge.share} if judge.share < 1 else {}
     return {**_judge_settings(config), "seed": judge.seed, "repeat": judge.repeat, **own}
 
 
@@ -105,6 +106,7 @@ def _make_annotations(config: Config, folder: Path) -> dict[str, Any]:
     items = items_of(config)
     total = sum(1 for _ in items())
     counts = write_annotations(folder, items, total, image_root_of(config), config.judge)
+    write_words(config, folder)
     if config.data.is_own:
         from mmdpo.judge.differences import write_differences
         from mmdpo.judge.rubric import load_rubric
@@ -113,6 +115,12 @@ def _make_annotations(config: Config, folder: Path) -> dict[str, Any]:
     if not config.data.is_own:
         counts["completions_cut"] = count_cut(_completions(config))
     return {**_of_judge(config), **counts}
+
+
+def write_words(config: Config, folder: Path) -> None:
+    """Write the number of words of each completion that a judge rates, for the audit of the judge."""
+    words = {prompt.id: [len(one.text.split()) for one in completions] for prompt, completions in items_of(config)()}
+    write_json(folder / ANSWER_WORDS, words)
 
 
 def _make_teacher_answers(config: Config, folder: Path) -> dict[str, Any]:
@@ -179,15 +187,26 @@ def _completions(config: Config) -> Iterator[Completion]:
 
 
 def items_of(config: Config) -> Callable[[], Iterator[tuple[Prompt, Sequence[Completion]]]]:
-    """Return what a judge rates: each prompt with its completions, or the two answers of the user's own pairs."""
+    """Return what a judge rates: each prompt with its completions, or the two answers of the user's own pairs.
+
+    A share of them (`judge.share`) holds those that `judge.repeat` of the same share would rate twice.
+    """
+    from mmdpo.judge.items import by_prompt, repeated
+
     if config.data.is_own:
         from mmdpo.judge.differences import two_answers
 
         pairs: Any = own_pairs(config.data).examples
-        return lambda: two_answers(pairs, config.data.seed)
-    from mmdpo.judge.items import by_prompt
 
-    return lambda: by_prompt(prompts_of(config), _completions(config))
+        def every() -> Iterator[tuple[Prompt, Sequence[Completion]]]:
+            return two_answers(pairs, config.data.seed)
+    else:
+
+        def every() -> Iterator[tuple[Prompt, Sequence[Completion]]]:
+            return by_prompt(prompts_of(config), _completions(config))
+
+    share, seed = config.judge.share, config.judge.seed
+    return every if share == 1 else lambda: repeated(every(), share, seed)
 
 
 @dataclass(frozen=True)
@@ -320,7 +339,7 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
     """Yield calls, tokens, money and time, estimated from the completions if they exist already."""
     from mmdpo.clients.estimate import assumed, estimate
     from mmdpo.clients.request import Request
-    from mmdpo.judge.items import by_prompt
+    from mmdpo.judge.items import by_prompt, repeated
     from mmdpo.judge.journals import known_replies
     from mmdpo.judge.teacher import teacher_request
 
@@ -333,7 +352,7 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
         items = items_of(config)()
     else:
         guessed = assumed(prompts_of(config), sampling.completions, sampling.max_new_tokens)
-        items = by_prompt(prompts_of(config), guessed)
+        items = repeated(by_prompt(prompts_of(config), guessed), config.judge.share, config.judge.seed)
     with known_replies(config.judge) as known:
         if stage is Stage.teacher:
             requests: Iterable[Request] = (

@@ -15,14 +15,14 @@ from mmdpo.errors import UserError
 from mmdpo.evaluation.answers import answer_share, made_with, take_answers, write_answers
 from mmdpo.evaluation.judgments import bench_judge, write_judgments
 from mmdpo.evaluation.peers import Peers
-from mmdpo.evaluation.samples import SampleSet, sample_sets
+from mmdpo.evaluation.samples import SampleSet
 from mmdpo.evaluation.score_labels import judge_label
 from mmdpo.evaluation.service_judge import close_jobs
 from mmdpo.evaluation.statistics import score_json
-from mmdpo.judge.rubric import load_rubric
 from mmdpo.models.requests import Engine
 from mmdpo.pipeline.contamination import write_overlap
 from mmdpo.pipeline.engines import engine_of
+from mmdpo.pipeline.point_samples import sample_sets_of
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.results import read_training
@@ -114,17 +114,6 @@ def close_batch_jobs(configs: Iterable[Config]) -> None:
         judge = config.bench.judge
         if judge.batch:
             close_jobs(judge, config.bench.tasks)
-
-
-def sample_sets_of(config: Config, scratch: Path | None = None) -> list[SampleSet]:
-    """Return the sample sets of a point; only a trained model is asked for ratings.
-
-    New samples are written into `scratch` if it is given, and else into the cache.
-    """
-    requested = {} if config.is_base else config.method.attributes
-    rubric = load_rubric(config.judge.rubric)
-    attributes = {name: requested[name] for name in rubric.attributes if name in requested}  # in the rubric's order
-    return sample_sets(config.bench, attributes, config.model.attribute_template, scratch)
 
 
 def _model(config: Config) -> dict[str, Any]:

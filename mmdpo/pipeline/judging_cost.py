@@ -27,8 +27,8 @@ from mmdpo.evaluation.task import JudgeReply, JudgeRequest, JudgeUse, Response, 
 from mmdpo.judge.annotate import parser_of
 from mmdpo.judge.journals import known_replies
 from mmdpo.models.requests import GenerationRequest
-from mmdpo.pipeline.evaluating import sample_sets_of
 from mmdpo.pipeline.imported import ImportedAnswersOfTask, read_answers_of
+from mmdpo.pipeline.point_samples import sample_sets_of
 from mmdpo.points.point import Point
 from mmdpo.records import Completion, Prompt, Rating, Unscored
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo import provenance
 from mmdpo.activity import report_saved
+from mmdpo.analysis.study import read_scores
 from mmdpo.analysis.warning_lines import warnings_of
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
+from mmdpo.dashboard.summaries import score_summary
 from mmdpo.errors import UserError
 from mmdpo.files import read_json, write_json
 from mmdpo.locks import hold_lock
@@ -30,17 +32,20 @@ from mmdpo.pipeline.data_stages import (
     require,
     rerun_unscored,
     upstream,
+    write_words,
 )
 from mmdpo.pipeline.merging import merged_folder
 from mmdpo.pipeline.training_sets import check_selection, training_set
 from mmdpo.points import commands
 from mmdpo.points.hints import hint
-from mmdpo.points.identity import Role, flatten, of_role
-from mmdpo.points.naming import run_name
+from mmdpo.points.identity import Role, flatten
+from mmdpo.points.naming import run_name, without_seed
 from mmdpo.points.point import Point, baselines
 from mmdpo.points.records import identity_of
 from mmdpo.points.results import RESULT, TRAINING, read_training
 from mmdpo.points.reuse import known_training, take_training
+from mmdpo.points.run_config import run_config
+from mmdpo.records import ANSWER_WORDS
 from mmdpo.signals import raise_if_asked
 from mmdpo.tracking import Tracker
 from mmdpo.training.announcement import announce_training, withdraw_training
@@ -82,6 +87,7 @@ def judge(p: Point) -> None:
     _take_known_training(p)
     started = time.monotonic() - _trained_seconds(p)
     with _tracker(p) as tracker:
+        tracker.replay()
         _judge(p, tracker, started)
 
 
@@ -116,8 +122,7 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
         "seconds": round(time.monotonic() - started, 1),
     }
     write_json(p.folder / RESULT, result)
-    values = {name: score["value"] for name, score in judged["scores"].items()}
-    tracker.summary({name: value for name, value in values.items() if value is not None})
+    tracker.summary(score_summary(read_scores(judged["scores"])))
     _warn(p, tracker)
 
 
@@ -146,17 +151,19 @@ def train(p: Point) -> None:
 def _tracker(p: Point) -> Tracker:
     tracking = p.config.tracking
     labels = [p.config.method.name, p.config.data.name] if p.role is Role.trained else []
+    name = run_name(p.config, p.name, p.identity)
     return Tracker(
         p.folder,
         mode=tracking.mode.value,
         project=tracking.project,
         entity=tracking.entity,
         run_id=None,
-        name=run_name(p.config, p.name, p.identity),
+        name=name,
         study=p.config.study,
         job_type="train" if p.role is Role.trained else "evaluate",
         tags=[p.role.value, *labels, p.config.model.name, *tracking.tags],
-        config=of_role(flatten(p.config), p.role),
+        config=run_config(flatten(p.config), p.role, p.name, without_seed(name, p.config.seed)),
+        host=tracking.host,
     )
 
 
@@ -188,6 +195,8 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
         done = {**asdict(summary), "data": counts, "adapter": adapter_fingerprint(p.folder / "adapter")}
         write_json(p.folder / TRAINING, done)
         report_saved("training", 1)
+    else:
+        tracker.replay()
     return done
 
 
@@ -278,14 +287,27 @@ def run_data_stage(config: Config, stage: Stage) -> None:
             from mmdpo.analysis.annotation import write_annotation_report
 
             write_annotation_report(folder)
+            _audit(config, folder)
         facts = read_json(folder / CARD)["facts"]
         for line in (*describe_counts(facts), f"{DATA_STAGES[stage].kind}: {folder}{_next(config, stage)}"):
             print_line(line)
 
 
+def _audit(config: Config, folder: Path) -> None:
+    """Write the audit of a judge's ratings, and print its findings and where it is."""
+    from mmdpo.analysis.audit.write import write_annotations_audit
+
+    if not (folder / ANSWER_WORDS).exists():  # made by an earlier version
+        write_words(config, folder)
+    audit, place = write_annotations_audit(folder)
+    for line in audit.finding_lines():
+        print_line(line)
+    print_line(f"audit of the judge: {place / 'audit.md'}  ·  tables: python -m mmdpo audit {folder}")
+
+
 def _next(config: Config, stage: Stage) -> str:
     """Name the stage that follows a data stage of the method."""
-    if config.data.is_own:
+    if config.data.is_own or config.judge.share < 1:
         return ""
     order = [*pipeline(config), Stage.experiment]
     following = f"stage={order[order.index(stage) + 1].value}"

@@ -12,7 +12,7 @@ from mmdpo.analysis.variances import NOISE_SHARE, SEED_RATIO, MeasuredVariances,
 from mmdpo.errors import UserError
 from mmdpo.evaluation.power import POWER, Design, Variances, clusters_for, seeds_for, smallest_visible
 from mmdpo.evaluation.task import find_task, in_order, load_task
-from mmdpo.pipeline.evaluating import sample_sets_of
+from mmdpo.pipeline.point_samples import sample_sets_of
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point
 

@@ -39,7 +39,7 @@ def imported_name(name: str, identity: str) -> str:
 def run_name(config: Config, name: str, identity: Identity) -> str:
     """Return the name of a point's W&B run: that of its folder, and what else differs from the default presets.
 
-    Folders do not name presets, so that two points with other presets differ in their last digits only.
+    Folders do not name presets; they tell such points apart by the digits at their end, which a run's name lacks.
 
     Args:
         config: The point's config.
@@ -59,8 +59,12 @@ def run_name(config: Config, name: str, identity: Identity) -> str:
         for key in sorted(paths)
         if isinstance(place := _at(config, key), str) and place != _of_group_file(key, config)
     ]
-    readable, _, suffix = name.rpartition("-")
-    return f"{_cut('-'.join([readable, *labels, *places]), RUN_LENGTH - len(suffix) - 1)}-{suffix}"
+    return _cut("-".join([name.rpartition("-")[0], *labels, *places]), RUN_LENGTH)
+
+
+def without_seed(name: str, seed: Any) -> str:
+    """Return the name of a run without its seed: runs that differ only in their seed share it."""
+    return f"{name}-".replace(f"-seed{seed}-", "-").rstrip("-")
 
 
 def _cut(text: str, length: int) -> str:
@@ -126,7 +130,8 @@ def _name_of_path(path: Path) -> str:
 def _short(key: str) -> str:
     """Return the last word of a key, with the word before it if other settings end with the same word."""
     parent, _, last = key.rpartition(".")
-    endings = [other.rpartition(".")[2] for other in flatten(Config())]
+    # no point is named by its plan
+    endings = [other.rpartition(".")[2] for other in flatten(Config()) if not other.startswith("plan.")]
     return last if endings.count(last) < 2 else f"{parent.rpartition('.')[2]}_{last}"
 
 

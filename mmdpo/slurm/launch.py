@@ -15,6 +15,7 @@ from pathlib import Path
 from mmdpo.config.choices import JudgePlace, Stage
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
+from mmdpo.dashboard.publish import publish_after_sweep, publish_hint
 from mmdpo.errors import UserError
 from mmdpo.points import commands
 from mmdpo.points.changes import require_unchanged
@@ -108,7 +109,7 @@ def submit_and_watch(
             judging.judge(task.point for plan in plans.values() for task in plan.answered)
     if not configs[0].cluster.wait:
         for study in studies:
-            print_line(next_hint(study))
+            print_line(f"{next_hint(study)}{publish_hint(study, configs[0].tracking)}")
         if judging:
             judging.raise_if_stopped()
         return None
@@ -116,10 +117,12 @@ def submit_and_watch(
     for study, requested in tasks.items():
         states = watch(study, [task.name for task in requested], judging)
         if states is None:
-            print_line(f"stopped watching; the jobs continue. {next_hint(study)}")
+            later = f"{next_hint(study)}{publish_hint(study, configs[0].tracking)}"
+            print_line(f"stopped watching; the jobs continue. {later}")
             return None
         if is_point_stage(stage):
             _write_report(study)
+            publish_after_sweep(study, configs[0].tracking)
         ended |= {task.point.work_folder: _outcome(task, states.get(task.name)) for task in requested}
     if judging:
         judging.raise_if_stopped()

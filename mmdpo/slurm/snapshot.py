@@ -17,12 +17,14 @@ CODE = ("mmdpo", "hydra_plugins", "conf", "sweeps", "launch.py", "pyproject.toml
 NO_EFFECT_ON_RESULTS = (
     "analysis",
     "cli",
+    "dashboard",
     "slurm",
     "sweep",
     "testing",
     "__main__.py",
     "console.py",
     "tracking.py",
+    "wandb_service.py",
 )
 """The files and folders of mmdpo/ on which no result depends."""
 

@@ -169,11 +169,13 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
 
 
 def report_studies(points: Sequence[Point]) -> None:
-    """Write the table, pictures and page of each study of the points."""
+    """Write the table, pictures and page of each study of the points; publish it in W&B if that is asked for."""
     from mmdpo.analysis.report import write_report
+    from mmdpo.dashboard.publish import publish_after_sweep
 
-    for study in dict.fromkeys(p.study for p in points):
+    for study, tracking in {p.study: p.config.tracking for p in points}.items():
         write_report(study)
+        publish_after_sweep(study, tracking)
 
 
 def _with_baselines(configs: Sequence[Config]) -> tuple[list[Point], list[Point]]:

@@ -2,13 +2,13 @@
 
 import json
 import re
-import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 from mmdpo.analysis.figures import Picture
-from mmdpo.analysis.html import best_point, category_table, commands, examples, parts_table, write_html
+from mmdpo.analysis.html import write_html
+from mmdpo.analysis.html_commands import commands
 from mmdpo.analysis.study import read_study
 from tests.support.studies import make_point, make_study, write_answers
 
@@ -46,16 +46,18 @@ def test_the_page_stands_alone_and_its_links_lead_somewhere(tmp_path: Path):
     folder = make_study(tmp_path / "s", [{"beta": 0.1}, {"beta": 0.2}])
     (folder / "summary.csv").write_text("")
     found = page(folder)
-    images = [attributes["src"] for tag, attributes in found.tags if tag == "img"]
+    images = [attributes["src"] for tag, attributes in found.tags if tag == "img" and "src" in attributes]
     assert images
     assert all(str(source).startswith("data:image/png;base64,") for source in images)
-    assert not {"script", "link", "iframe"} & {tag for tag, _ in found.tags}
+    assert not {"link", "iframe"} & {tag for tag, _ in found.tags}
+    assert not [attributes for tag, attributes in found.tags if tag == "script" and attributes]
     assert not re.search(r"https?://", (folder / "report.html").read_text())
     links = [str(attributes["href"]) for tag, attributes in found.tags if tag == "a"]
     anchors = {attributes["id"] for _, attributes in found.tags if "id" in attributes}
     assert len(links) > 10
     for link in links:
-        assert link[1:] in anchors if link.startswith("#") else (folder / unquote(link)).exists()
+        file = folder / unquote(link.partition("#")[0])
+        assert link[1:] in anchors if link.startswith("#") else file.exists()
 
 
 def test_the_page_holds_scores_versions_commit_and_command(tmp_path: Path):
@@ -82,64 +84,9 @@ def test_everything_is_escaped(tmp_path: Path):
         (point / "result.json").write_text(json.dumps(result))
     make_point(folder, {"seed": 7}, state="failed", error=evil)
     found = page(folder)
-    assert "script" not in {tag for tag, _ in found.tags}
+    assert [tag for tag, _ in found.tags].count("script") == 1
     assert "i" not in {tag for tag, _ in found.tags}
     assert found.text.count(evil) >= 6
-
-
-def test_examples_are_the_largest_gains_and_losses(tmp_path: Path):
-    base = make_point(tmp_path, {"data_scale": 0.0}, role="base")
-    point = make_point(tmp_path, {})
-
-    def answer(index: int, score: float | None) -> dict:
-        return {"id": str(index), "question": "?", "answer": "!", "score": score}
-
-    write_answers(base, "text", [answer(i, 5.0) for i in range(10)])
-    scores = [5.0, 9.0, 1.0, 6.0, 8.0, 7.0, 4.0, 5.0, None, 5.0]
-    write_answers(point, "text", [answer(i, score) for i, score in enumerate(scores)])
-    study = read_study(tmp_path)
-    gains, losses = examples(study, study.trained[0], "text")
-    assert [(example.id, example.gain) for example in gains] == [("1", 4.0), ("4", 3.0), ("5", 2.0)]
-    assert [(example.id, example.gain) for example in losses] == [("2", -4.0), ("6", -1.0)]
-
-
-def test_tables_of_parts_and_categories(tmp_path: Path):
-    study = read_study(make_study(tmp_path, [{}]))
-    assert parts_table(study, "text").headings == ["correctness", "helpfulness", "coherence", "answer length (words)"]
-    categories = category_table(study, "text")
-    assert categories.headings == ["writing", "reasoning", "math", "extraction"]
-    assert [name for name, _ in categories.rows] == ["base", "before visual tuning", "DPO"]
-
-
-def test_the_best_point_is_a_trained_one(tmp_path: Path):
-    study = read_study(make_study(tmp_path, [{"beta": 0.1}, {"beta": 0.3}]))
-    best = best_point(study)
-    assert best is not None
-    assert best.role == "trained"
-    assert best.scores["text"].value == max(row.scores["text"].value for row in study.trained)
-
-
-def test_one_command_for_a_whole_grid(tmp_path: Path):
-    points = [{"beta": beta, "logprob_avg": average} for beta in (0.1, 0.2) for average in (False, True)]
-    (command,) = commands(read_study(make_study(tmp_path / "grid", points)))
-    assert shlex.split(command) == [
-        *("python", "launch.py", "-m", "beta=0.1,0.2", "logprob_avg=false,true", "study=grid", "method=dpo"),
-        *("lr=0.0005", "data_scale=1.0", "label_noise=0.0", "seed=0"),
-        *("model=nano", "data=nano", "judge=oracle", "bench=nano", "train=nano"),
-    ]
-
-
-def test_a_command_a_point_where_they_are_no_grid(tmp_path: Path):
-    points = [{"method": "dpo"}, {"method": "sft", "beta": None, "logprob_avg": None}]
-    found = commands(read_study(make_study(tmp_path / "m", points)))
-    assert ["beta=0.1" in command for command in found] == [True, False]
-    assert all("null" not in command and "-m" not in command.split() for command in found)
-
-
-def test_the_users_own_data_is_in_the_command(tmp_path: Path):
-    make_point(tmp_path / "s", {}, config={"data": {"name": "pairs", "path": "my pairs.jsonl"}})
-    (command,) = commands(read_study(tmp_path / "s"))
-    assert {"data=pairs", "data.path=my pairs.jsonl"} <= set(shlex.split(command))
 
 
 def test_an_empty_study_has_a_page(tmp_path: Path):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from mmdpo.analysis.compare import compare
-from mmdpo.analysis.html import examples
+from mmdpo.analysis.html_examples import examples
 from mmdpo.analysis.items import read_items
 from mmdpo.analysis.selection import select
 from mmdpo.analysis.study import read_study

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mmdpo.analysis.comparable import comparable_parts
-from mmdpo.analysis.html import best_point, context
+from mmdpo.analysis.html import context
+from mmdpo.analysis.html_examples import best_point
 from mmdpo.analysis.label_lines import is_mixed, label_lines, mixed_lines
 from mmdpo.analysis.study import Study, read_study
 from tests.analysis.test_table import printed

@@ -44,7 +44,7 @@ def test_failures_and_unfinished_points_come_first(tmp_path: Path):
 
 def test_a_hint_carries_the_users_settings(tmp_path: Path):
     folder = make_study(tmp_path / "s", [{"beta": 0.1}, {"beta": 0.2}], n=2)
-    typed = "python launch.py --config-dir my -m beta=0.1,0.2 data=pairs 'data.path=a b.jsonl' study=s"
+    typed = "python launch.py --config-dir my -m beta=0.1,0.2 data=pairs 'data.path=a b.jsonl' study=s plan.points=2"
     (folder / "commands.jsonl").write_text(json.dumps({"command": typed}))
     own = "--config-dir my data=pairs 'data.path=a b.jsonl' study=s"
     assert suggestion(read_study(folder)) == f"python launch.py -m sweep=data_scaling {own}"

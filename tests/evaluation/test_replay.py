@@ -32,9 +32,11 @@ def stored(text=None, **others):
     ],
 )
 def test_replies_are_read_and_the_last_valid_one_counts(replies, value, reason, upstream):
-    (reply,) = ReplayJudge(replies).ask([request()])
+    judge = ReplayJudge(replies)
+    (reply,) = judge.ask([request()])
     assert (reply.value, reply.reason, reply.upstream) == (value, reason, upstream)
     assert len(reply.others) == max(0, len(replies) - 1)
+    assert judge.texts == ({("a", ""): [reply.text]} if reply.text is not None else {})
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from mmdpo.evaluation.answers import write_answers
 from mmdpo.evaluation.judgments import PointScores, bench_judge, write_judgments
 from mmdpo.evaluation.samples import sample_sets
 from mmdpo.evaluation.service_judge import ServiceJudge, close_jobs
-from mmdpo.evaluation.task import JudgeRequest
-from mmdpo.records import Unscored
+from mmdpo.evaluation.task import JudgeRequest, Judgment
+from mmdpo.records import Unscored, read_records
 from mmdpo.testing.fake_gemini import fake_gemini
 from mmdpo.testing.fake_openai import fake_openai
 from mmdpo.testing.server import FakeServer
@@ -63,6 +63,11 @@ def judged(bench: BenchConfig, folder: Path, answer: str = "a good one") -> Poin
     return write_judgments(sets, bench_judge(bench.judge), {}, bench, folder)
 
 
+def replies(folder: Path, task: str) -> list[list[str]]:
+    """Return the judge's raw replies to each item, as the judgments keep them for readers."""
+    return [one.replies for one in read_records(folder / "judgments" / f"{task}.jsonl", Judgment)]
+
+
 def test_equal_answers_of_two_points_are_paid_once_and_another_answer_is_paid(server: FakeServer, tmp_path: Path):
     bench = bench_of(server, tmp_path)
     first = judged(bench, tmp_path / "a")
@@ -79,6 +84,7 @@ def test_repeated_judgments_are_distinct_requests(server: FakeServer, tmp_path: 
     judged(bench_of(server, tmp_path, repeats=3), tmp_path / "a")
     assert server.answered.total() == 3 * COUNT
     assert set(server.answered.values()) == {3}
+    assert replies(tmp_path / "a", "graded") == [["[[2]]"] * 3] * COUNT
 
 
 def test_what_the_journal_holds_needs_no_key_and_no_server(
@@ -121,6 +127,7 @@ def test_unreadable_replies_are_unscored_until_they_are_asked_again(
         grade_by(patch, lambda text: "I cannot say." if "What is 1?" in text else "[[4]]")
         score = judged(bench_of(server, tmp_path), tmp_path / "a").scores["graded"]
     assert (score.n, score.unscored, score.value) == (COUNT - 1, 1, 4.0)
+    assert ["I cannot say."] in replies(tmp_path / "a", "graded")
     told = " ".join(capsys.readouterr().out.split())
     assert "1 of 3 items are unscored (1 no_grade)" in told
     assert "bench.judge.retry_unscored=true" in told
@@ -142,6 +149,7 @@ def test_a_service_rates_by_the_rubric_what_rules_rate_elsewhere(server: FakeSer
     bench = dataclasses.replace(bench_of(server, tmp_path), tasks=["visual"], items=4, split=Split.test)
     found = judged(bench, tmp_path / "a", "one two three")
     assert found.scores["visual"].n == 4
+    assert [len(one) for one in replies(tmp_path / "a", "visual")] == [1] * 4
     assert found.labels["visual"]["rubric"].startswith("helpsteer_1 ")
     assert found.labels["visual"]["served"] == ["some-model-001"]
     again = judged(bench, tmp_path / "b", "one two three four")

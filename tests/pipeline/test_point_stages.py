@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mmdpo.analysis.audit.annotations import audit_annotations
+from mmdpo.analysis.audit.write import audit_frames
 from mmdpo.cache import DIGESTS
 from mmdpo.clients.journal import account_of, journal
 from mmdpo.config.choices import OnBadRow, Stage
@@ -233,6 +235,15 @@ def test_the_two_answers_of_own_pairs_are_rated_for_the_side_study(tmp_path, mon
     people = read_json(get_or_make(config, Stage.annotate) / "report.json")["people"]
     assert people["helpfulness"] == {"with": 12, "against": 0, "tied": 0}
     assert people["pairs"] == 12
+    sample = compose_config([*line, "judge=longer", "judge.share=0.5"])  # as a second judge would rate
+    run_data_stage(sample, Stage.annotate)
+    whole, part = (get_or_make(one, Stage.annotate) for one in (config, sample))
+    assert f"python -m mmdpo audit {part}" in capsys.readouterr().out
+    assert set(read_json(part / "words.json")) < set(read_json(whole / "words.json"))
+    compared = audit_frames(audit_annotations(whole, part))["second_judge"].set_index("attribute")
+    assert compared.loc["quality", ["n", "equal"]].tolist() == [2 * len(read_json(part / "words.json")), 1.0]
+    with pytest.raises(UserError, match=r"judge\.share"):
+        compose_config(["judge.share=0.5"])
 
 
 def test_what_is_unscored_is_asked_again_and_the_sets_follow(tmp_path, monkeypatch, capsys):

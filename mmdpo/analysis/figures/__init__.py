@@ -33,6 +33,10 @@ class Picture:
     path: Path
     caption: str
 
+    def _repr_png_(self) -> bytes:
+        """Return the picture for a notebook."""
+        return self.path.read_bytes()
+
 
 def draw_figures(study: Study, folder: Path, drawing: Drawing | None = None) -> list[Picture]:
     """Draw the study's pictures as PNG and PDF into a folder, with their captions as text files.

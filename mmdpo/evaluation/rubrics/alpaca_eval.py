@@ -21,6 +21,7 @@ from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, find_file, require_file
 from mmdpo.evaluation.bench_rows import read_text
 from mmdpo.evaluation.length_controlled import GAMED, read_gamed, upstream_values
+from mmdpo.evaluation.repeats import values_of_runs
 from mmdpo.evaluation.task import Item, Judge, JudgeReply, JudgeRequest, Response, Verdict
 from mmdpo.files import file_fingerprint
 from mmdpo.records import Prompt
@@ -28,6 +29,8 @@ from mmdpo.records import Prompt
 REFERENCE = "reference"
 """Key of `Prompt.facts`: the output that the model's is compared with."""
 DRAW = 1.5
+FIRST, SECOND = "first", "second"
+"""Places at which the model's output is presented."""
 EXCHANGED = "exchanged"
 """The part of the request in the other order, with bench.both_orders=true."""
 LONGEST_LIST = 10_000  # characters of a reply that are read as a Python list
@@ -181,6 +184,10 @@ def _verdict(item: Item, replies: Mapping[str, Sequence[JudgeReply]], gamed: Map
         seen = replies[""][0]
         rows = [_upstream_preference(prompt, row) for row in (seen, *seen.others)]
         upstream |= {f"preference_{number}": value for number, value in enumerate(rows) if value is not None}
+        for part, group in replies.items():
+            place = FIRST if is_switched(prompt.question) is not (part == EXCHANGED) else SECOND
+            values = [reply.value for reply in group if reply.value is not None]
+            upstream |= {f"{run}/{place}": float(value) for run, value in enumerate(values)}
     else:
         means, upstream["preference_0"] = [DRAW], DRAW
     scored = [mean for mean in means if mean is not None]
@@ -196,6 +203,11 @@ def _verdict(item: Item, replies: Mapping[str, Sequence[JudgeReply]], gamed: Map
         "longer_by": float(length - reference),
     }
     return Verdict(100 * (preference - 1), parts, upstream=upstream)
+
+
+def readings_of(upstream: Mapping[str, float]) -> Mapping[str, list[float]]:
+    """Return the preferences of the single replies by the place at which the model's output was presented."""
+    return {place: values_of_runs(place)(upstream)[""] for place in (FIRST, SECOND)}
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -197,6 +197,11 @@ def _upstream_rating(reply: JudgeReply) -> float:
     return FAILED if reply.text is None else read_as_upstream(reply.text)
 
 
+def readings_of(upstream: Mapping[str, float]) -> Mapping[str, list[float]]:
+    """Return the ratings of an answer by its single replies, those of a second run included."""
+    return {"": [value for name, value in upstream.items() if name.startswith("row_") and value != FAILED]}
+
+
 def upstream_scores(judgments: Sequence[Judgment]) -> dict[str, float]:
     """Compute what FastChat prints: means over all rows of a file that are not -1, to 6 decimals."""
     rows: dict[str, list[float]] = {}

@@ -16,7 +16,7 @@ from mmdpo.evaluation.alpaca_files import (
 from mmdpo.evaluation.bench_files import prompt_owner
 from mmdpo.evaluation.detectable import Detectable
 from mmdpo.evaluation.length_controlled import GAMED
-from mmdpo.evaluation.rubrics.alpaca_eval import JUDGE_PROMPT, judge_pairs
+from mmdpo.evaluation.rubrics.alpaca_eval import JUDGE_PROMPT, judge_pairs, readings_of
 from mmdpo.evaluation.solvers import single_turn
 from mmdpo.evaluation.task import Cluster, JudgeUse, Task, Upstream
 from mmdpo.evaluation.win_rate import METRICS, upstream_scores
@@ -42,7 +42,7 @@ TASK = Task(
     judge_use=JudgeUse.asked,
     rubric=prompt_owner(JUDGE_PROMPT),
     text_only=True,
-    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, read_model),
+    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, read_model, readings=readings_of),
     detectable=Detectable(4.4, 805, "pairs of models with stored annotations of GPT-4 (3.3 to 5.5)"),
     order=60,
 )

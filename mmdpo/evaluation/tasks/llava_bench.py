@@ -17,7 +17,7 @@ from mmdpo.evaluation.bench_files import BenchFile, prompt_owner, require_file
 from mmdpo.evaluation.bench_rows import Row, bench_rows, indexed, read_object
 from mmdpo.evaluation.detectable import Detectable
 from mmdpo.evaluation.foreign_files import id_text, read_rows
-from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, runs, unscored
+from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, runs, unscored, values_of_runs
 from mmdpo.evaluation.rubrics import llava_bench as rubric
 from mmdpo.evaluation.scorers import WORDS
 from mmdpo.evaluation.solvers import single_turn
@@ -246,7 +246,14 @@ TASK = Task(
     reads=("repeats",),
     judge_use=JudgeUse.asked,
     rubric=prompt_owner(RULES),
-    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, answer_ids=llava_answer_ids),
+    upstream=Upstream(
+        upstream_scores,
+        write_answers,
+        read_answers,
+        read_judgments,
+        answer_ids=llava_answer_ids,
+        readings=values_of_runs("answer"),
+    ),
     detectable=Detectable(7.0, 24, "LLaVA-1.5 with stored reviews of GPT-4"),
     order=140,
 )

@@ -17,7 +17,7 @@ from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, prompt_owner, require_file
 from mmdpo.evaluation.bench_rows import prompt_of_file, read_object
 from mmdpo.evaluation.detectable import Detectable
-from mmdpo.evaluation.repeats import ask_each, by_run, readings, runs, unscored
+from mmdpo.evaluation.repeats import ask_each, by_run, readings, runs, unscored, values_of_runs
 from mmdpo.evaluation.rubrics import mm_vet as rubric
 from mmdpo.evaluation.scorers import WORDS
 from mmdpo.evaluation.solvers import single_turn
@@ -209,7 +209,7 @@ TASK = Task(
     reads=("repeats",),
     judge_use=JudgeUse.asked,
     rubric=prompt_owner(PROMPT),
-    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments),
+    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, readings=values_of_runs("grade")),
     detectable=Detectable(5.2, 200, "LLaVA-1.5 7B and 13B with stored grades of GPT-4"),
     order=130,
 )

@@ -13,7 +13,7 @@ from mmdpo.errors import UserError
 from mmdpo.evaluation.bench_files import BenchFile, find_file, prompt_owner
 from mmdpo.evaluation.bench_rows import Row, bench_rows, prompt_of_file
 from mmdpo.evaluation.foreign_files import answer_text, read_rows
-from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, runs, unscored
+from mmdpo.evaluation.repeats import ask_each, by_run, mean_of_runs, readings, runs, unscored, values_of_runs
 from mmdpo.evaluation.rubrics import mmhal as rubric
 from mmdpo.evaluation.scorers import WORDS
 from mmdpo.evaluation.solvers import single_turn
@@ -208,6 +208,6 @@ TASK = Task(
     reads=("repeats",),
     judge_use=JudgeUse.asked,
     rubric=prompt_owner(PROMPT),
-    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments),
+    upstream=Upstream(upstream_scores, write_answers, read_answers, read_judgments, readings=values_of_runs("rating")),
     order=180,
 )

@@ -15,7 +15,7 @@ from mmdpo.evaluation.fastchat import (
     read_judgments,
     read_questions,
 )
-from mmdpo.evaluation.rubrics.mt_bench import JUDGE_PROMPTS, METRICS, judge_turns, upstream_scores
+from mmdpo.evaluation.rubrics.mt_bench import JUDGE_PROMPTS, METRICS, judge_turns, readings_of, upstream_scores
 from mmdpo.evaluation.solvers import conversation
 from mmdpo.evaluation.task import Cluster, JudgeUse, Task, Upstream
 from mmdpo.records import Prompt
@@ -48,7 +48,7 @@ TASK = Task(
     judge_use=JudgeUse.asked,
     rubric=prompt_owner(JUDGE_PROMPTS),
     text_only=True,
-    upstream=Upstream(upstream_scores, answer_writer("mt_bench"), read_answers, read_judgments),
+    upstream=Upstream(upstream_scores, answer_writer("mt_bench"), read_answers, read_judgments, readings=readings_of),
     detectable=Detectable(0.52, 80, "pairs of models with stored judgments of GPT-4 (0.35 to 0.85)"),
     order=50,
 )

@@ -11,7 +11,7 @@ from mmdpo.config.schema import BenchConfig
 from mmdpo.evaluation.bench_files import BenchFile, find_file, require_file
 from mmdpo.evaluation.fastchat import QUESTIONS, answer_writer, read_answers, read_judgments, read_questions
 from mmdpo.evaluation.noise import choose_photo, list_photos, write_noise
-from mmdpo.evaluation.rubrics.mt_bench import upstream_scores
+from mmdpo.evaluation.rubrics.mt_bench import readings_of, upstream_scores
 from mmdpo.evaluation.task import TURN_IMAGES, TURNS, Upstream
 from mmdpo.evaluation.tasks.mt_bench import TASK as MT_BENCH
 from mmdpo.records import Prompt
@@ -70,7 +70,9 @@ TASK = replace(
     bench_files=(*MT_BENCH.bench_files, PHOTOS),
     reads=(*MT_BENCH.reads, "noise", "noise_per_turn"),
     text_only=False,
-    upstream=Upstream(upstream_scores, answer_writer("mt_bench_noisy"), read_answers, read_judgments),
+    upstream=Upstream(
+        upstream_scores, answer_writer("mt_bench_noisy"), read_answers, read_judgments, readings=readings_of
+    ),
     minus="mt_bench",
     order=110,
 )
