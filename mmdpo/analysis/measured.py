@@ -87,7 +87,7 @@ def _minus(one: Measured | None, other: Measured | None) -> Measured | None:
     return Measured(_shared(tuple(ids)), one.of(ids) - other.of(ids), _shared(clusters))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)  # those of a large study: gains and the importance of axes read them
 def _measure(path: Path, mtime: int, size: int, task: str, rest: str) -> Measured | None:
     metric, belongs = _metric(find_task(task), rest)
     items = _read_items(path, mtime, size)
