@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,10 +73,13 @@ def publish_study(folder: Path, *, adapters: bool = False, offline: bool = False
     done = offline
     if not offline:
         try:
-            if wandb_service.has_key():
+            if wandb_service.effective_mode("online") != "online":
+                print_line(f"WANDB_MODE={os.environ['WANDB_MODE']} keeps W&B offline: unset it, then rerun the command")
+            elif wandb_service.has_key():
                 _upload(study, dashboards, adapters)
                 return True
-            print_line(KEY)
+            else:
+                print_line(KEY)
         except Exception as error:
             advice = wandb_service.advice(error)
             print_line(f"warning: W&B: {wandb_service.one_line(error)}{advice}; rerun the command to continue")

@@ -87,6 +87,15 @@ def test_a_single_item_and_a_single_point(tmp_path: Path) -> None:
     assert not re.search(r"\bnan\b", text)
 
 
+def test_the_users_own_mode_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    make_point(tmp_path / "nano", {}, state="failed", error="out of memory")
+    assert main(["wandb", str(tmp_path / "nano")]) == 1
+    assert "WANDB_MODE=offline" in capsys.readouterr().out
+
+
 def test_an_unknown_study_is_a_wrong_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["wandb", str(tmp_path / "nowhere")]) == 2
     assert "no study" in capsys.readouterr().err
