@@ -7,31 +7,35 @@ from typing import Any
 
 from mmdpo.analysis.comparable import are_comparable
 from mmdpo.analysis.groups import base_of, groups
-from mmdpo.analysis.items import read_items
+from mmdpo.analysis.items import read_task_items
+from mmdpo.analysis.page.stored_samples import StoredSamples
 from mmdpo.analysis.study import Row, Study
 
 COLUMNS = ("id", "category", "question", "reference", "answer", "score", "judge")
 OF_BASE = ("base_answer", "base_score", "base_judge", "difference")
 
 
-def answer_table(row: Row, base: Row | None, task: str) -> tuple[list[str], list[list[Any]]]:
+def answer_table(row: Row, base: Row | None, task: str, samples: StoredSamples) -> tuple[list[str], list[list[Any]]]:
     """Return the headings and rows of a point's answers to a benchmark.
 
     Args:
         row: The point.
         base: The base of the point; None leaves its columns out, as does one whose scores cannot be compared.
         task: The benchmark.
+        samples: The samples of the study, which hold the reference answers.
 
     Returns:
         The headings, and the rows in the order of the answers. An item without a score has None there; the column of
         reference answers is left out if no item has one.
     """
     base = base if base and are_comparable([row, base], task) else None
-    items = read_items(row.folder).get(task, {})
-    before = read_items(base.folder).get(task, {}) if base else {}
+    items = read_task_items(row.folder, task)
+    before = read_task_items(base.folder, task) if base else {}
+    known = samples.of(row, task)
     rows = []
     for key, item in items.items():
-        cells: list[Any] = [key, str(item.get("category") or ""), _text(item, "question"), _text(item, "reference")]
+        cells: list[Any] = [key, str(item.get("category") or ""), _text(item, "question")]
+        cells.append(_text(known.get(key) or known.get(key.rpartition("/")[0]) or {}, "reference"))
         cells += _judged(item)
         if base:
             other = before.get(key, {})

@@ -14,6 +14,8 @@ from mmdpo import wandb_service
 from mmdpo.analysis import figures
 from mmdpo.analysis.gains import Gain
 from mmdpo.analysis.labels import row_label
+from mmdpo.analysis.page.browser import FOLDER
+from mmdpo.analysis.page.stored_samples import StoredSamples
 from mmdpo.analysis.study import FAILED, Row, Study, read_study
 from mmdpo.analysis.warning_lines import below_base, training_warnings
 from mmdpo.config.schema import TrackingConfig
@@ -113,11 +115,11 @@ def _upload(study: Study, dashboards: Sequence[Dashboard], adapters: bool) -> No
     counts.elsewhere = [row.point for row in rows if _place_of(row) not in ((entity, project), None)]
     rows = [row for row in rows if _place_of(row) in ((entity, project), None)]
     counts.synced = sync_offline_runs(row.folder for row in rows)
-    uploaded = {}
+    uploaded, samples = {}, StoredSamples(study.folder / FOLDER)
     for dashboard in dashboards:
         points = {row.point for row in dashboard.study.rows}
         for row in (row for row in rows if row.point in points):
-            uploaded[row.point] = upload_run(_point_run(dashboard, row, adapters), entity, project)
+            uploaded[row.point] = upload_run(_point_run(dashboard, row, samples, adapters), entity, project)
     own = upload_run(_study_run(study, dashboards), entity, project)
     changed = sum(one.is_changed for one in (*uploaded.values(), own))
     counts.changed, counts.kept = changed, len(uploaded) + 1 - changed
@@ -149,7 +151,7 @@ def _has_run(row: Row) -> bool:
     return bool(row.scores or row.steps or unsynced_runs(row.folder) or row.state in (State.running, *FAILED))
 
 
-def _point_run(dashboard: Dashboard, row: Row, adapters: bool) -> RunContent:
+def _point_run(dashboard: Dashboard, row: Row, samples: StoredSamples, adapters: bool) -> RunContent:
     study, label = dashboard.study, dashboard.label_of(row)
     gains = {task: dashboard.gains.of_point(row.point, task) for task in study.benchmarks}
     former = row.point.rpartition("-")[0]
@@ -164,7 +166,9 @@ def _point_run(dashboard: Dashboard, row: Row, adapters: bool) -> RunContent:
         summary=_summary(row, gains),
         tags=(row.role,),
         tables={
-            f"answers_{task}": partial(answer_table, row, base, task) for task in study.benchmarks if task in row.scores
+            f"answers_{task}": partial(answer_table, row, base, task, samples)
+            for task in study.benchmarks
+            if task in row.scores
         },
         adapter=adapter if adapters and adapter.is_dir() else None,
         failed=row.state in FAILED,
