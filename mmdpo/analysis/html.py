@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from mmdpo.analysis.comparable import comparable_parts
 from mmdpo.analysis.figures import Picture
+from mmdpo.analysis.gain_caveats import gain_caveats
 from mmdpo.analysis.gain_table import gain_notes
 from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.html_commands import GROUPS, commands
@@ -108,6 +109,7 @@ def context(study: Study, pictures: Iterable[Picture]) -> dict[str, Any]:
         "score_notes": [
             *mixed_lines(study),
             *gain_notes(study, gains),
+            *gain_caveats(study, gains),
             *footnotes(study),
             *imported_warnings(study),
             *warning_lines(study),
