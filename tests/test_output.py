@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ def test_the_table_is_printed_whatever_the_encoding(
     assert main(["status", str(tmp_path / "s")]) == 0
     sys.stdout.flush()
     lines = written.getvalue().decode(encoding).splitlines()
-    frame = [line for line in lines if line.startswith(("|", "+"))]
-    assert len(frame) >= 6
-    assert len(set(map(len, frame))) == 1  # the columns stay
-    assert any("0.1" in line for line in frame)
+    tables = [[*table] for framed, table in groupby(lines, lambda line: line.startswith(("|", "+"))) if framed]
+    assert len(tables) == 2  # scores and gains
+    for table in tables:
+        assert len(table) >= 6
+        assert len(set(map(len, table))) == 1  # the columns stay
+        assert any("0.1" in line for line in table)

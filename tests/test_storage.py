@@ -85,7 +85,7 @@ def test_a_full_disk_is_the_reason_although_the_status_cannot_be_written(
 def test_a_report_that_finds_no_space_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(_: object) -> None:
+    def full(*_: object) -> None:
         raise failure(errno.ENOSPC, tmp_path / "report.html")
 
     monkeypatch.setattr("mmdpo.analysis.report.write_report", full)
