@@ -30,7 +30,7 @@ from mmdpo.errors import UserError
 from mmdpo.points.results import ADAPTER
 from mmdpo.points.status import State
 
-WRITTEN_ANEW = ("summary.csv", "results.csv", MANIFEST)
+REWRITTEN = ("summary.csv", "results.csv", MANIFEST)
 """Files of a study that report and open write."""
 
 
@@ -90,7 +90,7 @@ def _unfinished(rows: list[Row], adapters: bool) -> list[str]:
 def _of_study(folder: Path) -> Iterator[Entry]:
     """Yield the files of a study that belong to no point."""
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name not in WRITTEN_ANEW and belongs_in_bundle(path.name):
+        if path.is_file() and path.name not in REWRITTEN and belongs_in_bundle(path.name):
             yield Entry(path.name, path)
     for name in OF_STUDY:
         yield from _below(folder / name, name)

@@ -9,7 +9,7 @@ from mmdpo.config.markers import AT_LEAST_ONE, SEED, SEVERAL_LINES
 
 @dataclass
 class PlanConfig:
-    """What a study is to show, and by which comparison. There is a plan if `primary` is set."""
+    """The plan of a study: its hypothesis, and the comparison that decides. There is a plan if `primary` is set."""
 
     hypothesis: Annotated[str | None, SEVERAL_LINES] = None  # in words
     primary: str | None = None  # the benchmark whose score decides

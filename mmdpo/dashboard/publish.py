@@ -37,7 +37,7 @@ KEY = "no W&B key was found: set WANDB_API_KEY, or run `wandb login`, then rerun
 
 @dataclass
 class Counts:
-    """What was uploaded of a study."""
+    """Counts of what was uploaded of a study."""
 
     synced: int = 0
     changed: int = 0

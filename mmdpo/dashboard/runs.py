@@ -33,7 +33,7 @@ Table = tuple[list[str], list[list[Any]]]
 
 @dataclass(frozen=True)
 class RunContent:
-    """What a W&B run shall hold.
+    """The content of a W&B run.
 
     Attributes:
         folder: The folder of the point or study, which keeps the id of the run.

@@ -86,7 +86,7 @@ class Panel:
 
 
 class Mark(Enum):
-    """How a cell of a heat-map compares with the best one, on the same items."""
+    """Comparison of a cell of a heat-map with the best one, on the same items."""
 
     best = "best"
     close = "not distinguishable from the best"

@@ -59,5 +59,5 @@ class PaperTable:
 
     @property
     def verdicts(self) -> bool:
-        """Whether any cell has a verdict."""
+        """True if any cell has a verdict."""
         return any(cell.verdict for section in self.sections for row in section for cell in row.cells)
