@@ -33,6 +33,8 @@ def study(tmp_path):
     (folder / "commands.jsonl").write_text('{"command": "python launch.py -m beta=0.1,0.3", "cwd": "/home/me"}\n')
     for place in (folder / point.name, folder / "jobs"):
         (place / "adapter").mkdir(parents=True, exist_ok=True)
+        (place / "logs").mkdir(exist_ok=True)
+        (place / "logs" / "attempt-1-rank-0.log").write_text("written here")
         (place / "adapter" / "adapter_config.json").write_text("{}")
         (place / "adapter" / "adapter_model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     return folder
