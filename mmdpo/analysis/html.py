@@ -38,7 +38,7 @@ from mmdpo.points.commands import launches
 FILES = ("result.json", "config.yaml", "metrics.jsonl", "training.json", "fingerprints.json", "status.json")
 TABLES = {"summary.csv": "all points and scores", "results.csv": "all results and gains"}
 FOLDERS = {"answers": "*.jsonl", "judgments": "*.jsonl"}
-"""Folders of a point whose files the page links: those that a bundle takes along, so that the page is the same there."""
+"""Folders of a point whose files the page links: those that a bundle takes along, so that the page stays the same."""
 WIDE = 2.5
 """Width of a figure, as a multiple of its height, from which it takes the whole width of the page."""
 STYLES = ("page.css", "report.css")
