@@ -62,8 +62,11 @@ def gain_notes(study: Study, gains: Gains) -> list[str]:
     seeds = [max(gain.estimate.seeds for gain in found.values()) for found in _trained(study, gains)]
     paired = "paired over items and seeds" if any(count > 1 for count in seeds) else "paired over items"
     level = f"{100 * study.confidence:g} % interval"
-    count = f"{gains.comparisons} comparison{'s'[: gains.comparisons != 1]}"
+    kind = "exploratory comparison" if gains.planned else "comparison"
+    count = f"{gains.comparisons} {kind}{'s'[: gains.comparisons != 1]}"
     lines = [f"gain: {paired}, {level}; verdicts corrected for {count} (Holm), uncorrected p in results.csv"]
+    if gains.planned:
+        lines.append("the planned comparisons are corrected among themselves; see the lines about the plan")
     if single := seeds.count(1):
         whose = "1 result has" if single == 1 else f"{single} results have"
         lines.append(f"{whose} one seed: no interval for the spread of training, which seed=0,1,2 measures")

@@ -16,7 +16,7 @@ from mmdpo.analysis.importance import importance_lines
 from mmdpo.analysis.imported import imported_notes, imported_warnings
 from mmdpo.analysis.label_lines import label_lines, mixed_lines
 from mmdpo.analysis.labels import ROLE_NOTES, decimals, half_width, row_label, short_number
-from mmdpo.analysis.plan_lines import plan_lines
+from mmdpo.analysis.plan_lines import DEPARTED, plan_lines
 from mmdpo.analysis.score_table import rows_of_table, score_table, shown_keys, split_benchmarks
 from mmdpo.analysis.study import FAILED, Study
 from mmdpo.analysis.warning_lines import warning_lines
@@ -54,7 +54,7 @@ def print_table(study: Study, console: Console, by_seed: bool = False) -> None:
         for index, line in enumerate(importance_lines(part.study, part.heading)):
             print_wrapped(console, line, indent=2 if index else 0, style="dim")
     for line in plan_lines(study, gains):
-        print_wrapped(console, line, indent=2)
+        print_wrapped(console, line, indent=2, style="yellow" if line.startswith(DEPARTED) else "")
     for line in mixed_lines(study):
         console.print(f"[yellow]{markup_safe(line)}[/]", soft_wrap=True)
     for line in [*jobs(study), *next_stages(study)]:
