@@ -126,7 +126,7 @@ def test_every_look_is_understood(command: str, files: Path) -> None:
         compose_data(options.overrides, directory)
     if words[0] == "find":
         assert all(map(read_term, options.terms))
-    else:
+    elif words[0] != "power":  # whose KEY=GAIN is no override
         check_overrides(word for word in words if "=" in word)
 
 
