@@ -115,7 +115,7 @@ def _table(
     for index, group in enumerate(groups):
         begin_section(table, groups, index)
         found = [(gain_of(gains, group, name), places[name]) for name in benchmarks]
-        table.add_row(*name_cells(group.rows[0], keys), *(_cell(gain, digits, below) for gain, digits in found))
+        table.add_row(*name_cells(group, keys), *(_cell(gain, digits, below) for gain, digits in found))
     return table
 
 

@@ -27,11 +27,13 @@ class Group:
         label: The values of the axes that distinguish the group, or the name of a model that was not trained.
         role: The role of its points.
         rows: The points, by seed.
+        suffix: The end of the label where it distinguishes groups of equal axes.
     """
 
     label: str
     role: str
     rows: tuple[Row, ...]
+    suffix: str = ""
 
     def value(self, key: str) -> Any:
         """Return the value of an axis or setting that the group's points share."""
@@ -96,7 +98,31 @@ def groups(study: Study, keys: Sequence[str] | None = None) -> list[Group]:
     for row in study.trained:
         if row.scores:
             found.setdefault(tuple(row.value(key) for key in keys), []).append(row)
-    return [Group(row_label(rows[0], keys), Role.trained, tuple(rows)) for rows in found.values()]
+    return [group for rows in found.values() for group in with_own_seeds(row_label(rows[0], keys), rows)]
+
+
+def with_own_seeds(label: str, rows: Sequence[Row]) -> list[Group]:
+    """Make groups of points, several if a seed is there twice: then something else differs, such as the data's content.
+
+    Args:
+        label: The label of the points.
+        rows: Points of one role with equal axes and settings, apart from the seed.
+    """
+    if _have_own_seeds(rows):
+        return [Group(label, rows[0].role, tuple(rows))]
+    by_data: dict[str, list[Row]] = {}
+    for row in rows:
+        prints = row.result.get("fingerprints")
+        by_data.setdefault(str(prints.get("data"))[:6] if isinstance(prints, dict) else "", []).append(row)
+    if all(map(_have_own_seeds, by_data.values())):
+        parts = [(f", data {name}", part) for name, part in by_data.items()]
+    else:
+        parts = [(f", {row.point.rpartition('-')[2]}", [row]) for row in rows]
+    return [Group(f"{label}{suffix}", part[0].role, tuple(part), suffix) for suffix, part in parts]
+
+
+def _have_own_seeds(rows: Sequence[Row]) -> bool:
+    return len({str(row.axes.get("seed")) for row in rows}) == len(rows)
 
 
 def references(study: Study) -> list[Group]:

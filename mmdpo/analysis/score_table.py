@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.analysis.groups import Group, varying_but_seed
+from mmdpo.analysis.groups import Group, varying_but_seed, with_own_seeds
 from mmdpo.analysis.label_lines import COMPETING, is_mixed
 from mmdpo.analysis.labels import ROLES, column, decimals, imported_label, row_label, sign, value_text
 from mmdpo.analysis.study import POINT_AXES, Row, Study
@@ -43,7 +43,7 @@ def rows_of_table(study: Study, keys: Sequence[str]) -> list[Group]:
         alone = row.role != Role.trained
         name = (row.point,) if alone else tuple(row.value(key) for key in keys)
         found.setdefault((alone, *name), []).append(row)
-    return [Group(row_label(rows[0], keys), rows[0].role, tuple(rows)) for rows in found.values()]
+    return [group for rows in found.values() for group in with_own_seeds(row_label(rows[0], keys), rows)]
 
 
 def shown_keys(study: Study, whole: Study | None = None, by_seed: bool = False) -> list[str]:
@@ -94,7 +94,7 @@ def score_table(
     best = {name: _best(study, groups, scores[name], name, places[name]) for name in benchmarks}
     for index, group in enumerate(groups):
         begin_section(table, groups, index)
-        cells = name_cells(group.rows[0], keys)
+        cells = name_cells(group, keys)
         if with_state:
             cells.append(_state(group))
         for name in benchmarks:
@@ -133,10 +133,12 @@ def begin_section(table: Table, groups: Sequence[Group], index: int) -> None:
         table.add_section()
 
 
-def name_cells(row: Row, keys: Sequence[str]) -> list[str]:
+def name_cells(group: Group, keys: Sequence[str]) -> list[str]:
     """Return the first columns; the name of a model that was not trained stands where the axes have no value."""
+    row = group.rows[0]
     if row.role == Role.trained:
         cells = [value_text(key, row.value(key)) for key in keys] or [value_text("method", row.axes.get("method"))]
+        cells[0] += group.suffix
     elif row.role == Role.imported:
         cells = [imported_label(row), *("" for _ in keys[1:])]
     else:

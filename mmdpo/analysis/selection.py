@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.analysis.find import OUTPUTS, find_study, list_studies
-from mmdpo.analysis.groups import Group, varying_but_seed
+from mmdpo.analysis.groups import Group, varying_but_seed, with_own_seeds
 from mmdpo.analysis.labels import row_label
 from mmdpo.analysis.study import POINT_FILES, Row, Study, read_study, study_of
 from mmdpo.errors import UserError
@@ -124,13 +124,7 @@ def _results(everything: Study, rows: Sequence[Row]) -> list[Group]:
         if id(row) in names:
             alone = (row.point,) if row.role != Role.trained else ()
             found.setdefault((*alone, *(str(row.value(key)) for key in keys)), []).append(row)
-    groups = []
-    for members in found.values():
-        seeds = [row.axes.get("seed") for row in members]
-        # The same seed twice: something else differs, such as the content of the data
-        parts = [members] if len(set(map(str, seeds))) == len(members) else [[row] for row in members]
-        groups += [Group(row_label(part[0], keys), part[0].role, tuple(part)) for part in parts]
-    return groups
+    return [group for members in found.values() for group in with_own_seeds(row_label(members[0], keys), members)]
 
 
 def _reference(word: _Word, results: list[Group]) -> Group:

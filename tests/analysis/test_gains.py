@@ -19,6 +19,7 @@ from mmdpo.analysis.groups import Group, base_of, groups
 from mmdpo.analysis.study import Study, read_study
 from mmdpo.analysis.variances import smallest_visible_gain, variances_of
 from mmdpo.evaluation.crossed import Estimate
+from mmdpo.files import read_json, write_json
 from tests.support.studies import make_point, make_study
 
 SEEDS = [{"beta": beta, "seed": seed} for beta in (0.1, 0.3) for seed in (0, 1, 2)]
@@ -203,3 +204,15 @@ def test_an_interval_over_seeds_stays_on_the_scale(tmp_path: Path):
         edit(row.folder, lambda number, item: {**item, "score": 10 if number else 9.9})
     score = first_of(read_study(folder)).score("text")
     assert score.value < score.high == 10
+
+
+def test_points_with_the_same_seed_are_not_seeds_of_one_result(tmp_path: Path) -> None:
+    """The content of the data changed between two commands, which neither axes nor settings show."""
+    folder = make_study(tmp_path / "s", [{"beta": 0.1, "seed": seed} for seed in (0, 1)])
+    other = make_study(tmp_path / "t", [{"beta": 0.1, "seed": seed} for seed in (0, 1)], references=False)
+    for point in other.iterdir():
+        result = read_json(point / "result.json")
+        write_json(point / "result.json", result | {"fingerprints": {"data": "ffff0000", "model": "fedcba9876543210"}})
+        point.rename(folder / f"{point.name}-other")
+    found = groups(read_study(folder))
+    assert [(one.label, len(one.rows)) for one in found] == [("DPO, data 012345", 2), ("DPO, data ffff00", 2)]
