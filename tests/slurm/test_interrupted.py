@@ -69,7 +69,7 @@ def node_failure(lines: Lines) -> None:
     ("disturb", "times", "causes"),
     [
         (time_limit, 2, ["time_limit", "time_limit"]),
-        (kill, 1, ["killed"]),
+        pytest.param(kill, 1, ["killed"], marks=pytest.mark.exhaustive),
         (requeue, 1, ["requeued"]),
         (preempt, 1, ["preempted"]),
         pytest.param(node_failure, 1, ["node_failure"], marks=pytest.mark.exhaustive),

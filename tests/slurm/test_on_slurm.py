@@ -124,7 +124,7 @@ def test_jobs_continue_after_ctrl_c(lines: Lines):
     assert lines.status()["state"] == "done"
 
 
-@pytest.mark.parametrize("moment", ["between", "during", "after"])
+@pytest.mark.parametrize("moment", ["between", "during", pytest.param("after", marks=pytest.mark.exhaustive)])
 def test_a_command_killed_around_sbatch_loses_and_doubles_nothing(moment: str, lines: Lines, tmp_path: Path):
     real = lines.cluster.run("which", "sbatch").stdout.strip()
     kill, call = "kill -9 $PPID; sleep 1", f'{real} "$@" > {tmp_path}/output; cat {tmp_path}/output'
@@ -233,6 +233,7 @@ def test_a_command_in_the_shell_of_another_job_is_a_sweep_of_its_own(slurm: Clus
     assert slurm.job(prepare)["JobName"] == "mmdpo:s:prepare"
 
 
+@pytest.mark.exhaustive
 def test_optuna_searches_with_jobs(lines: Lines):
     search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2"]
     search += ["hydra.sweeper.n_jobs=2", "beta=interval(0.05,0.5)"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mmdpo.analysis.gain_caveats import gain_caveats
 from mmdpo.analysis.gains import Gains
 from mmdpo.analysis.groups import Group, groups, references
 from mmdpo.analysis.labels import benchmark_label
@@ -56,6 +57,7 @@ def methods_table(study: Study, gains: Gains, name: str = "table_2", heading: st
             f"corrected for the {gains.comparisons} comparisons of the study (Holm)."
         )
     notes += _unscored(every, tasks)
+    notes += gain_caveats(study, gains)
     if single := [group for group in every if group.role == Role.trained and len(group.rows) == 1]:
         which = "All results" if len(single) == len(groups(study)) else f"{len(single)} results"
         notes.append(f"{which} of one seed: the interval is about this one model, not about the training.")
