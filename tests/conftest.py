@@ -66,6 +66,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MMDPO_CACHE", str(run_folder(tmp_path_factory) / "cache"))
         patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("WANDB_ERROR_REPORTING", "false")  # set by runs, too; where it differs, programs are not forked
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(run_folder(tmp_path_factory) / "inductor"))  # set by runs
         for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_SERVICE", "HYDRA_FULL_ERROR"):
             patch.delenv(name, raising=False)
