@@ -179,6 +179,7 @@ def test_an_interrupted_killed_and_resumed_point_equals_an_undisturbed_one(tmp_p
     assert read_json(disturbed / "result.json")["scores"] == read_json(calm / "result.json")["scores"]
 
 
+@pytest.mark.long
 def test_the_stages_run_alone_and_name_the_one_that_is_missing(tmp_path):
     line = [*SMALL, "data.seed=5", f"out={tmp_path}"]
     early = launch("stage=annotate", *line)

@@ -82,7 +82,9 @@ def test_killed_between_two_calls_no_prompt_is_answered_twice(tmp_path: Path) ->
     assert server.seen == {"good": PROMPTS}
 
 
-@pytest.mark.parametrize("concurrency", [pytest.param(1, marks=pytest.mark.exhaustive), 4])
+@pytest.mark.parametrize(
+    "concurrency", [pytest.param(1, marks=pytest.mark.exhaustive), pytest.param(4, marks=pytest.mark.long)]
+)
 def test_killed_at_any_moment_at_most_the_calls_in_flight_are_asked_twice(tmp_path: Path, concurrency: int) -> None:
     rng, kills = Random(concurrency), 3
     with fake_gemini("empty:20%,slow:100%", slow_seconds=0.02) as server:

@@ -102,6 +102,7 @@ def test_two_processes_train_what_one_does(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(tiny: Tiny, alone: tuple[Logged, Path]) -> None:
     expected, folder = alone
     out = folder.parent / "died"
