@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mmdpo.analysis.gains import Gain, Gains, GainVerdict
 from mmdpo.analysis.groups import Group
-from mmdpo.analysis.labels import decimals
+from mmdpo.analysis.labels import decimals, estimate_text
 from mmdpo.analysis.score_table import begin_section, name_cells, new_table, split_benchmarks
 from mmdpo.analysis.study import Study
 from mmdpo.console import markup_safe
@@ -16,7 +15,6 @@ from mmdpo.console import markup_safe
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mmdpo.evaluation.crossed import Estimate
 
 TITLE = "gain over the base"
 STYLES: dict[GainVerdict, str] = {GainVerdict.better: "green", GainVerdict.worse: "red", GainVerdict.unclear: "dim"}
@@ -89,13 +87,6 @@ def _trained(study: Study, gains: Gains) -> list[dict[str, Gain]]:
     return [found for group, found in gains.by_group.items() if found and names.intersection(group)]
 
 
-def gain_text(estimate: Estimate, places: int) -> str:
-    """Write a difference with its interval: `+0.32 [+0.16, +0.51]`."""
-    if math.isnan(estimate.low):
-        return f"{estimate.value:+.{places}f}"
-    return f"{estimate.value:+.{places}f} [{estimate.low:+.{places}f}, {estimate.high:+.{places}f}]"
-
-
 def gain_decimals(study: Study, gains: Gains, key: str) -> int:
     """Return the decimals of the gains on a score: one more than its own if an interval would seem to touch 0."""
     places = decimals(row.scores[key] for row in study.rows if key in row.scores)
@@ -122,7 +113,7 @@ def _table(
 def _cell(gain: Gain | None, places: int, below: bool) -> str:
     if gain is None:
         return "–"
-    text = markup_safe(gain_text(gain.estimate, places))
+    text = markup_safe(estimate_text(gain.estimate, places))
     if gain.verdict is None:
         return text
     style = STYLES[gain.verdict]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.analysis.comparable import ComparablePart
 from mmdpo.analysis.gains import Gain, Gains
 from mmdpo.analysis.groups import Group, groups, references, varying_but_seed
-from mmdpo.analysis.labels import assignment, benchmark_label, decimals, metric_label, row_label
+from mmdpo.analysis.labels import assignment, benchmark_label, decimals, estimate_text, metric_label, row_label
 from mmdpo.analysis.study import Study
 from mmdpo.analysis.table import with_bounds
 from mmdpo.evaluation.statistics import Score
@@ -122,17 +122,8 @@ def gains_table(study: Study, gains: Gains) -> Cells:
             one = gain.estimate
             verdict = str(gain.verdict) if gain.verdict else "not tested"
             values = [_p(one.p), _p(gain.p_corrected), verdict, str(one.n), str(one.clusters), str(one.seeds)]
-            rows.append((group.label, [benchmark_label(key), _gain_text(gain, _places(one)), *values]))
+            rows.append((group.label, [benchmark_label(key), estimate_text(one, _places(one)), *values]))
     return Cells("Comparisons", headings, rows)
-
-
-def _gain_text(gain: Gain, places: int) -> str:
-    """Write a gain with its interval: `+0.32 [+0.16, +0.51]`."""
-    one = gain.estimate
-    value = f"{one.value:+.{places}f}"
-    if math.isnan(one.low) or math.isnan(one.high):
-        return value
-    return f"{value} [{one.low:+.{places}f}, {one.high:+.{places}f}]"
 
 
 def parts_table(study: Study, benchmark: str) -> Cells:
@@ -162,7 +153,7 @@ def _result_cell(score: Score | None, gain: Gain | None, places: int) -> ResultC
         return ResultCell(NONE)
     if gain is None:
         return ResultCell(with_bounds(score, places))
-    return ResultCell(with_bounds(score, places), _gain_text(gain, places), str(gain.verdict or ""))
+    return ResultCell(with_bounds(score, places), estimate_text(gain.estimate, places), str(gain.verdict or ""))
 
 
 def _sub_table(study: Study, benchmark: str, wanted: Callable[[str], bool]) -> Cells:

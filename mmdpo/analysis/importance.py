@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.comparable import are_comparable
 from mmdpo.analysis.gain_cache import GainCache, cache_of
-from mmdpo.analysis.gain_table import gain_text
 from mmdpo.analysis.gains import GainVerdict, holm, verdict_of
 from mmdpo.analysis.groups import varying_but_seed
-from mmdpo.analysis.labels import column, decimals, value_text
+from mmdpo.analysis.labels import column, decimals, estimate_text, value_text
 from mmdpo.analysis.measured import estimate_gain, measure
 from mmdpo.analysis.study import Row, Study, sort_key
 
@@ -122,7 +121,7 @@ def _texts(study: Study, effects: Sequence[AxisEffect]) -> list[str]:
     for effect in effects:
         places = decimals(row.scores[effect.key] for row in study.rows if effect.key in row.scores)
         span = f" from {_span(effect)}" if several and effect.verdict is not GainVerdict.unclear else ""
-        texts[effect.verdict].append(f"{effect.key} {gain_text(effect.estimate, places)}{span}")
+        texts[effect.verdict].append(f"{effect.key} {estimate_text(effect.estimate, places)}{span}")
     return [f"{verdict}: {', '.join(found)}" for verdict, found in texts.items() if found]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdpo.analysis.study import Row
 from mmdpo.evaluation.statistics import Score
 from mmdpo.evaluation.task import WITHOUT_REQUEST, Metric, find_task
 from mmdpo.points.identity import Role
+
+if TYPE_CHECKING:
+    from mmdpo.evaluation.crossed import Estimate
 
 ROLES: dict[str, str] = {Role.base: "base", Role.before_visual_tuning: "before"}
 ROLE_NOTES: dict[str, str] = {
@@ -149,6 +152,13 @@ def decimals(scores: Iterable[Score]) -> int:
 def half_width(score: Score) -> float:
     """Return half the width of the interval."""
     return (score.high - score.low) / 2
+
+
+def estimate_text(estimate: Estimate, places: int) -> str:
+    """Write a difference with its interval: `+0.32 [+0.16, +0.51]`."""
+    if math.isnan(estimate.low):
+        return f"{estimate.value:+.{places}f}"
+    return f"{estimate.value:+.{places}f} [{estimate.low:+.{places}f}, {estimate.high:+.{places}f}]"
 
 
 def short_number(value: float, places: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from mmdpo.analysis.gains import Gain, Gains, name_of
-from mmdpo.analysis.labels import decimals
+from mmdpo.analysis.labels import decimals, estimate_text
 from mmdpo.analysis.plan import conditions_text, departures, primary_comparison
 from mmdpo.analysis.study import Study
 from mmdpo.errors import UserError
@@ -55,7 +55,6 @@ def primary_lines(study: Study, gains: Gains) -> list[str]:
 def _gain_text(gain: Gain) -> str:
     one = gain.estimate
     places = decimals([Score(one.value, one.n, one.low, one.high)])
-    interval = "" if math.isnan(one.low) else f" [{one.low:+.{places}f}, {one.high:+.{places}f}]"
     corrected = "" if math.isnan(gain.p_corrected) else f", p {gain.p_corrected:.2g} corrected"
     seeds = f", {one.seeds} seeds" if one.seeds > 1 else ""
-    return f"{one.value:+.{places}f}{interval} {gain.verdict or ''} (n = {one.n}{seeds}{corrected})"
+    return f"{estimate_text(one, places)} {gain.verdict or ''} (n = {one.n}{seeds}{corrected})"

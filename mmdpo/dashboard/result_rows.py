@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from mmdpo.analysis.gains import Gain
-from mmdpo.analysis.labels import benchmark_label, decimals
+from mmdpo.analysis.labels import benchmark_label, decimals, estimate_text
 from mmdpo.analysis.table import with_bounds
 from mmdpo.dashboard.panels import Dashboard
 
@@ -41,8 +41,5 @@ def _gain_cells(gain: Gain | None, places: int) -> list[str]:
     if gain is None:
         return ["–", "–", "–"]
     one = gain.estimate
-    text = f"{one.value:+.{places}f}"
-    if not math.isnan(one.low):
-        text += f" [{one.low:+.{places}f}, {one.high:+.{places}f}]"
     p = gain.p_corrected
-    return [text, str(gain.verdict or "–"), "–" if math.isnan(p) else f"{p:.2g}"]
+    return [estimate_text(one, places), str(gain.verdict or "–"), "–" if math.isnan(p) else f"{p:.2g}"]

@@ -8,10 +8,9 @@ from typing import Any
 from mmdpo.analysis.gain_caveats import gain_caveats
 from mmdpo.analysis.gains import Gains
 from mmdpo.analysis.groups import Group, groups, references
-from mmdpo.analysis.labels import benchmark_label
+from mmdpo.analysis.labels import benchmark_label, estimate_text
 from mmdpo.analysis.paper.numbers import (
     estimate_columns,
-    estimate_text,
     places_of,
     plain_number,
     printed_text,

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mmdpo.analysis.groups import Group
-from mmdpo.analysis.labels import benchmark_label, decimals
+from mmdpo.analysis.labels import benchmark_label, decimals, estimate_text
 from mmdpo.analysis.measured import Measured, estimate_gain, measure
 from mmdpo.analysis.paper.methods_table import table_rows
-from mmdpo.analysis.paper.numbers import estimate_columns, estimate_text, plain_number, printed_text, score_text
+from mmdpo.analysis.paper.numbers import estimate_columns, plain_number, printed_text, score_text
 from mmdpo.analysis.paper.published import corresponding, published_score, reasons
 from mmdpo.analysis.paper.table import Cell, PaperTable, TableRow
 from mmdpo.analysis.study import Study

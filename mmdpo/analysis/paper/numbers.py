@@ -16,13 +16,6 @@ MANY = 20
 """The score from which the paper prints one decimal."""
 
 
-def estimate_text(estimate: Estimate, places: int) -> str:
-    """Write a difference with its interval: `+0.32 [+0.16, +0.51]`."""
-    if math.isnan(estimate.low):
-        return f"{estimate.value:+.{places}f}"
-    return f"{estimate.value:+.{places}f} [{estimate.low:+.{places}f}, {estimate.high:+.{places}f}]"
-
-
 def score_text(score: Score, places: int) -> str:
     """Write a score with half the width of its interval: `7.67 ±0.33`."""
     if math.isnan(score.low):
