@@ -11,7 +11,7 @@ from mmdpo.analysis.gains import study_gains
 from mmdpo.analysis.groups import groups, references
 from mmdpo.analysis.items import read_items
 from mmdpo.analysis.label_lines import judge_names, label_of_row
-from mmdpo.analysis.study import POINT_AXES, Row, Study, read_metrics
+from mmdpo.analysis.study import POINT_AXES, Row, Study, finite_number, read_metrics
 
 Record = dict[str, Any]
 
@@ -92,8 +92,8 @@ def item_records(study: Study) -> Iterator[Record]:
                 yield {
                     **{"study": study.name, "point": row.point, "benchmark": benchmark, "id": item["id"]},
                     **{key: item.get(key) for key in ("category", "question", "answer", "cluster", "reason")},
-                    **{key: _number(item.get(key)) for key in ("score", "words")},
-                    **{f"parts.{name}": _number(value) for name, value in item["parts"].items()},
+                    **{key: finite_number(item.get(key)) for key in ("score", "words")},
+                    **{f"parts.{name}": finite_number(value) for name, value in item["parts"].items()},
                     **{f"groups.{name}": _text(value) for name, value in _mapping(item.get("groups")).items() if name},
                 }
 
@@ -103,7 +103,7 @@ def metric_records(study: Study) -> Iterator[Record]:
     for row in study.rows:
         for line in read_metrics(row.folder):
             for name, value in line.items():
-                if name != "step" and not math.isnan(number := _number(value)):
+                if name != "step" and not math.isnan(number := finite_number(value)):
                     yield {
                         "study": study.name,
                         "point": row.point,
@@ -122,12 +122,6 @@ def _judge(row: Row, *benchmarks: str) -> str | None:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _number(value: Any) -> float:
-    """Return a finite number, else NaN."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else math.nan
 
 
 def _text(value: Any) -> str:

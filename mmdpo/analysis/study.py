@@ -216,7 +216,7 @@ def _read_row(folder: Path) -> Row:
         training = result.get("training")
         training = training if isinstance(training, dict) else {}
         row.steps, row.examples = _count(training.get("steps")), _count(training.get("examples"))
-        epochs, seconds = _number(training.get("epochs")), _number(result.get("seconds"))
+        epochs, seconds = finite_number(training.get("epochs")), finite_number(result.get("seconds"))
         row.epochs = None if math.isnan(epochs) else epochs
         row.seconds = None if math.isnan(seconds) else seconds
     elif metrics := read_metrics(folder):
@@ -265,7 +265,7 @@ def read_scores(data: Any) -> dict[str, Score]:
     scores = {}
     for key, entry in (data if isinstance(data, dict) else {}).items():
         entry = entry if isinstance(entry, dict) else {"value": entry}
-        value, low, high = (_number(entry.get(name)) for name in ("value", "low", "high"))
+        value, low, high = (finite_number(entry.get(name)) for name in ("value", "low", "high"))
         if not math.isnan(value):
             scores[str(key)] = Score(value, _count(entry.get("n")) or 0, low, high, _count(entry.get("unscored")) or 0)
     return scores
@@ -280,7 +280,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, list | dict) or value != value else value
 
 
-def _number(value: Any) -> float:
+def finite_number(value: Any) -> float:
     """Return a finite number, else NaN."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if usable else math.nan

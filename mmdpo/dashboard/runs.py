@@ -19,8 +19,9 @@ from typing import Any
 from mmdpo import wandb_service
 from mmdpo.env_secrets import redacted
 from mmdpo.errors import UserError
-from mmdpo.files import file_fingerprint, fingerprint, read_json, write_json
+from mmdpo.files import file_fingerprint, fingerprint, write_json
 from mmdpo.leftovers import temporary_prefix
+from mmdpo.points.point_files import mapping_or_none
 from mmdpo.tracking import METRICS, define_metrics, replay_metrics
 from mmdpo.wandb_runs import STARTED, run_id
 
@@ -222,8 +223,4 @@ def _files(folder: Path) -> list[list[str]]:
 
 def _record(folder: Path) -> dict[str, Any]:
     """Read what was uploaded; nothing without a readable record."""
-    try:
-        data = read_json(folder / RECORD)
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
+    return mapping_or_none(folder / RECORD) or {}

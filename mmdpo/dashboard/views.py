@@ -12,7 +12,8 @@ from typing import Any
 from mmdpo import wandb_service
 from mmdpo.dashboard.panels import Dashboard
 from mmdpo.dashboard.workspace import Runs, make_report, make_workspace
-from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.files import fingerprint, write_json
+from mmdpo.points.point_files import mapping_or_none
 from mmdpo.wandb_runs import run_id
 
 RECORD = Path("wandb", "views.json")
@@ -96,8 +97,4 @@ def _silent() -> Iterator[None]:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    try:
-        data = read_json(folder / RECORD)
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
+    return mapping_or_none(folder / RECORD) or {}

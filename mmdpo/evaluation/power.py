@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -105,7 +105,7 @@ def seeds_for(difference: float, variances: Variances, design: Design) -> int | 
         design: The size of the comparison.
     """
     return _search(
-        lambda seeds: smallest_visible(variances, _with(design, seeds=seeds)) <= difference,
+        lambda seeds: smallest_visible(variances, replace(design, seeds=seeds)) <= difference,
         max(2, design.seeds),
         MOST_SEEDS,
     )
@@ -120,12 +120,8 @@ def clusters_for(difference: float, variances: Variances, design: Design) -> int
         design: The size of the comparison.
     """
     return _search(
-        lambda clusters: smallest_visible(variances, _with(design, clusters=clusters)) <= difference, 2, MOST_CLUSTERS
+        lambda clusters: smallest_visible(variances, replace(design, clusters=clusters)) <= difference, 2, MOST_CLUSTERS
     )
-
-
-def _with(design: Design, seeds: int | None = None, clusters: int | None = None) -> Design:
-    return Design(clusters or design.clusters, seeds or design.seeds, design.comparisons, design.level)
 
 
 def _search(is_enough: Callable[[int], bool], low: int, high: int) -> int | None:

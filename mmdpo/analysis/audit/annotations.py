@@ -19,6 +19,7 @@ from mmdpo.config.schema import JudgeConfig
 from mmdpo.errors import UserError
 from mmdpo.files import Unreadable, read_json
 from mmdpo.judge.rubric import Rubric, load_rubric
+from mmdpo.points.point_files import mapping_or_none
 from mmdpo.records import ANSWER_WORDS, Annotation, Unscored, quality, read_records
 
 CONFIDENCE = 0.95
@@ -106,11 +107,7 @@ def read_rated(folder: Path) -> Rated:
 
 
 def _optional(path: Path) -> Mapping[str, Any]:
-    try:
-        found = read_json(path)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return mapping_or_none(path) or {}
 
 
 def audit_annotations(folder: Path, other: Path | None = None) -> Audit:
