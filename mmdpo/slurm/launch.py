@@ -15,7 +15,6 @@ from pathlib import Path
 from mmdpo.config.choices import JudgePlace, Stage
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
-from mmdpo.dashboard.publish import publish_after_sweep, publish_hint
 from mmdpo.errors import UserError
 from mmdpo.points import commands
 from mmdpo.points.changes import require_unchanged
@@ -107,6 +106,8 @@ def submit_and_watch(
     if judging:
         with listening():
             judging.judge(task.point for plan in plans.values() for task in plan.answered)
+    from mmdpo.dashboard.publish import publish_after_sweep, publish_hint
+
     if not configs[0].cluster.wait:
         for study in studies:
             print_line(f"{next_hint(study)}{publish_hint(study, configs[0].tracking)}")
