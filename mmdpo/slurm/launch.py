@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from mmdpo.config.choices import JudgePlace, Stage
@@ -79,7 +79,7 @@ def submit_and_watch(
 
     Returns:
         An outcome for each config when its job has ended, then those of baselines that failed; None if this process
-        does not wait.
+        does not wait, or after Ctrl-C while jobs are queued or running.
 
     Raises:
         Stopped: A limit of the judge ended the judging, or batch jobs have no replies yet.
@@ -98,33 +98,38 @@ def submit_and_watch(
                 link_known([task.point for task in requested])
         for p in asked_points:
             require_stage(p, stage)
-    plans = {
-        study: submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
-        for study, points in studies.items()
-    }
+    try:
+        plans = {
+            study: submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
+            for study, points in studies.items()
+        }
+    except KeyboardInterrupt:
+        print_line("interrupted while submitting; jobs that SLURM has accepted continue")
+        raise
     judging = Judging(judge_point) if judges_here(configs[0], stage) else None
-    if judging:
-        with listening():
-            judging.judge(task.point for plan in plans.values() for task in plan.answered)
-    from mmdpo.dashboard.publish import publish_after_sweep, publish_hint
-
-    if not configs[0].cluster.wait:
-        for study in studies:
-            print_line(f"{next_hint(study)}{publish_hint(study, configs[0].tracking)}")
-        if judging:
-            judging.raise_if_stopped()
-        return None
     ended: dict[Path, Outcome] = {}
-    for study, requested in tasks.items():
-        states = watch(study, [task.name for task in requested], judging)
-        if states is None:
-            later = f"{next_hint(study)}{publish_hint(study, configs[0].tracking)}"
-            print_line(f"stopped watching; the jobs continue. {later}")
+    waiting = [study for study, plan in plans.items() if plan.missing or plan.live]
+    try:
+        if judging:
+            with listening():
+                judging.judge(task.point for plan in plans.values() for task in plan.answered)
+        if not configs[0].cluster.wait:
+            _print_hints(studies, configs[0])
+            if judging:
+                judging.raise_if_stopped()
             return None
-        if is_point_stage(stage):
-            _write_report(study)
-            publish_after_sweep(study, configs[0].tracking)
-        ended |= {task.point.work_folder: _outcome(task, states.get(task.name)) for task in requested}
+        for study, requested in tasks.items():
+            states = watch(study, [task.name for task in requested], judging)
+            waiting = [one for one in waiting if one != study]
+            if is_point_stage(stage):
+                _finish(study, configs[0])
+            ended |= {task.point.work_folder: _outcome(task, states.get(task.name)) for task in requested}
+    except KeyboardInterrupt:
+        if not waiting:
+            raise
+        print_line("stopped waiting; the jobs continue")
+        _print_hints(waiting, configs[0])
+        return None
     if judging:
         judging.raise_if_stopped()
     asked = [p.work_folder for p in asked_points]
@@ -346,10 +351,19 @@ def _points_by_study(points: Sequence[Point]) -> dict[Path, list[Point]]:
     return studies
 
 
-def _write_report(study: Path) -> None:
+def _print_hints(studies: Iterable[Path], config: Config) -> None:
+    from mmdpo.dashboard.publish import publish_hint
+
+    for study in studies:
+        print_line(f"{next_hint(study)}{publish_hint(study, config.tracking)}")
+
+
+def _finish(study: Path, config: Config) -> None:
     from mmdpo.analysis.report import write_report
+    from mmdpo.dashboard.publish import publish_after_sweep
 
     write_report(study)
+    publish_after_sweep(study, config.tracking)
 
 
 def _outcome(task: SlurmTask, state: TaskState | None) -> Outcome:

@@ -52,7 +52,7 @@ class TrainingProgress:
         return [f"{step}/{total or '?'}", loss, margin, left]
 
 
-def watch(study: Path, names: Sequence[str], judging: Judging | None = None) -> dict[str, TaskState] | None:
+def watch(study: Path, names: Sequence[str], judging: Judging | None = None) -> dict[str, TaskState]:
     """Wait until the named tasks have ended, and judge answers as they arrive.
 
     Args:
@@ -61,7 +61,7 @@ def watch(study: Path, names: Sequence[str], judging: Judging | None = None) -> 
         judging: The judging by this command; None if it does not judge.
 
     Returns:
-        The states of the tasks; None after Ctrl-C.
+        The states of the tasks.
     """
     from rich.live import Live
 
@@ -70,37 +70,34 @@ def watch(study: Path, names: Sequence[str], judging: Judging | None = None) -> 
     asked, unreachable, jobs = -SLURM_SECONDS, False, None
     invisible: set[str] = set()
     before: dict[str, str] = {}
-    try:
-        with Live(console=console, auto_refresh=False, transient=True) as live:
-            while True:
-                if time.monotonic() - asked >= SLURM_SECONDS:
-                    asked = time.monotonic()
-                    try:
-                        jobs, invisible, unreachable = query_jobs(found), invisible_submissions(found), False
-                    except slurm.Unreachable as error:
-                        if not unreachable:
-                            console.print(printable(f"SLURM does not answer: {error}; trying again"), markup=False)
-                        unreachable = True
-                states = combine_states(found, jobs, invisible)
-                states = {name: one for name, one in states.items() if name in set(names)}
-                if console.is_terminal:
-                    rows = max(LINES, (console.height - 6) // LINES)
-                    live.update(states_table(study.name, states, progress, rows), refresh=True)
-                else:
-                    _print_changes(states, before)
-                before = {name: _news(one) for name, one in states.items()}
-                answered = [one for one in states.values() if one.state is State.answered]
-                if judging and answered and judging.wants([one.task.name for one in answered]):
-                    live.stop()  # judging has a progress bar of its own
-                    with listening():
-                        judging.judge(one.task.point for one in answered)
-                    live.start()
-                    continue
-                if not any(one.live for one in states.values()):
-                    return states
-                time.sleep(FILES_SECONDS)
-    except KeyboardInterrupt:
-        return None
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            if time.monotonic() - asked >= SLURM_SECONDS:
+                asked = time.monotonic()
+                try:
+                    jobs, invisible, unreachable = query_jobs(found), invisible_submissions(found), False
+                except slurm.Unreachable as error:
+                    if not unreachable:
+                        console.print(printable(f"SLURM does not answer: {error}; trying again"), markup=False)
+                    unreachable = True
+            states = combine_states(found, jobs, invisible)
+            states = {name: one for name, one in states.items() if name in set(names)}
+            if console.is_terminal:
+                rows = max(LINES, (console.height - 6) // LINES)
+                live.update(states_table(study.name, states, progress, rows), refresh=True)
+            else:
+                _print_changes(states, before)
+            before = {name: _news(one) for name, one in states.items()}
+            answered = [one for one in states.values() if one.state is State.answered]
+            if judging and answered and judging.wants([one.task.name for one in answered]):
+                live.stop()  # judging has a progress bar of its own
+                with listening():
+                    judging.judge(one.task.point for one in answered)
+                live.start()
+                continue
+            if not any(one.live for one in states.values()):
+                return states
+            time.sleep(FILES_SECONDS)
 
 
 def states_table(title: str, states: Mapping[str, TaskState], progress: TrainingProgress, rows: int) -> Table:

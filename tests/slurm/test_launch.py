@@ -31,17 +31,21 @@ def world(monkeypatch):
         def __init__(self):
             self.submitted: list[str] = []
             self.failing: tuple[str, ...] = ()
-            self.ctrl_c = False
+            self.ctrl_c = ""
 
     world = World()
 
+    def press(moment):
+        if world.ctrl_c == moment:
+            raise KeyboardInterrupt
+
     def take(folder, text):
         world.submitted.append(text)
+        press("submitting")
         return str(len(world.submitted))
 
     def watch(study, names, judging=None):
-        if world.ctrl_c:
-            return None
+        press("watching")
         found = read_submissions(study)
         jobs = {}
         for submission in found:
@@ -57,7 +61,7 @@ def world(monkeypatch):
     monkeypatch.setattr(slurm, "max_array_size", lambda: 1001)
     monkeypatch.setattr(slurm, "controller_config", lambda: {"ClusterName": "here"})
     monkeypatch.setattr(launch, "check_fits", lambda cluster: None)
-    monkeypatch.setattr(launch, "_write_report", lambda study: None)
+    monkeypatch.setattr(launch, "_finish", lambda study, config: press("reporting"))
     monkeypatch.setattr(launch, "take_snapshot", lambda jobs: "code-0")
     monkeypatch.setattr(launch, "watch", watch)
     monkeypatch.setattr(sbatch, "submit_script", take)
@@ -107,11 +111,35 @@ def test_failed_points_and_baselines_are_outcomes(tmp_path, world):
 
 
 def test_ctrl_c_and_wait_false_say_how_to_come_back(tmp_path, world, capsys):
-    world.ctrl_c = True
+    world.ctrl_c = "watching"
     assert submit(seeds(tmp_path / "s", 1), Stage.train) is None
-    assert "the jobs continue. next: python -m mmdpo status" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "the jobs continue" in shown
+    assert f"next: python -m mmdpo status {tmp_path / 's'}" in shown
     assert submit(seeds(tmp_path / "t", 1, overrides=("cluster.wait=false",)), Stage.train) is None
     assert f"next: python -m mmdpo status {tmp_path / 't'}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("moment", "words"), [("submitting", "jobs that SLURM has accepted continue"), ("reporting", "")]
+)
+def test_ctrl_c_ends_the_command_when_no_job_is_waited_for(moment, words, tmp_path, world, capsys):
+    world.ctrl_c = moment
+    with pytest.raises(KeyboardInterrupt):
+        submit(seeds(tmp_path / "s", 1), Stage.experiment)
+    shown = capsys.readouterr().out
+    assert words in shown
+    assert "the jobs continue" not in shown
+
+
+def test_ctrl_c_while_this_command_judges_leaves_the_jobs(tmp_path, world, monkeypatch, capsys):
+    def judge(self, points):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "judges_here", lambda config, stage: True)
+    monkeypatch.setattr(launch.Judging, "judge", judge)
+    assert submit(seeds(tmp_path / "s", 1), Stage.experiment) is None
+    assert "the jobs continue" in capsys.readouterr().out
 
 
 def test_export_is_for_one_machine(tmp_path, world):
@@ -149,7 +177,7 @@ def test_a_plan_estimates_its_hours(overrides, seconds, expected, tmp_path, worl
         point(one).folder.mkdir(parents=True, exist_ok=True)
         (point(one).folder / "training.json").write_text("{}")
         write_adapter(point(one).folder / "adapter")
-    world.ctrl_c = True
+    world.ctrl_c = "watching"
     stage = Stage.evaluate  # no baselines
     submit([*done, *missing], stage)
     assert expected in capsys.readouterr().out

@@ -151,12 +151,3 @@ def test_without_a_terminal_each_end_is_a_line(tmp_path, monkeypatch, capsys):
     assert f"done  {one.name}" in lines
     assert [line for line in lines if line.startswith(f"failed  {other.name}: out of memory")]
     assert lines[-1] == "1 done, 1 failed"
-
-
-def test_ctrl_c_leaves(tmp_path, monkeypatch):
-    def interrupt():
-        raise KeyboardInterrupt
-
-    submission = submitted(tmp_path / "s")
-    states(monkeypatch, submission, interrupt)
-    assert watch.watch(submission.study, []) is None

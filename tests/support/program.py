@@ -134,6 +134,10 @@ class Program:
             texts.append(file.read().decode())
         return texts[0], "" if self._err is self._out else texts[1]
 
+    def output(self) -> str:
+        """Return what it has written to standard output so far."""
+        return os.pread(self._out.fileno(), os.fstat(self._out.fileno()).st_size, 0).decode()
+
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""
         if self.poll() is None:

@@ -26,7 +26,7 @@ def test_at_the_end_no_process_is_left(tmp_path: Path):
     with cluster(accounting="none") as slurm:
         variable = f"SLURM_CONF={slurm.folder}/slurm.conf"
         slurm.submit(STUBBORN, folder=tmp_path)
-        slurm.wait_for((tmp_path / "started").exists, 10, "the job's process")
+        slurm.wait_for((tmp_path / "started").exists, 60, "the job's process")
         assert len(set(with_variable(variable))) >= 4 + 3  # the daemons; slurmstepd, the script and its child
     assert not set(with_variable(variable))
     assert not slurm.folder.exists()

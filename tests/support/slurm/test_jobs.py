@@ -31,7 +31,7 @@ def timed_out(slurm: Cluster, tmp_path: Path) -> Job:
     task += "for i in $(seq 900); do sleep 0.1; done"
     script = f"srun bash -c '{task}'"
     job = Job(slurm.submit(script, "--signal=USR2@10", "--time=60", folder=tmp_path), tmp_path)
-    slurm.wait_for((tmp_path / "started").exists, 20, "its step")
+    slurm.wait_for((tmp_path / "started").exists, 60, "its step")
     slurm.time_out(job.id)
     return job
 
@@ -41,14 +41,14 @@ def test_an_array_completes_and_is_accounted_for(slurm: Cluster, tmp_path: Path)
     slurm.wait_for_state(job, "COMPLETED")
     assert {file.name: file.read_text() for file in tmp_path.iterdir()} == {f"{n}.txt": f"{n}\n" for n in range(3)}
     done = {f"{job}_{index}": "COMPLETED" for index in range(3)}
-    slurm.wait_for(lambda: slurm.accounted(job) == done, 10, "three tasks in sacct")
+    slurm.wait_for(lambda: slurm.accounted(job) == done, 60, "three tasks in sacct")
 
 
 def test_a_failed_job_is_accounted_as_failed(slurm: Cluster, tmp_path: Path):
     job = slurm.submit("exit 3", folder=tmp_path)
     slurm.wait_for_state(job, "FAILED")
     assert slurm.job(job)["ExitCode"] == "3:0"
-    slurm.wait_for(lambda: slurm.accounted(job) == {job: "FAILED"}, 10, "the failure in sacct")
+    slurm.wait_for(lambda: slurm.accounted(job) == {job: "FAILED"}, 60, "the failure in sacct")
 
 
 def test_srun_starts_two_ranks_that_see_two_gpus(slurm: Cluster, tmp_path: Path):
@@ -71,8 +71,8 @@ def test_srun_spans_two_nodes(slurm: Cluster, tmp_path: Path):
 def test_jobs_on_one_node_never_share_a_gpu(slurm: Cluster, tmp_path: Path):
     script = "echo $CUDA_VISIBLE_DEVICES >gpu$SLURM_ARRAY_TASK_ID; until [ -e go ]; do sleep 0.1; done"
     job = slurm.submit(script, "--array=0-3", "--gpus-per-node=1", "--nodelist=n1", folder=tmp_path)
-    slurm.wait_for(lambda: len(list(tmp_path.glob("gpu*"))) == 4, 20, "four jobs at once")
-    gpus = slurm.wait_for(lambda: [f.read_text().split() for f in tmp_path.glob("gpu*")], 5, "their GPUs")
+    slurm.wait_for(lambda: len(list(tmp_path.glob("gpu*"))) == 4, 60, "four jobs at once")
+    gpus = slurm.wait_for(lambda: [f.read_text().split() for f in tmp_path.glob("gpu*")], 60, "their GPUs")
     assert sorted(gpus) == [["0"], ["1"], ["2"], ["3"]]
     (tmp_path / "go").touch()
     slurm.wait_for_state(job, "COMPLETED")
@@ -92,7 +92,7 @@ def test_a_requeued_task_starts_again_under_its_id(slurm: Cluster, tmp_path: Pat
         lines = slurm.run("sacct", "-D", "-X", "-n", "-P", "-o", "State", "-j", job).stdout.split()
         return lines == ["REQUEUED", "COMPLETED"]
 
-    slurm.wait_for(accounted, 30, "accounting of both runs")  # sacct lags behind squeue
+    slurm.wait_for(accounted, 60, "accounting of both runs")  # sacct lags behind squeue
 
 
 @pytest.mark.exhaustive  # the tests of interrupted points see the same of real jobs
@@ -102,7 +102,7 @@ def test_a_preempted_job_runs_again_after_the_urgent_one(slurm: Cluster, tmp_pat
     script += "echo step over >>log; sleep 99  # one that ended here would be done for good"
     place = ["--nodelist=n2", "--gpus-per-node=4"]
     job = slurm.submit(script, "--partition=scavenge", *place, folder=tmp_path)
-    slurm.wait_for((tmp_path / "started").exists, 20, "its step")
+    slurm.wait_for((tmp_path / "started").exists, 60, "its step")
     urgent = slurm.submit("echo urgent >>log", "--partition=urgent", *place, folder=tmp_path)
     slurm.wait_for_state(job, "COMPLETED", 60)
     assert (tmp_path / "log").read_text().splitlines() == ["TERM", "step over", "urgent", "again"]
@@ -117,4 +117,4 @@ def test_a_job_out_of_time_is_warned_first(slurm: Cluster, timed_out: Job):
     signals = [line.split() for line in timed_out.text("signals").splitlines()]
     assert [name for name, _ in signals][:2] == ["USR2", "TERM"]
     assert 25 < int(signals[1][1]) - int(signals[0][1]) < 65
-    slurm.wait_for(lambda: slurm.accounted(timed_out.id) == {timed_out.id: "TIMEOUT"}, 10, "it in sacct")
+    slurm.wait_for(lambda: slurm.accounted(timed_out.id) == {timed_out.id: "TIMEOUT"}, 60, "it in sacct")
