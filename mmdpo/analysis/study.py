@@ -257,6 +257,8 @@ def _guess_role(point: str, config: dict[str, Any], axes: dict[str, Any]) -> str
         return Role.imported
     if point.startswith(Role.before_visual_tuning):
         return Role.before_visual_tuning
+    if point.startswith(f"{Role.start}-"):
+        return Role.start
     return Role.base if axes.get("data_scale") == 0 else Role.trained
 
 
@@ -329,7 +331,9 @@ def sort_key(value: Any) -> tuple[int, float, str]:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    rank = {str(Role.base): 0, str(Role.before_visual_tuning): 1, str(Role.imported): 2}.get(row.role, 3)
+    rank = {str(Role.base): 0, str(Role.before_visual_tuning): 1, str(Role.start): 2, str(Role.imported): 3}.get(
+        row.role, 4
+    )
     keys = [*sorted(row.settings), *POINT_AXES]
     values = [] if row.role == Role.imported else [sort_key(row.value(key)) for key in keys]
     return (rank, values, str(row.group("imported").get("name", "")), row.point)

@@ -28,6 +28,7 @@ from mmdpo.config.choices import (
     WandbMode,
 )
 from mmdpo.config.schema import BenchConfig, ClusterConfig, Config, GeneratorConfig, JudgeConfig
+from mmdpo.entry.start_checks import starts_or_may
 from mmdpo.entry.unread_bench import unread_of_bench
 
 INDIRECT = {
@@ -141,6 +142,12 @@ def _custom_loss_names(loss: str | None, keyword: str) -> bool:
 
 def _of_training(config: Config) -> Iterator[tuple[str, str]]:
     method, model, train = config.method, config.model, config.train
+    if config.model.adapter is None and config.rounds == 1:
+        yield "model.adapter_use", "the training starts from the base; add model.adapter= or rounds="
+    if not starts_or_may(config):
+        yield "method.reference", "the training starts from the base; add model.adapter= or rounds="
+    elif method.loss_type is None:
+        yield "method.reference", f"method={method.name} has no reference model; choose a method with pairs"
     if not model.train_projector:
         yield "model.projector_lr", "the projector is not trained; add model.train_projector=true"
     if method.train_on is not TrainOn.rated_completions:

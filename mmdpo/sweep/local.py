@@ -94,7 +94,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     from mmdpo.pipeline import evaluating
     from mmdpo.pipeline import point_stages as stages
 
-    points = list({p.work_folder: p for p in points_of(configs)}.values())
+    points = sorted({p.work_folder: p for p in points_of(configs)}.values(), key=lambda p: p.config.round)
     if rank():
         return follow_first_process(points, stage)
     if stage is Stage.report:
@@ -184,7 +184,8 @@ def _with_baselines(configs: Sequence[Config]) -> tuple[list[Point], list[Point]
     extra = [p for config in unique_up_to_axes(configs) for p in baselines(config)]
     folders = {p.folder for p in asked}
     unasked = {p.folder: p for p in extra if p.folder not in folders}
-    return asked, [*unasked.values(), *{p.folder: p for p in asked}.values()]
+    by_round = sorted({p.folder: p for p in asked}.values(), key=lambda p: p.config.round)
+    return asked, [*unasked.values(), *by_round]
 
 
 def _is_done(p: Point, stage: Stage) -> bool:
@@ -206,18 +207,34 @@ def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
 
 
 def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
-    """Run a stage of all the points; returns the reasons of those that failed, by their folders."""
+    """Run a stage of all the points, one round after the other.
+
+    Args:
+        points: The points, by their rounds.
+        stage: The stage.
+
+    Returns:
+        The reasons of those that failed, by their folders.
+    """
+    errors = {}
+    with use_model_cache() if world_size() == 1 else nullcontext():
+        for _, of_round in itertools.groupby(points, lambda p: p.config.round):
+            errors |= _run_round([*of_round], stage)
+    return errors
+
+
+def _run_round(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
+    """Run a stage of points that do not depend on each other; returns the reasons of those that failed."""
     if points and points[0].config.cluster.runner is Runner.parallel and stage is not Stage.export:
         return run_parallel(points, stage)
     errors = {}
     stops = []
-    with use_model_cache() if world_size() == 1 else nullcontext():
-        for number, p in enumerate(points, 1):
-            print_line(f"[{number}/{len(points)}] {p.work_name}")
-            try:
-                if error := run_point(p, stage):
-                    errors[p.work_folder] = error
-            except Outstanding as stop:  # the others submit their batch jobs before anyone waits
-                stops.append(stop)
+    for number, p in enumerate(points, 1):
+        print_line(f"[{number}/{len(points)}] {p.work_name}")
+        try:
+            if error := run_point(p, stage):
+                errors[p.work_folder] = error
+        except Outstanding as stop:  # the others submit their batch jobs before anyone waits
+            stops.append(stop)
     raise_stopped(stops)
     return errors
