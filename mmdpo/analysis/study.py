@@ -26,6 +26,8 @@ from mmdpo.points.status import State, is_pid, is_process_gone, is_stage_done
 
 POINT_FILES = ("config.yaml", "status.json", RESULT)
 POINT_AXES = ("method", *AXES)
+OF_START = ("model.adapter_use",)
+"""Settings of the model that say how a training starts."""
 FAILED = (State.failed, State.unreadable, State.cancelled)
 """The states of points that ended without a result."""
 
@@ -159,7 +161,7 @@ def study_of(folder: Path, rows: list[Row]) -> Study:
         if trained and row.config and row.role != Role.trained:
             flat = flatten_dict(row.config)
             # data, judge and training do not apply to a model that was not trained
-            known = (key for key in trained[0].settings if key.startswith(("model", "bench")))
+            known = (key for key in trained[0].settings if key.startswith(("model", "bench")) and key not in OF_START)
             row.settings = {key: flat.get(key) for key in known}
     return Study(folder.resolve().name, folder, sorted(rows, key=_order))
 

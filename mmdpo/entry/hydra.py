@@ -196,17 +196,29 @@ def _describe(configs: list[Config], stage: Stage) -> None:
     if configs[0].cluster.runner is Runner.slurm and stage is not Stage.report and not _judged_here(configs, stage):
         from mmdpo.slurm.launch import preview
 
-        preview(configs, stage)
+        preview([config for config in configs if config.round == 1], stage)
+        if later := sorted({config.round for config in configs} - {1}):
+            print_line(f"rounds 2 to {later[-1]}: this command submits each when the round before has ended")
 
 
 def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outcome]:
     from mmdpo.pipeline.evaluating import close_batch_jobs
+    from mmdpo.pipeline.point_stages import run_data_stage
     from mmdpo.slurm.launch import submit_and_watch
+    from mmdpo.slurm.rounds import require_waiting, submit_rounds
     from mmdpo.sweep.run_point import run_point
 
     if searching and not configs[0].cluster.wait:
         raise UserError("cluster.wait=false: this sweeper chooses points by scores; type cluster.wait=true")
-    outcomes = submit_and_watch(configs, stage, lambda p: run_point(p, Stage.judge))
+
+    def submit(some: Sequence[Config], of_stage: Stage) -> list[Outcome] | None:
+        return submit_and_watch(some, of_stage, lambda p: run_point(p, Stage.judge))
+
+    if any(config.round > 1 for config in configs):
+        require_waiting(configs[0])
+        outcomes = submit_rounds(configs, stage, submit, lambda config: run_data_stage(config, Stage.annotate))
+    else:
+        outcomes = submit(configs, stage)
     if outcomes is not None:
         close_batch_jobs(configs)
     if outcomes is None and searching:

@@ -134,10 +134,13 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
     from mmdpo.pipeline.judging_cost import judging_cost
     from mmdpo.pipeline.point_stages import POINT_STAGES
     from mmdpo.pipeline.power_lines import power_lines
+    from mmdpo.pipeline.round_plan import describe_rounds
 
     uses_data = stage not in (Stage.evaluate, Stage.judge)
-    trained_first = sorted(configs if uses_data else (), key=lambda config: config.is_base)
-    lines = (data_stages.describe_data(config, stage) for config in unique_up_to_axes(trained_first))
+    first_rounds = [config for config in configs if uses_data and config.round == 1]
+    trained_first = sorted(first_rounds, key=lambda config: config.is_base)
+    lines = [data_stages.describe_data(config, stage) for config in unique_up_to_axes(trained_first)]
+    lines.append(describe_rounds(configs, stage))
     for line in dict.fromkeys(itertools.chain.from_iterable(lines)):
         print_line(line)
     if stage not in POINT_STAGES:
@@ -218,8 +221,11 @@ def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
     """
     errors = {}
     with use_model_cache() if world_size() == 1 else nullcontext():
-        for _, of_round in itertools.groupby(points, lambda p: p.config.round):
-            errors |= _run_round([*of_round], stage)
+        rounds = [[*found] for _, found in itertools.groupby(points, lambda p: p.config.round)]
+        for number, of_round in enumerate(rounds, 1):
+            if len(rounds) > 1:
+                print_line(f"round {number} of {len(rounds)}")
+            errors |= _run_round(of_round, stage)
     return errors
 
 
