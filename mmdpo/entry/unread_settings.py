@@ -145,7 +145,8 @@ def _of_training(config: Config) -> Iterator[tuple[str, str]]:
     if config.model.adapter is None and config.rounds == 1:
         yield "model.adapter_use", "the training starts from the base; add model.adapter= or rounds="
     if not starts_or_may(config):
-        yield "method.reference", "the training starts from the base; add model.adapter= or rounds="
+        add = "type model.adapter_use=train" if config.rounds > 1 else "add model.adapter= or rounds="
+        yield "method.reference", f"the training starts from the base; {add}"
     elif method.loss_type is None:
         yield "method.reference", f"method={method.name} has no reference model; choose a method with pairs"
     if not model.train_projector:
