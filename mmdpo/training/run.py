@@ -107,7 +107,7 @@ def train_adapter(
         # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
         args = (dpo_config if settings.trains_on_pairs else sft_config)(settings, checkpoints)
         with deepspeed_session(settings.train), out_of_memory_advice(settings), full_disk_advice(folder):
-            start = StartAdapter(settings.model) if settings.model.adapter else None
+            start = _start(settings)
             trainer = _make_trainer(settings, args, data, start)
             checkpoint = _find_checkpoint(checkpoints, run)
             resumed(checkpoint.step if checkpoint else 0)
@@ -126,6 +126,16 @@ def _without_zero_if_single(settings: TrainingSettings) -> TrainingSettings:
         return settings
     print_line(f"train.zero_stage={settings.train.zero_stage} needs several processes; training without DeepSpeed")
     return replace(settings, train=replace(settings.train, zero_stage=0))
+
+
+def _start(settings: TrainingSettings) -> StartAdapter | None:
+    """Return the adapter that the training starts from, if any, and print it with its use and the reference."""
+    if settings.model.adapter is None:
+        return None
+    facts = describe_start(settings)
+    reference_model = f", method.reference={facts['reference']}" if "reference" in facts else ""
+    print_line(f"starting from {settings.model.adapter}: model.adapter_use={facts['use']}{reference_model}")
+    return StartAdapter(settings.model)
 
 
 def _make_trainer(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.config.choices import AdapterUse, ReferenceModel
-from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.models.adapter import ADAPTER_NAME, adapted, load_adapter_weights
 from mmdpo.models.adapter_config import read_adapter_config
@@ -61,7 +60,6 @@ class StartAdapter:
 
     def load(self) -> PreTrainedModel:
         """Load the model that LoRA layers are added to: the base, with the adapter merged for `merge`."""
-        print_line(f"the training starts from {self._adapter} (model.adapter_use={self._use.value})")
         if self._use is AdapterUse.train:
             return load_model(self._model.path, self._model.dtype)
         with_layers = adapted(self._model, self._adapter, own_weights=True)
