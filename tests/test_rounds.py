@@ -53,14 +53,16 @@ def contents(out: Path, cache: Path) -> dict[str, object]:
 def test_killed_at_any_moment_rounds_end_as_if_undisturbed(tmp_path: Path, rounds: int, kills: int) -> None:
     folder, rng, killed = tmp_path / "killed", Random(kills), 0
     with fake_openai() as server:
+        began = time.monotonic()
         calm = launch(*line(server, tmp_path / "out", rounds), **environment(tmp_path))
+        seconds = time.monotonic() - began
         assert calm.returncode == 0, calm.stdout + calm.stderr
         expected, asked = contents(tmp_path / "out", tmp_path / "cache"), server.answered.copy()
         server.answered.clear()
         command = line(server, folder / "out", rounds)
         for _ in range(kills):
             process = start_program("launch.py", *command, environment={**os.environ, **environment(folder)})
-            limit = time.monotonic() + rng.uniform(1, 6)
+            limit = time.monotonic() + rng.uniform(0, seconds / 3)
             while process.poll() is None and time.monotonic() < limit:
                 time.sleep(0.01)
             process.kill()
