@@ -26,8 +26,7 @@ def start_problems(config: Config) -> Iterator[str]:
                 "model.adapter_use=sample: is a choice of later rounds (rounds=); to sample from an adapter and train "
                 f"on the base, type generator.adapter={model.adapter} without model.adapter="
             )
-    trained_on = config.rounds > 1 and model.adapter_use is not AdapterUse.sample
-    if (model.adapter is not None or trained_on) and config.train.zero_stage == 3 and not config.is_base:
+    if starts_or_may(config) and config.train.zero_stage == 3 and not config.is_base:
         yield f"train.zero_stage=3: {WHOLE_WEIGHTS}; type train.zero_stage=2"
 
 

@@ -17,7 +17,16 @@ from typing import Any, cast
 
 from omegaconf import MISSING
 
-from mmdpo.config.choices import BENCHMARKS, LOSSES, RULES, SMOOTHED, SYNTHETIC_FORMATS, AnswerEngine, TrainOn
+from mmdpo.config.choices import (
+    BENCHMARKS,
+    LOSSES,
+    RULES,
+    SMOOTHED,
+    SYNTHETIC_FORMATS,
+    AdapterUse,
+    AnswerEngine,
+    TrainOn,
+)
 from mmdpo.config.markers import NoResult
 from mmdpo.config.schema import AXES, BenchConfig, Config, JudgeConfig
 from mmdpo.files import fingerprint
@@ -245,7 +254,7 @@ def _unused(config: Config) -> frozenset[str]:
     conditions = {
         "method.label_smoothing": method.loss_type in LOSSES and method.loss_type not in SMOOTHED,
         "method.fine_grained_weight": not method.fine_grained,
-        "model.adapter_use": not starts_from_adapter(config),
+        "model.adapter_use": config.model.adapter is None and config.round == 1,
         "method.reference": not (starts_from_adapter(config) and method.loss_type),
         "model.projector_lr": not config.model.train_projector,
         "model.attribute_template": train_on is not TrainOn.rated_completions,
@@ -258,7 +267,8 @@ def _unused(config: Config) -> frozenset[str]:
 
 def starts_from_adapter(config: Config) -> bool:
     """Return whether a training starts from an adapter, its own or that of the round before."""
-    return config.model.adapter is not None or config.round > 1
+    later = config.round > 1 and config.model.adapter_use is not AdapterUse.sample
+    return config.model.adapter is not None or later
 
 
 def _unused_of_data(config: Config) -> dict[str, bool]:

@@ -219,7 +219,7 @@ def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
     Returns:
         The reasons of those that failed, by their folders.
     """
-    errors = {}
+    errors: dict[Path, str] = {}
     with use_model_cache() if world_size() == 1 else nullcontext():
         rounds = [[*found] for _, found in itertools.groupby(points, lambda p: p.config.round)]
         for number, of_round in enumerate(rounds, 1):
@@ -233,7 +233,7 @@ def _run_round(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
     """Run a stage of points that do not depend on each other; returns the reasons of those that failed."""
     if points and points[0].config.cluster.runner is Runner.parallel and stage is not Stage.export:
         return run_parallel(points, stage)
-    errors = {}
+    errors: dict[Path, str] = {}
     stops = []
     for number, p in enumerate(points, 1):
         print_line(f"[{number}/{len(points)}] {p.work_name}")

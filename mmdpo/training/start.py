@@ -107,7 +107,7 @@ def reference_model(model: ModelConfig, which: ReferenceModel) -> PreTrainedMode
     merge = model.adapter_use is AdapterUse.merge
     with_layers = adapted(model, Path(model.adapter), own_weights=merge)
     result: Any = with_layers.merge_and_unload() if merge else with_layers.get_base_model()
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def start_key(model: ModelConfig) -> list[str]:
