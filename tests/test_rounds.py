@@ -45,6 +45,10 @@ def contents(out: Path, cache: Path) -> dict[str, object]:
     return {**found, "ratings": ratings}
 
 
+def lines_of(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
 @pytest.mark.parametrize(
     ("rounds", "kills"),
     [pytest.param(2, 2, marks=pytest.mark.long), pytest.param(3, 50, marks=pytest.mark.exhaustive)],
@@ -62,9 +66,10 @@ def test_killed_at_any_moment_rounds_end_as_if_undisturbed(tmp_path: Path, round
         command = line(server, folder / "out", rounds)
         for _ in range(kills):
             process = start_program("launch.py", *command, environment={**os.environ, **environment(folder)})
-            limit = time.monotonic() + rng.uniform(0, seconds / 3)
-            while process.poll() is None and time.monotonic() < limit:
+            begun = lines_of(folder / "out" / "nano" / "commands.jsonl")
+            while process.poll() is None and lines_of(folder / "out" / "nano" / "commands.jsonl") == begun:
                 time.sleep(0.01)
+            time.sleep(seconds * rng.random() ** 2 / 4)  # often while it starts, sometimes late
             process.kill()
             killed += process.wait(30) == -signal.SIGKILL
         done = launch(*command, **environment(folder))

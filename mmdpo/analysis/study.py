@@ -26,8 +26,8 @@ from mmdpo.points.status import State, is_pid, is_process_gone, is_stage_done
 
 POINT_FILES = ("config.yaml", "status.json", RESULT)
 POINT_AXES = ("method", *AXES)
-OF_START = ("model.adapter_use",)
-"""Settings of the model that say how a training starts."""
+OF_START = ("model.adapter_use", "method.reference")
+"""Settings of a training that starts from an adapter; others have no value of them."""
 FAILED = (State.failed, State.unreadable, State.cancelled)
 """The states of points that ended without a result."""
 
@@ -156,7 +156,8 @@ def study_of(folder: Path, rows: list[Row]) -> Study:
     """Make a study of rows: sorted, with the settings in which they differ."""
     trained = [row for row in rows if row.role == Role.trained and row.config]
     for row, settings in zip(trained, varying_settings([row.config for row in trained]), strict=True):
-        row.settings = settings
+        begins = row.config.get("round", 1) == 1 and row.group("model").get("adapter") is None
+        row.settings = {key: None if begins and key in OF_START else value for key, value in settings.items()}
     for row in rows:
         if trained and row.config and row.role != Role.trained:
             flat = flatten_dict(row.config)

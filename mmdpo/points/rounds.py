@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from mmdpo.config.choices import AdapterUse
-from mmdpo.config.schema import Config
+from mmdpo.config.schema import Config, MethodConfig, ModelConfig
 from mmdpo.errors import UserError
 from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.points.outcome import Outcome
@@ -28,8 +28,19 @@ def with_rounds(configs: Iterable[Config]) -> list[Config]:
     for config in configs:
         if config.round != 1:
             raise UserError(f"round={config.round}: the program numbers the rounds; type rounds={config.round}")
-        found += [dataclasses.replace(config, rounds=1, round=number) for number in range(1, _rounds(config) + 1)]
+        rounds = range(1, _rounds(config) + 1)
+        found += [_with_round(config, number) if len(rounds) > 1 else config for number in rounds]
     return found
+
+
+def _with_round(config: Config, number: int) -> Config:
+    """Return the config of one round; the first has no start, so it is the same whatever the later ones start from."""
+    config = dataclasses.replace(config, rounds=1, round=number)
+    if number > 1 or config.model.adapter is not None:
+        return config
+    model = dataclasses.replace(config.model, adapter_use=ModelConfig().adapter_use)
+    method = dataclasses.replace(config.method, reference=MethodConfig().reference)
+    return dataclasses.replace(config, model=model, method=method)
 
 
 def last_rounds(configs: Iterable[Config], outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 
 from mmdpo.config.choices import JudgePlace, Stage
@@ -27,7 +27,7 @@ def submit_rounds(
     first. A chain whose round has failed ends.
 
     Args:
-        configs: The configs of all rounds.
+        configs: The configs of all rounds, those of a chain one after another.
         stage: The stage to run.
         submit: Submit a stage of points, and wait for it (`submit_and_watch`).
         annotate: Rate the completions of a config in this process.
@@ -37,11 +37,12 @@ def submit_rounds(
     """
     ended: dict[int, Outcome] = {}
     others: list[Outcome] = []
-    failed: dict[str, Outcome] = {}
+    failed: dict[int, Outcome] = {}  # by the chain
+    chains = [*itertools.accumulate(config.round == 1 for config in configs)]
     rounds = sorted({config.round for config in configs})
     for number in rounds:
         members = [index for index, config in enumerate(configs) if config.round == number]
-        ended |= {index: failed[chain] for index in members if (chain := _chain(configs[index])) in failed}
+        ended |= {index: failed[chains[index]] for index in members if chains[index] in failed}
         open_ = [index for index in members if index not in ended]
         if not open_:
             continue
@@ -54,7 +55,7 @@ def submit_rounds(
         if found is None:
             return None
         ended |= dict(zip(open_, found, strict=False))
-        failed |= {_chain(configs[index]): ended[index] for index in open_ if ended[index].error}
+        failed |= {chains[index]: ended[index] for index in open_ if ended[index].error}
         others += found[len(open_) :]
     return [*(ended[index] for index in range(len(configs))), *others]
 
@@ -84,8 +85,3 @@ def _rate(configs: Sequence[Config], submit: Submit, annotate: Callable[[Config]
         if find_existing(resolved(config), Stage.sample) is not None:
             annotate(config)
     return True
-
-
-def _chain(config: Config) -> str:
-    """Return what the rounds of one chain share."""
-    return repr(dataclasses.replace(config, round=1))

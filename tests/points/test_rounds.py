@@ -15,7 +15,7 @@ from mmdpo.files import write_json
 from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.pipeline.sampling import generator_identity
 from mmdpo.points.outcome import Outcome
-from mmdpo.points.point import baselines, point
+from mmdpo.points.point import baselines, point, points_of
 from mmdpo.points.rounds import is_ready, last_rounds, resolved, with_rounds
 from tests.support.adapters import write_adapter
 
@@ -56,6 +56,7 @@ def test_the_start_of_later_rounds_is_part_of_them_alone(tmp_path: Path, overrid
     usual, other = (rounds_of(tmp_path, 2, *more) for more in ([], [override]))
     found = [point(a).identity.hex != point(b).identity.hex for a, b in zip(usual, other, strict=True)]
     assert found == counts
+    assert len({p.folder for p in points_of([*usual, *other])}) == 2 + sum(counts)  # a sweep over both shares the rest
 
 
 def test_a_round_begins_with_the_adapter_of_the_one_before(tmp_path: Path) -> None:

@@ -215,8 +215,26 @@ def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
             line.append(Dot(0.0, bases[0].score))
         gain = _gain_interval(study, group, benchmark, score, cache)
         line.append(Dot(float(x), score, tuple(group.seeds(benchmark)), gain))
+    if pattern.kind == "rounds":
+        lines = _with_shared_rounds(lines)
     series = [Series(labels[key], tuple(sorted(dots, key=lambda dot: dot.x))) for key, dots in lines.items()]
     return Panel(benchmark, pattern.x, tuple(series), tuple(dashed))
+
+
+def _with_shared_rounds(lines: dict[tuple[Any, ...], list[Dot]]) -> dict[tuple[Any, ...], list[Dot]]:
+    """Return the lines of chains: a first round without values of some settings is that of all chains with such."""
+    found: dict[tuple[Any, ...], list[Dot]] = {}
+    shared = {key for key in lines for other in lines if key != other and _is_first_of(key, other)}
+    for key, dots in lines.items():
+        if key not in shared:
+            more = [dot for one in shared if _is_first_of(one, key) for dot in lines[one] if dot.x]
+            found[key] = [*dots, *more]
+    return found
+
+
+def _is_first_of(key: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Return whether a line has the values of another one, or none."""
+    return all(one is None or one == two for one, two in zip(key, other, strict=True))
 
 
 def heatmaps(study: Study, pattern: Pattern) -> list[list[Block]]:
