@@ -153,6 +153,10 @@ class TrainOn(Choice):
     rated_completions = "rated_completions"  # all completions, with their ratings in the prompt
 
 
+WITHOUT_REFERENCE = (TrainOn.teacher, TrainOn.best_completion, TrainOn.rated_completions)
+"""Training sets of supervised fine-tuning, which has no reference model."""
+
+
 class AdapterUse(Choice):
     """Start of a training from `model.adapter` or, in later rounds, from the adapter of the round before."""
 

@@ -21,6 +21,7 @@ from mmdpo.config.choices import (
     LOSSES,
     RULES,
     SMOOTHED,
+    WITHOUT_REFERENCE,
     AnswerEngine,
     Runner,
     Stage,
@@ -147,7 +148,7 @@ def _of_training(config: Config) -> Iterator[tuple[str, str]]:
     if not starts_or_may(config):
         add = "type model.adapter_use=train" if config.rounds > 1 else "add model.adapter= or rounds="
         yield "method.reference", f"the training starts from the base; {add}"
-    elif method.loss_type is None:
+    elif method.train_on in WITHOUT_REFERENCE:
         yield "method.reference", f"method={method.name} has no reference model; choose a method with pairs"
     if not model.train_projector:
         yield "model.projector_lr", "the projector is not trained; add model.train_projector=true"

@@ -29,17 +29,18 @@ def merged(model: ModelConfig, adapter: Path) -> PreTrainedModel:
 
     Raises UserError unless every weight of the adapter has its place in the base, and every place its weight.
     """
-    result: PreTrainedModel = adapted(model, adapter, own_weights=True).merge_and_unload()
+    base = load_model(model.path, model.dtype, own_weights=True)
+    result: PreTrainedModel = adapted(base, model, adapter).merge_and_unload()
     return result.eval()
 
 
-def adapted(model: ModelConfig, adapter: Path, own_weights: bool = False) -> PeftModel:
-    """Return the base model with the adapter's layers beside its weights, none of which is trained.
+def adapted(base: PreTrainedModel, model: ModelConfig, adapter: Path) -> PeftModel:
+    """Return a base model with the adapter's layers beside its weights, none of which is trained.
 
     Args:
-        model: The base model.
+        base: The base model, which is changed.
+        model: Its settings, for messages.
         adapter: Folder of the adapter, in PEFT format.
-        own_weights: Whether the caller changes the weights of the base, as by merging.
 
     Returns:
         The model in evaluation mode.
@@ -50,11 +51,10 @@ def adapted(model: ModelConfig, adapter: Path, own_weights: bool = False) -> Pef
     content = read_adapter_config(adapter)
     names = check_adapter_weights(adapter)
     with suppress_library_output():
-        base = load_model(model.path, model.dtype, own_weights=own_weights)
         require_quick_patterns(adapter, content, dict(base.named_modules()))
         with _fitting(model, adapter):
             found, missing, unexpected = _with_adapter(base, adapter, content, names)
-        _require_all(model, adapter, missing, unexpected)
+        _require_all(model, adapter, len(names), missing, unexpected)
     return found.eval()
 
 
@@ -69,10 +69,10 @@ def load_adapter_weights(trained: PeftModel, model: ModelConfig, adapter: Path) 
     Raises:
         UserError: The layers are others than the adapter's.
     """
-    check_adapter_weights(adapter)
+    names = check_adapter_weights(adapter)
     with suppress_library_output(), _fitting(model, adapter):
         missing, unexpected = _load(trained, trained.get_base_model(), adapter)
-    _require_all(model, adapter, missing, unexpected)
+    _require_all(model, adapter, len(names), missing, unexpected)
 
 
 @contextmanager
@@ -86,10 +86,12 @@ def _fitting(model: ModelConfig, adapter: Path) -> Iterator[None]:
         raise UserError(_unfit(model, adapter, _reason(error))) from error
 
 
-def _require_all(model: ModelConfig, adapter: Path, missing: Sequence[str], unexpected: Sequence[str]) -> None:
-    """Raise UserError if weights are missing or have no place."""
+def _require_all(
+    model: ModelConfig, adapter: Path, count: int, missing: Sequence[str], unexpected: Sequence[str]
+) -> None:
+    """Raise UserError if some of an adapter's weights are missing or have no place."""
     if missing or unexpected:
-        counts = f"{len(missing)} weights are missing and {len(unexpected)} have no place"
+        counts = f"{len(missing)} weights are missing and {len(unexpected)} of {count} have no place"
         raise UserError(_unfit(model, adapter, f"{counts}, such as {[*missing, *unexpected][0]}"))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdpo.config.choices import AdapterUse, ReferenceModel
+from mmdpo.config.choices import WITHOUT_REFERENCE, AdapterUse, ReferenceModel
 from mmdpo.errors import UserError
 from mmdpo.models.adapter import ADAPTER_NAME, adapted, load_adapter_weights
 from mmdpo.models.adapter_config import read_adapter_config
@@ -60,9 +60,10 @@ class StartAdapter:
 
     def load(self) -> PreTrainedModel:
         """Load the model that LoRA layers are added to: the base, with the adapter merged for `merge`."""
+        base = _load_base(self._model, own_weights=self._use is AdapterUse.merge)
         if self._use is AdapterUse.train:
-            return load_model(self._model.path, self._model.dtype)
-        with_layers = adapted(self._model, self._adapter, own_weights=True)
+            return base
+        with_layers = adapted(base, self._model, self._adapter)
         self._merged = _weights_of(with_layers, self._adapter)
         result: PreTrainedModel = with_layers.merge_and_unload()
         return result.eval()
@@ -103,11 +104,16 @@ def reference_model(model: ModelConfig, which: ReferenceModel) -> PreTrainedMode
     A LoRA that is trained further stays apart from the weights, as in the training: merged ones are rounded.
     """
     if model.adapter is None or which is ReferenceModel.base:
-        return load_model(model.path, model.dtype)
+        return _load_base(model)
     merge = model.adapter_use is AdapterUse.merge
-    with_layers = adapted(model, Path(model.adapter), own_weights=merge)
+    with_layers = adapted(_load_base(model, own_weights=merge), model, Path(model.adapter))
     result: Any = with_layers.merge_and_unload() if merge else with_layers.get_base_model()
     return result
+
+
+def _load_base(model: ModelConfig, own_weights: bool = False) -> PreTrainedModel:
+    """Load the base of a training and of its reference; its weights are changed if they are to be its own."""
+    return load_model(model.path, model.dtype, own_weights=own_weights)
 
 
 def start_key(model: ModelConfig) -> list[str]:
@@ -120,7 +126,7 @@ def start_key(model: ModelConfig) -> list[str]:
 def describe_start(settings: TrainingSettings) -> dict[str, str]:
     """Return the adapter, its use and the reference model for the summary of a training."""
     facts = dict(zip(("adapter", "use"), start_key(settings.model), strict=False))
-    if facts and settings.method.loss_type:
+    if facts and settings.method.train_on not in WITHOUT_REFERENCE:
         facts["reference"] = settings.method.reference.value
     return facts
 
