@@ -220,8 +220,8 @@ def check_keep_points(points: Sequence[Point], search: SearchConfig) -> None:
     for word in search.keep_points:
         if not any(_matches(word, p) for p in trained):
             raise UserError(
-                f"search.keep_points: {word} names no point of this sweep; type values such as beta=0.1, or the name of a "
-                f"point such as {trained[0].name if trained else 'NAME'}"
+                f"search.keep_points: {word} names no point of this sweep; type values such as beta=0.1, or a "
+                f"point's name such as {trained[0].name if trained else 'NAME'}"
             )
 
 
