@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmdpo.config.choices import AdapterUse, TrainOn
+from mmdpo.config.choices import AdapterUse, SearchKind, TrainOn
 from mmdpo.config.schema import Config
 from mmdpo.points.identity import starts_from_adapter
 
@@ -28,6 +28,22 @@ def start_problems(config: Config) -> Iterator[str]:
             )
     if starts_or_may(config) and config.train.zero_stage == 3 and not config.is_base:
         yield f"train.zero_stage=3: {WHOLE_WEIGHTS}; type train.zero_stage=2"
+
+
+def halving_problems(config: Config) -> Iterator[str]:
+    """Describe why points cannot be pruned while they train, with the override to type."""
+    if config.search.kind is SearchKind.none or config.is_base:
+        return
+    if config.rounds > 1:
+        yield (
+            f"search={config.search.name}: a later round begins with the end of the round before, and a pruned point "
+            "has none; type search=none or rounds=1"
+        )
+    elif config.model.adapter is not None and config.model.adapter_use is AdapterUse.merge:
+        yield (
+            f"search={config.search.name}: a rung holds the new LoRA without the merged one and cannot be measured; "
+            "type search=none or model.adapter_use=train"
+        )
 
 
 def rounds_problems(config: Config) -> Iterator[str]:

@@ -24,6 +24,8 @@ from tests.support.adapters import write_adapter
         (["rounds=2", "data=pairs", "data.path=PAIRS"], "data=prompts"),
         (["rounds=2", "judge.share=0.5"], "judge.share=1"),
         (["rounds=0"], "rounds=0"),
+        (["rounds=2", "search=halving"], "search=none"),
+        (["search=halving", "model.adapter=ADAPTER", "model.adapter_use=merge"], "model.adapter_use=train"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(tmp_path: Path, line: list[str], typed: str) -> None:
