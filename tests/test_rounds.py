@@ -45,6 +45,12 @@ def contents(out: Path, cache: Path) -> dict[str, object]:
     return {**found, "ratings": ratings}
 
 
+def stored(folder: Path) -> int:
+    """Count the files that finished work has left."""
+    patterns = ("out/nano/*/*.json", "out/nano/*/checkpoints/*", "out/nano/*/answers/*", "cache/*/*/card.json")
+    return sum(len(list(folder.glob(pattern))) for pattern in patterns)
+
+
 def lines_of(path: Path) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
@@ -64,14 +70,17 @@ def test_killed_at_any_moment_rounds_end_as_if_undisturbed(tmp_path: Path, round
         expected, asked = contents(tmp_path / "out", tmp_path / "cache"), server.answered.copy()
         server.answered.clear()
         command = line(server, folder / "out", rounds)
+        longest = seconds / kills
         for _ in range(kills):
+            before, commands = stored(folder), folder / "out" / "nano" / "commands.jsonl"
             process = start_program("launch.py", *command, environment={**os.environ, **environment(folder)})
-            begun = lines_of(folder / "out" / "nano" / "commands.jsonl")
-            while process.poll() is None and lines_of(folder / "out" / "nano" / "commands.jsonl") == begun:
+            begun = lines_of(commands)
+            while process.poll() is None and lines_of(commands) == begun:
                 time.sleep(0.01)
-            time.sleep(seconds * rng.random() ** 2 / 4)  # often while it starts, sometimes late
+            time.sleep(rng.uniform(0, longest))
             process.kill()
             killed += process.wait(30) == -signal.SIGKILL
+            longest *= 0.7 if stored(folder) > before else 1.3  # so that the kills fall all along the way
         done = launch(*command, **environment(folder))
         assert done.returncode == 0, done.stdout + done.stderr
         assert contents(folder / "out", folder / "cache") == expected
