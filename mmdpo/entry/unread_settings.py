@@ -21,6 +21,7 @@ from mmdpo.config.choices import (
     LOSSES,
     RULES,
     SMOOTHED,
+    WITHOUT_REFERENCE,
     AnswerEngine,
     Runner,
     SearchKind,
@@ -29,6 +30,7 @@ from mmdpo.config.choices import (
     WandbMode,
 )
 from mmdpo.config.schema import BenchConfig, ClusterConfig, Config, GeneratorConfig, JudgeConfig
+from mmdpo.entry.start_checks import starts_or_may
 from mmdpo.entry.unread_bench import unread_of_bench
 
 INDIRECT = {
@@ -145,6 +147,13 @@ def _custom_loss_names(loss: str | None, keyword: str) -> bool:
 
 def _of_training(config: Config) -> Iterator[tuple[str, str]]:
     method, model, train = config.method, config.model, config.train
+    if config.model.adapter is None and config.rounds == 1:
+        yield "model.adapter_use", "the training starts from the base; add model.adapter= or rounds="
+    if not starts_or_may(config):
+        add = "type model.adapter_use=train" if config.rounds > 1 else "add model.adapter= or rounds="
+        yield "method.reference", f"the training starts from the base; {add}"
+    elif method.train_on in WITHOUT_REFERENCE:
+        yield "method.reference", f"method={method.name} has no reference model; choose a method with pairs"
     if not model.train_projector:
         yield "model.projector_lr", "the projector is not trained; add model.train_projector=true"
     if method.train_on is not TrainOn.rated_completions:
