@@ -7,13 +7,16 @@ start: it must stay light.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+if TYPE_CHECKING:
+    from mmdpo.entry.blocks import Block
 
 
 class MmdpoLauncher(Launcher):
@@ -26,15 +29,20 @@ class MmdpoLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Compose, check and run the points."""
-        from mmdpo.entry.compose_points import compose_points
+        from mmdpo.entry.blocks import Block
+
+        return self.launch_blocks([Block(job_overrides)])
+
+    def launch_blocks(self, blocks: Sequence[Block]) -> Sequence[JobReturn]:
+        """Compose, check and run the points of all blocks together."""
+        from mmdpo.entry.blocks import compose_blocks
         from mmdpo.entry.hydra import launch
-        from mmdpo.entry.typed_keys import TypedKeys
 
         setup_globals()
-        configs = compose_points(self._compose, job_overrides, TypedKeys())
+        configs = compose_blocks(self._compose, blocks)
         if self.config.hydra.sweeper._target_.endswith(("BasicSweeper", "MmdpoSweeper")):
             return launch(configs)
-        return self._search(configs, job_overrides)
+        return self._search(configs, [overrides for block in blocks for overrides in block.points])
 
     def _search(self, configs: Iterable[Any], job_overrides: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
         """Run points of a sweeper that chooses the next ones by their scores."""
