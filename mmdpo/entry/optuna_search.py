@@ -24,9 +24,10 @@ from mmdpo.console import print_line
 from mmdpo.entry.blocks import BLOCKS
 from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.hydra import Refused, launch
-from mmdpo.entry.samplers import ONE_OBJECTIVE, make_sampler
+from mmdpo.entry.samplers import ONE_OBJECTIVE, make_pruner, make_sampler
 from mmdpo.entry.search import Tried, best_lines, check_split, directions
 from mmdpo.entry.search_space import SearchSpace, read_space
+from mmdpo.entry.trial_pruning import BatchPruning, is_ended, read_rungs
 from mmdpo.entry.trial_record import POINT, TrialRecord
 from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import UserError
@@ -35,6 +36,7 @@ from mmdpo.points.commands import when_begun
 from mmdpo.points.outcome import outcome
 from mmdpo.points.point import Point, points_of
 from mmdpo.points.status import is_done
+from mmdpo.sweep.rung_runs import Prune
 
 Compose = Callable[[list[str]], DictConfig]
 
@@ -102,6 +104,7 @@ class Search:
         self.grid = space.grid() if name == "grid" else None
         self.n_trials, self.n_jobs = self._n_trials(), _whole("n_jobs", settings["n_jobs"])
         self.tolerated = _share("max_failure_rate", settings["max_failure_rate"])
+        self.pruner: Mapping[str, Any] = settings["pruner"] or {}
         self.typed_keys = TypedKeys()
         folder = Path(config.hydra.sweep.dir)
         self.record = TrialRecord(
@@ -141,9 +144,10 @@ class Search:
             if any(one.params != recorded[one.number].params for one in trials if one.number < len(recorded)):
                 raise Diverged
             tried += self._run_batch(study, trials, recorded)
-        failed = self.n_trials - len(tried)
-        if failed:
-            print_line(f"{failed} of {self.n_trials} trials failed, and are no part of the best")
+        states = [one.state for one in study.get_trials(deepcopy=False)]
+        for state, word in ((TrialState.PRUNED, "were pruned"), (TrialState.FAIL, "failed")):
+            if count := states.count(state):
+                print_line(f"{count} of {self.n_trials} trials {word}, and are no part of the best")
         for line in best_lines(tried, self.objectives, str(self.config.study)):
             print_line(line)
 
@@ -170,26 +174,44 @@ class Search:
         points = points_of(configs)
         self._check_points(trials, points, recorded)
         given_up = {one.number for one in recorded if one.state is TrialState.FAIL}
-        to_run = [config for one, config in zip(trials, configs, strict=True) if one.number not in given_up]
-        is_last = trials[-1].number == self.n_trials - 1
-        errors: dict[str, str] = {}
-        if to_run and (is_last or not all(is_done(p.folder) for p in points)):
-            numbers = f"trials {trials[0].number + 1} to {trials[-1].number + 1}"
-            print_line(f"{numbers if len(trials) > 1 else f'trial {trials[0].number + 1}'} of {self.n_trials}")
-            for one, p in zip(trials, points, strict=True):
-                one.set_user_attr(POINT, p.name)
-            when_begun(functools.partial(self.record.begin, trials, self.directions))
-            when_begun(self._save)
-            errors = self._errors(launch(to_run, searching=True), to_run)
+        live = {one: p for one, p in zip(trials, points, strict=True) if one.number not in given_up}
+        pruner = str(self.pruner.get("name"))
+        rungs = read_rungs(self.settings["rungs"], pruner, configs[0], self.objectives)
+        if trials[0].number == 0:
+            study.pruner = make_pruner(self.pruner, rungs)
+        pruning = BatchPruning(live, rungs, self.objectives[0], pruner)
+        failed: set[str] = set()
+        if all(is_ended(p.folder) for p in live.values()):
+            pruning.replay()
+            done = [p.config for p in live.values() if is_done(p.folder)]
+            if done and trials[-1].number == self.n_trials - 1:  # for the table of a command that has nothing to run
+                self._launch(trials, points, done, None)
+        else:
+            to_run = [p.config for p in live.values()]
+            failed = self._launch(trials, points, to_run, pruning.run if rungs else None)
         tried = []
-        for one, p, typed in zip(trials, points, overrides, strict=True):
-            if one.number in given_up or p.name in errors:
+        for one, p, words in zip(trials, points, overrides, strict=True):
+            if one.number in given_up or p.name in failed:
                 self._tell(study, one, TrialState.FAIL)
+            elif one in pruning.pruned:
+                self._tell(study, one, TrialState.PRUNED)
             else:
                 scores = scores_of(p, self.objectives)
                 self._tell(study, one, TrialState.COMPLETE, scores)
-                tried.append(Tried(p.name, tuple(typed), scores))
+                tried.append(Tried(p.name, tuple(words), scores))
         return tried
+
+    def _launch(
+        self, trials: Sequence[Trial], points: Sequence[Point], configs: Sequence[Config], prune: Prune | None
+    ) -> set[str]:
+        """Run the points of a batch; returns the names of those that failed, as many as may."""
+        several = f"trials {trials[0].number + 1} to {trials[-1].number + 1}"
+        print_line(f"{several if len(trials) > 1 else f'trial {trials[0].number + 1}'} of {self.n_trials}")
+        for one, p in zip(trials, points, strict=True):
+            one.set_user_attr(POINT, p.name)
+        when_begun(functools.partial(self.record.begin, trials, self.directions))
+        when_begun(self._save)
+        return self._failed(launch(configs, searching=True, prune=prune), len(configs))
 
     def _overrides(self, trial: Trial) -> list[str]:
         first = [f"objective={self.space.objectives[0]}"] if self.space.objectives else []
@@ -204,25 +226,23 @@ class Search:
                     "settings; type the settings of before, study=NEW_NAME or hydra.sweeper.study_name=NEW_NAME"
                 )
 
-    def _errors(self, results: Sequence[JobReturn], configs: Sequence[Config]) -> dict[str, str]:
-        """Return the reasons of failed trials by the names of their points.
+    def _failed(self, results: Sequence[JobReturn], count: int) -> set[str]:
+        """Return the names of the failed points among the first results, which are those of trials.
 
         Raises Refused for more than may fail, and for a failed baseline.
         """
-        own, baselines = results[: len(configs)], results[len(configs) :]
-        failed = [one for one in own if one.status is JobStatus.FAILED]
-        if len(failed) > self.tolerated * len(own):
-            baselines = [*failed, *baselines]
-        for result in baselines:
+        failed = [one for one in results[:count] if one.status is JobStatus.FAILED]
+        tolerated = len(failed) <= self.tolerated * count
+        for result in results[count:] if tolerated else results:
             _ = result.return_value  # raises if it failed
-        return {str(one.overrides[0]): "failed" for one in failed if one.overrides}
+        return {one.overrides[0] for one in failed if one.overrides}
 
     def _tell(
         self, study: optuna.Study, trial: Trial, state: TrialState, scores: Sequence[float] | None = None
     ) -> None:
         study.tell(trial, scores, state)
-        if not self.config.dry_run:
-            self.record.tell(trial.number, state, scores)
+        if self.record.is_begun:
+            self.record.end(study.get_trials(deepcopy=False)[trial.number])
 
     def _save(self) -> None:
         """Write multirun.yaml."""

@@ -75,18 +75,22 @@ class TrialRecord:
                 if trial.number >= known:
                     study._storage.create_new_trial(study._study_id, template_trial=_as_running(_frozen(trial)))
 
-    def report(self, number: int, value: float, step: int) -> None:
-        """Note the score of a running trial at a rung, if it is not noted yet."""
+    def end(self, trial: FrozenTrial) -> None:
+        """Note how a trial ended, with its scores at rungs. One that is noted as ended stays so."""
         with self._readable():
             study = self._open()
-            known = study.get_trials(deepcopy=False)[number]
-            if not known.state.is_finished() and step not in known.intermediate_values:
+            known = study.get_trials(deepcopy=False)[trial.number]
+            if known.state.is_finished():
+                return
+            for step, value in sorted(trial.intermediate_values.items()):
                 Trial(study, known._trial_id).report(value, step)
+            values = trial.values if trial.state is TrialState.COMPLETE else None
+            study.tell(trial.number, values, trial.state, skip_if_finished=True)
 
-    def tell(self, number: int, state: TrialState, values: Sequence[float] | None = None) -> None:
-        """Note how a trial ended. One that is noted as ended stays so."""
-        with self._readable():
-            self._open().tell(number, values, state, skip_if_finished=True)
+    @property
+    def is_begun(self) -> bool:
+        """Whether this process has noted trials of its own."""
+        return self._lock.is_locked
 
     def close(self) -> None:
         """Let other commands run the search."""

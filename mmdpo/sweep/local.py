@@ -34,17 +34,19 @@ from mmdpo.points.point import (
 from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.parallel import run_parallel
 from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point
+from mmdpo.sweep.rung_runs import Prune
 from mmdpo.sweep.stops import raise_stopped
 from mmdpo.training.distributed import rank, world_size
 
 
-def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
+def run_sweep(configs: Sequence[Config], prune: Prune | None = None) -> list[Outcome]:
     """Run what is missing of these points and of their baselines; report each study.
 
     A point that is finished in another study is linked. A failed point does not stop the others.
 
     Args:
         configs: The config of each point that was asked for.
+        prune: Function that trains points to rungs first; None to train each to the end.
 
     Returns:
         The outcomes of `configs`, in their order, then those of baselines that failed.
@@ -71,7 +73,8 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
             link(folder, target)
         for p in missing:
             plan_point(p)
-    errors = _run_all(missing, Stage.experiment)
+    to_finish, errors = prune(missing) if prune is not None else (missing, {})
+    errors |= _run_all(to_finish, Stage.experiment)
     report_studies(asked)
     outcomes = [outcome(p, errors.get(p.work_folder)) for p in asked]
     folders = {p.folder for p in asked}
