@@ -25,11 +25,10 @@ class OptunaSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Make the launcher, which composes the points."""
-        launcher = Plugins.instance().instantiate_launcher(
+        self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
-        assert isinstance(launcher, MmdpoLauncher)  # any other is refused
-        self.launcher, self.config, self.hydra_context = launcher, config, hydra_context
+        self.config, self.hydra_context = config, hydra_context
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the search, and print its best point."""
@@ -37,6 +36,9 @@ class OptunaSweeper(Sweeper):
 
         from mmdpo.entry.optuna_search import run_search
 
+        assert isinstance(self.launcher, MmdpoLauncher)  # any other is refused
+        assert self.config is not None  # setup has been called
+        assert self.hydra_context is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         run_search(self.launcher.compose, self.config, self.settings, parser, arguments)
 

@@ -24,7 +24,7 @@ from mmdpo.console import print_line
 from mmdpo.entry.blocks import BLOCKS
 from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.hydra import Refused, launch
-from mmdpo.entry.samplers import ONE_OBJECTIVE, make_pruner, make_sampler
+from mmdpo.entry.samplers import ONE_OBJECTIVE, SAMPLER, make_pruner, make_sampler
 from mmdpo.entry.search import Tried, best_lines, check_split, directions
 from mmdpo.entry.search_space import SearchSpace, read_space
 from mmdpo.entry.trial_pruning import BatchPruning, is_ended, read_rungs
@@ -163,7 +163,10 @@ class Search:
     def _ask(self, study: optuna.Study) -> Trial:
         number = sum(one.state is not TrialState.WAITING for one in study.get_trials(deepcopy=False))
         study.sampler = make_sampler(self.sampler, number, self.grid)
-        return study.ask({**self.space.distributions})
+        try:
+            return study.ask({**self.space.distributions})
+        except (TypeError, ValueError, ImportError) as error:
+            raise UserError(f"{SAMPLER}: {str(error).splitlines()[0]}; type other settings of it") from error
 
     def _run_batch(self, study: optuna.Study, trials: Sequence[Trial], recorded: Sequence[FrozenTrial]) -> list[Tried]:
         """Run the points of a batch, as far as they are not finished, and tell the study their scores."""

@@ -56,7 +56,10 @@ def make_sampler(settings: Mapping[str, Any], number: int, grid: Mapping[str, Se
     if name not in SAMPLERS:
         raise UserError(f"{SAMPLER}.name={name}: allowed are {', '.join(SAMPLERS)}; type hydra/sweeper/sampler=tpe")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise UserError(f"{SAMPLER}.seed={seed}: must be a whole number, so that the search can be repeated")
+        shown = "null" if seed is None else seed
+        raise UserError(
+            f"{SAMPLER}.seed={shown}: must be a whole number, so that the search can be repeated; type {SAMPLER}.seed=0"
+        )
     if grid is not None:
         return WholeGridSampler(grid, seed=seed)
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
@@ -90,6 +93,9 @@ def step_of(rung: float) -> int:
 
 
 def _made(key: str, kind: type[Any], values: Mapping[str, Any]) -> Any:
+    for name, value in values.items():
+        if value is not None and not isinstance(value, int | float):
+            raise UserError(f"{key}.{name}={value}: must be a number, true, false or null; type {key}.{name}=NUMBER")
     try:
         return kind(**values)
     except (TypeError, ValueError, ImportError) as error:

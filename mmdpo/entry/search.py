@@ -18,6 +18,12 @@ DIRECTION, SPLIT = "hydra.sweeper.direction", "bench.split"
 SEARCHING = {"optuna": "optuna"}
 """Sweepers that search, by the package that each needs."""
 
+OF_SEARCH = (
+    *(f"hydra/sweeper/{group}=" for group in ("sampler", "pruner")),
+    *(f"hydra.sweeper.{name}" for name in ("sampler", "pruner", "n_trials", "n_jobs", "direction", "storage", "rungs")),
+)
+"""Beginnings of overrides that only a search has."""
+
 PLACES = {"joblib": "cluster=local_parallel", "submitit_local": "cluster=local_parallel"}
 """Launchers of other projects that run points at once, and what mmdpo has in their place; others are cluster=slurm."""
 
@@ -45,6 +51,10 @@ def check_plugins(overrides: Sequence[str]) -> None:
         raise UserError(
             f"hydra/sweeper={sweeper}: allowed are mmdpo and optuna; type hydra/sweeper=optuna for a search"
         )
+    if sweeper == "mmdpo" and _typed(overrides, "sweep") is None:
+        for text in overrides:
+            if text.startswith(OF_SEARCH):
+                raise UserError(f"{text}: is a setting of a search; add hydra/sweeper=optuna")
     if sweeper in SEARCHING and importlib.util.find_spec(SEARCHING[sweeper]) is None:
         raise UserError(f"hydra/sweeper={sweeper}: is not installed; run pip install -e '.[{sweeper}]'")
 

@@ -111,8 +111,9 @@ def _interval(override: Override, value: IntervalSweep) -> BaseDistribution:
     low, high, log = value.start, value.end, "log" in value.tags
     assert low is not None
     assert high is not None
-    whole = isinstance(low, int) and isinstance(high, int)
-    if whole and kind_of(override.get_key_element().lstrip("+~")) is not float:
+    if kind_of(override.get_key_element().lstrip("+~")) is int or (isinstance(low, int) and isinstance(high, int)):
+        if int(low) != low or int(high) != high:
+            raise ValueError("must begin and end with whole numbers")
         return IntDistribution(int(low), int(high), log=log)
     return FloatDistribution(float(low), float(high), log=log)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -39,6 +40,7 @@ class TrialRecord:
         self.folder, self.name, self.objectives = folder, name, [*objectives]
         self.file = folder / FILE if storage is None else _sqlite_file(storage)
         self.storage = f"sqlite:///{self.file}" if storage is None else storage
+        self._storage: BaseStorage | None = None
         self._study: optuna.Study | None = None
         self._lock = FileLock(folder / ".optuna.lock")
 
@@ -50,9 +52,7 @@ class TrialRecord:
         if self.file is not None and not self.file.is_file():
             return []
         with self._readable():
-            if self.name not in optuna.get_all_study_names(self.storage):
-                return []
-            return self._open().get_trials()
+            return self._open().get_trials() if self._exists() else []
 
     def begin(self, trials: Sequence[Trial], directions: Sequence[str]) -> None:
         """Note trials that are about to run, and that no other command may run meanwhile.
@@ -66,8 +66,8 @@ class TrialRecord:
         """
         self._acquire()
         with self._readable():
-            if self.name not in optuna.get_all_study_names(self.storage):
-                made = optuna.create_study(storage=self.storage, study_name=self.name, directions=directions)
+            if not self._exists():
+                made = optuna.create_study(storage=self._opened(), study_name=self.name, directions=directions)
                 made.set_user_attr(OBJECTIVES, self.objectives)
             study = self._open()
             known = len(study.get_trials(deepcopy=False))
@@ -96,9 +96,17 @@ class TrialRecord:
         """Let other commands run the search."""
         self._lock.release()
 
+    def _opened(self) -> BaseStorage:
+        if self._storage is None:
+            self._storage = optuna.storages.get_storage(self.storage)
+        return self._storage
+
+    def _exists(self) -> bool:
+        return self._study is not None or self.name in optuna.get_all_study_names(self._opened())
+
     def _open(self) -> optuna.Study:
         if self._study is None:
-            study = optuna.load_study(study_name=self.name, storage=self.storage)
+            study = optuna.load_study(study_name=self.name, storage=self._opened())
             searched = study.user_attrs.get(OBJECTIVES)
             if searched != self.objectives:
                 others = ",".join(map(str, searched or ["other scores"]))
