@@ -34,7 +34,7 @@ from mmdpo.storage import translate_storage_errors
 from mmdpo.training.distributed import rank
 
 if TYPE_CHECKING:
-    from mmdpo.sweep.rung_runs import Prune
+    from mmdpo.sweep.local import Prune
 
 
 class Refused(CompactHydraException):

@@ -36,7 +36,7 @@ from mmdpo.points.commands import when_begun
 from mmdpo.points.outcome import outcome
 from mmdpo.points.point import Point, points_of
 from mmdpo.points.status import is_done
-from mmdpo.sweep.rung_runs import Prune
+from mmdpo.sweep.local import Prune
 
 Compose = Callable[[list[str]], DictConfig]
 

@@ -16,7 +16,7 @@ from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.point import Point
 from mmdpo.points.rungs import read_rung
-from mmdpo.sweep.rung_runs import run_to_rung
+from mmdpo.sweep.halving import Run
 
 PRUNER, RUNGS = "hydra/sweeper/pruner", "hydra.sweeper.rungs"
 
@@ -73,11 +73,12 @@ class BatchPruning:
         self.trials, self.rungs, self.objective, self.pruner = trials, rungs, objective, pruner
         self.pruned: dict[Trial, Point] = {}
 
-    def run(self, missing: Sequence[Point]) -> tuple[list[Point], dict[Path, str]]:
+    def run(self, missing: Sequence[Point], run: Run) -> tuple[list[Point], dict[Path, str]]:
         """Train points to the rungs, as long as they are not pruned.
 
         Args:
             missing: The points of the command that are not finished.
+            run: Runs points to a rung.
 
         Returns:
             The points to run to the end, and the reasons of failed ones.
@@ -86,7 +87,7 @@ class BatchPruning:
         open_folders = {p.folder for p in missing}
         live = dict(self.trials)
         for share in self.rungs:
-            errors |= run_to_rung([*{p.folder: p for p in live.values() if p.folder in open_folders}.values()], share)
+            errors |= run([*{p.folder: p for p in live.values() if p.folder in open_folders}.values()], share)
             live = {trial: p for trial, p in live.items() if p.work_folder not in errors}
             for trial, p in self._prune(live, share).items():
                 reason = f"at rung {share:g} with {self.objective} {_reports(trial)[step_of(share)]:.4g} on dev"

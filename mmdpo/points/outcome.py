@@ -12,7 +12,7 @@ from mmdpo.points.status import State, read_status
 
 @dataclass
 class Outcome:
-    """Outcome of one point: its objective, the reason why it was pruned, or the reason of its failure."""
+    """Outcome of one point: its objective, why a search pruned it, or the reason of its failure."""
 
     point: Point
     objective: float | None = None
@@ -24,7 +24,8 @@ def outcome(p: Point, error: str | None = None) -> Outcome:
     """Return the outcome of a point that has its result, that was pruned, or that failed for a reason."""
     if error:
         return Outcome(p, error=error)
-    if (known := read_status(p.folder)).state is State.pruned:
+    known = read_status(p.folder)
+    if known.state is State.pruned:
         return Outcome(p, pruned=known.pruned or "pruned")
     try:
         score = read_result(p.folder)["scores"].get(p.config.objective)

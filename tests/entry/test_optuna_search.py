@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.mmdpo.optuna_sweeper import PRUNERS, SAMPLERS, SETTINGS
 from mmdpo.config.schema import CONF, Config
-from mmdpo.entry import optuna_search, trial_pruning
+from mmdpo.entry import optuna_search
 from mmdpo.entry.hydra import Refused
 from mmdpo.points import commands, status
 from mmdpo.points.point import Point, points_of
@@ -51,7 +51,6 @@ class Points:
         )
         patch.setattr(optuna_search, "scores_of", lambda p, names: tuple(self.done[p.folder][name] for name in names))
         patch.setattr(status, "is_done", self.done.__contains__)
-        patch.setattr(trial_pruning, "run_to_rung", self.run_to_rung)
 
     def launch(self, configs: Iterable[Config], searching: bool, prune: Any) -> list[JobReturn]:
         configs = [*configs]
@@ -59,7 +58,7 @@ class Points:
         commands.begin(points[0].study)
         missing = [*{p.folder: p for p in points if p.folder not in self.done}.values()]
         if prune is not None:
-            missing, _ = prune(missing)
+            missing, _ = prune(missing, self.run_to_rung)
         for p in missing:
             if len(self.ran) == self.killed_at:
                 raise KeyboardInterrupt
@@ -76,7 +75,8 @@ class Points:
         result.return_value = Refused(f"failed: {p.name}") if self.failing(p.config) else 0.0
         return result
 
-    def run_to_rung(self, points: Sequence[Point], share: float) -> dict[Path, str]:
+    def run_to_rung(self, points: Sequence[Point], share: float | None) -> dict[Path, str]:
+        assert share is not None
         for p in points:
             if len(self.at_rungs) == self.killed_at:
                 raise KeyboardInterrupt
