@@ -11,7 +11,7 @@ import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -36,7 +36,9 @@ from mmdpo.points.commands import when_begun
 from mmdpo.points.outcome import outcome
 from mmdpo.points.point import Point, points_of
 from mmdpo.points.status import is_done
-from mmdpo.sweep.local import Prune
+
+if TYPE_CHECKING:
+    from mmdpo.sweep.local import Prune
 
 Compose = Callable[[list[str]], DictConfig]
 

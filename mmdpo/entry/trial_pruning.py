@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optuna.trial import Trial
 
@@ -16,7 +16,9 @@ from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.point import Point
 from mmdpo.points.rungs import read_rung
-from mmdpo.sweep.halving import Run
+
+if TYPE_CHECKING:
+    from mmdpo.sweep.halving import Run
 
 PRUNER, RUNGS = "hydra/sweeper/pruner", "hydra.sweeper.rungs"
 
