@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 if TYPE_CHECKING:
-    from mmdpo.entry.blocks import Block
+    from mmdpo.entry.blocks import PointBlock
 
 
 class MmdpoLauncher(Launcher):
@@ -33,7 +33,7 @@ class MmdpoLauncher(Launcher):
 
         raise Refused("hydra/sweeper: allowed are mmdpo and optuna; type hydra/sweeper=optuna for a search")
 
-    def launch_blocks(self, blocks: Sequence[Block]) -> Sequence[JobReturn]:
+    def launch_blocks(self, blocks: Sequence[PointBlock]) -> Sequence[JobReturn]:
         """Compose, check and run the points of all blocks together."""
         from mmdpo.entry.blocks import compose_blocks
         from mmdpo.entry.hydra import launch

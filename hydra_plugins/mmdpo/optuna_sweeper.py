@@ -44,19 +44,19 @@ class OptunaSweeper(Sweeper):
 
 
 GROUP = "hydra/sweeper"
-SAMPLERS: dict[str, dict[str, Any]] = {
+SAMPLER_SETTINGS: dict[str, dict[str, Any]] = {
     "tpe": {"n_startup_trials": 10, "n_ei_candidates": 24, "multivariate": False, "constant_liar": True},
     "random": {},
     "grid": {},
     "cmaes": {"sigma0": None, "n_startup_trials": 1, "popsize": None, "with_margin": False, "lr_adapt": False},
     "nsgaii": {"population_size": 50, "mutation_prob": None, "crossover_prob": 0.9, "swapping_prob": 0.5},
 }
-PRUNERS: dict[str, dict[str, Any]] = {
+PRUNER_SETTINGS: dict[str, dict[str, Any]] = {
     "none": {},
     "median": {"n_startup_trials": 5, "n_warmup_steps": 0, "n_min_trials": 1},
     "hyperband": {"reduction_factor": 2},
 }
-SETTINGS: dict[str, Any] = {
+SWEEPER_SETTINGS: dict[str, Any] = {
     "defaults": [{"sampler": "tpe"}, {"pruner": "none"}],
     "_target_": "hydra_plugins.mmdpo.optuna_sweeper.OptunaSweeper",
     "_recursive_": False,
@@ -71,8 +71,8 @@ SETTINGS: dict[str, Any] = {
     "blocks": None,
 }
 store = ConfigStore.instance()
-store.store("optuna", SETTINGS, group=GROUP, provider="mmdpo")
-for name, values in SAMPLERS.items():
+store.store("optuna", SWEEPER_SETTINGS, group=GROUP, provider="mmdpo")
+for name, values in SAMPLER_SETTINGS.items():
     store.store(name, {"name": name, "seed": 0, **values}, group=f"{GROUP}/sampler", provider="mmdpo")
-for name, values in PRUNERS.items():
+for name, values in PRUNER_SETTINGS.items():
     store.store(name, {"name": name, **values}, group=f"{GROUP}/pruner", provider="mmdpo")

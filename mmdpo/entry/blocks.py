@@ -22,11 +22,11 @@ from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.typed_keys import BlockKeys, TypedKeys
 from mmdpo.errors import UserError
 
-BLOCKS = "hydra.sweeper.blocks"
+BLOCKS_KEY = "hydra.sweeper.blocks"
 
 
 @dataclass(frozen=True)
-class Block:
+class PointBlock:
     """Points that are one product of axes.
 
     Attributes:
@@ -40,7 +40,9 @@ class Block:
     keys: frozenset[str] = frozenset()
 
 
-def split_into_blocks(parser: OverridesParser, params: Sequence[str], blocks: Any, typed: Sequence[str]) -> list[Block]:
+def split_into_blocks(
+    parser: OverridesParser, params: Sequence[str], blocks: Any, typed: Sequence[str]
+) -> list[PointBlock]:
     """Return the points of a command as blocks; one without a name if the study lists none.
 
     Args:
@@ -55,7 +57,7 @@ def split_into_blocks(parser: OverridesParser, params: Sequence[str], blocks: An
     """
     params, typed = spelled_out(params), spelled_out(typed)
     if not blocks:
-        return [Block(_product(parser, [*params, *typed]))]
+        return [PointBlock(_product(parser, [*params, *typed]))]
     words = _words_of(blocks)
     keys = [{_key(word) for word in block} for block in words]
     names = [f"block {number} ({' '.join(block) or 'no keys'})" for number, block in enumerate(words, 1)]
@@ -72,11 +74,11 @@ def split_into_blocks(parser: OverridesParser, params: Sequence[str], blocks: An
     for name, block, own in zip(names, words, keys, strict=True):
         held = [word for word in typed if _key(word) in own or _key(word) not in anywhere]
         replaced = {_key(word) for word in held}
-        found.append(Block(_product(parser, [*params, *block, *held]), name, frozenset(own - replaced)))
+        found.append(PointBlock(_product(parser, [*params, *block, *held]), name, frozenset(own - replaced)))
     return found
 
 
-def compose_blocks(compose: Callable[[list[str]], DictConfig], blocks: Sequence[Block]) -> Iterator[Config]:
+def compose_blocks(compose: Callable[[list[str]], DictConfig], blocks: Sequence[PointBlock]) -> Iterator[Config]:
     """Compose and check the config of each point of the blocks.
 
     Args:
@@ -99,15 +101,15 @@ def compose_blocks(compose: Callable[[list[str]], DictConfig], blocks: Sequence[
     every.check()
 
 
-def chunks(blocks: Sequence[Block], size: int | None) -> Iterator[list[Block]]:
+def chunks(blocks: Sequence[PointBlock], size: int | None) -> Iterator[list[PointBlock]]:
     """Split blocks into batches of at most `size` points; None gives one batch."""
-    batch: list[Block] = []
+    batch: list[PointBlock] = []
     room = size or sum(len(block.points) for block in blocks)
     left = room
     for block in blocks:
         points = list(block.points)
         while points:
-            batch.append(Block(points[:left], block.name, block.keys))
+            batch.append(PointBlock(points[:left], block.name, block.keys))
             points, left = points[left:], left - len(points[:left])
             if not left:
                 yield batch
@@ -119,13 +121,13 @@ def chunks(blocks: Sequence[Block], size: int | None) -> Iterator[list[Block]]:
 def _words_of(blocks: Any) -> list[list[str]]:
     """Return the overrides that each block holds."""
     if not isinstance(blocks, Sequence) or isinstance(blocks, str) or not all(isinstance(b, Mapping) for b in blocks):
-        raise UserError(f"{BLOCKS}: must be a list of blocks, each `key: values` lines, as in - {{method: sft}}")
+        raise UserError(f"{BLOCKS_KEY}: must be a list of blocks, each `key: values` lines, as in - {{method: sft}}")
     for number, block in enumerate(blocks, 1):
         for key, value in block.items():
             if isinstance(value, Mapping) or (isinstance(value, Sequence) and not isinstance(value, str)):
                 raise UserError(
-                    f"{BLOCKS}: block {number}: {key}: must be one value, or values with commas between them, as in "
-                    f"{key}: 0.1,0.2"
+                    f"{BLOCKS_KEY}: block {number}: {key}: must be one value, or values with commas between them, as "
+                    f"in {key}: 0.1,0.2"
                 )
     return [spelled_out(f"{key}={_text(value)}" for key, value in block.items()) for block in blocks]
 

@@ -21,13 +21,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
-from mmdpo.entry.blocks import BLOCKS
+from mmdpo.entry.blocks import BLOCKS_KEY
 from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.hydra import Refused, launch
 from mmdpo.entry.samplers import ONE_OBJECTIVE, SAMPLER, make_pruner, make_sampler
 from mmdpo.entry.search import Tried, best_lines, check_split, directions
 from mmdpo.entry.search_space import SearchSpace, read_space
-from mmdpo.entry.trial_pruning import BatchPruning, is_ended, read_rungs
+from mmdpo.entry.trial_pruning import BatchPruning, pruning_rungs
 from mmdpo.entry.trial_record import POINT, TrialRecord
 from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import UserError
@@ -67,7 +67,7 @@ def run_search(
     try:
         params = [f"{key}={value}" for key, value in (settings["params"] or {}).items()]
         if settings["blocks"]:
-            raise UserError(f"{BLOCKS}: a search has one space, and no blocks; drop hydra/sweeper=optuna")
+            raise UserError(f"{BLOCKS_KEY}: a search has one space, and no blocks; drop hydra/sweeper=optuna")
         space = read_space(parser, [*params, *typed])
         search = Search(compose, config, settings, space)
         try:
@@ -181,13 +181,12 @@ class Search:
         given_up = {one.number for one in recorded if one.state is TrialState.FAIL}
         live = {one: p for one, p in zip(trials, points, strict=True) if one.number not in given_up}
         pruner = str(self.pruner.get("name"))
-        rungs = read_rungs(self.settings["rungs"], pruner, configs[0], self.objectives)
+        rungs = pruning_rungs(self.settings["rungs"], pruner, configs[0], self.objectives)
         if trials[0].number == 0:
             study.pruner = make_pruner(self.pruner, rungs)
         pruning = BatchPruning(live, rungs, self.objectives[0], pruner)
         failed: set[str] = set()
-        if all(is_ended(p.folder) for p in live.values()):
-            pruning.replay()
+        if pruning.is_ended():
             done = [p.config for p in live.values() if is_done(p.folder)]
             if done and trials[-1].number == self.n_trials - 1:  # for the table of a command that has nothing to run
                 self._launch(trials, points, done, None)

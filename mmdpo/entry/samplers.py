@@ -31,7 +31,7 @@ class WholeGridSampler(GridSampler):
         """Do nothing: Optuna's method stops a loop that is not running here."""
 
 
-SAMPLERS: Mapping[str, type[BaseSampler]] = {
+SAMPLER_TYPES: Mapping[str, type[BaseSampler]] = {
     "tpe": TPESampler,
     "random": RandomSampler,
     "grid": WholeGridSampler,
@@ -53,8 +53,10 @@ def make_sampler(settings: Mapping[str, Any], number: int, grid: Mapping[str, Se
     """
     values = dict(settings)
     name, seed = values.pop("name", None), values.pop("seed", 0)
-    if name not in SAMPLERS:
-        raise UserError(f"{SAMPLER}.name={name}: allowed are {', '.join(SAMPLERS)}; type hydra/sweeper/sampler=tpe")
+    if name not in SAMPLER_TYPES:
+        raise UserError(
+            f"{SAMPLER}.name={name}: allowed are {', '.join(SAMPLER_TYPES)}; type hydra/sweeper/sampler=tpe"
+        )
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         shown = "null" if seed is None else seed
         raise UserError(
@@ -63,7 +65,7 @@ def make_sampler(settings: Mapping[str, Any], number: int, grid: Mapping[str, Se
     if grid is not None:
         return WholeGridSampler(grid, seed=seed)
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    return _made(SAMPLER, SAMPLERS[str(name)], {**values, "seed": own})
+    return _made(SAMPLER, SAMPLER_TYPES[str(name)], {**values, "seed": own})
 
 
 def make_pruner(settings: Mapping[str, Any], rungs: Sequence[float]) -> BasePruner:

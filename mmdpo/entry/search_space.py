@@ -15,7 +15,7 @@ from mmdpo.entry.override_values import kind_of
 from mmdpo.errors import UserError
 
 OBJECTIVE = "objective"
-DIGITS = 12  # of a value on a grid of floats: 0.3 rather than 0.30000000000000004
+GRID_DIGITS = 12  # of a value on a grid of floats: 0.3 rather than 0.30000000000000004
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SearchSpace:
     def _text(self, key: str, value: Any) -> str:
         one = self.distributions[key]
         if isinstance(one, FloatDistribution):
-            return repr(float(f"{value:.{DIGITS}g}") if one.step else float(value))
+            return repr(float(f"{value:.{GRID_DIGITS}g}") if one.step else float(value))
         return str(value)
 
 
@@ -126,7 +126,7 @@ def _range(values: Sequence[Any]) -> BaseDistribution:
     step = ordered[1] - ordered[0] if len(ordered) > 1 else 1
     if all(isinstance(value, int) for value in ordered):
         return IntDistribution(ordered[0], ordered[-1], step=step)
-    low, high, step = (float(f"{value:.{DIGITS}g}") for value in (ordered[0], ordered[-1], step))
+    low, high, step = (float(f"{value:.{GRID_DIGITS}g}") for value in (ordered[0], ordered[-1], step))
     return FloatDistribution(low, high, step=step)
 
 
@@ -144,5 +144,5 @@ def _values(key: str, one: BaseDistribution) -> list[Any]:
         return [*range(one.low, one.high + 1, one.step)]
     if isinstance(one, FloatDistribution) and one.step:
         count = round((one.high - one.low) / one.step)
-        return [float(f"{one.low + index * one.step:.{DIGITS}g}") for index in range(count + 1)]
+        return [float(f"{one.low + index * one.step:.{GRID_DIGITS}g}") for index in range(count + 1)]
     raise UserError(f"hydra/sweeper/sampler=grid: {key} is an interval; list its values, as in {key}=range(A,B,STEP)")

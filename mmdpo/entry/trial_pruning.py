@@ -20,10 +20,10 @@ from mmdpo.points.rungs import read_rung
 if TYPE_CHECKING:
     from mmdpo.sweep.halving import Run
 
-PRUNER, RUNGS = "hydra/sweeper/pruner", "hydra.sweeper.rungs"
+PRUNER_GROUP, RUNGS_KEY = "hydra/sweeper/pruner", "hydra.sweeper.rungs"
 
 
-def read_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[str]) -> list[float]:
+def pruning_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[str]) -> list[float]:
     """Return the rungs at which trials are pruned; none if the search prunes nothing.
 
     Args:
@@ -37,22 +37,22 @@ def read_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[str
     """
     if config.search.kind is not SearchKind.none:
         raise UserError(
-            f"search={config.search.name}: a search with Optuna prunes by {PRUNER}=median or hyperband; drop it"
+            f"search={config.search.name}: a search with Optuna prunes by {PRUNER_GROUP}=median or hyperband; drop it"
         )
     if pruner == "none":
         return []
     if len(objectives) > 1:
         typed = f"objective={','.join(objectives)}"
-        raise UserError(f"{typed}: {PRUNER}={pruner} decides by one score; type one, or {PRUNER}=none")
+        raise UserError(f"{typed}: {PRUNER_GROUP}={pruner} decides by one score; type one, or {PRUNER_GROUP}=none")
     if config.cluster.runner is Runner.slurm:
         raise UserError(
-            f"{PRUNER}={pruner}: jobs of cluster=slurm run to the end; type {PRUNER}=none, or cluster=local_parallel "
-            "within one job, or search=halving without hydra/sweeper=optuna"
+            f"{PRUNER_GROUP}={pruner}: jobs of cluster=slurm run to the end; type {PRUNER_GROUP}=none, "
+            "cluster=local_parallel within one job, or search=halving without hydra/sweeper=optuna"
         )
     rungs = [*value] if isinstance(value, Sequence) and not isinstance(value, str) else []
     shares = [one for one in rungs if isinstance(one, int | float) and 0 < one < 1]
     if not rungs or shares != rungs or sorted({*rungs}) != rungs:
-        raise UserError(f"{RUNGS}={value}: must be rising shares between 0 and 1; type '{RUNGS}=[0.25,0.5]'")
+        raise UserError(f"{RUNGS_KEY}={value}: must be rising shares between 0 and 1; type '{RUNGS_KEY}=[0.25,0.5]'")
     return [float(one) for one in shares]
 
 
@@ -85,6 +85,7 @@ class BatchPruning:
         Returns:
             The points to run to the end, and the reasons of failed ones.
         """
+        self.pruned = {}
         errors: dict[Path, str] = {}
         open_folders = {p.folder for p in missing}
         live = dict(self.trials)
@@ -94,17 +95,23 @@ class BatchPruning:
             for trial, p in self._prune(live, share).items():
                 reason = f"at rung {share:g} with {self.objective} {_reports(trial)[step_of(share)]:.4g} on dev"
                 print_line(f"pruned  {p.name}: {reason}")
-                status.prune(p.folder, f"{reason}: {PRUNER}={self.pruner}")
+                status.prune(p.folder, f"{reason}: {PRUNER_GROUP}={self.pruner}")
             live = {trial: p for trial, p in live.items() if trial not in self.pruned}
         ended = {p.folder for p in self.pruned.values()} - {p.folder for p in live.values()}
         return [p for p in missing if p.folder not in ended and p.work_folder not in errors], errors
 
-    def replay(self) -> None:
-        """Report the known scores of a batch that has ended, and decide again as before."""
+    def is_ended(self) -> bool:
+        """Return whether each trial is finished or pruned.
+
+        If it may be, the known scores are reported, and the pruner decides again as before.
+        """
+        if not all(status.is_done(p.folder) or (self.rungs and _is_pruned(p.folder)) for p in self.trials.values()):
+            return False
         live = dict(self.trials)
         for share in self.rungs:
             self._prune(live, share)
             live = {trial: p for trial, p in live.items() if trial not in self.pruned}
+        return all(status.is_done(p.folder) for p in live.values())
 
     def _prune(self, live: Mapping[Trial, Point], share: float) -> dict[Trial, Point]:
         """Report the scores of trials at a rung, and return those that end there. A finished point stays finished."""
@@ -113,7 +120,8 @@ class BatchPruning:
             score = read_rung(p.folder, share)
             value = score.value(self.objective) if score is not None else None
             if value is not None:
-                trial.report(value, step_of(share))
+                if step_of(share) not in _reports(trial):
+                    trial.report(value, step_of(share))
                 reported.append(trial)
         chosen = [trial for trial in reported if trial.should_prune()]
         found = {trial: live[trial] for trial in chosen if not status.is_done(live[trial].folder)}
@@ -121,9 +129,8 @@ class BatchPruning:
         return found
 
 
-def is_ended(folder: Path) -> bool:
-    """Return whether a point is finished or pruned."""
-    return status.is_done(folder) or status.read_status(folder).state is status.State.pruned
+def _is_pruned(folder: Path) -> bool:
+    return status.read_status(folder).state is status.State.pruned
 
 
 def _reports(trial: Trial) -> Mapping[int, float]:

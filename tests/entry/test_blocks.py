@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from mmdpo.config.schema import CONF
-from mmdpo.entry.blocks import Block, chunks, compose_blocks, split_into_blocks
+from mmdpo.entry.blocks import PointBlock, chunks, compose_blocks, split_into_blocks
 from mmdpo.errors import UserError
 
 TABLE = [{"method": "dpo", "beta": "0.1,0.2", "lr": 1e-5}, {"method": "sft,steerlm"}]
@@ -86,7 +86,7 @@ def test_a_key_of_a_block_must_be_read_there_and_one_of_the_command_line_anywher
 
 
 def test_batches_hold_at_most_so_many_points_of_all_blocks() -> None:
-    blocks = [Block([["a"], ["b"], ["c"]], "one"), Block([["d"], ["e"]], "two")]
+    blocks = [PointBlock([["a"], ["b"], ["c"]], "one"), PointBlock([["d"], ["e"]], "two")]
     assert [[(b.name, [*b.points]) for b in batch] for batch in chunks(blocks, 2)] == [
         [("one", [["a"], ["b"]])],
         [("one", [["c"]]), ("two", [["d"]])],

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
-from hydra_plugins.mmdpo.optuna_sweeper import PRUNERS, SAMPLERS, SETTINGS
+from hydra_plugins.mmdpo.optuna_sweeper import PRUNER_SETTINGS, SAMPLER_SETTINGS, SWEEPER_SETTINGS
 from mmdpo.config.schema import CONF, Config
 from mmdpo.entry import optuna_search
 from mmdpo.entry.hydra import Refused
@@ -46,9 +46,6 @@ class Points:
         self.failing: Callable[[Config], bool] = lambda config: False
         patch.setattr(optuna_search, "launch", self.launch)
         patch.setattr(optuna_search, "is_done", self.done.__contains__)
-        patch.setattr(
-            optuna_search, "is_ended", lambda folder: folder in self.done or status.read_status(folder).pruned
-        )
         patch.setattr(optuna_search, "scores_of", lambda p, names: tuple(self.done[p.folder][name] for name in names))
         patch.setattr(status, "is_done", self.done.__contains__)
 
@@ -93,11 +90,11 @@ def points(monkeypatch: pytest.MonkeyPatch) -> Points:
 
 def search(out: Path, *typed: str, sampler: str = "tpe", pruner: str = "none", **settings: Any) -> None:
     """Run a search as the sweeper does."""
-    sampling = {"name": sampler, "seed": 0, **SAMPLERS[sampler]}
+    sampling = {"name": sampler, "seed": 0, **SAMPLER_SETTINGS[sampler]}
     if sampler == "tpe":
         sampling["n_startup_trials"] = 2
-    pruning = {"name": pruner, **PRUNERS[pruner], **({"n_startup_trials": 1} if pruner == "median" else {})}
-    given = {**SETTINGS, "n_trials": 6, "n_jobs": 2, "sampler": sampling, "pruner": pruning, **settings}
+    pruning = {"name": pruner, **PRUNER_SETTINGS[pruner], **({"n_startup_trials": 1} if pruner == "median" else {})}
+    given = {**SWEEPER_SETTINGS, "n_trials": 6, "n_jobs": 2, "sampler": sampling, "pruner": pruning, **settings}
     sweep = {"sweep": {"dir": str(out / "nano")}}
     config = OmegaConf.create({"study": "nano", "objective": "text", "dry_run": False, "hydra": sweep})
     words = [*SPACE, *typed, f"out={out}"]
@@ -166,6 +163,9 @@ def test_trials_are_pruned_by_their_scores_at_rungs(
     again.killed_at = None
     search(tmp_path / "b", sampler="random", pruner=pruner)
     assert recorded(tmp_path / "b") == alone
+    again.ran = []
+    search(tmp_path / "b", sampler="random")  # without a pruner, the pruned ones are trained to the end
+    assert len(again.ran) == len(pruned)
 
 
 def test_several_scores_are_searched_together(

@@ -9,14 +9,16 @@ import pytest
 from optuna.distributions import FloatDistribution
 from optuna.pruners import HyperbandPruner, MedianPruner, NopPruner
 
-from hydra_plugins.mmdpo.optuna_sweeper import PRUNERS, SAMPLERS
+from hydra_plugins.mmdpo.optuna_sweeper import PRUNER_SETTINGS, SAMPLER_SETTINGS
 from mmdpo.entry.samplers import make_pruner, make_sampler, step_of
 from mmdpo.errors import UserError
 
 
 def first(name: str, number: int, seed: int) -> float:
     """Return the value that a sampler chooses for the first trial of an empty study."""
-    study = optuna.create_study(sampler=make_sampler({"name": name, "seed": seed, **SAMPLERS[name]}, number, None))
+    study = optuna.create_study(
+        sampler=make_sampler({"name": name, "seed": seed, **SAMPLER_SETTINGS[name]}, number, None)
+    )
     return float(study.ask({"x": FloatDistribution(0, 1)}).params["x"])
 
 
@@ -40,8 +42,8 @@ def test_each_point_of_a_grid_is_chosen_once() -> None:
 
 def test_a_rung_is_a_step_of_the_pruner() -> None:
     assert isinstance(make_pruner({"name": "none"}, []), NopPruner)
-    assert isinstance(make_pruner({"name": "median", **PRUNERS["median"]}, [0.5]), MedianPruner)
-    pruner = make_pruner({"name": "hyperband", **PRUNERS["hyperband"]}, [0.25, 0.5])
+    assert isinstance(make_pruner({"name": "median", **PRUNER_SETTINGS["median"]}, [0.5]), MedianPruner)
+    pruner = make_pruner({"name": "hyperband", **PRUNER_SETTINGS["hyperband"]}, [0.25, 0.5])
     assert isinstance(pruner, HyperbandPruner)
     assert [step_of(rung) for rung in (0.25, 0.5, 1)] == [25, 50, 100]
 
