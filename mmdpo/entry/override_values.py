@@ -73,7 +73,7 @@ def _values(text: str) -> Iterator[Any]:
 def _problems_of(key: str, value: Any) -> Iterator[str]:
     if key in GROUPS and not isinstance(value, dict):
         return  # a preset
-    kind = _kind(key)
+    kind = kind_of(key)
     if isinstance(value, dict) and dataclasses.is_dataclass(kind):
         for name, one in value.items():
             inner = f"{key}.{name}"
@@ -101,7 +101,7 @@ def _wrong_type(key: str, value: Any, kind: Any, may_be_null: bool) -> str:
     return f"{shown}: must be {wanted}{' or null' if may_be_null else ''}; type {key}=VALUE"
 
 
-def _kind(key: str) -> Any:
+def kind_of(key: str) -> Any:
     """Return the type of a setting; None for an entry of a dictionary or list."""
     holder, kind = _holder(key)
     return kind if holder is not None else None
