@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mmdpo.cache import code_fingerprint, read_memo, write_memo
 from mmdpo.config.choices import BENCHMARKS, CUSTOM_LOSSES, RUBRICS, RULES, TrainOn
-from mmdpo.config.schema import BenchConfig, Config, DataConfig, SourceConfig
+from mmdpo.config.losses import weighted_losses
+from mmdpo.config.schema import BenchConfig, Config, DataConfig, MethodConfig, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint
 from mmdpo.models.fingerprints import (
@@ -87,7 +89,7 @@ def contents(config: Config) -> dict[str, Content]:
     found = {**_of_model(config), **_of_tasks(config.bench)}
     if config.is_base:
         return found
-    found |= _of_loss(config.method.loss_type)
+    found |= _of_losses(config.method)
     data = config.data
     if data.is_own:
         return found | _of_own_data(data)
@@ -131,12 +133,14 @@ def tasks_with_files(bench: BenchConfig) -> set[str]:
     return {name for name, task in loaded.items() if task.bench_files or task.files(bench)}
 
 
-def _of_loss(loss_type: str | None) -> dict[str, Content]:
-    """Fingerprint the file of a loss that is not TRL's."""
-    if loss_type not in CUSTOM_LOSSES.names():
-        return {}
-    code = remembered(("loss", loss_type), lambda: _code(CUSTOM_LOSSES, loss_type))
-    return {"method.loss_type:code": Content(code, given=loss_type)}
+def _of_losses(method: MethodConfig) -> dict[str, Content]:
+    """Fingerprint the files of losses that are not TRL's."""
+    found = {}
+    for name in sorted(weighted_losses(method).keys() & set(CUSTOM_LOSSES.names())):
+        code = remembered(("loss", name), partial(_code, CUSTOM_LOSSES, name))
+        key = f"method.losses.{name}:code" if method.losses else "method.loss_type:code"
+        found[key] = Content(code, given=name)
+    return found
 
 
 def _of_tasks(bench: BenchConfig) -> dict[str, Content]:

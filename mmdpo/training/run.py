@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.config.losses import weighted_losses
 from mmdpo.console import print_line, progress
 from mmdpo.errors import UserError
 from mmdpo.files import atomic_write
@@ -138,8 +139,8 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
     shared = (model, args, data.tokenized.rows, data.collator, lora(model, settings.model), settings.model.projector_lr)
     if not settings.trains_on_pairs:
         return LoraSFTTrainer(*shared)
-    name = settings.method.loss_type
-    return LoraDPOTrainer(*shared, CustomLoss(name) if name and is_custom_loss(name) else None)
+    weights = weighted_losses(settings.method)
+    return LoraDPOTrainer(*shared, {CustomLoss(name): weights[name] for name in weights if is_custom_loss(name)})
 
 
 def _find_checkpoint(checkpoints: Path, run: str) -> Checkpoint | None:
