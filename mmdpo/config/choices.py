@@ -75,6 +75,9 @@ PROMPT_FORMATS = Kind("mmdpo.sources", "PROMPTS", "data.sources.NAME.format")
 PAIR_FORMATS = Kind("mmdpo.sources", "PAIRS", "data.format")
 """Formats of preference pairs: files of mmdpo/sources that define `PAIRS`."""
 
+LABELLED_FORMATS = Kind("mmdpo.sources", "LABELLED", "data.format")
+"""Readings of pair formats for methods that train on labelled answers: X_labelled.py reads data.format=X."""
+
 EXAMPLE_FORMATS = Kind("mmdpo.sources", "EXAMPLES", "data.format")
 """Formats of answers to learn: files of mmdpo/sources that define `EXAMPLES`."""
 
@@ -169,6 +172,12 @@ class TrainOn(Choice):
     teacher = "teacher"  # the judge's own answer to each prompt
     best_completion = "best_completion"  # the best rated completion of each prompt
     rated_completions = "rated_completions"  # all completions, with their ratings in the prompt
+
+
+def reading_format(format: str, train_on: TrainOn | None) -> str:
+    """Return the name of the file of mmdpo/sources that reads a format for a kind of training set."""
+    labelled = f"{format}_labelled"
+    return labelled if train_on is TrainOn.labelled and labelled in LABELLED_FORMATS.names() else format
 
 
 class TooLong(Choice):

@@ -34,10 +34,10 @@ from mmdpo.training.resume import Checkpoint, continue_from, last_of_run, run_fi
 from mmdpo.training.rows import Example
 from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps
 from mmdpo.training.settings import TrainingSettings
-from mmdpo.training.trl_config import dpo_config, sft_config
+from mmdpo.training.trl_config import training_arguments, translate_trl_errors
 
 if TYPE_CHECKING:
-    from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
+    from mmdpo.training.trainer import LoraTrainerMixin
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -74,7 +74,7 @@ def train_adapter(
 
     Args:
         settings: Settings of the training.
-        examples: Preference pairs or SFT examples, as the method needs them.
+        examples: Preference pairs, labelled answers or SFT examples, as the method needs them.
         image_root: Folder of the images.
         folder: Folder of the point, for checkpoints and the adapter.
         log: Called as `log(metrics, step)` for each logged step.
@@ -104,7 +104,7 @@ def train_adapter(
         weights = weights_fingerprint(settings.model.path)
         run = run_fingerprint(settings, weights, data.fingerprint)
         # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
-        args = (dpo_config if settings.trains_on_pairs else sft_config)(settings, checkpoints)
+        args = training_arguments(settings, checkpoints)
         with deepspeed_session(settings.train), out_of_memory_advice(settings), full_disk_advice(folder):
             trainer = _make_trainer(settings, args, data)
             checkpoint = _find_checkpoint(checkpoints, run)
@@ -126,10 +126,11 @@ def _without_zero_if_single(settings: TrainingSettings) -> TrainingSettings:
     return replace(settings, train=replace(settings.train, zero_stage=0))
 
 
-def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> LoraDPOTrainer | LoraSFTTrainer:
+def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> LoraTrainerMixin:
     """Load the base model and build its trainer, which adds the LoRA layers."""
     from transformers import set_seed
 
+    from mmdpo.training.kto_trainer import LoraKTOTrainer
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
     model = load_model(settings.model.path, settings.model.dtype)
@@ -137,10 +138,13 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)
     shared = (model, args, data.tokenized.rows, data.collator, lora(model, settings.model), settings.model.projector_lr)
-    if not settings.trains_on_pairs:
-        return LoraSFTTrainer(*shared)
-    weights = weighted_losses(settings.method)
-    return LoraDPOTrainer(*shared, {CustomLoss(name): weights[name] for name in weights if is_custom_loss(name)})
+    with translate_trl_errors(settings.train):
+        if settings.trains_on_labels:
+            return LoraKTOTrainer(*shared)
+        if not settings.trains_on_pairs:
+            return LoraSFTTrainer(*shared)
+        weights = weighted_losses(settings.method)
+        return LoraDPOTrainer(*shared, {CustomLoss(name): weights[name] for name in weights if is_custom_loss(name)})
 
 
 def _find_checkpoint(checkpoints: Path, run: str) -> Checkpoint | None:

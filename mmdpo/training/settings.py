@@ -27,6 +27,11 @@ class TrainingSettings:
         return self.method.train_on is TrainOn.pairs
 
     @property
+    def trains_on_labels(self) -> bool:
+        """True if the training uses a loss of labelled answers."""
+        return self.method.train_on is TrainOn.labelled
+
+    @property
     def averages_logps(self) -> bool:
         """True if the sigmoid loss averages log-probs over an answer's tokens instead of summing them."""
         return "sigmoid" in weighted_losses(self.method) and bool(self.logprob_avg)

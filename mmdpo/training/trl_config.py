@@ -16,7 +16,7 @@ from mmdpo.training.schedule import warmup_share
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
-    from trl import DPOConfig, SFTConfig
+    from trl import DPOConfig, KTOConfig, SFTConfig
 
     from mmdpo.config.schema import TrainConfig
     from mmdpo.training.settings import TrainingSettings
@@ -53,6 +53,32 @@ def dpo_config(settings: TrainingSettings, checkpoints: Path) -> DPOConfig:
             disable_dropout=False,  # run.py removes the base model's dropout; that of LoRA stays
         )
     )
+
+
+def kto_config(settings: TrainingSettings, checkpoints: Path) -> KTOConfig:
+    """Build the arguments of a training with labels, which writes its checkpoints to a folder."""
+    from trl import KTOConfig
+
+    return _on_one_device(
+        KTOConfig(
+            **_common(settings, checkpoints),
+            loss_type=settings.method.loss_type,
+            beta=settings.beta,
+            desirable_weight=settings.method.desirable_weight,
+            undesirable_weight=settings.method.undesirable_weight,
+            disable_dropout=False,  # as above
+        )
+    )
+
+
+def training_arguments(settings: TrainingSettings, checkpoints: Path) -> DPOConfig | KTOConfig | SFTConfig:
+    """Build the arguments of a training. Raises UserError if TRL refuses one of `train.trl`."""
+    with translate_trl_errors(settings.train):
+        if settings.trains_on_pairs:
+            return dpo_config(settings, checkpoints)
+        if settings.trains_on_labels:
+            return kto_config(settings, checkpoints)
+        return sft_config(settings, checkpoints)
 
 
 def sft_config(settings: TrainingSettings, checkpoints: Path) -> SFTConfig:

@@ -113,6 +113,9 @@ NO_EFFECT: Mapping[str, str] = {
 DIVERGENCE_LOSSES = ("sigmoid", "hinge", "ipo", "exo_pair", "robust", "discopop", "sigmoid_norm", "sft")
 """The losses that TRL takes with another `f_divergence_type`."""
 
+UNWEIGHTED = ("aot", "aot_unpaired", "sft", "hinge")
+"""The losses of TRL that fail with `use_weighting=true`."""
+
 CHOICES = {"f_divergence_type": ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")}
 """Choices that TRL's fields do not name themselves."""
 
@@ -209,7 +212,7 @@ def _condition(config: Config, name: str) -> str | None:
     losses = weighted_losses(config.method).keys()
     if name == "f_divergence_type" and (others := sorted(losses - {*DIVERGENCE_LOSSES})):
         return f"{', '.join(others)} takes no other divergence; the losses {', '.join(DIVERGENCE_LOSSES)} do"
-    if name == "use_weighting" and (others := sorted(losses & {*CUSTOM_LOSSES.names(), "aot", "aot_unpaired"})):
+    if name == "use_weighting" and (others := sorted(losses & {*CUSTOM_LOSSES.names(), *UNWEIGHTED})):
         return f"{', '.join(others)} cannot be weighted; type method.loss_type=sigmoid"
     if name == "optim" and "8bit" in str(config.train.trl[name]) and find_spec("bitsandbytes") is None:
         return "needs bitsandbytes; run pip install -e '.[qlora]'"

@@ -110,7 +110,7 @@ def assert_same_adapter(folder: Path, expected: dict[str, torch.Tensor]) -> None
         },
         {
             "method__loss_type": None,
-            "method__losses": {"sigmoid": 1.0, "sft": 0.5},
+            "method__losses": {"sigmoid": 1.0, "ipo": 0.5},
             "logprob_avg": True,
             "train__trl": {"f_divergence_type": "js_divergence", "use_weighting": True, "adam_beta2": 0.9},
         },
