@@ -24,3 +24,10 @@ def depends_on_micro_batch(method: MethodConfig) -> bool:
     divergence from them.
     """
     return any(name in BATCH_LOSSES for name in weighted_losses(method))
+
+
+def shown_losses(method: MethodConfig) -> str:
+    """Return the losses as they are typed."""
+    if method.losses:
+        return f"method.losses={{{','.join(f'{name}:{weight:g}' for name, weight in method.losses.items())}}}"
+    return f"method.loss_type={method.loss_type}"

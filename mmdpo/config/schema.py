@@ -31,7 +31,7 @@ from mmdpo.config.data_settings import SourceConfig as SourceConfig
 from mmdpo.config.judge_settings import JudgeConfig as JudgeConfig
 from mmdpo.config.judge_settings import LimitsConfig as LimitsConfig
 from mmdpo.config.judge_settings import PriceConfig as PriceConfig
-from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, POSITIVE, SEED, SEVERAL_LINES, SHARE, OneOf
+from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SEVERAL_LINES, SHARE, OneOf
 from mmdpo.config.model_settings import LoraConfig as LoraConfig
 from mmdpo.config.model_settings import ModelConfig as ModelConfig
 from mmdpo.config.plan_settings import PlanConfig as PlanConfig
@@ -76,7 +76,9 @@ class PairsConfig:
     aggregate: list[str] | None = None  # attributes whose sum ranks the completions; null: those of the rubric
     margin: Annotated[int, AT_LEAST_ONE] = 2  # least difference of the aggregates of chosen and rejected
     rule: PairRule = PairRule.random_worse
-    desirable: int | None = None  # kto: least aggregate of a desirable answer; null: the answers of the pairs
+    desirable: Annotated[int | None, NOT_NEGATIVE] = (
+        None  # kto: least aggregate of a desirable answer; null: the answers of the pairs
+    )
     cut: CutCompletions = CutCompletions.drop  # of all methods: completions that data.sampling.max_new_tokens cut
 
 

@@ -17,8 +17,8 @@ from mmdpo.entry.bench_checks import bench_problems
 from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
 from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
-from mmdpo.entry.plan_checks import plan_problems
 from mmdpo.entry.model_settings_checks import attention_problems, quantization_problems
+from mmdpo.entry.plan_checks import plan_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
 from mmdpo.entry.server_checks import engine_problems
 from mmdpo.entry.shard_checks import shard_problems

@@ -18,7 +18,7 @@ from mmdpo.config.choices import (
     teachers,
 )
 from mmdpo.config.field_checks import unknown_choice
-from mmdpo.config.losses import weighted_losses
+from mmdpo.config.losses import shown_losses, weighted_losses
 from mmdpo.config.schema import AXES, Config, MethodConfig, methods_using
 from mmdpo.judge.rubric import load_rubric
 
@@ -48,25 +48,18 @@ def _axes(config: Config) -> Iterator[str]:
         if used and value is None and axis not in MAY_BE_NULL:
             yield f"{axis} is missing: method={method.name} needs it; add {axis}=..."
     if "logprob_avg" in method.axes and config.logprob_avg and "sigmoid" not in weighted_losses(method):
-        yield f"logprob_avg=true: {_shown(method)} does not support it; only sigmoid does"
-
-
-def _shown(method: MethodConfig) -> str:
-    """Return the losses as they are typed."""
-    if method.losses:
-        return f"method.losses={{{','.join(f'{name}:{weight:g}' for name, weight in method.losses.items())}}}"
-    return f"method.loss_type={method.loss_type}"
+        yield f"logprob_avg=true: {shown_losses(method)} does not support it; only sigmoid does"
 
 
 def _loss(method: MethodConfig) -> Iterator[str]:
     if method.loss_type is not None and method.losses:
-        yield f"method.loss_type={method.loss_type}: {_shown(method)} is set, too; type method.loss_type=null"
+        yield f"method.loss_type={method.loss_type}: {shown_losses(method)} is set, too; type method.loss_type=null"
     if method.train_on is TrainOn.labelled:
         if method.losses or method.loss_type not in UNPAIRED_LOSSES:
-            yield f"{_shown(method)}: method={method.name} has no pairs; type method.loss_type={UNPAIRED_LOSSES[0]}"
+            yield f"{shown_losses(method)}: method={method.name} has no pairs; type method.loss_type={UNPAIRED_LOSSES[0]}"
     elif method.train_on is not TrainOn.pairs:
         if weighted_losses(method):
-            yield f"{_shown(method)}: method={method.name} is SFT; drop it, or choose method=dpo"
+            yield f"{shown_losses(method)}: method={method.name} is SFT; drop it, or choose method=dpo"
     elif not weighted_losses(method):
         yield f"method.loss_type is missing: method={method.name} needs one; allowed are {', '.join(pair_losses())}"
     elif method.loss_type in UNPAIRED_LOSSES:
@@ -83,7 +76,7 @@ def _fine_grained(method: MethodConfig) -> Iterator[str]:
     if method.train_on is not TrainOn.pairs:
         yield f"method.fine_grained=true: method={method.name} has no pairs; choose method=dpo"
     elif weighted_losses(method).keys() != {"sigmoid"}:
-        yield f"method.fine_grained=true: {_shown(method)} does not support it; only sigmoid alone does"
+        yield f"method.fine_grained=true: {shown_losses(method)} does not support it; only sigmoid alone does"
 
 
 def _smoothing(method: MethodConfig) -> Iterator[str]:

@@ -26,7 +26,7 @@ from mmdpo.config.choices import (
     TrainOn,
     WandbMode,
 )
-from mmdpo.config.losses import weighted_losses
+from mmdpo.config.losses import shown_losses, weighted_losses
 from mmdpo.config.schema import BenchConfig, ClusterConfig, Config, GeneratorConfig, JudgeConfig, MethodConfig
 from mmdpo.entry.unread_bench import unread_of_bench
 
@@ -122,7 +122,7 @@ def _brings_answers(config: Config) -> bool:
 def _of_method(config: Config) -> Iterator[tuple[str, str]]:
     method = config.method
     losses = weighted_losses(method)
-    loss = f"{'+'.join(losses)} does not use it"
+    loss = f"{shown_losses(method)} does not use it"
     if losses and not any(name in SMOOTHED or _custom_loss_names(name, "label_smoothing") for name in losses):
         yield "method.label_smoothing", f"{loss}; the losses {', '.join(SMOOTHED)} do"
     if losses and not any(_names_beta(name) for name in losses):
@@ -158,7 +158,7 @@ def _of_training(config: Config) -> Iterator[tuple[str, str]]:
         yield "train.warmup_ratio", f"train.lr_scheduler_type=constant has no warmup; {warmup}"
     if method.train_on not in (TrainOn.pairs, TrainOn.labelled):
         for name in ("prefix_sharing", "precompute_ref_batch_size"):
-            yield f"train.{name}", f"method={method.name} is SFT; only methods with a preference loss read it"
+            yield f"train.{name}", f"method={method.name} is SFT; only methods with pairs or labels read it"
 
 
 def _of_data(config: Config) -> Iterator[tuple[str, str]]:

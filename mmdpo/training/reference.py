@@ -18,7 +18,8 @@ from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.models.device import on_device, to_device
 from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
-from mmdpo.models.loading import load_model, load_processor, torch_dtype
+from mmdpo.models.loading import load_processor, torch_dtype
+from mmdpo.models.quantization import base_settings, load_training_base
 from mmdpo.records import PreferencePair
 from mmdpo.training.causality import require_causal
 from mmdpo.training.collate import Collator
@@ -128,6 +129,7 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
         "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
         "prefix_sharing": train.prefix_sharing,
         "rows": fingerprint(example_contents(ordered, image_root), length=64),
+        **base_settings(model),
     }
     if any(map(partial(has_special_tokens, load_processor(model)), ordered)):
         key["special_tokens"] = "text"  # earlier versions encoded them as control tokens
@@ -204,7 +206,7 @@ def _compute(
 
     from mmdpo.training.scoring import scoring, shared_attention
 
-    base = on_device(load_model(model.path, model.dtype)).eval()
+    base = on_device(load_training_base(model)).eval()
     processor = load_processor(model)
     data = tokenize_examples(pairs, image_root, processor, train)
     rows = data.rows

@@ -19,7 +19,7 @@ from mmdpo.files import atomic_write
 from mmdpo.models.adapter_files import check_adapter_weights
 from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
-from mmdpo.models.loading import load_model
+from mmdpo.models.quantization import load_training_base
 from mmdpo.signals import training_loop
 from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
@@ -133,7 +133,7 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
     from mmdpo.training.kto_trainer import LoraKTOTrainer
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
-    model = load_model(settings.model.path, settings.model.dtype)
+    model = load_training_base(settings.model)
     require_causal(model, data.collator.processor, data.tokenized.rows, settings.model.path)
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)

@@ -139,9 +139,7 @@ def trl_problems(config: Config) -> list[str]:
         elif name not in fields:
             near = did_you_mean(name, sorted(fields.keys() - OWN.keys() - NO_EFFECT.keys()), " ")
             found.append(f"{key}: {_class_name(config.method.train_on)} has no such field;{near or ' drop it'}")
-        elif problem := _type_problem(*fields[name], value):
-            found.append(f"{key}={value}: {problem}")
-        elif problem := _condition(config, name):
+        elif (problem := _type_problem(*fields[name], value)) or (problem := _condition(config, name)):
             found.append(f"{key}={value}: {problem}")
     return found
 

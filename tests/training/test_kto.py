@@ -32,7 +32,9 @@ SAME = (
 
 def labelled(tiny: Tiny) -> list[LabelledAnswer]:
     return [
-        LabelledAnswer(pair.id, pair.question, pair.chosen if index % 2 else pair.rejected, bool(index % 2), pair.images)
+        LabelledAnswer(
+            pair.id, pair.question, pair.chosen if index % 2 else pair.rejected, bool(index % 2), pair.images
+        )
         for index, pair in enumerate(tiny.pairs)
     ]
 
@@ -80,7 +82,11 @@ def stock(tiny: Tiny, settings: Any, folder: Path, examples: Sequence[LabelledAn
     "overrides",
     [
         {"train__num_train_epochs": 2.0, "method__desirable_weight": 1.5, "method__undesirable_weight": 0.5},
-        {"train__per_device_train_batch_size": 5, "train__gradient_accumulation_steps": 2, "train__num_train_epochs": 2.0},
+        {
+            "train__per_device_train_batch_size": 5,
+            "train__gradient_accumulation_steps": 2,
+            "train__num_train_epochs": 2.0,
+        },
     ],
 )
 def test_every_step_equals_stock_trl(tiny: Tiny, tmp_path: Path, overrides: dict[str, Any], sharing: bool) -> None:
@@ -100,7 +106,9 @@ def test_the_answers_of_the_kl_term_are_those_of_the_row_before() -> None:
 
 def test_equal_and_cut_answers_keep_their_reference(tiny: Tiny) -> None:
     """Rows whose KL answer is their own have the same log-prob twice; the limit cuts both answers of a row."""
-    examples = [replace(one, answer="red star yes no") if index < 8 else one for index, one in enumerate(labelled(tiny))]
+    examples = [
+        replace(one, answer="red star yes no") if index < 8 else one for index, one in enumerate(labelled(tiny))
+    ]
     settings = kto_settings(tiny, train__max_text_tokens=14, train__too_long=TooLong.drop)
     processor = load_processor(settings.model)
     tokenized = tokenize_examples(examples, tiny.images, processor, settings.train)
