@@ -56,7 +56,8 @@ def _loss(method: MethodConfig) -> Iterator[str]:
         yield f"method.loss_type={method.loss_type}: {shown_losses(method)} is set, too; type method.loss_type=null"
     if method.train_on is TrainOn.labelled:
         if method.losses or method.loss_type not in UNPAIRED_LOSSES:
-            yield f"{shown_losses(method)}: method={method.name} has no pairs; type method.loss_type={UNPAIRED_LOSSES[0]}"
+            needed = f"type method.loss_type={UNPAIRED_LOSSES[0]}"
+            yield f"{shown_losses(method)}: method={method.name} has no pairs; {needed}"
     elif method.train_on is not TrainOn.pairs:
         if weighted_losses(method):
             yield f"{shown_losses(method)}: method={method.name} is SFT; drop it, or choose method=dpo"

@@ -30,7 +30,7 @@ def load_training_base(model: ModelConfig) -> PreTrainedModel:
 def base_settings(model: ModelConfig) -> dict[str, Any]:
     """Return the settings of a base that its log-probs depend on, without those at their defaults."""
     found = {"quantization": model.quantization, "attn_implementation": model.attn_implementation}
-    return {name: value for name, value in found.items() if value not in (None, "auto")}
+    return {name: value for name, value in found.items() if value not in (None, "auto", "sdpa")}
 
 
 def quantization_config(kind: str, compute_dtype: torch.dtype, skipped: list[str]) -> BitsAndBytesConfig:

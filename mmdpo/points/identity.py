@@ -254,6 +254,7 @@ def _unused(config: Config) -> frozenset[str]:
         "method.label_smoothing": bool(losses) and losses <= unsmoothed,
         **dict.fromkeys(("method.desirable_weight", "method.undesirable_weight"), train_on is not TrainOn.labelled),
         "method.fine_grained_weight": not method.fine_grained,
+        "model.attn_implementation": config.model.attn_implementation == "sdpa",  # which auto chooses, too
         "model.projector_lr": not config.model.train_projector,
         "model.attribute_template": train_on is not TrainOn.rated_completions,
         "train.too_long": config.train.max_text_tokens is None,

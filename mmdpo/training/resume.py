@@ -20,6 +20,7 @@ from mmdpo.console import print_line
 from mmdpo.files import file_fingerprint, fingerprint, is_whole_safetensors, read_json, write_json
 from mmdpo.models.fingerprints import processor_fingerprint
 from mmdpo.models.loading import torch_dtype
+from mmdpo.models.quantization import base_settings
 from mmdpo.training.custom_loss import loss_fingerprint
 from mmdpo.training.distributed import world_size
 
@@ -169,15 +170,11 @@ def _lora(lora: LoraConfig) -> dict[str, Any]:
 
 def _later_settings(settings: TrainingSettings) -> list[dict[str, Any]]:
     """Return the settings that earlier versions lacked, if any differs from its default."""
-    method, model = settings.method, settings.model
-    losses = weighted_losses(method)
-    later = {
-        "losses": {name: [weight, loss_fingerprint(name)] for name, weight in losses.items()} if method.losses else {},
-        "label_weights": [method.desirable_weight, method.undesirable_weight],
-        "trl": settings.train.trl,
-        "quantization": model.quantization,
-        "attn_implementation": model.attn_implementation,
-    }
-    defaults = {"losses": {}, "label_weights": [1, 1], "trl": {}, "quantization": None, "attn_implementation": "auto"}
-    differing = {name: value for name, value in later.items() if value != defaults[name]}
-    return [differing] if differing else []
+    method, found = settings.method, base_settings(settings.model)
+    if method.losses:
+        found["losses"] = {name: [weight, loss_fingerprint(name)] for name, weight in weighted_losses(method).items()}
+    if (weights := [method.desirable_weight, method.undesirable_weight]) != [1, 1]:
+        found["label_weights"] = weights
+    if settings.train.trl:
+        found["trl"] = settings.train.trl
+    return [found] if found else []

@@ -125,7 +125,8 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
     """Trainer of LoRA on preference pairs: rows with two answers, `ref_chosen_logps` and `ref_rejected_logps`.
 
     TRL computes losses and metrics: it gets the answers' log-probs, whatever their layout, as if its model call had
-    returned them. Losses of mmdpo.training.losses are added to TRL's. TRL refuses precomputed reference log-probs for vision data, so they are enabled after its constructor.
+    returned them. Losses of mmdpo.training.losses are added to TRL's. TRL refuses precomputed reference log-probs for
+    vision data, so they are enabled after its constructor.
     """
 
     def __init__(

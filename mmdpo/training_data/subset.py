@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mmdpo.records import LabelledAnswer, PreferencePair, SftExample
 
@@ -48,7 +48,7 @@ def flip(examples: Sequence[Labelled], share: float, seed: int) -> list[Labelled
     return [_flipped(example) if example.id in flipped else example for example in examples]
 
 
-def _flipped(example: Labelled) -> Labelled:
+def _flipped(example: Any) -> Any:
     if isinstance(example, PreferencePair):
         return replace(example, chosen=example.rejected, rejected=example.chosen)
     return replace(example, label=not example.label)

@@ -20,6 +20,7 @@ from mmdpo.records import LabelledAnswer
 from mmdpo.training.labelled import labelled_rows, partners
 from mmdpo.training.lora import lora
 from mmdpo.training.rows import tokenize_examples
+from mmdpo.training.run import train_adapter
 from mmdpo.training.trl_config import kto_config
 from tests.support.tiny import Tiny, tiny_settings
 from tests.training.test_trainer import assert_same, assert_same_adapter, ours
@@ -97,6 +98,32 @@ def test_every_step_equals_stock_trl(tiny: Tiny, tmp_path: Path, overrides: dict
     assert {"kl", "loss", "rewards/margins"} <= expected[-1].keys()
     assert logged[-1]["loss"] != pytest.approx(0.5, abs=1e-4)  # as without any training
     assert_same_adapter(tmp_path / "ours", adapter)
+
+
+@pytest.mark.parametrize("method", ["kto", "mpo"])
+def test_a_run_that_broke_ends_as_an_undisturbed_one(tiny: Tiny, tmp_path: Path, method: str) -> None:
+    settings = kto_settings(tiny, train__num_train_epochs=2.0)
+    examples: list[Any] = labelled(tiny)
+    if method == "mpo":
+        losses = {"sigmoid": 0.8, "bco_pair": 0.2, "sft": 1.0}
+        settings = tiny_settings(tiny.model, method__loss_type=None, method__losses=losses, train__num_train_epochs=2.0)
+        examples = tiny.pairs
+
+    def break_off(metrics: dict[str, float], step: int) -> None:
+        if step == 5 and not began:
+            raise KeyboardInterrupt
+
+    began: list[int] = []
+    arguments = settings, examples, tiny.images, tmp_path / "broken", break_off
+    with pytest.raises(KeyboardInterrupt):
+        train_adapter(*arguments, lambda step: None)
+    train_adapter(*arguments, began.append)
+    assert began == [4]
+    ours(tiny, settings, tmp_path / "undisturbed", examples)
+    found, expected = (
+        (tmp_path / name / "adapter/adapter_model.safetensors").read_bytes() for name in ("broken", "undisturbed")
+    )
+    assert found == expected
 
 
 def test_the_answers_of_the_kl_term_are_those_of_the_row_before() -> None:
