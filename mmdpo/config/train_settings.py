@@ -1,7 +1,7 @@
 """Settings of `train`: optimization."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from omegaconf import MISSING
 
@@ -32,3 +32,4 @@ class TrainConfig:
     save_steps: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 50
     save_total_limit: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 2  # checkpoints
     logging_steps: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 1
+    trl: dict[str, Any] = field(default_factory=dict)  # further arguments of TRL's DPOConfig, KTOConfig or SFTConfig

@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.config.losses import weighted_losses
 from mmdpo.console import print_line, progress
 from mmdpo.errors import UserError
 from mmdpo.files import atomic_write
 from mmdpo.models.adapter_files import check_adapter_weights
 from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
-from mmdpo.models.loading import load_model
+from mmdpo.models.quantization import load_training_base
 from mmdpo.signals import training_loop
 from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
@@ -35,10 +36,10 @@ from mmdpo.training.rungs import Rung, copy_adapter, rung_step
 from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps
 from mmdpo.training.settings import TrainingSettings
 from mmdpo.training.start import StartAdapter, describe_start
-from mmdpo.training.trl_config import dpo_config, sft_config
+from mmdpo.training.trl_config import training_arguments, translate_trl_errors
 
 if TYPE_CHECKING:
-    from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
+    from mmdpo.training.trainer import LoraTrainerMixin
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -80,7 +81,7 @@ def train_adapter(
 
     Args:
         settings: Settings of the training.
-        examples: Preference pairs or SFT examples, as the method needs them.
+        examples: Preference pairs, labelled answers or SFT examples, as the method needs them.
         image_root: Folder of the images.
         folder: Folder of the point, for checkpoints and the adapter.
         log: Called as `log(metrics, step)` for each logged step.
@@ -112,7 +113,7 @@ def train_adapter(
         run = run_fingerprint(settings, weights, data.fingerprint)
         last = _step_to_stop_at(settings, data, rung)
         # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
-        args = (dpo_config if settings.trains_on_pairs else sft_config)(settings, checkpoints)
+        args = training_arguments(settings, checkpoints)
         with deepspeed_session(settings.train), out_of_memory_advice(settings), full_disk_advice(folder):
             start = _start(settings)
             trainer = _make_trainer(settings, args, data, start)
@@ -150,23 +151,35 @@ def _start(settings: TrainingSettings) -> StartAdapter | None:
 
 def _make_trainer(
     settings: TrainingSettings, args: Any, data: TrainingData, start: StartAdapter | None
-) -> LoraDPOTrainer | LoraSFTTrainer:
+) -> LoraTrainerMixin:
     """Load the model to start from and build its trainer, which adds the LoRA layers."""
     from transformers import set_seed
 
+    from mmdpo.training.kto_trainer import LoraKTOTrainer
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
-    model = start.load() if start else load_model(settings.model.path, settings.model.dtype)
+    model = start.load() if start else load_training_base(settings.model)
     require_causal(model, data.collator.processor, data.tokenized.rows, settings.model.path)
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)
-    shared = (model, args, data.tokenized.rows, data.collator, lora(model, settings.model), settings.model.projector_lr)
-    name = settings.method.loss_type
-    trainer: LoraDPOTrainer | LoraSFTTrainer
-    if settings.trains_on_pairs:
-        trainer = LoraDPOTrainer(*shared, CustomLoss(name) if name and is_custom_loss(name) else None)
-    else:
-        trainer = LoraSFTTrainer(*shared)
+    shared: Any = (
+        model,
+        args,
+        data.tokenized.rows,
+        data.collator,
+        lora(model, settings.model),
+        settings.model.projector_lr,
+    )
+    trainer: LoraTrainerMixin
+    with translate_trl_errors(settings.train):
+        if settings.trains_on_labels:
+            trainer = LoraKTOTrainer(*shared)
+        elif not settings.trains_on_pairs:
+            trainer = LoraSFTTrainer(*shared)
+        else:
+            weights = weighted_losses(settings.method)
+            custom = {CustomLoss(name): weights[name] for name in weights if is_custom_loss(name)}
+            trainer = LoraDPOTrainer(*shared, custom_losses=custom)
     if start:
         start.begin(trainer.model)
     return trainer
