@@ -24,8 +24,8 @@ from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_session, rank, release_deepspeed, world_size
+from mmdpo.training.fit.fitting import Fitting
 from mmdpo.training.lora import lora
-from mmdpo.training.memory import out_of_memory_advice
 from mmdpo.training.precision import tf32
 from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
@@ -56,6 +56,7 @@ class TrainSummary:
     model_fingerprint: str
     data_fingerprint: str
     changed: dict[str, int] = field(default_factory=dict)  # rows whose tokens differ from their texts, by the way
+    fit: dict[str, Any] = field(default_factory=dict)  # the plan that `train.fit` ran; empty where it does not act
 
 
 def train_adapter(
@@ -102,19 +103,26 @@ def train_adapter(
             print_line(warning)
         weights = weights_fingerprint(settings.model.path)
         run = run_fingerprint(settings, weights, data.fingerprint)
-        # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
-        args = (dpo_config if settings.trains_on_pairs else sft_config)(settings, checkpoints)
-        with deepspeed_session(settings.train), out_of_memory_advice(settings), full_disk_advice(folder):
-            trainer = _make_trainer(settings, args, data)
-            checkpoint = _find_checkpoint(checkpoints, run)
-            resumed(checkpoint.step if checkpoint else 0)
-            with release_deepspeed(trainer), tf32(settings.train.tf32):
-                _run_loop(trainer, settings, run, checkpoint, log)
-                _save(trainer, folder / "adapter")
-                barrier()
+        fitting = Fitting(settings, data.tokenized.rows, data.collator, checkpoints, run)
+
+        def train(fitted: TrainingSettings) -> LoraDPOTrainer | LoraSFTTrainer:
+            # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
+            args = (dpo_config if fitted.trains_on_pairs else sft_config)(fitted, checkpoints)
+            with deepspeed_session(fitted.train), full_disk_advice(folder):
+                trainer = _make_trainer(fitted, args, data)
+                trainer.update_weights = fitting.update_weights()
+                checkpoint = _find_checkpoint(checkpoints, run)
+                resumed(checkpoint.step if checkpoint else 0)
+                with release_deepspeed(trainer), tf32(fitted.train.tf32):
+                    _run_loop(trainer, fitted, run, checkpoint, log)
+                    _save(trainer, folder / "adapter")
+                    barrier()
+            return trainer
+
+        trainer = fitting.run_fitted(train)
         if rank() == 0:
             shutil.rmtree(checkpoints, ignore_errors=True)
-        return _summary(trainer, data, weights, time.monotonic() - started)
+        return _summary(trainer, data, weights, time.monotonic() - started, fitting.fit.summary())
 
 
 def _without_zero_if_single(settings: TrainingSettings) -> TrainingSettings:
@@ -193,7 +201,9 @@ def _check_trained(partial: Path, adapter: Path) -> None:
         ) from error
 
 
-def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> TrainSummary:
+def _summary(
+    trainer: Any, data: TrainingData, weights: str, seconds: float, fit: dict[str, Any]
+) -> TrainSummary:
     from mmdpo.training.callbacks import step_metrics
 
     history = [step_metrics(entry) for entry in trainer.state.log_history if "loss" in entry]
@@ -209,6 +219,7 @@ def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> 
         model_fingerprint=weights,
         data_fingerprint=data.fingerprint,
         changed=data.tokenized.changed,
+        fit=fit,
     )
 
 
