@@ -70,22 +70,21 @@ def model_13b(layers: int = 40) -> Any:
     return with_lora(meta_base(llava_13b(layers), torch.bfloat16), settings)
 
 
-def batch(shared: bool, pairs: int = 1) -> dict[str, Any]:
-    """Lay out pairs as the collator does, in shared rows or in two rows a pair."""
+def batch(shared: bool, image_token: int = IMAGE_TOKEN) -> dict[str, Any]:
+    """Lay out a pair as the collators do: mmdpo's in a shared row, TRL's in two rows."""
     import torch
 
     from mmdpo.training.layout import PADDING, PromptTokens, lay_out
 
-    prompt = PromptTokens([1] * (PROMPT // 2) + [IMAGE_TOKEN] * IMAGE + [2] * (PROMPT - PROMPT // 2))
-    layout = lay_out([prompt] * pairs, [[[3] * ANSWER, [4] * ANSWER]] * pairs, 0, shared)
+    prompt = PromptTokens([10] * (PROMPT // 2) + [image_token] * IMAGE + [11] * (PROMPT - PROMPT // 2))
+    layout = lay_out([prompt], [[[12] * ANSWER, [13] * ANSWER]], 0, shared)
     inputs: dict[str, Any] = {"input_ids": layout.input_ids}
     if shared:
         inputs |= {name: getattr(layout, name) for name in ("segments", "prompt_index", "position_ids")}
     else:
         inputs["attention_mask"] = (layout.segments != PADDING).long()
-    images = pairs if shared else 2 * pairs
-    inputs["pixel_values"] = torch.empty(images, 3, SIDE, SIDE, device="meta", dtype=torch.bfloat16)
-    mask = torch.ones(2 * pairs, 1 + ANSWER, dtype=torch.long)
+    inputs["pixel_values"] = torch.empty(1 if shared else 2, 3, SIDE, SIDE, device="meta", dtype=torch.bfloat16)
+    mask = torch.ones(2, 1 + ANSWER, dtype=torch.long)
     return {"model": inputs, "completion_mask": mask, "prefix": layout.prefix} | {
         name: getattr(layout, name) for name in ("scored", "labels", "indices")
     }
@@ -98,15 +97,14 @@ def stock_log_probs(model: Any, rows: Mapping[str, Any]) -> Any:
     return model(**rows["model"], labels=labels, use_cache=False, fused_lm_head=True).log_probs
 
 
-def count(layers: int = 40) -> dict[str, Flops]:
+def count(model: Any, image_token: int = IMAGE_TOKEN) -> dict[str, Flops]:
     """Count the FLOPs of each way; a way without recomputation has none that are computed again."""
     import torch
 
     from mmdpo.training.fit.meta import Device, recomputation, reference_flops, step_cost, traced
 
     device = Device(gpu=True, dtype=torch.bfloat16)
-    model = model_13b(layers)
-    two, one = batch(shared=False), batch(shared=True)
+    two, one = (batch(shared, image_token) for shared in (False, True))
 
     def stock(recompute: bool) -> Any:
         with recomputation(model, recompute):
@@ -132,7 +130,7 @@ def count(layers: int = 40) -> dict[str, Flops]:
 
 def main() -> None:
     """Print a table and, last, one JSON object."""
-    found = count()
+    found = count(model_13b())
     first = found["b"].total
     print(f"{'TFLOP per pair and epoch':<58}{'fwd':>7}{'bwd':>7}{'again':>7}{'ref':>7}{'total':>8}{'':>8}")
     for name, way in found.items():

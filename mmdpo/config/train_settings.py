@@ -34,4 +34,6 @@ class TrainConfig:
     logging_steps: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 1
     fit: Annotated[str, OneOf(FITS), NO_RESULT] = "auto"  # batches and recomputation by memory; on GPUs
     memory_gib: Annotated[float | None, POSITIVE, NO_RESULT] = None  # of a device, for `fit`; null: the GPU's own
-    fit_keeps: Annotated[list[str], OneOf(FITTED), NO_RESULT] = field(default_factory=list)  # `fit` keeps them; typed ones are added
+    fit_keeps: Annotated[list[str], OneOf(FITTED), NO_RESULT] = field(
+        default_factory=list
+    )  # `fit` keeps them; typed ones are added

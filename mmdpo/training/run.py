@@ -245,9 +245,7 @@ def _check_trained(partial: Path, adapter: Path) -> None:
         ) from error
 
 
-def _summary(
-    trainer: Any, data: TrainingData, weights: str, seconds: float, fit: dict[str, Any]
-) -> TrainSummary:
+def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float, fit: dict[str, Any]) -> TrainSummary:
     from mmdpo.training.callbacks import step_metrics
 
     history = [step_metrics(entry) for entry in trainer.state.log_history if "loss" in entry]

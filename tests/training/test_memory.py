@@ -20,7 +20,8 @@ OF_THE_CPU = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tri
 def advice(settings: Any, error: Exception) -> list[str]:
     """The overrides, in their order."""
     assert is_out_of_memory(error)
-    return re.findall(r"[a-z_]+\.[a-z_]+(?:=\w+)?", out_of_memory_advice(settings, str(error)).split("in this order:")[1])
+    found = out_of_memory_advice(settings, str(error)).split("in this order:")[1]
+    return re.findall(r"[a-z_]+\.[a-z_]+(?:=\w+)?", found)
 
 
 def test_what_costs_least_comes_first(tiny: Tiny) -> None:

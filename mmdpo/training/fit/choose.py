@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mmdpo.training.fit.memory import GIB, Peak, Predictor
 from mmdpo.training.fit.plan import BATCH, RECOMPUTE, Plan, Steps
@@ -27,7 +27,7 @@ class Choice:
     def __str__(self) -> str:
         """Describe the choice and its reason in one line."""
         parts = (self.peak.total, self.limit, self.peak.weights, self.peak.trained, self.peak.activations)
-        total, limit, weights, trained, activations = (f"{part / GIB:.3g}" for part in parts)
+        total, limit, weights, trained, activations = (f"{part / GIB:.2f}" for part in parts)
         beyond = "" if self.fits else "; nothing is predicted to fit, so this is the plan with the least memory"
         return (
             f"{self.plan}; predicted peak {total} of {limit} GiB (weights {weights}, LoRA with gradients and Adam "
@@ -58,10 +58,7 @@ def choose(
     unfit: list[Choice] = []
     for stage in _stages(configured, fixed, steps.processes, deepspeed):
         for recompute in [configured.activation_checkpointing] if RECOMPUTE in fixed else [False, True]:
-            plans = [
-                replace(configured, **dict(zip(BATCH, batch, strict=True)), **{RECOMPUTE: recompute}, zero_stage=stage)
-                for batch in _batches(steps, fixed)
-            ]
+            plans = [Plan(size, count, recompute, stage) for size, count in _batches(steps, fixed)]
             choices = [Choice(plan, predictor.peak(plan), limit) for plan in plans]
             if fitting := [choice for choice in choices if choice.fits]:
                 return _fastest(fitting, configured, predictor)

@@ -186,6 +186,11 @@ def usable(gib: float) -> int:
     return int(max(0.0, gib - CONTEXT_GIB) * USABLE * GIB)
 
 
+def has_deepspeed() -> bool:
+    """Return whether ZeRO can be used."""
+    return importlib.util.find_spec("deepspeed") is not None
+
+
 def chosen(settings: TrainingSettings, steps: Steps, rows: Sequence[Row], collator: Collator, limit: int) -> Fit:
     """Choose the plan of a training.
 
@@ -206,10 +211,9 @@ def chosen(settings: TrainingSettings, steps: Steps, rows: Sequence[Row], collat
     configured = Plan.of(settings.train)
     device = Device(torch.cuda.is_available(), torch_dtype(settings.model.dtype))
     predictor = Predictor(settings.model, rows, collator, device, steps.processes)
-    deepspeed = importlib.util.find_spec("deepspeed") is not None
     try:
         with suppress_library_output():
-            choice = choose(configured, steps, settings.train.fit_keeps, predictor, limit, deepspeed)
+            choice = choose(configured, steps, settings.train.fit_keeps, predictor, limit, has_deepspeed())
     except UserError:
         raise
     except Exception as error:  # architectures fail without values in different ways

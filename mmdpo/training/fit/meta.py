@@ -79,7 +79,9 @@ def meta_base(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
     from transformers import AutoModelForImageTextToText
 
     with torch.device("meta"), suppress_library_output():
-        model: PreTrainedModel = AutoModelForImageTextToText.from_config(config, dtype=dtype, attn_implementation="sdpa")
+        model: PreTrainedModel = AutoModelForImageTextToText.from_config(
+            config, dtype=dtype, attn_implementation="sdpa"
+        )
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # training removes the base model's dropout, too
@@ -187,16 +189,14 @@ def traced(
             first, second = sums.tensor_split(2) if len(sums) > 1 else (sums, torch.zeros_like(sums))
             loss = -torch.nn.functional.logsigmoid(first - second).mean()
             forward = trace.flops
-            loss.backward()
+            torch.autograd.backward(loss)
     finally:
         for weight in trained:
             weight.grad = None
     return StepCost(forward, trace.flops - forward, max(0, trace.peak_bytes - grads), tokens)
 
 
-def reference_flops(
-    model: PeftModel, batch: Mapping[str, Any] | Callable[[], torch.Tensor], device: Device
-) -> int:
+def reference_flops(model: PeftModel, batch: Mapping[str, Any] | Callable[[], torch.Tensor], device: Device) -> int:
     """Count the FLOPs of the reference pass: the base model, forward only.
 
     Args:
@@ -205,9 +205,9 @@ def reference_flops(
         device: The device to plan for.
     """
     scored = contextlib.nullcontext(batch) if callable(batch) else _scored(model, batch)
-    with scored as log_probs, model.disable_adapter(), torch.no_grad():
-        with Trace() as trace, device_kernels(device.gpu, device.autocast):
-            log_probs()
+    kernels = device_kernels(device.gpu, device.autocast)
+    with scored as log_probs, model.disable_adapter(), torch.no_grad(), Trace() as trace, kernels:
+        log_probs()
     return trace.flops
 
 

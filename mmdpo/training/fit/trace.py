@@ -24,7 +24,7 @@ INDEXED = (aten.index, aten.index_put, aten.index_put_, aten._unsafe_index_put)
 """Operations that take booleans as indices, whose number of elements the meta device cannot know."""
 
 
-class Trace(TorchDispatchMode):
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counter of the FLOPs and of the bytes of all tensors that the code within the block creates.
 
     FLOPs are those of torch's own counter: two for each multiplication with addition in a matrix product, convolution
@@ -34,7 +34,7 @@ class Trace(TorchDispatchMode):
 
     def __init__(self) -> None:
         """Start at zero."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
         self.live_bytes = 0
         self.peak_bytes = 0
@@ -47,11 +47,11 @@ class Trace(TorchDispatchMode):
         args, kwargs = _placed(func, args, dict(kwargs or {}))
         if func is aten._local_scalar_dense.default and args[0].is_meta:
             return 1.0
-        before = {id(leaf.untyped_storage()) for leaf in tree_leaves((args, kwargs)) if _is_tensor(leaf)}
+        before = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if _is_tensor(leaf)}
         output = func(*args, **kwargs)
         self.flops += flops_of(func, args, kwargs, output)
         for leaf in tree_leaves(output):
-            if _is_tensor(leaf) and id(leaf.untyped_storage()) not in before:
+            if _is_tensor(leaf) and leaf.untyped_storage()._cdata not in before:
                 self._hold(leaf.untyped_storage())
         return output
 
