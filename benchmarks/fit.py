@@ -1,12 +1,12 @@
 """Compare the fitter's predictions with measurements: `python benchmarks/fit.py`.
 
 Eight random LLaVAs are trained with DPO on a CPU: widths, depth, number of image tokens, LoRA rank and dropout
-and lengths of the answers are drawn; one of the eight is in bfloat16. For each one, all plans that give the same steps are trained:
-micro-batches of 1, 2 and 4 rows, with and without recomputation. Measured are
+and lengths of the answers are drawn; one of the eight is in bfloat16. For each one, all plans that give the same steps
+are trained: micro-batches of 1, 2 and 4 rows, with and without recomputation. Measured are
 
 - the peak of the tensors' bytes: the fitter's counter, on the real tensors of the real training;
 - the growth of the process's resident memory, which the C library and the kernels' own buffers have a part in;
-- CPU-seconds of a row, as the least of several optimizer steps.
+- CPU-seconds of a row, as the least of three optimizer steps.
 
 For each model, several memory limits are drawn between the smallest and the largest measured peak. The choice of the
 fitter is compared with the fastest of the plans whose measured peak is within the limit.
@@ -28,8 +28,8 @@ from typing import Any
 
 from random_llava import WORDS, Widths, random_llava, save_noise
 
-MODELS, LIMITS, ROUNDS = 8, 4, 1
-BATCH, STEPS = 4, 3  # rows of an optimizer step; steps of a training, of which the first is not timed
+MODELS, LIMITS = 8, 4
+BATCH, STEPS, COUNTED = 4, 5, 2  # rows of an optimizer step; steps of a training; of those, not timed but counted
 SIZES = (1, 2, 4)
 
 
@@ -112,10 +112,6 @@ def measure(seed: int) -> dict[str, Any]:
         peaks = {plan: predictor.peak(plan).total for plan in plans}
         seconds_to_predict = time.monotonic() - start
         found = [{"predicted": peaks[plan], **_train(model, rows, collator, plan, folder)} for plan in plans]
-        for _ in range(ROUNDS - 1):
-            for plan, one in zip(plans, found, strict=True):
-                again = _train(model, rows, collator, plan, folder, counted=False)["seconds"]
-                one["seconds"] = min(one["seconds"], again)
         rng = random.Random(seed)
         measured = [one["tensors"] for one in found]
         choices = []
@@ -129,10 +125,8 @@ def measure(seed: int) -> dict[str, Any]:
     return {"drawn": drawn, "plans": found, "choices": choices, "seconds_to_predict": seconds_to_predict}
 
 
-def _train(model: Any, rows: list[Any], collator: Any, plan: Any, folder: Path, counted: bool = True) -> dict[str, Any]:
-    """Train with a plan; the bytes of tensors are counted in a training of their own, which takes longer."""
-    from contextlib import nullcontext
-
+def _train(model: Any, rows: list[Any], collator: Any, plan: Any, folder: Path) -> dict[str, Any]:
+    """Train with a plan. The bytes of tensors are counted in the first steps, which then take longer."""
     from transformers import PrinterCallback, TrainerCallback, set_seed
     from trl import DPOConfig
 
@@ -145,46 +139,48 @@ def _train(model: Any, rows: list[Any], collator: Any, plan: Any, folder: Path, 
 
     seconds: list[float] = []
 
+    trace = Trace()
+
     class Clock(TrainerCallback):
+        def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+            trace.__enter__()
+
         def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
             self.start = time.process_time()
 
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            seconds.append((time.process_time() - self.start) / BATCH)
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == COUNTED:
+                trace.__exit__(None, None, None)
+            elif state.global_step > COUNTED:
+                seconds.append((time.process_time() - self.start) / BATCH)
 
-    def train(mode: Any, steps: int) -> dict[str, Any]:
-        set_seed(0)
-        base = load_model(model.path, model.dtype)
-        for module in base.modules():
-            if type(module).__name__ == "Dropout":
-                module.p = 0.0
-        arguments = DPOConfig(
-            output_dir=str(folder / "out"), per_device_train_batch_size=plan.per_device_train_batch_size,
-            gradient_accumulation_steps=plan.gradient_accumulation_steps, max_steps=steps, learning_rate=1e-4,
-            activation_checkpointing=plan.activation_checkpointing, bf16=model.dtype == "bfloat16", use_cpu=True,
-            max_length=None, report_to="none", save_strategy="no", disable_tqdm=True, logging_steps=1000,
-        )  # fmt: skip
-        trainer = LoraDPOTrainer(base, arguments, rows, collator, lora(base, model), 0.0)
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(Clock())
-        frozen, trained = fixed_bytes(trainer.model)
-        lora_bytes = trained // 4
-        gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)  # gives free memory back, so that it is not reused uncounted
-        before = _resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
-        with shared_attention(base), mode as trace:
-            trainer.train()
-        return {
-            "tensors": frozen + lora_bytes + (trace.peak_bytes if trace else 0),
-            "resident": frozen + lora_bytes + _resident("VmHWM") - before,
-        }
-
-    result = train(nullcontext(), STEPS)
-    result["seconds"] = min(seconds[1:])
-    if counted:
-        result["tensors"] = train(Trace(), 2)["tensors"]
-    return result
+    set_seed(0)
+    base = load_model(model.path, model.dtype)
+    for module in base.modules():
+        if type(module).__name__ == "Dropout":
+            module.p = 0.0
+    arguments = DPOConfig(
+        output_dir=str(folder / "out"), per_device_train_batch_size=plan.per_device_train_batch_size,
+        gradient_accumulation_steps=plan.gradient_accumulation_steps, max_steps=STEPS, learning_rate=1e-4,
+        activation_checkpointing=plan.activation_checkpointing, bf16=model.dtype == "bfloat16", use_cpu=True,
+        max_length=None, report_to="none", save_strategy="no", disable_tqdm=True, logging_steps=1000,
+    )  # fmt: skip
+    trainer = LoraDPOTrainer(base, arguments, rows, collator, lora(base, model), 0.0)
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Clock())
+    frozen, trained = fixed_bytes(trainer.model)
+    weights = frozen + trained // 4
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # gives free memory back, so that it is not reused uncounted
+    before = _resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
+    with shared_attention(base):
+        trainer.train()
+    return {
+        "tensors": weights + trace.peak_bytes,
+        "resident": weights + _resident("VmHWM") - before,
+        "seconds": min(seconds),
+    }
 
 
 def _resident(name: str) -> int:
@@ -232,7 +228,5 @@ def main(models: int) -> None:
 
 
 if __name__ == "__main__":
-    if "MALLOC_MMAP_THRESHOLD_" not in os.environ:  # the C library gives large blocks back at once
-        os.environ |= {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+    os.environ["OMP_NUM_THREADS"] = "1"
     main(int(sys.argv[1]) if sys.argv[1:] else MODELS)
