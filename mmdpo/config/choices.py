@@ -124,6 +124,12 @@ ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
 ZERO_STAGES = (0, 2, 3)
 """Choices of `train.zero_stage`; 0 is plain data parallelism, without DeepSpeed."""
 
+FITS = ("auto", "off")
+"""Choices of `train.fit`."""
+
+FITTED = ("per_device_train_batch_size", "gradient_accumulation_steps", "activation_checkpointing", "zero_stage")
+"""Settings of `train` that `train.fit=auto` chooses, and the choices of `train.fit_keeps`."""
+
 
 def loss_types() -> tuple[str, ...]:
     """List the choices of `method.loss_type`: TRL's losses and those of mmdpo/training/losses."""

@@ -32,6 +32,11 @@ class TrainingSettings:
         return self.method.train_on is TrainOn.labelled
 
     @property
+    def trains_on_answers(self) -> bool:
+        """True for supervised fine-tuning, whose loss is divided by the tokens of a step."""
+        return not (self.trains_on_pairs or self.trains_on_labels)
+
+    @property
     def averages_logps(self) -> bool:
         """True if the sigmoid loss averages log-probs over an answer's tokens instead of summing them."""
         return "sigmoid" in weighted_losses(self.method) and bool(self.logprob_avg)
