@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
@@ -18,6 +19,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
 from mmdpo.entry.bench_file_checks import require_bench_files
 from mmdpo.entry.compose_points import compose_points
+from mmdpo.entry.halving import check_halving
 from mmdpo.entry.judge_needs import require_judges
 from mmdpo.entry.model_checks import require_models
 from mmdpo.entry.plan_checks import check_plans
@@ -32,6 +34,9 @@ from mmdpo.points.rounds import last_rounds, with_rounds
 from mmdpo.signals import Interrupted, listening
 from mmdpo.storage import translate_storage_errors
 from mmdpo.training.distributed import rank
+
+if TYPE_CHECKING:
+    from mmdpo.sweep.local import Prune
 
 
 class Refused(CompactHydraException):
@@ -51,15 +56,16 @@ def make_study(folder: Path) -> None:
         raise Refused(reason) from None
 
 
-def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn]:
+def launch(configs: Iterable[Config], searching: bool = False, prune: Prune | None = None) -> list[JobReturn]:
     """Run the points of a sweep.
 
     Args:
         configs: The config of each point. Iterating may raise UserError if one is wrong.
         searching: Whether the sweeper chooses further points by the scores of these.
+        prune: Function that trains points to rungs first; None to train each to the end.
 
     Returns:
-        One JobReturn per point with its objective; failed ones hold their reason.
+        One JobReturn per point with its objective; failed ones hold their reason, and pruned ones nothing.
 
     Raises:
         Refused: A config is wrong, or the points cannot run. The message says which override to type.
@@ -68,7 +74,7 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
     try:
         with translate_storage_errors():
             asked = [*configs]
-            outcomes = _of_last_rounds(asked, _dispatch_noted(with_rounds(asked), searching))
+            outcomes = _of_last_rounds(asked, _dispatch_noted(with_rounds(asked), searching, prune))
     except Stopped as stop:
         print_line(str(stop))
         raise SystemExit(stop.exit_code) from stop
@@ -84,10 +90,10 @@ def _of_last_rounds(configs: Sequence[Config], outcomes: list[Outcome]) -> list[
     return last_rounds(configs, outcomes)
 
 
-def _dispatch_noted(configs: list[Config], searching: bool) -> list[Outcome]:
+def _dispatch_noted(configs: list[Config], searching: bool, prune: Prune | None) -> list[Outcome]:
     """Dispatch the points, and note in commands.jsonl of their studies how the command ended."""
     try:
-        outcomes = dispatch(configs, searching)
+        outcomes = dispatch(configs, searching, prune)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
         submitted = isinstance(error, SystemExit) and not error.code
@@ -113,12 +119,13 @@ def run(composed: DictConfig) -> float | None:
     return values[0] if values else None
 
 
-def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
+def dispatch(configs: list[Config], searching: bool, prune: Prune | None = None) -> list[Outcome]:
     """Describe the points, run them on this machine, or submit them to SLURM, as their shared settings say.
 
     Args:
         configs: The config of each point, checked.
         searching: Whether the sweeper needs the points' scores.
+        prune: Function that trains points to rungs first; None to train each to the end.
 
     Returns:
         The outcome of each point; none for points that were submitted and are not waited for.
@@ -135,6 +142,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
     check_plans(configs, stage, searching)
+    check_halving(configs, stage, searching)
     require_models(configs, stage)
     _check_adapters(configs)
     require_bench_files(configs, stage, dry_run)
@@ -158,7 +166,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
 
     use_own_temporary_folder()  # not before jobs are submitted: they inherit this process's environment
     with listening():
-        return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
+        return run_sweep(configs, prune) if stage is Stage.experiment else run_stage(configs, stage)
 
 
 def _judged_here(configs: list[Config], stage: Stage) -> bool:
@@ -228,7 +236,7 @@ def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outc
 
 def _job_return(outcome: Outcome, searching: bool) -> JobReturn:
     error = outcome.error
-    if searching and error is None and outcome.objective is None:
+    if searching and error is None and outcome.objective is None and outcome.pruned is None:
         error = f"objective={outcome.point.config.objective}: the point has no such score; name another"
     result = JobReturn(overrides=[outcome.point.name], status=JobStatus.FAILED if error else JobStatus.COMPLETED)
     reason = f"failed: {error}\nRerun the same command to retry."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -33,20 +33,24 @@ from mmdpo.points.point import (
     unique_up_to_axes,
 )
 from mmdpo.points.study_records import adopt_previous
-from mmdpo.sweep.halving import describe_halving, is_halved, not_pruned, run_halving
+from mmdpo.sweep.halving import Run, describe_halving, is_halved, not_pruned, run_halving
 from mmdpo.sweep.parallel import run_parallel
 from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point, run_rung
 from mmdpo.sweep.stops import raise_stopped
 from mmdpo.training.distributed import rank, world_size
 
+Prune = Callable[[Sequence[Point], Run], tuple[list[Point], dict[Path, str]]]
+"""Trains missing points to rungs; returns those to run to the end, and the reasons of failed ones by their folders."""
 
-def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
+
+def run_sweep(configs: Sequence[Config], prune: Prune | None = None) -> list[Outcome]:
     """Run what is missing of these points and of their baselines; report each study.
 
     A point that is finished in another study is linked. A failed point does not stop the others.
 
     Args:
         configs: The config of each point that was asked for.
+        prune: Function that trains points to rungs first; None to train each to the end.
 
     Returns:
         The outcomes of `configs`, in their order, then those of baselines that failed.
@@ -76,7 +80,10 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
             link(folder, target)
         for p in missing:
             plan_point(p)
-    errors = _run_all(missing, Stage.experiment, points)
+    with use_model_cache() if prune is not None and world_size() == 1 else nullcontext():
+        run = functools.partial(_run_each, Stage.experiment)
+        to_finish, errors = prune(missing, run) if prune is not None else (missing, {})
+        errors |= _run_all(to_finish, Stage.experiment, points)
     report_studies(asked)
     outcomes = [outcome(p, errors.get(p.work_folder)) for p in asked]
     folders = {p.folder for p in asked}
@@ -136,6 +143,7 @@ def _without_absent(points: list[Point], configs: Sequence[Config], stage: Stage
 def describe(configs: Sequence[Config], stage: Stage) -> None:
     """Print what `run_sweep` or `run_stage` would do, and do nothing."""
     from mmdpo.pipeline import data_stages
+    from mmdpo.pipeline.fit_lines import fit_lines
     from mmdpo.pipeline.judging_cost import judging_cost
     from mmdpo.pipeline.point_stages import POINT_STAGES
     from mmdpo.pipeline.power_lines import power_lines
@@ -163,6 +171,9 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
                 print_line(line)
         for line in power_lines(points) if stage is Stage.experiment else ():
             print_line(line)
+        if stage in (Stage.experiment, Stage.train):
+            for line in fit_lines([p for p in missing if p.folder not in known]):
+                print_line(line)
         if configs[0].cluster.runner is Runner.slurm:
             return
         for p in missing:
