@@ -26,26 +26,28 @@ def start_problems(config: Config) -> Iterator[str]:
                 "model.adapter_use=sample: is a choice of later rounds (rounds=); to sample from an adapter and train "
                 f"on the base, type generator.adapter={model.adapter} without model.adapter="
             )
-    if starts_or_may(config) and model.adapter_use is AdapterUse.merge and model.quantization is not None:
-        yield "model.quantization: nothing can be merged into 4-bit weights; type model.adapter_use=train"
+    if starts_or_may(config) and model.adapter_use is AdapterUse.merge:
+        if model.quantization is not None:
+            yield "model.quantization: nothing can be merged into 4-bit weights; type model.adapter_use=train"
+        if model.lora.use_dora:
+            yield "model.lora.use_dora: two adapters with DoRA cannot become one; type model.adapter_use=train"
     if starts_or_may(config) and config.train.zero_stage == 3 and not config.is_base:
         yield f"train.zero_stage=3: {WHOLE_WEIGHTS}; type train.zero_stage=2"
 
 
-def halving_problems(config: Config) -> Iterator[str]:
-    """Describe why points cannot be pruned while they train, with the override to type."""
-    if config.search.kind is SearchKind.none or config.is_base:
-        return
+def rung_problem(config: Config) -> str | None:
+    """Describe why a training cannot be measured at rungs and pruned, with the override to type; None if it can."""
     if config.rounds > 1:
-        yield (
-            f"search={config.search.name}: a later round begins with the end of the round before, and a pruned point "
-            "has none; type search=none or rounds=1"
-        )
-    elif config.model.adapter is not None and config.model.adapter_use is AdapterUse.merge:
-        yield (
-            f"search={config.search.name}: a rung holds the new LoRA without the merged one and cannot be measured; "
-            "type search=none or model.adapter_use=train"
-        )
+        return "a later round begins with the end of the round before, and a pruned point has none; type rounds=1"
+    if config.model.adapter is not None and config.model.adapter_use is AdapterUse.merge:
+        return "a rung holds the new LoRA without the merged one; type model.adapter_use=train"
+    return None
+
+
+def halving_problems(config: Config) -> Iterator[str]:
+    """Describe why points cannot be pruned by `search`, with the override to type."""
+    if config.search.kind is not SearchKind.none and not config.is_base and (problem := rung_problem(config)):
+        yield f"search={config.search.name}: {problem}, or search=none"
 
 
 def rounds_problems(config: Config) -> Iterator[str]:

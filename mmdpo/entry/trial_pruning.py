@@ -12,6 +12,7 @@ from mmdpo.config.choices import Runner, SearchKind
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.entry.samplers import step_of
+from mmdpo.entry.start_checks import rung_problem
 from mmdpo.errors import UserError
 from mmdpo.points import status
 from mmdpo.points.point import Point
@@ -49,6 +50,8 @@ def pruning_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[
             f"{PRUNER_GROUP}={pruner}: jobs of cluster=slurm run to the end; type {PRUNER_GROUP}=none, "
             "cluster=local_parallel within one job, or search=halving without hydra/sweeper=optuna"
         )
+    if problem := rung_problem(config):
+        raise UserError(f"{PRUNER_GROUP}={pruner}: {problem}, or {PRUNER_GROUP}=none")
     rungs = [*value] if isinstance(value, Sequence) and not isinstance(value, str) else []
     shares = [one for one in rungs if isinstance(one, int | float) and 0 < one < 1]
     if not rungs or shares != rungs or sorted({*rungs}) != rungs:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmdpo.entry.compose import compose_config
+from mmdpo.entry.trial_pruning import pruning_rungs
 from mmdpo.errors import UserError
 from tests.support.adapters import write_adapter
 
@@ -24,6 +25,7 @@ from tests.support.adapters import write_adapter
         (["rounds=2", "data=pairs", "data.path=PAIRS"], "data=prompts"),
         (["rounds=2", "judge.share=0.5"], "judge.share=1"),
         (["rounds=0"], "rounds=0"),
+        (["rounds=2", "model.adapter_use=merge", "model.lora.use_dora=true"], "model.adapter_use=train"),
         (["rounds=2", "search=halving"], "search=none"),
         (["search=halving", "model.adapter=ADAPTER", "model.adapter_use=merge"], "model.adapter_use=train"),
     ],
@@ -40,3 +42,8 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path, line: list[str], type
 def test_zero_3_takes_rounds_that_train_on_the_base(tmp_path: Path) -> None:
     config = compose_config(["rounds=2", "train.zero_stage=3", "model.adapter_use=sample"])
     assert config.rounds == 2
+
+
+def test_trials_of_a_search_with_rounds_are_not_pruned() -> None:
+    with pytest.raises(UserError, match=r"hydra/sweeper/pruner=median: .*type rounds=1"):
+        pruning_rungs([0.5], "median", compose_config(["rounds=2"]), ["text"])
