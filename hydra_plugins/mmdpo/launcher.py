@@ -36,9 +36,17 @@ class MmdpoLauncher(Launcher):
     def launch_blocks(self, blocks: Sequence[PointBlock]) -> Sequence[JobReturn]:
         """Compose, check and run the points of all blocks together."""
         from mmdpo.entry.blocks import compose_blocks
-        from mmdpo.entry.hydra import launch
+        from mmdpo.entry.halving import print_best_result
+        from mmdpo.entry.hydra import Refused, launch
+        from mmdpo.errors import UserError
 
-        return launch(compose_blocks(self.compose, blocks))
+        try:
+            configs = [*compose_blocks(self.compose, blocks)]
+        except UserError as error:
+            raise Refused(str(error)) from error
+        results = launch(configs)
+        print_best_result(configs, [overrides for block in blocks for overrides in block.points], results)
+        return results
 
     def compose(self, overrides: list[str]) -> DictConfig:
         """Compose the config of a point."""

@@ -153,6 +153,25 @@ class TrainOn(Choice):
     rated_completions = "rated_completions"  # all completions, with their ratings in the prompt
 
 
+WITHOUT_REFERENCE = (TrainOn.teacher, TrainOn.best_completion, TrainOn.rated_completions)
+"""Training sets of supervised fine-tuning, which has no reference model."""
+
+
+class AdapterUse(Choice):
+    """Start of a training from `model.adapter` or, in later rounds, from the adapter of the round before."""
+
+    train = "train"  # continue to train this LoRA
+    merge = "merge"  # merge it into the weights and train a new LoRA
+    sample = "sample"  # of later rounds: only answer the prompts with it, and train a new LoRA on the base
+
+
+class ReferenceModel(Choice):
+    """Reference of a preference loss if a training starts from an adapter."""
+
+    start = "start"  # the model that the training starts from
+    base = "base"  # the model without any adapter
+
+
 class TooLong(Choice):
     """Treatment of a row with more text tokens than `train.max_text_tokens`."""
 

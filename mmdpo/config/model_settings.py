@@ -6,7 +6,7 @@ from typing import Annotated
 from annotated_types import Interval
 from omegaconf import MISSING
 
-from mmdpo.config.choices import DTYPES
+from mmdpo.config.choices import DTYPES, AdapterUse
 from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, POSITIVE, SEVERAL_LINES, OneOf
 
 
@@ -25,6 +25,8 @@ class ModelConfig:
 
     name: Annotated[str, NO_RESULT] = MISSING  # a label
     path: str = MISSING  # a folder, a hub id, or pkg://package/folder
+    adapter: str | None = None  # a folder in PEFT format that the training starts from
+    adapter_use: AdapterUse = AdapterUse.train  # of model.adapter, and of the round before
     # The same language model before visual instruction tuning, drawn as a dashed line:
     before_visual_tuning: Annotated[str | None, NO_RESULT] = None
     dtype: Annotated[str, OneOf(DTYPES)] = "auto"  # auto: bfloat16 on a GPU, float32 on a CPU

@@ -17,6 +17,7 @@ from mmdpo.config.choices import (
     SAMPLERS,
     CutCompletions,
     PairRule,
+    ReferenceModel,
     Resume,
     Stage,
     TrainOn,
@@ -57,6 +58,7 @@ class MethodConfig:
     beta: Annotated[float | None, NO_RESULT] = None
     lr: Annotated[float, POSITIVE, NO_RESULT] = MISSING
     logprob_avg: Annotated[bool | None, NO_RESULT] = None
+    reference: ReferenceModel = ReferenceModel.start  # of preference losses, if a training starts from an adapter
     label_smoothing: Annotated[float, Interval(ge=0, lt=0.5)] = 0.0  # robust, exo_pair, aot, aot_unpaired
     fine_grained: bool = False  # weight the tokens in which chosen and rejected differ (RLHF-V, eq. 4)
     fine_grained_weight: Annotated[float, POSITIVE] = 5.0  # of those tokens; all others have weight 1 (RLHF-V's gamma)
@@ -124,6 +126,9 @@ class Config:
     data_limit: Annotated[int | None, AT_LEAST_ONE] = None  # the largest number of examples, before data_scale
     label_noise: Annotated[float, SHARE] = 0.0
     seed: Annotated[int, SEED] = 0
+    # Each round samples from the adapter of the round before, judges, trains and measures; its point has a row:
+    rounds: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 1
+    round: Annotated[int, AT_LEAST_ONE] = 1  # of this point; set by `rounds`
     method: MethodConfig = field(default_factory=MethodConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -15,12 +15,14 @@ from mmdpo.config.field_checks import field_problems, unknown_choice
 from mmdpo.config.schema import BenchConfig, Config, DataConfig, ModelConfig
 from mmdpo.entry.bench_checks import bench_problems
 from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
+from mmdpo.entry.halving import search_problems
 from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
 from mmdpo.entry.plan_checks import plan_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
 from mmdpo.entry.server_checks import engine_problems
 from mmdpo.entry.shard_checks import shard_problems
+from mmdpo.entry.start_checks import halving_problems, rounds_problems, start_problems
 from mmdpo.env_secrets import refuse_secrets, texts
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates
@@ -40,6 +42,9 @@ def check(config: Config) -> None:
         *field_problems(config),
         *method_problems(config),
         *_model(config.model),
+        *start_problems(config),
+        *rounds_problems(config),
+        *halving_problems(config),
         *_schedule(config),
         *_study(config),
         *data_settings_problems(config.data),
@@ -52,6 +57,7 @@ def check(config: Config) -> None:
         *pairs_problems(config.pairs, config.judge.rubric),
         *combination_problems(config.cluster),
         *plan_problems(config),
+        *search_problems(config.search),
     )
 
 

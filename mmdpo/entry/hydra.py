@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
 from mmdpo.entry.bench_file_checks import require_bench_files
 from mmdpo.entry.compose_points import compose_points
+from mmdpo.entry.halving import check_halving
 from mmdpo.entry.judge_needs import require_judges
 from mmdpo.entry.model_checks import require_models
 from mmdpo.entry.plan_checks import check_plans
@@ -29,6 +30,7 @@ from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder
 from mmdpo.models.adapter_files import check_adapter_header
 from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
+from mmdpo.points.rounds import last_rounds, with_rounds
 from mmdpo.signals import Interrupted, listening
 from mmdpo.storage import translate_storage_errors
 from mmdpo.training.distributed import rank
@@ -71,13 +73,21 @@ def launch(configs: Iterable[Config], searching: bool = False, prune: Prune | No
     gc.enable()  # launch.py disabled it
     try:
         with translate_storage_errors():
-            outcomes = _dispatch_noted([*configs], searching, prune)
+            asked = [*configs]
+            outcomes = _of_last_rounds(asked, _dispatch_noted(with_rounds(asked), searching, prune))
     except Stopped as stop:
         print_line(str(stop))
         raise SystemExit(stop.exit_code) from stop
     except UserError as error:
         raise Refused(str(error)) from error
     return [_job_return(outcome, searching) for outcome in outcomes]
+
+
+def _of_last_rounds(configs: Sequence[Config], outcomes: list[Outcome]) -> list[Outcome]:
+    """Return the outcome of each config's last round; other stages than `experiment` have an outcome per point."""
+    if configs[0].stage is not Stage.experiment or len(outcomes) < len(with_rounds(configs)):
+        return outcomes
+    return last_rounds(configs, outcomes)
 
 
 def _dispatch_noted(configs: list[Config], searching: bool, prune: Prune | None) -> list[Outcome]:
@@ -132,6 +142,7 @@ def dispatch(configs: list[Config], searching: bool, prune: Prune | None = None)
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
     check_plans(configs, stage, searching)
+    check_halving(configs, stage, searching)
     require_models(configs, stage)
     _check_adapters(configs)
     require_bench_files(configs, stage, dry_run)
@@ -176,14 +187,14 @@ def _check_own_data(configs: list[Config], stage: Stage) -> None:
 
 
 def _check_adapters(configs: list[Config]) -> None:
-    """Raise UserError for a damaged `generator.adapter`, before a GPU is asked for."""
-    for adapter in {config.generator.adapter for config in configs if config.generator.adapter}:
+    """Raise UserError for a damaged `generator.adapter` or `model.adapter`, before a GPU is asked for."""
+    given = {("generator.adapter", config.generator.adapter) for config in configs}
+    given |= {("model.adapter", config.model.adapter) for config in configs}
+    for key, adapter in sorted((key, adapter) for key, adapter in given if adapter):
         try:
             check_adapter_header(Path(adapter))
         except UserError as error:
-            raise UserError(
-                f"generator.adapter={adapter}: {error}; type generator.adapter=STUDY/POINT/adapter"
-            ) from error
+            raise UserError(f"{key}={adapter}: {error}; type {key}=STUDY/POINT/adapter") from error
 
 
 def _describe(configs: list[Config], stage: Stage) -> None:
@@ -193,17 +204,29 @@ def _describe(configs: list[Config], stage: Stage) -> None:
     if configs[0].cluster.runner is Runner.slurm and stage is not Stage.report and not _judged_here(configs, stage):
         from mmdpo.slurm.launch import preview
 
-        preview(configs, stage)
+        preview([config for config in configs if config.round == 1], stage)
+        if later := sorted({config.round for config in configs} - {1}):
+            print_line(f"rounds 2 to {later[-1]}: this command submits each when the round before has ended")
 
 
 def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outcome]:
     from mmdpo.pipeline.evaluating import close_batch_jobs
+    from mmdpo.pipeline.point_stages import run_data_stage
     from mmdpo.slurm.launch import submit_and_watch
+    from mmdpo.slurm.rounds import require_waiting, submit_rounds
     from mmdpo.sweep.run_point import run_point
 
     if searching and not configs[0].cluster.wait:
         raise UserError("cluster.wait=false: this sweeper chooses points by scores; type cluster.wait=true")
-    outcomes = submit_and_watch(configs, stage, lambda p: run_point(p, Stage.judge))
+
+    def submit(some: Sequence[Config], of_stage: Stage) -> list[Outcome] | None:
+        return submit_and_watch(some, of_stage, lambda p: run_point(p, Stage.judge))
+
+    if any(config.round > 1 for config in configs):
+        require_waiting(configs[0])
+        outcomes = submit_rounds(configs, stage, submit, lambda config: run_data_stage(config, Stage.annotate))
+    else:
+        outcomes = submit(configs, stage)
     if outcomes is not None:
         close_batch_jobs(configs)
     if outcomes is None and searching:

@@ -21,13 +21,16 @@ from mmdpo.config.choices import (
     LOSSES,
     RULES,
     SMOOTHED,
+    WITHOUT_REFERENCE,
     AnswerEngine,
     Runner,
+    SearchKind,
     Stage,
     TrainOn,
     WandbMode,
 )
 from mmdpo.config.schema import BenchConfig, ClusterConfig, Config, GeneratorConfig, JudgeConfig
+from mmdpo.entry.start_checks import starts_or_may
 from mmdpo.entry.unread_bench import unread_of_bench
 
 INDIRECT = {
@@ -109,6 +112,9 @@ def _unread(config: Config) -> Iterator[tuple[str, str]]:
     yield from _of_engine(config.bench)
     yield from unread_of_bench(config.bench)
     yield from _of_cluster(config.cluster)
+    if config.search.kind is SearchKind.none:
+        for name in (field.name for field in dataclasses.fields(config.search) if field.name not in ("name", "kind")):
+            yield f"search.{name}", f"search={config.search.name} prunes nothing; add search=halving"
     if config.tracking.mode is WandbMode.none:
         for name in ("project", "entity", "tags", "host", "workspace"):
             yield f"tracking.{name}", f"tracking={config.tracking.name} sends nothing to W&B; choose tracking=wandb"
@@ -141,6 +147,13 @@ def _custom_loss_names(loss: str | None, keyword: str) -> bool:
 
 def _of_training(config: Config) -> Iterator[tuple[str, str]]:
     method, model, train = config.method, config.model, config.train
+    if config.model.adapter is None and config.rounds == 1:
+        yield "model.adapter_use", "the training starts from the base; add model.adapter= or rounds="
+    if not starts_or_may(config):
+        add = "type model.adapter_use=train" if config.rounds > 1 else "add model.adapter= or rounds="
+        yield "method.reference", f"the training starts from the base; {add}"
+    elif method.train_on in WITHOUT_REFERENCE:
+        yield "method.reference", f"method={method.name} has no reference model; choose a method with pairs"
     if not model.train_projector:
         yield "model.projector_lr", "the projector is not trained; add model.train_projector=true"
     if method.train_on is not TrainOn.rated_completions:

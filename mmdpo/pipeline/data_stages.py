@@ -332,11 +332,17 @@ def describe_data(config: Config, stage: Stage) -> Iterator[str]:
         kind, path = DATA_STAGES[step].kind, find_existing(config, step)
         yield f"{kind}: {path}" if path else f"{kind}: would be made (stage={step.value})"
         if step in (Stage.annotate, Stage.teacher) and not path and config.judge.client not in RULES.names():
-            yield from _cost(config, step)
+            yield from judging_lines(config, step)
 
 
-def _cost(config: Config, stage: Stage) -> Iterator[str]:
-    """Yield calls, tokens, money and time, estimated from the completions if they exist already."""
+def judging_lines(config: Config, stage: Stage, asked_again: bool = False) -> Iterator[str]:
+    """Yield calls, tokens, money and time of a judge, estimated from the completions if they exist already.
+
+    Args:
+        config: The point's config.
+        stage: The stage of the judge.
+        asked_again: Whether other completions of the same prompts will be rated, so that no reply is known.
+    """
     from mmdpo.clients.estimate import assumed, estimate
     from mmdpo.clients.request import Request
     from mmdpo.judge.items import by_prompt, repeated
@@ -362,4 +368,5 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
             from mmdpo.judge.annotate import with_repeated
 
             requests = with_repeated(items, images, config.judge)
-        yield from estimate(requests, known, config.judge).lines(config.judge)
+        is_answered = (lambda _: False) if asked_again else None
+        yield from estimate(requests, known, config.judge, is_answered).lines(config.judge)

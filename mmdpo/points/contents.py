@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from mmdpo.cache import code_fingerprint, read_memo, write_memo
 from mmdpo.config.choices import BENCHMARKS, CUSTOM_LOSSES, RUBRICS, RULES, TrainOn
-from mmdpo.config.schema import BenchConfig, Config, DataConfig, SourceConfig
+from mmdpo.config.schema import BenchConfig, Config, DataConfig, ModelConfig, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint
 from mmdpo.models.fingerprints import (
@@ -87,7 +87,7 @@ def contents(config: Config) -> dict[str, Content]:
     found = {**_of_model(config), **_of_tasks(config.bench)}
     if config.is_base:
         return found
-    found |= _of_loss(config.method.loss_type)
+    found |= _of_loss(config.method.loss_type) | start_contents(config.model)
     data = config.data
     if data.is_own:
         return found | _of_own_data(data)
@@ -101,6 +101,15 @@ def contents(config: Config) -> dict[str, Content]:
         name = config.judge.rubric
         found["judge.rubric:text"] = Content(remembered(("rubric", name), lambda: _code(RUBRICS, name)), given=name)
     return found
+
+
+def start_contents(model: ModelConfig) -> dict[str, Content]:
+    """Fingerprint of the adapter that a training starts from; empty if it starts from the base."""
+    if model.adapter is None:
+        return {}
+    folder = Path(model.adapter)
+    digest = remembered(("adapter", model.adapter), lambda: adapter_fingerprint(folder, "model.adapter"))
+    return {"model.adapter:weights": Content(digest, place_of(model.adapter))}
 
 
 def place_of(path: str) -> str:

@@ -17,13 +17,23 @@ from typing import Any, cast
 
 from omegaconf import MISSING
 
-from mmdpo.config.choices import BENCHMARKS, LOSSES, RULES, SMOOTHED, SYNTHETIC_FORMATS, AnswerEngine, TrainOn
+from mmdpo.config.choices import (
+    BENCHMARKS,
+    LOSSES,
+    RULES,
+    SMOOTHED,
+    SYNTHETIC_FORMATS,
+    WITHOUT_REFERENCE,
+    AdapterUse,
+    AnswerEngine,
+    TrainOn,
+)
 from mmdpo.config.markers import NoResult
 from mmdpo.config.schema import AXES, BenchConfig, Config, JudgeConfig
 from mmdpo.files import fingerprint
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.nano import DATA_VERSION
-from mmdpo.points.contents import Content, contents, remembered, tasks_with_files
+from mmdpo.points.contents import Content, contents, remembered, start_contents, tasks_with_files
 
 OF_SOME_TASKS = frozenset(["noise", "noise_per_turn", "references", "repeats", "both_orders"])
 """Settings of `bench` that only the tasks read that name them (`Task.reads`)."""
@@ -36,8 +46,8 @@ OF_RATINGS = ("rubric", "temperature", "max_output_tokens", "structured", "image
 
 DIGITS = 12  # significant digits of a float
 BY_CONTENT = frozenset(
-    "model.path model.chat_template model.pad_to_square data.path data.image_root data.hub data.hub_config "
-    "data.hub_split data.hub_revision generator.adapter".split()
+    "model.path model.chat_template model.pad_to_square model.adapter data.path data.image_root data.hub "
+    "data.hub_config data.hub_split data.hub_revision generator.adapter".split()
 )
 """Settings that the fingerprints of contents stand for."""
 
@@ -55,11 +65,12 @@ SHOWN_OF_BASE = frozenset(
 
 
 class Role(StrEnum):
-    """Purpose of a point; the last two are the dashed lines of a figure."""
+    """Purpose of a point; those between the first and the last are the dashed lines of a figure."""
 
     trained = "trained"
     base = "base"
     before_visual_tuning = "before_visual_tuning"
+    start = "start"  # the model that the trainings start from, with `model.adapter`
     imported = "imported"  # answers of another program's, which a user has imported
 
 
@@ -106,12 +117,15 @@ def identity(config: Config, role: Role) -> Identity:
     unused_of_bench = _unused_of_bench(config.bench)
     settings = {key: value for key, value in settings.items() if not under(key, unused_of_bench)}
     settings |= of_bench_judge(config.bench)
-    if role is Role.before_visual_tuning:
+    if role in (Role.before_visual_tuning, Role.start):
         settings["role"] = role.value
     if set(config.bench.tasks) - tasks_with_files(config.bench):
         settings["nano.version"] = DATA_VERSION
     settings["bench.tasks"] = sorted(set(config.bench.tasks))
-    return Identity(settings, contents(config))
+    found = contents(config)
+    if role is Role.start:
+        found |= start_contents(config.model)
+    return Identity(settings, found)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -241,6 +255,8 @@ def _unused(config: Config) -> frozenset[str]:
     conditions = {
         "method.label_smoothing": method.loss_type in LOSSES and method.loss_type not in SMOOTHED,
         "method.fine_grained_weight": not method.fine_grained,
+        "model.adapter_use": config.model.adapter is None and config.round == 1,
+        "method.reference": not starts_from_adapter(config) or train_on in WITHOUT_REFERENCE,
         "model.projector_lr": not config.model.train_projector,
         "model.attribute_template": train_on is not TrainOn.rated_completions,
         "train.too_long": config.train.max_text_tokens is None,
@@ -248,6 +264,12 @@ def _unused(config: Config) -> frozenset[str]:
         **_unused_of_data(config),
     }
     return frozenset(key for key, unused in conditions.items() if unused)
+
+
+def starts_from_adapter(config: Config) -> bool:
+    """Return whether a training starts from an adapter, its own or that of the round before."""
+    later = config.round > 1 and config.model.adapter_use is not AdapterUse.sample
+    return config.model.adapter is not None or later
 
 
 def _unused_of_data(config: Config) -> dict[str, bool]:

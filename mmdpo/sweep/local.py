@@ -106,7 +106,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     from mmdpo.pipeline import evaluating
     from mmdpo.pipeline import point_stages as stages
 
-    points = list({p.work_folder: p for p in points_of(configs)}.values())
+    points = sorted({p.work_folder: p for p in points_of(configs)}.values(), key=lambda p: p.config.round)
     if rank():
         return follow_first_process(points, stage)
     if stage is Stage.report:
@@ -146,10 +146,13 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
     from mmdpo.pipeline.judging_cost import judging_cost
     from mmdpo.pipeline.point_stages import POINT_STAGES
     from mmdpo.pipeline.power_lines import power_lines
+    from mmdpo.pipeline.round_plan import describe_rounds
 
     uses_data = stage not in (Stage.evaluate, Stage.judge)
-    trained_first = sorted(configs if uses_data else (), key=lambda config: config.is_base)
-    lines = (data_stages.describe_data(config, stage) for config in unique_up_to_axes(trained_first))
+    first_rounds = [config for config in configs if uses_data and config.round == 1]
+    trained_first = sorted(first_rounds, key=lambda config: config.is_base)
+    lines = [data_stages.describe_data(config, stage) for config in unique_up_to_axes(trained_first)]
+    lines.append(describe_rounds(configs, stage))
     for line in dict.fromkeys(itertools.chain.from_iterable(lines)):
         print_line(line)
     if stage not in POINT_STAGES:
@@ -199,7 +202,8 @@ def _with_baselines(configs: Sequence[Config]) -> tuple[list[Point], list[Point]
     extra = [p for config in unique_up_to_axes(configs) for p in baselines(config)]
     folders = {p.folder for p in asked}
     unasked = {p.folder: p for p in extra if p.folder not in folders}
-    return asked, [*unasked.values(), *{p.folder: p for p in asked}.values()]
+    by_round = sorted({p.folder: p for p in asked}.values(), key=lambda p: p.config.round)
+    return asked, [*unasked.values(), *by_round]
 
 
 def _is_done(p: Point, stage: Stage) -> bool:
@@ -220,28 +224,34 @@ def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
     return f"{known_from}would {'measure' if p.config.is_base or source else 'train and measure'}"
 
 
-def _run_all(points: Sequence[Point], stage: Stage, whole: Sequence[Point]) -> dict[Path, str]:
-    """Run a stage of points of a command, pruning where that is asked for.
+def _run_all(points: Sequence[Point], stage: Stage, whole: Sequence[Point] = ()) -> dict[Path, str]:
+    """Run a stage of points of a command, one round after the other, pruning where that is asked for.
 
     Args:
-        points: The points to run.
+        points: The points to run, by their rounds.
         stage: The stage.
         whole: All points of the command.
 
     Returns:
         The reasons of the points that failed, by their folders.
     """
-    if whole and is_halved(whole[0].config, stage):
-        with use_model_cache() if world_size() == 1 else nullcontext():
+    errors: dict[Path, str] = {}
+    with use_model_cache() if world_size() == 1 else nullcontext():
+        if whole and is_halved(whole[0].config, stage):
             return run_halving(whole, points, functools.partial(_run_each, stage))
-    return _run_each(stage, points)
+        rounds = [[*found] for _, found in itertools.groupby(points, lambda p: p.config.round)]
+        for number, of_round in enumerate(rounds, 1):
+            if len(rounds) > 1:
+                print_line(f"round {number} of {len(rounds)}")
+            errors |= _run_each(stage, of_round)
+    return errors
 
 
 def _run_each(stage: Stage, points: Sequence[Point], rung: float | None = None) -> dict[Path, str]:
-    """Run a stage of all the points, or train them to a rung; returns the reasons of those that failed."""
+    """Run a stage of points, or train them to a rung; returns the reasons of those that failed."""
     if points and points[0].config.cluster.runner is Runner.parallel and stage is not Stage.export:
         return run_parallel(points, stage, rung)
-    errors = {}
+    errors: dict[Path, str] = {}
     stops = []
     with use_model_cache() if world_size() == 1 else nullcontext():
         for number, p in enumerate(points, 1):

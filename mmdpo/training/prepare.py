@@ -51,7 +51,8 @@ def prepare(
     shared = False
     if settings.trains_on_pairs:
         if reference_logps is None:
-            reference_logps = reference(settings.model, settings.train, examples, image_root)
+            which = settings.method.reference
+            reference_logps = reference(settings.model, settings.train, examples, image_root, which)
         add_reference(tokenized, reference_logps, settings)
         shared = reference_logps.sharing.holds
         if reference_logps.sharing.reason:

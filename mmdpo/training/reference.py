@@ -13,18 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mmdpo.cache import cached, cached_path
+from mmdpo.config.choices import ReferenceModel
 from mmdpo.console import progress
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.models.device import on_device, to_device
 from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
-from mmdpo.models.loading import load_model, load_processor, torch_dtype
+from mmdpo.models.loading import load_processor, torch_dtype
 from mmdpo.records import PreferencePair
 from mmdpo.training.causality import require_causal
 from mmdpo.training.collate import Collator
 from mmdpo.training.partial_scores import PartialScores
 from mmdpo.training.prefix import Sharing, sharing
 from mmdpo.training.rows import TokenizedExamples, example_contents, has_special_tokens, tokenize_examples, usable
+from mmdpo.training.start import reference_model, start_key
 
 if TYPE_CHECKING:
     import torch
@@ -98,8 +100,14 @@ class Reference:
         raise KeyError(f"{pair.id}: other answers than those with reference log-probs")
 
 
-def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], image_root: Path) -> Reference:
-    """Return the reference log-probs of pairs from the cache, or compute them with the base model.
+def reference(
+    model: ModelConfig,
+    train: TrainConfig,
+    pairs: Sequence[Example],
+    image_root: Path,
+    which: ReferenceModel = ReferenceModel.start,
+) -> Reference:
+    """Return the reference log-probs of pairs from the cache, or compute them with the reference model.
 
     The cache key is what the numbers depend on: weights, processor and chat template, dtype, length limit, and
     each pair's texts and image. The order and the labels of the pairs do not matter, nor do other settings of the
@@ -111,6 +119,7 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
         train: Length limit, prefix sharing and batch size.
         pairs: Preference pairs with unique ids.
         image_root: Folder of the images.
+        which: The reference, if the training starts from an adapter.
 
     Returns:
         Log-probs of every pair that the length limit leaves.
@@ -129,6 +138,8 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
         "prefix_sharing": train.prefix_sharing,
         "rows": fingerprint(example_contents(ordered, image_root), length=64),
     }
+    if which is ReferenceModel.start and (start := start_key(model)):
+        key["start"] = start
     if any(map(partial(has_special_tokens, load_processor(model)), ordered)):
         key["special_tokens"] = "text"  # earlier versions encoded them as control tokens
 
@@ -136,7 +147,7 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
     parts = path.with_name(f".{path.name}.parts")
 
     def make(folder: Path) -> None:
-        _write(folder, _compute(model, train, ordered, image_root, parts))
+        _write(folder, _compute(model, which, train, ordered, image_root, parts))
 
     found = _read(cached("reference", key, make))
     if found is None:
@@ -186,12 +197,18 @@ def _canonical(pairs: Sequence[Any]) -> list[PreferencePair]:
 
 
 def _compute(
-    model: ModelConfig, train: TrainConfig, pairs: Sequence[PreferencePair], image_root: Path, parts: Path
+    model: ModelConfig,
+    which: ReferenceModel,
+    train: TrainConfig,
+    pairs: Sequence[PreferencePair],
+    image_root: Path,
+    parts: Path,
 ) -> Reference:
     """Compute the log-probs of every pair that the length limit leaves, in batches of similar length.
 
     Args:
-        model: The base model.
+        model: The base model, and the adapter that the training starts from.
+        which: The reference, if there is such an adapter.
         train: Length limit, prefix sharing and batch size.
         pairs: The pairs in canonical order.
         image_root: Folder of the images.
@@ -204,7 +221,7 @@ def _compute(
 
     from mmdpo.training.scoring import scoring, shared_attention
 
-    base = on_device(load_model(model.path, model.dtype)).eval()
+    base = on_device(reference_model(model, which)).eval()
     processor = load_processor(model)
     data = tokenize_examples(pairs, image_root, processor, train)
     rows = data.rows

@@ -20,6 +20,7 @@ from mmdpo.models.fingerprints import processor_fingerprint
 from mmdpo.models.loading import torch_dtype
 from mmdpo.training.custom_loss import loss_fingerprint
 from mmdpo.training.distributed import world_size
+from mmdpo.training.start import start_key
 
 if TYPE_CHECKING:
     from mmdpo.training.settings import TrainingSettings
@@ -152,4 +153,6 @@ def run_fingerprint(settings: TrainingSettings, weights: str, data: str) -> str:
         *(method.label_smoothing, method.fine_grained and method.fine_grained_weight),
         *(processor_fingerprint(model), model.train_projector and model.projector_lr),
     ]
+    if start := start_key(model):
+        values += [*start, method.reference.value]
     return fingerprint([weights, data, values, train, asdict(model.lora)])

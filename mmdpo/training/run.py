@@ -34,6 +34,7 @@ from mmdpo.training.rows import Example
 from mmdpo.training.rungs import Rung, copy_adapter, rung_step
 from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps
 from mmdpo.training.settings import TrainingSettings
+from mmdpo.training.start import StartAdapter, describe_start
 from mmdpo.training.trl_config import dpo_config, sft_config
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class TrainSummary:
     model_fingerprint: str
     data_fingerprint: str
     changed: dict[str, int] = field(default_factory=dict)  # rows whose tokens differ from their texts, by the way
+    start: dict[str, str] = field(default_factory=dict)  # the adapter that it started from, its use, the reference
 
 
 def train_adapter(
@@ -112,19 +114,20 @@ def train_adapter(
         # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
         args = (dpo_config if settings.trains_on_pairs else sft_config)(settings, checkpoints)
         with deepspeed_session(settings.train), out_of_memory_advice(settings), full_disk_advice(folder):
-            trainer = _make_trainer(settings, args, data)
+            start = _start(settings)
+            trainer = _make_trainer(settings, args, data, start)
             checkpoint = _find_checkpoint(checkpoints, run)
             resumed(checkpoint.step if checkpoint else 0)
             with release_deepspeed(trainer), tf32(settings.train.tf32):
                 _run_loop(trainer, settings, run, checkpoint, log, last)
                 if last is None:
-                    _save(trainer, folder / "adapter")
+                    _save(trainer, folder / "adapter", start)
                 barrier()
         if rank() == 0 and rung is not None and last is not None:
             _keep_rung(checkpoints, run, last, rung)
         elif rank() == 0:
             shutil.rmtree(checkpoints, ignore_errors=True)
-        return _summary(trainer, data, weights, time.monotonic() - started)
+        return replace(_summary(trainer, data, weights, time.monotonic() - started), start=describe_start(settings))
 
 
 def _without_zero_if_single(settings: TrainingSettings) -> TrainingSettings:
@@ -135,21 +138,38 @@ def _without_zero_if_single(settings: TrainingSettings) -> TrainingSettings:
     return replace(settings, train=replace(settings.train, zero_stage=0))
 
 
-def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> LoraDPOTrainer | LoraSFTTrainer:
-    """Load the base model and build its trainer, which adds the LoRA layers."""
+def _start(settings: TrainingSettings) -> StartAdapter | None:
+    """Return the adapter that the training starts from, if any, and print it with its use and the reference."""
+    if settings.model.adapter is None:
+        return None
+    facts = describe_start(settings)
+    reference_model = f", method.reference={facts['reference']}" if "reference" in facts else ""
+    print_line(f"starting from {settings.model.adapter}: model.adapter_use={facts['use']}{reference_model}")
+    return StartAdapter(settings.model)
+
+
+def _make_trainer(
+    settings: TrainingSettings, args: Any, data: TrainingData, start: StartAdapter | None
+) -> LoraDPOTrainer | LoraSFTTrainer:
+    """Load the model to start from and build its trainer, which adds the LoRA layers."""
     from transformers import set_seed
 
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
-    model = load_model(settings.model.path, settings.model.dtype)
+    model = start.load() if start else load_model(settings.model.path, settings.model.dtype)
     require_causal(model, data.collator.processor, data.tokenized.rows, settings.model.path)
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)
     shared = (model, args, data.tokenized.rows, data.collator, lora(model, settings.model), settings.model.projector_lr)
-    if not settings.trains_on_pairs:
-        return LoraSFTTrainer(*shared)
     name = settings.method.loss_type
-    return LoraDPOTrainer(*shared, CustomLoss(name) if name and is_custom_loss(name) else None)
+    trainer: LoraDPOTrainer | LoraSFTTrainer
+    if settings.trains_on_pairs:
+        trainer = LoraDPOTrainer(*shared, CustomLoss(name) if name and is_custom_loss(name) else None)
+    else:
+        trainer = LoraSFTTrainer(*shared)
+    if start:
+        start.begin(trainer.model)
+    return trainer
 
 
 def _find_checkpoint(checkpoints: Path, run: str) -> Checkpoint | None:
@@ -214,7 +234,7 @@ def _run_loop(
     stop.raise_if_asked()
 
 
-def _save(trainer: Any, adapter: Path) -> None:
+def _save(trainer: Any, adapter: Path, start: StartAdapter | None) -> None:
     """Write the complete adapter or nothing; with ZeRO-3, all processes take part in gathering it.
 
     Raises UserError for an adapter that the training has not changed.
@@ -223,6 +243,8 @@ def _save(trainer: Any, adapter: Path) -> None:
         with atomic_write(adapter) as partial:
             trainer.save_model(str(partial))
             _check_trained(partial, adapter)
+            if start:
+                start.finish(trainer.model, partial)
     else:
         trainer.save_model(str(adapter))
 
