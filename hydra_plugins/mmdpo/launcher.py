@@ -6,7 +6,7 @@ start: it must stay light.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
@@ -16,6 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 if TYPE_CHECKING:
+    from mmdpo.config.schema import Config
     from mmdpo.entry.blocks import PointBlock
 
 
@@ -37,14 +38,16 @@ class MmdpoLauncher(Launcher):
         """Compose, check and run the points of all blocks together."""
         from mmdpo.entry.blocks import compose_blocks
         from mmdpo.entry.halving import print_best_result
-        from mmdpo.entry.hydra import Refused, launch
-        from mmdpo.errors import UserError
+        from mmdpo.entry.hydra import launch
 
-        try:
-            configs = [*compose_blocks(self.compose, blocks)]
-        except UserError as error:
-            raise Refused(str(error)) from error
-        results = launch(configs)
+        configs: list[Config] = []
+
+        def noted() -> Iterator[Config]:
+            for config in compose_blocks(self.compose, blocks):
+                configs.append(config)
+                yield config
+
+        results = launch(noted())
         print_best_result(configs, [overrides for block in blocks for overrides in block.points], results)
         return results
 

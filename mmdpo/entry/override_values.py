@@ -20,6 +20,9 @@ from mmdpo.config.presets import preset_values
 from mmdpo.config.schema import CONF, GROUPS, Config
 
 SWEEP = "sweep"
+WITHOUT_PLUS = (["data", "fields"], ["train", "trl"], ["method", "losses"])
+"""Dictionaries whose new entries need no +: other checks know their entries."""
+
 KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 
 
@@ -131,7 +134,7 @@ def _chosen_presets(overrides: Iterable[str]) -> Iterator[tuple[str, list[str]]]
 def _entry_problem(key: str, value: str, chosen: Mapping[str, list[str]]) -> str | None:
     """Describe the key of an entry that no chosen preset has; None if one has it, or if it is no entry."""
     parts = key.split(".")
-    if parts[0] not in GROUPS or parts[:-1] == ["data", "fields"]:  # entries of data.fields need no +
+    if parts[0] not in GROUPS or parts[:-1] in WITHOUT_PLUS:
         return None
     schema: Any = Config
     for index, part in enumerate(parts):

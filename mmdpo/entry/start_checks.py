@@ -26,6 +26,8 @@ def start_problems(config: Config) -> Iterator[str]:
                 "model.adapter_use=sample: is a choice of later rounds (rounds=); to sample from an adapter and train "
                 f"on the base, type generator.adapter={model.adapter} without model.adapter="
             )
+    if starts_or_may(config) and model.adapter_use is AdapterUse.merge and model.quantization is not None:
+        yield "model.quantization: nothing can be merged into 4-bit weights; type model.adapter_use=train"
     if starts_or_may(config) and config.train.zero_stage == 3 and not config.is_base:
         yield f"train.zero_stage=3: {WHOLE_WEIGHTS}; type train.zero_stage=2"
 

@@ -139,9 +139,11 @@ def _of_judge(config: Config) -> dict[str, Any]:
 def _build_settings(config: Config) -> dict[str, Any]:
     train_on = config.method.train_on
     rule: dict[str, Any] = {}
-    if train_on is TrainOn.pairs:
+    if train_on is TrainOn.labelled and config.pairs.desirable is not None:
+        rule = {"desirable": config.pairs.desirable}
+    elif train_on in (TrainOn.pairs, TrainOn.labelled):
         rule = {"margin": config.pairs.margin, "rule": config.pairs.rule.value, "seed": config.data.seed}
-    if train_on in (TrainOn.pairs, TrainOn.best_completion):
+    if train_on in (TrainOn.pairs, TrainOn.labelled, TrainOn.best_completion):
         rule["aggregate"] = _aggregate(config)
     if train_on is not TrainOn.teacher:
         rule["cut"] = config.pairs.cut.value
@@ -165,7 +167,7 @@ def _aggregate(config: Config) -> list[str]:
     """Return the attributes whose sum ranks completions: those of `pairs.aggregate` for pairs, else the rubric's."""
     from mmdpo.judge.rubric import load_rubric
 
-    if config.method.train_on is TrainOn.pairs and config.pairs.aggregate is not None:
+    if config.method.train_on in (TrainOn.pairs, TrainOn.labelled) and config.pairs.aggregate is not None:
         return list(config.pairs.aggregate)
     return list(load_rubric(config.judge.rubric).aggregate)
 
@@ -256,6 +258,11 @@ def check_stage(config: Config, stage: Stage) -> None:
     elif stage in DATA_STAGES and stage not in pipeline(config):
         stages = ", ".join(step.value for step in pipeline(config))
         raise UserError(f"stage={stage.value}: the data of method={method.name} is made by the stages {stages}")
+    if stage is Stage.reference and method.train_on is TrainOn.labelled:
+        raise UserError(
+            f"stage=reference: method={method.name} compares with answers of other rows, which depend on the seed; its "
+            "reference log-probs are computed when the training starts"
+        )
     if stage is Stage.reference and method.train_on is not TrainOn.pairs:
         raise UserError(f"stage=reference: method={method.name} has no reference model")
 

@@ -258,6 +258,7 @@ def _train(
     reference_logps = None
     if config.method.train_on is TrainOn.pairs:  # of all of them: shared by every data_scale
         reference_logps = reference(config.model, config.train, shared, data.image_root, config.method.reference)
+    if config.method.train_on in (TrainOn.pairs, TrainOn.labelled):
         examples = flip(examples, config.label_noise, seed)
     settings = training_settings(config)
     summary = train_adapter(settings, examples, data.image_root, p.folder, log, resumed, reference_logps, rung)

@@ -23,11 +23,13 @@ from mmdpo.config.choices import (
     RULES,
     SMOOTHED,
     SYNTHETIC_FORMATS,
+    UNPAIRED_LOSSES,
     WITHOUT_REFERENCE,
     AdapterUse,
     AnswerEngine,
     TrainOn,
 )
+from mmdpo.config.losses import weighted_losses
 from mmdpo.config.markers import NoResult
 from mmdpo.config.schema import AXES, BenchConfig, Config, JudgeConfig
 from mmdpo.files import fingerprint
@@ -252,11 +254,15 @@ def _holds_groups(value: Any) -> bool:
 def _unused(config: Config) -> frozenset[str]:
     """List the settings, or groups of them, that a trained point does not use."""
     method, train_on = config.method, config.method.train_on
+    losses = weighted_losses(method).keys()
+    unsmoothed = {*LOSSES, *UNPAIRED_LOSSES} - {*SMOOTHED}
     conditions = {
-        "method.label_smoothing": method.loss_type in LOSSES and method.loss_type not in SMOOTHED,
+        "method.label_smoothing": bool(losses) and losses <= unsmoothed,
+        **dict.fromkeys(("method.desirable_weight", "method.undesirable_weight"), train_on is not TrainOn.labelled),
         "method.fine_grained_weight": not method.fine_grained,
         "model.adapter_use": config.model.adapter is None and config.round == 1,
         "method.reference": not starts_from_adapter(config) or train_on in WITHOUT_REFERENCE,
+        "model.attn_implementation": config.model.attn_implementation == "sdpa",  # which auto chooses, too
         "model.projector_lr": not config.model.train_projector,
         "model.attribute_template": train_on is not TrainOn.rated_completions,
         "train.too_long": config.train.max_text_tokens is None,
@@ -287,6 +293,7 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
     else:
         used_of_judge = ["model", "base_url", "temperature", "max_output_tokens", "image_side"]
         used_of_judge += ["reasoning_effort", "extra_body"]
+    of_pairs = train_on is TrainOn.pairs or (train_on is TrainOn.labelled and config.pairs.desirable is None)
     sources = [f"data.sources.{name}.{key}" for name in data.sources for key in ("path", "image_root", "format")]
     return {
         "data.format": True,
@@ -297,7 +304,9 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
         "generator.sampler": True,
         "generator.model": not (sampled and served),
         "generator.base_url": not (sampled and served),
-        **{f"pairs.{name}": train_on is not TrainOn.pairs for name in ("aggregate", "margin", "rule")},
+        "pairs.aggregate": train_on not in (TrainOn.pairs, TrainOn.labelled),
+        **{f"pairs.{name}": not of_pairs for name in ("margin", "rule")},
+        "pairs.desirable": train_on is not TrainOn.labelled,
         "pairs.cut": not sampled,
         **{f"judge.{name}": name not in used_of_judge for name in judge_keys},
     }

@@ -97,6 +97,8 @@ def lora(model: PreTrainedModel, config: ModelConfig) -> PeftLoraConfig:
         r=config.lora.r,
         lora_alpha=config.lora.lora_alpha,
         lora_dropout=config.lora.lora_dropout,
+        use_rslora=config.lora.use_rslora,
+        use_dora=config.lora.use_dora,
         target_modules=target_pattern(model),
         bias="none",
         modules_to_save=projector or None,

@@ -20,6 +20,7 @@ from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.models.device import on_device, to_device
 from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
 from mmdpo.models.loading import load_processor, torch_dtype
+from mmdpo.models.quantization import base_settings
 from mmdpo.records import PreferencePair
 from mmdpo.training.causality import require_causal
 from mmdpo.training.collate import Collator
@@ -137,6 +138,7 @@ def reference(
         "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
         "prefix_sharing": train.prefix_sharing,
         "rows": fingerprint(example_contents(ordered, image_root), length=64),
+        **base_settings(model),
     }
     if which is ReferenceModel.start and (start := start_key(model)):
         key["start"] = start

@@ -17,7 +17,7 @@ from mmdpo.models.adapter import ADAPTER_NAME, adapted, load_adapter_weights
 from mmdpo.models.adapter_config import read_adapter_config
 from mmdpo.models.adapter_files import WEIGHTS
 from mmdpo.models.fingerprints import adapter_fingerprint
-from mmdpo.models.loading import load_model
+from mmdpo.models.quantization import load_training_base
 from mmdpo.training.lora import pattern_of
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def reference_model(model: ModelConfig, which: ReferenceModel) -> PreTrainedMode
 
 def _load_base(model: ModelConfig, own_weights: bool = False) -> PreTrainedModel:
     """Load the base of a training and of its reference; its weights are changed if they are to be its own."""
-    return load_model(model.path, model.dtype, own_weights=own_weights)
+    return load_training_base(model, own_weights)
 
 
 def start_key(model: ModelConfig) -> list[str]:

@@ -50,6 +50,12 @@ IDENTITIES = {
     "data=pairs data.path=pairs.jsonl data.image_root=images": "70077aefc5f37881",
     "data=prompts judge=gemini data.sources.prompts.path=llava.json data.sources.prompts.image_root=images": "6043b352969a03d8",  # noqa: E501
     "cluster=slurm_zero3": "0830fe46a398b2d5",
+    "method=mpo": "6076814c1e701398",
+    "method=dpo_sft method.losses.sft=0.5": "29a08c5586da6771",
+    "method=kto": "9539ea8c39d45bb3",
+    "method=kto pairs.desirable=9 method.desirable_weight=2": "7a99e09f9909521f",
+    "model.lora.use_dora=true": "f4ae1dc2d8c4a1ed",
+    "train.trl.adam_beta2=0.95": "698c89e47702d30c",
 }
 """Overrides of `python launch.py`, and the identity of the point."""
 
