@@ -35,6 +35,7 @@ from mmdpo.files import atomic_write
 from mmdpo.points.commands import when_begun
 from mmdpo.points.outcome import outcome
 from mmdpo.points.point import Point, points_of
+from mmdpo.points.rounds import with_rounds
 from mmdpo.points.status import is_done
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class Search:
         configs = [*compose_points(self.compose, overrides, self.typed_keys)]
         for config, typed in zip(configs, overrides, strict=True):
             check_split(config.bench.split.value, typed)
-        points = points_of(configs)
+        points = points_of([with_rounds([config])[-1] for config in configs])  # the score is that of the last round
         self._check_points(trials, points, recorded)
         given_up = {one.number for one in recorded if one.state is TrialState.FAIL}
         live = {one: p for one, p in zip(trials, points, strict=True) if one.number not in given_up}
@@ -185,17 +186,18 @@ class Search:
         if trials[0].number == 0:
             study.pruner = make_pruner(self.pruner, rungs)
         pruning = BatchPruning(live, rungs, self.objectives[0], pruner)
-        failed: set[str] = set()
+        failed: set[Trial] = set()
         if pruning.is_ended():
-            done = [p.config for p in live.values() if is_done(p.folder)]
+            done = [config for config, p in zip(configs, points, strict=True) if is_done(p.folder)]
             if done and trials[-1].number == self.n_trials - 1:  # for the table of a command that has nothing to run
                 self._launch(trials, points, done, None)
         else:
-            to_run = [p.config for p in live.values()]
-            failed = self._launch(trials, points, to_run, pruning.run if rungs else None)
+            to_run = [config for one, config in zip(trials, configs, strict=True) if one in live]
+            errors = self._launch(trials, points, to_run, pruning.run if rungs else None)
+            failed = {one for one, error in zip(live, errors, strict=True) if error}
         tried = []
         for one, p, words in zip(trials, points, overrides, strict=True):
-            if one.number in given_up or p.name in failed:
+            if one.number in given_up or one in failed:
                 self._tell(study, one, TrialState.FAIL)
             elif one in pruning.pruned:
                 self._tell(study, one, TrialState.PRUNED)
@@ -207,8 +209,8 @@ class Search:
 
     def _launch(
         self, trials: Sequence[Trial], points: Sequence[Point], configs: Sequence[Config], prune: Prune | None
-    ) -> set[str]:
-        """Run the points of a batch; returns the names of those that failed, as many as may."""
+    ) -> list[bool]:
+        """Run the configs of a batch, and return for each whether it failed, as many as may."""
         several = f"trials {trials[0].number + 1} to {trials[-1].number + 1}"
         print_line(f"{several if len(trials) > 1 else f'trial {trials[0].number + 1}'} of {self.n_trials}")
         for one, p in zip(trials, points, strict=True):
@@ -230,16 +232,15 @@ class Search:
                     "settings; type the settings of before, study=NEW_NAME or hydra.sweeper.study_name=NEW_NAME"
                 )
 
-    def _failed(self, results: Sequence[JobReturn], count: int) -> set[str]:
-        """Return the names of the failed points among the first results, which are those of trials.
+    def _failed(self, results: Sequence[JobReturn], count: int) -> list[bool]:
+        """Return for each of the first results, which are those of trials, whether it is a failure.
 
         Raises Refused for more than may fail, and for a failed baseline.
         """
-        failed = [one for one in results[:count] if one.status is JobStatus.FAILED]
-        tolerated = len(failed) <= self.tolerated * count
-        for result in results[count:] if tolerated else results:
+        failed = [one.status is JobStatus.FAILED for one in results[:count]]
+        for result in results[count:] if sum(failed) <= self.tolerated * count else results:
             _ = result.return_value  # raises if it failed
-        return {one.overrides[0] for one in failed if one.overrides}
+        return failed
 
     def _tell(
         self, study: optuna.Study, trial: Trial, state: TrialState, scores: Sequence[float] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.mmdpo.optuna_sweeper import PRUNER_SETTINGS, SAMPLER_SETTINGS, SWEEPER_SETTINGS
 from mmdpo.config.schema import CONF, Config
@@ -101,8 +103,18 @@ def search(out: Path, *typed: str, sampler: str = "tpe", pruner: str = "none", *
     optuna_search.run_search(_compose, config, given, OverridesParser.create(), words)
 
 
-def _compose(overrides: list[str]) -> Any:
-    return compose("config", overrides=overrides)
+def _compose(overrides: list[str]) -> DictConfig:
+    """Compose with Hydra what is not swept, once, and set the swept axes, which is faster."""
+    swept = [text for text in overrides if text.startswith(("beta=", "lr="))]
+    node = copy.deepcopy(_composed(tuple(text for text in overrides if text not in swept)))
+    for key, _, value in (text.partition("=") for text in swept):
+        OmegaConf.update(node, key, float(value))
+    return node
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    return compose("config", overrides=[*overrides])
 
 
 def recorded(out: Path) -> list[tuple[str, dict[str, float], list[float] | None]]:
