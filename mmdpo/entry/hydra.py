@@ -31,7 +31,7 @@ from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
 from mmdpo.signals import Interrupted, listening
 from mmdpo.storage import translate_storage_errors
-from mmdpo.training.distributed import rank
+from mmdpo.training.distributed import rank, world_size
 
 
 class Refused(CompactHydraException):
@@ -127,7 +127,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
     check_plans(configs, stage, searching)
-    check_halving(configs, stage, searching)
+    check_halving(configs, stage, searching, world_size())
     require_models(configs, stage)
     _check_adapters(configs)
     require_bench_files(configs, stage, dry_run)
