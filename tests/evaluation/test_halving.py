@@ -37,8 +37,7 @@ def test_the_expected_loss_of_equal_results_is_that_of_normal_maxima() -> None:
     noise = 1e-12
     scores = [math.sqrt(0.5), -math.sqrt(0.5)]  # variance 1
     found = prune(results(scores), noise, 0.5, 100.0, Forecast(0.0, 1.0))
-    upper = math.sqrt(1 / 0.0641847)  # the 20 % quantile of chi-square with one degree of freedom
-    assert found.full_loss == pytest.approx(upper / math.sqrt(math.pi), rel=1e-3)
+    assert found.full_loss == pytest.approx(1 / math.sqrt(math.pi), rel=1e-4)
 
 
 @pytest.mark.parametrize(
