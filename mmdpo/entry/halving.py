@@ -84,8 +84,8 @@ def print_best_result(configs: Sequence[Config], points: Sequence[Sequence[str]]
     seeds = sorted({config.seed for config, _ in values[best]})
     others = [text for text in best if not text.startswith(f"{KEY}.")]
     words = [text for text in others if text.partition("=")[0] not in (SPLIT, "study", KEY)]
-    ended = f"{len(values)} results that were trained to the end"
-    print_line(f"best of {ended}: {objective} {means[best]:.4g} ({SPLIT}={split})")
+    ended = f"best result ({len(values)} trained to the end)"
+    print_line(f"{ended}: {' '.join(best)}: {objective} {means[best]:.4g} ({SPLIT}={split})")
     if split == "dev":
         directory = own_directory()
         own = ["--config-dir", str(directory)] if directory else []
