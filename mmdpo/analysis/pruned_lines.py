@@ -27,7 +27,7 @@ def pruned_lines(study: Study) -> list[str]:
         lines = []
     known = set()
     for decision in record.decisions:
-        gone = [one for one in decision.results if set(one.points) & set(labels)]
+        gone = [one for one in decision.results if not one.kept and set(one.points) & set(labels)]
         known |= {point for one in gone for point in one.points}
         named = [f"{labels[next(p for p in one.points if p in labels)]} ({one.score:.4g})" for one in gone]
         more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""

@@ -1,11 +1,10 @@
-"""search=halving on the command line: the dev split, what it excludes, and the best result at the end."""
+"""search=halving on the command line: the dev split, what it is not combined with, and the best result at the end."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-
-from hydra.core.utils import JobReturn, JobStatus
+from typing import TYPE_CHECKING
 
 from mmdpo.config.choices import Runner, SearchKind, Stage
 from mmdpo.config.presets import own_directory
@@ -13,7 +12,9 @@ from mmdpo.config.schema import Config
 from mmdpo.config.search_settings import SearchConfig
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
-from mmdpo.training.distributed import world_size
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
 
 KEY, SPLIT = "search", "bench.split"
 
@@ -33,13 +34,14 @@ def search_problems(search: SearchConfig) -> Iterator[str]:
         yield f"search.rungs={search.rungs}: must rise, as in search.rungs=[0.25,0.5]"
 
 
-def check_halving(configs: Sequence[Config], stage: Stage, searching: bool) -> None:
+def check_halving(configs: Sequence[Config], stage: Stage, searching: bool, processes: int) -> None:
     """Check a halving search against the rest of its command.
 
     Args:
         configs: The config of each point.
         stage: The stage of the command.
         searching: Whether the sweeper chooses points by their scores.
+        processes: The number of processes that run the command together.
 
     Raises:
         UserError: The search differs between points, or cannot be combined with the sweeper, or with several processes.
@@ -50,10 +52,8 @@ def check_halving(configs: Sequence[Config], stage: Stage, searching: bool) -> N
     if search.kind is SearchKind.none or stage not in (Stage.experiment, Stage.train):
         return
     if searching:
-        raise UserError(
-            "search=halving: a sweeper that chooses points prunes by itself; drop search= or hydra/sweeper="
-        )
-    if world_size() > 1 and configs[0].cluster.runner is not Runner.slurm:
+        raise UserError("search=halving: a searching sweeper prunes by itself; drop search= or hydra/sweeper=")
+    if processes > 1 and configs[0].cluster.runner is not Runner.slurm:
         raise UserError("search=halving: torchrun and srun run one point; type cluster=slurm, or search=none")
 
 
@@ -65,6 +65,8 @@ def print_best_result(configs: Sequence[Config], points: Sequence[Sequence[str]]
         points: The overrides of each point.
         results: What became of each point; a pruned one has no value.
     """
+    from hydra.core.utils import JobStatus
+
     from mmdpo.analysis.labels import sign
 
     if not configs or configs[0].search.kind is SearchKind.none or configs[0].stage is not Stage.experiment:
@@ -80,17 +82,14 @@ def print_best_result(configs: Sequence[Config], points: Sequence[Sequence[str]]
     means = {key: sum(value for _, value in found) / len(found) for key, found in values.items()}
     best = max(means, key=lambda key: sign(objective) * means[key])
     seeds = sorted({config.seed for config, _ in values[best]})
-    words = [
-        text for text in best if text.partition("=")[0] not in (SPLIT, "study", KEY) and not text.startswith("search.")
-    ]
-    print_line(
-        f"best of {len(values)} results that were trained to the end: {objective} {means[best]:.4g} ({SPLIT}={split})"
-    )
+    others = [text for text in best if not text.startswith(f"{KEY}.")]
+    words = [text for text in others if text.partition("=")[0] not in (SPLIT, "study", KEY)]
+    ended = f"best result ({len(values)} trained to the end)"
+    print_line(f"{ended}: {' '.join(best)}: {objective} {means[best]:.4g} ({SPLIT}={split})")
     if split == "dev":
         directory = own_directory()
         own = ["--config-dir", str(directory)] if directory else []
         several = ["-m"] if len(seeds) > 1 else []
         typed = [f"seed={','.join(map(str, seeds))}", f"study={configs[0].study}-test", f"{SPLIT}=test"]
-        print_line(
-            f"measure it on the test split: {shlex.join(['python', 'launch.py', *own, *several, *words, *typed])}"
-        )
+        command = ["python", "launch.py", *own, *several, *words, *typed]
+        print_line(f"measure it on the test split: {shlex.join(command)}")

@@ -33,7 +33,7 @@ from mmdpo.points.outcome import Outcome
 from mmdpo.points.rounds import last_rounds, with_rounds
 from mmdpo.signals import Interrupted, listening
 from mmdpo.storage import translate_storage_errors
-from mmdpo.training.distributed import rank
+from mmdpo.training.distributed import rank, world_size
 
 if TYPE_CHECKING:
     from mmdpo.sweep.local import Prune
@@ -142,7 +142,7 @@ def dispatch(configs: list[Config], searching: bool, prune: Prune | None = None)
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
     check_plans(configs, stage, searching)
-    check_halving(configs, stage, searching)
+    check_halving(configs, stage, searching, world_size())
     require_models(configs, stage)
     _check_adapters(configs)
     require_bench_files(configs, stage, dry_run)

@@ -112,6 +112,8 @@ def describe_figure(figure: Figure, study: Study, subject: str, notes: str, lege
     methods = sorted({str(row.axes.get("method")) for row in study.trained if row.axes.get("method")})
     method = METHODS.get(methods[0], methods[0]) if len(methods) == 1 else ""
     parts = (f"study {study.name}", f"model {models}" if models else "", method)
+    if pruned := sum(bool(row.pruned) for row in study.trained):
+        notes += f" {pruned} pruned point{'s have' if pruned > 1 else ' has'} no score."
     add_texts(figure, [subject, ", ".join(part for part in parts if part)], notes, legend)
 
 
