@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from mmdpo.points.identity import Role
 from mmdpo.points.links import known_elsewhere, link_known
 from mmdpo.points.outcome import Outcome, outcome
 from mmdpo.points.point import Point, baselines, points_of, require_stage, training_to_take, unique_up_to_axes
-from mmdpo.points.point_files import mapping_or_none
 from mmdpo.points.status import State, is_done
 from mmdpo.signals import listening
 from mmdpo.slurm import client as slurm
@@ -65,6 +63,7 @@ from mmdpo.slurm.task_states import (
     query_jobs,
 )
 from mmdpo.slurm.watch import watch
+from mmdpo.sweep.hours import hours_lines
 
 
 def submit_and_watch(
@@ -218,8 +217,8 @@ def submit_missing(
         to_judge = _to_judge(plan, cluster)
         if not plan.missing and not to_judge:
             return plan
-        if plan.missing:
-            print_line(estimate_hours(plan, cluster))
+        for line in estimate_hours(plan, cluster) if plan.missing else ():
+            print_line(line)
         shared, prepared_by = reuse_preparations(preparation_tasks(_to_train(plan), found), found, jobs)
         code = code or take_snapshot(study / JOBS)
         parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size(), bool(to_judge))
@@ -276,8 +275,8 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
     to_judge = _to_judge(plan, cluster)
     if not plan.missing and not to_judge:
         return
-    if plan.missing:
-        print_line(estimate_hours(plan, cluster))
+    for line in estimate_hours(plan, cluster) if plan.missing else ():
+        print_line(line)
     count = len(plan.missing)
     shared, prepared_by = reuse_preparations(preparation_tasks(_to_train(plan), found), found, jobs or {})
     largest = max(count, 1) if unavailable else slurm.max_array_size()
@@ -314,29 +313,37 @@ def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[SlurmTask]:
     """
     if stage is Stage.export:
         raise UserError("stage=export needs no cluster: type cluster=local")
+    if stage is Stage.measure:
+        firsts = unique_up_to_axes(p.config for p in points)
+        points = [p for p in points if any(p.config is config for config in firsts)]
     if stage is not Stage.experiment:
         return list({task.name: task for task in (SlurmTask.of(p, stage) for p in points)}.values())
     extra = [base for config in unique_up_to_axes(p.config for p in points) for base in baselines(config)]
     return [SlurmTask.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
 
 
-def estimate_hours(plan: SubmissionPlan, cluster: ClusterConfig) -> str:
-    """Estimate the hours of the missing tasks, from cluster.minutes_per_point or from the study's finished points."""
+def estimate_hours(plan: SubmissionPlan, cluster: ClusterConfig) -> list[str]:
+    """Describe the hours of the missing tasks, by cluster.minutes_per_point or by measured speeds.
+
+    Args:
+        plan: The tasks of a study.
+        cluster: The settings of `cluster=`.
+
+    Returns:
+        Lines for the terminal.
+    """
     jobs, gpus = len(plan.missing), cluster.nodes * cluster.gpus_per_node
     kind = "GPU-hours" if gpus else "hours"
-    unit = f"{jobs} jobs x {gpus} GPUs" if gpus else f"{jobs} jobs without GPUs"
-    minutes, source = cluster.minutes_per_point, "cluster.minutes_per_point"
-    if minutes is None:
-        results = [mapping_or_none(plan.study / name / "result.json") or {} for name in plan.done]
-        seconds = [one["seconds"] for one in results if isinstance(one.get("seconds"), int | float)]
-        if not seconds:
-            limit = jobs * max(gpus, 1) * cluster.timeout_min / 60
-            return (
-                f"{unit}: at most {limit:.0f} {kind} by the time limit; set cluster.minutes_per_point= for an estimate"
-            )
-        minutes, source = statistics.median(seconds) / 60, f"median of {len(seconds)} points"
-    total = jobs * max(gpus, 1) * minutes / 60
-    return f"{unit} x {minutes:.1f} min ({source}): {total:.1f} {kind}"
+    unit = f"{jobs} points x {gpus} GPUs" if gpus else f"{jobs} points without GPUs"
+    if cluster.minutes_per_point is not None:
+        total = jobs * max(gpus, 1) * cluster.minutes_per_point / 60
+        minutes = f"{cluster.minutes_per_point:.1f} min (cluster.minutes_per_point)"
+        return [f"{unit} x {minutes}: {total:.1f} {kind}"]
+    limit = jobs * max(gpus, 1) * cluster.timeout_min / 60
+    most = f"{unit}: at most {limit:.0f} {kind} if each is done within one time limit"
+    points = [task.point for task in plan.missing if task.role]
+    stage = plan.missing[0].stage
+    return [most, *hours_lines(points, stage, [[p] for p in points])]
 
 
 def next_hint(study: Path) -> str:

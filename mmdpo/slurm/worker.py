@@ -28,6 +28,7 @@ from mmdpo.signals import Interrupted, listen
 from mmdpo.slurm.judging import judge_tasks
 from mmdpo.slurm.submission import JUDGE, PREPARE, SlurmTask, Submission, is_point_stage, read_submission
 from mmdpo.slurm.supervisor import EXIT_INTERRUPTED
+from mmdpo.sweep.measure import measure
 from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point
 from mmdpo.training.distributed import from_slurm, rank
 
@@ -48,7 +49,9 @@ def main(arguments: list[str]) -> int:
             return judge_in_job(submission)
         task = submission.task(part, int(index))
         if not is_point_stage(task.stage):
-            work = partial(stages.run_data_stage, task.typed_config, task.stage)
+            config = task.typed_config
+            measures = task.stage is Stage.measure
+            work = partial(measure, [config]) if measures else partial(stages.run_data_stage, config, task.stage)
             return _make_unchanged(submission, [task], submission.folder_of(task), [work])
         return run_point_task(task, submission.folder_of(task))
     except Interrupted:

@@ -18,6 +18,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import atomic_write
 from mmdpo.leftovers import remove_leftovers
+from mmdpo.models.model_files import model_shape
 from mmdpo.points import status
 from mmdpo.points.changes import changed_since_planned, require_as_planned, require_unchanged
 from mmdpo.points.identity import Role
@@ -29,6 +30,7 @@ from mmdpo.points.results import has_result, read_training
 from mmdpo.signals import CAUSES, Interrupted
 from mmdpo.storage import storage_advice
 from mmdpo.sweep.point_log import with_log
+from mmdpo.timings import timed, timings_of
 from mmdpo.training.announcement import is_training_announced
 from mmdpo.training.distributed import rank, world_size
 
@@ -154,7 +156,11 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
-            with recorded_by(status.StatusRecorder(p.work_folder)):
+            with (
+                recorded_by(status.StatusRecorder(p.work_folder)),
+                timings_of(model_shape(p.config.model), p.study.name),
+                timed("point", whole_process=True, points=1, trained=p.role is Role.trained),
+            ):
                 work(p)
             if p.shard is not None or has_result(p.folder):
                 status.finish(p.work_folder)

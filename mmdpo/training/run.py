@@ -20,6 +20,8 @@ from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import load_model
 from mmdpo.signals import training_loop
+from mmdpo.timings import timed
+from mmdpo.training.amounts import training_amounts
 from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice
@@ -109,7 +111,10 @@ def train_adapter(
             checkpoint = _find_checkpoint(checkpoints, run)
             resumed(checkpoint.step if checkpoint else 0)
             with release_deepspeed(trainer), tf32(settings.train.tf32):
-                _run_loop(trainer, settings, run, checkpoint, log)
+                with timed("train") as block:
+                    _run_loop(trainer, settings, run, checkpoint, log)
+                    done = 1 - (checkpoint.step if checkpoint else 0) / max(trainer.state.global_step, 1)
+                    block.amounts |= training_amounts(settings.train, data.tokenized.examples, world_size(), done)
                 _save(trainer, folder / "adapter")
                 barrier()
         if rank() == 0:
