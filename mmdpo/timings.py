@@ -3,9 +3,9 @@
     with timed("answers/pope", sets=1, answers=3000):
         ...
 
-Code deep in a stage says what it does and how much of it; `timings_of` says for which shape of model. Times nest: what an
-inner block takes is not counted for the outer one. They are kept per shape of model, one line each, and change no
-result.
+Code deep in a stage says what it does and how much of it; `timings_of` says for which shape of model. Times nest:
+what an inner block takes is not counted for the outer one. They are kept per shape of model, one line each, and change
+no result.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from mmdpo.storage import cache_root
 
 FIRST = "first"
 """The amount that is 1 for the first work of a kind in a process, which imports libraries and allocates memory."""
+POINT = "point"
+"""The kind of a point's work without all that is timed within it."""
 MEASUREMENT = "a measurement"
 MAX_BYTES = 1 << 19  # of a file; when it is full, the older half is dropped
 KEPT = 40  # newest times per kind, device and number of processes
@@ -103,12 +105,11 @@ def timings_of(shape: str, source: str) -> Iterator[None]:
 
 
 @contextmanager
-def timed(kind: str, whole_process: bool = False, **amounts: float) -> Iterator[Block]:
+def timed(kind: str, **amounts: float) -> Iterator[Block]:
     """Time the block, without the blocks within it. Nothing is kept of a block that ends with an exception.
 
     Args:
-        kind: The kind of work.
-        whole_process: Whether the first block of this kind includes the process's life before it.
+        kind: The kind of work. The first block of kind `POINT` includes the process's life before it.
         **amounts: How much work it is, by unit.
     """
     block = Block(dict(amounts))
@@ -127,7 +128,7 @@ def timed(kind: str, whole_process: bool = False, **amounts: float) -> Iterator[
         if completed and block.recorded and _recording.shape:
             if first := kind not in _seen:
                 _seen.add(kind)
-                own = _with_process(own, start) if whole_process else own
+                own = _with_process(own, start) if kind == POINT else own
             _keep(Timing(kind, {FIRST: float(first), **block.amounts}, *own))
 
 

@@ -185,9 +185,10 @@ def _describe(configs: list[Config], stage: Stage) -> None:
 
     describe(configs, stage)
     if configs[0].cluster.runner is Runner.slurm and stage is not Stage.report and not _judged_here(configs, stage):
-        from mmdpo.slurm.launch import preview
+        from mmdpo.slurm.preview import preview
+        from mmdpo.sweep.hours import hours_lines
 
-        preview(configs, stage)
+        preview(configs, stage, hours_lines)
 
 
 def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outcome]:

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from mmdpo.config.choices import JudgePlace, Stage
+from mmdpo.config.choices import Stage
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
@@ -19,15 +19,22 @@ from mmdpo.points import commands
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.identity import Role
-from mmdpo.points.links import known_elsewhere, link_known
+from mmdpo.points.links import link_known
 from mmdpo.points.outcome import Outcome, outcome
-from mmdpo.points.point import Point, baselines, points_of, require_stage, training_to_take, unique_up_to_axes
+from mmdpo.points.point import Point, points_of, require_stage
 from mmdpo.points.status import State, is_done
 from mmdpo.signals import listening
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm import sbatch
 from mmdpo.slurm.judging import Judging, judges_here
 from mmdpo.slurm.paths import require_usable
+from mmdpo.slurm.planning import (
+    limit_line,
+    parts_of_plan,
+    points_by_study,
+    tasks_of_points,
+    tasks_to_judge,
+    tasks_to_train,
+)
 from mmdpo.slurm.resources import check_fits
 from mmdpo.slurm.snapshot import take_snapshot
 from mmdpo.slurm.submission import (
@@ -37,7 +44,6 @@ from mmdpo.slurm.submission import (
     PREPARE,
     TASKS,
     SlurmTask,
-    Submission,
     changed_cluster,
     is_point_stage,
     read_submissions,
@@ -53,17 +59,14 @@ from mmdpo.slurm.submit import (
     recover_job_ids,
     reuse_preparations,
     send_parts,
-    split_into_parts,
 )
 from mmdpo.slurm.task_states import (
     TaskState,
     combine_states,
     invisible_submissions,
-    is_task_judged_apart,
     query_jobs,
 )
 from mmdpo.slurm.watch import watch
-from mmdpo.sweep.hours import hours_lines
 
 
 def submit_and_watch(
@@ -89,7 +92,7 @@ def submit_and_watch(
     check_fits(configs[0].cluster)
     with contents_remembered():
         asked_points = points_of(configs)
-        studies = _points_by_study(asked_points)
+        studies = points_by_study(asked_points)
         tasks = {study: tasks_of_points(points, stage) for study, points in studies.items()}
         for requested in tasks.values():
             require_unchanged([task.point for task in requested])
@@ -214,20 +217,20 @@ def submit_missing(
         plan = plan_submission(study, tasks, states)
         print_line(plan.line())
         commands.begin(study)
-        to_judge = _to_judge(plan, cluster)
-        if not plan.missing and not to_judge:
+        judged = tasks_to_judge(plan, cluster)
+        if not plan.missing and not judged:
             return plan
-        for line in estimate_hours(plan, cluster) if plan.missing else ():
-            print_line(line)
-        shared, prepared_by = reuse_preparations(preparation_tasks(_to_train(plan), found), found, jobs)
+        if plan.missing:
+            print_line(limit_line(plan, cluster))
+        shared, prepared_by = reuse_preparations(preparation_tasks(tasks_to_train(plan), found), found, jobs)
         code = code or take_snapshot(study / JOBS)
-        parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size(), bool(to_judge))
+        parts = parts_of_plan(plan, cluster, bool(shared), slurm.max_array_size(), bool(judged))
         submission = new_submission(study, cluster, configs, code, parts, prepared_by)
         controller_config = slurm.retry_while_unreachable(slurm.controller_config)()
         submission.cluster_name = controller_config.get("ClusterName", "")
         submission.write_tasks(TASKS, plan.missing)
         submission.write_tasks(PREPARE, shared)
-        submission.write_tasks(JUDGE, to_judge)
+        submission.write_tasks(JUDGE, judged)
         submission.save()
         send_parts(submission, cluster)
         ids = ", ".join(f"{part.job} ({part.kind}, {part.count})" for part in submission.parts)
@@ -235,127 +238,9 @@ def submit_missing(
     return plan
 
 
-def _to_judge(plan: SubmissionPlan, cluster: ClusterConfig) -> list[SlurmTask]:
-    """Return the tasks that a job of its own will judge: those that are answered, and those to be submitted."""
-    candidates = [*plan.answered, *plan.missing] if cluster.judge is JudgePlace.job else []
-    return [task for task in candidates if task.stage is Stage.experiment and is_task_judged_apart(task)]
-
-
-def preview(configs: Sequence[Config], stage: Stage) -> None:
-    """Print what `launch` would submit, with the scripts for sbatch."""
-    cluster, unavailable = configs[0].cluster, slurm.unavailable_reason()
-    if not unavailable:
-        check_fits(cluster)
-    with contents_remembered():
-        for study, points in _points_by_study(points_of(configs)).items():
-            _preview_study(study, points, stage, unavailable)
-
-
-def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailable: str) -> None:
-    configs = [p.config for p in points]
-    cluster = configs[0].cluster
-    require_usable(study)
-    found = read_submissions(study)
-    check_unchanged(found, configs, None)
-    tasks = tasks_of_points(points, stage)
-    if is_point_stage(stage):
-        known = known_elsewhere([task.point for task in tasks if not is_done(task.point.folder)])
-        for folder, target in known.items():
-            print_line(f"{folder}: known from {target.parent.name}, would be linked")
-        tasks = [task for task in tasks if task.point.folder not in known]
-        for p in points:
-            if p.folder not in known:
-                require_stage(p, stage)
-    jobs = None if unavailable else query_jobs(found)
-    states = combine_states(found, jobs, () if unavailable else invisible_submissions(found))
-    plan = plan_submission(study, tasks, states)
-    print_line(plan.line())
-    if judges_here(configs[0], stage):
-        print_line("judging: by this command, as answers arrive (cluster.judge=login)")
-    to_judge = _to_judge(plan, cluster)
-    if not plan.missing and not to_judge:
-        return
-    for line in estimate_hours(plan, cluster) if plan.missing else ():
-        print_line(line)
-    count = len(plan.missing)
-    shared, prepared_by = reuse_preparations(preparation_tasks(_to_train(plan), found), found, jobs or {})
-    largest = max(count, 1) if unavailable else slurm.max_array_size()
-    parts = split_into_parts(count, bool(shared), largest, bool(to_judge))
-    submission = new_submission(study, cluster, configs, "code-...", parts, prepared_by)
-    for text in distinct_scripts(submission, cluster):
-        print_line(text)
-        if not unavailable and (reason := sbatch.rejection_reason(text)):
-            print_line(f"SLURM would reject this at the moment: {reason}")
-    if unavailable:
-        print_line(f"SLURM has not checked this: {unavailable}")
-
-
-def _to_train(plan: SubmissionPlan) -> list[SlurmTask]:
-    """Return the missing tasks without those whose training another point has; print how many these are."""
-    with contents_remembered():
-        known = {task.name: source for task in plan.missing if task.role and (source := training_to_take(task.point))}
-    if known:
-        places = ", ".join(sorted({source.parent.name for source in known.values()}))
-        print_line(f"{len(known)} trainings are known from points of {places} and are not repeated")
-    return [task for task in plan.missing if task.name not in known]
-
-
-def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str]:
-    """Return one script for each kind of part."""
-    kinds = {part.kind: part for part in reversed(submission.parts)}
-    return [sbatch.script_text(submission, part, cluster) for part in reversed(kinds.values())]
-
-
-def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[SlurmTask]:
-    """Return the tasks of a command, each once; for `experiment`, those of the baselines first.
-
-    Raises UserError for `export`, which runs on one machine.
-    """
-    if stage is Stage.export:
-        raise UserError("stage=export needs no cluster: type cluster=local")
-    if stage is Stage.measure:
-        firsts = unique_up_to_axes(p.config for p in points)
-        points = [p for p in points if any(p.config is config for config in firsts)]
-    if stage is not Stage.experiment:
-        return list({task.name: task for task in (SlurmTask.of(p, stage) for p in points)}.values())
-    extra = [base for config in unique_up_to_axes(p.config for p in points) for base in baselines(config)]
-    return [SlurmTask.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
-
-
-def estimate_hours(plan: SubmissionPlan, cluster: ClusterConfig) -> list[str]:
-    """Describe the hours of the missing tasks, by cluster.minutes_per_point or by measured speeds.
-
-    Args:
-        plan: The tasks of a study.
-        cluster: The settings of `cluster=`.
-
-    Returns:
-        Lines for the terminal.
-    """
-    jobs, gpus = len(plan.missing), cluster.nodes * cluster.gpus_per_node
-    kind = "GPU-hours" if gpus else "hours"
-    unit = f"{jobs} points x {gpus} GPUs" if gpus else f"{jobs} points without GPUs"
-    if cluster.minutes_per_point is not None:
-        total = jobs * max(gpus, 1) * cluster.minutes_per_point / 60
-        minutes = f"{cluster.minutes_per_point:.1f} min (cluster.minutes_per_point)"
-        return [f"{unit} x {minutes}: {total:.1f} {kind}"]
-    limit = jobs * max(gpus, 1) * cluster.timeout_min / 60
-    most = f"{unit}: at most {limit:.0f} {kind} if each is done within one time limit"
-    points = [task.point for task in plan.missing if task.role]
-    stage = plan.missing[0].stage
-    return [most, *hours_lines(points, stage, [[p] for p in points])]
-
-
 def next_hint(study: Path) -> str:
     """Return the command that shows a study's jobs later."""
     return f"next: python -m mmdpo status {study}  (logs, retry and cancel take the same name)"
-
-
-def _points_by_study(points: Sequence[Point]) -> dict[Path, list[Point]]:
-    studies: dict[Path, list[Point]] = {}
-    for p in points:
-        studies.setdefault(p.study, []).append(p)
-    return studies
 
 
 def _print_hints(studies: Iterable[Path], config: Config) -> None:

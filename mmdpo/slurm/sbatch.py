@@ -80,7 +80,8 @@ def script_text(submission: Submission, part: Part, cluster: ClusterConfig, depe
     Returns:
         The text of the script.
     """
-    python = [submission.python, "-u", "-P", "-m", "mmdpo.slurm.supervisor"]
+    supervisor = "group_supervisor" if part.size > 1 else "supervisor"
+    python = [submission.python, "-u", "-P", "-m", f"mmdpo.slurm.{supervisor}"]
     # exec: as a child of the script's shell, the supervisor could outlive the shell, which SLURM ends
     command = "exec " + shlex.join([*python, str(submission.folder.absolute()), part.kind, str(part.first)])
     parameters = submitit_parameters(submission, part, cluster, dependency)
@@ -131,8 +132,8 @@ def submitit_parameters(
         "wckey": None,
         "stderr_to_stdout": True,
         "use_srun": False,  # the supervisor calls srun
-        "map_count": None if is_single else part.count,
-        "array_parallelism": cluster.array_parallelism or part.count,
+        "map_count": None if is_single else part.jobs,
+        "array_parallelism": cluster.array_parallelism or part.jobs,
         "additional_parameters": {
             "requeue": True,
             "chdir": submission.cwd,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import os
 import pwd
 import secrets
@@ -94,16 +95,22 @@ class SlurmTask:
 class Part:
     """One job, or one array of jobs, of a submission."""
 
-    kind: str  # PREPARE and JUDGE: one job for all lines of their file; TASKS: an array with one job per line
+    kind: str  # PREPARE and JUDGE: one job for all lines of their file; TASKS: an array
     first: int = 0  # the first of its lines
-    count: int = 1
+    count: int = 1  # lines
     job: str | None = None  # SLURM's id; None until sbatch has answered
+    size: int = 1  # TASKS: lines per job of the array (cluster.points_per_job); the last job may have fewer
+
+    @property
+    def jobs(self) -> int:
+        """The number of jobs in the array."""
+        return math.ceil(self.count / self.size)
 
     def ids(self) -> list[str | None]:
-        """Return the ids of its jobs in the order of their lines; None until sbatch has answered."""
+        """Return the id of the job of each line, in the order of the lines; None until sbatch has answered."""
         if self.kind != TASKS:
             return [self.job]
-        return [self.job and f"{self.job}_{index}" for index in range(self.count)]
+        return [self.job and f"{self.job}_{index // self.size}" for index in range(self.count)]
 
 
 def user_name() -> str:
@@ -159,9 +166,14 @@ class Submission:
             yield from tasks
 
     def task(self, part: Part, index: int) -> SlurmTask:
-        """Read one task of an array."""
+        """Read the first task of a job of an array."""
+        return self.group(part, index)[0]
+
+    def group(self, part: Part, index: int) -> list[SlurmTask]:
+        """Read the tasks of a job of an array, in their order."""
+        first, end = index * part.size, min((index + 1) * part.size, part.count)
         with (self.folder / f"{part.kind}.jsonl").open(encoding="utf-8") as lines:
-            return self._task(next(itertools.islice(lines, part.first + index, None)))
+            return [self._task(line) for line in itertools.islice(lines, part.first + first, part.first + end)]
 
     def _task(self, line: str | bytes) -> SlurmTask:
         """Parse one line, with the study's present folder, because it may have been moved."""

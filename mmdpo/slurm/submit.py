@@ -304,19 +304,25 @@ def new_submission(
     )
 
 
-def split_into_parts(tasks: int, prepare: bool, max_array_size: int, judge: bool = False) -> list[Part]:
+def split_into_parts(
+    tasks: int, prepare: bool, max_array_size: int, judge: bool = False, points_per_job: int = 1
+) -> list[Part]:
     """Split tasks into jobs.
 
     Args:
         tasks: The number of tasks.
         prepare: Whether a job makes shared data first.
-        max_array_size: The largest number of tasks in an array.
+        max_array_size: The largest number of jobs in an array.
         judge: Whether a job judges the answers of all.
+        points_per_job: The number of tasks that a job of an array runs in turn.
 
     Returns:
         The preparation, then the arrays, then the judging.
     """
-    arrays = [Part(TASKS, first, min(max_array_size, tasks - first)) for first in range(0, tasks, max_array_size)]
+    largest = max_array_size * points_per_job
+    arrays = [
+        Part(TASKS, first, min(largest, tasks - first), size=points_per_job) for first in range(0, tasks, largest)
+    ]
     return [*([Part(PREPARE)] if prepare else []), *arrays, *([Part(JUDGE)] if judge else [])]
 
 

@@ -149,8 +149,9 @@ def combine_states(
         visible_jobs = None if submission.name in invisible else jobs
         preparation, reason = _preparation(submission, visible_jobs)
         cancelled = read_cancelled(submission)
-        ids = [job for part in submission.parts if part.kind == TASKS for job in part.ids()]
-        for task, job_id in zip(submission.tasks(), ids, strict=False):
+        parts = [part for part in submission.parts if part.kind == TASKS]
+        ids = [(job, part.size > 1) for part in parts for job in part.ids()]
+        for task, (job_id, grouped) in zip(submission.tasks(), ids, strict=False):
             folder = submission.folder_of(task)
             status = read_status(folder)
             before = states.get(task.name)
@@ -158,7 +159,10 @@ def combine_states(
                 continue  # its earlier job has not ended, or is the last that sbatch accepted
             finished = is_finished(task, folder, status)
             log = submission.folder / f"{job_id}.log"
-            state, detail = combine_state(status, finished, job_id, visible_jobs, log, cancelled.get(job_id or "", ""))
+            by = cancelled.get(task.name) or cancelled.get(job_id or "", "")
+            state, detail = combine_state(status, finished, job_id, visible_jobs, log, by)
+            if grouped and state in (State.running, State.pending):
+                state, detail = _state_in_group(status, job_id, state, detail, cancelled.get(task.name, ""))
             if state is State.done and task.stage is Stage.experiment and not is_done(folder):
                 own = (visible_jobs or {}).get(job_id or "")
                 if own is not None and own.live:  # it ends in a moment
@@ -173,6 +177,26 @@ def combine_states(
                 detail += f"; it last wrote {minutes_since_written(folder):.0f} min ago"
             states[task.name] = TaskState(task, folder, submission, job_id, state, detail, status)
     return states
+
+
+def _state_in_group(status: Status, job_id: str | None, state: State, detail: str, cancelled: str) -> StateAndDetail:
+    """Return the state of a task whose job, which has not ended, runs others, too.
+
+    Args:
+        status: The content of its status.json.
+        job_id: The id of the job.
+        state: The state of the job.
+        detail: The detail of the state.
+        cancelled: Who cancelled the task and when, if that was recorded.
+    """
+    begun = status.job_id == job_id
+    if cancelled and not (begun and status.state is State.running):
+        return State.cancelled, cancelled
+    if status.state is State.failed and begun:
+        return State.failed, status.error or ""
+    if state is State.running and not (begun and status.state is State.running):
+        return State.pending, f"waits for other points of job {job_id} on {detail}"
+    return state, detail
 
 
 def _judging_jobs(found: Sequence[Submission], jobs: Mapping[str, slurm.Job]) -> dict[str, str]:

@@ -68,10 +68,10 @@ def predict_points(
         for shape, found in own.items():
             works.setdefault(shape, []).append(found)
     total, devices = Prediction(), []
-    for shape, found in works.items():
+    for shape, found_groups in works.items():
         timings = of_one_device(read_timings(shape), cluster)
         devices += sorted({timing.device for timing in timings})
-        total = _sum(total, predict(with_first(found), fit_speeds(timings)))
+        total = _sum(total, predict(with_first(found_groups), fit_speeds(timings)))
     return total, list(dict.fromkeys(devices))
 
 

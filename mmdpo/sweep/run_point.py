@@ -30,7 +30,7 @@ from mmdpo.points.results import has_result, read_training
 from mmdpo.signals import CAUSES, Interrupted
 from mmdpo.storage import storage_advice
 from mmdpo.sweep.point_log import with_log
-from mmdpo.timings import timed, timings_of
+from mmdpo.timings import POINT, timed, timings_of
 from mmdpo.training.announcement import is_training_announced
 from mmdpo.training.distributed import rank, world_size
 
@@ -41,7 +41,7 @@ POLL_SECONDS = 0.5
 """The time between two looks at what the first of several processes has decided or written."""
 
 
-def run_point(p: Point, stage: Stage) -> str | None:
+def run_point(p: Point, stage: Stage, own_log: bool = False) -> str | None:
     """Run a stage of a point, in any of several processes that run it together.
 
     The contents behind the point's paths are checked first: they may have changed since the point was planned.
@@ -49,6 +49,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
     Args:
         p: The point.
         stage: A stage of points.
+        own_log: Whether the point's output also goes to a log of its own; it always does if points run in turn here.
 
     Returns:
         The reason if it failed, for example because the point has no such stage or needs another one first.
@@ -69,7 +70,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
         return None
     plan_point(p)
     work = stages.work_of(stage)
-    if p.config.cluster.runner is Runner.in_turn:  # the others redirect their processes' output
+    if own_log or p.config.cluster.runner is Runner.in_turn:  # the others redirect their processes' output
         work = with_log(work)
     return _run(p, stage, work)
 
@@ -159,7 +160,7 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             with (
                 recorded_by(status.StatusRecorder(p.work_folder)),
                 timings_of(model_shape(p.config.model), p.study.name),
-                timed("point", whole_process=True, points=1, trained=p.role is Role.trained),
+                timed(POINT, points=1, trained=p.role is Role.trained),
             ):
                 work(p)
             if p.shard is not None or has_result(p.folder):

@@ -21,10 +21,11 @@ from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, training_to_take
 from mmdpo.points.results import has_answers, read_training
 from mmdpo.sweep.speeds import Work
+from mmdpo.timings import POINT
 from mmdpo.training.amounts import reference_amounts, training_amounts
 from mmdpo.training_data.subset import limited, subset
 
-POINT, LOAD = "point", "load"
+LOAD = "load"
 DATA_NOT_MADE = "training (its data are not made yet: stage=build makes them)"
 
 
