@@ -231,6 +231,13 @@ class Runner(Choice):
     slurm = "slurm"  # a SLURM job array
 
 
+class SearchKind(Choice):
+    """Way in which a command's points are trained: all to the end, or pruned at rungs."""
+
+    none = "none"
+    halving = "halving"  # successive halving
+
+
 class Resume(Choice):
     """Continuation of a study whose code or data have changed since its earlier points were made."""
 

@@ -15,7 +15,7 @@ from mmdpo.training.schedule import total_steps
 
 
 def training_amounts(
-    train: TrainConfig, examples: Sequence[PreferencePair | SftExample], processes: int = 1, share: float = 1.0
+    train: TrainConfig, examples: Sequence[PreferencePair | SftExample], processes: int = 1, steps: int | None = None
 ) -> dict[str, float]:
     """Count the work of each of the processes that train together.
 
@@ -23,19 +23,21 @@ def training_amounts(
         train: Batch size, accumulation and epochs.
         examples: The examples that are trained on.
         processes: Number of processes that train together.
-        share: Share of the steps that are done.
+        steps: The optimizer steps that are done; None for all.
 
     Returns:
         Trainings, optimizer steps, batches, letters with padding, and images.
     """
-    size, epochs = train.per_device_train_batch_size, train.num_train_epochs * share
+    total = total_steps(train, len(examples), processes)
+    done = total if steps is None else steps
+    size, epochs = train.per_device_train_batch_size, train.num_train_epochs * done / max(total, 1)
     own = math.ceil(len(examples) / processes)
     order = [*examples]
     random.Random(0).shuffle(order)  # of some epoch: how the letters of a batch are padded
     letters = _padded([_letters(one, train.prefix_sharing) for one in order], size) / processes
     return {
         "trainings": 1.0,
-        "steps": total_steps(train, len(examples), processes) * share,
+        "steps": float(done),
         "batches": math.ceil(own / size) * epochs,
         "letters": letters * epochs,
         "images": sum(len(one.images) for one in examples) / processes * epochs,

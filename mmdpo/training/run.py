@@ -33,6 +33,7 @@ from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
 from mmdpo.training.resume import Checkpoint, continue_from, last_of_run, run_fingerprint
 from mmdpo.training.rows import Example
+from mmdpo.training.rungs import Rung, copy_adapter, rung_step
 from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps
 from mmdpo.training.settings import TrainingSettings
 from mmdpo.training.trl_config import dpo_config, sft_config
@@ -68,8 +69,12 @@ def train_adapter(
     log: Log,
     resumed: Callable[[int], None],
     reference_logps: Reference | None = None,
+    rung: Rung | None = None,
 ) -> TrainSummary:
     """Train a LoRA adapter and write it to `folder`/adapter in PEFT format.
+
+    With a rung, the training stops there, and leaves a checkpoint and the adapter of that step. The next call continues
+    from the checkpoint.
 
     If several processes train together, each calls this, and the first one writes.
 
@@ -83,9 +88,10 @@ def train_adapter(
             Later steps are logged again.
         reference_logps: Reference log-probs of these pairs, and possibly others. None takes them from the cache, or
             computes them, for these pairs alone.
+        rung: The place to stop at, if it is before the end; None for the end.
 
     Returns:
-        The outcome.
+        The outcome; at a rung that of the steps so far.
 
     Raises:
         UserError: No example can be used, nothing would be or was learned, a loss or gradient is not finite, or
@@ -104,6 +110,7 @@ def train_adapter(
             print_line(warning)
         weights = weights_fingerprint(settings.model.path)
         run = run_fingerprint(settings, weights, data.fingerprint)
+        last = _step_to_stop_at(settings, data, rung)
         # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
         args = (dpo_config if settings.trains_on_pairs else sft_config)(settings, checkpoints)
         with deepspeed_session(settings.train), out_of_memory_advice(settings), full_disk_advice(folder):
@@ -112,12 +119,16 @@ def train_adapter(
             resumed(checkpoint.step if checkpoint else 0)
             with release_deepspeed(trainer), tf32(settings.train.tf32):
                 with timed("train") as block:
-                    _run_loop(trainer, settings, run, checkpoint, log)
-                    done = 1 - (checkpoint.step if checkpoint else 0) / max(trainer.state.global_step, 1)
+                    _run_loop(trainer, settings, run, checkpoint, log, last)
+                    done = trainer.state.global_step - (checkpoint.step if checkpoint else 0)
                     block.amounts |= training_amounts(settings.train, data.tokenized.examples, world_size(), done)
-                _save(trainer, folder / "adapter")
+                    block.recorded = done > 0
+                if last is None:
+                    _save(trainer, folder / "adapter")
                 barrier()
-        if rank() == 0:
+        if rank() == 0 and rung is not None and last is not None:
+            _keep_rung(checkpoints, run, last, rung)
+        elif rank() == 0:
             shutil.rmtree(checkpoints, ignore_errors=True)
         return _summary(trainer, data, weights, time.monotonic() - started)
 
@@ -154,20 +165,54 @@ def _find_checkpoint(checkpoints: Path, run: str) -> Checkpoint | None:
     return found if rank() == 0 else last_of_run(checkpoints, run)
 
 
-def _run_loop(trainer: Any, settings: TrainingSettings, run: str, checkpoint: Checkpoint | None, log: Log) -> None:
-    """Run the training loop to its end. Raises Interrupted if the process was asked to stop."""
-    from transformers import PrinterCallback
+def _step_to_stop_at(settings: TrainingSettings, data: TrainingData, rung: Rung | None) -> int | None:
+    """Return the step of a rung; None without one. Raises UserError if it is not before the end of the training."""
+    if rung is None:
+        return None
+    rows = len(data.tokenized.rows)
+    step, steps = (
+        rung_step(settings.train, rung.share, rows, world_size()),
+        total_steps(settings.train, rows, world_size()),
+    )
+    if step >= steps:
+        raise UserError(
+            f"search.rungs: the rung {rung.share:g} is step {step} of a training of {steps} steps; type search=none, "
+            "train.logging_steps=1 or smaller search.rungs"
+        )
+    return step
 
-    from mmdpo.training.callbacks import MarkCompleteCheckpoint, ReportSteps, StopWhenAsked
+
+def _keep_rung(checkpoints: Path, run: str, step: int, rung: Rung) -> None:
+    """Copy the adapter of a rung's checkpoint. Raises UserError if the training is beyond the rung."""
+    found = last_of_run(checkpoints, run)
+    if found is None or found.step != step:
+        raise UserError(
+            f"{checkpoints.parent}: was trained beyond the rung {rung.share:g} without being measured there; type "
+            "search=none to train it to the end"
+        )
+    copy_adapter(found, rung.adapter)
+
+
+def _run_loop(
+    trainer: Any, settings: TrainingSettings, run: str, checkpoint: Checkpoint | None, log: Log, last: int | None
+) -> None:
+    """Run the training loop to its end or to a step. Raises Interrupted if the process was asked to stop."""
+    from transformers import PrinterCallback, TrainerState
+
+    from mmdpo.training.callbacks import MarkCompleteCheckpoint, ReportSteps, StopAtRung, StopWhenAsked
     from mmdpo.training.scoring import shared_attention
 
     attention = shared_attention(trainer.model.get_base_model()) if trainer.data_collator.shared else nullcontext()
+    if last is not None and checkpoint is not None and checkpoint.step >= last:
+        trainer.state = TrainerState.load_from_json(str(checkpoint.path / "trainer_state.json"))
+        return
     stop = StopWhenAsked()
     bar = progress("training", total_steps(settings.train, len(trainer.train_dataset), world_size()))
     with attention, bar as advance:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(MarkCompleteCheckpoint(run, settings.train.save_total_limit))
         trainer.add_callback(ReportSteps(log, advance))
+        trainer.add_callback(StopAtRung(last))
         trainer.add_callback(stop)
         advance(checkpoint.step if checkpoint else 0)
         with training_loop():
