@@ -28,6 +28,7 @@ from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder
 from mmdpo.models.adapter_files import check_adapter_header
 from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
+from mmdpo.points.point import Point
 from mmdpo.signals import Interrupted, listening
 from mmdpo.storage import translate_storage_errors
 from mmdpo.training.distributed import rank
@@ -198,12 +199,19 @@ def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outc
 
     if searching and not configs[0].cluster.wait:
         raise UserError("cluster.wait=false: this sweeper chooses points by scores; type cluster.wait=true")
-    outcomes = submit_and_watch(configs, stage, lambda p: run_point(p, Stage.judge))
+    outcomes = submit_and_watch(configs, stage, lambda p: run_point(p, Stage.judge), _judge_rung)
     if outcomes is not None:
         close_batch_jobs(configs)
     if outcomes is None and searching:
         raise SystemExit(0)
     return outcomes or []
+
+
+def _judge_rung(p: Point, share: float) -> None:
+    from mmdpo.pipeline.rungs import judge_rung
+
+    with listening():
+        judge_rung(p, share)
 
 
 def _job_return(outcome: Outcome, searching: bool) -> JobReturn:

@@ -25,9 +25,11 @@ from mmdpo.points.point import Point, points_of, require_stage
 from mmdpo.points.status import State, is_done
 from mmdpo.signals import listening
 from mmdpo.slurm import client as slurm
+from mmdpo.slurm.halving import JudgeRung, next_round
 from mmdpo.slurm.judging import Judging, judges_here
 from mmdpo.slurm.paths import require_usable
 from mmdpo.slurm.planning import (
+    decides_in_job,
     limit_line,
     parts_of_plan,
     points_by_study,
@@ -38,6 +40,7 @@ from mmdpo.slurm.planning import (
 from mmdpo.slurm.resources import check_fits
 from mmdpo.slurm.snapshot import take_snapshot
 from mmdpo.slurm.submission import (
+    DECIDE,
     FORMAT,
     JOBS,
     JUDGE,
@@ -67,10 +70,11 @@ from mmdpo.slurm.task_states import (
     query_jobs,
 )
 from mmdpo.slurm.watch import watch
+from mmdpo.sweep.halving import is_halved
 
 
 def submit_and_watch(
-    configs: Sequence[Config], stage: Stage, judge_point: Callable[[Point], str | None]
+    configs: Sequence[Config], stage: Stage, judge_point: Callable[[Point], str | None], judge_rung: JudgeRung
 ) -> list[Outcome] | None:
     """Submit what is missing of these points, and of the baselines they are compared with.
 
@@ -78,6 +82,7 @@ def submit_and_watch(
         configs: The configs of the points.
         stage: The stage to run.
         judge_point: Judge the answers of a point in this process; returns the reason if that failed.
+        judge_rung: Judge the answers of a point at a rung in this process (search=halving).
 
     Returns:
         An outcome for each config when its job has ended, then those of baselines that failed; None if this process
@@ -101,10 +106,7 @@ def submit_and_watch(
         for p in asked_points:
             require_stage(p, stage)
     try:
-        plans = {
-            study: submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
-            for study, points in studies.items()
-        }
+        plans = {study: submit(tasks[study], configs[0].cluster, judge_rung) for study in studies}
     except KeyboardInterrupt:
         print_line("interrupted while submitting; jobs that SLURM has accepted continue")
         raise
@@ -117,11 +119,15 @@ def submit_and_watch(
                 judging.judge(task.point for plan in plans.values() for task in plan.answered)
         if not configs[0].cluster.wait:
             _print_hints(studies, configs[0])
+            if is_halved(configs[0], stage) and not decides_in_job(configs[0]):
+                print_line("rungs are judged and decided by this command: rerun it when the jobs of a rung have ended")
             if judging:
                 judging.raise_if_stopped()
             return None
         for study, requested in tasks.items():
             states = watch(study, [task.name for task in requested], judging)
+            while is_halved(configs[0], stage) and continue_halving(study, requested, judge_rung):
+                states = watch(study, [task.name for task in requested], judging)
             waiting = [one for one in waiting if one != study]
             if is_point_stage(stage):
                 _finish(study, configs[0])
@@ -185,8 +191,73 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
             "launch command"
         )
     with contextlib.chdir(last.cwd):
-        configs = [task.typed_config for task in tasks]
-        return len(submit_missing(study, tasks, configs, cluster, last.code).missing)
+        halved = list(last.tasks(DECIDE))
+        return len(submit(halved or tasks, cluster, code=last.code).missing)
+
+
+def submit(
+    tasks: Sequence[SlurmTask], cluster: ClusterConfig, judge_rung: JudgeRung | None = None, code: str | None = None
+) -> SubmissionPlan:
+    """Submit what is missing of a command's tasks, or with search=halving its next round.
+
+    Args:
+        tasks: All tasks of the command, of one study.
+        cluster: The settings of `cluster=`.
+        judge_rung: Judge the answers of a point at a rung in this process.
+        code: The name of an existing snapshot for the jobs to run; None takes a snapshot of the present code.
+
+    Returns:
+        The plan that was carried out.
+    """
+    study, config = tasks[0].point.study, tasks[0].typed_config
+    if not is_halved(config, tasks[0].stage):
+        return submit_missing(study, tasks, [task.typed_config for task in tasks], cluster, code)
+    return _submit_round(study, tasks, next_round(tasks, judge_rung or refuse_to_judge), cluster, code)
+
+
+def continue_halving(
+    study: Path, tasks: Sequence[SlurmTask], judge_rung: JudgeRung, own: str = "", code: str | None = None
+) -> bool:
+    """Decide the rungs that are measured, and submit the next round, once its jobs have ended.
+
+    Args:
+        study: The folder of the study.
+        tasks: All tasks of the command.
+        judge_rung: Judge the answers of a point at a rung in this process.
+        own: The submission whose jobs have ended, although SLURM may not say so yet.
+        code: The name of the snapshot for the jobs to run; None for the present code.
+
+    Returns:
+        Whether there are jobs to wait for.
+    """
+    found = read_submissions(study)
+    states = combine_states(found, slurm.retry_while_unreachable(query_jobs)(found))
+    round_ = next_round(tasks, judge_rung, states, own)
+    if not round_:
+        names = {task.name for task in tasks}
+        return any(one.live and one.submission.name != own for name, one in states.items() if name in names)
+    cluster = changed_cluster(found[-1].cluster, [])
+    plan = _submit_round(study, tasks, round_, cluster, code, is_typed=not own)
+    return bool(plan.missing or plan.live)
+
+
+def _submit_round(
+    study: Path,
+    tasks: Sequence[SlurmTask],
+    round_: Sequence[SlurmTask],
+    cluster: ClusterConfig,
+    code: str | None,
+    is_typed: bool = True,
+) -> SubmissionPlan:
+    if rung := next((task.rung for task in round_ if task.rung is not None), None):
+        print_line(f"rung {rung:g}: {len(round_)} points run")
+    configs = [task.typed_config for task in tasks]
+    return submit_missing(study, round_, configs, cluster, code, tasks, is_typed)
+
+
+def refuse_to_judge(p: Point, share: float) -> None:
+    """Raise UserError: this command asks no judge."""
+    raise UserError(f"{p.name}: its answers at rung {share:g} wait to be judged; rerun its launch command")
 
 
 def submit_missing(
@@ -195,6 +266,8 @@ def submit_missing(
     configs: Sequence[Config],
     cluster: ClusterConfig,
     code: str | None = None,
+    halved: Sequence[SlurmTask] = (),
+    is_typed: bool = True,
 ) -> SubmissionPlan:
     """Print the plan of a study, and submit the tasks that have neither their result nor a live job.
 
@@ -204,6 +277,8 @@ def submit_missing(
         configs: The configs of the tasks.
         cluster: The settings of `cluster=`.
         code: The name of an existing snapshot for the jobs to run; None takes a snapshot of the present code.
+        halved: All tasks of a command with search=halving, of which `tasks` are one round.
+        is_typed: Whether a user typed this command; it is then noted with the study.
 
     Returns:
         The plan that was carried out.
@@ -216,7 +291,8 @@ def submit_missing(
         states = combine_states(found, jobs, slurm.retry_while_unreachable(invisible_submissions)(found))
         plan = plan_submission(study, tasks, states)
         print_line(plan.line())
-        commands.begin(study)
+        if is_typed:
+            commands.begin(study)
         judged = tasks_to_judge(plan, cluster)
         if not plan.missing and not judged:
             return plan
@@ -231,6 +307,7 @@ def submit_missing(
         submission.write_tasks(TASKS, plan.missing)
         submission.write_tasks(PREPARE, shared)
         submission.write_tasks(JUDGE, judged)
+        submission.write_tasks(DECIDE, halved)
         submission.save()
         send_parts(submission, cluster)
         ids = ", ".join(f"{part.job} ({part.kind}, {part.count})" for part in submission.parts)
@@ -263,6 +340,6 @@ def _outcome(task: SlurmTask, state: TaskState | None) -> Outcome:
     if state is not None and state.state is State.answered and not is_done(task.point.folder):
         reason = state.status.error or state.detail
         return Outcome(task.point, error=f"{task.name}: answered and not judged ({reason}); rerun the same command")
-    if state is not None and state.state not in (State.done, State.answered):
+    if state is not None and state.state not in (State.done, State.answered, State.pruned):
         return Outcome(task.point, error=f"{task.name}: {state.state}: {state.detail}")
     return outcome(task.point) if task.stage in (Stage.experiment, Stage.judge) else Outcome(task.point)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdpo.config.choices import JudgePlace, Stage
-from mmdpo.config.schema import ClusterConfig
+from mmdpo.config.judging_place import is_judged_apart
+from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.point import Point, baselines, training_to_take, unique_up_to_axes
-from mmdpo.slurm.submission import Part, SlurmTask, is_point_stage
+from mmdpo.slurm.submission import DECIDE, Part, SlurmTask, is_point_stage
 from mmdpo.slurm.submit import SubmissionPlan, split_into_parts
 from mmdpo.slurm.task_states import is_task_judged_apart
 
@@ -36,7 +37,8 @@ def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[SlurmTask]:
 def tasks_to_judge(plan: SubmissionPlan, cluster: ClusterConfig) -> list[SlurmTask]:
     """Return the tasks that a job of its own will judge: those that are answered, and those to be submitted."""
     candidates = [*plan.answered, *plan.missing] if cluster.judge is JudgePlace.job else []
-    return [task for task in candidates if task.stage is Stage.experiment and is_task_judged_apart(task)]
+    ends = [task for task in candidates if task.stage is Stage.experiment and task.rung is None]
+    return [task for task in ends if is_task_judged_apart(task)]
 
 
 def tasks_to_train(plan: SubmissionPlan) -> list[SlurmTask]:
@@ -71,7 +73,15 @@ def parts_of_plan(plan: SubmissionPlan, cluster: ClusterConfig, prepare: bool, l
         The parts of the submission.
     """
     of_points = all(is_point_stage(task.stage) for task in plan.missing)
-    return split_into_parts(len(plan.missing), prepare, largest, judge, cluster.points_per_job if of_points else 1)
+    parts = split_into_parts(len(plan.missing), prepare, largest, judge, cluster.points_per_job if of_points else 1)
+    rungs = [task for task in plan.missing if task.rung is not None]
+    return [*parts, *([Part(DECIDE)] if rungs and decides_in_job(rungs[0].typed_config) else [])]
+
+
+def decides_in_job(config: Config) -> bool:
+    """Return whether a job decides the rungs; otherwise the waiting command does, or the same command once more."""
+    apart = is_judged_apart(config.bench.judge.client, config.cluster.runner)
+    return not apart or config.cluster.judge is JudgePlace.job
 
 
 def limit_line(plan: SubmissionPlan, cluster: ClusterConfig) -> str:

@@ -14,9 +14,11 @@ from mmdpo.points.point import Point, points_of, require_stage
 from mmdpo.points.status import is_done
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import sbatch
+from mmdpo.slurm.halving import undecided_round
 from mmdpo.slurm.judging import judges_here
 from mmdpo.slurm.paths import require_usable
 from mmdpo.slurm.planning import (
+    decides_in_job,
     limit_line,
     parts_of_plan,
     points_by_study,
@@ -35,6 +37,7 @@ from mmdpo.slurm.submit import (
     reuse_preparations,
 )
 from mmdpo.slurm.task_states import combine_states, invisible_submissions, query_jobs
+from mmdpo.sweep.halving import describe_halving, is_halved
 
 HoursLines = Callable[[Sequence[Point], Stage, Sequence[Sequence[Point]]], Iterable[str]]
 
@@ -62,6 +65,12 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
     found = read_submissions(study)
     check_unchanged(found, configs, None)
     tasks = tasks_of_points(points, stage)
+    if is_halved(configs[0], stage):
+        where = "by a job of its own" if decides_in_job(configs[0]) else "by the waiting command, or its rerun"
+        print_line(f"each rung is an array, and is decided {where}; this is the next one")
+        for line in describe_halving([task.point for task in tasks]):
+            print_line(line)
+        tasks = undecided_round(tasks)
     if is_point_stage(stage):
         known = known_elsewhere([task.point for task in tasks if not is_done(task.point.folder)])
         for folder, target in known.items():

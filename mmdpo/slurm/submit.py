@@ -27,6 +27,7 @@ from mmdpo.slurm import sbatch
 from mmdpo.slurm.job_ids import fill_job_ids, find_job_id
 from mmdpo.slurm.snapshot import changed_code, code_files
 from mmdpo.slurm.submission import (
+    DECIDE,
     JOBS,
     JUDGE,
     LOCK,
@@ -98,7 +99,7 @@ def plan_submission(study: Path, tasks: Sequence[SlurmTask], states: Mapping[str
                 )
             live[task.name] = known
         elif _is_done(study, task, known):
-            if task.stage is Stage.experiment and not is_done(study / task.name):
+            if task.stage is Stage.experiment and task.rung is None and not is_done(study / task.name):
                 answered.append(task)
             else:
                 done.append(task.name)
@@ -337,10 +338,10 @@ def send_parts(submission: Submission, cluster: ClusterConfig) -> None:
             part.job = _send_once(submission, part, cluster)
         except UserError as error:
             accepted = sum(one.count for one in submission.parts if one.kind == TASKS and one.job)
-            if part.kind == JUDGE and accepted:
+            if part.kind in (JUDGE, DECIDE) and accepted:
                 raise UserError(
-                    f"{error}. The points were submitted, and no job judges them; rerun the same command when they "
-                    "have ended"
+                    f"{error}. The points were submitted, and no job will {part.kind} them; rerun the same command "
+                    "when they have ended"
                 ) from error
             if accepted:
                 missing = sum(one.count for one in submission.parts if one.kind == TASKS) - accepted
@@ -381,7 +382,7 @@ def dependency_of(submission: Submission, part: Part, cluster: ClusterConfig) ->
     """
     if part.kind == PREPARE:
         return None
-    if part.kind == JUDGE:
+    if part.kind in (JUDGE, DECIDE):
         return ",".join(f"afterany:{one.job}" for one in submission.parts if one.kind == TASKS and one.job) or None
     index = submission.parts.index(part)
     prepared = [f"afterok:{one.job}" for _, one in preparations(submission) if one.job]

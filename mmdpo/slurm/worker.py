@@ -26,15 +26,29 @@ from mmdpo.logs import log_to
 from mmdpo.models.model_cache import use_model_cache
 from mmdpo.output import tolerate_any_encoding
 from mmdpo.pipeline import point_stages as stages
+from mmdpo.pipeline.rungs import judge_rung
 from mmdpo.points import status
 from mmdpo.points.changes import all_inputs, changed_since
 from mmdpo.signals import Interrupted, listen, raise_if_asked
 from mmdpo.slurm.cancellations import read_cancelled
+from mmdpo.slurm.client import is_installed
+from mmdpo.slurm.halving import next_round
 from mmdpo.slurm.judging import judge_tasks
-from mmdpo.slurm.submission import JUDGE, PREPARE, SlurmTask, Submission, is_point_stage, read_submission
+from mmdpo.slurm.launch import continue_halving
+from mmdpo.slurm.submission import (
+    DECIDE,
+    JUDGE,
+    PREPARE,
+    SlurmTask,
+    Submission,
+    is_point_stage,
+    read_submission,
+    read_submissions,
+)
 from mmdpo.slurm.supervisor import EXIT_INTERRUPTED
+from mmdpo.slurm.task_states import combine_states
 from mmdpo.sweep.measure import measure
-from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point
+from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point, run_rung
 from mmdpo.training.distributed import from_slurm, rank, world_size
 
 
@@ -52,6 +66,8 @@ def main(arguments: list[str]) -> int:
             return _make_unchanged(submission, tasks, submission.folder / PREPARE, works)
         if kind == JUDGE:
             return judge_in_job(submission)
+        if kind == DECIDE:
+            return decide_in_job(submission)
         if lines:
             tasks = submission.group(part, int(index))
             return run_group(submission, [tasks[int(line)] for line in lines[0].split(",")])
@@ -84,6 +100,25 @@ def judge_in_job(submission: Submission) -> int:
         raise
     status.finish(folder, "some points could not be judged; see its log" if code else None)
     return code
+
+
+def decide_in_job(submission: Submission) -> int:
+    """Decide a rung of a study and submit the next round, in the first process, and return the exit code.
+
+    On a node without sbatch, the rung is decided alone; the waiting command, or a rerun of it, submits the next round.
+    """
+    if rank():
+        return 0
+    folder, tasks = submission.folder / DECIDE, list(submission.tasks(DECIDE))
+
+    def decide() -> None:
+        if is_installed():
+            continue_halving(submission.study, tasks, judge_rung, submission.name, submission.code)
+            return
+        next_round(tasks, judge_rung, combine_states(read_submissions(submission.study), {}), submission.name)
+        print_line("there is no sbatch on this node: the waiting command, or its rerun, submits the next round")
+
+    return make_data(folder, [decide])
 
 
 def run_group(submission: Submission, tasks: Sequence[SlurmTask]) -> int:
@@ -120,7 +155,11 @@ def run_point_task(task: SlurmTask, folder: Path, own_log: bool = False) -> int:
     """
     try:
         with log_to(sys.stderr):
-            error = run_point(task.point, task.stage, own_log)
+            error = (
+                run_point(task.point, task.stage, own_log)
+                if task.rung is None
+                else run_rung(task.point, task.rung, own_log)
+            )
     except Stopped as stop:  # a requeue would reach the same limit
         print(stop, file=sys.stderr)
         return 1

@@ -77,12 +77,13 @@ def run_point(p: Point, stage: Stage, own_log: bool = False) -> str | None:
     return _run(p, stage, work)
 
 
-def run_rung(p: Point, share: float) -> str | None:
+def run_rung(p: Point, share: float, own_log: bool = False) -> str | None:
     """Train a point to a rung and measure it there, in any of several processes that run it together.
 
     Args:
         p: A trained point.
         share: The rung, as a share of the point's optimizer steps.
+        own_log: Whether the point's output also goes to a log of its own.
 
     Returns:
         The reason if it failed.
@@ -101,7 +102,7 @@ def run_rung(p: Point, share: float) -> str | None:
         return None
     plan_point(p)
     work: Callable[[Point], object] = functools.partial(rungs.run_to_rung, share=share)
-    return _run(p, Stage.experiment, with_log(work) if p.config.cluster.runner is Runner.in_turn else work)
+    return _run(p, Stage.experiment, with_log(work) if own_log or p.config.cluster.runner is Runner.in_turn else work)
 
 
 def follow_first_process(points: Sequence[Point], stage: Stage) -> list[Outcome]:
