@@ -15,7 +15,13 @@ from tests.support.slurm.cluster import Cluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-LINE = (*SMALL, "bench.items=30", "train.num_train_epochs=8", "train.logging_steps=1", "model.before_visual_tuning=null")
+LINE = (
+    *SMALL,
+    "bench.items=30",
+    "train.num_train_epochs=8",
+    "train.logging_steps=1",
+    "model.before_visual_tuning=null",
+)
 GRID = ("lr=1e-3,3e-3,5e-2", "search=halving", "search.max_loss=9")
 
 
