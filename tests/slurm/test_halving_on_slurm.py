@@ -31,7 +31,7 @@ def test_each_rung_is_decided_by_a_job_although_one_is_killed_at_each(slurm: Clu
     _kill_when_running(lines, "lr0.003-", rung=0)
     _kill_when_running(lines, "decide", rung=0)
     _kill_when_running(lines, "-lr", rung=1)
-    slurm.wait_for(lambda: len(_submissions(lines)) == 3, 120, "the last round")
+    slurm.wait_for(lambda: len(_submissions(lines)) == 3 and all(lines.jobs()), 120, "the last round")
     lines.wait_for_end()
     states = {point.name: lines.status(point.name) for point in lines.points()}
     assert sorted(one["state"] for one in states.values()) == ["done", "done", "pruned", "pruned"]
