@@ -297,7 +297,7 @@ def submit_missing(
         if not plan.missing and not judged:
             return plan
         if plan.missing:
-            print_line(limit_line(plan, cluster))
+            print_line(f"{limit_line(plan, cluster)}; dry_run=true predicts the hours")
         shared, prepared_by = reuse_preparations(preparation_tasks(tasks_to_train(plan), found), found, jobs)
         code = code or take_snapshot(study / JOBS)
         parts = parts_of_plan(plan, cluster, bool(shared), slurm.max_array_size(), bool(judged))

@@ -99,4 +99,4 @@ def limit_line(plan: SubmissionPlan, cluster: ClusterConfig) -> str:
         return f"{unit} x {cluster.minutes_per_point:.1f} min (cluster.minutes_per_point): {total:.1f} {kind}"
     jobs = math.ceil(points / cluster.points_per_job)
     limit = jobs * max(gpus, 1) * cluster.timeout_min / 60
-    return f"{unit}: at most {limit:.0f} {kind} if no job needs more than its time limit; dry_run=true predicts them"
+    return f"{unit}: at most {limit:.0f} {kind} if no job needs more than its time limit"

@@ -197,7 +197,8 @@ class Submission:
         """Write the tasks of one file atomically."""
         with atomic_write(self.folder / f"{kind}.jsonl") as aside, aside.open("w", encoding="utf-8") as file:
             for task in tasks:
-                content = {"name": task.name, "stage": task.stage.value, "config": task.config, "role": task.role}
+                content: dict[str, Any] = {"name": task.name, "stage": task.stage.value, "config": task.config}
+                content["role"] = task.role
                 content |= {} if task.rung is None else {"rung": task.rung}
                 file.write(json.dumps(content, ensure_ascii=False) + "\n")
 

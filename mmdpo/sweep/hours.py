@@ -11,6 +11,7 @@ from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import ClusterConfig
 from mmdpo.models.model_files import model_shape
 from mmdpo.points.point import Point
+from mmdpo.sweep.halving import is_halved
 from mmdpo.sweep.speeds import Prediction, Work, fit_speeds, predict, source_text, with_first
 from mmdpo.sweep.work import is_judged_by_service, point_work, shared_work
 from mmdpo.timings import Timing, read_timings
@@ -32,6 +33,8 @@ def hours_lines(points: Sequence[Point], stage: Stage, jobs: Sequence[Sequence[P
         yield f"hours: unknown, nothing has been measured {_where(cluster)}; {_advice(cluster)}"
         return
     yield f"hours: {_text(prediction, cluster)}; from {source_text(prediction.sources)} on {' and '.join(devices)}"
+    if is_halved(points[0].config, stage):
+        yield "hours: of all points to the end; what a rung prunes is saved"
     if is_judged_by_service(points, stage):
         yield "hours: without judging by a service, whose limits decide"
     if prediction.unknown:

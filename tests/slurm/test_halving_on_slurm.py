@@ -13,7 +13,7 @@ from mmdpo.files import file_fingerprint
 from tests.slurm.lines import SMALL, Lines
 from tests.support.slurm.cluster import Cluster
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.exhaustive, pytest.mark.timeout(900)]
 
 LINE = (
     *SMALL,
