@@ -74,7 +74,10 @@ from mmdpo.sweep.halving import is_halved
 
 
 def submit_and_watch(
-    configs: Sequence[Config], stage: Stage, judge_point: Callable[[Point], str | None], judge_rung: JudgeRung
+    configs: Sequence[Config],
+    stage: Stage,
+    judge_point: Callable[[Point], str | None],
+    judge_rung: JudgeRung | None = None,
 ) -> list[Outcome] | None:
     """Submit what is missing of these points, and of the baselines they are compared with.
 
@@ -106,7 +109,7 @@ def submit_and_watch(
         for p in asked_points:
             require_stage(p, stage)
     try:
-        plans = {study: submit(tasks[study], configs[0].cluster, judge_rung) for study in studies}
+        plans = {study: submit(study, tasks[study], configs[0].cluster, judge_rung) for study in studies}
     except KeyboardInterrupt:
         print_line("interrupted while submitting; jobs that SLURM has accepted continue")
         raise
@@ -126,7 +129,7 @@ def submit_and_watch(
             return None
         for study, requested in tasks.items():
             states = watch(study, [task.name for task in requested], judging)
-            while is_halved(configs[0], stage) and continue_halving(study, requested, judge_rung):
+            while is_halved(configs[0], stage) and continue_halving(study, requested, judge_rung or refuse_to_judge):
                 states = watch(study, [task.name for task in requested], judging)
             waiting = [one for one in waiting if one != study]
             if is_point_stage(stage):
@@ -159,7 +162,7 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
         UserError: The study has no jobs, was submitted by an older version, or has lost its code or working
             directory; or the overrides change more than the cluster.
     """
-    found = read_submissions(study)
+    found = read_submissions(study.absolute())  # the points' configs name it, and paths may be relative
     if not found:
         raise UserError(f"{study} has no jobs on SLURM; rerun its launch command, which runs what is missing")
     study = study.absolute()
@@ -192,16 +195,21 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
         )
     with contextlib.chdir(last.cwd):
         halved = list(last.tasks(DECIDE))
-        return len(submit(halved or tasks, cluster, code=last.code).missing)
+        return len(submit(study, halved or tasks, cluster, code=last.code).missing)
 
 
 def submit(
-    tasks: Sequence[SlurmTask], cluster: ClusterConfig, judge_rung: JudgeRung | None = None, code: str | None = None
+    study: Path,
+    tasks: Sequence[SlurmTask],
+    cluster: ClusterConfig,
+    judge_rung: JudgeRung | None = None,
+    code: str | None = None,
 ) -> SubmissionPlan:
     """Submit what is missing of a command's tasks, or with search=halving its next round.
 
     Args:
-        tasks: All tasks of the command, of one study.
+        study: The folder of the study.
+        tasks: All tasks of the command, of this study.
         cluster: The settings of `cluster=`.
         judge_rung: Judge the answers of a point at a rung in this process.
         code: The name of an existing snapshot for the jobs to run; None takes a snapshot of the present code.
@@ -209,8 +217,7 @@ def submit(
     Returns:
         The plan that was carried out.
     """
-    study, config = tasks[0].point.study, tasks[0].typed_config
-    if not is_halved(config, tasks[0].stage):
+    if not is_halved(tasks[0].typed_config, tasks[0].stage):
         return submit_missing(study, tasks, [task.typed_config for task in tasks], cluster, code)
     return _submit_round(study, tasks, next_round(tasks, judge_rung or refuse_to_judge), cluster, code)
 
