@@ -6,8 +6,8 @@ is normal. The results' true scores at the rung differ with a variance that is w
 measured scores without the noise of the items, which comes from paired differences. The true scores at the end have a
 correlation with those at the rung that is assumed, and spread further by a factor that is assumed.
 
-As few results tell little about their own variance, the expected loss is also computed with its upper limit, and the
-larger loss counts.
+As noise can hide differences, the expected loss is also computed with the upper limit of that variance, and the larger
+loss counts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from mmdpo.seeds import hashed_number
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEVEL = 0.8
-"""The level of the upper limit of the variance between results."""
+QUANTILE = 0.8416
+"""The quantile of the normal distribution of the upper limit of the variance between results, of level 0.8."""
 LEAST_RELIABILITY = 0.5
 """The share of the variance between measured scores that must be real before some of the results are pruned."""
 GRID = 2001  # points of the numerical integral
@@ -171,16 +171,18 @@ def _refusal(count: int, wanted: int, full: float, max_loss: float, reliability:
 
 
 def _spread(scores: Sequence[float], noise_variance: float) -> tuple[float, float]:
-    """Estimate the standard deviation of true scores, and its upper limit; infinite for a single score."""
-    from scipy.special import chdtri
+    """Estimate the standard deviation of these results' true scores, and its upper limit; 0 for a single score.
 
-    count = len(scores)
-    if count < 2:
-        return 0.0, math.inf
-    mean = sum(scores) / count
-    square = sum((score - mean) ** 2 for score in scores) / (count - 1)
-    upper = square * (count - 1) / float(chdtri(count - 1, LEVEL))
-    return math.sqrt(max(0.0, square - noise_variance)), math.sqrt(max(0.0, upper - noise_variance))
+    The sum of squares of measured scores is noncentral chi-square: its noncentrality is the true sum of squares. The
+    limit takes it as normal.
+    """
+    degrees = len(scores) - 1
+    if degrees < 1:
+        return 0.0, 0.0
+    mean = sum(scores) / len(scores)
+    real = max(0.0, sum((score - mean) ** 2 for score in scores) - degrees * noise_variance)
+    error = math.sqrt(2 * degrees * noise_variance**2 + 4 * real * noise_variance)
+    return math.sqrt(real / degrees), math.sqrt((real + QUANTILE * error) / degrees)
 
 
 def _expected_loss(
