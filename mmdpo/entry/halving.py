@@ -1,4 +1,4 @@
-"""search=halving on the command line: the dev split, what it is not combined with, and the best result at the end."""
+"""search=halving on the command line: the dev split, what it excludes, and the best result at the end."""
 
 from __future__ import annotations
 

@@ -141,15 +141,18 @@ def _model(config: Config) -> dict[str, Any]:
 
 
 def adapter_of(p: Point) -> str | None:
-    """Return the fingerprint of the point's adapter; None for a model that was not trained.
+    """Return the fingerprint of the adapter of the point's model; None for a model without one.
 
     Raises UserError if the adapter is not the one that the training wrote. Earlier versions did not record it.
     """
-    if p.role is not Role.trained:
+    if p.adapter is None:
         return None
     from mmdpo.models.fingerprints import adapter_fingerprint
 
-    found, trained = adapter_fingerprint(p.folder / "adapter"), (read_training(p.folder) or {}).get("adapter")
+    found = adapter_fingerprint(p.adapter, "model.adapter")
+    if p.role is not Role.trained:
+        return found
+    trained = (read_training(p.folder) or {}).get("adapter")
     if trained and found != trained:
         raise UserError(
             f"{p.folder / 'adapter'}: changed since it was trained. Restore it, or delete {p.folder} and rerun the "

@@ -223,6 +223,8 @@ def preparation_tasks(tasks: Sequence[SlurmTask], found: Sequence[Submission]) -
     """
     shared = {}
     for task in tasks:
+        if task.config.get("round", 1) > 1:
+            continue  # its data are its own, and depend on the round before
         if task.stage in (Stage.experiment, Stage.train) and task.role == Role.trained.value:
             name = f"shared-{fingerprint(_shared_settings(task.config), length=6)}"
             shared[name] = SlurmTask(name, Stage.reference, task.config)

@@ -97,7 +97,7 @@ def _reference_work(config: Config) -> Iterator[Work]:
     examples = _examples(config)
     if config.method.train_on is TrainOn.pairs and examples is not None:
         root = training_set(config).image_root
-        if not is_reference_known(config.model, config.train, examples, root):
+        if not is_reference_known(config.model, config.method.reference, config.train, examples, root):
             yield Work("reference", reference_amounts(config.train, examples))
 
 
