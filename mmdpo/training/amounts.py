@@ -10,12 +10,14 @@ import random
 from collections.abc import Sequence
 
 from mmdpo.config.schema import TrainConfig
-from mmdpo.records import PreferencePair, SftExample
+from mmdpo.records import LabelledAnswer, PreferencePair, SftExample
 from mmdpo.training.schedule import total_steps
+
+Example = PreferencePair | SftExample | LabelledAnswer
 
 
 def training_amounts(
-    train: TrainConfig, examples: Sequence[PreferencePair | SftExample], processes: int = 1, steps: int | None = None
+    train: TrainConfig, examples: Sequence[Example], processes: int = 1, steps: int | None = None
 ) -> dict[str, float]:
     """Count the work of each of the processes that train together.
 
@@ -44,7 +46,7 @@ def training_amounts(
     }
 
 
-def reference_amounts(train: TrainConfig, pairs: Sequence[PreferencePair | SftExample]) -> dict[str, float]:
+def reference_amounts(train: TrainConfig, pairs: Sequence[Example]) -> dict[str, float]:
     """Count the work of a reference pass, whose batches hold rows of similar length.
 
     Args:
@@ -63,7 +65,7 @@ def reference_amounts(train: TrainConfig, pairs: Sequence[PreferencePair | SftEx
     }
 
 
-def _letters(example: PreferencePair | SftExample, shared_prefix: bool) -> int:
+def _letters(example: Example, shared_prefix: bool) -> int:
     """Count the letters of a row, with the prompt once if its answers share it."""
     turns = sum(len(turn.question) + len(turn.answer) for turn in example.history)
     prompt = len(example.system) + turns + len(example.question)
