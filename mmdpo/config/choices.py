@@ -158,6 +158,7 @@ class Stage(Choice):
     teacher = "teacher"
     build = "build"
     reference = "reference"
+    measure = "measure"  # the speeds of this machine, for the hours of dry_run
     train = "train"
     evaluate = "evaluate"
     judge = "judge"
@@ -166,8 +167,16 @@ class Stage(Choice):
     experiment = "experiment"
 
 
-SHARED_STAGES = (Stage.prompts, Stage.sample, Stage.annotate, Stage.teacher, Stage.build, Stage.reference)
-"""The stages that make data which points share; the others work in a point's folder or on a study."""
+SHARED_STAGES = (
+    Stage.prompts,
+    Stage.sample,
+    Stage.annotate,
+    Stage.teacher,
+    Stage.build,
+    Stage.reference,
+    Stage.measure,
+)
+"""The stages that make what points share; the others work in a point's folder or on a study."""
 
 
 class TrainOn(Choice):

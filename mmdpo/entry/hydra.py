@@ -30,6 +30,7 @@ from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder
 from mmdpo.models.adapter_files import check_adapter_header
 from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
+from mmdpo.points.point import Point
 from mmdpo.points.rounds import last_rounds, with_rounds
 from mmdpo.signals import Interrupted, listening
 from mmdpo.storage import translate_storage_errors
@@ -202,9 +203,10 @@ def _describe(configs: list[Config], stage: Stage) -> None:
 
     describe(configs, stage)
     if configs[0].cluster.runner is Runner.slurm and stage is not Stage.report and not _judged_here(configs, stage):
-        from mmdpo.slurm.launch import preview
+        from mmdpo.slurm.preview import preview
+        from mmdpo.sweep.hours import hours_lines
 
-        preview([config for config in configs if config.round == 1], stage)
+        preview([config for config in configs if config.round == 1], stage, hours_lines)
         if later := sorted({config.round for config in configs} - {1}):
             print_line(f"rounds 2 to {later[-1]}: this command submits each when the round before has ended")
 
@@ -220,7 +222,7 @@ def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outc
         raise UserError("cluster.wait=false: this sweeper chooses points by scores; type cluster.wait=true")
 
     def submit(some: Sequence[Config], of_stage: Stage) -> list[Outcome] | None:
-        return submit_and_watch(some, of_stage, lambda p: run_point(p, Stage.judge))
+        return submit_and_watch(some, of_stage, lambda p: run_point(p, Stage.judge), _judge_rung)
 
     if any(config.round > 1 for config in configs):
         require_waiting(configs[0])
@@ -232,6 +234,13 @@ def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outc
     if outcomes is None and searching:
         raise SystemExit(0)
     return outcomes or []
+
+
+def _judge_rung(p: Point, share: float) -> None:
+    from mmdpo.pipeline.rungs import judge_rung
+
+    with listening():
+        judge_rung(p, share)
 
 
 def _job_return(outcome: Outcome, searching: bool) -> JobReturn:

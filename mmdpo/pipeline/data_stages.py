@@ -22,6 +22,7 @@ from mmdpo.pipeline.counts import count_completions, count_cut, report_cut
 from mmdpo.pipeline.own_pairs import own_pairs, rows_digest
 from mmdpo.points.contents import source_contents
 from mmdpo.records import ANSWER_WORDS, Annotation, Completion, Prompt, read_records, write_records
+from mmdpo.timings import timed
 
 
 def _prompts_settings(config: Config) -> dict[str, Any]:
@@ -290,12 +291,19 @@ def get_or_make(config: Config, stage: Stage, remake: bool = False) -> Path:
     step, key = DATA_STAGES[stage], _key(config, stage, folders)
 
     def make(folder: Path) -> None:
-        facts = step.make(config, folder)
+        with timed(f"data/{stage.value}", made=1, prompts=prompts_count(config)):
+            facts = step.make(config, folder)
         sources = [read_json(source / CARD) for source in folders]
         card = {"kind": step.kind, "content": content_of(folder, sources), "facts": facts, "made_of": sources}
         write_json(folder / CARD, card)
 
     return cached(step.kind, key, make, remake or differs_from_card(cached_path(step.kind, key)))
+
+
+def prompts_count(config: Config) -> int:
+    """Return the number of prompts that a config asks for; 0 if its files decide."""
+    sources = config.data.sources.values()
+    return sum(source.count or 0 for source in sources) if sources else config.data.prompts or 0
 
 
 def find_existing(config: Config, stage: Stage) -> Path | None:

@@ -27,6 +27,7 @@ from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.results import read_training
 from mmdpo.points.reuse import same_model
+from mmdpo.timings import timed
 from mmdpo.training.announcement import launch_id
 from mmdpo.training.distributed import rank, world_size
 
@@ -100,7 +101,8 @@ def judge_answers(p: Point) -> dict[str, Any]:
     judge = bench_judge(service)
     made_of = {"adapter": adapter_of(p)}
     take_answers(sets, made_of, config.bench, p.folder, lambda: same_model(p.study, p.identity))
-    judged = write_judgments(sets, judge, made_of, config.bench, p.folder)
+    with timed(judging_kind(config.bench), tasks=len(sets), answers=sum(len(one.asked) for one in sets)):
+        judged = write_judgments(sets, judge, made_of, config.bench, p.folder)
     if service.batch and not service.retry_unscored:  # a retry asks each item once, until all points are judged
         close_jobs(service, config.bench.tasks)
     origin = made_with(sets[0], p.folder)
@@ -111,6 +113,11 @@ def judge_answers(p: Point) -> dict[str, Any]:
         "judge": judge_label(config.bench.judge),
         "fingerprints": {name: origin.get(name) for name in ("model", "processor")},
     }
+
+
+def judging_kind(bench: BenchConfig) -> str:
+    """Return the kind of work of judging by the judge of the benchmarks, for its time."""
+    return f"judge/{bench.judge.client}"
 
 
 def close_batch_jobs(configs: Iterable[Config]) -> None:

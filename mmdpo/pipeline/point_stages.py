@@ -21,6 +21,7 @@ from mmdpo.errors import UserError
 from mmdpo.files import read_json, write_json
 from mmdpo.locks import hold_lock
 from mmdpo.models.fingerprints import adapter_fingerprint
+from mmdpo.models.model_files import model_shape
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.counts import describe_counts
 from mmdpo.pipeline.data_stages import (
@@ -48,6 +49,7 @@ from mmdpo.points.rounds import resolved
 from mmdpo.points.run_config import run_config
 from mmdpo.records import ANSWER_WORDS
 from mmdpo.signals import raise_if_asked
+from mmdpo.timings import timings_of
 from mmdpo.tracking import Tracker
 from mmdpo.training.announcement import announce_training, withdraw_training
 
@@ -296,11 +298,12 @@ def run_data_stage(config: Config, stage: Stage) -> None:
         require(config, earlier)
     commands.begin(Path(config.out, config.study))
     if stage is Stage.reference:
-        _reference_alone(config)
+        with timings_of(model_shape(config.model), config.study):
+            _reference_alone(config)
     else:
-        folder = (
-            rerun_unscored(config, stage) if stage in (Stage.annotate, Stage.teacher) else get_or_make(config, stage)
-        )
+        with timings_of(model_shape(config.model), config.study):
+            judged = stage in (Stage.annotate, Stage.teacher)
+            folder = rerun_unscored(config, stage) if judged else get_or_make(config, stage)
         if stage is Stage.annotate:
             from mmdpo.analysis.annotation import write_annotation_report
 
@@ -336,10 +339,11 @@ def _next(config: Config, stage: Stage) -> str:
 def make_shared_data(config: Config) -> None:
     """Make what the points of a sweep share: the training set and, for pairs, the reference log-probs."""
     config = resolved(config)
-    if config.method.train_on is TrainOn.pairs:
-        _reference_alone(config)
-    else:
-        training_set(config)
+    with timings_of(model_shape(config.model), config.study):
+        if config.method.train_on is TrainOn.pairs:
+            _reference_alone(config)
+        else:
+            training_set(config)
 
 
 def _reference_alone(config: Config) -> None:

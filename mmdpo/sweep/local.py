@@ -17,6 +17,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import Outstanding
 from mmdpo.models.model_cache import use_model_cache
+from mmdpo.models.model_files import model_shape
 from mmdpo.pipeline.imported import describe_imported, imported_answers, imported_to_judge, judge_imported
 from mmdpo.points import commands, status
 from mmdpo.points.changes import require_unchanged
@@ -34,9 +35,12 @@ from mmdpo.points.point import (
 )
 from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.halving import Run, describe_halving, is_halved, not_pruned, run_halving
-from mmdpo.sweep.parallel import run_parallel
+from mmdpo.sweep.hours import hours_lines
+from mmdpo.sweep.measure import measure
+from mmdpo.sweep.parallel import devices, run_parallel
 from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point, run_rung
 from mmdpo.sweep.stops import raise_stopped
+from mmdpo.timings import timed, timings_of
 from mmdpo.training.distributed import rank, world_size
 
 Prune = Callable[[Sequence[Point], Run], tuple[list[Point], dict[Path, str]]]
@@ -114,6 +118,9 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
             commands.begin(p.study)
         report_studies(points)
         return []
+    if stage is Stage.measure:
+        measure(configs)
+        return []
     if stage not in (*stages.POINT_STAGES, Stage.export):
         for config in configs:
             stages.run_data_stage(config, stage)
@@ -186,8 +193,18 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
             print_line(f"{p.work_folder}: {_plan_of(p, known, stage)}")
         for line in describe_imported(configs) if stage is Stage.judge else []:
             print_line(line)
-        open_ = len(missing) - len(known)
-        print_line(counts_line(len(points), len(points) - len(missing), [*known.values()], open_))
+        to_run = [p for p in missing if p.folder not in known]
+        print_line(counts_line(len(points), len(points) - len(missing), [*known.values()], len(to_run)))
+        for line in hours_lines(to_run, stage, _processes(to_run)):
+            print_line(line)
+
+
+def _processes(points: Sequence[Point]) -> list[list[Point]]:
+    """Return the points of each process that runs some of them; none if one process runs all."""
+    if not points or points[0].config.cluster.runner is not Runner.parallel:
+        return []
+    count = min(len(points), len(devices(points[0].config.cluster)))
+    return [[*points[first::count]] for first in range(count)]
 
 
 def report_studies(points: Sequence[Point]) -> None:
@@ -196,7 +213,8 @@ def report_studies(points: Sequence[Point]) -> None:
     from mmdpo.dashboard.publish import publish_after_sweep
 
     for study, tracking in {p.study: p.config.tracking for p in points}.items():
-        write_report(study)
+        with timings_of(model_shape(points[0].config.model), study.name), timed("report", reports=1):
+            write_report(study)
         publish_after_sweep(study, tracking)
 
 

@@ -22,6 +22,8 @@ from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
 from mmdpo.models.loading import load_processor, torch_dtype
 from mmdpo.models.quantization import base_settings
 from mmdpo.records import PreferencePair
+from mmdpo.timings import timed
+from mmdpo.training.amounts import reference_amounts
 from mmdpo.training.causality import require_causal
 from mmdpo.training.collate import Collator
 from mmdpo.training.partial_scores import PartialScores
@@ -130,26 +132,13 @@ def reference(
     """
     kept, _ = usable(pairs)
     ordered = _canonical(kept)
-    key = {
-        "layout": LAYOUT,
-        "weights": weights_fingerprint(model.path),
-        "processor": processor_fingerprint(model),
-        "dtype": str(torch_dtype(model.dtype)),
-        "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
-        "prefix_sharing": train.prefix_sharing,
-        "rows": fingerprint(example_contents(ordered, image_root), length=64),
-        **base_settings(model),
-    }
-    if which is ReferenceModel.start and (start := start_key(model)):
-        key["start"] = start
-    if any(map(partial(has_special_tokens, load_processor(model)), ordered)):
-        key["special_tokens"] = "text"  # earlier versions encoded them as control tokens
-
-    path = cached_path("reference", key)
+    path = cached_path("reference", key := _key(model, which, train, ordered, image_root))
     parts = path.with_name(f".{path.name}.parts")
 
     def make(folder: Path) -> None:
-        _write(folder, _compute(model, which, train, ordered, image_root, parts))
+        with timed("reference", **reference_amounts(train, ordered)) as block:
+            block.recorded = not parts.exists()
+            _write(folder, _compute(model, which, train, ordered, image_root, parts))
 
     found = _read(cached("reference", key, make))
     if found is None:
@@ -163,6 +152,50 @@ def reference(
             "the weights."
         )
     return found
+
+
+def is_reference_known(
+    model: ModelConfig,
+    which: ReferenceModel,
+    train: TrainConfig,
+    pairs: Sequence[Example],
+    image_root: Path,
+) -> bool:
+    """Return whether the reference log-probs of pairs are in the cache.
+
+    Args:
+        model: The base model, and the adapter that a training starts from.
+        which: The model that the log-probs are of.
+        train: Length limit and prefix sharing.
+        pairs: Preference pairs with unique ids.
+        image_root: Folder of the images.
+    """
+    return cached_path("reference", _key(model, which, train, _canonical(usable(pairs)[0]), image_root)).exists()
+
+
+def _key(
+    model: ModelConfig,
+    which: ReferenceModel,
+    train: TrainConfig,
+    ordered: Sequence[PreferencePair],
+    image_root: Path,
+) -> dict[str, Any]:
+    """Return what the log-probs of pairs in canonical order depend on."""
+    key: dict[str, Any] = {
+        "layout": LAYOUT,
+        "weights": weights_fingerprint(model.path),
+        "processor": processor_fingerprint(model),
+        "dtype": str(torch_dtype(model.dtype)),
+        "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
+        "prefix_sharing": train.prefix_sharing,
+        "rows": fingerprint(example_contents(ordered, image_root), length=64),
+        **base_settings(model),
+    }
+    if which is ReferenceModel.start and (start := start_key(model)):
+        key["start"] = start
+    if any(map(partial(has_special_tokens, load_processor(model)), ordered)):
+        key["special_tokens"] = "text"  # earlier versions encoded them as control tokens
+    return key
 
 
 def add_reference(data: TokenizedExamples, reference_logps: Reference, settings: TrainingSettings) -> None:

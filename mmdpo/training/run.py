@@ -21,6 +21,8 @@ from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.quantization import load_training_base
 from mmdpo.signals import training_loop
+from mmdpo.timings import timed
+from mmdpo.training.amounts import training_amounts
 from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice
@@ -125,7 +127,11 @@ def train_adapter(
                 checkpoint = _find_checkpoint(checkpoints, run)
                 resumed(checkpoint.step if checkpoint else 0)
                 with release_deepspeed(trainer), tf32(fitted.train.tf32):
-                    _run_loop(trainer, fitted, run, checkpoint, log, last)
+                    with timed("train") as block:
+                        _run_loop(trainer, fitted, run, checkpoint, log, last)
+                        done = trainer.state.global_step - (checkpoint.step if checkpoint else 0)
+                        block.amounts |= training_amounts(fitted.train, data.tokenized.examples, world_size(), done)
+                        block.recorded = done > 0
                     if last is None:
                         _save(trainer, folder / "adapter", start)
                     barrier()
