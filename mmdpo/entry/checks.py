@@ -18,7 +18,6 @@ from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
 from mmdpo.entry.halving import search_problems
 from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
-from mmdpo.entry.model_settings_checks import attention_problems, quantization_problems
 from mmdpo.entry.plan_checks import plan_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
 from mmdpo.entry.server_checks import engine_problems
@@ -27,7 +26,6 @@ from mmdpo.entry.start_checks import halving_problems, rounds_problems, start_pr
 from mmdpo.env_secrets import refuse_secrets, texts
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates
-from mmdpo.training.trl_fields import trl_problems
 
 POLYNOMIAL_END = 1e-7
 """The learning rate at which transformers' polynomial schedule ends; it refuses a smaller one to start with."""
@@ -48,9 +46,6 @@ def check(config: Config) -> None:
         *rounds_problems(config),
         *halving_problems(config),
         *_schedule(config),
-        *trl_problems(config),
-        *quantization_problems(config),
-        *attention_problems(config),
         *_study(config),
         *data_settings_problems(config.data),
         *data_file_problems(config.data),

@@ -1,13 +1,10 @@
-"""Checks of losses, labels, 4-bit bases and attention, before anything starts."""
+"""Checks of losses and labels, before anything starts."""
 
 from __future__ import annotations
-
-from importlib.machinery import ModuleSpec
 
 import pytest
 
 from mmdpo.config.losses import depends_on_micro_batch, weighted_losses
-from mmdpo.entry import model_settings_checks
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 
@@ -28,10 +25,7 @@ from mmdpo.errors import UserError
         (["method=kto", "pairs.rule=all"], ["pairs.rule=all", "pairs.desirable="]),
         (["method=kto", "train.per_device_train_batch_size=1"], ["train.per_device_train_batch_size=1"]),
         (["method=kto", "method.desirable_weight=0"], ["method.desirable_weight"]),
-        (["model.quantization=nf4"], ["'.[qlora]'"]),
         (["model.quantization=int3"], ["nf4"]),
-        (["model.attn_implementation=eager"], ["train.prefix_sharing=false"]),
-        (["model.attn_implementation=flash_attention_2", "method=sft"], ["pip install flash-attn"]),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_to_type(overrides: list[str], facts: list[str]) -> None:
@@ -50,16 +44,3 @@ def test_losses_and_their_weights() -> None:
         name: depends_on_micro_batch(compose_config([f"method={name}"]).method) for name in ("dpo", "mpo", "kto")
     }
     assert dependent == {"dpo": False, "mpo": True, "kto": True}
-
-
-def test_a_gpu_is_asked_for_where_the_points_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_settings_checks, "find_spec", lambda name: ModuleSpec(name, None))
-    with pytest.raises(UserError, match=r"model\.quantization=nf4: needs a GPU"):
-        compose_config(["model.quantization=nf4"])
-    slurm = ["model.quantization=nf4", "cluster=slurm"]
-    assert compose_config(slurm).model.quantization == "nf4"
-    with pytest.raises(UserError, match=r"cluster\.gpus_per_node=1"):
-        compose_config([*slurm, "cluster.gpus_per_node=0"])
-    with pytest.raises(UserError, match=r"train\.zero_stage=3"):
-        compose_config([*slurm, "cluster.gpus_per_node=2", "train.zero_stage=3"])
-    assert compose_config(["model.quantization=nf4", "data_scale=0"]).is_base

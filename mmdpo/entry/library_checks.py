@@ -1,14 +1,28 @@
-"""Checks of `model.quantization` and `model.attn_implementation`: packages, devices, and what they exclude."""
+"""Checks that ask the libraries: 4-bit weights, attention, and arguments that are passed on to TRL.
+
+They import torch or TRL if a setting needs it, so the planner does not call them: the command does, before it runs or
+submits anything.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
 from mmdpo.config.choices import Runner, Stage, TrainOn
 from mmdpo.config.schema import Config
+from mmdpo.errors import UserError
+from mmdpo.training.trl_fields import trl_problems
 
 TRAINING_STAGES = (Stage.reference, Stage.train, Stage.experiment)
+
+
+def require_libraries(configs: Sequence[Config]) -> None:
+    """Raise UserError naming every setting of the points that the installed libraries or this machine do not allow."""
+    checks = trl_problems, quantization_problems, attention_problems
+    problems = [problem for config in configs for check in checks for problem in check(config)]
+    if problems:
+        raise UserError("\n".join(dict.fromkeys(problems)))
 
 
 def quantization_problems(config: Config) -> Iterator[str]:
