@@ -163,7 +163,8 @@ def _train(model: Any, rows: list[Any], collator: Any, plan: Any, folder: Path) 
         output_dir=str(folder / "out"), per_device_train_batch_size=plan.per_device_train_batch_size,
         gradient_accumulation_steps=plan.gradient_accumulation_steps, max_steps=STEPS, learning_rate=1e-4,
         activation_checkpointing=plan.activation_checkpointing, bf16=model.dtype == "bfloat16", use_cpu=True,
-        max_length=None, report_to="none", save_strategy="no", disable_tqdm=True, logging_steps=1000, disable_dropout=False,
+        max_length=None, report_to="none", save_strategy="no", disable_tqdm=True, logging_steps=1000,
+        disable_dropout=False,
     )  # fmt: skip
     trainer = LoraDPOTrainer(base, arguments, rows, collator, lora(base, model), 0.0)
     trainer.remove_callback(PrinterCallback)
