@@ -33,7 +33,12 @@ class MmdpoLauncher(Launcher):
         setup_globals()
         configs = compose_points(self._compose, job_overrides, TypedKeys())
         if self.config.hydra.sweeper._target_.endswith(("BasicSweeper", "MmdpoSweeper")):
-            return launch(configs)
+            from mmdpo.entry.halving import print_best_result
+
+            points = [*configs]
+            results = launch(points)
+            print_best_result(points, job_overrides, results)
+            return results
         return self._search(configs, job_overrides)
 
     def _search(self, configs: Iterable[Any], job_overrides: Sequence[Sequence[str]]) -> Sequence[JobReturn]:

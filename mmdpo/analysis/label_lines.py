@@ -138,7 +138,8 @@ def is_searched(study: Study) -> bool:
 
 def _is_search(words: Sequence[str]) -> bool:
     sweepers = [word.removeprefix(SEARCH) for word in words if word.startswith(SEARCH)]
-    return any(sweeper not in OWN_SWEEPERS for sweeper in sweepers)
+    prunes = any(word.startswith("search=") and word != "search=none" for word in words)
+    return prunes or any(sweeper not in OWN_SWEEPERS for sweeper in sweepers)
 
 
 def _swept_by_search(study: Study) -> bool:

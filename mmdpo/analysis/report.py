@@ -79,7 +79,7 @@ def suggestion(study: Study) -> str:
         reasons = status.replace(" status ", " logs ", 1)
         retry = f"{shlex.join(typed)}  (to retry; {reasons} shows why)"
         return retry if typed else f"{status}  (rerun the same command to retry)"
-    unfinished = [row for row in study.rows if row.state != State.done]
+    unfinished = [row for row in study.rows if row.state not in (State.done, State.pruned)]
     if unfinished:
         return f"{status}  ({len(unfinished)} not finished)"
     varied = {axis for sibling in _siblings(study) for axis in sibling.varying}

@@ -28,6 +28,7 @@ COLOURS: dict[str, str] = {
     State.unreadable: "red",
     State.interrupted: "yellow",
     State.cancelled: "yellow",
+    State.pruned: "dim",
 }
 
 

@@ -52,6 +52,7 @@ class Row:
         config: The content of config.yaml.
         status: The content of status.json.
         result: The content of result.json.
+        pruned: At which rung a search has pruned the point, and why; empty for others.
     """
 
     point: str
@@ -71,6 +72,7 @@ class Row:
     config: dict[str, Any] = field(default_factory=dict)
     status: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] = field(default_factory=dict)
+    pruned: str = ""
 
     def group(self, name: str) -> dict[str, Any]:
         """Return one group of the point's configuration."""
@@ -209,6 +211,8 @@ def _read_row(folder: Path) -> Row:
     if not result and state != State.running and is_previous_config(config):
         row.state = State.failed
         row.error = "an earlier version began it, and this version does not continue it: delete its folder"
+    if state == State.pruned:
+        row.pruned = str(status.get("pruned") or "by a search")
     if state == State.running and status.get("waiting"):
         row.job = f"waiting for {status['waiting']}"
     if state == State.done:

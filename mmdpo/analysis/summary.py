@@ -36,7 +36,8 @@ def write_summary(study: Study, gains: Gains, path: Path) -> None:
     gain = [f"{key}_{name}" for key in study.benchmarks for name in GAIN]
     rows = [_point(row, study, gains) for row in study.rows]
     columns = [*("point", "role", "state", *POINT_AXES, *settings), *metrics, *gain, *_label_columns(study)]
-    _write(path, [*columns, *("steps", "examples", "epochs", "seconds", "error")], rows)
+    pruned = ("pruned",) if any(row.pruned for row in study.rows) else ()
+    _write(path, [*columns, *("steps", "examples", "epochs", "seconds", "error"), *pruned], rows)
 
 
 def write_results(study: Study, gains: Gains, path: Path) -> None:
@@ -80,7 +81,9 @@ def _point(row: Row, study: Study, gains: Gains) -> dict[str, Any]:
     for key in study.benchmarks:
         cells |= _gain_cells(key, gains.of_point(row.point, key) if key in row.scores else None)
     counts = {"steps": row.steps, "examples": row.examples, "epochs": row.epochs}
-    return cells | _label_cells(row, study) | counts | {"seconds": row.seconds, "error": row.error}
+    return (
+        cells | _label_cells(row, study) | counts | {"seconds": row.seconds, "error": row.error, "pruned": row.pruned}
+    )
 
 
 def _result(group: Group, study: Study, gains: Gains, keys: Sequence[str]) -> dict[str, Any]:

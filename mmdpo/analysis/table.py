@@ -17,6 +17,7 @@ from mmdpo.analysis.imported import imported_notes, imported_warnings
 from mmdpo.analysis.label_lines import label_lines, mixed_lines
 from mmdpo.analysis.labels import ROLE_NOTES, decimals, half_width, row_label, short_number
 from mmdpo.analysis.plan_lines import DEPARTED, plan_lines
+from mmdpo.analysis.pruned_lines import pruned_lines
 from mmdpo.analysis.score_table import rows_of_table, score_table, shown_keys, split_benchmarks
 from mmdpo.analysis.study import FAILED, Study
 from mmdpo.analysis.warning_lines import warning_lines
@@ -135,6 +136,7 @@ def footnotes(study: Study) -> list[str]:
         *_without_request(study),
         *contamination_lines(study),
         *imported_notes(study),
+        *pruned_lines(study),
     ]
 
 

@@ -21,6 +21,8 @@ class SearchConfig:
     rungs: Annotated[list[float], INNER_SHARE] = field(default_factory=lambda: [0.25, 0.5])  # shares of the steps
     keep: Annotated[float, INNER_SHARE] = 0.5  # share of the results that each rung keeps, rounded up
     keep_points: list[str] = field(default_factory=list)  # never pruned: names of points, or values such as beta=0.1
-    max_regret: Annotated[float, NOT_NEGATIVE] = 0.05  # largest expected loss per rung, in points of the objective
+    max_loss: Annotated[float, NOT_NEGATIVE] = 0.005  # largest expected loss per rung, as a share of the score's scale
+    # Assumed, of the results' true scores at a rung and at the end; in trials of the miniature
+    correlation: Annotated[float, SHARE] = 0.9
     # A result is ruined if more of its chosen answers than this lost probability against the reference model
     max_below_reference: Annotated[float, SHARE] = 0.30

@@ -176,7 +176,8 @@ def _point_run(dashboard: Dashboard, row: Row, samples: StoredSamples, adapters:
 
 
 def _summary(row: Row, gains: Mapping[str, Gain | None]) -> dict[str, Any]:
-    found = {"state": str(row.state), **score_summary(row.scores), **gain_summary(gains)}
+    pruned = {"pruned": row.pruned} if row.pruned else {}
+    found = {"state": str(row.state), **pruned, **score_summary(row.scores), **gain_summary(gains)}
     if row.role == Role.trained and row.scores:
         warnings = [*below_base(gain for gain in gains.values() if gain), *training_warnings(row)]
         found |= {"warnings": "; ".join(warnings)} if warnings else {}

@@ -15,6 +15,7 @@ from mmdpo.config.field_checks import field_problems, unknown_choice
 from mmdpo.config.schema import BenchConfig, Config, DataConfig, ModelConfig
 from mmdpo.entry.bench_checks import bench_problems
 from mmdpo.entry.data_checks import data_file_problems, data_settings_problems
+from mmdpo.entry.halving import search_problems
 from mmdpo.entry.judge_checks import judge_problems
 from mmdpo.entry.method_checks import method_problems
 from mmdpo.entry.plan_checks import plan_problems
@@ -52,6 +53,7 @@ def check(config: Config) -> None:
         *pairs_problems(config.pairs, config.judge.rubric),
         *combination_problems(config.cluster),
         *plan_problems(config),
+        *search_problems(config.search),
     )
 
 

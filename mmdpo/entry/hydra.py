@@ -18,6 +18,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
 from mmdpo.entry.bench_file_checks import require_bench_files
 from mmdpo.entry.compose_points import compose_points
+from mmdpo.entry.halving import check_halving
 from mmdpo.entry.judge_needs import require_judges
 from mmdpo.entry.model_checks import require_models
 from mmdpo.entry.plan_checks import check_plans
@@ -30,7 +31,7 @@ from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
 from mmdpo.signals import Interrupted, listening
 from mmdpo.storage import translate_storage_errors
-from mmdpo.training.distributed import rank
+from mmdpo.training.distributed import rank, world_size
 
 
 class Refused(CompactHydraException):
@@ -126,6 +127,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
             "the shell and for Hydra, as in \"cluster.exclude='n1,n2'\""
         )
     check_plans(configs, stage, searching)
+    check_halving(configs, stage, searching, world_size())
     require_models(configs, stage)
     _check_adapters(configs)
     require_bench_files(configs, stage, dry_run)

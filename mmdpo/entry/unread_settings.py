@@ -23,6 +23,7 @@ from mmdpo.config.choices import (
     SMOOTHED,
     AnswerEngine,
     Runner,
+    SearchKind,
     Stage,
     TrainOn,
     WandbMode,
@@ -109,6 +110,9 @@ def _unread(config: Config) -> Iterator[tuple[str, str]]:
     yield from _of_engine(config.bench)
     yield from unread_of_bench(config.bench)
     yield from _of_cluster(config.cluster)
+    if config.search.kind is SearchKind.none:
+        for name in (field.name for field in dataclasses.fields(config.search) if field.name not in ("name", "kind")):
+            yield f"search.{name}", f"search={config.search.name} prunes nothing; add search=halving"
     if config.tracking.mode is WandbMode.none:
         for name in ("project", "entity", "tags", "host", "workspace"):
             yield f"tracking.{name}", f"tracking={config.tracking.name} sends nothing to W&B; choose tracking=wandb"

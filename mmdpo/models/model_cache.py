@@ -20,8 +20,14 @@ _enabled = False
 
 @contextmanager
 def use_model_cache() -> Iterator[None]:
-    """Keep the model that was loaded last in memory within the block; for a process that trains alone."""
+    """Keep the model that was loaded last in memory within the block; for a process that trains alone.
+
+    A block within another one changes nothing.
+    """
     global _enabled
+    if _enabled:
+        yield
+        return
     _enabled = True
     try:
         yield

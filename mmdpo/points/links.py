@@ -89,11 +89,20 @@ def remove_dangling(folder: Path) -> None:
         folder.unlink(missing_ok=True)
 
 
-def counts_line(points: int, done: int, known: Sequence[Path], missing: int) -> str:
-    """Return how many points are done, known from other studies, and to be run, in one line."""
+def counts_line(points: int, done: int, known: Sequence[Path], missing: int, pruned: int = 0) -> str:
+    """Return how many points are done, known from other studies, pruned, and to be run, in one line.
+
+    Args:
+        points: All points of a command.
+        done: Those that are done in their study.
+        known: The folders of those that other studies have.
+        missing: Those that are to be run.
+        pruned: Those that a search has pruned.
+    """
     studies = ", ".join(sorted({folder.parent.name for folder in known}))
     from_others = f"{len(known)} known from {studies}, " if known else ""
-    return f"{points} points: {done} done, {from_others}{missing} to run"
+    stopped = f"{pruned} pruned, " if pruned else ""
+    return f"{points} points: {done} done, {from_others}{stopped}{missing} to run"
 
 
 def _folders_beside(study: Path) -> list[Path]:

@@ -6,6 +6,7 @@ first one and answer shares of the samples; the first does all the other work.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -32,8 +33,9 @@ from mmdpo.points.point import (
     unique_up_to_axes,
 )
 from mmdpo.points.study_records import adopt_previous
+from mmdpo.sweep.halving import describe_halving, is_halved, not_pruned, run_halving
 from mmdpo.sweep.parallel import run_parallel
-from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point
+from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point, run_rung
 from mmdpo.sweep.stops import raise_stopped
 from mmdpo.training.distributed import rank, world_size
 
@@ -62,8 +64,11 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
         open_points = [p for p in points if not status.is_done(p.folder)]
         known = known_elsewhere(open_points)
         missing = [p for p in open_points if p.folder not in known]
+        if is_halved(configs[0], Stage.experiment):
+            missing = not_pruned(missing)
         training_sets.check_own_data(p.config for p in missing)
-        print_line(counts_line(len(points), len(points) - len(open_points), [*known.values()], len(missing)))
+        pruned = len(open_points) - len(known) - len(missing)
+        print_line(counts_line(len(points), len(points) - len(open_points), [*known.values()], len(missing), pruned))
         for study in {p.study for p in points}:
             commands.begin(study)
             adopt_previous(study)
@@ -71,7 +76,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
             link(folder, target)
         for p in missing:
             plan_point(p)
-    errors = _run_all(missing, Stage.experiment)
+    errors = _run_all(missing, Stage.experiment, points)
     report_studies(asked)
     outcomes = [outcome(p, errors.get(p.work_folder)) for p in asked]
     folders = {p.folder for p in asked}
@@ -114,7 +119,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
         require_stage(p, stage)
     for study in {Path(config.out, config.study) for config in configs}:
         commands.begin(study)
-    errors = _run_all(points, stage)
+    errors = _run_all(points, stage, points)
     if stage is Stage.judge:
         judge_imported(configs)
         evaluating.close_batch_jobs(configs)
@@ -164,6 +169,9 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
         for p in missing:
             if stage is not Stage.experiment and p.folder not in known:
                 require_stage(p, stage)
+        if is_halved(configs[0], stage):
+            for line in describe_halving(points):
+                print_line(line)
         for p in points:
             print_line(f"{p.work_folder}: {_plan_of(p, known, stage)}")
         for line in describe_imported(configs) if stage is Stage.judge else []:
@@ -209,17 +217,34 @@ def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
     return f"{known_from}would {'measure' if p.config.is_base or source else 'train and measure'}"
 
 
-def _run_all(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
-    """Run a stage of all the points; returns the reasons of those that failed, by their folders."""
+def _run_all(points: Sequence[Point], stage: Stage, whole: Sequence[Point]) -> dict[Path, str]:
+    """Run a stage of points of a command, pruning where that is asked for.
+
+    Args:
+        points: The points to run.
+        stage: The stage.
+        whole: All points of the command.
+
+    Returns:
+        The reasons of the points that failed, by their folders.
+    """
+    if whole and is_halved(whole[0].config, stage):
+        with use_model_cache() if world_size() == 1 else nullcontext():
+            return run_halving(whole, points, functools.partial(_run_each, stage))
+    return _run_each(stage, points)
+
+
+def _run_each(stage: Stage, points: Sequence[Point], rung: float | None = None) -> dict[Path, str]:
+    """Run a stage of all the points, or train them to a rung; returns the reasons of those that failed."""
     if points and points[0].config.cluster.runner is Runner.parallel and stage is not Stage.export:
-        return run_parallel(points, stage)
+        return run_parallel(points, stage, rung)
     errors = {}
     stops = []
     with use_model_cache() if world_size() == 1 else nullcontext():
         for number, p in enumerate(points, 1):
             print_line(f"[{number}/{len(points)}] {p.work_name}")
             try:
-                if error := run_point(p, stage):
+                if error := run_point(p, stage) if rung is None else run_rung(p, rung):
                     errors[p.work_folder] = error
             except Outstanding as stop:  # the others submit their batch jobs before anyone waits
                 stops.append(stop)

@@ -12,6 +12,7 @@ from mmdpo.analysis.figures.drawing import current
 from mmdpo.analysis.figures.figure import StudyFigure
 from mmdpo.analysis.labels import benchmark_label, sign
 from mmdpo.analysis.study import Study
+from mmdpo.points.status import State
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,7 +90,8 @@ def _note(study: Study, metrics: dict[str, list[Curve]], chosen: bool) -> str:
         by = f" by {benchmark_label(study.benchmarks[0])}" if study.benchmarks else ""
         parts.append(f"in colour: the best {HIGHLIGHTED}{by}, the best first")
     if any(curve.state not in TRAINED for curve in every):
-        parts.append("dotted: not finished")
+        pruned = any(curve.state == State.pruned for curve in every)
+        parts.append(f"dotted: not finished{' or pruned' if pruned else ''}")
     return "; ".join(parts) + "."
 
 

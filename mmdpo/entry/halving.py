@@ -1,0 +1,95 @@
+"""search=halving on the command line: the dev split, what it is not combined with, and the best result at the end."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mmdpo.config.choices import Runner, SearchKind, Stage
+from mmdpo.config.presets import own_directory
+from mmdpo.config.schema import Config
+from mmdpo.config.search_settings import SearchConfig
+from mmdpo.console import print_line
+from mmdpo.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra.core.utils import JobReturn
+
+KEY, SPLIT = "search", "bench.split"
+
+
+def halving_overrides(overrides: Sequence[str]) -> list[str]:
+    """Return the split that a halving search adds to the typed overrides: its points are compared on dev."""
+    chosen = any(text == f"{KEY}=halving" for text in overrides)
+    typed = any(text.partition("=")[0].lstrip("+") == SPLIT for text in overrides)
+    return [f"{SPLIT}=dev"] if chosen and not typed else []
+
+
+def search_problems(search: SearchConfig) -> Iterator[str]:
+    """Describe what is wrong with the settings of a search, with the override to type."""
+    if search.kind is SearchKind.none:
+        return
+    if not search.rungs or sorted(set(search.rungs)) != search.rungs:
+        yield f"search.rungs={search.rungs}: must rise, as in search.rungs=[0.25,0.5]"
+
+
+def check_halving(configs: Sequence[Config], stage: Stage, searching: bool, processes: int) -> None:
+    """Check a halving search against the rest of its command.
+
+    Args:
+        configs: The config of each point.
+        stage: The stage of the command.
+        searching: Whether the sweeper chooses points by their scores.
+        processes: The number of processes that run the command together.
+
+    Raises:
+        UserError: The search differs between points, or cannot be combined with the sweeper, or with several processes.
+    """
+    search = configs[0].search
+    if any(config.search != search or config.objective != configs[0].objective for config in configs):
+        raise UserError("search, its settings and objective cannot be swept: give each one value")
+    if search.kind is SearchKind.none or stage not in (Stage.experiment, Stage.train):
+        return
+    if searching:
+        raise UserError("search=halving: a searching sweeper prunes by itself; drop search= or hydra/sweeper=")
+    if processes > 1 and configs[0].cluster.runner is not Runner.slurm:
+        raise UserError("search=halving: torchrun and srun run one point; type cluster=slurm, or search=none")
+
+
+def print_best_result(configs: Sequence[Config], points: Sequence[Sequence[str]], results: Sequence[JobReturn]) -> None:
+    """Print the best result of a halving search over its seeds, and the command that measures it on the test split.
+
+    Args:
+        configs: The config of each point.
+        points: The overrides of each point.
+        results: What became of each point; a pruned one has no value.
+    """
+    from hydra.core.utils import JobStatus
+
+    from mmdpo.analysis.labels import sign
+
+    if not configs or configs[0].search.kind is SearchKind.none or configs[0].stage is not Stage.experiment:
+        return
+    values: dict[tuple[str, ...], list[tuple[Config, float]]] = {}
+    for config, overrides, result in zip(configs, points, results, strict=False):
+        if result.status is JobStatus.COMPLETED and result.return_value is not None:
+            key = tuple(text for text in overrides if not text.startswith("seed="))
+            values.setdefault(key, []).append((config, float(result.return_value)))
+    if not values:
+        return
+    objective, split = configs[0].objective, configs[0].bench.split.value
+    means = {key: sum(value for _, value in found) / len(found) for key, found in values.items()}
+    best = max(means, key=lambda key: sign(objective) * means[key])
+    seeds = sorted({config.seed for config, _ in values[best]})
+    others = [text for text in best if not text.startswith(f"{KEY}.")]
+    words = [text for text in others if text.partition("=")[0] not in (SPLIT, "study", KEY)]
+    ended = f"{len(values)} results that were trained to the end"
+    print_line(f"best of {ended}: {objective} {means[best]:.4g} ({SPLIT}={split})")
+    if split == "dev":
+        directory = own_directory()
+        own = ["--config-dir", str(directory)] if directory else []
+        several = ["-m"] if len(seeds) > 1 else []
+        typed = [f"seed={','.join(map(str, seeds))}", f"study={configs[0].study}-test", f"{SPLIT}=test"]
+        command = ["python", "launch.py", *own, *several, *words, *typed]
+        print_line(f"measure it on the test split: {shlex.join(command)}")
