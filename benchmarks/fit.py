@@ -71,7 +71,7 @@ def prepare(folder: Path, drawn: dict[str, Any], seed: int) -> list[Any]:
         return " ".join(f"w{rng.randrange(WORDS)}" for _ in range(count))
 
     def length() -> int:
-        return rng.randint(drawn["answer"] // 2, drawn["answer"])
+        return rng.randint(drawn["answer"] * 9 // 10, drawn["answer"])
 
     return [
         PreferencePair(f"pair-{number}", words(20), words(length()), words(length()), ("image.png",))
