@@ -120,7 +120,7 @@ def prune(
     if wanted and not full <= max_loss:  # also where it is unknown
         can_rank = reliability >= LEAST_RELIABILITY
         count = next((fewer for fewer in range(count - 1, 0, -1) if loss(fewer) <= max_loss), 0) if can_rank else 0
-        refused = _refusal(count, len(wanted), full, max_loss, reliability)
+        refused = _refusal(count, len(wanted), full, max_loss, reliability, noise_variance)
     pruned = {name: _behind(ranked, name, room) for name in wanted[len(wanted) - count :]} | ruined
     gone = {*pruned, *(one.name for one in ranked if one.kept is False)}
     return Pruning(
@@ -157,11 +157,12 @@ def _behind(ranked: Sequence[RungResult], name: str, room: int) -> str:
     return f"place {place} of {len(ranked)}, of which {room} are kept"
 
 
-def _refusal(count: int, wanted: int, full: float, max_loss: float, reliability: float) -> str:
+def _refusal(count: int, wanted: int, full: float, max_loss: float, reliability: float, noise_variance: float) -> str:
     """Say why fewer results than wanted are pruned."""
     cost = f"pruning {wanted} would lose {full:.2g} of the best score, more than {max_loss:.2g} (search.max_loss)"
     if math.isnan(full):
-        return "nothing is pruned: the noise of the scores is unknown"
+        alike = math.isnan(reliability) and noise_variance == 0
+        return f"nothing is pruned: {'all results answer alike so far' if alike else 'the noise of scores is unknown'}"
     if count:
         return f"only {count} of {wanted} are pruned: {cost}"
     if math.isnan(reliability) or reliability < LEAST_RELIABILITY:
