@@ -6,6 +6,7 @@ first one and answer shares of the samples; the first does all the other work.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -75,7 +76,7 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
             link(folder, target)
         for p in missing:
             plan_point(p)
-    errors = _run_missing(missing, Stage.experiment, points)
+    errors = _run_all(missing, Stage.experiment, points)
     report_studies(asked)
     outcomes = [outcome(p, errors.get(p.work_folder)) for p in asked]
     folders = {p.folder for p in asked}
@@ -118,7 +119,7 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
         require_stage(p, stage)
     for study in {Path(config.out, config.study) for config in configs}:
         commands.begin(study)
-    errors = _run_missing(points, stage, points)
+    errors = _run_all(points, stage, points)
     if stage is Stage.judge:
         judge_imported(configs)
         evaluating.close_batch_jobs(configs)
@@ -212,7 +213,7 @@ def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
     return f"{known_from}would {'measure' if p.config.is_base or source else 'train and measure'}"
 
 
-def _run_missing(points: Sequence[Point], stage: Stage, whole: Sequence[Point]) -> dict[Path, str]:
+def _run_all(points: Sequence[Point], stage: Stage, whole: Sequence[Point] = ()) -> dict[Path, str]:
     """Run a stage of points of a command, pruning where that is asked for.
 
     Args:
@@ -225,11 +226,11 @@ def _run_missing(points: Sequence[Point], stage: Stage, whole: Sequence[Point]) 
     """
     if whole and is_halved(whole[0].config, stage):
         with use_model_cache() if world_size() == 1 else nullcontext():
-            return run_halving(whole, points, lambda some, rung: _run_all(some, stage, rung))
-    return _run_all(points, stage)
+            return run_halving(whole, points, functools.partial(_run_each, stage))
+    return _run_each(stage, points)
 
 
-def _run_all(points: Sequence[Point], stage: Stage, rung: float | None = None) -> dict[Path, str]:
+def _run_each(stage: Stage, points: Sequence[Point], rung: float | None = None) -> dict[Path, str]:
     """Run a stage of all the points, or train them to a rung; returns the reasons of those that failed."""
     if points and points[0].config.cluster.runner is Runner.parallel and stage is not Stage.export:
         return run_parallel(points, stage, rung)
