@@ -26,7 +26,6 @@ def main(config: DictConfig) -> float | None:
 
 if __name__ == "__main__":
     from mmdpo.entry.overrides import check_command
-    from mmdpo.entry.search import print_best
     from mmdpo.errors import UserError
     from mmdpo.output import tolerate_any_encoding
 
@@ -34,7 +33,6 @@ if __name__ == "__main__":
     try:
         sys.argv = [sys.argv[0], *check_command(sys.argv[1:])]
         main()
-        print_best()
     except UserError as error:
         from mmdpo.console import printable
 

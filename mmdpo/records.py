@@ -160,7 +160,21 @@ class SftExample:
     image_positions: tuple[ImagePosition, ...] = ()
 
 
-Conversation = Prompt | PreferencePair | SftExample
+@dataclass(frozen=True)
+class LabelledAnswer:
+    """Answer with a label: desirable or not. The other fields are the prompt's."""
+
+    id: str
+    question: str
+    answer: str
+    label: bool
+    images: tuple[str, ...] = ()
+    history: tuple[Turn, ...] = ()
+    system: str = ""
+    image_positions: tuple[ImagePosition, ...] = ()
+
+
+Conversation = Prompt | PreferencePair | SftExample | LabelledAnswer
 
 
 def context(record: Conversation) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from mmdpo.cli.parser import make_parser
 from mmdpo.config.free_text import quoted_names
 from mmdpo.config.keys import key_problem
 from mmdpo.config.schema import AXES, GROUPS, SWEEPS, options
+from mmdpo.entry.blocks import split_into_blocks
 from mmdpo.entry.compose import compose_config, compose_data
 from mmdpo.entry.overrides import check_overrides
 from tests.support.docs import BLOCK, PAGES, add_module, commands, examples, write_presets
@@ -96,7 +97,11 @@ def points_of(words: list[str], directory: Path | None) -> list[list[str]]:
     for name in names:
         folders = [SWEEPS, *([directory / "sweep"] if directory else [])]
         file = next(folder / f"{name}.yaml" for folder in folders if (folder / f"{name}.yaml").is_file())
-        params = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["sweeper"]["params"]
+        sweeper = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["sweeper"]
+        if "blocks" in sweeper:
+            blocks = split_into_blocks(OverridesParser.create(), [], sweeper["blocks"], overrides)
+            return [[*point] for block in blocks for point in block.points]
+        params = sweeper["params"]
         given = {word.partition("=")[0] for word in overrides}
         overrides += [f"{key}={values}" for key, values in params.items() if key not in given]
     parsed = OverridesParser.create().parse_overrides([word.replace("interval(", "choice(") for word in overrides])

@@ -278,21 +278,23 @@ def test_a_trained_point_is_exported_and_an_untrained_one_is_refused(tmp_path):
 @pytest.mark.long
 def test_optuna_searches_the_best_point_on_the_dev_split(tmp_path):
     done = launch(
-        "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=3",
-        "hydra.sweeper.sampler.seed=1", "lr=interval(1e-6,1e-3)", "objective=visual", *SMALL, f"out={tmp_path}",
+        "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.sampler=random",
+        "hydra.sweeper.pruner=median", "hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.rungs=[0.5]",
+        "lr=tag(log,interval(1e-6,1e-3))", "objective=visual", "train.logging_steps=1", *SMALL, f"out={tmp_path}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    results = [read_json(path / "result.json") for path in (tmp_path / "nano").glob("dpo-*")]
+    states = [read_json(path)["state"] for path in (tmp_path / "nano").glob("dpo-*/status.json")]
+    assert sorted(states) == ["done", "done", "pruned"]
+    results = [read_json(path) for path in (tmp_path / "nano").glob("dpo-*/result.json")]
     assert {"split: dev" in path.read_text() for path in (tmp_path / "nano").glob("*/config.yaml")} == {True}
-    assert len({result["axes"]["lr"] for result in results}) == 3
     scores = {result["point"]: result["scores"]["visual"]["value"] for result in results}
     best = next(result for result in results if scores[result["point"]] == max(scores.values()))
-    *_, found, command = done.stdout.splitlines()
-    assert found.startswith("best of 3 points: ")
+    *_, pruned, found, command = done.stdout.splitlines()
+    assert pruned.startswith("1 of 3 trials were pruned")
+    assert found.startswith("best of 2 points: ")
     assert scores[found.split(": ")[1]] == max(scores.values()) > min(scores.values())
-    assert command.startswith("measure it on the test split: python launch.py lr=")
-    assert command.endswith(" study=nano-test bench.split=test")
-    assert str(best["axes"]["lr"]) in command
+    assert command.startswith("measure it on the test split: python launch.py ")
+    assert command.endswith(f" lr={best['axes']['lr']} study=nano-test bench.split=test")
 
 
 @pytest.mark.parametrize("form", ["parquet", *(pytest.param(form, marks=EXHAUSTIVE) for form in ("jsonl", "json"))])

@@ -132,6 +132,17 @@ def test_a_sweep_of_methods_makes_each_kind_of_data_once(tmp_path):
         assert sum(f"/{name}-" in line for line in lines) == 1, name
 
 
+def test_the_blocks_of_a_study_are_one_command(tmp_path):
+    done = launch("sweep=paper_table2", "beta=0.5,0.7", "seed=0,1", "dry_run=true", f"out={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert "beta=0.5,0.7: holds for block 1 (method=dpo " in done.stdout
+    assert done.stdout.splitlines()[-1] == "12 points: 0 done, 12 to run"
+    assert done.stdout.count("/nano-paper_table2/dpo-beta0.5-") == 2
+    assert done.stdout.count("/nano-paper_table2/sft-") == 2
+    assert done.stdout.count("/nano-paper_table2/base-") == 1
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_an_axis_on_the_command_line_replaces_the_studys(tmp_path):
     done = launch("sweep=data_scaling", "data_scale=0.1", "dry_run=true", f"out={tmp_path}")
     assert done.stdout.count("would train and measure") == 1

@@ -6,14 +6,18 @@ start: it must stay light.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.core.utils import JobReturn, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+if TYPE_CHECKING:
+    from mmdpo.config.schema import Config
+    from mmdpo.entry.blocks import PointBlock
 
 
 class MmdpoLauncher(Launcher):
@@ -25,36 +29,31 @@ class MmdpoLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Compose, check and run the points."""
-        from mmdpo.entry.compose_points import compose_points
+        """Refuse a sweeper of another project, which would not choose by the dev split."""
+        from mmdpo.entry.hydra import Refused
+
+        raise Refused("hydra/sweeper: allowed are mmdpo and optuna; type hydra/sweeper=optuna for a search")
+
+    def launch_blocks(self, blocks: Sequence[PointBlock]) -> Sequence[JobReturn]:
+        """Compose, check and run the points of all blocks together."""
+        from mmdpo.entry.blocks import compose_blocks
+        from mmdpo.entry.halving import print_best_result
         from mmdpo.entry.hydra import launch
-        from mmdpo.entry.typed_keys import TypedKeys
 
-        setup_globals()
-        configs = compose_points(self._compose, job_overrides, TypedKeys())
-        if self.config.hydra.sweeper._target_.endswith(("BasicSweeper", "MmdpoSweeper")):
-            from mmdpo.entry.halving import print_best_result
+        configs: list[Config] = []
 
-            points = [*configs]
-            results = launch(points)
-            print_best_result(points, job_overrides, results)
-            return results
-        return self._search(configs, job_overrides)
+        def noted() -> Iterator[Config]:
+            for config in compose_blocks(self.compose, blocks):
+                configs.append(config)
+                yield config
 
-    def _search(self, configs: Iterable[Any], job_overrides: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
-        """Run points of a sweeper that chooses the next ones by their scores."""
-        from mmdpo.entry.hydra import launch
-        from mmdpo.entry.search import Trial, checked, note_trial
-
-        given = self.config.hydra.sweeper.get("direction")
-        results = launch(checked(configs, job_overrides, getattr(given, "name", given)), searching=True)
-        for overrides, result in zip(job_overrides, results, strict=False):
-            if result.status is JobStatus.COMPLETED and result.overrides:
-                search = self.config.study, self.config.objective
-                note_trial(Trial(result.overrides[0], tuple(overrides), float(result.return_value), *search))
+        results = launch(noted())
+        print_best_result(configs, [overrides for block in blocks for overrides in block.points], results)
         return results
 
-    def _compose(self, overrides: list[str]) -> DictConfig:
+    def compose(self, overrides: list[str]) -> DictConfig:
+        """Compose the config of a point."""
+        setup_globals()
         config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
         OmegaConf.set_readonly(config, False)
         with open_dict(config):

@@ -52,7 +52,8 @@ class MmdpoSource(ConfigSource):
         """Load the schema, a sweep or a user's preset."""
         if config_path == SCHEMA:
             schema = OmegaConf.structured(Config)
-            for own_keys in (schema.data.fields, schema.plan.compared, schema.plan.against):
+            plan, given = schema.plan, (schema.data.fields, schema.train.trl, schema.method.losses)
+            for own_keys in (*given, plan.compared, plan.against):
                 OmegaConf.set_struct(own_keys, False)  # the keys are the user's: no + before the override
             return self._result(schema, "_global_")
         file, group = _find(config_path), _group(config_path)

@@ -44,7 +44,7 @@ COMPETING = (Role.base, Role.trained)
 """Roles of the points of which one is marked as the best."""
 
 SEARCH, OWN_SWEEPERS = "hydra/sweeper=", ("mmdpo", "basic")
-OWN_TARGETS = ("hydra_plugins.mmdpo.", "hydra._internal.")
+OWN_TARGETS = ("hydra_plugins.mmdpo.sweeper.", "hydra._internal.")
 SPLITS = ("dev", "test", "all")
 
 
@@ -121,10 +121,12 @@ def selected_lines(study: Study) -> list[str]:
         typed = next((word.partition("=")[2] for word in words if word.startswith("objective=")), "")
         chosen = next((str(row.config["objective"]) for row in study.trained if row.config.get("objective")), "")
         default = "text" if "text" in study.benchmarks else next(iter(study.benchmarks), "")
-        task = (typed or chosen or default).partition("/")[0]
-        splits = {str(label_of_row(row, task).get("split")) for row in study.rows} & {*SPLITS}
-        if task in study.benchmarks and splits:
-            lines[task] = f"{task}: points were also selected on it by a search, on bench.split={min(splits)}{_UNSEEN}"
+        for task in dict.fromkeys(one.partition("/")[0] for one in (typed or chosen or default).split(",")):
+            splits = {str(label_of_row(row, task).get("split")) for row in study.rows} & {*SPLITS}
+            if task in study.benchmarks and splits:
+                lines[task] = (
+                    f"{task}: points were also selected on it by a search, on bench.split={min(splits)}{_UNSEEN}"
+                )
     return list(lines.values())
 
 

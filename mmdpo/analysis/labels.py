@@ -14,13 +14,18 @@ from mmdpo.points.identity import Role
 if TYPE_CHECKING:
     from mmdpo.evaluation.crossed import Estimate
 
-ROLES: dict[str, str] = {Role.base: "base", Role.before_visual_tuning: "before"}
+ROLES: dict[str, str] = {Role.base: "base", Role.before_visual_tuning: "before", Role.start: "start"}
 ROLE_NOTES: dict[str, str] = {
     Role.base: "base: the model before alignment",
     Role.before_visual_tuning: "before: its language model before visual tuning",
+    Role.start: "start: the model that the trainings start from (model.adapter)",
     Role.imported: "imported rows hold answers of other programs",
 }
-ROLE_LABELS: dict[str, str] = {Role.base: "base", Role.before_visual_tuning: "before visual tuning"}
+ROLE_LABELS: dict[str, str] = {
+    Role.base: "base",
+    Role.before_visual_tuning: "before visual tuning",
+    Role.start: "start",
+}
 COLUMNS = {
     "train.num_train_epochs": "epochs",
     "logprob_avg": "logps",

@@ -26,6 +26,8 @@ from mmdpo.points.status import State, is_pid, is_process_gone, is_stage_done
 
 POINT_FILES = ("config.yaml", "status.json", RESULT)
 POINT_AXES = ("method", *AXES)
+OF_START = ("model.adapter_use", "method.reference")
+"""Settings of a training that starts from an adapter; others have no value of them."""
 FAILED = (State.failed, State.unreadable, State.cancelled)
 """The states of points that ended without a result."""
 
@@ -156,12 +158,13 @@ def study_of(folder: Path, rows: list[Row]) -> Study:
     """Make a study of rows: sorted, with the settings in which they differ."""
     trained = [row for row in rows if row.role == Role.trained and row.config]
     for row, settings in zip(trained, varying_settings([row.config for row in trained]), strict=True):
-        row.settings = settings
+        begins = row.config.get("round", 1) == 1 and row.group("model").get("adapter") is None
+        row.settings = {key: None if begins and key in OF_START else value for key, value in settings.items()}
     for row in rows:
         if trained and row.config and row.role != Role.trained:
             flat = flatten_dict(row.config)
             # data, judge and training do not apply to a model that was not trained
-            known = (key for key in trained[0].settings if key.startswith(("model", "bench")))
+            known = (key for key in trained[0].settings if key.startswith(("model", "bench")) and key not in OF_START)
             row.settings = {key: flat.get(key) for key in known}
     return Study(folder.resolve().name, folder, sorted(rows, key=_order))
 
@@ -261,6 +264,8 @@ def _guess_role(point: str, config: dict[str, Any], axes: dict[str, Any]) -> str
         return Role.imported
     if point.startswith(Role.before_visual_tuning):
         return Role.before_visual_tuning
+    if point.startswith(f"{Role.start}-"):
+        return Role.start
     return Role.base if axes.get("data_scale") == 0 else Role.trained
 
 
@@ -333,7 +338,9 @@ def sort_key(value: Any) -> tuple[int, float, str]:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    rank = {str(Role.base): 0, str(Role.before_visual_tuning): 1, str(Role.imported): 2}.get(row.role, 3)
+    rank = {str(Role.base): 0, str(Role.before_visual_tuning): 1, str(Role.start): 2, str(Role.imported): 3}.get(
+        row.role, 4
+    )
     keys = [*sorted(row.settings), *POINT_AXES]
     values = [] if row.role == Role.imported else [sort_key(row.value(key)) for key in keys]
     return (rank, values, str(row.group("imported").get("name", "")), row.point)

@@ -10,6 +10,12 @@ LOSSES = (
 )  # fmt: skip
 """The losses of TRL's `DPOConfig.loss_type`."""
 
+UNPAIRED_LOSSES = ("kto",)
+"""The losses of TRL's `KTOConfig.loss_type`, of answers with a label each."""
+
+BATCH_LOSSES = ("sft", "aot", "aot_unpaired", "kto")
+"""The losses of TRL that are no mean over rows: they depend on which rows share a micro-batch."""
+
 CUSTOM_LOSSES = Kind("mmdpo.training.losses", "loss", "method.loss_type")
 """The losses that TRL does not have, one per file."""
 
@@ -69,6 +75,9 @@ PROMPT_FORMATS = Kind("mmdpo.sources", "PROMPTS", "data.sources.NAME.format")
 PAIR_FORMATS = Kind("mmdpo.sources", "PAIRS", "data.format")
 """Formats of preference pairs: files of mmdpo/sources that define `PAIRS`."""
 
+LABELLED_FORMATS = Kind("mmdpo.sources", "LABELLED", "data.format")
+"""Readings of pair formats for methods that train on labelled answers: X_labelled.py reads data.format=X."""
+
 EXAMPLE_FORMATS = Kind("mmdpo.sources", "EXAMPLES", "data.format")
 """Formats of answers to learn: files of mmdpo/sources that define `EXAMPLES`."""
 
@@ -106,12 +115,29 @@ FEW_STEPS = 5
 DTYPES = ("auto", "bfloat16", "float32")
 """Choices of `model.dtype`."""
 
+QUANTIZATIONS = ("nf4", "fp4")
+"""Choices of `model.quantization`: the 4-bit types of bitsandbytes."""
+
+ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
+"""Choices of `model.attn_implementation`, with the names of transformers."""
+
 ZERO_STAGES = (0, 2, 3)
 """Choices of `train.zero_stage`; 0 is plain data parallelism, without DeepSpeed."""
+
+FITS = ("auto", "off")
+"""Choices of `train.fit`."""
+
+FITTED = ("per_device_train_batch_size", "gradient_accumulation_steps", "activation_checkpointing", "zero_stage")
+"""Settings of `train` that `train.fit=auto` chooses, and the choices of `train.fit_keeps`."""
 
 
 def loss_types() -> tuple[str, ...]:
     """List the choices of `method.loss_type`: TRL's losses and those of mmdpo/training/losses."""
+    return (*LOSSES, *UNPAIRED_LOSSES, *CUSTOM_LOSSES.names())
+
+
+def pair_losses() -> tuple[str, ...]:
+    """List the losses of pairs, which `method.losses` mixes."""
     return (*LOSSES, *CUSTOM_LOSSES.names())
 
 
@@ -132,6 +158,7 @@ class Stage(Choice):
     teacher = "teacher"
     build = "build"
     reference = "reference"
+    measure = "measure"  # the speeds of this machine, for the hours of dry_run
     train = "train"
     evaluate = "evaluate"
     judge = "judge"
@@ -140,17 +167,51 @@ class Stage(Choice):
     experiment = "experiment"
 
 
-SHARED_STAGES = (Stage.prompts, Stage.sample, Stage.annotate, Stage.teacher, Stage.build, Stage.reference)
-"""The stages that make data which points share; the others work in a point's folder or on a study."""
+SHARED_STAGES = (
+    Stage.prompts,
+    Stage.sample,
+    Stage.annotate,
+    Stage.teacher,
+    Stage.build,
+    Stage.reference,
+    Stage.measure,
+)
+"""The stages that make what points share; the others work in a point's folder or on a study."""
 
 
 class TrainOn(Choice):
-    """Training set of a method: pairs for a preference loss, the others for supervised fine-tuning."""
+    """Training set of a method: pairs or labelled answers for a preference loss, the others for SFT."""
 
     pairs = "pairs"  # chosen and rejected
+    labelled = "labelled"  # answers, each with a label: desirable or not
     teacher = "teacher"  # the judge's own answer to each prompt
     best_completion = "best_completion"  # the best rated completion of each prompt
     rated_completions = "rated_completions"  # all completions, with their ratings in the prompt
+
+
+WITHOUT_REFERENCE = (TrainOn.teacher, TrainOn.best_completion, TrainOn.rated_completions)
+"""Training sets of supervised fine-tuning, which has no reference model."""
+
+
+class AdapterUse(Choice):
+    """Start of a training from `model.adapter` or, in later rounds, from the adapter of the round before."""
+
+    train = "train"  # continue to train this LoRA
+    merge = "merge"  # merge it into the weights and train a new LoRA
+    sample = "sample"  # of later rounds: only answer the prompts with it, and train a new LoRA on the base
+
+
+class ReferenceModel(Choice):
+    """Reference of a preference loss if a training starts from an adapter."""
+
+    start = "start"  # the model that the training starts from
+    base = "base"  # the model without any adapter
+
+
+def reading_format(format: str, train_on: TrainOn | None) -> str:
+    """Return the name of the file of mmdpo/sources that reads a format for a kind of training set."""
+    labelled = f"{format}_labelled"
+    return labelled if train_on is TrainOn.labelled and labelled in LABELLED_FORMATS.names() else format
 
 
 class TooLong(Choice):

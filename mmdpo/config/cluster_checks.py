@@ -56,6 +56,11 @@ def combination_problems(cluster: ClusterConfig) -> Iterator[str]:
         yield f"cluster.mem={cluster.mem}: type a number and K, M, G or T, as in cluster.mem=64G"
     if cluster.gres and "gpu" in cluster.gres and not cluster.gpus_per_node:
         yield f"cluster.gres={cluster.gres}: cluster.gpus_per_node=0 requests none of them; type their number"
+    if cluster.points_per_job > 1 and cluster.runner is not Runner.slurm:
+        yield (
+            f"cluster.points_per_job={cluster.points_per_job}: cluster={cluster.name} submits no jobs; type "
+            "cluster=slurm, or drop it"
+        )
     if cluster.runner is Runner.parallel:
         yield from _in_parallel(cluster)
     for key in cluster.additional_parameters:

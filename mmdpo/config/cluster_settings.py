@@ -33,6 +33,7 @@ class ClusterConfig:
     threads: Annotated[int | None, AT_LEAST_ONE] = None  # of torch, per process; null: torch's default
     # Points that run at once; null: local_parallel one per GPU, slurm as many as its limits allow
     array_parallelism: Annotated[int | None, AT_LEAST_ONE] = None
+    points_per_job: Annotated[int, AT_LEAST_ONE] = 1  # slurm: points that a job runs in turn, loading the model once
     judge: JudgePlace = JudgePlace.login  # slurm: where a service of bench.judge is asked
     wait: bool = True  # watch the jobs until they end; Ctrl-C does not cancel them
     nodes: Annotated[int, AT_LEAST_ONE] = 1  # per point
@@ -44,7 +45,7 @@ class ClusterConfig:
     signal_delay_s: Annotated[int, NOT_NEGATIVE] = (
         120  # seconds before the time limit at which a job saves and restarts
     )
-    minutes_per_point: Annotated[float | None, POSITIVE] = None  # for the estimate; null: from finished points
+    minutes_per_point: Annotated[float | None, POSITIVE] = None  # for the estimate; null: from measured speeds
     partition: str | None = None
     account: str | None = None
     qos: str | None = None

@@ -41,6 +41,12 @@ SAME: Mapping[str, str] = {
     "fp16": "model.dtype",
     "torch_dtype": "model.dtype",
     "precision": "model.dtype",
+    "load_in_4bit": "model.quantization",
+    "quantization_bit": "model.quantization",
+    "bnb_4bit_quant_type": "model.quantization",
+    "flash_attn": "model.attn_implementation",
+    "use_flash_attention_2": "model.attn_implementation",
+    "optimizer": "train.trl.optim",
     "model_name_or_path": "model.path",
     "model_path": "model.path",
     "model_id": "model.path",
@@ -61,6 +67,11 @@ SAME: Mapping[str, str] = {
     "dpo_beta": "beta",
     "pref_loss": "method.loss_type",
     "loss": "method.loss_type",
+    "loss_weights": "method.losses",
+    "rpo_alpha": "method.losses.sft",
+    "pref_ftx": "method.losses.sft",
+    "kto_chosen_weight": "method.desirable_weight",
+    "kto_rejected_weight": "method.undesirable_weight",
     "finetuning_type": "method",
     "algorithm": "method",
     "output_dir": "out",
@@ -119,19 +130,22 @@ ABSENT: Mapping[str, str] = {
     "target_modules": "LoRA is on every linear layer of the language model; its size is model.lora.r=",
     "lora_target": "LoRA is on every linear layer of the language model; its size is model.lora.r=",
     "bias": "LoRA has no biases here; its size is model.lora.r=",
-    "optim": "the optimizer is always AdamW; set lr= and train.weight_decay=",
-    "optimizer": "the optimizer is always AdamW; set lr= and train.weight_decay=",
     "max_steps": "the length of a training is train.num_train_epochs= (and data_limit=)",
     "eval_steps": "points are evaluated after training; metrics are logged every train.logging_steps=",
     "eval_strategy": "points are evaluated after training; metrics are logged every train.logging_steps=",
     "resume_from_checkpoint": "the same command continues from the last checkpoint",
     "ref_model": "the reference is the base model itself, model.path=",
     "reference_model": "the reference is the base model itself, model.path=",
-    "load_in_4bit": "there is no quantization; see model.dtype=",
-    "load_in_8bit": "there is no quantization; see model.dtype=",
-    "quantization_bit": "there is no quantization; see model.dtype=",
+    "load_in_8bit": "there are 4-bit weights only; type model.quantization=nf4",
 }
 """The last word of a key elsewhere that has no equal, and what there is."""
+
+OF_TRL = frozenset(
+    "activation_offloading adam_beta1 adam_beta2 adam_epsilon discopop_tau f_alpha_divergence_coef f_divergence_type "
+    "gradient_checkpointing_kwargs lr_scheduler_kwargs neftune_noise_alpha optim optim_args torch_empty_cache_steps "
+    "use_weighting".split()
+)
+"""Arguments of TRL's configs that `train.trl` passes on."""
 
 PREFIXES = ("slurm_", "sbatch_", "peft_", "trl_")
 
@@ -148,6 +162,8 @@ def foreign_name(key: str) -> str | None:
             return f"did you mean {SAME[one]}?"
         if one in ABSENT:
             return ABSENT[one]
+        if one in OF_TRL:
+            return f"did you mean train.trl.{one}?"
     return None
 
 

@@ -1,6 +1,8 @@
 """Short spellings of groups that are nested in others: `bench.judge=NAME` chooses a file of conf/judge.
 
-Hydra's own spelling is `judge@bench.judge=NAME`. Until version 0.2 `bench.judge` was a name and no group.
+Hydra's own spelling is `judge@bench.judge=NAME`. `hydra.sweeper.sampler=NAME` and `hydra.sweeper.pruner=NAME` are
+short for `hydra/sweeper/sampler=NAME` and `hydra/sweeper/pruner=NAME`, the groups of a search. Until version 0.2
+`bench.judge` was a name and no group.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Any
 from mmdpo.config.free_text import quoted_names
 
 SHORT, LONG = "bench.judge=", "judge@bench.judge="
+OF_SEARCHES = {f"hydra.sweeper.{group}=": f"hydra/sweeper/{group}=" for group in ("sampler", "pruner")}
 
 
 def spelled_out(words: Iterable[str]) -> list[str]:
@@ -32,5 +35,8 @@ def with_judge_group(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spelled_out(word: str) -> str:
+    key, sign, preset = word.partition("=")
+    if key + sign in OF_SEARCHES and not preset.startswith("{"):
+        return OF_SEARCHES[key + sign] + preset
     value = word.removeprefix(SHORT)
     return LONG + value if word.startswith(SHORT) and not value.startswith("{") else word

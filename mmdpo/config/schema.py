@@ -17,6 +17,7 @@ from mmdpo.config.choices import (
     SAMPLERS,
     CutCompletions,
     PairRule,
+    ReferenceModel,
     Resume,
     Stage,
     TrainOn,
@@ -31,7 +32,7 @@ from mmdpo.config.data_settings import SourceConfig as SourceConfig
 from mmdpo.config.judge_settings import JudgeConfig as JudgeConfig
 from mmdpo.config.judge_settings import LimitsConfig as LimitsConfig
 from mmdpo.config.judge_settings import PriceConfig as PriceConfig
-from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, POSITIVE, SEED, SEVERAL_LINES, SHARE, OneOf
+from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SEVERAL_LINES, SHARE, OneOf
 from mmdpo.config.model_settings import LoraConfig as LoraConfig
 from mmdpo.config.model_settings import ModelConfig as ModelConfig
 from mmdpo.config.plan_settings import PlanConfig as PlanConfig
@@ -51,13 +52,17 @@ class MethodConfig:
 
     name: Annotated[str, NO_RESULT] = MISSING  # a label
     train_on: TrainOn = MISSING
-    loss_type: Annotated[str | None, OneOf(loss_types)] = None  # null for supervised fine-tuning
+    loss_type: Annotated[str | None, OneOf(loss_types)] = None  # null for supervised fine-tuning, and with losses
     axes: Annotated[list[str], OneOf(AXES), NO_RESULT] = MISSING
+    losses: Annotated[dict[str, float], POSITIVE] = field(default_factory=dict)  # a sum of losses with their weights
     # Defaults of the axes:
     beta: Annotated[float | None, NO_RESULT] = None
     lr: Annotated[float, POSITIVE, NO_RESULT] = MISSING
     logprob_avg: Annotated[bool | None, NO_RESULT] = None
+    reference: ReferenceModel = ReferenceModel.start  # of preference losses, if a training starts from an adapter
     label_smoothing: Annotated[float, Interval(ge=0, lt=0.5)] = 0.0  # robust, exo_pair, aot, aot_unpaired
+    desirable_weight: Annotated[float, POSITIVE] = 1.0  # kto: of the losses of answers with label true
+    undesirable_weight: Annotated[float, POSITIVE] = 1.0  # kto: of the losses of answers with label false
     fine_grained: bool = False  # weight the tokens in which chosen and rejected differ (RLHF-V, eq. 4)
     fine_grained_weight: Annotated[float, POSITIVE] = 5.0  # of those tokens; all others have weight 1 (RLHF-V's gamma)
     attributes: dict[str, int] = field(default_factory=dict)  # steerlm: the ratings to request, on the rubric's scale
@@ -74,6 +79,9 @@ class PairsConfig:
     aggregate: list[str] | None = None  # attributes whose sum ranks the completions; null: those of the rubric
     margin: Annotated[int, AT_LEAST_ONE] = 2  # least difference of the aggregates of chosen and rejected
     rule: PairRule = PairRule.random_worse
+    desirable: Annotated[int | None, NOT_NEGATIVE] = (
+        None  # kto: least aggregate of a desirable answer; null: the answers of the pairs
+    )
     cut: CutCompletions = CutCompletions.drop  # of all methods: completions that data.sampling.max_new_tokens cut
 
 
@@ -124,6 +132,9 @@ class Config:
     data_limit: Annotated[int | None, AT_LEAST_ONE] = None  # the largest number of examples, before data_scale
     label_noise: Annotated[float, SHARE] = 0.0
     seed: Annotated[int, SEED] = 0
+    # Each round samples from the adapter of the round before, judges, trains and measures; its point has a row:
+    rounds: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 1
+    round: Annotated[int, AT_LEAST_ONE] = 1  # of this point; set by `rounds`
     method: MethodConfig = field(default_factory=MethodConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

@@ -22,6 +22,7 @@ from mmdpo.entry.plan_checks import plan_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
 from mmdpo.entry.server_checks import engine_problems
 from mmdpo.entry.shard_checks import shard_problems
+from mmdpo.entry.start_checks import halving_problems, rounds_problems, start_problems
 from mmdpo.env_secrets import refuse_secrets, texts
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates
@@ -41,6 +42,9 @@ def check(config: Config) -> None:
         *field_problems(config),
         *method_problems(config),
         *_model(config.model),
+        *start_problems(config),
+        *rounds_problems(config),
+        *halving_problems(config),
         *_schedule(config),
         *_study(config),
         *data_settings_problems(config.data),

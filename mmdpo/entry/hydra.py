@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
@@ -20,6 +21,7 @@ from mmdpo.entry.bench_file_checks import require_bench_files
 from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.halving import check_halving
 from mmdpo.entry.judge_needs import require_judges
+from mmdpo.entry.library_checks import require_libraries
 from mmdpo.entry.model_checks import require_models
 from mmdpo.entry.plan_checks import check_plans
 from mmdpo.entry.plan_record import record_plans
@@ -29,9 +31,14 @@ from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder
 from mmdpo.models.adapter_files import check_adapter_header
 from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
+from mmdpo.points.point import Point
+from mmdpo.points.rounds import last_rounds, with_rounds
 from mmdpo.signals import Interrupted, listening
 from mmdpo.storage import translate_storage_errors
 from mmdpo.training.distributed import rank, world_size
+
+if TYPE_CHECKING:
+    from mmdpo.sweep.local import Prune
 
 
 class Refused(CompactHydraException):
@@ -51,15 +58,16 @@ def make_study(folder: Path) -> None:
         raise Refused(reason) from None
 
 
-def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn]:
+def launch(configs: Iterable[Config], searching: bool = False, prune: Prune | None = None) -> list[JobReturn]:
     """Run the points of a sweep.
 
     Args:
         configs: The config of each point. Iterating may raise UserError if one is wrong.
         searching: Whether the sweeper chooses further points by the scores of these.
+        prune: Function that trains points to rungs first; None to train each to the end.
 
     Returns:
-        One JobReturn per point with its objective; failed ones hold their reason.
+        One JobReturn per point with its objective; failed ones hold their reason, and pruned ones nothing.
 
     Raises:
         Refused: A config is wrong, or the points cannot run. The message says which override to type.
@@ -67,7 +75,8 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
     gc.enable()  # launch.py disabled it
     try:
         with translate_storage_errors():
-            outcomes = _dispatch_noted([*configs], searching)
+            asked = [*configs]
+            outcomes = _of_last_rounds(asked, _dispatch_noted(with_rounds(asked), searching, prune))
     except Stopped as stop:
         print_line(str(stop))
         raise SystemExit(stop.exit_code) from stop
@@ -76,10 +85,17 @@ def launch(configs: Iterable[Config], searching: bool = False) -> list[JobReturn
     return [_job_return(outcome, searching) for outcome in outcomes]
 
 
-def _dispatch_noted(configs: list[Config], searching: bool) -> list[Outcome]:
+def _of_last_rounds(configs: Sequence[Config], outcomes: list[Outcome]) -> list[Outcome]:
+    """Return the outcome of each config's last round; other stages than `experiment` have an outcome per point."""
+    if configs[0].stage is not Stage.experiment or len(outcomes) < len(with_rounds(configs)):
+        return outcomes
+    return last_rounds(configs, outcomes)
+
+
+def _dispatch_noted(configs: list[Config], searching: bool, prune: Prune | None) -> list[Outcome]:
     """Dispatch the points, and note in commands.jsonl of their studies how the command ended."""
     try:
-        outcomes = dispatch(configs, searching)
+        outcomes = dispatch(configs, searching, prune)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt | Interrupted)
         submitted = isinstance(error, SystemExit) and not error.code
@@ -105,12 +121,13 @@ def run(composed: DictConfig) -> float | None:
     return values[0] if values else None
 
 
-def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
+def dispatch(configs: list[Config], searching: bool, prune: Prune | None = None) -> list[Outcome]:
     """Describe the points, run them on this machine, or submit them to SLURM, as their shared settings say.
 
     Args:
         configs: The config of each point, checked.
         searching: Whether the sweeper needs the points' scores.
+        prune: Function that trains points to rungs first; None to train each to the end.
 
     Returns:
         The outcome of each point; none for points that were submitted and are not waited for.
@@ -128,6 +145,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
         )
     check_plans(configs, stage, searching)
     check_halving(configs, stage, searching, world_size())
+    require_libraries(configs)
     require_models(configs, stage)
     _check_adapters(configs)
     require_bench_files(configs, stage, dry_run)
@@ -151,7 +169,7 @@ def dispatch(configs: list[Config], searching: bool) -> list[Outcome]:
 
     use_own_temporary_folder()  # not before jobs are submitted: they inherit this process's environment
     with listening():
-        return run_sweep(configs) if stage is Stage.experiment else run_stage(configs, stage)
+        return run_sweep(configs, prune) if stage is Stage.experiment else run_stage(configs, stage)
 
 
 def _judged_here(configs: list[Config], stage: Stage) -> bool:
@@ -172,14 +190,14 @@ def _check_own_data(configs: list[Config], stage: Stage) -> None:
 
 
 def _check_adapters(configs: list[Config]) -> None:
-    """Raise UserError for a damaged `generator.adapter`, before a GPU is asked for."""
-    for adapter in {config.generator.adapter for config in configs if config.generator.adapter}:
+    """Raise UserError for a damaged `generator.adapter` or `model.adapter`, before a GPU is asked for."""
+    given = {("generator.adapter", config.generator.adapter) for config in configs}
+    given |= {("model.adapter", config.model.adapter) for config in configs}
+    for key, adapter in sorted((key, adapter) for key, adapter in given if adapter):
         try:
             check_adapter_header(Path(adapter))
         except UserError as error:
-            raise UserError(
-                f"generator.adapter={adapter}: {error}; type generator.adapter=STUDY/POINT/adapter"
-            ) from error
+            raise UserError(f"{key}={adapter}: {error}; type {key}=STUDY/POINT/adapter") from error
 
 
 def _describe(configs: list[Config], stage: Stage) -> None:
@@ -187,19 +205,32 @@ def _describe(configs: list[Config], stage: Stage) -> None:
 
     describe(configs, stage)
     if configs[0].cluster.runner is Runner.slurm and stage is not Stage.report and not _judged_here(configs, stage):
-        from mmdpo.slurm.launch import preview
+        from mmdpo.slurm.preview import preview
+        from mmdpo.sweep.hours import hours_lines
 
-        preview(configs, stage)
+        preview([config for config in configs if config.round == 1], stage, hours_lines)
+        if later := sorted({config.round for config in configs} - {1}):
+            print_line(f"rounds 2 to {later[-1]}: this command submits each when the round before has ended")
 
 
 def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outcome]:
     from mmdpo.pipeline.evaluating import close_batch_jobs
+    from mmdpo.pipeline.point_stages import run_data_stage
     from mmdpo.slurm.launch import submit_and_watch
+    from mmdpo.slurm.rounds import require_waiting, submit_rounds
     from mmdpo.sweep.run_point import run_point
 
     if searching and not configs[0].cluster.wait:
         raise UserError("cluster.wait=false: this sweeper chooses points by scores; type cluster.wait=true")
-    outcomes = submit_and_watch(configs, stage, lambda p: run_point(p, Stage.judge))
+
+    def submit(some: Sequence[Config], of_stage: Stage) -> list[Outcome] | None:
+        return submit_and_watch(some, of_stage, lambda p: run_point(p, Stage.judge), _judge_rung)
+
+    if any(config.round > 1 for config in configs):
+        require_waiting(configs[0])
+        outcomes = submit_rounds(configs, stage, submit, lambda config: run_data_stage(config, Stage.annotate))
+    else:
+        outcomes = submit(configs, stage)
     if outcomes is not None:
         close_batch_jobs(configs)
     if outcomes is None and searching:
@@ -207,9 +238,16 @@ def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outc
     return outcomes or []
 
 
+def _judge_rung(p: Point, share: float) -> None:
+    from mmdpo.pipeline.rungs import judge_rung
+
+    with listening():
+        judge_rung(p, share)
+
+
 def _job_return(outcome: Outcome, searching: bool) -> JobReturn:
     error = outcome.error
-    if searching and error is None and outcome.objective is None:
+    if searching and error is None and outcome.objective is None and outcome.pruned is None:
         error = f"objective={outcome.point.config.objective}: the point has no such score; name another"
     result = JobReturn(overrides=[outcome.point.name], status=JobStatus.FAILED if error else JobStatus.COMPLETED)
     reason = f"failed: {error}\nRerun the same command to retry."

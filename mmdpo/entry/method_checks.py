@@ -6,7 +6,19 @@ import dataclasses
 from collections.abc import Iterator
 from string import Formatter
 
-from mmdpo.config.choices import CUSTOM_LOSSES, EXAMPLE_FORMATS, RUBRICS, SMOOTHED, TrainOn, loss_types, teachers
+from mmdpo.config.choices import (
+    CUSTOM_LOSSES,
+    EXAMPLE_FORMATS,
+    RUBRICS,
+    SMOOTHED,
+    UNPAIRED_LOSSES,
+    PairRule,
+    TrainOn,
+    pair_losses,
+    teachers,
+)
+from mmdpo.config.field_checks import unknown_choice
+from mmdpo.config.losses import shown_losses, weighted_losses
 from mmdpo.config.schema import AXES, Config, MethodConfig, methods_using
 from mmdpo.judge.rubric import load_rubric
 
@@ -35,34 +47,52 @@ def _axes(config: Config) -> Iterator[str]:
             )
         if used and value is None and axis not in MAY_BE_NULL:
             yield f"{axis} is missing: method={method.name} needs it; add {axis}=..."
-    if "logprob_avg" in method.axes and config.logprob_avg and method.loss_type != "sigmoid":
-        yield f"logprob_avg=true: method.loss_type={method.loss_type} does not support it; only sigmoid does"
+    if "logprob_avg" in method.axes and config.logprob_avg and "sigmoid" not in weighted_losses(method):
+        yield f"logprob_avg=true: {shown_losses(method)} does not support it; only sigmoid does"
 
 
 def _loss(method: MethodConfig) -> Iterator[str]:
+    if method.loss_type is not None and method.losses:
+        yield f"method.loss_type={method.loss_type}: {shown_losses(method)} is set, too; type method.loss_type=null"
+    if method.train_on is TrainOn.labelled:
+        if method.losses or method.loss_type not in UNPAIRED_LOSSES:
+            needed = f"type method.loss_type={UNPAIRED_LOSSES[0]}"
+            yield f"{shown_losses(method)}: method={method.name} has no pairs; {needed}"
+    elif method.train_on is not TrainOn.pairs:
+        if weighted_losses(method):
+            yield f"{shown_losses(method)}: method={method.name} is SFT; drop it, or choose method=dpo"
+    elif not weighted_losses(method):
+        yield f"method.loss_type is missing: method={method.name} needs one; allowed are {', '.join(pair_losses())}"
+    elif method.loss_type in UNPAIRED_LOSSES:
+        yield f"method.loss_type={method.loss_type}: is a loss of labelled answers; choose method=kto"
+    for name in method.losses:
+        if name not in pair_losses():
+            yield unknown_choice("method.losses", name, pair_losses())
+    yield from _fine_grained(method)
+
+
+def _fine_grained(method: MethodConfig) -> Iterator[str]:
+    if not method.fine_grained:
+        return
     if method.train_on is not TrainOn.pairs:
-        if method.loss_type is not None:
-            yield f"method.loss_type={method.loss_type}: method={method.name} is SFT; drop it, or choose method=dpo"
-        if method.fine_grained:
-            yield f"method.fine_grained=true: method={method.name} has no pairs; choose method=dpo"
-    elif method.loss_type is None:
-        yield f"method.loss_type is missing: method={method.name} needs one; allowed are {', '.join(loss_types())}"
-    elif method.fine_grained and method.loss_type != "sigmoid":
-        yield f"method.fine_grained=true: method.loss_type={method.loss_type} does not support it; only sigmoid does"
+        yield f"method.fine_grained=true: method={method.name} has no pairs; choose method=dpo"
+    elif weighted_losses(method).keys() != {"sigmoid"}:
+        yield f"method.fine_grained=true: {shown_losses(method)} does not support it; only sigmoid alone does"
 
 
 def _smoothing(method: MethodConfig) -> Iterator[str]:
-    smoothing = method.label_smoothing
-    if smoothing and method.loss_type not in (*SMOOTHED, *CUSTOM_LOSSES.names()):
+    smoothing, losses = method.label_smoothing, weighted_losses(method)
+    if smoothing and not losses.keys() & {*SMOOTHED, *CUSTOM_LOSSES.names()}:
         yield f"method.label_smoothing={smoothing}: only the losses {', '.join(SMOOTHED)} use it"
-    if not smoothing and method.loss_type == "exo_pair":
-        yield f"method.label_smoothing={smoothing}: must be above 0 and below 0.5 for method.loss_type=exo_pair"
+    if not smoothing and "exo_pair" in losses:
+        yield f"method.label_smoothing={smoothing}: must be above 0 and below 0.5 for the loss exo_pair"
 
 
 def _data(config: Config) -> Iterator[str]:
     method, data, judge = config.method, config.data, config.judge
     own_pairs = data.is_own
-    if own_pairs and data.format in EXAMPLE_FORMATS.names() and method.train_on is TrainOn.pairs:
+    yield from _labels(config)
+    if own_pairs and data.format in EXAMPLE_FORMATS.names() and method.train_on in (TrainOn.pairs, TrainOn.labelled):
         yield f"method={method.name}: data={data.name} has answers and no pairs; choose method=sft"
     if own_pairs and method.train_on in (TrainOn.best_completion, TrainOn.rated_completions):
         yield (
@@ -73,6 +103,22 @@ def _data(config: Config) -> Iterator[str]:
         yield (
             f"judge={judge.name}: cannot answer prompts itself, as method={method.name} needs; choose "
             f"judge={'|'.join(teachers())}"
+        )
+
+
+def _labels(config: Config) -> Iterator[str]:
+    method, pairs = config.method, config.pairs
+    if method.train_on is not TrainOn.labelled:
+        return
+    if pairs.desirable is None and pairs.rule is PairRule.all and not config.data.is_own:
+        yield (
+            f"pairs.rule=all: method={method.name} would train on an answer with both labels; choose another rule, or "
+            "type pairs.desirable=AGGREGATE"
+        )
+    if config.train.per_device_train_batch_size < 2:
+        yield (
+            f"train.per_device_train_batch_size={config.train.per_device_train_batch_size}: method={method.name} "
+            "estimates the KL divergence from the other answers of a micro-batch; type at least 2"
         )
 
 

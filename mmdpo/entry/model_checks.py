@@ -12,7 +12,7 @@ from mmdpo.models.fingerprints import hub_failure
 from mmdpo.models.model_files import causal_problems, model_problems
 from mmdpo.points.point import takes_text_only, tasks_without_images
 
-TRAINING_STAGES = (Stage.reference, Stage.train, Stage.experiment)
+TRAINING_STAGES = (Stage.reference, Stage.measure, Stage.train, Stage.experiment)
 BEFORE = "before_visual_tuning"
 MODEL_STAGES = (*TRAINING_STAGES, Stage.sample, Stage.evaluate, Stage.export)
 

@@ -20,6 +20,9 @@ from mmdpo.config.presets import preset_values
 from mmdpo.config.schema import CONF, GROUPS, Config
 
 SWEEP = "sweep"
+WITHOUT_PLUS = (["data", "fields"], ["train", "trl"], ["method", "losses"])
+"""Dictionaries whose new entries need no +: other checks know their entries."""
+
 KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 
 
@@ -73,7 +76,7 @@ def _values(text: str) -> Iterator[Any]:
 def _problems_of(key: str, value: Any) -> Iterator[str]:
     if key in GROUPS and not isinstance(value, dict):
         return  # a preset
-    kind = _kind(key)
+    kind = kind_of(key)
     if isinstance(value, dict) and dataclasses.is_dataclass(kind):
         for name, one in value.items():
             inner = f"{key}.{name}"
@@ -101,7 +104,7 @@ def _wrong_type(key: str, value: Any, kind: Any, may_be_null: bool) -> str:
     return f"{shown}: must be {wanted}{' or null' if may_be_null else ''}; type {key}=VALUE"
 
 
-def _kind(key: str) -> Any:
+def kind_of(key: str) -> Any:
     """Return the type of a setting; None for an entry of a dictionary or list."""
     holder, kind = _holder(key)
     return kind if holder is not None else None
@@ -131,7 +134,7 @@ def _chosen_presets(overrides: Iterable[str]) -> Iterator[tuple[str, list[str]]]
 def _entry_problem(key: str, value: str, chosen: Mapping[str, list[str]]) -> str | None:
     """Describe the key of an entry that no chosen preset has; None if one has it, or if it is no entry."""
     parts = key.split(".")
-    if parts[0] not in GROUPS or parts[:-1] == ["data", "fields"]:  # entries of data.fields need no +
+    if parts[0] not in GROUPS or parts[:-1] in WITHOUT_PLUS:
         return None
     schema: Any = Config
     for index, part in enumerate(parts):

@@ -1,43 +1,40 @@
-"""Sweepers that search, such as Optuna: what a search needs on the command line, and its best point.
+"""The sweeper that searches: what it needs on the command line, and its best points.
 
-A search looks for the best score on the dev split, so that the test split stays unseen. Hydra's sweepers would
-minimize by default, and do not print what they found.
+A search looks for the best score on the dev split, so that the test split stays unseen.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mmdpo.config.presets import own_directory
-from mmdpo.config.schema import Config
 from mmdpo.errors import UserError
 
 SWEEPER, LAUNCHER = "hydra/sweeper", "hydra/launcher"
 DIRECTION, SPLIT = "hydra.sweeper.direction", "bench.split"
-OBJECTIVE = "text"  # the default of `objective`
-PLUGINS = {"optuna": "hydra_plugins.hydra_optuna_sweeper"}
-"""Sweepers that search, by the package that has each."""
+SEARCHING = {"optuna": "optuna"}
+"""Sweepers that search, by the package that each needs."""
+
+OF_SEARCH = (
+    *(f"hydra/sweeper/{group}=" for group in ("sampler", "pruner")),
+    *(f"hydra.sweeper.{name}" for name in ("sampler", "pruner", "n_trials", "n_jobs", "direction", "storage", "rungs")),
+)
+"""Beginnings of overrides that only a search has."""
 
 PLACES = {"joblib": "cluster=local_parallel", "submitit_local": "cluster=local_parallel"}
 """Launchers of other projects that run points at once, and what mmdpo has in their place; others are cluster=slurm."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A finished point of a search: its name, overrides and score, and what names the search."""
+class Tried:
+    """A finished point of a search: its name, its overrides, and its score for each objective."""
 
     name: str
     overrides: tuple[str, ...]
-    score: float
-    study: str
-    objective: str
-
-
-_trials: list[Trial] = []
-"""The finished points of this command's search."""
+    scores: tuple[float, ...]
 
 
 def check_plugins(overrides: Sequence[str]) -> None:
@@ -50,27 +47,28 @@ def check_plugins(overrides: Sequence[str]) -> None:
         raise UserError(f"hydra/launcher={launcher}: `cluster` chooses where points run; type {place} in its place")
     if sweeper == "basic":
         raise UserError("hydra/sweeper=basic: mmdpo's own sweeper takes the same sweeps; drop it")
-    if sweeper in PLUGINS and not _is_installed(PLUGINS[sweeper]):
+    if sweeper not in ("mmdpo", *SEARCHING):
+        raise UserError(
+            f"hydra/sweeper={sweeper}: allowed are mmdpo and optuna; type hydra/sweeper=optuna for a search"
+        )
+    if sweeper == "mmdpo" and _typed(overrides, "sweep") is None:
+        for text in overrides:
+            if text.startswith(OF_SEARCH):
+                raise UserError(f"{text}: is a setting of a search; add hydra/sweeper=optuna")
+    if sweeper in SEARCHING and importlib.util.find_spec(SEARCHING[sweeper]) is None:
         raise UserError(f"hydra/sweeper={sweeper}: is not installed; run pip install -e '.[{sweeper}]'")
 
 
 def is_search(overrides: Sequence[str]) -> bool:
     """Return whether a command without -m asks for a search; a file of sweeps may set the mode itself."""
     sets_mode = any(_typed(overrides, key) is not None for key in ("hydra.mode", "sweep"))
-    return _value(overrides, SWEEPER, "") in PLUGINS and not sets_mode
+    return _value(overrides, SWEEPER, "") in SEARCHING and not sets_mode
 
 
 def search_overrides(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that a search adds to those that were typed: the direction, and the dev split.
-
-    Raises UserError for a direction that would look for the worst score.
-    """
-    if _value(overrides, SWEEPER, "") not in PLUGINS:
-        return []
-    wanted = direction(_value(overrides, "objective", OBJECTIVE))
-    check_direction(_value(overrides, DIRECTION, wanted), _value(overrides, "objective", OBJECTIVE))
-    added = {DIRECTION: wanted, SPLIT: "dev"}
-    return [f"{key}={value}" for key, value in added.items() if _typed(overrides, key) is None]
+    """Return the overrides that a search adds to those that were typed: the dev split."""
+    searches = _value(overrides, SWEEPER, "") in SEARCHING
+    return [f"{SPLIT}=dev"] if searches and _typed(overrides, SPLIT) is None else []
 
 
 def direction(objective: str) -> str:
@@ -80,11 +78,26 @@ def direction(objective: str) -> str:
     return "maximize" if sign(objective) > 0 else "minimize"
 
 
-def check_direction(given: str, objective: str) -> None:
-    """Raise UserError if a sweeper would look for the worst value of the objective."""
-    wanted = direction(objective)
-    if given.lower() != wanted:
-        raise UserError(f"{DIRECTION}={given}: would search the worst {objective} score; type {DIRECTION}={wanted}")
+def directions(objectives: Sequence[str], given: object = None) -> list[str]:
+    """Return the direction of each objective.
+
+    Args:
+        objectives: The scores that are searched.
+        given: The value of `hydra.sweeper.direction`: one direction, a list of them, or None.
+
+    Raises:
+        UserError: A direction would search the worst value of an objective, or there are not as many.
+    """
+    wanted = [direction(one) for one in objectives]
+    found = [given] if isinstance(given, str) else [*given] if isinstance(given, Sequence) else wanted
+    if [str(one).lower() for one in found] != wanted:
+        typed = f"[{','.join(map(str, found))}]" if len(found) > 1 else str(found[0] if found else "[]")
+        right = f"[{','.join(wanted)}]" if len(wanted) > 1 else wanted[0]
+        raise UserError(
+            f"{DIRECTION}={typed}: would search the worst {', '.join(objectives)} score; type {DIRECTION}={right}, or "
+            "drop it"
+        )
+    return wanted
 
 
 def check_split(split: str, overrides: Sequence[str]) -> None:
@@ -96,43 +109,54 @@ def check_split(split: str, overrides: Sequence[str]) -> None:
         )
 
 
-def checked(configs: Iterable[Config], points: Sequence[Sequence[str]], given: object) -> Iterator[Config]:
-    """Yield the configs of a search. Raises UserError if it would look for the worst score, or on the test split.
+def best_lines(tried: Sequence[Tried], objectives: Sequence[str], study: str) -> Iterator[str]:
+    """Yield the best point of a search, or those that no other point exceeds, with the command for the test split.
 
     Args:
-        configs: The config of each point.
-        points: The overrides of each point.
-        given: The sweeper's direction; None if it has none.
+        tried: The finished points.
+        objectives: The scores that were searched.
+        study: The name of the study.
     """
-    for config, overrides in zip(configs, points, strict=True):
-        if given is not None:
-            check_direction(str(given), config.objective)
-        check_split(config.bench.split.value, overrides)
-        yield config
-
-
-def note_trial(trial: Trial) -> None:
-    """Remember a finished point of the search."""
-    _trials.append(trial)
-
-
-def print_best() -> None:
-    """Print the best point of this command's search, if it was one, and the command for the test split."""
-    if not _trials:
+    if not tried:
         return
-    from mmdpo.console import print_line
+    factors = [1 if one == "maximize" else -1 for one in map(direction, objectives)]
+    front = pareto_front([[factor * score for factor, score in zip(factors, one.scores, strict=True)] for one in tried])
+    if len(objectives) == 1:
+        front = front[:1]
+    else:
+        yield f"Pareto front in {' and '.join(objectives)}: {len(front)} of {len(tried)} points"
+    for one in (tried[index] for index in front):
+        split = _value(one.overrides, SPLIT, "test")
+        scores = ", ".join(f"{name} {score:.4g}" for name, score in zip(objectives, one.scores, strict=True))
+        start = f"best of {len(tried)} points: " if len(objectives) == 1 else ""
+        yield f"{start}{one.name}: {scores} ({SPLIT}={split})"
+        if split == "dev":
+            yield f"measure it on the test split: {_test_command(one, study)}"
 
-    objective, study = _trials[0].objective, _trials[0].study
-    factor = 1 if direction(objective) == "maximize" else -1
-    best = max(_trials, key=lambda trial: factor * trial.score)
-    split = _value(best.overrides, SPLIT, "test")
-    print_line(f"best of {len(_trials)} points: {best.name}: {objective} {best.score:.4g} ({SPLIT}={split})")
-    if split == "dev":
-        directory = own_directory()
-        own = ["--config-dir", str(directory)] if directory else []
-        kept = [text for text in best.overrides if text.partition("=")[0] not in (SPLIT, "study")]
-        words = ["python", "launch.py", *own, *kept, f"study={study}-test", f"{SPLIT}=test"]
-        print_line(f"measure it on the test split: {shlex.join(words)}")
+
+def pareto_front(scores: Sequence[Sequence[float]]) -> list[int]:
+    """Return the indices of the points that no other point exceeds, the best in the first score first.
+
+    A point exceeds another if it is as good in every score and better in one. Of equal points the first counts.
+
+    Args:
+        scores: The scores of each point, of which more is better.
+    """
+
+    def exceeds(one: int, other: int) -> bool:
+        at_least = all(a >= b for a, b in zip(scores[one], scores[other], strict=True))
+        return at_least and (any(a > b for a, b in zip(scores[one], scores[other], strict=True)) or one < other)
+
+    indices = range(len(scores))
+    front = [index for index in indices if not any(exceeds(other, index) for other in indices if other != index)]
+    return sorted(front, key=lambda index: [-score for score in scores[index]])
+
+
+def _test_command(one: Tried, study: str) -> str:
+    directory = own_directory()
+    own = ["--config-dir", str(directory)] if directory else []
+    kept = [text for text in one.overrides if text.partition("=")[0] not in (SPLIT, "study", "objective")]
+    return shlex.join(["python", "launch.py", *own, *kept, f"study={study}-test", f"{SPLIT}=test"])
 
 
 def _typed(overrides: Sequence[str], key: str) -> str | None:
@@ -143,10 +167,3 @@ def _typed(overrides: Sequence[str], key: str) -> str | None:
 
 def _value(overrides: Sequence[str], key: str, default: str) -> str:
     return _typed(overrides, key) or default
-
-
-def _is_installed(package: str) -> bool:
-    try:
-        return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:
-        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -51,9 +51,12 @@ class TypedKeys:
 
     def check(self) -> None:
         """Raise UserError for keys that no point reads, and for points that differ in unread keys alone."""
-        problems = {key: self._reasons[key] for key in self._reasons if key not in self._read}
+        problems = {key: reason for key, reason in self._reasons.items() if key not in self._read}
         for key in {key for group in self._equal_points() for key in group}:
             problems.setdefault(key, f"points that differ in it alone are equal: {self._reasons[key]}")
+        self._refuse(problems)
+
+    def _refuse(self, problems: Mapping[str, str]) -> None:
         if problems:
             raise UserError(
                 "\n".join(f"{key}={','.join(self._values[key])} is not read: {why}" for key, why in problems.items())
@@ -67,6 +70,33 @@ class TypedKeys:
             other = first.setdefault(read, typed)
             if differing := [key for key in unread if other.get(key) != typed[key]]:
                 yield differing
+
+
+class BlockKeys(TypedKeys):
+    """The keys that the points of one block of a command set, of which its own must be read by a point of it.
+
+    The others, which hold for several blocks, are checked with those of the whole command.
+    """
+
+    def __init__(self, every: TypedKeys, own: Collection[str]) -> None:
+        """Start without points.
+
+        Args:
+            every: The keys of the whole command.
+            own: The keys that only this block sets.
+        """
+        super().__init__()
+        self._every, self._own = every, own
+
+    def add(self, node: DictConfig, config: Config, overrides: Sequence[str]) -> None:
+        """Note a point of the block, and of the command."""
+        super().add(node, config, overrides)
+        self._every.add(node, config, overrides)
+
+    def check(self) -> None:
+        """Raise UserError for keys of the block that none of its points reads."""
+        unread = {key: why for key, why in self._reasons.items() if key in self._own and key not in self._read}
+        self._refuse(unread)
 
 
 def _set_keys(override: Override) -> Iterator[tuple[str, str]]:

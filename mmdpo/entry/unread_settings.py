@@ -18,9 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 from mmdpo.config.choices import (
     CLIENTS,
     CUSTOM_LOSSES,
-    LOSSES,
     RULES,
     SMOOTHED,
+    WITHOUT_REFERENCE,
     AnswerEngine,
     Runner,
     SearchKind,
@@ -28,7 +28,9 @@ from mmdpo.config.choices import (
     TrainOn,
     WandbMode,
 )
-from mmdpo.config.schema import BenchConfig, ClusterConfig, Config, GeneratorConfig, JudgeConfig
+from mmdpo.config.losses import shown_losses, weighted_losses
+from mmdpo.config.schema import BenchConfig, ClusterConfig, Config, GeneratorConfig, JudgeConfig, MethodConfig
+from mmdpo.entry.start_checks import starts_or_may
 from mmdpo.entry.unread_bench import unread_of_bench
 
 INDIRECT = {
@@ -125,26 +127,39 @@ def _brings_answers(config: Config) -> bool:
 
 def _of_method(config: Config) -> Iterator[tuple[str, str]]:
     method = config.method
-    loss = f"method.loss_type={method.loss_type} does not use it"
-    if method.loss_type in LOSSES and method.loss_type not in SMOOTHED:
+    losses = weighted_losses(method)
+    loss = f"{shown_losses(method)} does not use it"
+    if losses and not any(name in SMOOTHED or _custom_loss_names(name, "label_smoothing") for name in losses):
         yield "method.label_smoothing", f"{loss}; the losses {', '.join(SMOOTHED)} do"
-    if method.loss_type == "sft" or not _custom_loss_names(method.loss_type, "beta"):
+    if losses and not any(_names_beta(name) for name in losses):
         yield "beta", f"{loss}; choose another method.loss_type="
-    if not _custom_loss_names(method.loss_type, "label_smoothing"):
-        yield "method.label_smoothing", loss
+    if method.train_on is not TrainOn.labelled:
+        for name in ("desirable_weight", "undesirable_weight"):
+            yield f"method.{name}", f"method={method.name} has no labels; choose method=kto"
     if not method.fine_grained:
         yield "method.fine_grained_weight", "all tokens have the same weight; add method.fine_grained=true"
 
 
-def _custom_loss_names(loss: str | None, keyword: str) -> bool:
-    """Return whether a custom loss names a keyword; True for any other loss."""
-    if loss is None or loss not in CUSTOM_LOSSES.names():
-        return True
+def _names_beta(loss: str) -> bool:
+    return _custom_loss_names(loss, "beta") if loss in CUSTOM_LOSSES.names() else loss != "sft"
+
+
+def _custom_loss_names(loss: str, keyword: str) -> bool:
+    """Return whether a custom loss names a keyword; False for any other loss."""
+    if loss not in CUSTOM_LOSSES.names():
+        return False
     return re.search(rf"\b{keyword}\b", CUSTOM_LOSSES.file(loss).read_text(encoding="utf-8")) is not None
 
 
 def _of_training(config: Config) -> Iterator[tuple[str, str]]:
     method, model, train = config.method, config.model, config.train
+    if config.model.adapter is None and config.rounds == 1:
+        yield "model.adapter_use", "the training starts from the base; add model.adapter= or rounds="
+    if not starts_or_may(config):
+        add = "type model.adapter_use=train" if config.rounds > 1 else "add model.adapter= or rounds="
+        yield "method.reference", f"the training starts from the base; {add}"
+    elif method.train_on in WITHOUT_REFERENCE:
+        yield "method.reference", f"method={method.name} has no reference model; choose a method with pairs"
     if not model.train_projector:
         yield "model.projector_lr", "the projector is not trained; add model.train_projector=true"
     if method.train_on is not TrainOn.rated_completions:
@@ -154,9 +169,9 @@ def _of_training(config: Config) -> Iterator[tuple[str, str]]:
     if train.lr_scheduler_type == "constant":
         warmup = "choose train.lr_scheduler_type=constant_with_warmup"
         yield "train.warmup_ratio", f"train.lr_scheduler_type=constant has no warmup; {warmup}"
-    if method.train_on is not TrainOn.pairs:
+    if method.train_on not in (TrainOn.pairs, TrainOn.labelled):
         for name in ("prefix_sharing", "precompute_ref_batch_size"):
-            yield f"train.{name}", f"method={method.name} trains on single answers; only methods with pairs read it"
+            yield f"train.{name}", f"method={method.name} is SFT; only methods with pairs or labels read it"
 
 
 def _of_data(config: Config) -> Iterator[tuple[str, str]]:
@@ -180,14 +195,23 @@ def _of_data(config: Config) -> Iterator[tuple[str, str]]:
     else:
         yield from _of_generator(config.generator)
     unread = {
-        TrainOn.pairs: (),
-        TrainOn.best_completion: ("margin", "rule"),
-        TrainOn.rated_completions: ("margin", "rule", "aggregate"),
-        TrainOn.teacher: ("margin", "rule", "aggregate", "cut"),
+        TrainOn.pairs: ("desirable",),
+        TrainOn.labelled: () if config.pairs.desirable is None else ("margin", "rule"),
+        TrainOn.best_completion: ("margin", "rule", "desirable"),
+        TrainOn.rated_completions: ("margin", "rule", "aggregate", "desirable"),
+        TrainOn.teacher: ("margin", "rule", "aggregate", "cut", "desirable"),
     }
     for name in unread[method.train_on]:
-        reason = f"method={method.name} does not use it; choose a method with a preference loss, as method=dpo"
-        yield f"pairs.{name}", reason
+        yield f"pairs.{name}", f"method={method.name} does not use it; {_user_of(method, name)}"
+
+
+def _user_of(method: MethodConfig, name: str) -> str:
+    """Say which method reads a setting of the pairs."""
+    if name == "desirable":
+        return "choose method=kto"
+    if method.train_on is TrainOn.labelled:
+        return "pairs.desirable labels every answer; type pairs.desirable=null"
+    return "choose a method with a preference loss, as method=dpo"
 
 
 def _of_generator(generator: GeneratorConfig) -> Iterator[tuple[str, str]]:

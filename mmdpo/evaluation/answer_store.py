@@ -29,7 +29,11 @@ REPORT_SECONDS = 5.0
 
 
 class AnswerStore:
-    """The stored answers of a point, by the keys of their requests; a context manager that closes the own file."""
+    """The stored answers of a point, by the keys of their requests; a context manager that closes the own file.
+
+    Attributes:
+        was_empty: True if nothing was stored when it was opened.
+    """
 
     def __init__(self, answers: Path, writer: str = WHOLE) -> None:
         """Read the stored answers and open the own file.
@@ -45,6 +49,7 @@ class AnswerStore:
         self._file: int | None = None
         self._reported = time.monotonic()
         self.read()
+        self.was_empty = not self._answers
 
     def __enter__(self) -> Self:
         """Return the store."""

@@ -6,6 +6,7 @@ the file has. Until the answers to a set are complete, they are in the point's A
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from mmdpo.files import file_fingerprint, read_json, write_json
 from mmdpo.models.requests import Engine
 from mmdpo.records import CUT, Prompt, read_records, write_records
 from mmdpo.signals import raise_if_asked
+from mmdpo.timings import timed
 
 ANSWERS = "answers"
 UPSTREAM = "upstream"
@@ -64,7 +66,8 @@ def write_answers(
             for _ in _solve([(one, share_of(one, peers.shard(0))) for one in missing], engine, made_of, bench, store):
                 pass
             peers.wait(store, time.monotonic() - started)
-        for one, responses in _solve([(one, one.asked) for one in missing], engine, made_of, bench, store):
+        parts, alone = [(one, one.asked) for one in missing], peers is None
+        for one, responses in _solve(parts, engine, made_of, bench, store, alone):
             _write_set(one, _as_in_the_task(one, responses), _key(one, made_of, bench), folder)
         store.discard()
 
@@ -144,6 +147,7 @@ def _solve(
     made_of: Mapping[str, Any],
     bench: BenchConfig,
     store: AnswerStore,
+    is_timed: bool = True,
 ) -> Iterator[tuple[SampleSet, list[Response]]]:
     """Answer samples of sets, and yield the responses of each set as soon as they are complete."""
     total = sum(len(prompt.facts.get(TURNS, ())) or 1 for _, prompts in parts for prompt in prompts)
@@ -154,7 +158,21 @@ def _solve(
             inference = StoredInference(
                 one.file, engine, store, origin, one.image_root, one.image_digests, bench, advance
             )
-            yield one, one.task.solver(inference, prompts)
+            with timed(answers_kind(one.name, bench), **answers_amounts(prompts, bench)) as block:
+                block.recorded = is_timed and store.was_empty
+                responses = one.task.solver(inference, prompts)
+            yield one, responses
+
+
+def answers_kind(task: str, bench: BenchConfig) -> str:
+    """Return the kind of work of answering a task, for its time."""
+    return f"answers/{task}" + ("" if bench.engine is AnswerEngine.model else f"@{bench.engine.value}")
+
+
+def answers_amounts(prompts: Sequence[Prompt], bench: BenchConfig) -> dict[str, float]:
+    """Count the work of answering prompts: sets, batches and answers."""
+    answers = sum(len(prompt.facts.get(TURNS, ())) or 1 for prompt in prompts)
+    return {"sets": 1.0, "batches": float(math.ceil(answers / bench.batch_size)), "answers": float(answers)}
 
 
 def _write_set(one: SampleSet, responses: Sequence[Response], sidecar: Mapping[str, Any], folder: Path) -> None:

@@ -18,10 +18,10 @@ from mmdpo.evaluation.contamination import (
 from mmdpo.evaluation.samples import SampleSet
 from mmdpo.evaluation.task import TURN_IMAGES, TURNS
 from mmdpo.files import fingerprint, read_json, write_json
-from mmdpo.records import PreferencePair, Prompt, SftExample, to_json
+from mmdpo.records import LabelledAnswer, PreferencePair, Prompt, SftExample, to_json
 
 FILE = "overlaps.json"
-Examples = Sequence[PreferencePair] | Sequence[SftExample]
+Examples = Sequence[PreferencePair] | Sequence[SftExample] | Sequence[LabelledAnswer]
 
 
 def overlaps(examples: Examples, image_root: Path, sets: Sequence[SampleSet]) -> dict[str, Overlap]:
@@ -78,7 +78,7 @@ def _texts_of(prompt: Prompt) -> list[str]:
     return [prompt.question, *(turn.question for turn in prompt.history), *prompt.facts.get(TURNS, ()), *references]
 
 
-def _training_texts(example: PreferencePair | SftExample) -> Iterator[str]:
+def _training_texts(example: PreferencePair | SftExample | LabelledAnswer) -> Iterator[str]:
     yield example.question
     for turn in example.history:
         yield from (turn.question, turn.answer)

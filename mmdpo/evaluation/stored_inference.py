@@ -15,6 +15,7 @@ from mmdpo.evaluation.answer_store import AnswerStore
 from mmdpo.files import fingerprint
 from mmdpo.models.requests import Engine, GenerationRequest
 from mmdpo.records import Completion
+from mmdpo.timings import timed
 
 
 class LazyEngine:
@@ -39,7 +40,8 @@ class LazyEngine:
     def get(self) -> Engine:
         """Return the engine."""
         if self._engine is None:
-            self._engine = self._make()
+            with timed("load", loads=1):
+                self._engine = self._make()
             if close := getattr(self._engine, "close", None):
                 self._stack.callback(close)
         return self._engine

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,22 +29,70 @@ def merged(model: ModelConfig, adapter: Path) -> PreTrainedModel:
 
     Raises UserError unless every weight of the adapter has its place in the base, and every place its weight.
     """
+    base = load_model(model.path, model.dtype, own_weights=True)
+    result: PreTrainedModel = adapted(base, model, adapter).merge_and_unload()
+    return result.eval()
+
+
+def adapted(base: PreTrainedModel, model: ModelConfig, adapter: Path) -> PeftModel:
+    """Return a base model with the adapter's layers beside its weights, none of which is trained.
+
+    Args:
+        base: The base model, which is changed.
+        model: Its settings, for messages.
+        adapter: Folder of the adapter, in PEFT format.
+
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        UserError: A weight of the adapter has no place in the base, or a place has no weight.
+    """
     content = read_adapter_config(adapter)
     names = check_adapter_weights(adapter)
     with suppress_library_output():
-        base = load_model(model.path, model.dtype, own_weights=True)
         require_quick_patterns(adapter, content, dict(base.named_modules()))
-        try:
-            adapted, missing, unexpected = _with_adapter(base, adapter, content, names)
-        except (UserError, MemoryError):
-            raise
-        except Exception as error:  # PEFT raises many kinds, from KeyError to those of `re`
-            raise UserError(_unfit(model, adapter, _reason(error))) from error
-        if missing or unexpected:
-            counts = f"{len(missing)} weights are missing and {len(unexpected)} of {len(names)} have no place"
-            raise UserError(_unfit(model, adapter, f"{counts}, such as {[*missing, *unexpected][0]}"))
-        result: PreTrainedModel = adapted.merge_and_unload()
-    return result.eval()
+        with _fitting(model, adapter):
+            found, missing, unexpected = _with_adapter(base, adapter, content, names)
+        _require_all(model, adapter, len(names), missing, unexpected)
+    return found.eval()
+
+
+def load_adapter_weights(trained: PeftModel, model: ModelConfig, adapter: Path) -> None:
+    """Give the LoRA layers of a model the weights of an adapter.
+
+    Args:
+        trained: The model with LoRA layers, perhaps with some other values.
+        model: Its base model, for messages.
+        adapter: Folder of the adapter, in PEFT format.
+
+    Raises:
+        UserError: The layers are others than the adapter's.
+    """
+    names = check_adapter_weights(adapter)
+    with suppress_library_output(), _fitting(model, adapter):
+        missing, unexpected = _load(trained, trained.get_base_model(), adapter)
+    _require_all(model, adapter, len(names), missing, unexpected)
+
+
+@contextmanager
+def _fitting(model: ModelConfig, adapter: Path) -> Iterator[None]:
+    """Turn PEFT's errors about an adapter that does not fit into a UserError."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # PEFT raises many kinds, from KeyError to those of `re`
+        raise UserError(_unfit(model, adapter, _reason(error))) from error
+
+
+def _require_all(
+    model: ModelConfig, adapter: Path, count: int, missing: Sequence[str], unexpected: Sequence[str]
+) -> None:
+    """Raise UserError if some of an adapter's weights are missing or have no place."""
+    if missing or unexpected:
+        counts = f"{len(missing)} weights are missing and {len(unexpected)} of {count} have no place"
+        raise UserError(_unfit(model, adapter, f"{counts}, such as {[*missing, *unexpected][0]}"))
 
 
 def _with_adapter(
@@ -70,15 +119,20 @@ def _with_adapter(
         )
     config = LoraConfig.from_pretrained(str(adapter))
     config.inference_mode = True
-    adapted = PeftModel(base, config, ADAPTER_NAME)
-    expected = [*get_peft_model_state_dict(adapted, save_embedding_layers=False)]
+    with_layers = PeftModel(base, config, ADAPTER_NAME)
+    expected = [*get_peft_model_state_dict(with_layers, save_embedding_layers=False)]
     if any("lora_" not in name and name not in names for name in expected):
         # PEFT stops at the first missing copy of a whole module, such as the projector's.
         missing, unexpected = set(expected) - set(names), set(names) - set(expected)
-        return adapted, sorted(missing), sorted(unexpected)
+        return with_layers, sorted(missing), sorted(unexpected)
+    return with_layers, *_load(with_layers, base, adapter)
+
+
+def _load(with_layers: PeftModel, base: Any, adapter: Path) -> tuple[list[str], list[str]]:
+    """Load an adapter's weights into the layers of a model; returns the missing and the unexpected names."""
     mapping = getattr(base, "_checkpoint_conversion_mapping", None)
-    loaded = adapted.load_adapter(str(adapter), ADAPTER_NAME, torch_device="cpu", key_mapping=mapping or {})
-    return adapted, list(loaded.missing_keys), list(loaded.unexpected_keys)
+    loaded = with_layers.load_adapter(str(adapter), ADAPTER_NAME, torch_device="cpu", key_mapping=mapping or {})
+    return list(loaded.missing_keys), list(loaded.unexpected_keys)
 
 
 def _reason(error: Exception) -> str:

@@ -73,11 +73,11 @@ def fingerprints_before_download(model: ModelConfig) -> tuple[str, str]:
     return files, UNKNOWN + fingerprint([files, own_template, model.pad_to_square])
 
 
-def adapter_fingerprint(adapter: Path) -> str:
-    """Fingerprint of an adapter's content. Raises UserError if a file is missing."""
+def adapter_fingerprint(adapter: Path, key: str = "generator.adapter") -> str:
+    """Fingerprint of an adapter's content. Raises UserError, which names the setting, if a file is missing."""
     for name in ADAPTER_FILES:
         if not (adapter / name).is_file():
-            raise UserError(f"generator.adapter={adapter}: has no {name}; type generator.adapter=STUDY/POINT/adapter")
+            raise UserError(f"{key}={adapter}: has no {name}; type {key}=STUDY/POINT/adapter")
     return fingerprint([file_digest(adapter / name)[:16] for name in ADAPTER_FILES])
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.config.choices import DTYPES
 from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
+from mmdpo.models.device import device
 from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.load_errors import translate_load_errors
@@ -78,8 +80,23 @@ def _padding_to_square(images: Any, path: str) -> Any:
     return LlavaImageProcessorPil(**{**settings, "do_pad": True})
 
 
-def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedModel:
-    """Load a vision-language model in evaluation mode, on the CPU.
+@dataclass(frozen=True)
+class LoadOptions:
+    """Options of the base of a training.
+
+    Attributes:
+        attention: The implementation of attention, with transformers' name.
+        quantization: transformers' configuration of quantized weights, which are loaded to the GPU; None for none.
+    """
+
+    attention: str = "sdpa"
+    quantization: Any = None
+
+
+def load_model(
+    path: str, dtype: str, own_weights: bool = False, options: LoadOptions = LoadOptions()
+) -> PreTrainedModel:
+    """Load a vision-language model in evaluation mode, on the CPU unless it is quantized.
 
     Only safetensors are read, and no code beside the weights is run.
 
@@ -88,6 +105,7 @@ def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedMo
         dtype: `model.dtype`.
         own_weights: Whether the caller changes the weights themselves, instead of training only an adapter.
             The model cache then copies them (mmdpo/models/model_cache.py).
+        options: Attention and quantization.
 
     Returns:
         The model; another instance per call.
@@ -98,14 +116,18 @@ def load_model(path: str, dtype: str, own_weights: bool = False) -> PreTrainedMo
     torch_type = torch_dtype(dtype)
     require_model(path)
     with translate_load_errors(f"model.path={path}", "model"):
-        if not is_cache_enabled():
-            return load_checkpoint(path, torch_type)
-        key = f"{weights_fingerprint(path)} {torch_type}"
-        return cached_model(key, lambda: load_checkpoint(path, torch_type), own_weights)
+        if options.quantization is not None or not is_cache_enabled():
+            return load_checkpoint(path, torch_type, options=options)
+        key = f"{weights_fingerprint(path)} {torch_type} {options.attention}"
+        return cached_model(key, lambda: load_checkpoint(path, torch_type, options=options), own_weights)
 
 
 def load_checkpoint(
-    path: str, torch_type: torch.dtype, auto_class: str = "AutoModelForImageTextToText", key: str = "model.path"
+    path: str,
+    torch_type: torch.dtype,
+    auto_class: str = "AutoModelForImageTextToText",
+    key: str = "model.path",
+    options: LoadOptions = LoadOptions(),
 ) -> PreTrainedModel:
     """Load a checkpoint without looking at its files first, nor at the model cache.
 
@@ -114,6 +136,7 @@ def load_checkpoint(
         torch_type: The type of the weights.
         auto_class: The class of transformers that builds the model.
         key: The setting that names the path, for messages.
+        options: Attention and quantization.
 
     Raises:
         UserError: The checkpoint does not fill the model.
@@ -127,12 +150,19 @@ def load_checkpoint(
         loaded = getattr(transformers, auto_class).from_pretrained(
             resolve_path(path),
             dtype=torch_type,
-            attn_implementation="sdpa",
+            attn_implementation=options.attention,
             use_safetensors=True,
             trust_remote_code=False,
             ignore_mismatched_sizes=True,  # check_loaded counts them
             output_loading_info=True,
+            **_quantized(options),
         )
     model: PreTrainedModel = loaded[0]
     check_loaded(path, loaded[1], key)
     return model.eval()
+
+
+def _quantized(options: LoadOptions) -> dict[str, Any]:
+    if options.quantization is None:
+        return {}
+    return {"quantization_config": options.quantization, "device_map": {"": device()}}

@@ -7,12 +7,16 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmdpo.errors import UserError
+from mmdpo.files import fingerprint
 from mmdpo.models.architectures import is_text_only, untrainable_reason, unusable_reason
 from mmdpo.models.fingerprints import cached_snapshot, hub_config, hub_files
 from mmdpo.models.paths import resolve_path
+
+if TYPE_CHECKING:
+    from mmdpo.config.schema import ModelConfig
 
 CONFIG, ADAPTER_CONFIG, WEIGHTS = "config.json", "adapter_config.json", "*.safetensors"
 WEIGHTS_NEEDED: dict[tuple[str, ...], str] = {(WEIGHTS,): "weights in *.safetensors, the only form that is read"}
@@ -60,6 +64,18 @@ def is_causal(path: str) -> bool:
     except UserError:
         return False  # `causal_problems` or `model_problems` describes it
     return not config or is_text_only(config)
+
+
+def model_shape(model: ModelConfig) -> str:
+    """Return a fingerprint of the sizes and the number format of a model, on which its speed depends.
+
+    It is empty for a model whose `config.json` is not known.
+    """
+    try:
+        config = _config(model.path, Path(resolve_path(model.path)))
+    except UserError:
+        return ""
+    return fingerprint({"config": config, "dtype": model.dtype, "r": model.lora.r}) if config else ""
 
 
 def causal_problems(path: str, key: str) -> Iterator[str]:

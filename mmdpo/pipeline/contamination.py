@@ -14,6 +14,7 @@ from mmdpo.files import write_json
 from mmdpo.pipeline.data_stages import find_existing
 from mmdpo.pipeline.training_sets import training_set
 from mmdpo.points.results import CONTAMINATION
+from mmdpo.points.rounds import is_ready, resolved
 
 
 def write_overlap(config: Config, sets: Sequence[SampleSet], folder: Path) -> None:
@@ -29,7 +30,7 @@ def write_overlap(config: Config, sets: Sequence[SampleSet], folder: Path) -> No
         folder: The point's folder.
     """
     real = [one for one in sets if one.task.bench_files and not one.variant]
-    if real and (config.data.is_own or find_existing(config, Stage.build)):
-        data = training_set(config)
+    if real and (config.data.is_own or (is_ready(config) and find_existing(resolved(config), Stage.build))):
+        data = training_set(resolved(config))
         found = overlaps(data.examples, data.image_root, real)
         write_json(folder / CONTAMINATION, {name: asdict(overlap) for name, overlap in found.items()})

@@ -22,6 +22,7 @@ from mmdpo.pipeline.counts import count_completions, count_cut, report_cut
 from mmdpo.pipeline.own_pairs import own_pairs, rows_digest
 from mmdpo.points.contents import source_contents
 from mmdpo.records import ANSWER_WORDS, Annotation, Completion, Prompt, read_records, write_records
+from mmdpo.timings import timed
 
 
 def _prompts_settings(config: Config) -> dict[str, Any]:
@@ -139,9 +140,11 @@ def _of_judge(config: Config) -> dict[str, Any]:
 def _build_settings(config: Config) -> dict[str, Any]:
     train_on = config.method.train_on
     rule: dict[str, Any] = {}
-    if train_on is TrainOn.pairs:
+    if train_on is TrainOn.labelled and config.pairs.desirable is not None:
+        rule = {"desirable": config.pairs.desirable}
+    elif train_on in (TrainOn.pairs, TrainOn.labelled):
         rule = {"margin": config.pairs.margin, "rule": config.pairs.rule.value, "seed": config.data.seed}
-    if train_on in (TrainOn.pairs, TrainOn.best_completion):
+    if train_on in (TrainOn.pairs, TrainOn.labelled, TrainOn.best_completion):
         rule["aggregate"] = _aggregate(config)
     if train_on is not TrainOn.teacher:
         rule["cut"] = config.pairs.cut.value
@@ -165,7 +168,7 @@ def _aggregate(config: Config) -> list[str]:
     """Return the attributes whose sum ranks completions: those of `pairs.aggregate` for pairs, else the rubric's."""
     from mmdpo.judge.rubric import load_rubric
 
-    if config.method.train_on is TrainOn.pairs and config.pairs.aggregate is not None:
+    if config.method.train_on in (TrainOn.pairs, TrainOn.labelled) and config.pairs.aggregate is not None:
         return list(config.pairs.aggregate)
     return list(load_rubric(config.judge.rubric).aggregate)
 
@@ -256,6 +259,11 @@ def check_stage(config: Config, stage: Stage) -> None:
     elif stage in DATA_STAGES and stage not in pipeline(config):
         stages = ", ".join(step.value for step in pipeline(config))
         raise UserError(f"stage={stage.value}: the data of method={method.name} is made by the stages {stages}")
+    if stage is Stage.reference and method.train_on is TrainOn.labelled:
+        raise UserError(
+            f"stage=reference: method={method.name} compares with answers of other rows, which depend on the seed; its "
+            "reference log-probs are computed when the training starts"
+        )
     if stage is Stage.reference and method.train_on is not TrainOn.pairs:
         raise UserError(f"stage=reference: method={method.name} has no reference model")
 
@@ -283,12 +291,19 @@ def get_or_make(config: Config, stage: Stage, remake: bool = False) -> Path:
     step, key = DATA_STAGES[stage], _key(config, stage, folders)
 
     def make(folder: Path) -> None:
-        facts = step.make(config, folder)
+        with timed(f"data/{stage.value}", made=1, prompts=prompts_count(config)):
+            facts = step.make(config, folder)
         sources = [read_json(source / CARD) for source in folders]
         card = {"kind": step.kind, "content": content_of(folder, sources), "facts": facts, "made_of": sources}
         write_json(folder / CARD, card)
 
     return cached(step.kind, key, make, remake or differs_from_card(cached_path(step.kind, key)))
+
+
+def prompts_count(config: Config) -> int:
+    """Return the number of prompts that a config asks for; 0 if its files decide."""
+    sources = config.data.sources.values()
+    return sum(source.count or 0 for source in sources) if sources else config.data.prompts or 0
 
 
 def find_existing(config: Config, stage: Stage) -> Path | None:
@@ -332,11 +347,17 @@ def describe_data(config: Config, stage: Stage) -> Iterator[str]:
         kind, path = DATA_STAGES[step].kind, find_existing(config, step)
         yield f"{kind}: {path}" if path else f"{kind}: would be made (stage={step.value})"
         if step in (Stage.annotate, Stage.teacher) and not path and config.judge.client not in RULES.names():
-            yield from _cost(config, step)
+            yield from judging_lines(config, step)
 
 
-def _cost(config: Config, stage: Stage) -> Iterator[str]:
-    """Yield calls, tokens, money and time, estimated from the completions if they exist already."""
+def judging_lines(config: Config, stage: Stage, asked_again: bool = False) -> Iterator[str]:
+    """Yield calls, tokens, money and time of a judge, estimated from the completions if they exist already.
+
+    Args:
+        config: The point's config.
+        stage: The stage of the judge.
+        asked_again: Whether other completions of the same prompts will be rated, so that no reply is known.
+    """
     from mmdpo.clients.estimate import assumed, estimate
     from mmdpo.clients.request import Request
     from mmdpo.judge.items import by_prompt, repeated
@@ -362,4 +383,5 @@ def _cost(config: Config, stage: Stage) -> Iterator[str]:
             from mmdpo.judge.annotate import with_repeated
 
             requests = with_repeated(items, images, config.judge)
-        yield from estimate(requests, known, config.judge).lines(config.judge)
+        is_answered = (lambda _: False) if asked_again else None
+        yield from estimate(requests, known, config.judge, is_answered).lines(config.judge)

@@ -57,8 +57,8 @@ def _own_model(p: Point) -> Engine:
         from mmdpo.models.causal import load_causal_model, load_text_processor
 
         loaded, processor = load_causal_model(model.path, model.dtype), load_text_processor(model)
-    elif p.role is Role.trained:
-        loaded, processor = merged(model, p.folder / "adapter"), load_processor(model)
+    elif p.adapter is not None:
+        loaded, processor = merged(model, p.adapter), load_processor(model)
     else:
         loaded, processor = load_model(model.path, model.dtype), load_processor(model)
     return ModelEngine(on_device(loaded), processor, bench.batch_size, bench.max_new_tokens, bench.seed)
@@ -67,8 +67,8 @@ def _own_model(p: Point) -> Engine:
 def _command_values(p: Point) -> dict[str, str | None]:
     """Return the values of the fields of `bench.server.command` for a point, merging its model if that is needed."""
     values: dict[str, str | None] = {"point": p.name, "adapter": None}
-    if p.role is Role.trained:
-        adapter = p.folder.resolve() / "adapter"
+    if p.adapter is not None:
+        adapter = p.adapter.resolve()
         if has_modules := holds_modules(adapter):
             print_line(f"{p.name}: its projector was trained, which is no LoRA: the server gets the merged model")
         if has_modules or not has_field(p.config.bench.server.command or "", "adapter"):

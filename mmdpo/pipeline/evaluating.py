@@ -27,6 +27,7 @@ from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, require_stage
 from mmdpo.points.results import read_training
 from mmdpo.points.reuse import same_model
+from mmdpo.timings import timed
 from mmdpo.training.announcement import launch_id
 from mmdpo.training.distributed import rank, world_size
 
@@ -100,7 +101,8 @@ def judge_answers(p: Point) -> dict[str, Any]:
     judge = bench_judge(service)
     made_of = {"adapter": adapter_of(p)}
     take_answers(sets, made_of, config.bench, p.folder, lambda: same_model(p.study, p.identity))
-    judged = write_judgments(sets, judge, made_of, config.bench, p.folder)
+    with timed(judging_kind(config.bench), tasks=len(sets), answers=sum(len(one.asked) for one in sets)):
+        judged = write_judgments(sets, judge, made_of, config.bench, p.folder)
     if service.batch and not service.retry_unscored:  # a retry asks each item once, until all points are judged
         close_jobs(service, config.bench.tasks)
     origin = made_with(sets[0], p.folder)
@@ -111,6 +113,11 @@ def judge_answers(p: Point) -> dict[str, Any]:
         "judge": judge_label(config.bench.judge),
         "fingerprints": {name: origin.get(name) for name in ("model", "processor")},
     }
+
+
+def judging_kind(bench: BenchConfig) -> str:
+    """Return the kind of work of judging by the judge of the benchmarks, for its time."""
+    return f"judge/{bench.judge.client}"
 
 
 def close_batch_jobs(configs: Iterable[Config]) -> None:
@@ -134,15 +141,18 @@ def _model(config: Config) -> dict[str, Any]:
 
 
 def adapter_of(p: Point) -> str | None:
-    """Return the fingerprint of the point's adapter; None for a model that was not trained.
+    """Return the fingerprint of the adapter of the point's model; None for a model without one.
 
     Raises UserError if the adapter is not the one that the training wrote. Earlier versions did not record it.
     """
-    if p.role is not Role.trained:
+    if p.adapter is None:
         return None
     from mmdpo.models.fingerprints import adapter_fingerprint
 
-    found, trained = adapter_fingerprint(p.folder / "adapter"), (read_training(p.folder) or {}).get("adapter")
+    found = adapter_fingerprint(p.adapter, "model.adapter")
+    if p.role is not Role.trained:
+        return found
+    trained = (read_training(p.folder) or {}).get("adapter")
     if trained and found != trained:
         raise UserError(
             f"{p.folder / 'adapter'}: changed since it was trained. Restore it, or delete {p.folder} and rerun the "

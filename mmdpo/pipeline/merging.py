@@ -1,4 +1,4 @@
-"""A trained point's merged model, as a Hugging Face folder beside its adapter."""
+"""A point's merged model, as a Hugging Face folder beside its adapter."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ ORIGIN = "mmdpo.json"
 
 def merged_folder(p: Point) -> Path:
     """Return the folder of the point's merged model; it is written first if it is missing or of another adapter."""
-    adapter, folder = p.folder.resolve() / "adapter", p.folder.resolve() / "merged"
+    assert p.adapter is not None
+    adapter, folder = p.adapter.resolve(), p.folder.resolve() / "merged"
     origin = {"adapter": adapter_fingerprint(adapter)}
     if not is_exported(p.folder) or mapping_or_none(folder / ORIGIN) != origin:
         from mmdpo.training.export import export_model

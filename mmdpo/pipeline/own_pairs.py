@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmdpo.cache import cache_root
-from mmdpo.config.choices import OnBadRow
+from mmdpo.config.choices import OnBadRow, TrainOn, reading_format
 from mmdpo.config.schema import DataConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint
 from mmdpo.models.fingerprints import file_digest
-from mmdpo.records import PreferencePair, SftExample
+from mmdpo.records import LabelledAnswer, PreferencePair, SftExample
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,28 @@ class TrainingSet:
     """Examples for training.
 
     Attributes:
-        examples: Pairs for a preference loss, or answers to learn.
+        examples: Pairs or labelled answers for a preference loss, or answers to learn.
         image_root: The folder that the examples' image names are relative to.
         counts: How many rows were read, and how many were dropped for which reason.
     """
 
-    examples: Sequence[PreferencePair] | Sequence[SftExample]
+    examples: Sequence[PreferencePair] | Sequence[SftExample] | Sequence[LabelledAnswer]
     image_root: Path
     counts: dict[str, int]
 
 
-def own_pairs(data: DataConfig) -> TrainingSet:
-    """Return the pairs, or the answers to learn, of the user's file `data.path` or data set `data.hub`."""
+def own_pairs(data: DataConfig, train_on: TrainOn | None = None) -> TrainingSet:
+    """Return the pairs, or the answers to learn, of the user's file `data.path` or data set `data.hub`.
+
+    Args:
+        data: The settings of the data.
+        train_on: The kind of training set, if the rows are read for one. Rows with labels are then read as they are
+            for a method that trains on these, instead of being paired.
+    """
     fields = tuple(sorted(data.fields.items()))
     path, content = rows_path(data), rows_digest(data)
-    found = _own_pairs(path, content, str(data.format), data.image_root, data.on_bad_row, data.seed, fields)
+    form = reading_format(str(data.format), train_on)
+    found = _own_pairs(path, content, form, data.image_root, data.on_bad_row, data.seed, fields)
     if rows_digest(data) != content:
         _own_pairs.cache_clear()
         raise UserError(f"data.path={path}: changed while it was read. Rerun the same command when it is complete")

@@ -21,6 +21,7 @@ from mmdpo.errors import UserError
 from mmdpo.files import read_json, write_json
 from mmdpo.locks import hold_lock
 from mmdpo.models.fingerprints import adapter_fingerprint
+from mmdpo.models.model_files import model_shape
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.counts import describe_counts
 from mmdpo.pipeline.data_stages import (
@@ -44,9 +45,11 @@ from mmdpo.points.point import Point, baselines
 from mmdpo.points.records import identity_of
 from mmdpo.points.results import RESULT, TRAINING, read_training
 from mmdpo.points.reuse import known_training, take_training
+from mmdpo.points.rounds import resolved
 from mmdpo.points.run_config import run_config
 from mmdpo.records import ANSWER_WORDS
 from mmdpo.signals import raise_if_asked
+from mmdpo.timings import timings_of
 from mmdpo.tracking import Tracker
 from mmdpo.training.announcement import announce_training, withdraw_training
 
@@ -245,7 +248,7 @@ def _train(
     from mmdpo.training.run import train_adapter
     from mmdpo.training_data.subset import flip, limited, subset
 
-    config = p.config
+    config = resolved(p.config)
     provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     seed = config.data.seed
@@ -256,7 +259,8 @@ def _train(
     examples = subset(shared, config.data_scale, seed)
     reference_logps = None
     if config.method.train_on is TrainOn.pairs:  # of all of them: shared by every data_scale
-        reference_logps = reference(config.model, config.train, shared, data.image_root)
+        reference_logps = reference(config.model, config.train, shared, data.image_root, config.method.reference)
+    if config.method.train_on in (TrainOn.pairs, TrainOn.labelled):
         examples = flip(examples, config.label_noise, seed)
     settings = training_settings(config)
     summary = train_adapter(settings, examples, data.image_root, p.folder, log, resumed, reference_logps, rung)
@@ -288,16 +292,18 @@ def export(p: Point) -> None:
 
 def run_data_stage(config: Config, stage: Stage) -> None:
     """Run a data stage on its own. Raises UserError if the stage before it was not run."""
+    config = resolved(config)
     check_stage(config, stage)
     for earlier in upstream(config, stage):
         require(config, earlier)
     commands.begin(Path(config.out, config.study))
     if stage is Stage.reference:
-        _reference_alone(config)
+        with timings_of(model_shape(config.model), config.study):
+            _reference_alone(config)
     else:
-        folder = (
-            rerun_unscored(config, stage) if stage in (Stage.annotate, Stage.teacher) else get_or_make(config, stage)
-        )
+        with timings_of(model_shape(config.model), config.study):
+            judged = stage in (Stage.annotate, Stage.teacher)
+            folder = rerun_unscored(config, stage) if judged else get_or_make(config, stage)
         if stage is Stage.annotate:
             from mmdpo.analysis.annotation import write_annotation_report
 
@@ -332,10 +338,12 @@ def _next(config: Config, stage: Stage) -> str:
 
 def make_shared_data(config: Config) -> None:
     """Make what the points of a sweep share: the training set and, for pairs, the reference log-probs."""
-    if config.method.train_on is TrainOn.pairs:
-        _reference_alone(config)
-    else:
-        training_set(config)
+    config = resolved(config)
+    with timings_of(model_shape(config.model), config.study):
+        if config.method.train_on is TrainOn.pairs:
+            _reference_alone(config)
+        else:
+            training_set(config)
 
 
 def _reference_alone(config: Config) -> None:
@@ -346,5 +354,5 @@ def _reference_alone(config: Config) -> None:
     data = training_set(config)
     examples: Any = data.examples
     pairs = limited(examples, config.data_limit, config.data.seed)
-    reference_logps = reference(config.model, config.train, pairs, data.image_root)
+    reference_logps = reference(config.model, config.train, pairs, data.image_root, config.method.reference)
     print_line(f"reference log-probs of {len(reference_logps.ids)} pairs are in the cache")

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from mmdpo.activity import report_saved
 from mmdpo.analysis.warning_lines import chosen_below_reference
 from mmdpo.config.choices import Split
+from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.config.schema import BenchConfig, Config
 from mmdpo.console import print_line
 from mmdpo.files import fingerprint, write_json
@@ -21,7 +22,7 @@ from mmdpo.pipeline.point_stages import finished_training, take_known_training, 
 from mmdpo.points.identity import under
 from mmdpo.points.point import Point
 from mmdpo.points.results import ADAPTER, TRAINING, read_training
-from mmdpo.points.rungs import RungScore, is_rung_trained, read_rung, rung_folder, rung_name, write_rung
+from mmdpo.points.rungs import RungScore, is_rung_trained, read_rung, rung_folder, rung_name, rung_tasks, write_rung
 from mmdpo.signals import raise_if_asked
 from mmdpo.training.rungs import Rung
 
@@ -75,7 +76,7 @@ def measure_rung(p: Point, share: float) -> RungScore | None:
         share: The rung.
 
     Returns:
-        The measurement; None for a point without an adapter at this rung.
+        The measurement; None for a point without an adapter at this rung, and for one that a service judges later.
     """
     if not is_rung_trained(p.folder, share):
         return None
@@ -85,6 +86,9 @@ def measure_rung(p: Point, share: float) -> RungScore | None:
     started = time.monotonic()
     answer_rung(p, share)
     raise_if_asked()
+    if is_judged_apart(p.config.bench.judge.client, p.config.cluster.runner):
+        print_line(f"{p.name} is answered at rung {share:g}; cluster.judge={p.config.cluster.judge} judges it")
+        return None
     return judge_rung(p, share, time.monotonic() - started)
 
 
@@ -131,9 +135,7 @@ def point_at(p: Point, share: float) -> Point:
 
 def rung_bench(config: Config) -> BenchConfig:
     """Return the settings of the measurement at rungs: the objective's benchmark, on its dev split."""
-    name, _, part = config.objective.partition("/")
-    tasks = [name, *([part.removeprefix("minus_")] if part.startswith("minus_") else [])]
-    chosen = [task for task in config.bench.tasks if task in tasks]
+    chosen = rung_tasks(config.objective, config.bench.tasks)
     return dataclasses.replace(config.bench, tasks=chosen, split=Split.dev, shard=None)
 
 

@@ -16,6 +16,7 @@ from mmdpo.activity import report_saved
 from mmdpo.config.schema import Config, ModelConfig, SamplingConfig
 from mmdpo.console import print_line, progress
 from mmdpo.records import Completion, Prompt
+from mmdpo.seeds import round_seed
 
 if TYPE_CHECKING:
     from mmdpo.models.server_process import ServerProcess
@@ -41,8 +42,10 @@ def generator_identity(config: Config) -> dict[str, Any]:
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_new_tokens": sampling.max_new_tokens,
-        "seed": config.data.seed,
+        "seed": _seed(config),
     }
+    if config.round > 1 and not generator.adapter:
+        raise ValueError("a later round samples from the adapter of the round before (mmdpo.points.rounds.resolved)")
     if generator.sampler == "openai":
         return {"server": [generator.base_url, generator.model], "decoding": decoding}
     from mmdpo.models.fingerprints import adapter_fingerprint, processor_fingerprint, weights_fingerprint
@@ -55,6 +58,11 @@ def generator_identity(config: Config) -> dict[str, Any]:
         "adapter": adapter_fingerprint(Path(generator.adapter)) if generator.adapter else None,
         "decoding": decoding,
     }
+
+
+def _seed(config: Config) -> int:
+    """Return the seed of the completions; each round has another one, for the same prompts."""
+    return config.data.seed if config.round == 1 else round_seed(config.data.seed, config.round)
 
 
 def sample(
@@ -156,8 +164,8 @@ def _generator(config: Config, image_root: Path) -> Generator:
         from mmdpo.models.served import ServedModel
 
         start = (lambda: _started_server(config)) if config.generator.sampler == "server" else None
-        return ServedModel(config.generator, config.data.sampling, config.data.seed, image_root, start)
-    return OwnModel(config.model, config.generator.adapter, config.data.sampling, config.data.seed, image_root)
+        return ServedModel(config.generator, config.data.sampling, _seed(config), image_root, start)
+    return OwnModel(config.model, config.generator.adapter, config.data.sampling, _seed(config), image_root)
 
 
 def _started_server(config: Config) -> tuple[ServerProcess, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from mmdpo.errors import UserError
 from mmdpo.files import read_json
 from mmdpo.pipeline.data_stages import CARD, get_or_make
 from mmdpo.pipeline.own_pairs import TrainingSet, own_pairs
-from mmdpo.records import PreferencePair, Record, SftExample, read_records
+from mmdpo.records import LabelledAnswer, PreferencePair, Record, SftExample, read_records
 from mmdpo.training.distributed import world_size
 from mmdpo.training.schedule import check_schedule
 
@@ -25,12 +26,14 @@ def training_set(config: Config) -> TrainingSet:
     """
     train_on = config.method.train_on
     if config.data.is_own:
-        return _for_method(own_pairs(config.data), train_on)
+        return _for_method(own_pairs(config.data, train_on), train_on)
     folder = get_or_make(config, Stage.build)
     images = get_or_make(config, Stage.prompts)
     counts = read_json(folder / CARD)["facts"]["counts"]
     if train_on is TrainOn.pairs:
         return TrainingSet(_built(folder, PreferencePair), images, counts)
+    if train_on is TrainOn.labelled:
+        return TrainingSet(_built(folder, LabelledAnswer), images, counts)
     examples = _built(folder, SftExample)
     if train_on is TrainOn.rated_completions:
         from mmdpo.judge.rubric import load_rubric
@@ -77,7 +80,7 @@ def check_selection(config: Config, available: int) -> None:
     check_schedule(config.train, count, max(world_size(), config.cluster.processes))
 
 
-def check_forms(config: Config, examples: Sequence[PreferencePair] | Sequence[SftExample]) -> None:
+def check_forms(config: Config, examples: Sequence[PreferencePair | SftExample | LabelledAnswer]) -> None:
     """Raise UserError if the model does not take the system turns or the several images of examples.
 
     Args:
@@ -99,10 +102,14 @@ def _built(folder: Path, kind: type[Record]) -> list[Record]:
 
 
 def _for_method(own: TrainingSet, train_on: TrainOn) -> TrainingSet:
-    """Return the user's pairs, or their chosen answers for a method that learns answers."""
+    """Return the user's pairs, or their answers for a method that learns answers or their labels."""
+    from mmdpo.training_data.kto import unpaired
     from mmdpo.training_data.sft import chosen_answers
 
     if train_on is TrainOn.pairs:
         return own
     pairs = [pair for pair in own.examples if isinstance(pair, PreferencePair)]
+    if pairs and train_on is TrainOn.labelled:
+        counts = Counter(own.counts)
+        return replace(own, examples=unpaired(pairs, counts), counts=dict(counts))
     return replace(own, examples=list(chosen_answers(pairs))) if pairs else own

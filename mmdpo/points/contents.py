@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mmdpo.cache import code_fingerprint, read_memo, write_memo
-from mmdpo.config.choices import BENCHMARKS, CUSTOM_LOSSES, RUBRICS, RULES, TrainOn
-from mmdpo.config.schema import BenchConfig, Config, DataConfig, SourceConfig
+from mmdpo.config.choices import BENCHMARKS, CUSTOM_LOSSES, RUBRICS, RULES, TrainOn, reading_format
+from mmdpo.config.losses import weighted_losses
+from mmdpo.config.schema import BenchConfig, Config, DataConfig, MethodConfig, ModelConfig, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint
 from mmdpo.models.fingerprints import (
@@ -87,10 +89,10 @@ def contents(config: Config) -> dict[str, Content]:
     found = {**_of_model(config), **_of_tasks(config.bench)}
     if config.is_base:
         return found
-    found |= _of_loss(config.method.loss_type)
+    found |= _of_losses(config.method) | start_contents(config.model)
     data = config.data
     if data.is_own:
-        return found | _of_own_data(data)
+        return found | _of_own_data(data, reading_format(str(data.format), config.method.train_on))
     for name, source in data.sources.items():
         found |= source_contents(name, source, data.seed)
     adapter = config.generator.adapter
@@ -101,6 +103,15 @@ def contents(config: Config) -> dict[str, Content]:
         name = config.judge.rubric
         found["judge.rubric:text"] = Content(remembered(("rubric", name), lambda: _code(RUBRICS, name)), given=name)
     return found
+
+
+def start_contents(model: ModelConfig) -> dict[str, Content]:
+    """Fingerprint of the adapter that a training starts from; empty if it starts from the base."""
+    if model.adapter is None:
+        return {}
+    folder = Path(model.adapter)
+    digest = remembered(("adapter", model.adapter), lambda: adapter_fingerprint(folder, "model.adapter"))
+    return {"model.adapter:weights": Content(digest, place_of(model.adapter))}
 
 
 def place_of(path: str) -> str:
@@ -131,12 +142,14 @@ def tasks_with_files(bench: BenchConfig) -> set[str]:
     return {name for name, task in loaded.items() if task.bench_files or task.files(bench)}
 
 
-def _of_loss(loss_type: str | None) -> dict[str, Content]:
-    """Fingerprint the file of a loss that is not TRL's."""
-    if loss_type not in CUSTOM_LOSSES.names():
-        return {}
-    code = remembered(("loss", loss_type), lambda: _code(CUSTOM_LOSSES, loss_type))
-    return {"method.loss_type:code": Content(code, given=loss_type)}
+def _of_losses(method: MethodConfig) -> dict[str, Content]:
+    """Fingerprint the files of losses that are not TRL's."""
+    found = {}
+    for name in sorted(weighted_losses(method).keys() & set(CUSTOM_LOSSES.names())):
+        code = remembered(("loss", name), partial(_code, CUSTOM_LOSSES, name))
+        key = f"method.losses.{name}:code" if method.losses else "method.loss_type:code"
+        found[key] = Content(code, given=name)
+    return found
 
 
 def _of_tasks(bench: BenchConfig) -> dict[str, Content]:
@@ -165,8 +178,8 @@ def _of_task(name: str, bench: BenchConfig) -> str:
     return fingerprint([files, *sorted(image_digests(images.root, names).items())])
 
 
-def _of_own_data(data: DataConfig) -> dict[str, Content]:
-    """Fingerprints of the user's own rows and of the images that they name."""
+def _of_own_data(data: DataConfig, form: str) -> dict[str, Content]:
+    """Fingerprints of the user's own rows and of the images that they name, as a format reads them."""
     root = data.image_root
     if data.hub is not None:
         from mmdpo.sources.hub import hub_digest, hub_rows
@@ -180,23 +193,22 @@ def _of_own_data(data: DataConfig) -> dict[str, Content]:
         path = Path(data.path or "")
         rows = remembered(("rows", path), lambda: _rows(path, "data.path"))
         found = {"data.path:rows": Content(rows, place_of(str(path)))}
-        if turns := remembered(("turns", rows, data.format, data.seed, repr(data.fields)), lambda: _turns(data, rows)):
+        key = ("turns", rows, form, data.seed, repr(data.fields))
+        if turns := remembered(key, lambda: _turns(data, form, rows)):
             found[TURNS] = Content(turns, place_of(str(path)))
     if root is not None:
         from mmdpo.sources.pair_reader import pair_image_names
 
-        key = [rows, data.format, data.seed, *([data.fields] if data.fields else [])]
+        images = [rows, form, data.seed, *([data.fields] if data.fields else [])]
         digest = remembered(
-            ("images", root, repr(key)),
-            lambda: _images(
-                Path(root), key, path, lambda: pair_image_names(path, str(data.format), data.seed, data.fields)
-            ),
+            ("images", root, repr(images)),
+            lambda: _images(Path(root), images, path, lambda: pair_image_names(path, form, data.seed, data.fields)),
         )
-        found["data.image_root:images"] = Content(digest, place_of(root), fingerprint(key))
+        found["data.image_root:images"] = Content(digest, place_of(root), fingerprint(images))
     return found
 
 
-def _turns(data: DataConfig, rows: str) -> str:
+def _turns(data: DataConfig, form: str, rows: str) -> str:
     """Fingerprint of the system's texts and the places of images; empty if a file has neither.
 
     A point that an earlier version trained without them is not the point that would be trained now.
@@ -204,11 +216,11 @@ def _turns(data: DataConfig, rows: str) -> str:
     from mmdpo.sources.pair_reader import pair_contexts
 
     path = Path(data.path or "")
-    stored = cache_root() / "digests" / f"turns-{fingerprint([rows, data.format, data.seed, data.fields])}.json"
+    stored = cache_root() / "digests" / f"turns-{fingerprint([rows, form, data.seed, data.fields])}.json"
     known: str | None = read_memo(stored, str)
     if known is not None:
         return known
-    contexts = pair_contexts(path, str(data.format), data.seed, data.fields)
+    contexts = pair_contexts(path, form, data.seed, data.fields)
     turns = fingerprint(contexts) if contexts else ""
     if path.is_dir() or path.stat().st_size > STORED_BYTES:
         write_memo(stored, turns)

@@ -9,6 +9,8 @@ MULTIRUN = ("-m", "--multirun")
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
 """Hydra's flags whose value is the next word."""
 SWEEPS = ("choice(", "range(", "interval(", "glob(", "shuffle(", "tag(")
+SEARCH = ("hydra/sweeper", "hydra.sweeper.")
+"""Beginnings of the keys of a search, which no other sweep has."""
 OPENING, CLOSING = "([{", ")]}"
 
 
@@ -19,7 +21,7 @@ def hint(words: Sequence[str], *changes: str, without: Collection[str] = (), swe
         words: The words of the typed command; empty if it is not known.
         changes: Overrides that replace those of the same keys, or are added.
         without: Keys whose overrides are left out, with those of the keys below them.
-        sweep: Leave out what was swept, and add -m.
+        sweep: Leave out what was swept and the settings of a search, and add -m.
 
     Returns:
         The command.
@@ -34,7 +36,9 @@ def hint(words: Sequence[str], *changes: str, without: Collection[str] = (), swe
         key = key_of(word)
         if key in changed:
             kept += [left.pop(key)] if key in left and not sweep else []
-        elif not any(key == one or key.startswith(f"{one}.") for one in without) and not (sweep and is_swept(word)):
+        elif any(key == one or key.startswith(f"{one}.") for one in without):
+            continue
+        elif not (sweep and (is_swept(word) or key.startswith(SEARCH))):
             kept.append(word)
     if sweep:
         place = 1 + next((index for index, word in enumerate(kept) if word.endswith("launch.py")), len(kept) - 1)

@@ -17,13 +17,25 @@ from typing import Any, cast
 
 from omegaconf import MISSING
 
-from mmdpo.config.choices import BENCHMARKS, LOSSES, RULES, SMOOTHED, SYNTHETIC_FORMATS, AnswerEngine, TrainOn
+from mmdpo.config.choices import (
+    BENCHMARKS,
+    LOSSES,
+    RULES,
+    SMOOTHED,
+    SYNTHETIC_FORMATS,
+    UNPAIRED_LOSSES,
+    WITHOUT_REFERENCE,
+    AdapterUse,
+    AnswerEngine,
+    TrainOn,
+)
+from mmdpo.config.losses import weighted_losses
 from mmdpo.config.markers import NoResult
 from mmdpo.config.schema import AXES, BenchConfig, Config, JudgeConfig
 from mmdpo.files import fingerprint
 from mmdpo.judge.rubric import load_rubric
 from mmdpo.nano import DATA_VERSION
-from mmdpo.points.contents import Content, contents, remembered, tasks_with_files
+from mmdpo.points.contents import Content, contents, remembered, start_contents, tasks_with_files
 
 OF_SOME_TASKS = frozenset(["noise", "noise_per_turn", "references", "repeats", "both_orders"])
 """Settings of `bench` that only the tasks read that name them (`Task.reads`)."""
@@ -36,8 +48,8 @@ OF_RATINGS = ("rubric", "temperature", "max_output_tokens", "structured", "image
 
 DIGITS = 12  # significant digits of a float
 BY_CONTENT = frozenset(
-    "model.path model.chat_template model.pad_to_square data.path data.image_root data.hub data.hub_config "
-    "data.hub_split data.hub_revision generator.adapter".split()
+    "model.path model.chat_template model.pad_to_square model.adapter data.path data.image_root data.hub "
+    "data.hub_config data.hub_split data.hub_revision generator.adapter".split()
 )
 """Settings that the fingerprints of contents stand for."""
 
@@ -55,11 +67,12 @@ SHOWN_OF_BASE = frozenset(
 
 
 class Role(StrEnum):
-    """Purpose of a point; the last two are the dashed lines of a figure."""
+    """Purpose of a point; those between the first and the last are the dashed lines of a figure."""
 
     trained = "trained"
     base = "base"
     before_visual_tuning = "before_visual_tuning"
+    start = "start"  # the model that the trainings start from, with `model.adapter`
     imported = "imported"  # answers of another program's, which a user has imported
 
 
@@ -106,12 +119,15 @@ def identity(config: Config, role: Role) -> Identity:
     unused_of_bench = _unused_of_bench(config.bench)
     settings = {key: value for key, value in settings.items() if not under(key, unused_of_bench)}
     settings |= of_bench_judge(config.bench)
-    if role is Role.before_visual_tuning:
+    if role in (Role.before_visual_tuning, Role.start):
         settings["role"] = role.value
     if set(config.bench.tasks) - tasks_with_files(config.bench):
         settings["nano.version"] = DATA_VERSION
     settings["bench.tasks"] = sorted(set(config.bench.tasks))
-    return Identity(settings, contents(config))
+    found = contents(config)
+    if role is Role.start:
+        found |= start_contents(config.model)
+    return Identity(settings, found)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -238,9 +254,15 @@ def _holds_groups(value: Any) -> bool:
 def _unused(config: Config) -> frozenset[str]:
     """List the settings, or groups of them, that a trained point does not use."""
     method, train_on = config.method, config.method.train_on
+    losses = weighted_losses(method).keys()
+    unsmoothed = {*LOSSES, *UNPAIRED_LOSSES} - {*SMOOTHED}
     conditions = {
-        "method.label_smoothing": method.loss_type in LOSSES and method.loss_type not in SMOOTHED,
+        "method.label_smoothing": bool(losses) and losses <= unsmoothed,
+        **dict.fromkeys(("method.desirable_weight", "method.undesirable_weight"), train_on is not TrainOn.labelled),
         "method.fine_grained_weight": not method.fine_grained,
+        "model.adapter_use": config.model.adapter is None and config.round == 1,
+        "method.reference": not starts_from_adapter(config) or train_on in WITHOUT_REFERENCE,
+        "model.attn_implementation": config.model.attn_implementation == "sdpa",  # which auto chooses, too
         "model.projector_lr": not config.model.train_projector,
         "model.attribute_template": train_on is not TrainOn.rated_completions,
         "train.too_long": config.train.max_text_tokens is None,
@@ -248,6 +270,12 @@ def _unused(config: Config) -> frozenset[str]:
         **_unused_of_data(config),
     }
     return frozenset(key for key, unused in conditions.items() if unused)
+
+
+def starts_from_adapter(config: Config) -> bool:
+    """Return whether a training starts from an adapter, its own or that of the round before."""
+    later = config.round > 1 and config.model.adapter_use is not AdapterUse.sample
+    return config.model.adapter is not None or later
 
 
 def _unused_of_data(config: Config) -> dict[str, bool]:
@@ -265,6 +293,7 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
     else:
         used_of_judge = ["model", "base_url", "temperature", "max_output_tokens", "image_side"]
         used_of_judge += ["reasoning_effort", "extra_body"]
+    of_pairs = train_on is TrainOn.pairs or (train_on is TrainOn.labelled and config.pairs.desirable is None)
     sources = [f"data.sources.{name}.{key}" for name in data.sources for key in ("path", "image_root", "format")]
     return {
         "data.format": True,
@@ -275,7 +304,9 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
         "generator.sampler": True,
         "generator.model": not (sampled and served),
         "generator.base_url": not (sampled and served),
-        **{f"pairs.{name}": train_on is not TrainOn.pairs for name in ("aggregate", "margin", "rule")},
+        "pairs.aggregate": train_on not in (TrainOn.pairs, TrainOn.labelled),
+        **{f"pairs.{name}": not of_pairs for name in ("margin", "rule")},
+        "pairs.desirable": train_on is not TrainOn.labelled,
         "pairs.cut": not sampled,
         **{f"judge.{name}": name not in used_of_judge for name in judge_keys},
     }

@@ -16,7 +16,7 @@ RUN_LENGTH = 128  # characters of a name in W&B
 VALUE_LENGTH = 24  # characters of one value
 SUFFIX = 6  # hexadecimal digits of the identity
 LONG_SUFFIX = 12  # if another point has the same name with `SUFFIX` digits
-NAMED_PATHS = ("model.path", "data.path", "data.hub", "generator.adapter")
+NAMED_PATHS = ("model.path", "model.adapter", "data.path", "data.hub", "generator.adapter")
 IN_CONTENT = ("model.chat_template", "model.pad_to_square")  # which a fingerprint stands for
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
@@ -111,7 +111,8 @@ def _named(key: str, value: Any, usual: Any) -> list[str]:
         before = usual if isinstance(usual, dict) else {}
         return [f"{_clean(name)}{_value(one)}" for name, one in value.items() if before.get(name) != one]
     if key in NAMED_PATHS:
-        return [f"{key.partition('.')[0]}_{_value(_name_of_path(Path(str(value))))}"]
+        place = "start" if key == "model.adapter" else key.partition(".")[0]
+        return [f"{place}_{_value(_name_of_path(Path(str(value))))}"]
     name = _short(key)
     if isinstance(value, bool):
         return [name if value else f"no_{name}"]

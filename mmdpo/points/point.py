@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdpo.config.choices import BENCHMARKS, Stage
-from mmdpo.config.schema import AXES, GROUPS, Config
+from mmdpo.config.schema import AXES, GROUPS, Config, ModelConfig
 from mmdpo.config.shard import Shard, parse_shard
 from mmdpo.errors import UserError
 from mmdpo.models.model_files import is_causal
@@ -17,7 +17,7 @@ from mmdpo.points.contents import contents_remembered, remembered
 from mmdpo.points.identity import BY_CONTENT, Identity, Role, flatten, identity, plain, under
 from mmdpo.points.naming import LONG_SUFFIX, SUFFIX, readable_name
 from mmdpo.points.records import read_record
-from mmdpo.points.results import has_answers, has_unscored, read_training
+from mmdpo.points.results import ADAPTER, has_answers, has_unscored, read_training
 from mmdpo.points.reuse import known_training, same_model
 from mmdpo.points.status import SHARES
 from mmdpo.points.study_records import study_records
@@ -66,6 +66,13 @@ class Point:
         return dataclasses.replace(self, config=dataclasses.replace(self.config, bench=bench))
 
     @property
+    def adapter(self) -> Path | None:
+        """The folder of the adapter of the point's model; None for a model without one."""
+        if self.role is Role.start:
+            return Path(self.config.model.adapter or "")
+        return self.folder / ADAPTER if self.role is Role.trained else None
+
+    @property
     def identity(self) -> Identity:
         """The identity by the contents as they are now."""
         return identity(self.config, self.role)
@@ -81,7 +88,14 @@ class Point:
 
 def point(config: Config) -> Point:
     """Return the point of a checked config; its folder is found by identity if it exists."""
-    return _named(config, Role.base if config.is_base else Role.trained)
+    return _named(_untouched(config), Role.base) if config.is_base else _named(config, Role.trained)
+
+
+def _untouched(config: Config) -> Config:
+    """Return the config of a model that is not trained, without what a training would start from."""
+    defaults = ModelConfig()
+    model = dataclasses.replace(config.model, adapter=None, adapter_use=defaults.adapter_use)
+    return dataclasses.replace(config, model=model, data_scale=0.0, round=1)
 
 
 def points_of(configs: Iterable[Config]) -> list[Point]:
@@ -135,7 +149,7 @@ def before_visual_tuning(config: Config) -> Point | None:
     if path is None:
         return None
     model = dataclasses.replace(config.model, path=path, before_visual_tuning=None)
-    config = dataclasses.replace(config, model=model, data_scale=0.0)
+    config = _untouched(dataclasses.replace(config, model=model))
     if takes_text_only(path):
         tasks = tasks_without_images(config)
         if not tasks:
@@ -155,10 +169,17 @@ def tasks_without_images(config: Config) -> list[str]:
     return [name for name in config.bench.tasks if BENCHMARKS.load(name).text_only]
 
 
+def start_point(config: Config) -> Point | None:
+    """Return the point that measures the model which the trainings start from; None if that is the base."""
+    if config.model.adapter is None:
+        return None
+    return _named(dataclasses.replace(config, data_scale=0.0, round=1), Role.start)
+
+
 def baselines(config: Config) -> list[Point]:
     """Return the untrained models that a point of this config is compared with."""
-    before = before_visual_tuning(config)
-    return [point(dataclasses.replace(config, data_scale=0.0)), *([before] if before else [])]
+    before, start = before_visual_tuning(config), start_point(config)
+    return [point(dataclasses.replace(config, data_scale=0.0)), *filter(None, (before, start))]
 
 
 def unique_up_to_axes(configs: Iterable[Config]) -> list[Config]:

@@ -32,6 +32,8 @@ def run_config(flat: Mapping[str, Any], role: str, point: str, result: str) -> d
         kept = of_role(dict(flat), Role.base)
         if role != Role.base:
             kept.pop("data_scale", None)
+        if role == Role.start:
+            kept["model.adapter"] = flat.get("model.adapter")
     nested: dict[str, Any] = {}
     for key, value in kept.items():
         *groups, last = key.split(".")

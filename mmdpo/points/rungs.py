@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,13 @@ def rung_name(share: float) -> str:
 def rung_folder(folder: Path, share: float) -> Path:
     """Return the folder of a rung of a point."""
     return folder / rung_name(share)
+
+
+def rung_tasks(objective: str, tasks: Sequence[str]) -> list[str]:
+    """Return the benchmarks of a point that its objective is computed from, which are measured at rungs."""
+    name, _, part = objective.partition("/")
+    needed = [name, *([part.removeprefix("minus_")] if part.startswith("minus_") else [])]
+    return [task for task in tasks if task in needed]
 
 
 def is_rung_trained(folder: Path, share: float) -> bool:

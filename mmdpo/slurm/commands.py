@@ -16,7 +16,7 @@ from mmdpo.points.status import State, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.cancellations import record_cancelled
 from mmdpo.slurm.submission import JUDGE, PREPARE, TASKS, read_submissions
-from mmdpo.slurm.task_states import query_jobs, read_task_states
+from mmdpo.slurm.task_states import TaskState, query_jobs, read_task_states
 
 LISTED = 8  # points in a message
 FOLLOW_SECONDS = 0.5  # between looks at a log
@@ -57,7 +57,8 @@ def cancel(study: Path, pieces: Sequence[str]) -> int:
     states = read_task_states(study)
     names = _match_names([*states], pieces) if pieces else [*states]
     chosen = [states[name] for name in names if states[name].live]
-    jobs = {one.job for one in chosen}
+    shared = [one for one in chosen if pieces and _runs_others(one, states, chosen)]
+    jobs = {one.job for one in chosen if one not in shared}
     if not pieces:  # whole arrays, the preparations that they wait for, and the judging that waits for them
         known = query_jobs(found)
         parts = [part for submission in found for part in submission.parts if part.kind != TASKS]
@@ -65,11 +66,22 @@ def cancel(study: Path, pieces: Sequence[str]) -> int:
         jobs = {job and job.partition("_")[0] for job in jobs} | prepared
     slurm.cancel_jobs(sorted(job for job in jobs if job))
     for submission in found:
-        ended = [one.job for one in chosen if one.submission.name == submission.name]
+        alone = [one for one in chosen if one.submission.name == submission.name and one not in shared]
+        left_out = [one.task.name for one in shared if one.submission.name == submission.name]
+        if left_out:
+            record_cancelled(submission, [], left_out)
+        ended = [one.job for one in alone]
         ended += [part.job for part in submission.parts if part.kind != TASKS and part.job in jobs]
         with suppress(OSError):  # for example of another user; SLURM's own record is left
             record_cancelled(submission, [job for job in ended if job])
+    for job in sorted({one.job for one in shared if one.job and one.state is State.running}):
+        slurm.requeue_job(job)  # it continues without the cancelled points
     return len(chosen)
+
+
+def _runs_others(one: TaskState, states: Mapping[str, TaskState], chosen: Sequence[TaskState]) -> bool:
+    """Return whether the job of a task also runs tasks that are not chosen (cluster.points_per_job)."""
+    return any(other.job == one.job and other.live and other not in chosen for other in states.values())
 
 
 def logs(study: Path, piece: str | None, rank: int | None, follow: bool) -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from mmdpo.config.choices import JudgePlace, Stage
+from mmdpo.config.choices import Stage
 from mmdpo.config.schema import ClusterConfig, Config
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
@@ -20,26 +19,34 @@ from mmdpo.points import commands
 from mmdpo.points.changes import require_unchanged
 from mmdpo.points.contents import contents_remembered
 from mmdpo.points.identity import Role
-from mmdpo.points.links import known_elsewhere, link_known
+from mmdpo.points.links import link_known
 from mmdpo.points.outcome import Outcome, outcome
-from mmdpo.points.point import Point, baselines, points_of, require_stage, training_to_take, unique_up_to_axes
-from mmdpo.points.point_files import mapping_or_none
+from mmdpo.points.point import Point, points_of, require_stage
 from mmdpo.points.status import State, is_done
 from mmdpo.signals import listening
 from mmdpo.slurm import client as slurm
-from mmdpo.slurm import sbatch
+from mmdpo.slurm.halving import JudgeRung, next_round
 from mmdpo.slurm.judging import Judging, judges_here
 from mmdpo.slurm.paths import require_usable
+from mmdpo.slurm.planning import (
+    decides_in_job,
+    limit_line,
+    parts_of_plan,
+    points_by_study,
+    tasks_of_points,
+    tasks_to_judge,
+    tasks_to_train,
+)
 from mmdpo.slurm.resources import check_fits
 from mmdpo.slurm.snapshot import take_snapshot
 from mmdpo.slurm.submission import (
+    DECIDE,
     FORMAT,
     JOBS,
     JUDGE,
     PREPARE,
     TASKS,
     SlurmTask,
-    Submission,
     changed_cluster,
     is_point_stage,
     read_submissions,
@@ -55,20 +62,22 @@ from mmdpo.slurm.submit import (
     recover_job_ids,
     reuse_preparations,
     send_parts,
-    split_into_parts,
 )
 from mmdpo.slurm.task_states import (
     TaskState,
     combine_states,
     invisible_submissions,
-    is_task_judged_apart,
     query_jobs,
 )
 from mmdpo.slurm.watch import watch
+from mmdpo.sweep.halving import is_halved
 
 
 def submit_and_watch(
-    configs: Sequence[Config], stage: Stage, judge_point: Callable[[Point], str | None]
+    configs: Sequence[Config],
+    stage: Stage,
+    judge_point: Callable[[Point], str | None],
+    judge_rung: JudgeRung | None = None,
 ) -> list[Outcome] | None:
     """Submit what is missing of these points, and of the baselines they are compared with.
 
@@ -76,6 +85,7 @@ def submit_and_watch(
         configs: The configs of the points.
         stage: The stage to run.
         judge_point: Judge the answers of a point in this process; returns the reason if that failed.
+        judge_rung: Judge the answers of a point at a rung in this process (search=halving).
 
     Returns:
         An outcome for each config when its job has ended, then those of baselines that failed; None if this process
@@ -90,7 +100,7 @@ def submit_and_watch(
     check_fits(configs[0].cluster)
     with contents_remembered():
         asked_points = points_of(configs)
-        studies = _points_by_study(asked_points)
+        studies = points_by_study(asked_points)
         tasks = {study: tasks_of_points(points, stage) for study, points in studies.items()}
         for requested in tasks.values():
             require_unchanged([task.point for task in requested])
@@ -99,10 +109,7 @@ def submit_and_watch(
         for p in asked_points:
             require_stage(p, stage)
     try:
-        plans = {
-            study: submit_missing(study, tasks[study], [p.config for p in points], configs[0].cluster)
-            for study, points in studies.items()
-        }
+        plans = {study: submit(study, tasks[study], configs[0].cluster, judge_rung) for study in studies}
     except KeyboardInterrupt:
         print_line("interrupted while submitting; jobs that SLURM has accepted continue")
         raise
@@ -115,11 +122,15 @@ def submit_and_watch(
                 judging.judge(task.point for plan in plans.values() for task in plan.answered)
         if not configs[0].cluster.wait:
             _print_hints(studies, configs[0])
+            if is_halved(configs[0], stage) and not decides_in_job(configs[0]):
+                print_line("rungs are judged and decided by this command: rerun it when the jobs of a rung have ended")
             if judging:
                 judging.raise_if_stopped()
             return None
         for study, requested in tasks.items():
             states = watch(study, [task.name for task in requested], judging)
+            while is_halved(configs[0], stage) and continue_halving(study, requested, judge_rung or refuse_to_judge):
+                states = watch(study, [task.name for task in requested], judging)
             waiting = [one for one in waiting if one != study]
             if is_point_stage(stage):
                 _finish(study, configs[0])
@@ -151,7 +162,7 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
         UserError: The study has no jobs, was submitted by an older version, or has lost its code or working
             directory; or the overrides change more than the cluster.
     """
-    found = read_submissions(study)
+    found = read_submissions(study.absolute())  # the points' configs name it, and paths may be relative
     if not found:
         raise UserError(f"{study} has no jobs on SLURM; rerun its launch command, which runs what is missing")
     study = study.absolute()
@@ -183,8 +194,77 @@ def resubmit(study: Path, overrides: Sequence[str]) -> int:
             "launch command"
         )
     with contextlib.chdir(last.cwd):
-        configs = [task.typed_config for task in tasks]
-        return len(submit_missing(study, tasks, configs, cluster, last.code).missing)
+        halved = list(last.tasks(DECIDE))
+        return len(submit(study, halved or tasks, cluster, code=last.code).missing)
+
+
+def submit(
+    study: Path,
+    tasks: Sequence[SlurmTask],
+    cluster: ClusterConfig,
+    judge_rung: JudgeRung | None = None,
+    code: str | None = None,
+) -> SubmissionPlan:
+    """Submit what is missing of a command's tasks, or with search=halving its next round.
+
+    Args:
+        study: The folder of the study.
+        tasks: All tasks of the command, of this study.
+        cluster: The settings of `cluster=`.
+        judge_rung: Judge the answers of a point at a rung in this process.
+        code: The name of an existing snapshot for the jobs to run; None takes a snapshot of the present code.
+
+    Returns:
+        The plan that was carried out.
+    """
+    if not is_halved(tasks[0].typed_config, tasks[0].stage):
+        return submit_missing(study, tasks, [task.typed_config for task in tasks], cluster, code)
+    return _submit_round(study, tasks, next_round(tasks, judge_rung or refuse_to_judge), cluster, code)
+
+
+def continue_halving(
+    study: Path, tasks: Sequence[SlurmTask], judge_rung: JudgeRung, own: str = "", code: str | None = None
+) -> bool:
+    """Decide the rungs that are measured, and submit the next round, once its jobs have ended.
+
+    Args:
+        study: The folder of the study.
+        tasks: All tasks of the command.
+        judge_rung: Judge the answers of a point at a rung in this process.
+        own: The submission whose jobs have ended, although SLURM may not say so yet.
+        code: The name of the snapshot for the jobs to run; None for the present code.
+
+    Returns:
+        Whether there are jobs to wait for.
+    """
+    found = read_submissions(study)
+    states = combine_states(found, slurm.retry_while_unreachable(query_jobs)(found))
+    round_ = next_round(tasks, judge_rung, states, own)
+    if not round_:
+        names = {task.name for task in tasks}
+        return any(one.live and one.submission.name != own for name, one in states.items() if name in names)
+    cluster = changed_cluster(found[-1].cluster, [])
+    plan = _submit_round(study, tasks, round_, cluster, code, is_typed=not own)
+    return bool(plan.missing or plan.live)
+
+
+def _submit_round(
+    study: Path,
+    tasks: Sequence[SlurmTask],
+    round_: Sequence[SlurmTask],
+    cluster: ClusterConfig,
+    code: str | None,
+    is_typed: bool = True,
+) -> SubmissionPlan:
+    if rung := next((task.rung for task in round_ if task.rung is not None), None):
+        print_line(f"rung {rung:g}: {len(round_)} points run")
+    configs = [task.typed_config for task in tasks]
+    return submit_missing(study, round_, configs, cluster, code, tasks, is_typed)
+
+
+def refuse_to_judge(p: Point, share: float) -> None:
+    """Raise UserError: this command asks no judge."""
+    raise UserError(f"{p.name}: its answers at rung {share:g} wait to be judged; rerun its launch command")
 
 
 def submit_missing(
@@ -193,6 +273,8 @@ def submit_missing(
     configs: Sequence[Config],
     cluster: ClusterConfig,
     code: str | None = None,
+    halved: Sequence[SlurmTask] = (),
+    is_typed: bool = True,
 ) -> SubmissionPlan:
     """Print the plan of a study, and submit the tasks that have neither their result nor a live job.
 
@@ -202,6 +284,8 @@ def submit_missing(
         configs: The configs of the tasks.
         cluster: The settings of `cluster=`.
         code: The name of an existing snapshot for the jobs to run; None takes a snapshot of the present code.
+        halved: All tasks of a command with search=halving, of which `tasks` are one round.
+        is_typed: Whether a user typed this command; it is then noted with the study.
 
     Returns:
         The plan that was carried out.
@@ -214,21 +298,23 @@ def submit_missing(
         states = combine_states(found, jobs, slurm.retry_while_unreachable(invisible_submissions)(found))
         plan = plan_submission(study, tasks, states)
         print_line(plan.line())
-        commands.begin(study)
-        to_judge = _to_judge(plan, cluster)
-        if not plan.missing and not to_judge:
+        if is_typed:
+            commands.begin(study)
+        judged = tasks_to_judge(plan, cluster)
+        if not plan.missing and not judged:
             return plan
         if plan.missing:
-            print_line(estimate_hours(plan, cluster))
-        shared, prepared_by = reuse_preparations(preparation_tasks(_to_train(plan), found), found, jobs)
+            print_line(f"{limit_line(plan, cluster)}; dry_run=true predicts the hours")
+        shared, prepared_by = reuse_preparations(preparation_tasks(tasks_to_train(plan), found), found, jobs)
         code = code or take_snapshot(study / JOBS)
-        parts = split_into_parts(len(plan.missing), bool(shared), slurm.max_array_size(), bool(to_judge))
+        parts = parts_of_plan(plan, cluster, bool(shared), slurm.max_array_size(), bool(judged))
         submission = new_submission(study, cluster, configs, code, parts, prepared_by)
         controller_config = slurm.retry_while_unreachable(slurm.controller_config)()
         submission.cluster_name = controller_config.get("ClusterName", "")
         submission.write_tasks(TASKS, plan.missing)
         submission.write_tasks(PREPARE, shared)
-        submission.write_tasks(JUDGE, to_judge)
+        submission.write_tasks(JUDGE, judged)
+        submission.write_tasks(DECIDE, halved)
         submission.save()
         send_parts(submission, cluster)
         ids = ", ".join(f"{part.job} ({part.kind}, {part.count})" for part in submission.parts)
@@ -236,119 +322,9 @@ def submit_missing(
     return plan
 
 
-def _to_judge(plan: SubmissionPlan, cluster: ClusterConfig) -> list[SlurmTask]:
-    """Return the tasks that a job of its own will judge: those that are answered, and those to be submitted."""
-    candidates = [*plan.answered, *plan.missing] if cluster.judge is JudgePlace.job else []
-    return [task for task in candidates if task.stage is Stage.experiment and is_task_judged_apart(task)]
-
-
-def preview(configs: Sequence[Config], stage: Stage) -> None:
-    """Print what `launch` would submit, with the scripts for sbatch."""
-    cluster, unavailable = configs[0].cluster, slurm.unavailable_reason()
-    if not unavailable:
-        check_fits(cluster)
-    with contents_remembered():
-        for study, points in _points_by_study(points_of(configs)).items():
-            _preview_study(study, points, stage, unavailable)
-
-
-def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailable: str) -> None:
-    configs = [p.config for p in points]
-    cluster = configs[0].cluster
-    require_usable(study)
-    found = read_submissions(study)
-    check_unchanged(found, configs, None)
-    tasks = tasks_of_points(points, stage)
-    if is_point_stage(stage):
-        known = known_elsewhere([task.point for task in tasks if not is_done(task.point.folder)])
-        for folder, target in known.items():
-            print_line(f"{folder}: known from {target.parent.name}, would be linked")
-        tasks = [task for task in tasks if task.point.folder not in known]
-        for p in points:
-            if p.folder not in known:
-                require_stage(p, stage)
-    jobs = None if unavailable else query_jobs(found)
-    states = combine_states(found, jobs, () if unavailable else invisible_submissions(found))
-    plan = plan_submission(study, tasks, states)
-    print_line(plan.line())
-    if judges_here(configs[0], stage):
-        print_line("judging: by this command, as answers arrive (cluster.judge=login)")
-    to_judge = _to_judge(plan, cluster)
-    if not plan.missing and not to_judge:
-        return
-    if plan.missing:
-        print_line(estimate_hours(plan, cluster))
-    count = len(plan.missing)
-    shared, prepared_by = reuse_preparations(preparation_tasks(_to_train(plan), found), found, jobs or {})
-    largest = max(count, 1) if unavailable else slurm.max_array_size()
-    parts = split_into_parts(count, bool(shared), largest, bool(to_judge))
-    submission = new_submission(study, cluster, configs, "code-...", parts, prepared_by)
-    for text in distinct_scripts(submission, cluster):
-        print_line(text)
-        if not unavailable and (reason := sbatch.rejection_reason(text)):
-            print_line(f"SLURM would reject this at the moment: {reason}")
-    if unavailable:
-        print_line(f"SLURM has not checked this: {unavailable}")
-
-
-def _to_train(plan: SubmissionPlan) -> list[SlurmTask]:
-    """Return the missing tasks without those whose training another point has; print how many these are."""
-    with contents_remembered():
-        known = {task.name: source for task in plan.missing if task.role and (source := training_to_take(task.point))}
-    if known:
-        places = ", ".join(sorted({source.parent.name for source in known.values()}))
-        print_line(f"{len(known)} trainings are known from points of {places} and are not repeated")
-    return [task for task in plan.missing if task.name not in known]
-
-
-def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str]:
-    """Return one script for each kind of part."""
-    kinds = {part.kind: part for part in reversed(submission.parts)}
-    return [sbatch.script_text(submission, part, cluster) for part in reversed(kinds.values())]
-
-
-def tasks_of_points(points: Sequence[Point], stage: Stage) -> list[SlurmTask]:
-    """Return the tasks of a command, each once; for `experiment`, those of the baselines first.
-
-    Raises UserError for `export`, which runs on one machine.
-    """
-    if stage is Stage.export:
-        raise UserError("stage=export needs no cluster: type cluster=local")
-    if stage is not Stage.experiment:
-        return list({task.name: task for task in (SlurmTask.of(p, stage) for p in points)}.values())
-    extra = [base for config in unique_up_to_axes(p.config for p in points) for base in baselines(config)]
-    return [SlurmTask.of(p, stage) for p in {p.name: p for p in [*extra, *points]}.values()]
-
-
-def estimate_hours(plan: SubmissionPlan, cluster: ClusterConfig) -> str:
-    """Estimate the hours of the missing tasks, from cluster.minutes_per_point or from the study's finished points."""
-    jobs, gpus = len(plan.missing), cluster.nodes * cluster.gpus_per_node
-    kind = "GPU-hours" if gpus else "hours"
-    unit = f"{jobs} jobs x {gpus} GPUs" if gpus else f"{jobs} jobs without GPUs"
-    minutes, source = cluster.minutes_per_point, "cluster.minutes_per_point"
-    if minutes is None:
-        results = [mapping_or_none(plan.study / name / "result.json") or {} for name in plan.done]
-        seconds = [one["seconds"] for one in results if isinstance(one.get("seconds"), int | float)]
-        if not seconds:
-            limit = jobs * max(gpus, 1) * cluster.timeout_min / 60
-            return (
-                f"{unit}: at most {limit:.0f} {kind} by the time limit; set cluster.minutes_per_point= for an estimate"
-            )
-        minutes, source = statistics.median(seconds) / 60, f"median of {len(seconds)} points"
-    total = jobs * max(gpus, 1) * minutes / 60
-    return f"{unit} x {minutes:.1f} min ({source}): {total:.1f} {kind}"
-
-
 def next_hint(study: Path) -> str:
     """Return the command that shows a study's jobs later."""
     return f"next: python -m mmdpo status {study}  (logs, retry and cancel take the same name)"
-
-
-def _points_by_study(points: Sequence[Point]) -> dict[Path, list[Point]]:
-    studies: dict[Path, list[Point]] = {}
-    for p in points:
-        studies.setdefault(p.study, []).append(p)
-    return studies
 
 
 def _print_hints(studies: Iterable[Path], config: Config) -> None:
@@ -371,6 +347,6 @@ def _outcome(task: SlurmTask, state: TaskState | None) -> Outcome:
     if state is not None and state.state is State.answered and not is_done(task.point.folder):
         reason = state.status.error or state.detail
         return Outcome(task.point, error=f"{task.name}: answered and not judged ({reason}); rerun the same command")
-    if state is not None and state.state not in (State.done, State.answered):
+    if state is not None and state.state not in (State.done, State.answered, State.pruned):
         return Outcome(task.point, error=f"{task.name}: {state.state}: {state.detail}")
     return outcome(task.point) if task.stage in (Stage.experiment, Stage.judge) else Outcome(task.point)

@@ -16,7 +16,7 @@ from mmdpo.config.schema import ClusterConfig
 from mmdpo.errors import UserError
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.paths import file_pattern
-from mmdpo.slurm.submission import JUDGE, PREPARE, TASKS, Part, Submission, job_comment
+from mmdpo.slurm.submission import DECIDE, JUDGE, PREPARE, TASKS, Part, Submission, job_comment
 
 SITE_VARIABLES = ("SLURM_CONF", "SLURM_CLUSTERS")
 """Variables that select the SLURM to use."""
@@ -80,7 +80,8 @@ def script_text(submission: Submission, part: Part, cluster: ClusterConfig, depe
     Returns:
         The text of the script.
     """
-    python = [submission.python, "-u", "-P", "-m", "mmdpo.slurm.supervisor"]
+    supervisor = "group_supervisor" if part.size > 1 else "supervisor"
+    python = [submission.python, "-u", "-P", "-m", f"mmdpo.slurm.{supervisor}"]
     # exec: as a child of the script's shell, the supervisor could outlive the shell, which SLURM ends
     command = "exec " + shlex.join([*python, str(submission.folder.absolute()), part.kind, str(part.first)])
     parameters = submitit_parameters(submission, part, cluster, dependency)
@@ -94,7 +95,7 @@ def submitit_parameters(
 
     Args:
         submission: The submission that the part belongs to.
-        part: The job or array to submit. The preparation gets one process and at most one GPU, the judging none.
+        part: The job or array to submit. The preparation gets one process and at most one GPU, the others none.
         cluster: The settings of `cluster=`.
         dependency: A value for --dependency; None for a job that waits for no other.
 
@@ -102,9 +103,9 @@ def submitit_parameters(
         Keyword arguments for submitit's function that writes the script.
     """
     is_single = part.kind != TASKS  # one process for all its lines
-    gpus = {PREPARE: min(cluster.gpus_per_node, 1), JUDGE: 0}.get(part.kind, cluster.gpus_per_node)
+    gpus = {PREPARE: min(cluster.gpus_per_node, 1), JUDGE: 0, DECIDE: 0}.get(part.kind, cluster.gpus_per_node)
     gres = GPUS_OF_GRES.sub(r"\g<1>:1", cluster.gres) if cluster.gres and part.kind == PREPARE else cluster.gres
-    if part.kind == JUDGE:
+    if part.kind in (JUDGE, DECIDE):
         gres = ",".join(one for one in (gres or "").split(",") if not one.startswith("gpu")) or None
     code = submission.folder.absolute().parent / submission.code
     log = "%A_%a" if part.kind == TASKS else "%j"
@@ -131,8 +132,8 @@ def submitit_parameters(
         "wckey": None,
         "stderr_to_stdout": True,
         "use_srun": False,  # the supervisor calls srun
-        "map_count": None if is_single else part.count,
-        "array_parallelism": cluster.array_parallelism or part.count,
+        "map_count": None if is_single else part.jobs,
+        "array_parallelism": cluster.array_parallelism or part.jobs,
         "additional_parameters": {
             "requeue": True,
             "chdir": submission.cwd,

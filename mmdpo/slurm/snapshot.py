@@ -23,6 +23,7 @@ NO_EFFECT_ON_RESULTS = (
     "testing",
     "__main__.py",
     "console.py",
+    "timings.py",
     "tracking.py",
     "wandb_service.py",
 )

@@ -41,7 +41,7 @@ def read(folder: Path) -> Study:
 
 
 def _update(row: Row, one: TaskState) -> None:
-    if one.state in (State.done, State.answered):  # its stage, which the files tell too
+    if one.state in (State.done, State.answered, State.pruned):  # its stage, which the files tell too
         return
     if row.state == State.unreadable and one.state is State.failed:
         return  # its files say more than its job

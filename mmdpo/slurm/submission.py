@@ -4,6 +4,7 @@ STUDY/jobs/20261124-021500-1a2b/
   submission.json   user, time, working directory, code and jobs
   prepare.jsonl     the data that the points share, one task per line
   tasks.jsonl       the points, one task per line: name, role, stage and resolved config
+  decide.jsonl      all points of a command with search=halving, one task per line; a job decides which go on
   judge.jsonl       the points that a job judges when they are answered (cluster.judge=job)
   prepare/ STAGE/   status and logs of tasks that are not points; those of a point are in its own folder
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 import os
 import pwd
 import secrets
@@ -38,7 +40,7 @@ from mmdpo.points.point import Point, Role, point
 JOBS = "jobs"
 LOCK = ".lock"
 SUBMISSION_FILE = "submission.json"
-PREPARE, TASKS, JUDGE = "prepare", "tasks", "judge"
+PREPARE, TASKS, DECIDE, JUDGE = "prepare", "tasks", "decide", "judge"
 
 FORMAT = 2
 """The version of the files in a submission's folder; it changes with the keys of the config.
@@ -61,14 +63,21 @@ class SlurmTask:
     stage: Stage
     config: dict[str, Any]  # resolved; enums by name
     role: str | None = None  # of a point
+    rung: float | None = None  # the share of its training that a point is trained to and measured at; None for all
     cached_point: Point | None = field(default=None, compare=False, repr=False)  # not written to disk
 
     @classmethod
-    def of(cls, p: Point, stage: Stage) -> SlurmTask:
-        """Make the task of a point's stage, or of a stage that makes data from the point's config."""
+    def of(cls, p: Point, stage: Stage, rung: float | None = None) -> SlurmTask:
+        """Make the task of a point's stage, or of a stage that makes data from the point's config.
+
+        Args:
+            p: The point.
+            stage: The stage.
+            rung: The share of the training to stop at; None for its end.
+        """
         config = config_to_dict(p.config)
         if is_point_stage(stage):
-            return cls(p.work_name, stage, config, p.role.value, cached_point=p)
+            return cls(p.work_name, stage, config, p.role.value, rung, cached_point=p)
         return cls(f"{stage.value}-{fingerprint(config, length=6)}", stage, config)
 
     @property
@@ -94,16 +103,22 @@ class SlurmTask:
 class Part:
     """One job, or one array of jobs, of a submission."""
 
-    kind: str  # PREPARE and JUDGE: one job for all lines of their file; TASKS: an array with one job per line
+    kind: str  # TASKS: an array; the others: one job for all lines of their file
     first: int = 0  # the first of its lines
-    count: int = 1
+    count: int = 1  # lines
     job: str | None = None  # SLURM's id; None until sbatch has answered
+    size: int = 1  # TASKS: lines per job of the array (cluster.points_per_job); the last job may have fewer
+
+    @property
+    def jobs(self) -> int:
+        """The number of jobs in the array."""
+        return math.ceil(self.count / self.size)
 
     def ids(self) -> list[str | None]:
-        """Return the ids of its jobs in the order of their lines; None until sbatch has answered."""
+        """Return the id of the job of each line, in the order of the lines; None until sbatch has answered."""
         if self.kind != TASKS:
             return [self.job]
-        return [self.job and f"{self.job}_{index}" for index in range(self.count)]
+        return [self.job and f"{self.job}_{index // self.size}" for index in range(self.count)]
 
 
 def user_name() -> str:
@@ -159,9 +174,14 @@ class Submission:
             yield from tasks
 
     def task(self, part: Part, index: int) -> SlurmTask:
-        """Read one task of an array."""
+        """Read the first task of a job of an array."""
+        return self.group(part, index)[0]
+
+    def group(self, part: Part, index: int) -> list[SlurmTask]:
+        """Read the tasks of a job of an array, in their order."""
+        first, end = index * part.size, min((index + 1) * part.size, part.count)
         with (self.folder / f"{part.kind}.jsonl").open(encoding="utf-8") as lines:
-            return self._task(next(itertools.islice(lines, part.first + index, None)))
+            return [self._task(line) for line in itertools.islice(lines, part.first + first, part.first + end)]
 
     def _task(self, line: str | bytes) -> SlurmTask:
         """Parse one line, with the study's present folder, because it may have been moved."""
@@ -177,7 +197,9 @@ class Submission:
         """Write the tasks of one file atomically."""
         with atomic_write(self.folder / f"{kind}.jsonl") as aside, aside.open("w", encoding="utf-8") as file:
             for task in tasks:
-                content = {"name": task.name, "stage": task.stage.value, "config": task.config, "role": task.role}
+                content: dict[str, Any] = {"name": task.name, "stage": task.stage.value, "config": task.config}
+                content["role"] = task.role
+                content |= {} if task.rung is None else {"rung": task.rung}
                 file.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 

@@ -27,6 +27,7 @@ from mmdpo.slurm import sbatch
 from mmdpo.slurm.job_ids import fill_job_ids, find_job_id
 from mmdpo.slurm.snapshot import changed_code, code_files
 from mmdpo.slurm.submission import (
+    DECIDE,
     JOBS,
     JUDGE,
     LOCK,
@@ -98,7 +99,7 @@ def plan_submission(study: Path, tasks: Sequence[SlurmTask], states: Mapping[str
                 )
             live[task.name] = known
         elif _is_done(study, task, known):
-            if task.stage is Stage.experiment and not is_done(study / task.name):
+            if task.stage is Stage.experiment and task.rung is None and not is_done(study / task.name):
                 answered.append(task)
             else:
                 done.append(task.name)
@@ -222,6 +223,8 @@ def preparation_tasks(tasks: Sequence[SlurmTask], found: Sequence[Submission]) -
     """
     shared = {}
     for task in tasks:
+        if task.config.get("round", 1) > 1:
+            continue  # its data are its own, and depend on the round before
         if task.stage in (Stage.experiment, Stage.train) and task.role == Role.trained.value:
             name = f"shared-{fingerprint(_shared_settings(task.config), length=6)}"
             shared[name] = SlurmTask(name, Stage.reference, task.config)
@@ -304,19 +307,25 @@ def new_submission(
     )
 
 
-def split_into_parts(tasks: int, prepare: bool, max_array_size: int, judge: bool = False) -> list[Part]:
+def split_into_parts(
+    tasks: int, prepare: bool, max_array_size: int, judge: bool = False, points_per_job: int = 1
+) -> list[Part]:
     """Split tasks into jobs.
 
     Args:
         tasks: The number of tasks.
         prepare: Whether a job makes shared data first.
-        max_array_size: The largest number of tasks in an array.
+        max_array_size: The largest number of jobs in an array.
         judge: Whether a job judges the answers of all.
+        points_per_job: The number of tasks that a job of an array runs in turn.
 
     Returns:
         The preparation, then the arrays, then the judging.
     """
-    arrays = [Part(TASKS, first, min(max_array_size, tasks - first)) for first in range(0, tasks, max_array_size)]
+    largest = max_array_size * points_per_job
+    arrays = [
+        Part(TASKS, first, min(largest, tasks - first), size=points_per_job) for first in range(0, tasks, largest)
+    ]
     return [*([Part(PREPARE)] if prepare else []), *arrays, *([Part(JUDGE)] if judge else [])]
 
 
@@ -331,10 +340,10 @@ def send_parts(submission: Submission, cluster: ClusterConfig) -> None:
             part.job = _send_once(submission, part, cluster)
         except UserError as error:
             accepted = sum(one.count for one in submission.parts if one.kind == TASKS and one.job)
-            if part.kind == JUDGE and accepted:
+            if part.kind in (JUDGE, DECIDE) and accepted:
                 raise UserError(
-                    f"{error}. The points were submitted, and no job judges them; rerun the same command when they "
-                    "have ended"
+                    f"{error}. The points were submitted, and no job will {part.kind} them; rerun the same command "
+                    "when they have ended"
                 ) from error
             if accepted:
                 missing = sum(one.count for one in submission.parts if one.kind == TASKS) - accepted
@@ -375,7 +384,7 @@ def dependency_of(submission: Submission, part: Part, cluster: ClusterConfig) ->
     """
     if part.kind == PREPARE:
         return None
-    if part.kind == JUDGE:
+    if part.kind in (JUDGE, DECIDE):
         return ",".join(f"afterany:{one.job}" for one in submission.parts if one.kind == TASKS and one.job) or None
     index = submission.parts.index(part)
     prepared = [f"afterok:{one.job}" for _, one in preparations(submission) if one.job]

@@ -52,6 +52,23 @@ ADVICE = {
 
 def main(arguments: list[str]) -> int:
     """Run one job and return its exit code, which is not zero if its task failed."""
+    submission, part, index, job = begin_job(arguments)
+    task = submission.task(part, index) if part.kind == TASKS else None
+    folder_of_task = submission.folder / part.kind if task is None else submission.folder_of(task)
+    folder_of_task.mkdir(parents=True, exist_ok=True)
+    rename_job(job, submission, task.name if task else part.kind)
+    return supervise(submission, part, index, folder_of_task, job)
+
+
+def begin_job(arguments: Sequence[str]) -> tuple[Submission, Part, int, str]:
+    """Ignore SLURM's signals, and note the job's id beside its submission.
+
+    Args:
+        arguments: The submission's folder, the kind of the part, and the first of its lines.
+
+    Returns:
+        The submission, the part, the job's index in its array, and the job's id.
+    """
     folder, kind, first = arguments
     for number in (signal.SIGTERM, signal.SIGUSR2):  # the processes of the task handle them
         signal.signal(number, lambda *_: None)
@@ -61,12 +78,7 @@ def main(arguments: list[str]) -> int:
     id_file = submission.folder / f"{kind}-{first}.job"
     if not id_file.exists():
         id_file.write_text(job.partition("_")[0], encoding="utf-8")
-    index = int(os.environ.get("SLURM_ARRAY_TASK_ID", 0))
-    task = submission.task(part, index) if kind == TASKS else None
-    folder_of_task = submission.folder / kind if task is None else submission.folder_of(task)
-    folder_of_task.mkdir(parents=True, exist_ok=True)
-    rename_job(job, submission, task.name if task else kind)
-    return supervise(submission, part, index, folder_of_task, job)
+    return submission, part, int(os.environ.get("SLURM_ARRAY_TASK_ID", 0)), job
 
 
 def rename_job(job: str, submission: Submission, name: str) -> None:
@@ -98,13 +110,9 @@ def supervise(submission: Submission, part: Part, index: int, folder: Path, job:
     """
     limits = submission.cluster["max_attempts"]
     before = status.read_status(folder)
-    if before.job_id == job:  # the job was put back into the queue
-        if before.state is State.running:  # the processes ended together with their supervisor
-            status.interrupt(folder, last_end_reason(job, "killed"))
-        elif before.state is State.interrupted and before.interruptions[-1]["cause"] == "terminated":
-            status.relabel(folder, last_end_reason(job, "requeued"))
+    note_last_end(folder, before, job)
     if reason := attempts_exhausted(folder, job, limits):
-        return _fail(folder, reason)
+        return fail(folder, reason)
     log = folder / "logs" / f"attempt-{before.attempts + 1}-rank-%t.log"
     code = run_srun(submission, part, index, log)
     for _ in range(BUSY_TRIES if before.job_id == job else 0):
@@ -134,7 +142,24 @@ def supervise(submission: Submission, part: Part, index: int, folder: Path, job:
     return requeue_or_fail(folder, job, limits)
 
 
-def _fail(folder: Path, reason: str) -> int:
+def note_last_end(folder: Path, before: status.Status, job: str) -> None:
+    """Note why the last run of this job ended, if the job was put back into the queue.
+
+    Args:
+        folder: The folder of the task's status.
+        before: The status of the task.
+        job: SLURM's id of the job.
+    """
+    if before.job_id != job:
+        return
+    if before.state is State.running:  # the processes ended together with their supervisor
+        status.interrupt(folder, last_end_reason(job, "killed"))
+    elif before.state is State.interrupted and before.interruptions[-1]["cause"] == "terminated":
+        status.relabel(folder, last_end_reason(job, "requeued"))
+
+
+def fail(folder: Path, reason: str) -> int:
+    """Note that a task failed, print the reason, and return the job's exit code."""
     status.finish(folder, reason)
     print_line(reason)
     return 1
@@ -158,21 +183,22 @@ def interruption_cause(code: int, log: Path, job: str) -> str:
     return "time_limit" if code in (EXIT_INTERRUPTED, 128 + signal.SIGUSR2) else "killed"
 
 
-def run_srun(submission: Submission, part: Part, index: int, log: Path) -> int:
-    """Run the processes of the task, one per GPU.
+def run_srun(submission: Submission, part: Part, index: int, log: Path, lines: str | None = None) -> int:
+    """Run the processes of a job, one per GPU.
 
     Args:
         submission: The submission that the job belongs to.
         part: The part of the submission that is this job's array.
         index: The job's index in the array.
         log: The path of their logs, with %t for the rank.
+        lines: The tasks of the job to run, by their numbers in it, such as 0,2; None for a job with one.
 
     Returns:
         The exit code; 128 + N after signal N.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     worker = [submission.python, "-u", "-P", "-m", "mmdpo.slurm.worker"]
-    arguments = [str(submission.folder), part.kind, str(part.first), str(index)]
+    arguments = [str(submission.folder), part.kind, str(part.first), str(index), *([lines] if lines else [])]
     options = [
         f"--output={file_pattern(log.parent)}/{log.name}",
         "--unbuffered",
@@ -189,7 +215,7 @@ def run_srun(submission: Submission, part: Part, index: int, log: Path) -> int:
 
 
 def requeue_or_fail(folder: Path, job: str, limits: dict[str, int]) -> int:
-    """Put an interrupted job back into the queue, or fail it if its attempts are exhausted.
+    """Put an interrupted job back into the queue, or fail its task if its attempts are exhausted.
 
     Args:
         folder: The folder of the task's status.
@@ -199,12 +225,9 @@ def requeue_or_fail(folder: Path, job: str, limits: dict[str, int]) -> int:
     Returns:
         The exit code of the job: 1.
     """
+    if fail_if_exhausted(folder, job, limits):
+        return 1
     cause = status.read_status(folder).interruptions[-1]["cause"]
-    if cause == "terminated" and is_preempted(job):
-        cause = "preempted"
-        status.relabel(folder, cause)
-    if reason := attempts_exhausted(folder, job, limits):
-        return _fail(folder, reason)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # no process is left to wait for
     if cause in ("terminated", "preempted"):  # SLURM ends the job after scancel and requeues it otherwise
         time.sleep(REQUEUE_SECONDS)
@@ -218,6 +241,25 @@ def requeue_or_fail(folder: Path, job: str, limits: dict[str, int]) -> int:
         return 1
     time.sleep(REQUEUE_SECONDS)
     return 1
+
+
+def fail_if_exhausted(folder: Path, job: str, limits: dict[str, int]) -> bool:
+    """Fail an interrupted task if its attempts are exhausted.
+
+    Args:
+        folder: The folder of the task's status.
+        job: SLURM's id of the job.
+        limits: `cluster.max_attempts`, by cause.
+
+    Returns:
+        Whether it failed.
+    """
+    cause = status.read_status(folder).interruptions[-1]["cause"]
+    if cause == "terminated" and is_preempted(job):
+        status.relabel(folder, "preempted")
+    if reason := attempts_exhausted(folder, job, limits):
+        fail(folder, reason)
+    return bool(reason)
 
 
 def is_preempted(job: str) -> bool:

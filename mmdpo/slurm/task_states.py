@@ -12,11 +12,14 @@ from pathlib import Path
 from mmdpo.config.choices import RULES, Stage
 from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.errors import UserError
+from mmdpo.points.results import has_answers, read_training
+from mmdpo.points.rungs import read_rung, rung_folder, rung_tasks
 from mmdpo.points.status import State, Status, is_done, is_share_done, is_stage_done, read_status
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm.cancellations import read_cancelled
 from mmdpo.slurm.job_ids import fill_job_ids
 from mmdpo.slurm.submission import (
+    DECIDE,
     JUDGE,
     PREPARE,
     TASKS,
@@ -144,13 +147,14 @@ def combine_states(
         earlier one has not ended.
     """
     states: dict[str, TaskState] = {}
-    judged_by = _judging_jobs(found, jobs or {})
+    judged_by, deciding = _judging_jobs(found, jobs or {}), _live_jobs(found, jobs or {}, DECIDE)
     for submission in found:
         visible_jobs = None if submission.name in invisible else jobs
         preparation, reason = _preparation(submission, visible_jobs)
         cancelled = read_cancelled(submission)
-        ids = [job for part in submission.parts if part.kind == TASKS for job in part.ids()]
-        for task, job_id in zip(submission.tasks(), ids, strict=False):
+        parts = [part for part in submission.parts if part.kind == TASKS]
+        ids = [(job, part.size > 1) for part in parts for job in part.ids()]
+        for task, (job_id, grouped) in zip(submission.tasks(), ids, strict=False):
             folder = submission.folder_of(task)
             status = read_status(folder)
             before = states.get(task.name)
@@ -158,8 +162,13 @@ def combine_states(
                 continue  # its earlier job has not ended, or is the last that sbatch accepted
             finished = is_finished(task, folder, status)
             log = submission.folder / f"{job_id}.log"
-            state, detail = combine_state(status, finished, job_id, visible_jobs, log, cancelled.get(job_id or "", ""))
-            if state is State.done and task.stage is Stage.experiment and not is_done(folder):
+            by = cancelled.get(task.name) or cancelled.get(job_id or "", "")
+            state, detail = combine_state(status, finished, job_id, visible_jobs, log, by)
+            if grouped and state in (State.running, State.pending):
+                state, detail = _state_in_group(status, job_id, state, detail, cancelled.get(task.name, ""))
+            if state is State.done and task.rung is not None and not is_done(folder):
+                state, detail = _state_at_rung(status, task.rung, deciding.get(submission.name))
+            elif state is State.done and task.stage is Stage.experiment and not is_done(folder):
                 own = (visible_jobs or {}).get(job_id or "")
                 if own is not None and own.live:  # it ends in a moment
                     state, detail = _state_of_live(status, own)
@@ -175,11 +184,43 @@ def combine_states(
     return states
 
 
+def _state_in_group(status: Status, job_id: str | None, state: State, detail: str, cancelled: str) -> StateAndDetail:
+    """Return the state of a task whose job, which has not ended, runs others, too.
+
+    Args:
+        status: The content of its status.json.
+        job_id: The id of the job.
+        state: The state of the job.
+        detail: The detail of the state.
+        cancelled: Who cancelled the task and when, if that was recorded.
+    """
+    begun = status.job_id == job_id
+    if cancelled and not (begun and status.state is State.running):
+        return State.cancelled, cancelled
+    if status.state is State.failed and begun:
+        return State.failed, status.error or ""
+    if state is State.running and not (begun and status.state is State.running):
+        return State.pending, f"waits for other points of job {job_id} on {detail}"
+    return state, detail
+
+
 def _judging_jobs(found: Sequence[Submission], jobs: Mapping[str, slurm.Job]) -> dict[str, str]:
     """Return the live job that will judge a task, by the task's name (cluster.judge=job)."""
-    parts = [(submission, part.job) for submission in found for part in submission.parts if part.kind == JUDGE]
-    live = [(submission, job) for submission, job in parts if job and job in jobs and jobs[job].live]
-    return {task.name: job for submission, job in live for task in submission.tasks(JUDGE)}
+    live = _live_jobs(found, jobs, JUDGE)
+    return {task.name: live[one.name] for one in found if one.name in live for task in one.tasks(JUDGE)}
+
+
+def _live_jobs(found: Sequence[Submission], jobs: Mapping[str, slurm.Job], kind: str) -> dict[str, str]:
+    """Return the jobs of one kind that have not ended, by the names of their submissions."""
+    parts = [(submission, part.job) for submission in found for part in submission.parts if part.kind == kind]
+    return {submission.name: job for submission, job in parts if job and job in jobs and jobs[job].live}
+
+
+def _state_at_rung(status: Status, rung: float, job: str | None) -> StateAndDetail:
+    """Return the state of a point that is measured at a rung."""
+    if status.pruned:
+        return State.pruned, status.pruned
+    return State.planned, f"measured at rung {rung:g}" + (f"; job {job} decides" if job else "")
 
 
 def _state_of_answered(job: str | None) -> StateAndDetail:
@@ -241,12 +282,28 @@ def is_finished(task: SlurmTask, folder: Path, status: Status | None = None) -> 
         folder: The folder of its status and results.
         status: The content of its status.json, if it has been read already.
     """
+    if task.rung is not None:
+        return is_rung_done(task, folder)
     if shard := task.shard:
         return is_share_done(folder.parent.parent, shard, task.config["bench"].get("tasks", ()))
     if is_point_stage(task.stage):
         stage = Stage.evaluate if task.stage is Stage.experiment and is_task_judged_apart(task) else task.stage
         return is_stage_done(folder, stage, task.config["bench"].get("tasks", ()))
     return (status or read_status(folder)).state is State.done
+
+
+def is_rung_done(task: SlurmTask, folder: Path) -> bool:
+    """Return whether a task to a rung is done: it is measured there, answered for a service, or trained to the end.
+
+    Args:
+        task: The task.
+        folder: The folder of the point.
+    """
+    assert task.rung is not None
+    if read_rung(folder, task.rung) is not None or read_training(folder) is not None:
+        return True
+    tasks = rung_tasks(str(task.config["objective"]), task.config["bench"].get("tasks", ()))
+    return is_task_judged_apart(task) and has_answers(rung_folder(folder, task.rung), tasks)
 
 
 def is_task_judged_apart(task: SlurmTask) -> bool:

@@ -27,7 +27,16 @@ FILES_SECONDS = 2.0
 SLURM_SECONDS = 15.0  # a controller serves the whole site
 LINES = 3  # of a row at most: a folded name and a detail
 DETAIL = 72  # characters
-ORDER = (State.running, State.failed, State.cancelled, State.pending, State.planned, State.answered, State.done)
+ORDER = (
+    State.running,
+    State.failed,
+    State.cancelled,
+    State.pending,
+    State.planned,
+    State.answered,
+    State.pruned,
+    State.done,
+)
 COLOURS = {State.running: "cyan", State.failed: "red", State.cancelled: "yellow", State.done: "green"}
 
 

@@ -1,7 +1,8 @@
 """One process of a task, started by srun.
 
-    python -m mmdpo.slurm.worker SUBMISSION KIND FIRST INDEX
+    python -m mmdpo.slurm.worker SUBMISSION KIND FIRST INDEX [LINES]
 
+LINES are the numbers of the tasks in a job that runs several of them in turn (cluster.points_per_job), such as 0,2.
 Exit codes: 0 done, 1 failed, or ended by a limit of the judge (status.json has the reason), 3 another run holds the
 point, 75 saved and to be continued.
 """
@@ -12,29 +13,48 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from mmdpo.activity import recorded_by
 from mmdpo.config.choices import Stage
+from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.leftovers import use_own_temporary_folder
 from mmdpo.logs import log_to
+from mmdpo.models.model_cache import use_model_cache
 from mmdpo.output import tolerate_any_encoding
 from mmdpo.pipeline import point_stages as stages
+from mmdpo.pipeline.rungs import judge_rung
 from mmdpo.points import status
 from mmdpo.points.changes import all_inputs, changed_since
-from mmdpo.signals import Interrupted, listen
+from mmdpo.signals import Interrupted, listen, raise_if_asked
+from mmdpo.slurm.cancellations import read_cancelled
+from mmdpo.slurm.client import is_installed
+from mmdpo.slurm.halving import next_round
 from mmdpo.slurm.judging import judge_tasks
-from mmdpo.slurm.submission import JUDGE, PREPARE, SlurmTask, Submission, is_point_stage, read_submission
+from mmdpo.slurm.launch import continue_halving
+from mmdpo.slurm.submission import (
+    DECIDE,
+    JUDGE,
+    PREPARE,
+    SlurmTask,
+    Submission,
+    is_point_stage,
+    read_submission,
+    read_submissions,
+)
 from mmdpo.slurm.supervisor import EXIT_INTERRUPTED
-from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point
-from mmdpo.training.distributed import from_slurm, rank
+from mmdpo.slurm.task_states import combine_states
+from mmdpo.sweep.measure import measure
+from mmdpo.sweep.run_point import BUSY, BUSY_CODE, run_point, run_rung
+from mmdpo.training.distributed import from_slurm, rank, world_size
 
 
 def main(arguments: list[str]) -> int:
     """Run this process's share of the task and return its exit code."""
-    folder, kind, first, index = arguments
+    folder, kind, first, index, *lines = arguments
     from_slurm()
     listen()
     submission = read_submission(Path(folder))
@@ -46,9 +66,16 @@ def main(arguments: list[str]) -> int:
             return _make_unchanged(submission, tasks, submission.folder / PREPARE, works)
         if kind == JUDGE:
             return judge_in_job(submission)
+        if kind == DECIDE:
+            return decide_in_job(submission)
+        if lines:
+            tasks = submission.group(part, int(index))
+            return run_group(submission, [tasks[int(line)] for line in lines[0].split(",")])
         task = submission.task(part, int(index))
         if not is_point_stage(task.stage):
-            work = partial(stages.run_data_stage, task.typed_config, task.stage)
+            config = task.typed_config
+            measures = task.stage is Stage.measure
+            work = partial(measure, [config]) if measures else partial(stages.run_data_stage, config, task.stage)
             return _make_unchanged(submission, [task], submission.folder_of(task), [work])
         return run_point_task(task, submission.folder_of(task))
     except Interrupted:
@@ -75,15 +102,64 @@ def judge_in_job(submission: Submission) -> int:
     return code
 
 
-def run_point_task(task: SlurmTask, folder: Path) -> int:
+def decide_in_job(submission: Submission) -> int:
+    """Decide a rung of a study and submit the next round, in the first process, and return the exit code.
+
+    On a node without sbatch, the rung is decided alone; the waiting command, or a rerun of it, submits the next round.
+    """
+    if rank():
+        return 0
+    folder, tasks = submission.folder / DECIDE, list(submission.tasks(DECIDE))
+
+    def decide() -> None:
+        if is_installed():
+            continue_halving(submission.study, tasks, judge_rung, submission.name, submission.code)
+            return
+        next_round(tasks, judge_rung, combine_states(read_submissions(submission.study), {}), submission.name)
+        print_line("there is no sbatch on this node: the waiting command, or its rerun, submits the next round")
+
+    return make_data(folder, [decide])
+
+
+def run_group(submission: Submission, tasks: Sequence[SlurmTask]) -> int:
+    """Run the stage of several points in turn, which load libraries and model once.
+
+    Args:
+        submission: The submission that they belong to.
+        tasks: The tasks of the points.
+
+    Returns:
+        The exit code: EXIT_BUSY if another run holds one of them, 1 if one failed.
+    """
+    codes = set()
+    with use_model_cache() if world_size() == 1 else nullcontext():
+        for number, task in enumerate(tasks, 1):
+            raise_if_asked()
+            if world_size() == 1 and task.name in read_cancelled(submission):
+                continue
+            print_line(f"[{number}/{len(tasks)}] {task.name}")
+            codes.add(run_point_task(task, submission.folder_of(task), own_log=True))
+    return BUSY_CODE if BUSY_CODE in codes else max(codes, default=0)
+
+
+def run_point_task(task: SlurmTask, folder: Path, own_log: bool = False) -> int:
     """Run a stage of a point and return the exit code.
 
     `run_point` compares the contents behind the point's paths with those that it was planned with, while it holds the
     point's lock.
+
+    Args:
+        task: The task of the point.
+        folder: The folder of its status.
+        own_log: Whether this process runs other points, too, so that the point needs a log of its own.
     """
     try:
         with log_to(sys.stderr):
-            error = run_point(task.point, task.stage)
+            error = (
+                run_point(task.point, task.stage, own_log)
+                if task.rung is None
+                else run_rung(task.point, task.rung, own_log)
+            )
     except Stopped as stop:  # a requeue would reach the same limit
         print(stop, file=sys.stderr)
         return 1

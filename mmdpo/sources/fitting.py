@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdpo.config.choices import EXAMPLE_FORMATS, PAIR_FORMATS, PROMPT_FORMATS
+from mmdpo.config.choices import EXAMPLE_FORMATS, LABELLED_FORMATS, PAIR_FORMATS, PROMPT_FORMATS
 from mmdpo.registry import Kind
 from mmdpo.sources.bad_rows import BadRow
 from mmdpo.sources.columns import NO_FIELDS, rename_row
@@ -38,7 +38,8 @@ def misfit_advice(path: Path, format: str, fields: Mapping[str, str]) -> str:
     if not rows:
         return ""
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    kind = EXAMPLE_FORMATS if format in EXAMPLE_FORMATS.names() else PAIR_FORMATS
+    kinds = (EXAMPLE_FORMATS, LABELLED_FORMATS, PAIR_FORMATS)
+    kind = next((kind for kind in kinds if format in kind.names()), PAIR_FORMATS)
     if _fits(kind, format, rows, fields):
         return ""
     seen = f"they have the keys {', '.join(keys)}"

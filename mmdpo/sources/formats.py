@@ -5,6 +5,7 @@ The name that the file defines at its top level decides what the format is for:
     PROMPTS = Format(columns, by_row(function))    # data.sources.NAME.format; gives `Prompt`
     PAIRS = Format(columns, by_row(function))      # data.format; gives rows as `mmdpo.sources.pairs` reads them
     EXAMPLES = Format(columns, by_row(function))   # data.format; gives `SftExample`, or rows as messages.py
+    LABELLED = Format(columns, function)           # in X_labelled.py: data.format=X for methods with labels
     SYNTHETIC = Synthetic(function, version)       # data.format; prompts that need no file
 
 The function takes the fields of one row and returns one record. It raises BadRow for a row that cannot be used.
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from mmdpo.config.choices import EXAMPLE_FORMATS, PAIR_FORMATS, PROMPT_FORMATS, SYNTHETIC_FORMATS
+from mmdpo.config.choices import EXAMPLE_FORMATS, LABELLED_FORMATS, PAIR_FORMATS, PROMPT_FORMATS, SYNTHETIC_FORMATS
 from mmdpo.errors import UserError
 from mmdpo.records import Prompt
 from mmdpo.sources.bad_rows import BadRow
@@ -104,7 +105,7 @@ def prompt_format(name: str, key: str) -> Format[Prompt]:
 
 def file_format(name: str) -> Format[Any]:
     """Load the format of a file of pairs or answers. Raises UserError naming the choices."""
-    for kind in (EXAMPLE_FORMATS, PAIR_FORMATS):
+    for kind in (EXAMPLE_FORMATS, PAIR_FORMATS, LABELLED_FORMATS):
         if name in kind.names():
             found: Format[Any] = kind.load(name)
             return found

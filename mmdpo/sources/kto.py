@@ -25,7 +25,7 @@ def convert(rows: NumberedRows, seed: int) -> Iterator[tuple[int, PairRow | BadR
     found: dict[Dialogue, dict[bool, list[tuple[int, str]]]] = {}
     for number, row in rows:
         try:
-            dialogue, completion, label = _labelled(fields(row))
+            dialogue, completion, label = labelled(fields(row))
         except BadRow as error:
             yield number, error
             continue
@@ -43,7 +43,8 @@ def convert(rows: NumberedRows, seed: int) -> Iterator[tuple[int, PairRow | BadR
                 yield number, SkippedRow("completion without a partner", detail)
 
 
-def _labelled(row: dict[str, Any]) -> tuple[Dialogue, str, bool]:
+def labelled(row: dict[str, Any]) -> tuple[Dialogue, str, bool]:
+    """Return the conversation of a row, its completion and its label. Raises BadRow."""
     check_media(row)
     label = row.get("label")
     label = label.lower() if isinstance(label, str) else label

@@ -13,11 +13,12 @@ from mmdpo.config.choices import OnBadRow
 from mmdpo.console import progress
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint
-from mmdpo.records import PreferencePair, SftExample
+from mmdpo.records import LabelledAnswer, PreferencePair, SftExample
 from mmdpo.sources.bad_rows import BadRow, BadRows
 from mmdpo.sources.columns import NO_FIELDS, columns_of, renamed
 from mmdpo.sources.fitting import misfit_advice
 from mmdpo.sources.formats import CountedRows, file_format
+from mmdpo.sources.kto_labelled import LabelledRow
 from mmdpo.sources.markers import forbid_markers
 from mmdpo.sources.messages import ExampleRow
 from mmdpo.sources.pair_images import PairImages
@@ -33,14 +34,14 @@ class ReadPairs:
     """Records of one file.
 
     Attributes:
-        pairs: Valid preference pairs, or examples if the format holds answers to learn.
+        pairs: Valid preference pairs, or examples if the format holds answers to learn or with labels.
         image_root: Folder that the records' images are relative to.
         read: Number of rows in the file.
         dropped: Number of rows that were not used, per reason.
         unused: Columns that are not read.
     """
 
-    pairs: list[PreferencePair] | list[SftExample]
+    pairs: list[PreferencePair] | list[SftExample] | list[LabelledAnswer]
     image_root: Path
     read: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
@@ -238,7 +239,7 @@ class _Records:
         self._keep(pair, number)
         return row.unused
 
-    def _keep(self, record: PreferencePair | SftExample, number: int) -> None:
+    def _keep(self, record: PreferencePair | SftExample | LabelledAnswer, number: int) -> None:
         """Keep a record. A repeated id gets the number of its row, because ids often name the picture."""
         id = record.id
         while id in self._numbers:
@@ -266,7 +267,9 @@ def _pair(row: PairRow, id: str, names: tuple[str, ...]) -> PreferencePair:
     return PreferencePair(id=id, chosen=row.chosen, rejected=row.rejected, **_conversation(row.dialogue, names))
 
 
-def _example(row: ExampleRow, id: str, names: tuple[str, ...]) -> SftExample:
+def _example(row: ExampleRow, id: str, names: tuple[str, ...]) -> SftExample | LabelledAnswer:
+    if isinstance(row, LabelledRow):
+        return LabelledAnswer(id=id, answer=row.answer, label=row.label, **_conversation(row.dialogue, names))
     return SftExample(id=id, answer=row.answer, **_conversation(row.dialogue, names))
 
 

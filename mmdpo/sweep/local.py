@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import Outstanding
 from mmdpo.models.model_cache import use_model_cache
+from mmdpo.models.model_files import model_shape
 from mmdpo.pipeline.imported import describe_imported, imported_answers, imported_to_judge, judge_imported
 from mmdpo.points import commands, status
 from mmdpo.points.changes import require_unchanged
@@ -33,20 +34,27 @@ from mmdpo.points.point import (
     unique_up_to_axes,
 )
 from mmdpo.points.study_records import adopt_previous
-from mmdpo.sweep.halving import describe_halving, is_halved, not_pruned, run_halving
-from mmdpo.sweep.parallel import run_parallel
+from mmdpo.sweep.halving import Run, describe_halving, is_halved, not_pruned, run_halving
+from mmdpo.sweep.hours import hours_lines
+from mmdpo.sweep.measure import measure
+from mmdpo.sweep.parallel import devices, run_parallel
 from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point, run_rung
 from mmdpo.sweep.stops import raise_stopped
+from mmdpo.timings import timed, timings_of
 from mmdpo.training.distributed import rank, world_size
 
+Prune = Callable[[Sequence[Point], Run], tuple[list[Point], dict[Path, str]]]
+"""Trains missing points to rungs; returns those to run to the end, and the reasons of failed ones by their folders."""
 
-def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
+
+def run_sweep(configs: Sequence[Config], prune: Prune | None = None) -> list[Outcome]:
     """Run what is missing of these points and of their baselines; report each study.
 
     A point that is finished in another study is linked. A failed point does not stop the others.
 
     Args:
         configs: The config of each point that was asked for.
+        prune: Function that trains points to rungs first; None to train each to the end.
 
     Returns:
         The outcomes of `configs`, in their order, then those of baselines that failed.
@@ -76,7 +84,10 @@ def run_sweep(configs: Sequence[Config]) -> list[Outcome]:
             link(folder, target)
         for p in missing:
             plan_point(p)
-    errors = _run_all(missing, Stage.experiment, points)
+    with use_model_cache() if prune is not None and world_size() == 1 else nullcontext():
+        run = functools.partial(_run_each, Stage.experiment)
+        to_finish, errors = prune(missing, run) if prune is not None else (missing, {})
+        errors |= _run_all(to_finish, Stage.experiment, points)
     report_studies(asked)
     outcomes = [outcome(p, errors.get(p.work_folder)) for p in asked]
     folders = {p.folder for p in asked}
@@ -99,13 +110,16 @@ def run_stage(configs: Sequence[Config], stage: Stage) -> list[Outcome]:
     from mmdpo.pipeline import evaluating
     from mmdpo.pipeline import point_stages as stages
 
-    points = list({p.work_folder: p for p in points_of(configs)}.values())
+    points = sorted({p.work_folder: p for p in points_of(configs)}.values(), key=lambda p: p.config.round)
     if rank():
         return follow_first_process(points, stage)
     if stage is Stage.report:
         for p in points:
             commands.begin(p.study)
         report_studies(points)
+        return []
+    if stage is Stage.measure:
+        measure(configs)
         return []
     if stage not in (*stages.POINT_STAGES, Stage.export):
         for config in configs:
@@ -136,13 +150,17 @@ def _without_absent(points: list[Point], configs: Sequence[Config], stage: Stage
 def describe(configs: Sequence[Config], stage: Stage) -> None:
     """Print what `run_sweep` or `run_stage` would do, and do nothing."""
     from mmdpo.pipeline import data_stages
+    from mmdpo.pipeline.fit_lines import fit_lines
     from mmdpo.pipeline.judging_cost import judging_cost
     from mmdpo.pipeline.point_stages import POINT_STAGES
     from mmdpo.pipeline.power_lines import power_lines
+    from mmdpo.pipeline.round_plan import describe_rounds
 
     uses_data = stage not in (Stage.evaluate, Stage.judge)
-    trained_first = sorted(configs if uses_data else (), key=lambda config: config.is_base)
-    lines = (data_stages.describe_data(config, stage) for config in unique_up_to_axes(trained_first))
+    first_rounds = [config for config in configs if uses_data and config.round == 1]
+    trained_first = sorted(first_rounds, key=lambda config: config.is_base)
+    lines = [data_stages.describe_data(config, stage) for config in unique_up_to_axes(trained_first)]
+    lines.append(describe_rounds(configs, stage))
     for line in dict.fromkeys(itertools.chain.from_iterable(lines)):
         print_line(line)
     if stage not in POINT_STAGES:
@@ -160,6 +178,9 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
                 print_line(line)
         for line in power_lines(points) if stage is Stage.experiment else ():
             print_line(line)
+        if stage in (Stage.experiment, Stage.train):
+            for line in fit_lines([p for p in missing if p.folder not in known]):
+                print_line(line)
         if configs[0].cluster.runner is Runner.slurm:
             return
         for p in missing:
@@ -172,8 +193,18 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
             print_line(f"{p.work_folder}: {_plan_of(p, known, stage)}")
         for line in describe_imported(configs) if stage is Stage.judge else []:
             print_line(line)
-        open_ = len(missing) - len(known)
-        print_line(counts_line(len(points), len(points) - len(missing), [*known.values()], open_))
+        to_run = [p for p in missing if p.folder not in known]
+        print_line(counts_line(len(points), len(points) - len(missing), [*known.values()], len(to_run)))
+        for line in hours_lines(to_run, stage, _processes(to_run)):
+            print_line(line)
+
+
+def _processes(points: Sequence[Point]) -> list[list[Point]]:
+    """Return the points of each process that runs some of them; none if one process runs all."""
+    if not points or points[0].config.cluster.runner is not Runner.parallel:
+        return []
+    count = min(len(points), len(devices(points[0].config.cluster)))
+    return [[*points[first::count]] for first in range(count)]
 
 
 def report_studies(points: Sequence[Point]) -> None:
@@ -182,7 +213,8 @@ def report_studies(points: Sequence[Point]) -> None:
     from mmdpo.dashboard.publish import publish_after_sweep
 
     for study, tracking in {p.study: p.config.tracking for p in points}.items():
-        write_report(study)
+        with timings_of(model_shape(points[0].config.model), study.name), timed("report", reports=1):
+            write_report(study)
         publish_after_sweep(study, tracking)
 
 
@@ -192,7 +224,8 @@ def _with_baselines(configs: Sequence[Config]) -> tuple[list[Point], list[Point]
     extra = [p for config in unique_up_to_axes(configs) for p in baselines(config)]
     folders = {p.folder for p in asked}
     unasked = {p.folder: p for p in extra if p.folder not in folders}
-    return asked, [*unasked.values(), *{p.folder: p for p in asked}.values()]
+    by_round = sorted({p.folder: p for p in asked}.values(), key=lambda p: p.config.round)
+    return asked, [*unasked.values(), *by_round]
 
 
 def _is_done(p: Point, stage: Stage) -> bool:
@@ -214,27 +247,33 @@ def _plan_of(p: Point, known: dict[Path, Path], stage: Stage) -> str:
 
 
 def _run_all(points: Sequence[Point], stage: Stage, whole: Sequence[Point] = ()) -> dict[Path, str]:
-    """Run a stage of points of a command, pruning where that is asked for.
+    """Run a stage of points of a command, one round after the other, pruning where that is asked for.
 
     Args:
-        points: The points to run.
+        points: The points to run, by their rounds.
         stage: The stage.
         whole: All points of the command.
 
     Returns:
         The reasons of the points that failed, by their folders.
     """
-    if whole and is_halved(whole[0].config, stage):
-        with use_model_cache() if world_size() == 1 else nullcontext():
+    errors: dict[Path, str] = {}
+    with use_model_cache() if world_size() == 1 else nullcontext():
+        if whole and is_halved(whole[0].config, stage):
             return run_halving(whole, points, functools.partial(_run_each, stage))
-    return _run_each(stage, points)
+        rounds = [[*found] for _, found in itertools.groupby(points, lambda p: p.config.round)]
+        for number, of_round in enumerate(rounds, 1):
+            if len(rounds) > 1:
+                print_line(f"round {number} of {len(rounds)}")
+            errors |= _run_each(stage, of_round)
+    return errors
 
 
 def _run_each(stage: Stage, points: Sequence[Point], rung: float | None = None) -> dict[Path, str]:
-    """Run a stage of all the points, or train them to a rung; returns the reasons of those that failed."""
+    """Run a stage of points, or train them to a rung; returns the reasons of those that failed."""
     if points and points[0].config.cluster.runner is Runner.parallel and stage is not Stage.export:
         return run_parallel(points, stage, rung)
-    errors = {}
+    errors: dict[Path, str] = {}
     stops = []
     with use_model_cache() if world_size() == 1 else nullcontext():
         for number, p in enumerate(points, 1):

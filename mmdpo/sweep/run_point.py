@@ -19,6 +19,7 @@ from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import atomic_write
 from mmdpo.leftovers import remove_leftovers
+from mmdpo.models.model_files import model_shape
 from mmdpo.points import status
 from mmdpo.points.changes import changed_since_planned, require_as_planned, require_unchanged
 from mmdpo.points.identity import Role
@@ -31,6 +32,7 @@ from mmdpo.points.rungs import is_rung_trained
 from mmdpo.signals import CAUSES, Interrupted
 from mmdpo.storage import storage_advice
 from mmdpo.sweep.point_log import with_log
+from mmdpo.timings import POINT, timed, timings_of
 from mmdpo.training.announcement import is_training_announced
 from mmdpo.training.distributed import rank, world_size
 
@@ -41,7 +43,7 @@ POLL_SECONDS = 0.5
 """The time between two looks at what the first of several processes has decided or written."""
 
 
-def run_point(p: Point, stage: Stage) -> str | None:
+def run_point(p: Point, stage: Stage, own_log: bool = False) -> str | None:
     """Run a stage of a point, in any of several processes that run it together.
 
     The contents behind the point's paths are checked first: they may have changed since the point was planned.
@@ -49,6 +51,7 @@ def run_point(p: Point, stage: Stage) -> str | None:
     Args:
         p: The point.
         stage: A stage of points.
+        own_log: Whether the point's output also goes to a log of its own; it always does if points run in turn here.
 
     Returns:
         The reason if it failed, for example because the point has no such stage or needs another one first.
@@ -69,17 +72,18 @@ def run_point(p: Point, stage: Stage) -> str | None:
         return None
     plan_point(p)
     work = stages.work_of(stage)
-    if p.config.cluster.runner is Runner.in_turn:  # the others redirect their processes' output
+    if own_log or p.config.cluster.runner is Runner.in_turn:  # the others redirect their processes' output
         work = with_log(work)
     return _run(p, stage, work)
 
 
-def run_rung(p: Point, share: float) -> str | None:
+def run_rung(p: Point, share: float, own_log: bool = False) -> str | None:
     """Train a point to a rung and measure it there, in any of several processes that run it together.
 
     Args:
         p: A trained point.
         share: The rung, as a share of the point's optimizer steps.
+        own_log: Whether the point's output also goes to a log of its own.
 
     Returns:
         The reason if it failed.
@@ -98,7 +102,7 @@ def run_rung(p: Point, share: float) -> str | None:
         return None
     plan_point(p)
     work: Callable[[Point], object] = functools.partial(rungs.run_to_rung, share=share)
-    return _run(p, Stage.experiment, with_log(work) if p.config.cluster.runner is Runner.in_turn else work)
+    return _run(p, Stage.experiment, with_log(work) if own_log or p.config.cluster.runner is Runner.in_turn else work)
 
 
 def follow_first_process(points: Sequence[Point], stage: Stage) -> list[Outcome]:
@@ -183,7 +187,11 @@ def _run(p: Point, stage: Stage, work: Callable[[Point], object]) -> str | None:
             require_stage(p, stage)
             require_as_planned(p)
             require_unchanged([p])
-            with recorded_by(status.StatusRecorder(p.work_folder)):
+            with (
+                recorded_by(status.StatusRecorder(p.work_folder)),
+                timings_of(model_shape(p.config.model), p.study.name),
+                timed(POINT, points=1, trained=p.role is Role.trained),
+            ):
                 work(p)
             if p.shard is not None or has_result(p.folder):
                 status.finish(p.work_folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from mmdpo.errors import UserError
@@ -30,14 +31,35 @@ def target_names(model: PreTrainedModel) -> list[str]:
     return sorted(name for name, module in model.named_modules() if id(module) in inside and module is not head)
 
 
+def pattern_of(names: Sequence[str], modules: Iterable[str]) -> str:
+    """Build one regular expression for PEFT that matches exactly some of a model's modules.
+
+    Args:
+        names: The full names of the modules to match.
+        modules: The names of all modules of the model.
+
+    Returns:
+        The expression; layer numbers are a pattern of digits where that matches no other module.
+    """
+    pattern = _with_digits(names)
+    wanted, matcher = set(names), re.compile(pattern)
+    if all(name in wanted for name in modules if matcher.fullmatch(name)):
+        return pattern
+    return "|".join(map(re.escape, sorted(wanted)))
+
+
 def target_pattern(model: PreTrainedModel) -> str:
     """Build one regular expression for PEFT that matches exactly `target_names`.
 
     PEFT keeps a list of names as a set, whose order changes between runs, so the adapter's config would not be
     reproducible byte by byte. Layer numbers become a pattern of digits.
     """
-    shapes = {re.sub(r"(?<=\.)\d+(?=\\?\.)", r"\\d+", re.escape(name)) for name in target_names(model)}
-    return "|".join(sorted(shapes))
+    return _with_digits(target_names(model))
+
+
+def _with_digits(names: Iterable[str]) -> str:
+    """Return an expression that matches names, whatever the numbers of their layers are."""
+    return "|".join(sorted({re.sub(r"(?<=\.)\d+(?=\\?\.)", r"\\d+", re.escape(name)) for name in names}))
 
 
 def projector_names(model: PreTrainedModel) -> list[str]:
@@ -75,6 +97,8 @@ def lora(model: PreTrainedModel, config: ModelConfig) -> PeftLoraConfig:
         r=config.lora.r,
         lora_alpha=config.lora.lora_alpha,
         lora_dropout=config.lora.lora_dropout,
+        use_rslora=config.lora.use_rslora,
+        use_dora=config.lora.use_dora,
         target_modules=target_pattern(model),
         bias="none",
         modules_to_save=projector or None,

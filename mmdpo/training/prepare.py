@@ -13,6 +13,8 @@ from mmdpo.models.fingerprints import processor_fingerprint
 from mmdpo.models.loading import load_processor
 from mmdpo.training.collate import Collator
 from mmdpo.training.distributed import world_size
+from mmdpo.training.labelled import LabelledCollator, labelled_rows
+from mmdpo.training.prefix import Sharing
 from mmdpo.training.reference import Reference, add_reference, reference
 from mmdpo.training.rows import Example, TokenizedExamples, example_contents, tokenize_examples
 from mmdpo.training.settings import TrainingSettings
@@ -30,14 +32,14 @@ class TrainingData:
 def prepare(
     settings: TrainingSettings, examples: Sequence[Example], image_root: Path, reference_logps: Reference | None
 ) -> TrainingData:
-    """Tokenize examples and add the reference log-probs of pairs.
+    """Tokenize examples and add the reference log-probs of pairs or labelled answers.
 
     Args:
         settings: Settings of the training.
-        examples: Preference pairs or SFT examples, as the method needs them.
+        examples: Preference pairs, labelled answers or SFT examples, as the method needs them.
         image_root: Folder of the images.
         reference_logps: Reference log-probs of these pairs, and possibly others. None takes them from the cache, or
-            computes them, for these pairs alone; SFT needs none.
+            computes them, for these pairs alone; those of labelled answers always come from the cache. SFT needs none.
 
     Returns:
         The training data.
@@ -48,15 +50,19 @@ def prepare(
     if tokenized.changed:
         counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in tokenized.changed.items())
         print_line(f"of {len(tokenized.rows)} rows: {counts}")
-    shared = False
+    sharing = Sharing(False)
     if settings.trains_on_pairs:
         if reference_logps is None:
-            reference_logps = reference(settings.model, settings.train, examples, image_root)
+            which = settings.method.reference
+            reference_logps = reference(settings.model, settings.train, examples, image_root, which)
         add_reference(tokenized, reference_logps, settings)
-        shared = reference_logps.sharing.holds
-        if reference_logps.sharing.reason:
-            print_line(f"prefix sharing is off, each answer gets its own row: {reference_logps.sharing.reason}")
-    return TrainingData(tokenized, content, Collator(processor, shared=shared, image_always=world_size() > 1))
+        sharing = reference_logps.sharing
+    elif settings.trains_on_labels:
+        tokenized, sharing = labelled_rows(settings, tokenized, image_root, processor)
+    if sharing.reason:
+        print_line(f"prefix sharing is off, each answer gets its own row: {sharing.reason}")
+    collator = LabelledCollator if settings.trains_on_labels else Collator
+    return TrainingData(tokenized, content, collator(processor, sharing.holds, image_always=world_size() > 1))
 
 
 _last: dict[str, tuple[TokenizedExamples, str]] = {}

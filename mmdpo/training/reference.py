@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from mmdpo.cache import cached, cached_path
+from mmdpo.config.choices import ReferenceModel
 from mmdpo.console import progress
 from mmdpo.errors import UserError
 from mmdpo.files import fingerprint, read_json, write_json
 from mmdpo.models.device import on_device, to_device
 from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
-from mmdpo.models.loading import load_model, load_processor, torch_dtype
+from mmdpo.models.loading import load_processor, torch_dtype
+from mmdpo.models.quantization import base_settings
 from mmdpo.records import PreferencePair
+from mmdpo.timings import timed
+from mmdpo.training.amounts import reference_amounts
 from mmdpo.training.causality import require_causal
 from mmdpo.training.collate import Collator
 from mmdpo.training.partial_scores import PartialScores
 from mmdpo.training.prefix import Sharing, sharing
 from mmdpo.training.rows import TokenizedExamples, example_contents, has_special_tokens, tokenize_examples, usable
+from mmdpo.training.start import reference_model, start_key
 
 if TYPE_CHECKING:
     import torch
@@ -98,8 +103,14 @@ class Reference:
         raise KeyError(f"{pair.id}: other answers than those with reference log-probs")
 
 
-def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], image_root: Path) -> Reference:
-    """Return the reference log-probs of pairs from the cache, or compute them with the base model.
+def reference(
+    model: ModelConfig,
+    train: TrainConfig,
+    pairs: Sequence[Example],
+    image_root: Path,
+    which: ReferenceModel = ReferenceModel.start,
+) -> Reference:
+    """Return the reference log-probs of pairs from the cache, or compute them with the reference model.
 
     The cache key is what the numbers depend on: weights, processor and chat template, dtype, length limit, and
     each pair's texts and image. The order and the labels of the pairs do not matter, nor do other settings of the
@@ -111,6 +122,7 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
         train: Length limit, prefix sharing and batch size.
         pairs: Preference pairs with unique ids.
         image_root: Folder of the images.
+        which: The reference, if the training starts from an adapter.
 
     Returns:
         Log-probs of every pair that the length limit leaves.
@@ -120,23 +132,13 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
     """
     kept, _ = usable(pairs)
     ordered = _canonical(kept)
-    key = {
-        "layout": LAYOUT,
-        "weights": weights_fingerprint(model.path),
-        "processor": processor_fingerprint(model),
-        "dtype": str(torch_dtype(model.dtype)),
-        "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
-        "prefix_sharing": train.prefix_sharing,
-        "rows": fingerprint(example_contents(ordered, image_root), length=64),
-    }
-    if any(map(partial(has_special_tokens, load_processor(model)), ordered)):
-        key["special_tokens"] = "text"  # earlier versions encoded them as control tokens
-
-    path = cached_path("reference", key)
+    path = cached_path("reference", key := _key(model, which, train, ordered, image_root))
     parts = path.with_name(f".{path.name}.parts")
 
     def make(folder: Path) -> None:
-        _write(folder, _compute(model, train, ordered, image_root, parts))
+        with timed("reference", **reference_amounts(train, ordered)) as block:
+            block.recorded = not parts.exists()
+            _write(folder, _compute(model, which, train, ordered, image_root, parts))
 
     found = _read(cached("reference", key, make))
     if found is None:
@@ -150,6 +152,50 @@ def reference(model: ModelConfig, train: TrainConfig, pairs: Sequence[Example], 
             "the weights."
         )
     return found
+
+
+def is_reference_known(
+    model: ModelConfig,
+    which: ReferenceModel,
+    train: TrainConfig,
+    pairs: Sequence[Example],
+    image_root: Path,
+) -> bool:
+    """Return whether the reference log-probs of pairs are in the cache.
+
+    Args:
+        model: The base model, and the adapter that a training starts from.
+        which: The model that the log-probs are of.
+        train: Length limit and prefix sharing.
+        pairs: Preference pairs with unique ids.
+        image_root: Folder of the images.
+    """
+    return cached_path("reference", _key(model, which, train, _canonical(usable(pairs)[0]), image_root)).exists()
+
+
+def _key(
+    model: ModelConfig,
+    which: ReferenceModel,
+    train: TrainConfig,
+    ordered: Sequence[PreferencePair],
+    image_root: Path,
+) -> dict[str, Any]:
+    """Return what the log-probs of pairs in canonical order depend on."""
+    key: dict[str, Any] = {
+        "layout": LAYOUT,
+        "weights": weights_fingerprint(model.path),
+        "processor": processor_fingerprint(model),
+        "dtype": str(torch_dtype(model.dtype)),
+        "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
+        "prefix_sharing": train.prefix_sharing,
+        "rows": fingerprint(example_contents(ordered, image_root), length=64),
+        **base_settings(model),
+    }
+    if which is ReferenceModel.start and (start := start_key(model)):
+        key["start"] = start
+    if any(map(partial(has_special_tokens, load_processor(model)), ordered)):
+        key["special_tokens"] = "text"  # earlier versions encoded them as control tokens
+    return key
 
 
 def add_reference(data: TokenizedExamples, reference_logps: Reference, settings: TrainingSettings) -> None:
@@ -186,12 +232,18 @@ def _canonical(pairs: Sequence[Any]) -> list[PreferencePair]:
 
 
 def _compute(
-    model: ModelConfig, train: TrainConfig, pairs: Sequence[PreferencePair], image_root: Path, parts: Path
+    model: ModelConfig,
+    which: ReferenceModel,
+    train: TrainConfig,
+    pairs: Sequence[PreferencePair],
+    image_root: Path,
+    parts: Path,
 ) -> Reference:
     """Compute the log-probs of every pair that the length limit leaves, in batches of similar length.
 
     Args:
-        model: The base model.
+        model: The base model, and the adapter that the training starts from.
+        which: The reference, if there is such an adapter.
         train: Length limit, prefix sharing and batch size.
         pairs: The pairs in canonical order.
         image_root: Folder of the images.
@@ -204,7 +256,7 @@ def _compute(
 
     from mmdpo.training.scoring import scoring, shared_attention
 
-    base = on_device(load_model(model.path, model.dtype)).eval()
+    base = on_device(reference_model(model, which)).eval()
     processor = load_processor(model)
     data = tokenize_examples(pairs, image_root, processor, train)
     rows = data.rows

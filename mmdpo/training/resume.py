@@ -14,12 +14,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.config.losses import weighted_losses
+from mmdpo.config.schema import LoraConfig
 from mmdpo.console import print_line
 from mmdpo.files import file_fingerprint, fingerprint, is_whole_safetensors, read_json, write_json
 from mmdpo.models.fingerprints import processor_fingerprint
 from mmdpo.models.loading import torch_dtype
+from mmdpo.models.quantization import base_settings
 from mmdpo.training.custom_loss import loss_fingerprint
 from mmdpo.training.distributed import world_size
+from mmdpo.training.start import start_key
 
 if TYPE_CHECKING:
     from mmdpo.training.settings import TrainingSettings
@@ -30,8 +34,13 @@ PREFIX = "checkpoint-"  # transformers' name: checkpoint-STEP
 NO_EFFECT = (
     *("name", "save_total_limit", "save_steps", "logging_steps"),
     *("precompute_ref_batch_size", "dataloader_num_workers"),
+    *("fit", "memory_gib", "fit_keeps"),
 )
 """Fields of TrainConfig that may change between the start and the resumption of a run."""
+
+
+FIRST_OF_LORA = ("r", "lora_alpha", "lora_dropout")
+"""Fields of LoraConfig that every fingerprint of a run contains."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ def run_fingerprint(settings: TrainingSettings, weights: str, data: str) -> str:
         The fingerprint; a checkpoint with another one is not resumed from.
     """
     method, model = settings.method, settings.model
-    train = {name: value for name, value in asdict(settings.train).items() if name not in NO_EFFECT}
+    train = {name: value for name, value in asdict(settings.train).items() if name not in (*NO_EFFECT, "trl")}
     train["too_long"] = settings.train.too_long.value
     values = [
         *(method.loss_type, settings.averages_logps, loss_fingerprint(method.loss_type)),
@@ -152,4 +161,24 @@ def run_fingerprint(settings: TrainingSettings, weights: str, data: str) -> str:
         *(method.label_smoothing, method.fine_grained and method.fine_grained_weight),
         *(processor_fingerprint(model), model.train_projector and model.projector_lr),
     ]
-    return fingerprint([weights, data, values, train, asdict(model.lora)])
+    return fingerprint([weights, data, values, train, _lora(model.lora), *_later_settings(settings)])
+
+
+def _lora(lora: LoraConfig) -> dict[str, Any]:
+    """Return LoRA's settings; those that earlier versions lacked only where they differ from their defaults."""
+    defaults = asdict(LoraConfig())
+    return {name: value for name, value in asdict(lora).items() if name in FIRST_OF_LORA or value != defaults[name]}
+
+
+def _later_settings(settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Return the settings that earlier versions lacked, if any differs from its default."""
+    method, found = settings.method, base_settings(settings.model)
+    if start := start_key(settings.model):
+        found["start"] = [*start, method.reference.value]
+    if method.losses:
+        found["losses"] = {name: [weight, loss_fingerprint(name)] for name, weight in weighted_losses(method).items()}
+    if (weights := [method.desirable_weight, method.undesirable_weight]) != [1, 1]:
+        found["label_weights"] = weights
+    if settings.train.trl:
+        found["trl"] = settings.train.trl
+    return [found] if found else []

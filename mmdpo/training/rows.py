@@ -18,10 +18,10 @@ from mmdpo.models.chat import check_prompt, encode, end_tokens, moves_images, wi
 from mmdpo.models.fingerprints import file_digest
 from mmdpo.models.messages import IMAGE_TOKEN, to_answer, to_messages
 from mmdpo.models.special_tokens import special_tokens
-from mmdpo.records import PreferencePair, SftExample, images_in_order
+from mmdpo.records import LabelledAnswer, PreferencePair, SftExample, images_in_order
 
 Row = dict[str, Any]
-Example = PreferencePair | SftExample
+Example = PreferencePair | SftExample | LabelledAnswer
 
 MAX_IDS = 5  # that an error lists
 DIGITS = 16  # of the digest of an image

@@ -12,20 +12,23 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmdpo.config.losses import weighted_losses
 from mmdpo.console import print_line, progress
 from mmdpo.errors import UserError
 from mmdpo.files import atomic_write
 from mmdpo.models.adapter_files import check_adapter_weights
 from mmdpo.models.fingerprints import weights_fingerprint
 from mmdpo.models.library_output import suppress_library_output
-from mmdpo.models.loading import load_model
+from mmdpo.models.quantization import load_training_base
 from mmdpo.signals import training_loop
+from mmdpo.timings import timed
+from mmdpo.training.amounts import training_amounts
 from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_session, rank, release_deepspeed, world_size
+from mmdpo.training.fit.fitting import Fitting
 from mmdpo.training.lora import lora
-from mmdpo.training.memory import out_of_memory_advice
 from mmdpo.training.precision import tf32
 from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
@@ -34,10 +37,11 @@ from mmdpo.training.rows import Example
 from mmdpo.training.rungs import Rung, copy_adapter, rung_step
 from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps
 from mmdpo.training.settings import TrainingSettings
-from mmdpo.training.trl_config import dpo_config, sft_config
+from mmdpo.training.start import StartAdapter, describe_start
+from mmdpo.training.trl_config import training_arguments, translate_trl_errors
 
 if TYPE_CHECKING:
-    from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
+    from mmdpo.training.trainer import LoraTrainerMixin
 
 Log = Callable[[dict[str, float], int], None]
 
@@ -57,6 +61,8 @@ class TrainSummary:
     model_fingerprint: str
     data_fingerprint: str
     changed: dict[str, int] = field(default_factory=dict)  # rows whose tokens differ from their texts, by the way
+    start: dict[str, str] = field(default_factory=dict)  # the adapter that it started from, its use, the reference
+    fit: dict[str, Any] = field(default_factory=dict)  # the plan that `train.fit` ran; empty where it does not act
 
 
 def train_adapter(
@@ -78,7 +84,7 @@ def train_adapter(
 
     Args:
         settings: Settings of the training.
-        examples: Preference pairs or SFT examples, as the method needs them.
+        examples: Preference pairs, labelled answers or SFT examples, as the method needs them.
         image_root: Folder of the images.
         folder: Folder of the point, for checkpoints and the adapter.
         log: Called as `log(metrics, step)` for each logged step.
@@ -109,22 +115,35 @@ def train_adapter(
         weights = weights_fingerprint(settings.model.path)
         run = run_fingerprint(settings, weights, data.fingerprint)
         last = _step_to_stop_at(settings, data, rung)
-        # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
-        args = (dpo_config if settings.trains_on_pairs else sft_config)(settings, checkpoints)
-        with deepspeed_session(settings.train), out_of_memory_advice(settings), full_disk_advice(folder):
-            trainer = _make_trainer(settings, args, data)
-            checkpoint = _find_checkpoint(checkpoints, run)
-            resumed(checkpoint.step if checkpoint else 0)
-            with release_deepspeed(trainer), tf32(settings.train.tf32):
-                _run_loop(trainer, settings, run, checkpoint, log, last)
-                if last is None:
-                    _save(trainer, folder / "adapter")
-                barrier()
+        fitting = Fitting(settings, data.tokenized.rows, data.collator, checkpoints, run)
+
+        def train(fitted: TrainingSettings) -> LoraTrainerMixin:
+            # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
+            args = training_arguments(fitted, checkpoints)
+            with deepspeed_session(fitted.train), full_disk_advice(folder):
+                start = _start(fitted)
+                trainer = _make_trainer(fitted, args, data, start)
+                trainer.update_weights = fitting.update_weights()
+                checkpoint = _find_checkpoint(checkpoints, run)
+                resumed(checkpoint.step if checkpoint else 0)
+                with release_deepspeed(trainer), tf32(fitted.train.tf32):
+                    with timed("train") as block:
+                        _run_loop(trainer, fitted, run, checkpoint, log, last)
+                        done = trainer.state.global_step - (checkpoint.step if checkpoint else 0)
+                        block.amounts |= training_amounts(fitted.train, data.tokenized.examples, world_size(), done)
+                        block.recorded = done > 0
+                    if last is None:
+                        _save(trainer, folder / "adapter", start)
+                    barrier()
+            return trainer
+
+        trainer = fitting.run_fitted(train)
         if rank() == 0 and rung is not None and last is not None:
             _keep_rung(checkpoints, run, last, rung)
         elif rank() == 0:
             shutil.rmtree(checkpoints, ignore_errors=True)
-        return _summary(trainer, data, weights, time.monotonic() - started)
+        summary = _summary(trainer, data, weights, time.monotonic() - started)
+        return replace(summary, start=describe_start(settings), fit=fitting.fit.summary())
 
 
 def _without_zero_if_single(settings: TrainingSettings) -> TrainingSettings:
@@ -135,21 +154,46 @@ def _without_zero_if_single(settings: TrainingSettings) -> TrainingSettings:
     return replace(settings, train=replace(settings.train, zero_stage=0))
 
 
-def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> LoraDPOTrainer | LoraSFTTrainer:
-    """Load the base model and build its trainer, which adds the LoRA layers."""
+def _start(settings: TrainingSettings) -> StartAdapter | None:
+    """Return the adapter that the training starts from, if any, and print it with its use and the reference."""
+    if settings.model.adapter is None:
+        return None
+    facts = describe_start(settings)
+    reference_model = f", method.reference={facts['reference']}" if "reference" in facts else ""
+    print_line(f"starting from {settings.model.adapter}: model.adapter_use={facts['use']}{reference_model}")
+    return StartAdapter(settings.model)
+
+
+def _make_trainer(
+    settings: TrainingSettings, args: Any, data: TrainingData, start: StartAdapter | None
+) -> LoraTrainerMixin:
+    """Load the model to start from and build its trainer, which adds the LoRA layers."""
     from transformers import set_seed
 
+    from mmdpo.training.kto_trainer import LoraKTOTrainer
+    from mmdpo.training.labelled import LabelledCollator
     from mmdpo.training.trainer import LoraDPOTrainer, LoraSFTTrainer
 
-    model = load_model(settings.model.path, settings.model.dtype)
+    model = start.load() if start else load_training_base(settings.model)
     require_causal(model, data.collator.processor, data.tokenized.rows, settings.model.path)
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)
-    shared = (model, args, data.tokenized.rows, data.collator, lora(model, settings.model), settings.model.projector_lr)
-    if not settings.trains_on_pairs:
-        return LoraSFTTrainer(*shared)
-    name = settings.method.loss_type
-    return LoraDPOTrainer(*shared, CustomLoss(name) if name and is_custom_loss(name) else None)
+    rows, collator = data.tokenized.rows, data.collator
+    adapter = lora(model, settings.model), settings.model.projector_lr
+    trainer: LoraTrainerMixin
+    with translate_trl_errors(settings.train):
+        if settings.trains_on_labels:
+            assert isinstance(collator, LabelledCollator)
+            trainer = LoraKTOTrainer(model, args, rows, collator, *adapter)
+        elif not settings.trains_on_pairs:
+            trainer = LoraSFTTrainer(model, args, rows, collator, *adapter)
+        else:
+            weights = weighted_losses(settings.method)
+            custom = {CustomLoss(name): weights[name] for name in weights if is_custom_loss(name)}
+            trainer = LoraDPOTrainer(model, args, rows, collator, *adapter, custom)
+    if start:
+        start.begin(trainer.model)
+    return trainer
 
 
 def _find_checkpoint(checkpoints: Path, run: str) -> Checkpoint | None:
@@ -214,7 +258,7 @@ def _run_loop(
     stop.raise_if_asked()
 
 
-def _save(trainer: Any, adapter: Path) -> None:
+def _save(trainer: Any, adapter: Path, start: StartAdapter | None) -> None:
     """Write the complete adapter or nothing; with ZeRO-3, all processes take part in gathering it.
 
     Raises UserError for an adapter that the training has not changed.
@@ -223,6 +267,8 @@ def _save(trainer: Any, adapter: Path) -> None:
         with atomic_write(adapter) as partial:
             trainer.save_model(str(partial))
             _check_trained(partial, adapter)
+            if start:
+                start.finish(trainer.model, partial)
     else:
         trainer.save_model(str(adapter))
 

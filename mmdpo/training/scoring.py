@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHARED = "mmdpo_shared_prefix"
 """Name under which the attention over shared rows is registered in transformers."""
 
-PER_TOKEN = ("log_probs", "entropy", "mean_logits", "is_top1")
+PER_TOKEN = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
 
 
 class Scorer:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from mmdpo.training.collate import Collator
     from mmdpo.training.custom_loss import CustomLoss
+    from mmdpo.training.fit.weights import UpdateWeights
 
 MAX_ROWS = 5  # that an error lists
 
@@ -41,6 +43,7 @@ class LoraTrainerMixin(Trainer):
     _since = 0.0  # seconds of the monotonic clock
     scorer: Scorer
     projector_lr: float
+    update_weights: UpdateWeights | None = None  # of micro-batches that are smaller than configured
 
     def _prepare_model(self) -> None:
         """Prepare the model that TRL's constructor has built.
@@ -124,8 +127,8 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
     """Trainer of LoRA on preference pairs: rows with two answers, `ref_chosen_logps` and `ref_rejected_logps`.
 
     TRL computes losses and metrics: it gets the answers' log-probs, whatever their layout, as if its model call had
-    returned them. A loss of mmdpo.training.losses replaces TRL's loss, with the same metrics. TRL refuses
-    precomputed reference log-probs for vision data, so they are enabled after its constructor.
+    returned them. Losses of mmdpo.training.losses are added to TRL's. TRL refuses precomputed reference log-probs for
+    vision data, so they are enabled after its constructor.
     """
 
     def __init__(
@@ -136,7 +139,7 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
         collator: Collator,
         peft_config: LoraConfig,
         projector_lr: float,
-        custom_loss: CustomLoss | None = None,
+        custom_losses: Mapping[CustomLoss, float] = MappingProxyType({}),
     ) -> None:
         """Build the trainer and add the LoRA layers to the model.
 
@@ -147,12 +150,12 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
             collator: Makes batches of rows.
             peft_config: The LoRA layers.
             projector_lr: Learning rate of the projector, if it is trained.
-            custom_loss: The loss, or None for TRL's, as named in `args`.
+            custom_losses: Losses that are added to those that `args` names, with their weights.
         """
         args.precompute_ref_log_probs = False
         args.remove_unused_columns = False  # the collator needs all columns
         self.projector_lr = projector_lr
-        self.custom_loss = custom_loss
+        self.custom_losses = custom_losses
         super().__init__(
             model=model,
             args=args,
@@ -179,8 +182,10 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
         }
         result = super()._compute_loss(lambda **_: outputs, answers, return_outputs)
         loss = result[0] if return_outputs else result
-        if self.custom_loss is not None:
-            loss = self._custom_loss(outputs.log_probs, inputs)
+        if self.custom_losses:
+            loss = loss + self._custom_loss(outputs.log_probs, inputs)
+        if self.update_weights is not None:
+            loss = loss * self.update_weights.next(self.state.global_step, len(inputs["rows"]))
         chosen = outputs.log_probs.detach()[: len(inputs["rows"])].sum(dim=1)
         below = self.accelerator.gather((chosen < inputs["ref_chosen_logps"]).float()).mean()
         self._metrics["train"]["logps/chosen_below_reference"].append(float(below))
@@ -188,20 +193,20 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
         return (loss, result[1]) if return_outputs else loss
 
     def _custom_loss(self, log_probs: torch.Tensor, inputs: dict[str, Any]) -> torch.Tensor:
-        """Compute the custom loss from the log-probs of the answers' tokens [2 B, A]."""
-        assert self.custom_loss is not None
+        """Compute the sum of the custom losses from the log-probs of the answers' tokens [2 B, A]."""
         chosen_logps, rejected_logps = log_probs.sum(dim=1).chunk(2)
         chosen_tokens, rejected_tokens = inputs["completion_mask"].sum(dim=1).chunk(2)
-        return self.custom_loss(
-            chosen_logps - inputs["ref_chosen_logps"],
-            rejected_logps - inputs["ref_rejected_logps"],
-            beta=self.beta,
-            label_smoothing=self.label_smoothing,
-            chosen_logps=chosen_logps,
-            rejected_logps=rejected_logps,
-            chosen_tokens=chosen_tokens,
-            rejected_tokens=rejected_tokens,
-        )
+        offered = {
+            "beta": self.beta,
+            "label_smoothing": self.label_smoothing,
+            "chosen_logps": chosen_logps,
+            "rejected_logps": rejected_logps,
+            "chosen_tokens": chosen_tokens,
+            "rejected_tokens": rejected_tokens,
+        }
+        logratios = chosen_logps - inputs["ref_chosen_logps"], rejected_logps - inputs["ref_rejected_logps"]
+        losses = [weight * loss(*logratios, **offered) for loss, weight in self.custom_losses.items()]
+        return torch.stack(losses).sum()
 
 
 class LoraSFTTrainer(LoraTrainerMixin, SFTTrainer):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mmdpo.config.losses import weighted_losses
+from mmdpo.errors import UserError
 from mmdpo.models.loading import torch_dtype
 from mmdpo.training.custom_loss import is_custom_loss
 from mmdpo.training.distributed import deepspeed_config
@@ -12,8 +16,9 @@ from mmdpo.training.schedule import warmup_share
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
-    from trl import DPOConfig, SFTConfig
+    from trl import DPOConfig, KTOConfig, SFTConfig
 
+    from mmdpo.config.schema import TrainConfig
     from mmdpo.training.settings import TrainingSettings
 
 DAY = 24 * 3600  # seconds
@@ -21,27 +26,28 @@ DAY = 24 * 3600  # seconds
 Arguments = TypeVar("Arguments", bound="TrainingArguments")
 
 
-def trl_loss_type(settings: TrainingSettings) -> str:
-    """Return TRL's name of the preference loss.
+def trl_losses(settings: TrainingSettings) -> dict[str, float]:
+    """Return TRL's names of the losses of pairs, with their weights.
 
-    `sigmoid` is the sum of log-probs over an answer, `sigmoid_norm` their mean over its tokens. For a loss of
-    mmdpo.training.losses it is `sigmoid`: TRL computes its metrics, and LoraDPOTrainer replaces the loss.
+    `sigmoid` is the sum of log-probs over an answer, `sigmoid_norm` their mean over its tokens. LoraDPOTrainer adds
+    losses of mmdpo.training.losses. Without any other loss, TRL computes `sigmoid` with weight 0 and its metrics.
     """
-    name = settings.method.loss_type
-    assert name is not None
-    if is_custom_loss(name):
-        return "sigmoid"
-    return "sigmoid_norm" if settings.averages_logps else name
+    weights = {name: weight for name, weight in weighted_losses(settings.method).items() if not is_custom_loss(name)}
+    if settings.averages_logps:
+        weights = {"sigmoid_norm" if name == "sigmoid" else name: weight for name, weight in weights.items()}
+    return weights or {"sigmoid": 0.0}
 
 
 def dpo_config(settings: TrainingSettings, checkpoints: Path) -> DPOConfig:
     """Build the arguments of a training with a preference loss, which writes its checkpoints to a folder."""
     from trl import DPOConfig
 
+    losses = trl_losses(settings)
     return _on_one_device(
         DPOConfig(
             **_common(settings, checkpoints),
-            loss_type=[trl_loss_type(settings)],
+            loss_type=[*losses],
+            loss_weights=[*losses.values()],
             beta=settings.beta,
             label_smoothing=settings.method.label_smoothing,
             disable_dropout=False,  # run.py removes the base model's dropout; that of LoRA stays
@@ -49,11 +55,49 @@ def dpo_config(settings: TrainingSettings, checkpoints: Path) -> DPOConfig:
     )
 
 
+def kto_config(settings: TrainingSettings, checkpoints: Path) -> KTOConfig:
+    """Build the arguments of a training with labels, which writes its checkpoints to a folder."""
+    from trl import KTOConfig
+
+    return _on_one_device(
+        KTOConfig(
+            **_common(settings, checkpoints),
+            loss_type=settings.method.loss_type,
+            beta=settings.beta,
+            desirable_weight=settings.method.desirable_weight,
+            undesirable_weight=settings.method.undesirable_weight,
+            disable_dropout=False,  # as above
+        )
+    )
+
+
+def training_arguments(settings: TrainingSettings, checkpoints: Path) -> DPOConfig | KTOConfig | SFTConfig:
+    """Build the arguments of a training. Raises UserError if TRL refuses one of `train.trl`."""
+    with translate_trl_errors(settings.train):
+        if settings.trains_on_pairs:
+            return dpo_config(settings, checkpoints)
+        if settings.trains_on_labels:
+            return kto_config(settings, checkpoints)
+        return sft_config(settings, checkpoints)
+
+
 def sft_config(settings: TrainingSettings, checkpoints: Path) -> SFTConfig:
     """Build the arguments of an SFT training, which writes its checkpoints to a folder."""
     from trl import SFTConfig
 
     return _on_one_device(SFTConfig(**_common(settings, checkpoints)))
+
+
+@contextmanager
+def translate_trl_errors(train: TrainConfig) -> Iterator[None]:
+    """Turn an error of TRL about arguments of `train.trl` into a UserError that names them."""
+    try:
+        yield
+    except (ValueError, TypeError, ImportError, NotImplementedError) as error:
+        if not train.trl or isinstance(error, UserError):
+            raise
+        given = " ".join(f"train.trl.{name}={value}" for name, value in train.trl.items())
+        raise UserError(f"{given}: TRL refuses it: {error}. Type another value, or drop it") from error
 
 
 def _on_one_device(args: Arguments) -> Arguments:
@@ -98,4 +142,5 @@ def _common(settings: TrainingSettings, checkpoints: Path) -> dict[str, Any]:
         "disable_tqdm": True,
         "dataloader_num_workers": train.dataloader_num_workers,
         "dataloader_pin_memory": gpu,
+        **train.trl,
     }

@@ -14,6 +14,7 @@ from mmdpo.errors import UserError
 from mmdpo.records import (
     Annotation,
     Completion,
+    LabelledAnswer,
     PreferencePair,
     Prompt,
     SftExample,
@@ -23,14 +24,15 @@ from mmdpo.records import (
 )
 from mmdpo.sources import authors, llava_sft
 from mmdpo.training_data.dpo import make_pairs
-from mmdpo.training_data.rated import rated, without_cut
+from mmdpo.training_data.kto import labelled_completions, unpaired
+from mmdpo.training_data.rated import Rated, rated, without_cut
 from mmdpo.training_data.rejection_sampling import best_completions
 from mmdpo.training_data.sft import teacher_answers
 from mmdpo.training_data.steerlm import rated_completions
 
 T = TypeVar("T")
 MARKER = "<image>"
-Examples = Iterator[PreferencePair] | Iterator[SftExample]
+Examples = Iterator[PreferencePair] | Iterator[SftExample] | Iterator[LabelledAnswer]
 
 EXAMPLES = "examples.jsonl"
 FOR_OTHERS = {True: "llava_dpo.json", False: "llava_sft.json"}
@@ -75,9 +77,12 @@ def write_training_set(
     else:
         items = _counted(rated(asked, completions, annotations), counts, "rated")
         if pairs.cut is CutCompletions.drop:
-            items = without_cut(items, 2 if train_on is TrainOn.pairs else 1, counts)
+            paired = train_on is TrainOn.pairs or (train_on is TrainOn.labelled and pairs.desirable is None)
+            items = without_cut(items, 2 if paired else 1, counts)
         if train_on is TrainOn.pairs:
             examples = make_pairs(items, pairs, aggregate, seed, counts)
+        elif train_on is TrainOn.labelled:
+            examples = iter(_labelled(items, pairs, aggregate, seed, counts))
         elif train_on is TrainOn.best_completion:
             examples = best_completions(items, aggregate)
         else:
@@ -87,8 +92,25 @@ def write_training_set(
     write_records(folder / EXAMPLES, made)
     if not counts["pairs" if are_pairs else "examples"]:
         raise _nothing_to_train_on(train_on, counts)
-    _write_for_others(folder, are_pairs)
+    if train_on is not TrainOn.labelled:
+        _write_for_others(folder, are_pairs)
     return {"counts": dict(counts), "train_on": train_on.value}
+
+
+def _labelled(
+    items: Iterable[Rated], pairs: PairsConfig, aggregate: Sequence[str], seed: int, counts: Counter[str]
+) -> list[LabelledAnswer]:
+    """Return the answers of the pairs, or all completions by the threshold. Raises UserError if a label is missing."""
+    if pairs.desirable is None:
+        answers = unpaired(make_pairs(items, pairs, aggregate, seed, counts), counts)
+    else:
+        answers = list(labelled_completions(items, aggregate, pairs.desirable, counts))
+    counts["desirable"] = sum(one.label for one in answers)
+    counts["undesirable"] = len(answers) - counts["desirable"]
+    if answers and not (counts["desirable"] and counts["undesirable"]):
+        missing = "desirable" if not counts["desirable"] else "undesirable"
+        raise UserError(f"none of {len(answers)} answers is {missing}: type another pairs.desirable=")
+    return answers
 
 
 def _nothing_to_train_on(train_on: TrainOn, counts: Counter[str]) -> UserError:

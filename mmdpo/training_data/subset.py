@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from mmdpo.records import PreferencePair, SftExample
+from mmdpo.records import LabelledAnswer, PreferencePair, SftExample
 
-Example = TypeVar("Example", PreferencePair, SftExample)
+Example = TypeVar("Example", PreferencePair, SftExample, LabelledAnswer)
+Labelled = TypeVar("Labelled", PreferencePair, LabelledAnswer)
 
 
 def limited(examples: Sequence[Example], limit: int | None, seed: int) -> list[Example]:
@@ -34,17 +35,23 @@ def subset(examples: Sequence[Example], share: float, seed: int) -> list[Example
     return limited(examples, round(share * len(examples)), seed)
 
 
-def flip(pairs: Sequence[PreferencePair], share: float, seed: int) -> list[PreferencePair]:
-    """Return the pairs with the answers of a share of them swapped; a larger share flips a superset.
+def flip(examples: Sequence[Labelled], share: float, seed: int) -> list[Labelled]:
+    """Return the examples with a share of them flipped; a larger share flips a superset.
 
     Args:
-        pairs: All pairs.
+        examples: Pairs, whose answers are swapped, or answers, whose labels are changed.
         share: The share to flip, 0..1.
         seed: Seed of the choice.
     """
-    ranked = sorted(pairs, key=lambda pair: _rank("flip", seed, pair.id))
-    flipped = {pair.id for pair in ranked[: round(share * len(pairs))]}
-    return [replace(pair, chosen=pair.rejected, rejected=pair.chosen) if pair.id in flipped else pair for pair in pairs]
+    ranked = sorted(examples, key=lambda example: _rank("flip", seed, example.id))
+    flipped = {example.id for example in ranked[: round(share * len(examples))]}
+    return [_flipped(example) if example.id in flipped else example for example in examples]
+
+
+def _flipped(example: Any) -> Any:
+    if isinstance(example, PreferencePair):
+        return replace(example, chosen=example.rejected, rejected=example.chosen)
+    return replace(example, label=not example.label)
 
 
 def _rank(purpose: str, seed: int, name: str) -> bytes:

@@ -49,6 +49,32 @@ def test_what_is_drawn_follows_from_what_varies(tmp_path: Path, points: list[dic
     assert data.pattern(study(tmp_path, points, n=2)) == expected
 
 
+def test_rounds_are_drawn_from_the_base_on(tmp_path: Path):
+    make_study(tmp_path, [])
+    for number in (1, 2):
+        for seed in (0, 1):
+            point = make_point(tmp_path, {"seed": seed, "round": number}, gain=0.2 * number)
+            point.rename(point.with_name(f"{point.name}-{number}"))
+    found = read_study(tmp_path)
+    assert data.pattern(found) == data.Pattern("rounds", "round")
+    (line,) = data.score_panels(found, data.pattern(found), ["text"])[0].series
+    assert [(dot.x, len(dot.seeds)) for dot in line.dots] == [(0.0, 0), (1.0, 2), (2.0, 2)]
+    assert "score_by_round" in by_name(found)
+
+
+def test_chains_that_differ_in_their_later_rounds_share_the_first(tmp_path: Path):
+    make_study(tmp_path, [])
+    for number, use in ((1, "train"), (2, "merge"), (2, "sample")):
+        point = make_point(tmp_path, {"round": number}, config={"model": {"adapter_use": use}})
+        point.rename(point.with_name(f"{point.name}-{number}"))
+    found = read_study(tmp_path)
+    lines = data.score_panels(found, data.pattern(found), ["text"])[0].series
+    assert {line.label: [dot.x for dot in line.dots] for line in lines} == {
+        "adapter_use merge": [0.0, 1.0, 2.0],
+        "adapter_use sample": [0.0, 1.0, 2.0],
+    }
+
+
 def test_nothing_finished_is_nothing_to_draw(tmp_path: Path):
     make_point(tmp_path / "s", {}, state="planned")
     empty = read_study(tmp_path / "s")

@@ -108,7 +108,8 @@ def test_imported_rows_stand_apart_and_do_not_compete(tmp_path: Path):
     assert not is_mixed(study, "mt_bench")
 
 
-OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
+OPTUNA = "hydra_plugins.mmdpo.optuna_sweeper.OptunaSweeper"
+EARLIER = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"  # until version 0.2
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,9 @@ OPTUNA = "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"
         ("python launch.py -m hydra/sweeper=optuna objective=mt_bench/turn_1 beta=0.1", "", "all", True),
         ("python launch.py -m hydra/sweeper=optuna objective=mt_bench", "", "dev", True),
         ("python launch.py -m hydra/sweeper=optuna", "", "test", True),
+        ("python launch.py -m hydra/sweeper=optuna objective=visual,mt_bench", "", "dev", True),
         ("python launch.py -m sweep=own", OPTUNA, "test", True),  # a file of sweeps chose the sweeper
+        ("python launch.py -m sweep=own", EARLIER, "test", True),
         ("python launch.py -m beta=0.1", "hydra_plugins.mmdpo.sweeper.MmdpoSweeper", "all", False),
         ("python launch.py -m beta=0.1", "", "all", False),
     ],

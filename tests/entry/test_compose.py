@@ -1,12 +1,12 @@
 """Composition of every YAML, and a message for each wrong setting."""
 
-import itertools
-
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from mmdpo.config.choices import LOSSES, PairRule, TooLong, TrainOn, file_formats
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS, Config, methods_using, options
+from mmdpo.entry.blocks import split_into_blocks
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 
@@ -42,11 +42,11 @@ def test_every_option_composes(group, option):
 
 @pytest.mark.parametrize("study", sorted(path.stem for path in SWEEPS.glob("*.yaml")))
 def test_every_value_of_every_study_composes(study):
-    raw = OmegaConf.load(SWEEPS / f"{study}.yaml")
-    params = OmegaConf.to_container(raw.hydra.sweeper.params)
-    values = [[f"{axis}={value}" for value in str(text).split(",")] for axis, text in params.items()]
-    for point in itertools.product(*values):
-        assert compose_config([f"sweep={study}", *point]).study == f"nano-{study}"
+    sweeper = OmegaConf.load(SWEEPS / f"{study}.yaml").hydra.sweeper
+    params = [f"{axis}={value}" for axis, value in sweeper.get("params", {}).items()]
+    for block in split_into_blocks(OverridesParser.create(), params, sweeper.get("blocks"), []):
+        for point in block.points:
+            assert compose_config([f"sweep={study}", *point]).study == f"nano-{study}"
 
 
 def test_studies_have_the_papers_points():

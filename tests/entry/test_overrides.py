@@ -75,7 +75,9 @@ def test_commands_that_only_explain_are_not_checked():
 
 def test_a_search_gets_its_overrides_with_m_alone():
     words = ["-m", "hydra/sweeper=optuna", "beta=interval(0.1,1)"]
-    assert check_command(words) == [*words, "hydra.sweeper.direction=maximize", "bench.split=dev"]
+    assert check_command(words) == [*words, "bench.split=dev"]
+    short = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.pruner=median", "bench.split=dev"]
+    assert check_command(short)[2] == "hydra/sweeper/pruner=median"
     assert check_command(["-m", "beta=0.1,0.2"]) == ["-m", "beta=0.1,0.2"]
     with pytest.raises(UserError, match=r"needs -m"):
         check_command(["hydra/sweeper=optuna", "beta=0.1"])

@@ -17,8 +17,10 @@ from mmdpo.config.schema import Config
 from mmdpo.entry.compose import compose_config
 from mmdpo.evaluation.task import Response
 from mmdpo.files import read_json, write_json
+from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.pipeline import engines
-from mmdpo.pipeline.evaluating import answer_tasks
+from mmdpo.pipeline.evaluating import adapter_of, answer_tasks
+from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, baselines, before_visual_tuning, point
 from mmdpo.records import read_records
 from mmdpo.sweep.local import run_stage
@@ -79,6 +81,18 @@ def test_an_adapter_is_served_beside_its_base(config: Compose, values: dict[str,
     base = baselines(p.config)[0]
     engines.engine_of(base)
     assert (values["point"], values["adapter"]) == (base.name, None)
+
+
+def test_the_start_of_the_trainings_is_its_base_with_its_adapter(
+    config: Compose, values: dict[str, Any], tmp_path: Path
+) -> None:
+    adapter = trained(config()).folder / "adapter"
+    asked = config("bench.engine=server", f"bench.server.command={LORA}", f"model.adapter={adapter}")
+    start = baselines(asked)[-1]
+    assert start.role is Role.start
+    engines.engine_of(start)
+    assert (values["point"], values["adapter"]) == (start.name, str(adapter))
+    assert adapter_of(start) == adapter_fingerprint(adapter)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ def test_another_sweep_leaves_out_what_was_swept() -> None:
         "python launch.py -m sweep=data_scaling --config-dir a=b data=pairs "
         "'data.path='\"'\"'x,y.jsonl'\"'\"'' 'study=my study'"
     )
+    search = ["python", "launch.py", "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "study=s"]
+    assert hint(search, "seed=0,1", sweep=True) == "python launch.py -m seed=0,1 study=s"
     assert hint([], "seed=0,1,2", sweep=True) == "python launch.py -m seed=0,1,2"
 
 

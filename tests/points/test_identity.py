@@ -26,7 +26,7 @@ from mmdpo.config.schema import (
 from mmdpo.entry.compose import compose_config
 from mmdpo.points.contents import Content, contents, tasks_with_files
 from mmdpo.points.identity import Role, identity, plain
-from mmdpo.points.point import before_visual_tuning
+from mmdpo.points.point import baselines, before_visual_tuning
 from tests.support.identities import IDENTITIES, own_files
 
 CONFIG = compose_config()
@@ -85,6 +85,7 @@ def test_the_language_model_from_before_visual_tuning_is_a_point_of_its_own() ->
         ["method.lr=1", f"lr={CONFIG.lr}"],
         ["method.fine_grained_weight=9"],
         ["model.projector_lr=1"],
+        ["model.attn_implementation=sdpa"],
         ["model.attribute_template='{question} {attributes} please'"],
         ["train.dataloader_num_workers=3"],
         ["train.save_steps=7", "train.save_total_limit=9", "train.logging_steps=5"],
@@ -118,6 +119,7 @@ def test_what_changes_no_result_changes_no_identity(overrides: list[str]) -> Non
         "model.lora.r=8",
         "model.lora.lora_alpha=8",
         "model.lora.lora_dropout=0.1",
+        "model.lora.use_rslora=true",
         "model.train_projector=true",
         "model.dtype=bfloat16",
         "model.pad_to_square=true",
@@ -310,6 +312,27 @@ def test_a_second_round_is_known_by_its_adapter(tmp_path: Path) -> None:
     (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"2")
     assert of("generator.adapter=adapter") != before
     assert of("generator.adapter=adapter", "method=sft") == of("method=sft")  # which samples nothing
+
+
+def test_a_start_is_known_by_its_adapter_and_is_a_point_of_its_own(tmp_path: Path) -> None:
+    before = of("model.adapter=adapter")
+    assert before == of(f"model.adapter={tmp_path}/adapter/") != hex_of(CONFIG)
+    assert of("method.reference=base") == of("model.adapter_use=merge") == hex_of(CONFIG)  # nothing to start from
+    sft = of("method=sft", "model.adapter=adapter")
+    assert sft == of("method=sft", "model.adapter=adapter", "method.reference=base")  # which has no reference
+    config = composed("model.adapter=adapter", "model.before_visual_tuning=null")
+    base, start = baselines(config)
+    assert base.identity.hex == of("data_scale=0")
+    assert start.adapter == Path("adapter")
+    assert (start.role, start.identity.hex) == (
+        Role.start,
+        baselines(dataclasses.replace(config, beta=0.3))[1].identity.hex,
+    )
+    assert start.name.startswith("start-")
+    assert [one.role for one in baselines(CONFIG)] == [Role.base, Role.before_visual_tuning]
+    (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"2")
+    assert of("model.adapter=adapter") != before
+    assert start.identity.hex != baselines(config)[0].identity.hex
 
 
 def test_a_changed_rubric_changes_the_points_that_a_paid_judge_rates(

@@ -16,6 +16,7 @@ from mmdpo.points.run_config import run_config
         (["method=steerlm"], Role.trained, {"lr", "seed", "data_scale"}, {"beta", "logprob_avg", "label_noise"}),
         ([], Role.base, {"data_scale"}, {"beta", "lr", "logprob_avg", "label_noise", "seed", "method"}),
         ([], Role.before_visual_tuning, set(), {"data_scale", "beta", "lr", "seed", "method"}),
+        ([], Role.start, set(), {"data_scale", "beta", "round", "method"}),
     ],
 )
 def test_a_run_has_the_axes_that_mean_something_for_it(

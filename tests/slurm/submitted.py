@@ -41,13 +41,14 @@ def submitted(
     stage: Stage = Stage.experiment,
     name: str = BEGUN,
     largest: int = 1000,
+    points_per_job: int = 1,
 ) -> Submission:
     """Write a submission of `count` points that differ in their seeds, starting at `first`.
 
     `job` and `prepare` are SLURM's ids; without the latter, there is no preparation.
     """
     one = config(study, *overrides)
-    found = split_into_parts(count, prepare is not None, largest)
+    found = split_into_parts(count, prepare is not None, largest, points_per_job=points_per_job)
     submission = Submission(
         study / JOBS / name,
         code="code-0",
@@ -66,3 +67,8 @@ def submitted(
         submission.write_tasks(PREPARE, preparation_tasks(tasks, []))
     submission.save()
     return submission
+
+
+def no_hours(*_: object) -> tuple[str, ...]:
+    """Predict no hours."""
+    return ()

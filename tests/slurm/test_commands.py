@@ -215,6 +215,24 @@ def test_what_was_cancelled_is_shown_and_can_be_retried_at_once(study, world, ca
     assert "1 submitted" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("pieces", "cancelled", "requeued", "left_out"),
+    [(["seed1-"], [], ["8_0"], [1]), (["seed3-"], [], [], [3]), (["seed2-", "seed3-"], ["8_1"], [], [])],
+)
+def test_cancel_leaves_the_other_points_of_a_job(pieces, cancelled, requeued, left_out, tmp_path, world, monkeypatch):
+    submission = submitted(tmp_path / "s", count=4, points_per_job=2)
+    world.jobs, found = jobs("RUNNING", "PENDING"), []
+    monkeypatch.setattr(slurm, "requeue_job", found.append)
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "8")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    tasks = [*submission.tasks()]
+    status.start(submission.folder_of(tasks[1]))
+    assert main(["cancel", str(submission.study), *pieces]) == 0
+    assert (world.cancelled, found) == (cancelled, requeued)
+    noted = read_cancelled(submission)
+    assert [number for number, task in enumerate(tasks) if task.name in noted] == left_out
+
+
 def test_cancel_finds_the_jobs_of_a_command_that_was_killed(tmp_path, world):
     submission = submitted(tmp_path / "s", prepare="7", count=1, job=None)
     submission.parts[0].job = None

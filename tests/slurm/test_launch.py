@@ -12,10 +12,10 @@ from mmdpo.points.point import baselines, point
 from mmdpo.slurm import client as slurm
 from mmdpo.slurm import launch, sbatch
 from mmdpo.slurm.client import Job
+from mmdpo.slurm.preview import preview
 from mmdpo.slurm.submission import read_submissions, user_name
 from mmdpo.slurm.task_states import combine_states
-from tests.slurm.submitted import config
-from tests.support.adapters import write_adapter
+from tests.slurm.submitted import config, no_hours
 
 
 def submit(configs, stage):
@@ -154,32 +154,21 @@ def test_a_machine_without_sbatch_names_the_other_clusters(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("overrides", "seconds", "expected"),
+    ("overrides", "expected"),
     [
-        ([], [], "2 jobs x 1 GPUs: at most 48 GPU-hours by the time limit; set cluster.minutes_per_point="),
-        (["cluster.minutes_per_point=30"], [], "2 jobs x 1 GPUs x 30.0 min (cluster.minutes_per_point): 1.0"),
-        ([], [600, 1200, 9000], "2 jobs x 1 GPUs x 20.0 min (median of 3 points): 0.7 GPU-hours"),
+        ([], "2 points x 1 GPUs: at most 48 GPU-hours"),
+        (["cluster.points_per_job=2"], "2 points x 1 GPUs: at most 24 GPU-hours"),
+        (["cluster.minutes_per_point=30"], "2 points x 1 GPUs x 30.0 min (cluster.minutes_per_point): 1.0"),
         (
             ["cluster=slurm_zero3", "cluster.nodes=2", "cluster.minutes_per_point=60"],
-            [],
-            "2 jobs x 8 GPUs x 60.0 min (cluster.minutes_per_point): 16.0 GPU-hours",
+            "2 points x 8 GPUs x 60.0 min (cluster.minutes_per_point): 16.0 GPU-hours",
         ),
-        (["cluster.gpus_per_node=0", "cluster.timeout_min=60"], [], "2 jobs without GPUs: at most 2 hours"),
+        (["cluster.gpus_per_node=0", "cluster.timeout_min=60"], "2 points without GPUs: at most 2 hours"),
     ],
 )
-def test_a_plan_estimates_its_hours(overrides, seconds, expected, tmp_path, world, capsys):
-    study = tmp_path / "s"
-    done = seeds(study, *range(len(seconds)), overrides=tuple(overrides))
-    for one, value in zip(done, seconds, strict=True):
-        finish(point(one).folder, 0, value)
-    missing = seeds(study, 8, 9, overrides=tuple(overrides))
-    for one in (*done, *missing):
-        point(one).folder.mkdir(parents=True, exist_ok=True)
-        (point(one).folder / "training.json").write_text("{}")
-        write_adapter(point(one).folder / "adapter")
+def test_a_submission_names_the_limit_of_its_hours(overrides, expected, tmp_path, world, capsys):
     world.ctrl_c = "watching"
-    stage = Stage.evaluate  # no baselines
-    submit([*done, *missing], stage)
+    submit(seeds(tmp_path / "s", 8, 9, overrides=tuple(overrides)), Stage.train)
     assert expected in capsys.readouterr().out
 
 
@@ -200,10 +189,19 @@ def test_a_submission_names_its_cluster(tmp_path, world):
 
 def test_a_dry_run_shows_the_scripts_also_where_there_is_no_slurm(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
-    launch.preview(seeds(tmp_path / "s", 1, 2, overrides=("cluster.partition=a100",)), Stage.experiment)
+    overrides = ("cluster.partition=a100", "cluster.points_per_job=3")
+
+    def hours(points, stage, jobs):
+        assert (len(points), stage, [len(job) for job in jobs]) == (4, Stage.experiment, [3, 1])
+        return ["hours: 5"]
+
+    preview(seeds(tmp_path / "s", 1, 2, overrides=overrides), Stage.experiment, hours)
     printed = capsys.readouterr().out
     assert "4 points: 0 done, 0 queued or running, 4 to submit" in printed
     assert printed.count("#SBATCH --partition=a100") == 2
+    assert "#SBATCH --array=0-1%2" in printed
+    assert "mmdpo.slurm.group_supervisor" in printed
+    assert "hours: 5" in printed
     assert "SLURM has not checked this: there is no sbatch on this machine" in printed
     assert not (tmp_path / "s").exists()
 
@@ -214,7 +212,7 @@ def test_a_dry_run_waits_for_no_controller_that_does_not_answer(tmp_path, monkey
         program.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2; exit 1\n")
         program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    launch.preview(seeds(tmp_path / "s", 1), Stage.train)
+    preview(seeds(tmp_path / "s", 1), Stage.train, no_hours)
     printed = capsys.readouterr().out
     assert "#SBATCH --array=0-0%1" in printed
     assert "SLURM has not checked this: Unable to contact slurm controller" in printed

@@ -10,7 +10,7 @@ from mmdpo.config.choices import Stage
 from mmdpo.points import status
 from mmdpo.points.point import points_of
 from mmdpo.slurm import study_status
-from mmdpo.slurm.launch import tasks_of_points
+from mmdpo.slurm.planning import tasks_of_points
 from mmdpo.slurm.submission import TASKS
 from mmdpo.slurm.task_states import is_finished
 from tests.slurm.lines import SMALL, Lines

@@ -40,7 +40,7 @@ def test_a_points_end_is_its_exit_code(answer, code, printed, tmp_path, monkeypa
     submission = submitted(tmp_path / "s", count=3, stage=Stage.train)
     asked = []
 
-    def run_point(p, stage):
+    def run_point(p, stage, own_log):
         asked.append((p.config.seed, stage))
         return answer
 

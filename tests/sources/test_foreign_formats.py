@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mmdpo.config.choices import OnBadRow
+from mmdpo.config.choices import OnBadRow, TrainOn, reading_format
 from mmdpo.errors import UserError
 from mmdpo.records import PreferencePair, SftExample, Turn
 from mmdpo.sources.fitting import fitting_formats
@@ -144,6 +144,18 @@ def test_completions_without_a_partner_are_counted(tmp_path: Path) -> None:
     assert result.dropped == {"completion without a partner": 2, "field 'completion': has both labels": 1}
     alone = as_lines(tmp_path / "b.jsonl", rows[:2])
     assert "completion without a partner: 2" in complaint(alone, "kto")
+
+
+def test_rows_with_labels_are_taken_as_they_are_for_a_method_that_trains_on_them(tmp_path: Path) -> None:
+    labels = [("Q?", "A1.", True), ("R?", "A.", False), ("Q?", "A2.", True), ("R?", "A.", True), ("R?", "A.", False)]
+    rows = [dict(zip(("prompt", "completion", "label"), one, strict=True)) for one in labels]
+    form = reading_format("kto", TrainOn.labelled)
+    result = read(as_lines(tmp_path / "a.jsonl", rows), form, OnBadRow.drop)
+    found: list[Any] = [*result.pairs]
+    assert [(one.question, one.answer, one.label) for one in found] == labels[:3]
+    assert result.dropped == {"field 'completion': has both labels": 1, "duplicate row": 1}
+    assert reading_format("kto", TrainOn.pairs) == reading_format("kto", None) == "kto"
+    assert reading_format("pairs", TrainOn.labelled) == "pairs"
 
 
 def test_answers_that_cannot_be_compared_are_skipped(tmp_path: Path) -> None:

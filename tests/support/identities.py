@@ -39,12 +39,23 @@ IDENTITIES = {
     "data.sampling.temperature=1": "3a45763dc9ebda8b",
     "generator=openai generator.model=m generator.base_url=http://localhost:1/v1": "68af1802c9157d9a",
     "generator.adapter=adapter": "31f26653a5a3d00c",
+    "model.adapter=adapter": "60bbefdda6bf9afa",
+    "model.adapter=adapter model.adapter_use=merge": "881f63e96473dbc6",
+    "model.adapter=adapter method.reference=base": "5a458fe861da3913",
+    "round=2": "df17e680d6abe440",
+    "round=2 model.adapter_use=sample": "e6b17107bf85c1e5",
     "bench.tasks=[text]": "7dd28cf8d6944a85",
     "bench.items=16": "82d35f13d550128e",
     "data=pairs data.path=text.jsonl": "6e483187ca517fc4",
     "data=pairs data.path=pairs.jsonl data.image_root=images": "70077aefc5f37881",
     "data=prompts judge=gemini data.sources.prompts.path=llava.json data.sources.prompts.image_root=images": "6043b352969a03d8",  # noqa: E501
     "cluster=slurm_zero3": "0830fe46a398b2d5",
+    "method=mpo": "6076814c1e701398",
+    "method=dpo_sft method.losses.sft=0.5": "29a08c5586da6771",
+    "method=kto": "9539ea8c39d45bb3",
+    "method=kto pairs.desirable=9 method.desirable_weight=2": "7a99e09f9909521f",
+    "model.lora.use_dora=true": "f4ae1dc2d8c4a1ed",
+    "train.trl.adam_beta2=0.95": "698c89e47702d30c",
 }
 """Overrides of `python launch.py`, and the identity of the point."""
 

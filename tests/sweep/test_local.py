@@ -30,7 +30,7 @@ def test_the_model_stays_in_memory_from_point_to_point_of_a_process_alone(
     read = []
     real = loading.load_checkpoint
     monkeypatch.setattr(
-        loading, "load_checkpoint", lambda path, kind, *more: read.append(path) or real(path, kind, *more)
+        loading, "load_checkpoint", lambda path, *more, **named: read.append(path) or real(path, *more, **named)
     )
     monkeypatch.setattr(local, "world_size", lambda: processes)
 

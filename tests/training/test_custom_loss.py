@@ -76,6 +76,15 @@ def test_a_copy_of_trls_loss_trains_as_trls(
     assert found[-1]["rewards/margins"] != 0
 
 
+def test_a_loss_may_be_mixed_with_trls(tiny: Tiny, tmp_path: Path, add_loss: Add) -> None:
+    """Half of a copy and half of TRL's own train as TRL's."""
+    expected = logged(tiny, tmp_path / "trl")
+    add_loss("half", SIGMOID)
+    found = logged(tiny, tmp_path / "own", method__loss_type=None, method__losses={"half": 0.5, "sigmoid": 0.5})
+    for ours, trls in zip(found, expected, strict=True):
+        assert ours == pytest.approx(trls, abs=1e-6, rel=1e-5)
+
+
 def test_a_loss_gets_the_keywords_that_it_names(add_loss: Add) -> None:
     add_loss("keywords", ALL_KEYWORDS)
     one, two = torch.tensor([-3.0, -1.0]), torch.tensor([-4.0, -4.0])

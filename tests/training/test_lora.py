@@ -57,3 +57,19 @@ def test_peft_adapts_exactly_these() -> None:
     trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
     assert len(trained) == 2 * len(names)
     assert all("lora_" in name for name in trained)
+
+
+@pytest.mark.parametrize(("setting", "trained", "scale"), [("use_rslora", 2, 4.0), ("use_dora", 3, 2.0)])
+def test_variants_are_pefts(setting: str, trained: int, scale: float) -> None:
+    """rsLoRA scales by alpha / sqrt(r), 8 / 2; DoRA trains a vector of magnitudes beside A and B."""
+    from peft import get_peft_model
+    from peft.tuners.lora import LoraLayer
+
+    model = AutoModelForImageTextToText.from_config(llava())
+    config = LoraConfig(4, 8, 0.0)
+    setattr(config, setting, True)
+    adapted = get_peft_model(model, lora(model, ModelConfig(lora=config)))
+    weights = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
+    assert len(weights) == trained * SHAPE["num_hidden_layers"] * 7
+    layer = next(module for module in adapted.modules() if isinstance(module, LoraLayer))
+    assert layer.scaling["default"] == scale

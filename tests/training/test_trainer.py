@@ -20,7 +20,7 @@ from mmdpo.models.messages import to_answer, to_messages
 from mmdpo.records import PreferencePair, SftExample
 from mmdpo.training.lora import lora
 from mmdpo.training.run import train_adapter
-from mmdpo.training.trl_config import dpo_config, sft_config, trl_loss_type
+from mmdpo.training.trl_config import dpo_config, sft_config, trl_losses
 from tests.support.tiny import Tiny, tiny_settings
 
 SAME = (
@@ -102,6 +102,18 @@ def assert_same_adapter(folder: Path, expected: dict[str, torch.Tensor]) -> None
             "train__gradient_accumulation_steps": 2,
             "train__lr_scheduler_type": "linear",
         },
+        {
+            "method__loss_type": None,
+            "method__losses": {"sigmoid": 0.8, "bco_pair": 0.2, "sft": 1.0},
+            "train__per_device_train_batch_size": 2,
+            "train__gradient_accumulation_steps": 2,
+        },
+        {
+            "method__loss_type": None,
+            "method__losses": {"sigmoid": 1.0, "ipo": 0.5},
+            "logprob_avg": True,
+            "train__trl": {"f_divergence_type": "js_divergence", "use_weighting": True, "adam_beta2": 0.9},
+        },
     ],
 )
 def test_every_step_equals_stock_trl(tiny: Tiny, tmp_path: Path, overrides: dict[str, Any], sharing: bool) -> None:
@@ -165,9 +177,13 @@ def test_the_loss_of_a_step_by_hand(tiny: Tiny, tmp_path: Path) -> None:
 
 
 def test_names_of_losses(tiny: Tiny) -> None:
-    assert trl_loss_type(tiny_settings(tiny.model)) == "sigmoid"
-    assert trl_loss_type(tiny_settings(tiny.model, logprob_avg=True)) == "sigmoid_norm"
-    assert trl_loss_type(tiny_settings(tiny.model, method__loss_type="hinge", logprob_avg=True)) == "hinge"
+    assert trl_losses(tiny_settings(tiny.model)) == {"sigmoid": 1.0}
+    assert trl_losses(tiny_settings(tiny.model, logprob_avg=True)) == {"sigmoid_norm": 1.0}
+    assert trl_losses(tiny_settings(tiny.model, method__loss_type="hinge", logprob_avg=True)) == {"hinge": 1.0}
+    mixed = tiny_settings(
+        tiny.model, method__loss_type=None, method__losses={"sigmoid": 0.5, "sft": 1.0}, logprob_avg=True
+    )
+    assert trl_losses(mixed) == {"sft": 1.0, "sigmoid_norm": 0.5}
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient norm"])

@@ -29,7 +29,7 @@ class Pattern:
     """The form of a study's main picture.
 
     Attributes:
-        kind: One of `scaling`, `curve`, `grid`, `rows` and `nothing`.
+        kind: One of `rounds`, `scaling`, `curve`, `grid`, `rows` and `nothing`.
         x: The axis that scores are drawn against.
         y: The second axis of a heat-map.
         by: The axes that distinguish series.
@@ -138,6 +138,9 @@ def pattern(study: Study) -> Pattern:
     if not any(row.scores for row in study.rows):
         return Pattern("nothing")
     keys = drawn_keys(study)
+    if "round" in keys:
+        by = tuple(key for key in keys if key != "round")
+        return Pattern("rounds", "round", by=by) if _count(done, by) <= MAX_SERIES else _rows(keys)
     if "data_scale" in keys or (_one_scale_below_all(done) and study.of_role(Role.base)):
         by = tuple(key for key in keys if key != "data_scale")
         return Pattern("scaling", "data_scale", by=by) if _count(done, by) <= MAX_SERIES else _rows(keys)
@@ -208,12 +211,30 @@ def _panel(study: Study, pattern: Pattern, benchmark: str) -> Panel:
         key = tuple(group.value(key) for key in pattern.by)
         labels[key] = row_label(group.rows[0], pattern.by)
         line = lines.setdefault(key, [])
-        if not line and pattern.kind == "scaling" and len(bases) == 1:
+        if not line and pattern.kind in ("scaling", "rounds") and len(bases) == 1:
             line.append(Dot(0.0, bases[0].score))
         gain = _gain_interval(study, group, benchmark, score, cache)
         line.append(Dot(float(x), score, tuple(group.seeds(benchmark)), gain))
+    if pattern.kind == "rounds":
+        lines = _with_shared_rounds(lines)
     series = [Series(labels[key], tuple(sorted(dots, key=lambda dot: dot.x))) for key, dots in lines.items()]
     return Panel(benchmark, pattern.x, tuple(series), tuple(dashed))
+
+
+def _with_shared_rounds(lines: dict[tuple[Any, ...], list[Dot]]) -> dict[tuple[Any, ...], list[Dot]]:
+    """Return the lines of chains: a first round without values of some settings is that of all chains with such."""
+    found: dict[tuple[Any, ...], list[Dot]] = {}
+    shared = {key for key in lines for other in lines if key != other and _is_first_of(key, other)}
+    for key, dots in lines.items():
+        if key not in shared:
+            more = [dot for one in shared if _is_first_of(one, key) for dot in lines[one] if dot.x]
+            found[key] = [*dots, *more]
+    return found
+
+
+def _is_first_of(key: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Return whether a line has the values of another one, or none."""
+    return all(one is None or one == two for one, two in zip(key, other, strict=True))
 
 
 def heatmaps(study: Study, pattern: Pattern) -> list[list[Block]]:

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette for colour-blind readers, without its yellow, which is pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-REFERENCE_COLOURS: dict[str, str] = {Role.base: "#555555", Role.before_visual_tuning: "#8C510A"}
-REFERENCE_DASHES: dict[str, Any] = {Role.base: (0, (5, 2)), Role.before_visual_tuning: (0, (2, 2))}
+REFERENCE_COLOURS: dict[str, str] = {Role.base: "#555555", Role.before_visual_tuning: "#8C510A", Role.start: "#35978F"}
+REFERENCE_DASHES: dict[str, Any] = {
+    Role.base: (0, (5, 2)),
+    Role.before_visual_tuning: (0, (2, 2)),
+    Role.start: (0, (5, 2, 1, 2)),
+}
 GREY = "#555555"
 
 

@@ -22,7 +22,7 @@ from mmdpo.analysis.study import Study
 from mmdpo.analysis.table import items_text
 from mmdpo.points.identity import Role
 
-ORDER = (Role.before_visual_tuning, Role.base, Role.imported)
+ORDER = (Role.before_visual_tuning, Role.base, Role.start, Role.imported)
 """The rows above those of the methods."""
 MOST_NAMED = 8
 """The number of scores with unscored items up to which each is named."""
