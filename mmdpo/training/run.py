@@ -56,6 +56,7 @@ class TrainSummary:
     model_fingerprint: str
     data_fingerprint: str
     changed: dict[str, int] = field(default_factory=dict)  # rows whose tokens differ from their texts, by the way
+    prompts: int = 0  # groups of rows that shared a batch and computed their prompt once; 0 for separate rows
 
 
 def train_adapter(
@@ -101,7 +102,7 @@ def train_adapter(
         for warning in schedule_warnings(settings.train, len(data.tokenized.rows), world_size()):
             print_line(warning)
         weights = weights_fingerprint(settings.model.path)
-        run = run_fingerprint(settings, weights, data.fingerprint)
+        run = run_fingerprint(settings, weights, data.batches_fingerprint)
         # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
         args = (dpo_config if settings.trains_on_pairs else sft_config)(settings, checkpoints)
         with deepspeed_session(settings.train), out_of_memory_advice(settings), full_disk_advice(folder):
@@ -209,6 +210,7 @@ def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> 
         model_fingerprint=weights,
         data_fingerprint=data.fingerprint,
         changed=data.tokenized.changed,
+        prompts=data.prompts,
     )
 
 
