@@ -11,22 +11,27 @@ from torch.utils.data import Sampler
 
 
 class GroupSampler(Sampler[int]):
-    """Sampler of all rows in an order that depends on the seed and the epoch alone.
+    """Sampler of all rows in an order in which the rows of a group share an optimizer step, and in it a batch.
 
-    All processes get the same order, and successive batches of it.
+    The rows of a step depend on the seed, the epoch and their number alone, and not on the division of a step into
+    batches. All processes get the same order, and successive batches of it.
     """
 
-    def __init__(self, groups: Sequence[int], batch_size: int, seed: int, epoch: Callable[[], float]) -> None:
+    def __init__(
+        self, groups: Sequence[int], step_size: int, batch_size: int, seed: int, epoch: Callable[[], float]
+    ) -> None:
         """Set what the order depends on.
 
         Args:
             groups: The group of each row.
-            batch_size: Rows per batch.
+            step_size: Rows per optimizer step, of all processes together.
+            batch_size: Rows per batch of a process; a step has a whole number of batches.
             seed: Seed of the order.
             epoch: Returns the number of epochs so far when an epoch starts or is resumed. accelerate does not tell
-                the sampler of several processes that resume.
+                the sampler if several processes resume.
         """
-        self.groups, self.batch_size, self.seed, self.epoch = groups, batch_size, seed, epoch
+        self.groups, self.step_size, self.batch_size = groups, step_size, batch_size
+        self.seed, self.epoch = seed, epoch
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -34,8 +39,13 @@ class GroupSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """Yield the rows of an epoch."""
-        epoch = math.floor(self.epoch() + 1e-9)
-        yield from order_of_groups(self.groups, self.batch_size, random.Random(f"groups {self.seed} {epoch}"))
+        rng = random.Random(f"groups {self.seed} {math.floor(self.epoch() + 1e-9)}")
+        order = order_of_groups(self.groups, self.step_size, rng)
+        for start in range(0, len(order), self.step_size):
+            rows = order[start : start + self.step_size]
+            groups = [self.groups[row] for row in rows]
+            within = order_of_groups(groups, self.batch_size, random.Random(start))
+            yield from (rows[index] for index in within)
 
 
 def order_of_groups(groups: Sequence[int], batch_size: int, rng: random.Random) -> list[int]:

@@ -66,7 +66,8 @@ class LoraTrainerMixin(Trainer):
         if GROUP not in data.column_names:
             return super()._get_train_sampler(train_dataset)
         size = self.args.per_device_train_batch_size
-        return GroupSampler(data[GROUP], size, self.args.seed, lambda: self.state.epoch or 0.0)
+        step_size = size * self.args.gradient_accumulation_steps * self.args.world_size
+        return GroupSampler(data[GROUP], step_size, size, self.args.seed, lambda: self.state.epoch or 0.0)
 
     def _count_rows(self, batch: dict[str, Any]) -> None:
         inputs = batch["model"]
