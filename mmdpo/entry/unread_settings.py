@@ -153,6 +153,8 @@ def _of_training(config: Config) -> Iterator[tuple[str, str]]:
     if method.train_on is not TrainOn.pairs:
         for name in ("prefix_sharing", "precompute_ref_batch_size"):
             yield f"train.{name}", f"method={method.name} trains on single answers; only methods with pairs read it"
+    elif not train.prefix_sharing:
+        yield "train.prompt_once", "train.prefix_sharing=false computes the prompt for each answer; drop one of both"
 
 
 def _of_data(config: Config) -> Iterator[tuple[str, str]]:

@@ -83,9 +83,7 @@ def _group_rows(
     Returns:
         What the groups save; None if rows have none.
     """
-    if not (settings.train.prompt_once and settings.train.prefix_sharing):
-        return None
-    if settings.trains_on_pairs and not pairs_share:
+    if not settings.train.prompt_once or (settings.trains_on_pairs and not pairs_share):
         return None
     groups = prompt_groups(data.examples, data.rows)
     if groups is None:
