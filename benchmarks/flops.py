@@ -74,19 +74,20 @@ def batch(shared: bool, image_token: int = IMAGE_TOKEN) -> dict[str, Any]:
     """Lay out a pair as the collators do: mmdpo's in a shared row, TRL's in two rows."""
     import torch
 
-    from mmdpo.training.layout import PADDING, PromptTokens, lay_out
+    from mmdpo.training.collate import PREDICTIONS
+    from mmdpo.training.layout import PromptTokens, lay_out
 
     prompt = PromptTokens([10] * (PROMPT // 2) + [image_token] * IMAGE + [11] * (PROMPT - PROMPT // 2))
     layout = lay_out([prompt], [[[12] * ANSWER, [13] * ANSWER]], 0, shared)
     inputs: dict[str, Any] = {"input_ids": layout.input_ids}
     if shared:
-        inputs |= {name: getattr(layout, name) for name in ("segments", "prompt_index", "position_ids")}
+        inputs |= {name: getattr(layout, name) for name in ("seen_until", "position_ids")}
     else:
-        inputs["attention_mask"] = (layout.segments != PADDING).long()
+        inputs["attention_mask"] = layout.seen_until.sign()
     inputs["pixel_values"] = torch.empty(1 if shared else 2, 3, SIDE, SIDE, device="meta", dtype=torch.bfloat16)
     mask = torch.ones(2, 1 + ANSWER, dtype=torch.long)
     return {"model": inputs, "completion_mask": mask, "prefix": layout.prefix} | {
-        name: getattr(layout, name) for name in ("scored", "labels", "indices")
+        name: getattr(layout, name) for name in PREDICTIONS
     }
 
 

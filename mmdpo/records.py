@@ -174,6 +174,13 @@ class LabelledAnswer:
     image_positions: tuple[ImagePosition, ...] = ()
 
 
+@dataclass(frozen=True)
+class SteeredExample(SftExample):
+    """SFT example whose question ends with a request for ratings; `original_question` is without it."""
+
+    original_question: str = ""
+
+
 Conversation = Prompt | PreferencePair | SftExample | LabelledAnswer
 
 

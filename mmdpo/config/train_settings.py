@@ -24,6 +24,8 @@ class TrainConfig:
     max_text_tokens: Annotated[int | None, AT_LEAST_ONE] = None  # of prompt and answer, without image tokens
     too_long: TooLong = TooLong.cut_answer
     prefix_sharing: bool = True  # compute prompt and image once per pair, if the architecture allows it
+    # Rows of a prompt (SteerLM, pairs.rule=all, turns of a conversation) share a batch, where it is computed once:
+    prompt_once: bool = True
     activation_checkpointing: Annotated[bool, NO_RESULT] = True
     tf32: bool = True  # on GPUs that support it
     dataloader_num_workers: Annotated[int, NOT_NEGATIVE, NO_RESULT] = 0  # per training process

@@ -172,6 +172,10 @@ def _of_training(config: Config) -> Iterator[tuple[str, str]]:
     if method.train_on not in (TrainOn.pairs, TrainOn.labelled):
         for name in ("prefix_sharing", "precompute_ref_batch_size"):
             yield f"train.{name}", f"method={method.name} is SFT; only methods with pairs or labels read it"
+    elif method.train_on is TrainOn.labelled:
+        yield "train.prompt_once", f"method={method.name} keeps the order of its rows, each with its own prompt"
+    elif not train.prefix_sharing:
+        yield "train.prompt_once", "train.prefix_sharing=false computes the prompt for each answer; drop one of both"
 
 
 def _of_data(config: Config) -> Iterator[tuple[str, str]]:

@@ -61,11 +61,15 @@ def reason_against_sharing(model: Any, inputs: Any, twice: Any) -> str | None:
         try:
             expected = _log_probs(model, twice)
             found = _log_probs(model, compute_prefix(model, inputs, 2))
+            reason = difference(expected, found, expected.numel(), model.dtype)
+            if reason is None:
+                return None
+            rounding = float((expected[::2] - _log_probs(model, inputs)).abs().mean())
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # architectures reject a prefilled cache in different ways
             return f"it does not accept a precomputed prefix ({type(error).__name__})"
-    return difference(expected, found, expected.numel(), model.dtype)
+    return difference(expected, found, expected.numel(), model.dtype, rounding)
 
 
 def difference(

@@ -36,6 +36,7 @@ from mmdpo.pipeline.data_stages import (
     write_words,
 )
 from mmdpo.pipeline.merging import merged_folder
+from mmdpo.pipeline.other_batches import batches_notice
 from mmdpo.pipeline.training_sets import check_selection, training_set
 from mmdpo.points import commands
 from mmdpo.points.hints import hint
@@ -193,6 +194,8 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
         announce_training(p.folder)
         summary, counts = _train(p, tracker.log, tracker.resumed)
         withdraw_training(p.folder)
+        if notice := batches_notice(p.study, summary):
+            print_line(notice)
         dropped = {f"data/dropped/{reason}": count for reason, count in summary.dropped.items()}
         changed = {f"data/changed/{way}": count for way, count in summary.changed.items()}
         too_long = {"data/too_long": summary.lengths["over"]}

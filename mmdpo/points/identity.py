@@ -266,6 +266,7 @@ def _unused(config: Config) -> frozenset[str]:
         "model.projector_lr": not config.model.train_projector,
         "model.attribute_template": train_on is not TrainOn.rated_completions,
         "train.too_long": config.train.max_text_tokens is None,
+        "train.prompt_once": train_on is TrainOn.pairs and not config.train.prefix_sharing,
         **{axis: axis not in method.axes for axis in AXES},
         **_unused_of_data(config),
     }

@@ -9,7 +9,7 @@ from mmdpo.errors import UserError
 from mmdpo.models.architectures import SUPPORTED
 from mmdpo.models.device import on_device
 from mmdpo.training.collate import ROW_VALUES
-from mmdpo.training.prefix import probe_rows, row_log_probs
+from mmdpo.training.prefix import probe_rows, rounding, row_log_probs
 from mmdpo.training.rows import Row
 
 if TYPE_CHECKING:
@@ -58,19 +58,24 @@ def reason_against_training(model: PreTrainedModel, processor: Any, rows: Sequen
     from mmdpo.models.prefix import difference
 
     probe = probe_rows(rows)
+    continued = [_continued(row) for row in probe]
     try:
-        one, other = row_log_probs(model, processor, [_continued(row) for row in probe], shared=False).chunk(2)
+        log_probs = row_log_probs(model, processor, continued, shared=False)
     except (UserError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # architectures reject these inputs in different ways
         return f"it does not take the inputs ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
     expected, found = (
         torch.cat([row[: len(given["answers"][0])] for row, given in zip(side, probe, strict=True)])
-        for side in (one, other)
+        for side in log_probs.chunk(2)
     )
     if not bool(expected.isfinite().all()):
         return None  # no sign of the architecture; the log-probs of all rows are checked where they are used
-    change = difference(expected, found, max(1, expected.numel()), model.dtype)
+    count = max(1, expected.numel())
+    change = difference(expected, found, count, model.dtype)
+    if change:
+        noise = rounding(model, processor, continued, log_probs)
+        change = difference(expected, found, count, model.dtype, noise)
     return f"later tokens of an answer change the log-probs of earlier ones ({change})" if change else None
 
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.errors import UserError
 from mmdpo.models.fingerprints import file_digest
 from mmdpo.models.load_errors import translate_processor_errors
-from mmdpo.training.layout import PADDING, PromptTokens, lay_out
+from mmdpo.training.layout import PromptTokens, lay_out
+from mmdpo.training.prompt_groups import continued_prompt, trees_of
 from mmdpo.training.rows import Row
 
 if TYPE_CHECKING:
     import torch
 
+PREDICTIONS = ("scored", "predictor", "targets", "source", "labels", "indices")
 ROW_VALUES = ("ref_chosen_logps", "ref_rejected_logps")
 
 
@@ -25,17 +27,17 @@ class Collator:
 
     A batch contains
 
-    - `model`: the model's inputs: `input_ids`, `position_ids`, `attention_mask` [R, T], the processor's image
-      tensors if a row has an image, and, with a shared prefix, `segments` and `prompt_index` [R, T] instead of the
-      mask;
-    - `scored`, `labels`, `indices` [M] and `prefix`: see `layout.Layout`;
+    - `model`: the model's inputs: `input_ids` and `attention_mask` [R, T], or, with a shared prefix, `position_ids`
+      and `seen_until` [R, T] instead of the mask, and the processor's image tensors if a row has an image;
+    - `scored` [P], `predictor`, `targets` [U], `source`, `labels`, `indices` [M] and `prefix`: see `layout.Layout`;
     - `completion_mask` [N B, 1 + A]: 1 for the tokens of an answer, after one column for the prompt's last token;
     - `weights` [N B, A], if the rows have them: the weight of each answer token;
     - `rows`: the B ids; `ref_chosen_logps`, `ref_rejected_logps` [B] (nats), if the rows have them.
 
     Attributes:
         processor: The model's processor.
-        shared: Whether the answers of a row share its prompt.
+        shared: Whether the answers of a row share its prompt, and rows of a group (`prompt_groups.GROUP`) what their
+            prompts have in common.
         image_always: Whether a batch without images gets a blank one, in a row that is not scored. Under ZeRO-3, a
             process that skips the vision tower would deadlock the others.
         max_row_tokens: Minimum length of packed rows (`layout.lay_out`).
@@ -57,10 +59,11 @@ class Collator:
         """
         import torch
 
-        prompts, images = self._prompts(rows)
+        trees = trees_of(rows, self.processor) if self.shared else [[index] for index in range(len(rows))]
+        prompts, images, trees = self._prompts(rows, trees)
         answers = [row["answers"] for row in rows]
         count = len(answers[0])
-        with_image = [index for index, row in enumerate(rows) if row["images"]]
+        with_image = [tree[0] for tree in trees if rows[tree[0]]["images"]]
         # If image tensors have one entry per image, images can follow their prompts into packed rows.
         packed = all(len(value) == len(with_image) for value in images.values())
         unscored = []
@@ -68,13 +71,13 @@ class Collator:
             blank, images = self._blank()
             unscored = [blank]
         pad_token = self.processor.tokenizer.pad_token_id
-        layout = lay_out(prompts, answers, pad_token, self.shared, unscored, packed, self.max_row_tokens)
+        layout = lay_out(prompts, answers, pad_token, self.shared, unscored, packed, self.max_row_tokens, trees)
         inputs = {"input_ids": layout.input_ids, **layout.extras}
         if self.shared:
-            inputs |= {name: getattr(layout, name) for name in ("segments", "prompt_index", "position_ids")}
+            inputs |= {"seen_until": layout.seen_until, "position_ids": layout.position_ids}
         else:
             # Without position ids: some architectures compute their own (Qwen2.5-VL's are 3-D).
-            inputs["attention_mask"] = (layout.segments != PADDING).long()
+            inputs["attention_mask"] = layout.seen_until.sign()
         if with_image and self.shared and packed:
             order = [with_image.index(index) for index in layout.order if rows[index]["images"]]
             images = {name: value[order] for name, value in images.items()}
@@ -84,9 +87,7 @@ class Collator:
         width = max(len(answer) for _, answer in flat)
         batch: dict[str, Any] = {
             "model": {**inputs, **images},
-            "scored": layout.scored,
-            "labels": layout.labels,
-            "indices": layout.indices,
+            **{name: getattr(layout, name) for name in PREDICTIONS},
             "prefix": layout.prefix,
             "completion_mask": torch.stack(
                 [_answer_mask(len(prompt.ids) > 0, len(answer), width) for prompt, answer in flat]
@@ -101,19 +102,36 @@ class Collator:
                 batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
         return batch
 
-    def _prompts(self, rows: Sequence[Row]) -> tuple[list[PromptTokens], dict[str, torch.Tensor]]:
-        """Return the prompt of each row, and the image tensors of the rows with an image, in order."""
+    def _prompts(
+        self, rows: Sequence[Row], trees: list[list[int]]
+    ) -> tuple[list[PromptTokens], dict[str, torch.Tensor], list[list[int]]]:
+        """Process the images of each tree once.
+
+        Args:
+            rows: The rows of the batch.
+            trees: Indices of the rows that share a tree.
+
+        Returns:
+            The prompt of each row, the image tensors of the trees with an image, in order, and the trees: each row
+            alone if the processor does not allow to share images.
+        """
         prompts = [PromptTokens(row["prompt_ids"]) for row in rows]
-        indices = [index for index, row in enumerate(rows) if row["images"]]
-        if not indices:
-            return prompts, {}
         # Rows with an image alone: not every processor accepts a batch in which some have none.
-        opened = [_opened(rows[index]) for index in indices]
-        with translate_processor_errors(self.processor, [rows[index]["id"] for index in indices]):
-            processed, images = self._process([rows[index]["prompt"] for index in indices], opened)
-        for index, prompt in zip(indices, processed, strict=True):
-            prompts[index] = prompt
-        return prompts, images
+        with_image = [tree for tree in trees if rows[tree[0]]["images"]]
+        if not with_image:
+            return prompts, {}, trees
+        leads = [rows[tree[0]] for tree in with_image]
+        opened = [_opened(row) for row in leads]
+        with translate_processor_errors(self.processor, [row["id"] for row in leads]):
+            processed, images = self._process([row["prompt"] for row in leads], opened)
+        for (first, *others), lead, expanded in zip(with_image, leads, processed, strict=True):
+            prompts[first] = expanded
+            for index in others:
+                prompt = continued_prompt(lead, expanded, rows[index])
+                if prompt is None:
+                    return self._prompts(rows, [[index] for index in range(len(rows))])
+                prompts[index] = prompt
+        return prompts, images, trees
 
     def _blank(self) -> tuple[PromptTokens, dict[str, torch.Tensor]]:
         from PIL import Image

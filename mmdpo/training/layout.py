@@ -1,9 +1,10 @@
 """Layout of prompts and answers in the model's rows: one row per answer, or shared rows with each prompt once.
 
-A shared row holds a prompt once, followed by its answers: `prompt | head answer | head answer`. `head` is the
-prompt's last token, repeated so that a position predicts each answer's first token. The answers do not attend to
-each other, and positions restart with each answer, so every token has the log-prob that it has in a row of its own.
-Short prompts share a row while they are together no longer than the longest one, which saves padding; they do not
+A shared row holds token trees (`token_tree.TokenTree`). A tree holds what its sequences, prompts with their answers,
+have in common once, followed by the parts in which they differ. These do not attend to each other, and positions
+restart with each, so every token has the log-prob that it has in a row of its own. A pair is a tree of two sequences;
+rows of one prompt, such as SteerLM's answers or all pairs of a prompt, can share a tree, in which equal answers stand
+once. Short trees share a row while they are together no longer than the longest one, which saves padding; they do not
 attend to each other. The last token of an answer predicts nothing and is left out.
 """
 
@@ -13,10 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mmdpo.training.token_tree import TokenTree, token_tree
+
 if TYPE_CHECKING:
     import torch
 
-PADDING, PROMPT = 0, 1  # segments; the answers are 2, 3, ...
+Place = tuple[int, int]  # numbers of a prompt and of one of its answers
 
 
 @dataclass(frozen=True)
@@ -31,36 +34,40 @@ class PromptTokens:
 class Layout:
     """R rows of T tokens that hold B prompts with N answers each.
 
-    M is the number of answer tokens, and A that of the longest answer. Separate rows: R = N B, the first answers of
-    all prompts first. Shared rows: R is at most B.
+    The answers have M tokens with a log-prob, which the model computes for U of them: where sequences share a tree,
+    equal tokens with the same beginning are one. P positions predict these; a position at which answers part predicts
+    several. A is the number of tokens of the longest answer. Separate rows: R = N B, the first answers of all prompts
+    first. Shared rows: R is at most B.
     """
 
     input_ids: torch.Tensor  # [R, T], padded on the right
-    segments: torch.Tensor  # [R, T]: 0 padding, 1 prompt, 2 and more the answers
-    prompt_index: torch.Tensor  # [R, T]: number of a token's prompt within its row, from 0
+    seen_until: torch.Tensor  # [R, T]: end of the tokens in the row that see a token, from itself on; 0: padding
     position_ids: torch.Tensor  # [R, T]
-    scored: torch.Tensor  # [M]: index of the position that predicts each answer token, among all R T
+    scored: torch.Tensor  # [P]: index of each position that predicts an answer token, among all R T
+    predictor: torch.Tensor  # [U]: index in `scored` of the position that predicts it
+    targets: torch.Tensor  # [U]: the token predicted there
+    source: torch.Tensor  # [M]: index in `targets` of each answer token
     labels: torch.Tensor  # [M]: that token
     indices: torch.Tensor  # [M]: index of that token in [N B, A], the first answers first, among all N B A
     extras: dict[str, torch.Tensor]  # [R, T] each
-    order: list[int]  # the B prompts in the order of the rows
+    order: list[int]  # the prompts in the order of the rows; of a tree the first alone
 
     @property
     def prefix(self) -> int:
-        """Number of leading tokens that belong to one prompt in every row; these have causal attention."""
-        first = (self.segments == PROMPT) & (self.prompt_index == 0)
-        return int(first.cumprod(dim=1).sum(dim=1).min())
+        """Number of leading tokens in every row that see all before them; these have causal attention."""
+        import torch
+
+        counts = torch.arange(1, self.seen_until.shape[1] + 1)
+        causal = self.seen_until.cummin(dim=1).values >= counts
+        return int(causal.long().cumprod(dim=1).sum(dim=1).min())
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Item:
-    """One prompt with all its answers, or with one of them."""
+    """A tree in a row, and the prompt and answer of each of its sequences."""
 
-    tokens: list[int]
-    segments: list[int]
-    positions: list[int]
-    scored: list[list[int]]  # per answer
-    labels: list[list[int]]
+    tree: TokenTree
+    sequences: Sequence[Place]
 
 
 def lay_out(
@@ -71,6 +78,7 @@ def lay_out(
     unscored: Sequence[PromptTokens] = (),
     packed: bool = False,
     max_row_tokens: int = 0,
+    trees: Sequence[Sequence[int]] | None = None,
 ) -> Layout:
     """Lay out B prompts with N answers each.
 
@@ -84,6 +92,8 @@ def lay_out(
         unscored: Prompts in rows of their own after the others, which the model sees but which are not scored.
         packed: Whether shared prompts may share one row, up to the length of the longest.
         max_row_tokens: Length of packed rows if it is more than the longest prompt with its answers.
+        trees: Numbers of the prompts that share a tree, for each tree of shared rows; each prompt is in one. None for
+            a tree per prompt.
 
     Returns:
         The rows and the indices of the scored tokens.
@@ -91,65 +101,62 @@ def lay_out(
     import torch
 
     count = len(prompts)
-    prompt_of, items = _items(prompts, answers, shared)
-    sizes = [len(item.tokens) for item in items]
+    turns = range(len(answers[0]))
+    if shared:
+        groups = [[(index, turn) for index in tree for turn in turns] for tree in trees or [[i] for i in range(count)]]
+    else:
+        groups = [[(index, turn)] for turn in turns for index in range(count)]
+    items = [_Item(token_tree([[*prompts[b].ids, *answers[b][n]] for b, n in group]), group) for group in groups]
+    sizes = [len(item.tree.tokens) for item in items]
     rows = _pack(sizes, max_row_tokens) if shared and packed else [[index] for index in range(len(items))]
-    order = [prompt_of[index] for row in rows for index in row][:count]
-    rows += [[index] for index in range(len(items), len(items) + len(unscored))]
-    items += [_item(prompt.ids, []) for prompt in unscored]
+    order = [items[index].sequences[0][0] for row in rows for index in row][: len(trees or prompts)]
+    rows += [[len(items) + index] for index in range(len(unscored))]
+    all_trees = [item.tree for item in items] + [token_tree([[*prompt.ids, pad_token]]) for prompt in unscored]
+    longest = max(1, *(sum(len(all_trees[index].tokens) for index in row) for row in rows))
 
     def padded(values: Sequence[Sequence[int]], filler: int = 0) -> torch.Tensor:
-        """Join the items' values to rows [R, T]."""
+        """Join the trees' values to rows [R, T]."""
         joined = [[value for index in row for value in values[index]] for row in rows]
-        longest = max(1, *(len(row) for row in joined))
         return torch.tensor([[*row, *[filler] * (longest - len(row))] for row in joined], dtype=torch.long)
 
-    input_ids = padded([item.tokens for item in items], pad_token)
-    starts, slots = {}, {}  # per item: its first position among all R T, its number in its row
+    starts: dict[int, int] = {}  # of each tree within its row
+    firsts: dict[int, int] = {}  # index of its first token among all R T
     for number, row in enumerate(rows):
-        start = number * input_ids.shape[1]
-        for slot, index in enumerate(row):
-            starts[index], slots[index] = start, slot
-            start += len(items[index].tokens)
-    width = max(len(answer) for group in answers for answer in group)
-    scored: list[int] = []
-    labels: list[int] = []
-    indices: list[int] = []
-    for index, item in enumerate(items):
-        for turn, (positions, tokens) in enumerate(zip(item.scored, item.labels, strict=True)):
-            first = (prompt_of[index] + turn * count if shared else index) * width
-            scored += [starts[index] + position for position in positions]
-            labels += tokens
-            indices += range(first, first + len(tokens))
-    prompts_of_items = [*(prompts[index] for index in prompt_of), *unscored]
+        start = 0
+        for index in row:
+            starts[index], firsts[index] = start, number * longest + start
+            start += len(all_trees[index].tokens)
+    prompts_of_trees = [[prompts[b] for b, _ in item.sequences] for item in items] + [[prompt] for prompt in unscored]
     extras = {
-        name: [
-            _extended(prompt.extras.get(name, ()), len(item.tokens))
-            for prompt, item in zip(prompts_of_items, items, strict=True)
-        ]
+        name: padded(
+            [
+                [
+                    _extra(owners[owner], name, position)
+                    for owner, position in zip(tree.owners, tree.positions, strict=True)
+                ]
+                for tree, owners in zip(all_trees, prompts_of_trees, strict=True)
+            ]
+        )
         for name in sorted({name for prompt in prompts for name in prompt.extras})
     }
+    width = max(len(answer) for group in answers for answer in group)
     return Layout(
-        input_ids=input_ids,
-        segments=padded([item.segments for item in items], PADDING),
-        prompt_index=padded([[slots[index]] * len(item.tokens) for index, item in enumerate(items)]),
-        position_ids=padded([item.positions for item in items]),
-        scored=torch.tensor(scored, dtype=torch.long),
-        labels=torch.tensor(labels, dtype=torch.long),
-        indices=torch.tensor(indices, dtype=torch.long),
-        extras={name: padded(values) for name, values in extras.items()},
+        input_ids=padded([tree.tokens for tree in all_trees], pad_token),
+        seen_until=padded([[starts[index] + end for end in tree.ends] for index, tree in enumerate(all_trees)]),
+        position_ids=padded([tree.positions for tree in all_trees]),
+        **_predictions(items, [firsts[index] for index in range(len(items))], prompts, answers, width),
+        extras=extras,
         order=order,
     )
 
 
-def visible(segments: torch.Tensor, prompt_index: torch.Tensor, prefix: int) -> torch.Tensor:
+def visible(seen_until: torch.Tensor, prefix: int) -> torch.Tensor:
     """Build the attention mask of the tokens after the common prefix.
 
-    A token attends to itself and to what precedes it in its own prompt and in its own answer.
+    A token attends to itself and to what precedes it in its sequences.
 
     Args:
-        segments: Segments of a layout [R, T].
-        prompt_index: Prompt of each token within its row [R, T].
+        seen_until: End of the tokens that see each token [R, T], of a layout.
         prefix: Number of leading tokens that are left out of the mask, because they are causal.
 
     Returns:
@@ -157,43 +164,50 @@ def visible(segments: torch.Tensor, prompt_index: torch.Tensor, prefix: int) -> 
     """
     import torch
 
-    query, key = segments[:, prefix:, None], segments[:, None, :]
-    positions = torch.arange(segments.shape[1], device=segments.device)
-    own = ((key == PROMPT) | (key == query)) & (positions[prefix:, None] >= positions[None, :])
-    own &= prompt_index[:, prefix:, None] == prompt_index[:, None, :]
-    return own[:, None]  # padding sees padding: a row that sees nothing would be NaN
+    positions = torch.arange(seen_until.shape[1], device=seen_until.device)
+    query, key = positions[prefix:, None], positions[None, :]
+    seen = (key <= query) & (query < seen_until[:, None, :])
+    return (seen | (key == query))[:, None]  # padding sees itself: a row that sees nothing would be NaN
 
 
-def _items(
-    prompts: Sequence[PromptTokens], answers: Sequence[Sequence[Sequence[int]]], shared: bool
-) -> tuple[list[int], list[_Item]]:
-    """Make one item per prompt if shared, else one per answer; return each item's prompt and the items."""
-    if shared:
-        items = [_item(prompt.ids, group) for prompt, group in zip(prompts, answers, strict=True)]
-        return [*range(len(prompts))], items
-    turns = range(len(answers[0]))
-    items = [_item(prompt.ids, [group[turn]]) for turn in turns for prompt, group in zip(prompts, answers, strict=True)]
-    return [*range(len(prompts))] * len(turns), items
+def _predictions(
+    items: Sequence[_Item],
+    firsts: Sequence[int],
+    prompts: Sequence[PromptTokens],
+    answers: Sequence[Sequence[Sequence[int]]],
+    width: int,
+) -> dict[str, torch.Tensor]:
+    """Find the position that predicts each answer token.
 
+    Args:
+        items: The trees.
+        firsts: Index of each tree's first token among all positions.
+        prompts: B prompts.
+        answers: N answers of each.
+        width: Tokens of the longest answer.
 
-def _item(prompt: Sequence[int], answers: Sequence[Sequence[int]]) -> _Item:
-    """Join the prompt without its last token and each answer with that token as its head."""
-    if not answers:
-        return _Item(list(prompt), [PROMPT] * len(prompt), list(range(len(prompt))), [], [])
-    common, head = list(prompt[:-1]), list(prompt[-1:])
-    tokens, segments, positions = [*common], [PROMPT] * len(common), list(range(len(common)))
-    scored: list[list[int]] = []
-    labels: list[list[int]] = []
-    for number, answer in enumerate(answers):
-        own = [*head, *answer[:-1]]
-        start = len(tokens)
-        tokens += own
-        # A single answer needs no segment of its own: it attends to everything before it.
-        segments += [PROMPT if len(answers) == 1 else PROMPT + 1 + number] * len(own)
-        positions += range(len(common), len(common) + len(own))
-        scored.append(list(range(start, start + len(own))))
-        labels.append(list(answer if head else answer[1:]))
-    return _Item(tokens, segments, positions, scored, labels)
+    Returns:
+        The fields `scored`, `predictor`, `targets`, `source`, `labels` and `indices` of a layout.
+    """
+    import torch
+
+    positions: dict[int, int] = {}  # number of each scored position
+    predictions: dict[tuple[int, int], int] = {}  # number of each prediction, by position and token
+    found: dict[str, list[int]] = {"source": [], "labels": [], "indices": []}
+    for item, first in zip(items, firsts, strict=True):
+        for (prompt, turn), path in zip(item.sequences, item.tree.paths, strict=True):
+            length, answer = len(prompts[prompt].ids), answers[prompt][turn]
+            unpredicted = 0 if length else 1
+            for position, token in zip(path[max(length - 1, 0) :], answer[unpredicted:], strict=True):
+                positions.setdefault(first + position, len(positions))
+                found["source"].append(predictions.setdefault((first + position, token), len(predictions)))
+                found["labels"].append(token)
+            start = (turn * len(prompts) + prompt) * width
+            found["indices"] += range(start, start + len(answer) - unpredicted)
+    found["scored"] = list(positions)
+    found["predictor"] = [positions[position] for position, _ in predictions]
+    found["targets"] = [token for _, token in predictions]
+    return {name: torch.tensor(values, dtype=torch.long) for name, values in found.items()}
 
 
 def _pack(sizes: Sequence[int], max_row_tokens: int) -> list[list[int]]:
@@ -210,5 +224,7 @@ def _pack(sizes: Sequence[int], max_row_tokens: int) -> list[list[int]]:
     return [row for _, row in rows]
 
 
-def _extended(values: Sequence[int], length: int) -> list[int]:
-    return [*values, *[0] * length][:length]
+def _extra(prompt: PromptTokens, name: str, position: int) -> int:
+    """Return a token's extra; that of an answer's token is 0."""
+    values = prompt.extras.get(name, ())
+    return values[position] if position < len(values) else 0

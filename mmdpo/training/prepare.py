@@ -14,7 +14,8 @@ from mmdpo.models.loading import load_processor
 from mmdpo.training.collate import Collator
 from mmdpo.training.distributed import world_size
 from mmdpo.training.labelled import LabelledCollator, labelled_rows
-from mmdpo.training.prefix import Sharing
+from mmdpo.training.prefix import Sharing, group_sharing
+from mmdpo.training.prompt_groups import GROUP, Savings, prompt_groups, savings
 from mmdpo.training.reference import Reference, add_reference, reference
 from mmdpo.training.rows import Example, TokenizedExamples, example_contents, tokenize_examples
 from mmdpo.training.settings import TrainingSettings
@@ -27,6 +28,12 @@ class TrainingData:
     tokenized: TokenizedExamples
     fingerprint: str
     collator: Collator
+    prompts: int = 0  # groups of rows that share a batch and compute their prompt once; 0 if rows are separate
+
+    @property
+    def batches_fingerprint(self) -> str:
+        """Fingerprint of what the batches depend on; that of the content where rows are separate."""
+        return fingerprint([self.fingerprint, GROUP]) if self.prompts else self.fingerprint
 
 
 def prepare(
@@ -61,8 +68,44 @@ def prepare(
         tokenized, sharing = labelled_rows(settings, tokenized, image_root, processor)
     if sharing.reason:
         print_line(f"prefix sharing is off, each answer gets its own row: {sharing.reason}")
-    collator = LabelledCollator if settings.trains_on_labels else Collator
-    return TrainingData(tokenized, content, collator(processor, sharing.holds, image_always=world_size() > 1))
+    several = world_size() > 1
+    if settings.trains_on_labels:  # their partners of the KL term need a fixed order
+        return TrainingData(tokenized, content, LabelledCollator(processor, sharing.holds, image_always=several))
+    grouped = _group_rows(settings, processor, tokenized, sharing.holds)
+    collator = Collator(processor, shared=sharing.holds or grouped is not None, image_always=several)
+    return TrainingData(tokenized, content, collator, grouped.prompts if grouped else 0)
+
+
+def _group_rows(
+    settings: TrainingSettings, processor: Any, data: TokenizedExamples, pairs_share: bool
+) -> Savings | None:
+    """Give rows of one prompt the number of their group, where the model allows to compute the prompt once.
+
+    Args:
+        settings: Settings of the training.
+        processor: The model's processor.
+        data: The rows, changed in place.
+        pairs_share: Whether the answers of a pair share their prompt.
+
+    Returns:
+        What the groups save; None if rows have none.
+    """
+    if not settings.train.prompt_once or (settings.trains_on_pairs and not pairs_share):
+        return None
+    groups = prompt_groups(data.examples, data.rows)
+    if groups is None:
+        return None
+    for row, group in zip(data.rows, groups, strict=True):
+        row[GROUP] = group
+    test = group_sharing(settings.model, processor, data.rows)
+    if not test.holds:
+        for row in data.rows:
+            del row[GROUP]
+        print_line(f"train.prompt_once is off, each row computes its prompt: {test.reason}")
+        return None
+    found = savings(data.rows, groups)
+    print_line(str(found))
+    return found
 
 
 _last: dict[str, tuple[TokenizedExamples, str]] = {}

@@ -28,6 +28,7 @@ from mmdpo.training.causality import require_causal
 from mmdpo.training.collate import Collator
 from mmdpo.training.partial_scores import PartialScores
 from mmdpo.training.prefix import Sharing, sharing
+from mmdpo.training.prompt_groups import GROUP, prompt_groups
 from mmdpo.training.rows import TokenizedExamples, example_contents, has_special_tokens, tokenize_examples, usable
 from mmdpo.training.start import reference_model, start_key
 
@@ -260,14 +261,18 @@ def _compute(
     processor = load_processor(model)
     data = tokenize_examples(pairs, image_root, processor, train)
     rows = data.rows
-    order = sorted(range(len(rows)), key=lambda index: (_tokens(rows[index]), index))
+    groups = prompt_groups(data.examples, rows)
+    for row, group in zip(rows, groups or (), strict=False):
+        row[GROUP] = group
     size = train.precompute_ref_batch_size
     require_causal(base, processor, rows, model.path)
     can_share = sharing(base, processor, rows) if train.prefix_sharing else Sharing(False)
+    order = _by_length(rows, groups if can_share.holds else None)
     collate = Collator(processor, shared=can_share.holds)
     sums = torch.zeros(2, len(rows))
     log_probs: list[list[torch.Tensor]] = [[torch.zeros(0)] * len(rows) for _ in range(2)]
-    done = PartialScores(parts, {"batch_size": size, "rows": len(rows), "sharing": dataclasses.asdict(can_share)})
+    key = {"batch_size": size, "rows": len(rows), "sharing": dataclasses.asdict(can_share), "grouped": bool(groups)}
+    done = PartialScores(parts, key)
     attention = shared_attention(base) if can_share.holds else contextlib.nullcontext()
     with (
         attention,
@@ -301,6 +306,15 @@ def _compute(
         for side in range(2)
     )
     return Reference([example.id for example in examples], first, second, can_share)
+
+
+def _by_length(rows: Sequence[Row], groups: Sequence[int] | None) -> list[int]:
+    """Order rows by length; those of a group stay together, since their prompts and equal answers are computed once."""
+    longest: dict[int, int] = {}
+    for row, group in zip(rows, groups or (), strict=False):
+        longest[group] = max(longest.get(group, 0), _tokens(row))
+    ranks = [(longest[group], group) for group in groups] if groups else [(_tokens(row), 0) for row in rows]
+    return sorted(range(len(rows)), key=lambda index: (*ranks[index], index))
 
 
 def _tokens(row: Row) -> int:

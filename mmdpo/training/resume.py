@@ -35,6 +35,7 @@ NO_EFFECT = (
     *("name", "save_total_limit", "save_steps", "logging_steps"),
     *("precompute_ref_batch_size", "dataloader_num_workers"),
     *("fit", "memory_gib", "fit_keeps"),
+    "prompt_once",  # where it changes the batches, `data` of run_fingerprint names it
 )
 """Fields of TrainConfig that may change between the start and the resumption of a run."""
 
@@ -147,7 +148,7 @@ def run_fingerprint(settings: TrainingSettings, weights: str, data: str) -> str:
     Args:
         settings: Settings of the training.
         weights: Fingerprint of the base model's weights.
-        data: Fingerprint of the training set.
+        data: Fingerprint of the training set and its division into batches.
 
     Returns:
         The fingerprint; a checkpoint with another one is not resumed from.

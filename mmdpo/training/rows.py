@@ -104,6 +104,7 @@ def example_contents(examples: Iterable[Example], image_root: Path) -> list[dict
 def _content(example: Example, images: list[str]) -> dict[str, Any]:
     """Return an example's content with digests for images; its form is that of earlier versions where it can."""
     content = dataclasses.asdict(example)
+    content.pop("original_question", None)  # the question contains it
     for name in ("system", "image_positions"):
         if not content[name]:
             del content[name]

@@ -63,6 +63,7 @@ class TrainSummary:
     changed: dict[str, int] = field(default_factory=dict)  # rows whose tokens differ from their texts, by the way
     start: dict[str, str] = field(default_factory=dict)  # the adapter that it started from, its use, the reference
     fit: dict[str, Any] = field(default_factory=dict)  # the plan that `train.fit` ran; empty where it does not act
+    prompts: int = 0  # groups of rows that shared a batch and computed their prompt once; 0 for separate rows
 
 
 def train_adapter(
@@ -113,7 +114,7 @@ def train_adapter(
         for warning in schedule_warnings(settings.train, len(data.tokenized.rows), world_size()):
             print_line(warning)
         weights = weights_fingerprint(settings.model.path)
-        run = run_fingerprint(settings, weights, data.fingerprint)
+        run = run_fingerprint(settings, weights, data.batches_fingerprint)
         last = _step_to_stop_at(settings, data, rung)
         fitting = Fitting(settings, data.tokenized.rows, data.collator, checkpoints, run)
 
@@ -299,6 +300,7 @@ def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> 
         model_fingerprint=weights,
         data_fingerprint=data.fingerprint,
         changed=data.tokenized.changed,
+        prompts=data.prompts,
     )
 
 

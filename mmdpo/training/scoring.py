@@ -34,7 +34,8 @@ class Scorer:
 
     def __init__(self, model: PreTrainedModel) -> None:
         """Register hooks on the model, without its PEFT wrapper."""
-        self._scored: torch.Tensor | None = None  # [M]; kept for the recomputation of a checkpointed layer
+        self._scored: torch.Tensor | None = None  # [P]; kept for the recomputation of a checkpointed layer
+        self._predictor: torch.Tensor | None = None  # [U]: which of them makes each prediction
         self._shape = torch.Size()  # [R, T]
         self._hooks = [model.base_model.register_forward_hook(self._gather)]
         if block := _last_feed_forward(model):
@@ -55,16 +56,17 @@ class Scorer:
             token.
         """
         inputs = dict(batch["model"])
-        if "segments" in inputs:
-            segments, prompt_index = inputs.pop("segments"), inputs.pop("prompt_index")
-            inputs["attention_mask"] = visible(segments, prompt_index, batch["prefix"])
-        self._scored, self._shape = batch["scored"], inputs["input_ids"].shape
-        outputs = model(**inputs, shift_labels=batch["labels"][None], use_cache=False, fused_lm_head=True)
+        if "seen_until" in inputs:
+            inputs["attention_mask"] = visible(inputs.pop("seen_until"), batch["prefix"])
+        self._scored, self._predictor = batch["scored"], batch["predictor"]
+        self._shape = inputs["input_ids"].shape
+        outputs = model(**inputs, shift_labels=batch["targets"][None], use_cache=False, fused_lm_head=True)
         rows, width = batch["completion_mask"][:, 1:].shape
         for name in (*PER_TOKEN, "label_mask"):
             values = getattr(outputs, name)
             if values is not None:
-                scattered = values.new_zeros(rows * width).index_copy(0, batch["indices"], values[0])
+                per_token = values[0].index_select(0, batch["source"])  # equal answers of a prompt have one prediction
+                scattered = values.new_zeros(rows * width).index_copy(0, batch["indices"], per_token)
                 setattr(outputs, name, scattered.view(rows, width))
         return outputs
 
@@ -74,13 +76,14 @@ class Scorer:
             hook.remove()
 
     def _at_scored(self, states: torch.Tensor) -> torch.Tensor:
-        """Select the states [R, T, H] at the scored positions, [1, M, H]."""
+        """Select the states [R, T, H] at the scored positions, [1, P, H]."""
         assert self._scored is not None
         return states.flatten(0, 1).index_select(0, self._scored)[None]
 
     def _gather(self, module: Any, args: Any, output: Any) -> Any:
-        if self._scored is not None:
-            output.last_hidden_state = self._at_scored(output.last_hidden_state)
+        if self._predictor is not None:
+            states = self._at_scored(output.last_hidden_state)
+            output.last_hidden_state = states.index_select(1, self._predictor)
         return output
 
     def _narrow(self, module: Any, args: tuple[torch.Tensor]) -> tuple[torch.Tensor] | None:
@@ -112,9 +115,9 @@ def _shared_prefix_attention(
 ) -> tuple[torch.Tensor, None]:
     """Compute attention with a causal prefix, and the mask of `layout.visible` for the other tokens.
 
-    sdpa computes the prefix (prompt and image, most of a row) in its causal kernel, on a GPU flash attention, and
-    only the answers in the kernel that takes a mask, on a GPU the memory-efficient one. Flex attention would be
-    compiled for every length of a batch.
+    sdpa computes the prefix (prompt, image and first answer, most of a row) in its causal kernel, on a GPU flash
+    attention, and only the other answers in the kernel that takes a mask, on a GPU the memory-efficient one. Flex
+    attention would be compiled for every length of a batch.
 
     Args:
         module: The attention module.
@@ -131,12 +134,13 @@ def _shared_prefix_attention(
 
     prefix = key.shape[2] - attention_mask.shape[2]
     settings.pop("is_causal", None)
-    masked, _ = sdpa(module, query[:, :, prefix:], key, value, attention_mask, is_causal=False, **settings)
-    if prefix == 0:
-        return masked, None
-    leading = [states[:, :, :prefix] for states in (query, key, value)]
-    causal, _ = sdpa(module, *leading, None, is_causal=True, **settings)
-    return torch.cat([causal, masked], dim=1), None
+    parts = []
+    if prefix:
+        leading = [states[:, :, :prefix] for states in (query, key, value)]
+        parts.append(sdpa(module, *leading, None, is_causal=True, **settings)[0])
+    if prefix < key.shape[2]:
+        parts.append(sdpa(module, query[:, :, prefix:], key, value, attention_mask, is_causal=False, **settings)[0])
+    return torch.cat(parts, dim=1), None
 
 
 AttentionInterface.register(SHARED, _shared_prefix_attention)

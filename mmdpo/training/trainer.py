@@ -15,7 +15,9 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from mmdpo.errors import UserError
 from mmdpo.models.device import to_device
+from mmdpo.training.group_sampler import GroupSampler
 from mmdpo.training.memory import peak_memory
+from mmdpo.training.prompt_groups import GROUP
 from mmdpo.training.resume import last_complete
 from mmdpo.training.rows import Row
 from mmdpo.training.scoring import Scorer
@@ -61,11 +63,20 @@ class LoraTrainerMixin(Trainer):
         others = {name: value for name, value in inputs.items() if name != "model"}
         return {"model": super()._prepare_inputs(inputs["model"]), **to_device(others, self.args.device)}
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Return a sampler that keeps the rows of a group in one batch, if rows have groups."""
+        data = self.train_dataset if train_dataset is None else train_dataset
+        if GROUP not in data.column_names:
+            return super()._get_train_sampler(train_dataset)
+        size = self.args.per_device_train_batch_size
+        step_size = size * self.args.gradient_accumulation_steps * self.args.world_size
+        return GroupSampler(data[GROUP], step_size, size, self.args.seed, lambda: self.state.epoch or 0.0)
+
     def _count_rows(self, batch: dict[str, Any]) -> None:
         inputs = batch["model"]
         self._since = self._since or time.monotonic()
         self._rows += len(batch["rows"])
-        self._tokens += int((inputs["segments"] if "segments" in inputs else inputs["attention_mask"]).sign().sum())
+        self._tokens += int((inputs["seen_until"] if "seen_until" in inputs else inputs["attention_mask"]).sign().sum())
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from mmdpo.records import SftExample, context
+from mmdpo.records import SftExample, SteeredExample, context
 from mmdpo.training_data.rated import Rated
 
 
@@ -41,4 +41,4 @@ def steered(example: SftExample, template: str, attributes: Sequence[str]) -> Sf
     if example.rating is None:
         return example
     question = request(example.question, {name: example.rating[name] for name in attributes}, template)
-    return SftExample(example.id, question, example.answer, **context(example))
+    return SteeredExample(example.id, question, example.answer, **context(example), original_question=example.question)

@@ -77,6 +77,7 @@ def with_presets(*overrides: str) -> DictConfig:
         ("train.max_text_tokens=null train.too_long=drop", "train.too_long", "add train.max_text_tokens="),
         ("train.lr_scheduler_type=constant train.warmup_ratio=0.1", "train.warmup_ratio", "constant_with_warmup"),
         ("method=sft train.prefix_sharing=false", "train.prefix_sharing", "pairs"),
+        ("train.prefix_sharing=false train.prompt_once=false", "train.prompt_once", "train.prefix_sharing"),
         ("method=sft pairs.cut=keep", "pairs.cut", "method=dpo"),
         ("method=steerlm pairs.margin=3", "pairs.margin", "method=dpo"),
         ("data.image_root=images", "data.image_root", "choose data=pairs"),

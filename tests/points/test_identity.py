@@ -97,6 +97,7 @@ def test_the_language_model_from_before_visual_tuning_is_a_point_of_its_own() ->
         ["cluster.threads=2", "model.threads=2"],
         ["bench.tasks=[visual,text,text_noisy,presence]"],
         ["train.warmup_ratio=0.03", "train.num_train_epochs=1.0"],  # the defaults
+        ["train.prompt_once=true"],  # finished points stay done; only false is another recipe
         ["beta=0.1000000000000001", "data_scale=0.9999999999999999"],
     ],
 )
@@ -129,6 +130,7 @@ def test_what_changes_no_result_changes_no_identity(overrides: list[str]) -> Non
         "train.max_text_tokens=20",
         "train.too_long=drop",
         "train.prefix_sharing=false",
+        "train.prompt_once=false",
         "train.lr_scheduler_type=linear",
         "train.tf32=false",
         "pairs.margin=3",
@@ -173,6 +175,12 @@ def test_plain_values_have_one_spelling() -> None:
     assert plain([0.1 + 0.2, TooLong.drop, {"a": 2.0}]) == [0.3, "drop", {"a": 2}]
     assert plain(True) is True
     assert plain(12345678901234567890) == 12345678901234567890
+
+
+def test_rows_of_a_prompt_are_separate_without_prefix_sharing() -> None:
+    both = ("train.prefix_sharing=false", "train.prompt_once=false")
+    assert of(*both) == of(both[0])
+    assert of("method=steerlm", both[1]) != of("method=steerlm")
 
 
 def test_the_processes_that_train_together_count() -> None:

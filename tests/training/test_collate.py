@@ -71,7 +71,7 @@ def test_the_batch_is_that_of_trl(tiny: Tiny, kinds: set[bool]) -> None:
 
 
 def log_probs(model: Any, batch: dict[str, Any]) -> torch.Tensor:
-    attention = shared_attention(model) if "segments" in batch["model"] else nullcontext()
+    attention = shared_attention(model) if "seen_until" in batch["model"] else nullcontext()
     with attention, scoring(model) as scorer, torch.no_grad():
         return scorer(model, batch).log_probs.sum(dim=1).view(2, -1)
 

@@ -114,6 +114,20 @@ def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(tiny: Tiny, alon
     assert not (out / "checkpoints").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.long
+def test_pairs_of_a_prompt_train_the_same_in_two_processes_that_died(tiny: Tiny, tmp_path: Path) -> None:
+    """The rows of a step do not depend on the number of processes, nor on a resumption."""
+    settings = {"two_of_a_prompt": True}
+    expected = together(tiny, tmp_path / "alone", 1, train__per_device_train_batch_size=2, **settings)
+    together(tiny, tmp_path / "two", 2, dies=True, die_after=5, **ONE_ROW, **settings)
+    assert_same(together(tiny, tmp_path / "two", 2, **ONE_ROW, **settings), expected)
+    assert (tmp_path / "two" / "resumed").read_text() == "4"
+    found, wanted = adapter(tmp_path / "two"), adapter(tmp_path / "alone")
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3)
+
+
 def test_a_node_that_gives_each_process_its_gpu_has_one_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"SLURM_NTASKS": "4", "SLURM_PROCID": "2", "SLURM_LOCALID": "2"}.items():
         monkeypatch.setenv(name, value)

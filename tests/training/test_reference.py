@@ -266,3 +266,20 @@ def test_a_missing_image_names_the_pair(tiny: Tiny) -> None:
     pair = PreferencePair("lost", "what", "yes", "no", ("nowhere.png",))
     with pytest.raises(UserError, match=r"'lost'.*nowhere\.png"):
         look_up(tiny_settings(tiny.model), [pair], tiny.images)
+
+
+def test_pairs_of_a_prompt_are_scored_together(tiny: Tiny) -> None:
+    """Each answer once, with the log-probs of a pair alone."""
+    texts = ("a red star", "left", "no no")
+    pairs = [
+        PreferencePair(f"{a}-{b}", "what is there", texts[a], texts[b], tiny.pairs[1].images)
+        for a, b in ((0, 1), (0, 2), (1, 2))
+    ]
+    settings = tiny_settings(tiny.model)
+    together = look_up(settings, [*pairs, *tiny.pairs[:2]], tiny.images)
+    for pair in pairs:
+        alone = look_up(settings, [pair], tiny.images).of(pair)
+        for found, expected in zip(together.of(pair), alone, strict=True):
+            assert found.sum == pytest.approx(expected.sum, abs=1e-5)
+            torch.testing.assert_close(found.tokens, expected.tokens, atol=1e-5, rtol=0)
+    assert together.of(pairs[0])[0].sum == together.of(pairs[1])[0].sum

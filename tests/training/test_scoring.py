@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdpo.models.loading import load_model
+from mmdpo.training.collate import PREDICTIONS
 from mmdpo.training.layout import PromptTokens, lay_out
 from mmdpo.training.scoring import Scorer, scoring, shared_attention
 from tests.support.tiny import PATCH, SIDE, WORDS, Tiny
@@ -57,18 +58,16 @@ def batch(pairs: Sequence[Pair], shared: bool, max_row_tokens: int = 0) -> dict[
     width = max(len(text) for pair in pairs for text in pair[1:3])
     model: dict[str, Any] = {"input_ids": layout.input_ids}
     if shared:
-        model |= {name: getattr(layout, name) for name in ("segments", "prompt_index", "position_ids")}
+        model |= {name: getattr(layout, name) for name in ("seen_until", "position_ids")}
     else:
-        model["attention_mask"] = layout.segments.sign()
+        model["attention_mask"] = layout.seen_until.sign()
     if len(pixels):
         with_image = [place for place, pair in enumerate(pairs) if pair[3]]
         order = [with_image.index(place) for place in layout.order if pairs[place][3]]
         model["pixel_values"] = pixels[order] if shared else torch.cat([pixels, pixels])
     return {
         "model": model,
-        "scored": layout.scored,
-        "labels": layout.labels,
-        "indices": layout.indices,
+        **{name: getattr(layout, name) for name in PREDICTIONS},
         "prefix": layout.prefix,
         "completion_mask": torch.zeros(2 * len(pairs), 1 + width),
     }

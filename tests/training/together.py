@@ -1,10 +1,12 @@
 """One rank of a distributed training: `python -m tests.training.together MODEL IMAGES OUT JSON`.
 
-JSON holds settings of tiny_settings, and `die_after`: the step after which a process exits with code 1.
+JSON holds settings of tiny_settings, and `die_after`: the step after which a process exits with code 1; and
+`two_of_a_prompt`: whether every two pairs have the same prompt.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import os
@@ -49,6 +51,9 @@ def main(model: str, images: str, out: str, settings: str) -> None:
 
     run.load_model = load  # type: ignore[attr-defined]
     pairs = tiny_pairs(Path(images), text_only=overrides.pop("text_only", 3))
+    for first, second in zip(pairs[::2], pairs[1::2], strict=True) if overrides.pop("two_of_a_prompt", False) else ():
+        index = pairs.index(second)
+        pairs[index] = dataclasses.replace(first, id=second.id, rejected=second.rejected)
     run.train_adapter(tiny_settings(Path(model), **overrides), pairs, Path(images), folder, log, resumed)
     gc.collect()
     assert [model() for model in loaded] == [None], "the model is still in memory"

@@ -216,7 +216,7 @@ def _scored(model: PeftModel, batch: Mapping[str, Any]) -> Iterator[Callable[[],
     """Yield a function that runs the model on a batch as training does and returns the answers' log-probs."""
     base: Any = model.get_base_model()
     scorer = Scorer(base)
-    shared = shared_attention(base) if "segments" in batch["model"] else contextlib.nullcontext()
+    shared = shared_attention(base) if "seen_until" in batch["model"] else contextlib.nullcontext()
     try:
         with shared:
             yield lambda: scorer(model, on_meta(batch)).log_probs
