@@ -96,6 +96,7 @@ def test_the_language_model_from_before_visual_tuning_is_a_point_of_its_own() ->
         ["cluster.threads=2", "model.threads=2"],
         ["bench.tasks=[visual,text,text_noisy,presence]"],
         ["train.warmup_ratio=0.03", "train.num_train_epochs=1.0"],  # the defaults
+        ["data.text_prompts=9"],  # without data.text_share
         ["beta=0.1000000000000001", "data_scale=0.9999999999999999"],
     ],
 )
@@ -132,6 +133,8 @@ def test_what_changes_no_result_changes_no_identity(overrides: list[str]) -> Non
         "pairs.margin=3",
         "judge=longer",
         "data.prompts=10",
+        "data.text_share=0",
+        "data.text_share=0.5",
         "data.seed=1",
         "data.sampling.temperature=1",
         "bench.items=10",
