@@ -53,7 +53,7 @@ class Stop(Exception):
 
 
 def test_a_stopped_run_continues_as_an_undisturbed_one(device: str, tiny: Tiny, tmp_path: Path) -> None:
-    """Bit-equal where two undisturbed runs are; else as near to them as they are to each other."""
+    """Bit-equal on the CPU; on a GPU about as near to two undisturbed runs as they are to each other."""
     import torch
     from safetensors.torch import load_file
 
@@ -82,6 +82,6 @@ def test_a_stopped_run_continues_as_an_undisturbed_one(device: str, tiny: Tiny, 
     assert all(bool(value.any()) for name, value in continued.items() if "lora_B" in name)
     noise = gap(first, second)
     assert device == "cuda" or noise == 0
-    assert gap(continued, first) <= 2 * noise
+    assert gap(continued, first) <= (max(4 * noise, 1e-6) if device == "cuda" else 0)
     assert noise < 1e-3, "two undisturbed runs differ by more than the order of sums can explain"
     assert torch.are_deterministic_algorithms_enabled() is (device == "cuda")
