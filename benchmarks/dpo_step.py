@@ -1,17 +1,21 @@
 """Compare a DPO step of a LLaVA with stock TRL's: `python benchmarks/dpo_step.py`.
 
-The shapes are LLaVA-1.5's (336 pixels, 576 image tokens, prompts of 30 tokens, one answer of about 50 tokens and one
-of about 130). The model is random, has 110 million parameters in about the proportions of the 7B (vision tower a
-twentieth, output head a fiftieth), LoRA on its language model, float32, and no activation checkpointing. It has 8
-layers and the 7B has 32: mmdpo computes the feed-forward block of the last layer for answers alone, so its ratio here
-is about 5 % too high.
+The lengths are those of LLaVA-1.5-13B on paper (336 pixels, 576 image tokens, prompts of 60 tokens, two answers of
+200). The model is random, has 110 million parameters in about the proportions of the 7B (vision tower a twentieth,
+output head a fiftieth), LoRA on its language model, and float32. It has 8 layers and the 13B has 40: mmdpo computes
+the feed-forward block of the last layer for answers alone, so its ratio here is about 5 % too high.
 
-On a GPU (`python benchmarks/dpo_step.py cuda`, or `cuda recompute` with activation checkpointing) the language model
-has the widths of the 7B and 8 of its 32 layers, in bfloat16, and peak memory is that of the GPU.
+On a GPU (`python benchmarks/dpo_step.py cuda`) the language model has the widths of the 7B and 8 of its 32 layers, in
+bfloat16, and peak memory is that of the GPU.
 
-Three trainers take the same steps on the same pairs: stock TRL, which computes reference log-probs in each step (it
-refuses precomputed ones for vision data); stock TRL without its reference pass; mmdpo. Each runs in its own process on
-one core, one after the other. A figure is the median of all steps except the first of each process.
+Four trainers take the same steps on the same pairs: stock TRL with its defaults, which recomputes activations and
+computes reference log-probs in each step (it refuses precomputed ones for vision data); stock TRL without its
+reference pass; stock TRL with neither; mmdpo, which has the reference log-probs already, and keeps activations. Each
+runs in its own process on one core, one after the other. A figure is the median of all steps except the first of each
+process; on a CPU, of CPU-seconds.
+
+The FLOPs of each are counted by running the same code on the meta device. Their ratio is the limit: the ratio of times
+if each operation were as fast as in mmdpo.
 """
 
 from __future__ import annotations
@@ -30,15 +34,21 @@ from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
+import flops
 from random_llava import WORDS, Widths, random_llava, save_noise
 
 CONTENDERS = {
-    "live": "stock TRL",
-    "without": "stock TRL without its reference pass",
+    "default": "stock TRL's defaults",
+    "without": "without reference",
+    "neither": "without reference and recomputation",
     "ours": "mmdpo",
 }
-ROUNDS, STEPS, BATCH = 3, 3, 2  # processes per contender; steps per process; pairs per step
-IMAGE, PROMPT, ANSWERS = 576, 30, (50, 130)  # tokens
+WAYS = {"default": "b", "without": "b0", "neither": "b0'"}
+"""The contenders' names in benchmarks/flops.py."""
+DTYPES = {True: "bfloat16", False: "float32"}  # on a GPU, on a CPU
+RECOMPUTE = ("default", "without")
+ROUNDS = 3  # processes per contender
+IMAGE, PROMPT, ANSWERS = flops.IMAGE, flops.PROMPT, (flops.ANSWER, flops.ANSWER)  # tokens
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class Shape:
     batch: int  # pairs per step
 
 
-CPU = Shape(Widths(1024, 2752, 8, 8, 320, 5), STEPS, BATCH)
+CPU = Shape(Widths(1024, 2752, 8, 8, 320, 5), 2, 1)
 GPU = Shape(Widths(4096, 11008, 32, 8, 1024, 16), 8, 4)  # widths of LLaVA-1.5 7B
 
 
@@ -67,21 +77,19 @@ def prepare(folder: Path, shape: Shape) -> None:
     pairs = []
     for index in range(shape.steps * shape.batch):
         save_noise(folder / f"{index}.png", noise)
-        answers = [words(rng.randint(length - 5, length + 5)) for length in ANSWERS]
-        rng.shuffle(answers)
+        answers = [words(length - 1) for length in ANSWERS]  # and the token at their end
         # USER:, <image> and ASSISTANT: are the other three tokens of a prompt
         pairs.append([f"pair-{index}", words(PROMPT - 2), *answers, f"{index}.png"])
     (folder / "pairs.json").write_text(json.dumps(pairs))
 
 
-def contend(name: str, folder: Path, gpu: bool, recompute: bool) -> dict[str, Any]:
+def contend(name: str, folder: Path, gpu: bool) -> dict[str, Any]:
     """Take the steps with one trainer.
 
     Args:
         name: A key of CONTENDERS.
         folder: Folder of model and pairs.
         gpu: Whether to compute on the GPU, in bfloat16.
-        recompute: Whether to use activation checkpointing.
 
     Returns:
         Seconds of each step, positions per step, and peak memory (GiB).
@@ -98,14 +106,16 @@ def contend(name: str, folder: Path, gpu: bool, recompute: bool) -> dict[str, An
     seconds: list[float] = []
     positions: list[int] = []
 
+    clock = time.perf_counter if gpu else time.process_time
+
     class Clock(TrainerCallback):
         def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            self.start = time.perf_counter()
+            self.start = clock()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
             if gpu:
                 torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - self.start)
+            seconds.append(clock() - self.start)
 
     with suppress_library_output():
         from trl import DPOConfig
@@ -113,13 +123,13 @@ def contend(name: str, folder: Path, gpu: bool, recompute: bool) -> dict[str, An
         set_seed(0)
         model_config = ModelConfig(path=str(folder / "model"), lora=LoraConfig(16, 32, 0.0))
         shape = GPU if gpu else CPU
-        model = load_model(model_config.path, "bfloat16" if gpu else "float32")
+        model = load_model(model_config.path, DTYPES[gpu])
         settings = DPOConfig(
             output_dir=str(folder / "out"),
             per_device_train_batch_size=shape.batch,
             max_steps=shape.steps,
             learning_rate=1e-4,
-            activation_checkpointing=recompute,
+            activation_checkpointing=name in RECOMPUTE,
             bf16=gpu,
             use_cpu=not gpu,
             max_length=None,
@@ -129,7 +139,7 @@ def contend(name: str, folder: Path, gpu: bool, recompute: bool) -> dict[str, An
         )
         make = ours if name == "ours" else stock
         trainer = make(folder, model, settings, load_processor(model_config), lora(model, model_config))
-        if name == "without":
+        if name in ("without", "neither"):
             without_reference(trainer)
         backbone = trainer.model.get_base_model().model.language_model
 
@@ -192,19 +202,32 @@ def ours(folder: Path, model: Any, settings: Any, processor: Any, adapter: Any) 
     from mmdpo.training.rows import tokenize_examples
     from mmdpo.training.trainer import LoraDPOTrainer
 
-    pairs = [PreferencePair(*pair) for pair in json.loads((folder / "pairs.json").read_text())]
+    pairs = [PreferencePair(*pair[:4], (pair[4],)) for pair in json.loads((folder / "pairs.json").read_text())]
     rows = tokenize_examples(pairs, folder, processor, TrainConfig()).rows
     for row in rows:
         row |= {"ref_chosen_logps": 0.0, "ref_rejected_logps": 0.0}
     return LoraDPOTrainer(model, settings, rows, Collator(processor, shared=True), adapter, 0.0)
 
 
+def limits(folder: Path, gpu: bool) -> dict[str, float]:
+    """Count the FLOPs of a pair for each contender, of its step alone."""
+    from mmdpo.config.schema import LoraConfig, ModelConfig
+    from mmdpo.training.fit.meta import meta_model
+
+    model = meta_model(ModelConfig(path=str(folder / "model"), dtype=DTYPES[gpu], lora=LoraConfig(16, 32, 0.0)))
+    counted = flops.count(model, image_token=4)
+    ours = counted["e"]
+    return {name: counted[way].total for name, way in WAYS.items()} | {"ours": ours.forward + ours.backward}
+
+
 def main(options: list[str]) -> None:
     """Print a table and, last, one JSON object."""
+    gpu = "cuda" in options
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(folder, GPU if "cuda" in options else CPU)
+        prepare(folder, GPU if gpu else CPU)
+        counted = limits(folder, gpu)
         environment = {"OMP_NUM_THREADS": "1", **os.environ}  # less noise on a shared machine
         for _ in range(ROUNDS):
             for name, runs in results.items():
@@ -212,26 +235,22 @@ def main(options: list[str]) -> None:
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
                 runs.append(json.loads(done.stdout.splitlines()[-1]))
     step = {name: statistics.median(s for run in runs for s in run["seconds"]) for name, runs in results.items()}
-    figures: dict[str, Any] = {"seconds": step}
+    figures: dict[str, Any] = {"seconds": step, "flops": counted}
     for what in ("positions", "memory"):
         figures[what] = {name: statistics.median(run[what] for run in runs) for name, runs in results.items()}
-    figures["times_live"] = step["live"] / step["ours"]
-    figures["times_without"] = step["without"] / step["ours"]
-    print(f"{'':<38}{'s per step':>11}{'ratio':>8}{'positions':>11}{'peak GiB':>10}")
+    figures["times"] = {name: step[name] / step["ours"] for name in WAYS}
+    figures["limits"] = {name: counted[name] / counted["ours"] for name in WAYS}
+    print(f"{'':<38}{'s per step':>11}{'ratio':>8}{'limit':>8}{'TFLOP':>8}{'positions':>11}{'peak GiB':>10}")
+    pairs = (GPU if gpu else CPU).batch
     for name, title in CONTENDERS.items():
-        ratio = step[name] / step["ours"]
-        positions, memory = figures["positions"][name], figures["memory"][name]
-        print(f"{title:<38}{step[name]:>11.2f}{ratio:>7.2f}x{positions:>11.0f}{memory:>10.2f}")
-    limit = figures["positions"]["without"] / figures["positions"]["ours"]
-    print(
-        f"Positions are those of a step in the language model. By their number alone, stock TRL without its\n"
-        f"reference pass would take {limit:.2f} times as long as mmdpo; a reference pass adds half a step."
-    )
+        columns = f"{step[name] / step['ours']:>7.2f}x{counted[name] / counted['ours']:>7.2f}x"
+        columns += f"{counted[name] * pairs / 1e12:>8.2f}{figures['positions'][name]:>11.0f}"
+        print(f"{title:<38}{step[name]:>11.2f}{columns}{figures['memory'][name]:>10.2f}")
     print(json.dumps(figures))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1] in CONTENDERS:
-        print(json.dumps(contend(sys.argv[1], Path(sys.argv[2]), "cuda" in sys.argv, "recompute" in sys.argv)))
+        print(json.dumps(contend(sys.argv[1], Path(sys.argv[2]), "cuda" in sys.argv)))
     else:
         main(sys.argv[1:])

@@ -22,10 +22,12 @@ class Widths:
     layers: int
     tower: int
     tower_heads: int
+    side: int = SIDE  # pixels of an image; 14 x 14 of them are a token
+    key_value_heads: int | None = None  # null: as many as heads
 
 
 def random_llava(folder: Path, widths: Widths) -> Any:
-    """Write a processor to a folder and return a random model, which has 576 tokens per image."""
+    """Write a processor to a folder and return a random model; with the default side it has 576 tokens per image."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import (
@@ -56,8 +58,9 @@ def random_llava(folder: Path, widths: Widths) -> Any:
         "{% if m['role'] == 'assistant' %} </s>{% else %} {% endif %}{% endfor %}"
         "{% if add_generation_prompt %}ASSISTANT: {% endif %}"
     )
+    square = {"height": widths.side, "width": widths.side}
     LlavaProcessor(
-        CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}),
+        CLIPImageProcessorPil(size={"shortest_edge": widths.side}, crop_size=square),
         tokenizer,
         patch_size=14,
         vision_feature_select_strategy="default",
@@ -70,12 +73,13 @@ def random_llava(folder: Path, widths: Widths) -> Any:
             intermediate_size=4 * widths.tower,
             num_hidden_layers=4,
             num_attention_heads=widths.tower_heads,
-            image_size=SIDE,
+            image_size=widths.side,
             patch_size=14,
         ),
         text_config=LlamaConfig(
             num_hidden_layers=widths.layers,
             num_attention_heads=widths.heads,
+            num_key_value_heads=widths.key_value_heads or widths.heads,
             hidden_size=widths.hidden,
             intermediate_size=widths.intermediate,
             vocab_size=len(tokens),

@@ -235,7 +235,7 @@ def test_of_an_untrained_model_the_sweeps_settings_are_not_shown(
     monkeypatch.setattr(point_stages, "Tracker", lambda folder, **values: made.append(values))
     config = compose_config([f"out={tmp_path}", "beta=0.3", "tracking.tags=[mine]"])
     for p in (points.point(config), *points.baselines(config)):
-        point_stages._tracker(p)
+        point_stages.tracker_of(p)
     trained, *untrained = made
     assert trained["tags"] == ["trained", "dpo", "nano", "nano", "mine"]
     assert (trained["config"]["beta"], trained["job_type"]) == (0.3, "train")

@@ -98,10 +98,23 @@ def below_base(gains: Iterable[Gain]) -> list[str]:
     return [f"worse than the base, paired over items: {', '.join(found)}"] if found else []
 
 
-def _chosen_below_reference(folder: Path) -> list[str]:
-    values = [metrics.get(CHOSEN_BELOW) for metrics in read_metrics(folder)]
+def chosen_below_reference(folder: Path, last_step: float = math.inf) -> float | None:
+    """Return the share of chosen answers that are less likely than under the reference, after the first steps.
+
+    Args:
+        folder: The folder of a point.
+        last_step: The step after which metrics do not count.
+
+    Returns:
+        The mean over the steps after the first third; None for a training that does not log it.
+    """
+    values = [metrics.get(CHOSEN_BELOW) for metrics in read_metrics(folder) if metrics.get("step", 0) <= last_step]
     later = [value for value in values[int(len(values) * FIRST_SHARE) :] if isinstance(value, int | float)]
-    share = sum(later) / len(later) if later else 0.0
+    return sum(later) / len(later) if later else None
+
+
+def _chosen_below_reference(folder: Path) -> list[str]:
+    share = chosen_below_reference(folder) or 0.0
     if share < LIMIT:
         return []
     return [

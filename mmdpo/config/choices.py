@@ -109,6 +109,12 @@ DTYPES = ("auto", "bfloat16", "float32")
 ZERO_STAGES = (0, 2, 3)
 """Choices of `train.zero_stage`; 0 is plain data parallelism, without DeepSpeed."""
 
+FITS = ("auto", "off")
+"""Choices of `train.fit`."""
+
+FITTED = ("per_device_train_batch_size", "gradient_accumulation_steps", "activation_checkpointing", "zero_stage")
+"""Settings of `train` that `train.fit=auto` chooses, and the choices of `train.fit_keeps`."""
+
 
 def loss_types() -> tuple[str, ...]:
     """List the choices of `method.loss_type`: TRL's losses and those of mmdpo/training/losses."""
@@ -220,6 +226,13 @@ class Runner(Choice):
     in_turn = "in_turn"  # this process, one after another
     parallel = "parallel"  # several processes on this machine, a point each
     slurm = "slurm"  # a SLURM job array
+
+
+class SearchKind(Choice):
+    """Way in which a command's points are trained: all to the end, or pruned at rungs."""
+
+    none = "none"
+    halving = "halving"  # successive halving
 
 
 class Resume(Choice):

@@ -35,6 +35,7 @@ from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, POSITIVE, SEED, SEVERA
 from mmdpo.config.model_settings import LoraConfig as LoraConfig
 from mmdpo.config.model_settings import ModelConfig as ModelConfig
 from mmdpo.config.plan_settings import PlanConfig as PlanConfig
+from mmdpo.config.search_settings import SearchConfig as SearchConfig
 from mmdpo.config.train_settings import TrainConfig as TrainConfig
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -134,6 +135,7 @@ class Config:
     cluster: Annotated[ClusterConfig, NO_RESULT] = field(default_factory=ClusterConfig)
     tracking: Annotated[TrackingConfig, NO_RESULT] = field(default_factory=TrackingConfig)
     plan: Annotated[PlanConfig, NO_RESULT] = field(default_factory=PlanConfig)
+    search: Annotated[SearchConfig, NO_RESULT] = field(default_factory=SearchConfig)
 
     @property
     def is_base(self) -> bool:
@@ -151,6 +153,7 @@ GROUPS: dict[str, type] = {
     "train": TrainConfig,
     "cluster": ClusterConfig,
     "tracking": TrackingConfig,
+    "search": SearchConfig,
 }
 
 

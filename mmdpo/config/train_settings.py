@@ -1,11 +1,11 @@
 """Settings of `train`: optimization."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from omegaconf import MISSING
 
-from mmdpo.config.choices import SCHEDULERS, ZERO_STAGES, TooLong
+from mmdpo.config.choices import FITS, FITTED, SCHEDULERS, ZERO_STAGES, TooLong
 from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SHARE, OneOf
 
 
@@ -32,3 +32,8 @@ class TrainConfig:
     save_steps: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 50
     save_total_limit: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 2  # checkpoints
     logging_steps: Annotated[int, AT_LEAST_ONE, NO_RESULT] = 1
+    fit: Annotated[str, OneOf(FITS), NO_RESULT] = "auto"  # batches and recomputation by memory; on GPUs
+    memory_gib: Annotated[float | None, POSITIVE, NO_RESULT] = None  # of a device, for `fit`; null: the GPU's own
+    fit_keeps: Annotated[list[str], OneOf(FITTED), NO_RESULT] = field(
+        default_factory=list
+    )  # `fit` keeps them; typed ones are added

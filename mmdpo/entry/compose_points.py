@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mmdpo.config.schema import AXES, Config
 from mmdpo.entry.checks import check
 from mmdpo.entry.compose import typed
+from mmdpo.entry.fit_keeps import keep_typed
 from mmdpo.entry.override_values import assignment_problem
 from mmdpo.entry.overrides import check_overrides
 from mmdpo.entry.typed_keys import TypedKeys
@@ -54,7 +55,7 @@ def compose_points(
             config = _with_axes(*composed[others], axes, parser)
         else:
             node = compose([*overrides])
-            config = typed(node)
+            config = keep_typed(typed(node), rest)
             changes_axes = any(_key(text).lstrip("+~") in AXES for text in rest)
             if not changes_axes and not REFERENCE.search(OmegaConf.to_yaml(node)):
                 composed[others] = node, config

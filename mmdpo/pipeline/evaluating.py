@@ -44,6 +44,11 @@ def answer_tasks(p: Point) -> None:
             write_overlap(p.config, to_answer[0], p.folder)
 
 
+def answer_alone(p: Point) -> None:
+    """Write the answers of a model to its tasks in this process, without those of other points or processes."""
+    write_answers(*_to_answer(p))
+
+
 def answer_nonzero_rank(p: Point) -> None:
     """Answer this process's share of a point's samples, as one that is not the first of several.
 

@@ -52,6 +52,7 @@ from mmdpo.training.announcement import announce_training, withdraw_training
 
 if TYPE_CHECKING:
     from mmdpo.training.run import TrainSummary
+    from mmdpo.training.rungs import Rung
     from mmdpo.training.settings import TrainingSettings
 
 POINT_STAGES = (Stage.train, Stage.evaluate, Stage.judge, Stage.experiment)
@@ -64,7 +65,7 @@ def experiment(p: Point) -> None:
     A SLURM job does not judge if the judge is a service: its node may have no network.
     """
     started = time.monotonic() - _trained_seconds(p)
-    with _tracker(p) as tracker:
+    with tracker_of(p) as tracker:
         if p.role is Role.trained:
             _trained(p, tracker)
         raise_if_asked()
@@ -78,15 +79,15 @@ def experiment(p: Point) -> None:
 
 def evaluate(p: Point) -> None:
     """Write the answers of a point's model, if this is not done yet; they are scored by `judge`."""
-    _take_known_training(p)
+    take_known_training(p)
     evaluating.answer_tasks(p)
 
 
 def judge(p: Point) -> None:
     """Score the answers of a point and write its result."""
-    _take_known_training(p)
+    take_known_training(p)
     started = time.monotonic() - _trained_seconds(p)
-    with _tracker(p) as tracker:
+    with tracker_of(p) as tracker:
         tracker.replay()
         _judge(p, tracker, started)
 
@@ -143,12 +144,13 @@ def _warn(p: Point, tracker: Tracker) -> None:
 
 def train(p: Point) -> None:
     """Train the adapter of a point, if this is not done yet."""
-    with _tracker(p) as tracker:
+    with tracker_of(p) as tracker:
         _trained(p, tracker)
         _warn(p, tracker)
 
 
-def _tracker(p: Point) -> Tracker:
+def tracker_of(p: Point) -> Tracker:
+    """Return the metrics of a point's run, a context manager."""
     tracking = p.config.tracking
     labels = [p.config.method.name, p.config.data.name] if p.role is Role.trained else []
     name = run_name(p.config, p.name, p.identity)
@@ -180,7 +182,7 @@ def train_nonzero_rank(p: Point) -> None:
 def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
     """Train the point, if this is not done yet or its adapter is damaged, and return the summary of the training."""
     done = finished_training(p)
-    if done is None and _take_known_training(p):
+    if done is None and take_known_training(p):
         done = finished_training(p)
     if done is None:
         if (p.folder / TRAINING).exists():
@@ -200,7 +202,7 @@ def _trained(p: Point, tracker: Tracker) -> dict[str, Any]:
     return done
 
 
-def _take_known_training(p: Point) -> bool:
+def take_known_training(p: Point) -> bool:
     """Take over the training of a point with the same model, if there is one and this point has none of its own."""
     if p.role is not Role.trained or finished_training(p) is not None:
         return False
@@ -222,10 +224,23 @@ def finished_training(p: Point) -> dict[str, Any] | None:
     return None
 
 
+def train_to_rung(p: Point, rung: Rung, tracker: Tracker | None = None) -> TrainSummary:
+    """Train a point to a rung, from its last checkpoint; a process that is not the first of several has no tracker."""
+    if tracker is None:
+        return _train(p, lambda metrics, step: None, lambda step: None, rung)[0]
+    announce_training(p.folder)
+    summary, _ = _train(p, tracker.log, tracker.resumed, rung)
+    withdraw_training(p.folder)
+    return summary
+
+
 def _train(
-    p: Point, log: Callable[[dict[str, float], int], None], resumed: Callable[[int], None]
+    p: Point,
+    log: Callable[[dict[str, float], int], None],
+    resumed: Callable[[int], None],
+    rung: Rung | None = None,
 ) -> tuple[TrainSummary, dict[str, int]]:
-    """Train the point's adapter; also returns the counts of the data set's rows."""
+    """Train the point's adapter, to a rung or to the end; also returns the counts of the data set's rows."""
     from mmdpo.training.reference import reference
     from mmdpo.training.run import train_adapter
     from mmdpo.training_data.mixture import count_text_only
@@ -248,7 +263,7 @@ def _train(
         reference_logps = reference(config.model, config.train, shared, data.image_root)
         examples = flip(examples, config.label_noise, seed)
     settings = training_settings(config)
-    summary = train_adapter(settings, examples, data.image_root, p.folder, log, resumed, reference_logps)
+    summary = train_adapter(settings, examples, data.image_root, p.folder, log, resumed, reference_logps, rung)
     return summary, counts
 
 
@@ -269,7 +284,7 @@ def training_settings(config: Config) -> TrainingSettings:
 
 def export(p: Point) -> None:
     """Write the trained point's model, adapter merged, as a Hugging Face folder."""
-    _take_known_training(p)
+    take_known_training(p)
     evaluating.adapter_of(p)
     folder = merged_folder(p)
     print_line(f"{folder}: AutoModelForImageTextToText.from_pretrained({str(folder)!r}) loads it")

@@ -39,6 +39,7 @@ class State(StrEnum):
     failed = "failed"
     trained = "trained"  # its adapter is complete, and its model is not measured
     answered = "answered"  # its model has answered all tasks, and the answers are not judged
+    pruned = "pruned"  # a search stopped its training at a rung; it can be trained to the end with search=none
     cancelled = "cancelled"  # its job was cancelled before it ended
     unreadable = "unreadable"  # a file of the point cannot be read
 
@@ -63,6 +64,7 @@ class Status:
     waiting: str | None = None  # what the running attempt waits for
     interruptions: list[dict[str, Any]] = field(default_factory=list)
     saved: dict[str, int] = field(default_factory=dict)
+    pruned: str | None = None  # at which rung, with which score, and why
 
 
 def read_status(folder: Path) -> Status:
@@ -120,6 +122,25 @@ def plan(folder: Path) -> None:
     before = read_status(folder)
     planned = Status(State.planned, attempts=before.attempts, interruptions=before.interruptions, saved=before.saved)
     write_status(folder, planned)
+
+
+def prune(folder: Path, reason: str) -> None:
+    """Note that a search stopped the point's training, and why. A finished point stays finished."""
+    if is_done(folder) or read_status(folder).pruned == reason:
+        return
+    before = read_status(folder)
+    write_status(
+        folder,
+        Status(
+            State.pruned,
+            attempts=before.attempts,
+            started=before.started,
+            finished=_now(),
+            interruptions=before.interruptions,
+            saved=before.saved,
+            pruned=reason,
+        ),
+    )
 
 
 def start(folder: Path) -> None:

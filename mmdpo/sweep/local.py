@@ -131,6 +131,7 @@ def _without_absent(points: list[Point], configs: Sequence[Config], stage: Stage
 def describe(configs: Sequence[Config], stage: Stage) -> None:
     """Print what `run_sweep` or `run_stage` would do, and do nothing."""
     from mmdpo.pipeline import data_stages
+    from mmdpo.pipeline.fit_lines import fit_lines
     from mmdpo.pipeline.judging_cost import judging_cost
     from mmdpo.pipeline.point_stages import POINT_STAGES
     from mmdpo.pipeline.power_lines import power_lines
@@ -155,6 +156,9 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
                 print_line(line)
         for line in power_lines(points) if stage is Stage.experiment else ():
             print_line(line)
+        if stage in (Stage.experiment, Stage.train):
+            for line in fit_lines([p for p in missing if p.folder not in known]):
+                print_line(line)
         if configs[0].cluster.runner is Runner.slurm:
             return
         for p in missing:

@@ -37,12 +37,13 @@ from mmdpo.sweep.stops import raise_stopped
 SAVING_SECONDS = 60.0  # to save a checkpoint in, for a process that was asked to end
 
 
-def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
+def run_parallel(points: Sequence[Point], stage: Stage, rung: float | None = None) -> dict[Path, str]:
     """Run a stage of the points, as many at once as the cluster's settings allow.
 
     Args:
         points: The points, all with the same cluster settings.
         stage: The stage.
+        rung: The rung to train them to and measure them at; None to run the whole stage.
 
     Returns:
         The reasons of the points that failed, by their folders.
@@ -54,7 +55,7 @@ def run_parallel(points: Sequence[Point], stage: Stage) -> dict[Path, str]:
     """
     waiting = deque(enumerate(points, 1))
     found = devices(points[0].config.cluster)[: len(points)] if points else []
-    workers = [_Worker(stage, device, _threads(points[0].config.cluster, len(found))) for device in found]
+    workers = [_Worker(stage, rung, device, _threads(points[0].config.cluster, len(found))) for device in found]
     errors: dict[Path, str] = {}
     stops: list[Stopped] = []
     if points:
@@ -147,8 +148,8 @@ def log_of(p: Point) -> Path:
 class _Worker:
     """One process that runs point after point; it is started when needed, and again after it died."""
 
-    def __init__(self, stage: Stage, device: str | None, threads: int | None) -> None:
-        self.stage, self.device, self.threads = stage, device, threads
+    def __init__(self, stage: Stage, rung: float | None, device: str | None, threads: int | None) -> None:
+        self.stage, self.rung, self.device, self.threads = stage, rung, device, threads
         self.process: Any = None
         self.busy = False
 
@@ -157,7 +158,7 @@ class _Worker:
         if self.process is None:
             spawn = multiprocessing.get_context("spawn")  # a fork would share CUDA's and torch's state
             self.pipe, other = spawn.Pipe()
-            arguments = (other, self.stage, self.device, self.threads)
+            arguments = (other, self.stage, self.rung, self.device, self.threads)
             self.process = spawn.Process(target=work, args=arguments, daemon=True)
             self.process.start()
             other.close()  # or its end would not be seen here
@@ -193,12 +194,13 @@ class _Worker:
             self.process.kill()
 
 
-def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None) -> None:
+def work(pipe: Connection, stage: Stage, rung: float | None, device: str | None, threads: int | None) -> None:
     """Run the points that the pipe delivers, in a process of its own, until the pipe closes.
 
     Args:
         pipe: Points and their logs come in; the reasons of failures go out.
         stage: The stage of the points.
+        rung: The rung to train them to; None to run the whole stage.
         device: CUDA_VISIBLE_DEVICES of the process; None leaves it as it is.
         threads: OMP_NUM_THREADS of the process; None leaves it as it is.
     """
@@ -215,15 +217,15 @@ def work(pipe: Connection, stage: Stage, device: str | None, threads: int | None
     with suppress(Interrupted, EOFError), use_model_cache():
         while True:
             p, log = pipe.recv()
-            pipe.send(_run(p, stage, log))
+            pipe.send(_run(p, stage, rung, log))
 
 
-def _run(p: Point, stage: Stage, log: Path) -> str | Stopped | None:
+def _run(p: Point, stage: Stage, rung: float | None, log: Path) -> str | Stopped | None:
     with _printing_to(log):
-        from mmdpo.sweep.run_point import run_point
+        from mmdpo.sweep.run_point import run_point, run_rung
 
         try:
-            error = run_point(p, stage)
+            error = run_point(p, stage) if rung is None else run_rung(p, rung)
         except Stopped as stop:
             return stop
         print(status.read_status(p.work_folder).traceback or error or "", end="", flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import time
@@ -26,6 +27,7 @@ from mmdpo.points.outcome import Outcome
 from mmdpo.points.point import Point, is_judged_again, require_stage
 from mmdpo.points.records import read_record, write_record
 from mmdpo.points.results import has_result, read_training
+from mmdpo.points.rungs import is_rung_trained
 from mmdpo.signals import CAUSES, Interrupted
 from mmdpo.storage import storage_advice
 from mmdpo.sweep.point_log import with_log
@@ -70,6 +72,33 @@ def run_point(p: Point, stage: Stage) -> str | None:
     if p.config.cluster.runner is Runner.in_turn:  # the others redirect their processes' output
         work = with_log(work)
     return _run(p, stage, work)
+
+
+def run_rung(p: Point, share: float) -> str | None:
+    """Train a point to a rung and measure it there, in any of several processes that run it together.
+
+    Args:
+        p: A trained point.
+        share: The rung, as a share of the point's optimizer steps.
+
+    Returns:
+        The reason if it failed.
+
+    Raises:
+        Stopped: A limit of the judge ended the run.
+    """
+    from mmdpo.pipeline import rungs
+
+    if rank():
+        while not is_rung_trained(p.folder, share) and read_training(p.folder) is None:
+            if is_training_announced(p.folder):
+                rungs.follow_to(p, share)
+                return None
+            time.sleep(POLL_SECONDS)
+        return None
+    plan_point(p)
+    work: Callable[[Point], object] = functools.partial(rungs.run_to_rung, share=share)
+    return _run(p, Stage.experiment, with_log(work) if p.config.cluster.runner is Runner.in_turn else work)
 
 
 def follow_first_process(points: Sequence[Point], stage: Stage) -> list[Outcome]:

@@ -54,6 +54,19 @@ class StopWhenAsked(TrainerCallback):
             raise Interrupted(self.cause)
 
 
+class StopAtRung(TrainerCallback):
+    """Callback that saves and stops after the step of a rung; the schedule is that of the whole training."""
+
+    def __init__(self, step: int | None) -> None:
+        """Set the step after which to stop; None for the end of the training."""
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ask the trainer to save and stop at the step."""
+        if state.global_step == self.step:
+            control.should_save = control.should_training_stop = True
+
+
 class ReportSteps(TrainerCallback):
     """Callback that reports the metrics of each logged step and advances the progress bar."""
 

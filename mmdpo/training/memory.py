@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-from mmdpo.errors import UserError
 
 if TYPE_CHECKING:
     from mmdpo.training.settings import TrainingSettings
@@ -24,22 +20,22 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB  # Linux counts KiB
 
 
-@contextmanager
-def out_of_memory_advice(settings: TrainingSettings) -> Iterator[None]:
-    """Turn an out-of-memory error into a UserError that lists the overrides that help, cheapest first."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out; the CPU's allocator has no error class of its own."""
     import torch
 
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise UserError(_advice(settings, str(error))) from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # the CPU's allocator has no error class
-            raise
-        raise UserError(_advice(settings, str(error))) from error
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
-def _advice(settings: TrainingSettings, message: str) -> str:
+def out_of_memory_advice(settings: TrainingSettings, message: str) -> str:
+    """Describe an out-of-memory error, with the overrides that help, cheapest first.
+
+    Args:
+        settings: Settings of the training that ran out of memory.
+        message: The error's own message.
+    """
     train = settings.train
     overrides = []
     if not train.activation_checkpointing:

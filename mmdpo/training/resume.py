@@ -30,6 +30,7 @@ PREFIX = "checkpoint-"  # transformers' name: checkpoint-STEP
 NO_EFFECT = (
     *("name", "save_total_limit", "save_steps", "logging_steps"),
     *("precompute_ref_batch_size", "dataloader_num_workers"),
+    *("fit", "memory_gib", "fit_keeps"),
 )
 """Fields of TrainConfig that may change between the start and the resumption of a run."""
 

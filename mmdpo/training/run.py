@@ -24,13 +24,14 @@ from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_session, rank, release_deepspeed, world_size
+from mmdpo.training.fit.fitting import Fitting
 from mmdpo.training.lora import lora
-from mmdpo.training.memory import out_of_memory_advice
 from mmdpo.training.precision import tf32
 from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
 from mmdpo.training.resume import Checkpoint, continue_from, last_of_run, run_fingerprint
 from mmdpo.training.rows import Example
+from mmdpo.training.rungs import Rung, copy_adapter, rung_step
 from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps
 from mmdpo.training.settings import TrainingSettings
 from mmdpo.training.trl_config import dpo_config, sft_config
@@ -56,6 +57,7 @@ class TrainSummary:
     model_fingerprint: str
     data_fingerprint: str
     changed: dict[str, int] = field(default_factory=dict)  # rows whose tokens differ from their texts, by the way
+    fit: dict[str, Any] = field(default_factory=dict)  # the plan that `train.fit` ran; empty where it does not act
 
 
 def train_adapter(
@@ -66,8 +68,12 @@ def train_adapter(
     log: Log,
     resumed: Callable[[int], None],
     reference_logps: Reference | None = None,
+    rung: Rung | None = None,
 ) -> TrainSummary:
     """Train a LoRA adapter and write it to `folder`/adapter in PEFT format.
+
+    With a rung, the training stops there, and leaves a checkpoint and the adapter of that step. The next call continues
+    from the checkpoint.
 
     If several processes train together, each calls this, and the first one writes.
 
@@ -81,9 +87,10 @@ def train_adapter(
             Later steps are logged again.
         reference_logps: Reference log-probs of these pairs, and possibly others. None takes them from the cache, or
             computes them, for these pairs alone.
+        rung: The place to stop at, if it is before the end; None for the end.
 
     Returns:
-        The outcome.
+        The outcome; at a rung that of the steps so far.
 
     Raises:
         UserError: No example can be used, nothing would be or was learned, a loss or gradient is not finite, or
@@ -102,19 +109,30 @@ def train_adapter(
             print_line(warning)
         weights = weights_fingerprint(settings.model.path)
         run = run_fingerprint(settings, weights, data.fingerprint)
-        # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
-        args = (dpo_config if settings.trains_on_pairs else sft_config)(settings, checkpoints)
-        with deepspeed_session(settings.train), out_of_memory_advice(settings), full_disk_advice(folder):
-            trainer = _make_trainer(settings, args, data)
-            checkpoint = _find_checkpoint(checkpoints, run)
-            resumed(checkpoint.step if checkpoint else 0)
-            with release_deepspeed(trainer), tf32(settings.train.tf32):
-                _run_loop(trainer, settings, run, checkpoint, log)
-                _save(trainer, folder / "adapter")
-                barrier()
-        if rank() == 0:
+        last = _step_to_stop_at(settings, data, rung)
+        fitting = Fitting(settings, data.tokenized.rows, data.collator, checkpoints, run)
+
+        def train(fitted: TrainingSettings) -> LoraDPOTrainer | LoraSFTTrainer:
+            # Before the model is loaded: with these arguments, ZeRO-3 partitions it while it is loaded.
+            args = (dpo_config if fitted.trains_on_pairs else sft_config)(fitted, checkpoints)
+            with deepspeed_session(fitted.train), full_disk_advice(folder):
+                trainer = _make_trainer(fitted, args, data)
+                trainer.update_weights = fitting.update_weights()
+                checkpoint = _find_checkpoint(checkpoints, run)
+                resumed(checkpoint.step if checkpoint else 0)
+                with release_deepspeed(trainer), tf32(fitted.train.tf32):
+                    _run_loop(trainer, fitted, run, checkpoint, log, last)
+                    if last is None:
+                        _save(trainer, folder / "adapter")
+                    barrier()
+            return trainer
+
+        trainer = fitting.run_fitted(train)
+        if rank() == 0 and rung is not None and last is not None:
+            _keep_rung(checkpoints, run, last, rung)
+        elif rank() == 0:
             shutil.rmtree(checkpoints, ignore_errors=True)
-        return _summary(trainer, data, weights, time.monotonic() - started)
+        return _summary(trainer, data, weights, time.monotonic() - started, fitting.fit.summary())
 
 
 def _without_zero_if_single(settings: TrainingSettings) -> TrainingSettings:
@@ -149,20 +167,54 @@ def _find_checkpoint(checkpoints: Path, run: str) -> Checkpoint | None:
     return found if rank() == 0 else last_of_run(checkpoints, run)
 
 
-def _run_loop(trainer: Any, settings: TrainingSettings, run: str, checkpoint: Checkpoint | None, log: Log) -> None:
-    """Run the training loop to its end. Raises Interrupted if the process was asked to stop."""
-    from transformers import PrinterCallback
+def _step_to_stop_at(settings: TrainingSettings, data: TrainingData, rung: Rung | None) -> int | None:
+    """Return the step of a rung; None without one. Raises UserError if it is not before the end of the training."""
+    if rung is None:
+        return None
+    rows = len(data.tokenized.rows)
+    step, steps = (
+        rung_step(settings.train, rung.share, rows, world_size()),
+        total_steps(settings.train, rows, world_size()),
+    )
+    if step >= steps:
+        raise UserError(
+            f"search.rungs: the rung {rung.share:g} is step {step} of a training of {steps} steps; type search=none, "
+            "train.logging_steps=1 or smaller search.rungs"
+        )
+    return step
 
-    from mmdpo.training.callbacks import MarkCompleteCheckpoint, ReportSteps, StopWhenAsked
+
+def _keep_rung(checkpoints: Path, run: str, step: int, rung: Rung) -> None:
+    """Copy the adapter of a rung's checkpoint. Raises UserError if the training is beyond the rung."""
+    found = last_of_run(checkpoints, run)
+    if found is None or found.step != step:
+        raise UserError(
+            f"{checkpoints.parent}: was trained beyond the rung {rung.share:g} without being measured there; type "
+            "search=none to train it to the end"
+        )
+    copy_adapter(found, rung.adapter)
+
+
+def _run_loop(
+    trainer: Any, settings: TrainingSettings, run: str, checkpoint: Checkpoint | None, log: Log, last: int | None
+) -> None:
+    """Run the training loop to its end or to a step. Raises Interrupted if the process was asked to stop."""
+    from transformers import PrinterCallback, TrainerState
+
+    from mmdpo.training.callbacks import MarkCompleteCheckpoint, ReportSteps, StopAtRung, StopWhenAsked
     from mmdpo.training.scoring import shared_attention
 
     attention = shared_attention(trainer.model.get_base_model()) if trainer.data_collator.shared else nullcontext()
+    if last is not None and checkpoint is not None and checkpoint.step >= last:
+        trainer.state = TrainerState.load_from_json(str(checkpoint.path / "trainer_state.json"))
+        return
     stop = StopWhenAsked()
     bar = progress("training", total_steps(settings.train, len(trainer.train_dataset), world_size()))
     with attention, bar as advance:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(MarkCompleteCheckpoint(run, settings.train.save_total_limit))
         trainer.add_callback(ReportSteps(log, advance))
+        trainer.add_callback(StopAtRung(last))
         trainer.add_callback(stop)
         advance(checkpoint.step if checkpoint else 0)
         with training_loop():
@@ -193,7 +245,7 @@ def _check_trained(partial: Path, adapter: Path) -> None:
         ) from error
 
 
-def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> TrainSummary:
+def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float, fit: dict[str, Any]) -> TrainSummary:
     from mmdpo.training.callbacks import step_metrics
 
     history = [step_metrics(entry) for entry in trainer.state.log_history if "loss" in entry]
@@ -209,6 +261,7 @@ def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> 
         model_fingerprint=weights,
         data_fingerprint=data.fingerprint,
         changed=data.tokenized.changed,
+        fit=fit,
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mmdpo.training.collate import Collator
     from mmdpo.training.custom_loss import CustomLoss
+    from mmdpo.training.fit.weights import UpdateWeights
 
 MAX_ROWS = 5  # that an error lists
 
@@ -41,6 +42,7 @@ class LoraTrainerMixin(Trainer):
     _since = 0.0  # seconds of the monotonic clock
     scorer: Scorer
     projector_lr: float
+    update_weights: UpdateWeights | None = None  # of micro-batches that are smaller than configured
 
     def _prepare_model(self) -> None:
         """Prepare the model that TRL's constructor has built.
@@ -181,6 +183,8 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
         loss = result[0] if return_outputs else result
         if self.custom_loss is not None:
             loss = self._custom_loss(outputs.log_probs, inputs)
+        if self.update_weights is not None:
+            loss = loss * self.update_weights.next(self.state.global_step, len(inputs["rows"]))
         chosen = outputs.log_probs.detach()[: len(inputs["rows"])].sum(dim=1)
         below = self.accelerator.gather((chosen < inputs["ref_chosen_logps"]).float()).mean()
         self._metrics["train"]["logps/chosen_below_reference"].append(float(below))
