@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import random
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mmdpo.records import PreferencePair
+from tests.gpu.random_model import random_pairs, save_random_model
 from tests.support.tiny import tiny_settings
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-PAIRS, IMAGES = 8, 2
 FLOOR = 1e-4
 """Least tolerance of a token's mean difference (nats): float32's sums in another order."""
 ROUNDING = 0.05
@@ -23,31 +20,9 @@ ROUNDING = 0.05
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[PreferencePair]]:
     """A random LLaVA whose weights are large enough for answers that differ in likelihood, and pairs about images."""
-    import numpy as np
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
-        from random_llava import Widths, random_llava, save_noise
-
     folder = tmp_path_factory.mktemp("wide")
-    model = random_llava(folder, Widths(256, 688, 4, 3, 128, 2))
-    for weight in (*model.model.language_model.layers.parameters(), *model.get_output_embeddings().parameters()):
-        if weight.dim() > 1:
-            weight.data *= 4
-    model.save_pretrained(folder)
-    noise = np.random.default_rng(0)
-    for number in range(IMAGES):
-        save_noise(folder / f"{number}.png", noise)
-    rng = random.Random(0)
-
-    def words(low: int, high: int) -> str:
-        return " ".join(f"w{rng.randrange(2000)}" for _ in range(rng.randint(low, high)))
-
-    def pair(number: int) -> PreferencePair:
-        images = (f"{number % IMAGES}.png",) if number % 4 else ()
-        return PreferencePair(f"pair-{number}", words(5, 20), words(5, 20), words(20, 40), images)
-
-    return folder, [pair(number) for number in range(PAIRS)]
+    save_random_model(folder, (256, 688, 4, 3, 128, 2), sharper=4)
+    return folder, random_pairs(8, (5, 20), (5, 40), text_only=4)
 
 
 def by_hand(folder: Path, pairs: list[PreferencePair], dtype: str) -> list[Any]:
