@@ -10,7 +10,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help sweep test test-all check format docs clean
+.PHONY: help sweep test test-all test-gpu gpu-kit check format docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,14 @@ test: $(VENV)/installed-dev ## Run the tests; leaves out those of SLURM and Chro
 
 test-all: $(VENV)/installed-dev ## Run all tests, also exhaustive ones, with random hypothesis seeds
 	$(PYTEST) --hypothesis-profile=all
+
+# Installs nothing: without .venv, PYTHON names an interpreter that has PyTorch for CUDA and what the project needs.
+test-gpu: ## Run the tests of a GPU, on the first one that is visible (PYTHON, if there is no .venv)
+	MMDPO_TESTS_NEED_GPU=1 CUDA_VISIBLE_DEVICES=$${CUDA_VISIBLE_DEVICES:-0} CUBLAS_WORKSPACE_CONFIG=:4096:8 \
+		$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m pytest -m gpu tests/gpu
+
+gpu-kit: $(VENV)/installed-dev ## Gather wheels for a GPU machine without network in build/gpu-kit/ (KIT="--python 3.12")
+	$(BIN)/python -m tests.gpu.kit build/gpu-kit $(KIT)
 
 check: $(VENV)/installed-dev ## Check style, types and the walls between folders
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files that take longest: those of SLURM, then those with slow tests."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (not uses_slurm(item.path), item.path not in slow))
+    legacy = [item for item in items if "gemini_legacy" in item.name]
+    if legacy and not is_installed("google.generativeai"):
+        for item in legacy:
+            item.add_marker(pytest.mark.skip("google-generativeai is not installed; pip install -e .[gemini_legacy]"))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -46,6 +51,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "slurm" if uses_slurm(config.rootpath / file) else file
 
     return Scheduling(config, log)
+
+
+def is_installed(module: str) -> bool:
+    """Return whether a module can be imported, without importing more than the packages that hold it."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @cache

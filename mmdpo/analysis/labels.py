@@ -31,6 +31,7 @@ COLUMNS = {
     "logprob_avg": "logps",
     "data_scale": "data",
     "data_limit": "limit",
+    "data.text_share": "text only",
     "label_noise": "flipped",
 }
 AXIS_LABELS = {
@@ -38,8 +39,11 @@ AXIS_LABELS = {
     "logprob_avg": "log-probs",
     "data_scale": "share of the data (%)",
     "data_limit": "examples at most",
+    "data.text_share": "text-only examples (%)",
     "label_noise": "flipped pairs (%)",
 }
+SHARES = ("data_scale", "label_noise", "data.text_share")
+"""Axes that are written as percentages."""
 METHODS = {
     "dpo": "DPO",
     "ipo": "IPO",
@@ -106,7 +110,7 @@ def value_text(key: str, value: Any) -> str:
         return "–"
     if key == "logprob_avg":
         return "mean" if value else "sum"
-    if key in ("data_scale", "label_noise") and isinstance(value, int | float):
+    if key in SHARES and isinstance(value, int | float):
         return f"{100 * value:.4g} %"
     if key == "method":
         return METHODS.get(value, str(value))

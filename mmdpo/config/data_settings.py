@@ -7,7 +7,7 @@ from annotated_types import Ge, Interval
 from omegaconf import MISSING
 
 from mmdpo.config.choices import PROMPT_FORMATS, OnBadRow, data_formats
-from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, OneOf
+from mmdpo.config.markers import AT_LEAST_ONE, NO_RESULT, NOT_NEGATIVE, POSITIVE, SEED, SHARE, OneOf
 
 
 @dataclass
@@ -39,6 +39,8 @@ class DataConfig:
     name: Annotated[str, NO_RESULT] = MISSING
     format: Annotated[str | None, OneOf(data_formats)] = None  # a file of mmdpo/sources; null if `sources` are given
     prompts: Annotated[int, AT_LEAST_ONE] = 1000  # number to generate, if `format` makes its own prompts
+    text_share: Annotated[float | None, SHARE] = None  # of text-only examples in training; null: as they come
+    text_prompts: Annotated[int | None, AT_LEAST_ONE] = None  # text-only ones beside `prompts`; null: as many
     seed: Annotated[int, SEED] = 0  # of prompts, samples and pairs; the axis `seed` is that of training
     root: Annotated[str | None, NO_RESULT] = None  # folder for the paths of a preset: path: ${data.root}/rows
     sources: dict[str, SourceConfig] = field(default_factory=dict)  # of prompts, by name
@@ -51,6 +53,13 @@ class DataConfig:
     fields: dict[str, str] = field(default_factory=dict)  # the file's column by the format's field, if it differs
     on_bad_row: OnBadRow = OnBadRow.error
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    @property
+    def text_prompts_made(self) -> int:
+        """Return the number of text-only prompts to generate, if `format` makes its own prompts."""
+        if self.text_share is None:
+            return 0
+        return self.prompts if self.text_prompts is None else self.text_prompts
 
     @property
     def is_own(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mmdpo.config.choices import data_formats, file_formats
+from mmdpo.config.choices import SYNTHETIC_FORMATS, data_formats, file_formats
 from mmdpo.config.schema import DataConfig
 from mmdpo.errors import UserError
 
@@ -40,6 +40,7 @@ def data_settings_problems(data: DataConfig) -> Iterator[str]:
         if data.hub_split != "train":
             yield f"data.hub_split={data.hub_split}: only data.hub uses it; type data.hub=OWNER/NAME, or drop it"
     yield from _fields_problems(data)
+    yield from _text_share_problems(data)
 
 
 def data_file_problems(data: DataConfig) -> Iterator[str]:
@@ -56,6 +57,19 @@ def data_file_problems(data: DataConfig) -> Iterator[str]:
             yield f"{key}.path={source.path}: there is no such file or folder; type {key}.path=FILE"
         if source.image_root is not None and not Path(source.image_root).is_dir():
             yield f"{key}.image_root={source.image_root}: there is no such folder; type {key}.image_root=DIR"
+
+
+def _text_share_problems(data: DataConfig) -> Iterator[str]:
+    """Describe a share of text-only prompts that the format cannot make."""
+    if data.text_share is None or data.format not in SYNTHETIC_FORMATS.names():
+        return
+    from mmdpo.sources.formats import synthetic_prompts
+
+    if synthetic_prompts(data.format).generate_text is None:
+        yield (
+            f"data.text_share={data.text_share}: data.format={data.format} makes no text-only prompts; drop it, or "
+            "give its Synthetic a generate_text"
+        )
 
 
 def _fields_problems(data: DataConfig) -> Iterator[str]:

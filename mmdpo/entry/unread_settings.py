@@ -182,17 +182,20 @@ def _of_data(config: Config) -> Iterator[tuple[str, str]]:
     method, data = config.method, config.data
     if _brings_answers(config):
         reason = f"data={data.name} reads {data.path}, which holds the answers"
-        for key in ("data.prompts", "data.sampling", "generator", "pairs"):
+        for key in ("data.prompts", "data.text_prompts", "data.sampling", "generator", "pairs"):
             yield key, f"{reason}; drop it, or choose data=nano or data=prompts to sample the model's own"
         if config.stage is not Stage.annotate:
             yield "judge", f"{reason}, and rates none; the judge of the benchmarks is bench.judge="
         return
     if data.sources:
-        yield "data.prompts", f"data={data.name} reads files; type data.sources.NAME.count="
+        for name in ("prompts", "text_prompts"):
+            yield f"data.{name}", f"data={data.name} reads files; type data.sources.NAME.count="
         yield "data.image_root", "each source has its own; type data.sources.NAME.image_root="
     else:
         for name in ("image_root", "on_bad_row"):
             yield f"data.{name}", f"data.format={data.format} reads no file; choose data=pairs or data=prompts"
+        if data.text_share is None:
+            yield "data.text_prompts", "only data.text_share reads it; add data.text_share="
     if method.train_on is TrainOn.teacher:
         for key in ("data.sampling", "generator"):
             yield key, f"method={method.name} samples nothing: the judge answers; choose another method="

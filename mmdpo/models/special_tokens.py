@@ -7,7 +7,6 @@ always.
 
 from __future__ import annotations
 
-import functools
 import re
 import weakref
 from collections.abc import Sequence
@@ -16,6 +15,9 @@ from typing import Any
 from mmdpo.errors import UserError
 
 Messages = Sequence[dict[str, Any]]
+
+START, END = "\U000f0000", "\U000f0001"
+"""Characters that the library puts before and after a marked token."""
 
 _patterns: weakref.WeakKeyDictionary[Any, tuple[str, re.Pattern[str]]] = weakref.WeakKeyDictionary()
 
@@ -48,10 +50,22 @@ def marked(processor: Any, messages: Messages) -> list[dict[str, Any]]:
 
 
 def mark(pattern: re.Pattern[str], text: str) -> str:
-    """Mark the special tokens in a text; marks of the text's own are removed."""
+    """Mark the special tokens in a text; marks of the text's own are removed.
+
+    Raises:
+        UserError: The text has special tokens, and the installed transformers cannot encode them as text.
+    """
     if not pattern.search(text) and not is_marked(text):
         return text
-    from transformers.utils.chat_template_utils import mark_control_tokens
+    try:
+        from transformers.utils.chat_template_utils import mark_control_tokens
+    except ImportError:  # before 5.23
+        import transformers
+
+        raise UserError(
+            f"a text of the data contains a special token ({(pattern.search(text) or [text])[0]}), which transformers "
+            f"{transformers.__version__} would encode as a control token: remove it, or install transformers 5.23"
+        ) from None
 
     found: str = mark_control_tokens(text, pattern)
     return found
@@ -59,14 +73,12 @@ def mark(pattern: re.Pattern[str], text: str) -> str:
 
 def is_marked(text: str) -> bool:
     """Return whether a text contains a mark."""
-    start, end = _marks()
-    return start in text or end in text
+    return START in text or END in text
 
 
 def without_marked(text: str) -> str:
     """Return a rendered text without its marked tokens, to count what the template wrote."""
-    start, end = _marks()
-    return re.sub(f"{start}.*?{end}", "", text)
+    return re.sub(f"{START}.*?{END}", "", text)
 
 
 def token_ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
@@ -143,12 +155,3 @@ class _UnwritableToken:
             ) from error
         if isinstance(error, NotImplementedError):
             raise UserError(f"A text of the data contains a special token of the tokenizer, and {error}") from error
-
-
-@functools.cache
-def _marks() -> tuple[str, str]:
-    """Return the characters that the library puts before and after a marked token."""
-    from transformers.utils.chat_template_utils import mark_control_tokens
-
-    start, end = mark_control_tokens("x", re.compile("x")).split("x")
-    return start, end

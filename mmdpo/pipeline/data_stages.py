@@ -33,7 +33,8 @@ def _prompts_settings(config: Config) -> dict[str, Any]:
     from mmdpo.sources.formats import synthetic_prompts
 
     version = synthetic_prompts(data.format).version()
-    return {"format": data.format, "prompts": data.prompts, "seed": data.seed, "version": version}
+    text = {"text_prompts": data.text_prompts_made} if data.text_prompts_made else {}
+    return {"format": data.format, "prompts": data.prompts, "seed": data.seed, "version": version, **text}
 
 
 def _source_settings(name: str, source: SourceConfig, seed: int) -> dict[str, Any]:
@@ -54,7 +55,10 @@ def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
     if data.sources:
         prompts, facts = gather_prompts(data, folder)
     else:
-        prompts, facts = synthetic_prompts(data.format).generate(data.prompts, data.seed, folder), {}
+        synthetic = synthetic_prompts(data.format)
+        prompts, facts = synthetic.generate(data.prompts, data.seed, folder), {}
+        if data.text_prompts_made and synthetic.generate_text is not None:  # its absence is refused before
+            prompts += synthetic.generate_text(data.text_prompts_made, data.seed)
     write_records(folder / "prompts.jsonl", prompts)
     return {"prompts": len(prompts), **facts}
 

@@ -37,7 +37,7 @@ from mmdpo.pipeline.data_stages import (
 )
 from mmdpo.pipeline.merging import merged_folder
 from mmdpo.pipeline.other_batches import batches_notice
-from mmdpo.pipeline.training_sets import check_selection, training_set
+from mmdpo.pipeline.training_sets import check_mixture, check_selection, selection_of, training_set
 from mmdpo.points import commands
 from mmdpo.points.hints import hint
 from mmdpo.points.identity import Role, flatten
@@ -249,25 +249,29 @@ def _train(
     """Train the point's adapter, to a rung or to the end; also returns the counts of the data set's rows."""
     from mmdpo.training.reference import reference
     from mmdpo.training.run import train_adapter
-    from mmdpo.training_data.subset import flip, limited, subset
+    from mmdpo.training_data.mixture import count_text_only
+    from mmdpo.training_data.subset import flip
 
     config = resolved(p.config)
     provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     seed = config.data.seed
-    check_selection(config, len(data.examples))
+    check_selection(config, data.examples)
+    selection, counts = selection_of(config), dict(data.counts)
     if config.data_limit is not None and config.data_limit > len(data.examples):
         print_line(f"data_limit={config.data_limit}: there are only {len(data.examples)} examples")
-    shared: Any = limited(data.examples, config.data_limit, seed)
-    examples = subset(shared, config.data_scale, seed)
+    shared: Any = selection.candidates(data.examples)
+    examples = selection.select(shared)
+    if config.data.text_share is not None:
+        counts["text_only"] = count_text_only(examples)
     reference_logps = None
-    if config.method.train_on is TrainOn.pairs:  # of all of them: shared by every data_scale
+    if config.method.train_on is TrainOn.pairs:  # of all of them: shared by every data_scale and text_share
         reference_logps = reference(config.model, config.train, shared, data.image_root, config.method.reference)
     if config.method.train_on in (TrainOn.pairs, TrainOn.labelled):
         examples = flip(examples, config.label_noise, seed)
     settings = training_settings(config)
     summary = train_adapter(settings, examples, data.image_root, p.folder, log, resumed, reference_logps, rung)
-    return summary, data.counts
+    return summary, counts
 
 
 def training_settings(config: Config) -> TrainingSettings:
@@ -351,11 +355,11 @@ def make_shared_data(config: Config) -> None:
 
 def _reference_alone(config: Config) -> None:
     from mmdpo.training.reference import reference
-    from mmdpo.training_data.subset import limited
 
     provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     examples: Any = data.examples
-    pairs = limited(examples, config.data_limit, config.data.seed)
+    check_mixture(config, examples)
+    pairs = selection_of(config).candidates(examples)
     reference_logps = reference(config.model, config.train, pairs, data.image_root, config.method.reference)
     print_line(f"reference log-probs of {len(reference_logps.ids)} pairs are in the cache")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mmdpo.config.choices import Stage, TrainOn
 from mmdpo.config.schema import Config
@@ -17,6 +18,7 @@ from mmdpo.pipeline.own_pairs import TrainingSet, own_pairs
 from mmdpo.records import LabelledAnswer, PreferencePair, Record, SftExample, read_records
 from mmdpo.training.distributed import world_size
 from mmdpo.training.schedule import check_schedule
+from mmdpo.training_data.mixture import Selection
 
 
 def training_set(config: Config) -> TrainingSet:
@@ -57,17 +59,36 @@ def check_own_data(configs: Iterable[Config]) -> None:
         if config.data.is_own and not config.is_base:
             examples = training_set(config).examples
             check_forms(config, examples)
-            check_selection(config, len(examples))
+            check_selection(config, examples)
 
 
-def check_selection(config: Config, available: int) -> None:
+def selection_of(config: Config) -> Selection:
+    """Return the settings that select a point's examples."""
+    return Selection(config.data.seed, config.data_limit, config.data_scale, config.data.text_share)
+
+
+def check_mixture(config: Config, examples: Sequence[PreferencePair] | Sequence[SftExample]) -> None:
+    """Raise UserError if the examples cannot give `data.text_share`, with the setting that adds text-only ones."""
+    if config.data.is_own:
+        advice = "add rows without an image to your data"
+    elif config.data.sources:
+        advice = "add a source without images: +data.sources.text.format=llava_sft +data.sources.text.path=FILE"
+    else:
+        advice = "type a larger data.text_prompts="
+    every: Sequence[Any] = examples
+    selection_of(config).check(every, advice)
+
+
+def check_selection(config: Config, examples: Sequence[PreferencePair] | Sequence[SftExample]) -> None:
     """Raise UserError if the axes select no example, flip no pair although they should, or leave nothing to learn.
 
     Args:
         config: The config of a trained point.
-        available: The number of examples before `data_limit` and `data_scale`.
+        examples: Its examples before `data_limit`, `data_scale` and `data.text_share`.
     """
-    limited = available if config.data_limit is None else min(available, config.data_limit)
+    check_mixture(config, examples)
+    every: Sequence[Any] = examples
+    limited = selection_of(config).total(every)
     count = round(config.data_scale * limited)
     if not count:
         raise UserError(

@@ -283,7 +283,9 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
     """List the unused settings of data, generator and judge; `_of_training_data` adds those that choose."""
     data, train_on = config.data, config.method.train_on
     if data.is_own:
-        return dict.fromkeys(("data.prompts", "data.sources", "data.sampling", "generator", "judge", "pairs"), True)
+        return dict.fromkeys(
+            ("data.prompts", "data.text_prompts", "data.sources", "data.sampling", "generator", "judge", "pairs"), True
+        )
     sampled = train_on is not TrainOn.teacher
     served = config.generator.sampler == "openai"  # one that the job starts serves model.path
     judge_keys = [field.name for field in dataclasses.fields(config.judge)]
@@ -300,6 +302,7 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
         "data.format": True,
         "data.on_bad_row": not data.sources,
         "data.prompts": bool(data.sources),
+        "data.text_prompts": bool(data.sources) or data.text_share is None,
         **dict.fromkeys(sources, True),
         "data.sampling": not sampled,
         "generator.sampler": True,

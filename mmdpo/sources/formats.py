@@ -53,10 +53,13 @@ class Synthetic:
         generate: Function of `data.prompts`, `data.seed` and a folder. It returns the prompts and writes their images
             below the folder, to which `Prompt.images` are relative.
         version: Function that returns a text. Prompts are generated again when the text changes.
+        generate_text: Function of `data.text_prompts` and `data.seed` that returns prompts without images, for
+            `data.text_share`; None if the format has none.
     """
 
     generate: Callable[[int, int, Path], list[Prompt]]
     version: Callable[[], str]
+    generate_text: Callable[[int, int], list[Prompt]] | None = None
 
 
 def by_row(

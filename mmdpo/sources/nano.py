@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmdpo.nano import DATA_VERSION
-from mmdpo.nano.items import preference_items
+from mmdpo.nano.items import preference_items, text_items
 from mmdpo.records import Prompt
 from mmdpo.sources.formats import Synthetic
 
@@ -32,4 +32,8 @@ def _generate(count: int, seed: int, folder: Path) -> list[Prompt]:
     return prompts("preference", count, seed, folder)
 
 
-SYNTHETIC = Synthetic(_generate, version=lambda: str(DATA_VERSION))
+def _generate_text(count: int, seed: int) -> list[Prompt]:
+    return text_items(count, "preference", seed)
+
+
+SYNTHETIC = Synthetic(_generate, version=lambda: str(DATA_VERSION), generate_text=_generate_text)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mmdpo.training.settings import TrainingSettings
 
 DAY = 24 * 3600  # seconds
+CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")
 
 Arguments = TypeVar("Arguments", bound="TrainingArguments")
 
@@ -108,7 +109,10 @@ def _on_one_device(args: Arguments) -> Arguments:
 
 def _common(settings: TrainingSettings, checkpoints: Path) -> dict[str, Any]:
     import torch
+    from transformers import TrainingArguments
 
+    # transformers before 5.23 has the older name
+    checkpointing = next(name for name in CHECKPOINTING if name in TrainingArguments.__dataclass_fields__)
     train = settings.train
     gpu = torch.cuda.is_available()
     bfloat16 = torch_dtype(settings.model.dtype) == torch.bfloat16
@@ -124,7 +128,7 @@ def _common(settings: TrainingSettings, checkpoints: Path) -> dict[str, Any]:
         "warmup_steps": warmup_share(train),  # a value below 1 is a share of all steps
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
-        "activation_checkpointing": train.activation_checkpointing,
+        checkpointing: train.activation_checkpointing,
         "bf16": bfloat16,
         "tf32": None,  # training/precision.py sets it
         "use_cpu": not gpu,

@@ -5,75 +5,33 @@ from __future__ import annotations
 import functools
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mmdpo.config.schema import ModelConfig
 from mmdpo.errors import UserError
-from mmdpo.models.engine import ModelEngine
-from mmdpo.models.generate import Decoding, generate_several
-from mmdpo.models.loading import load_model, load_processor
+from mmdpo.models.loading import load_model
 from mmdpo.models.requests import GenerationRequest
-from mmdpo.records import Completion, ImagePosition, Prompt, Turn
+from mmdpo.records import Completion, Prompt
 from tests.support.architectures import save_architecture
-from tests.support.tiny import WORDS, save_tiny_llava, tiny_pairs
-
-LIMIT, SEED = 6, 3
-TURN = Turn("what is there", "a red star")
-
-
-class Asked(NamedTuple):
-    model: Any
-    processor: Any
-    images: Path
-
-    def engine(self, size: int) -> ModelEngine:
-        return ModelEngine(self.model, self.processor, size, LIMIT, SEED)
-
-    def answers(self, requests: Sequence[GenerationRequest], size: int = 8) -> list[Completion]:
-        found = dict(self.engine(size).answer(requests, self.images))
-        return [found[index] for index in range(len(requests))]
-
-    def alone(self, request: GenerationRequest) -> Completion:
-        decoding = Decoding(request.max_new_tokens or LIMIT, 1, request.temperature, seed=SEED)
-        return generate_several(self.model, self.processor, [request.prompt], self.images, decoding, 1)[0][0]
+from tests.support.asked import Asked, asked_tiny, mixed_requests
+from tests.support.tiny import WORDS
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Asked:
-    folder = tmp_path_factory.mktemp("tiny")
-    tiny_pairs(folder / "images", count=6)
-    path = save_tiny_llava(folder / "model")
-    model = load_model(str(path), "float32").eval()
-    return Asked(model, load_processor(ModelConfig(path=str(path))), folder / "images")
+    return asked_tiny(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture(scope="module")
 def mixed() -> list[GenerationRequest]:
-    """Requests with and without images and earlier turns, greedy and sampled, with and without expected answers."""
-    rng = random.Random(0)
-    requests = []
-    for number in range(24):
-        question = " ".join(rng.choices(WORDS, k=rng.randint(1, 12)))
-        images = () if rng.random() < 0.3 else (f"{rng.choice((1, 2, 4))}.png",)
-        prompt = Prompt(f"p{number}", question, images, (TURN,) if rng.random() < 0.3 else ())
-        limit = rng.choice((None, 1, 2, 12))
-        expected = ("yes", "no") if rng.random() < 0.5 else ()
-        requests.append(GenerationRequest(prompt, rng.choice((0, 0, 0.7, 1.5)), limit, expected))
-    requests.append(GenerationRequest(Prompt("long", "what is there"), 1.5, 90))  # more than the first room of a cache
-    several = ImagePosition(2, 0), ImagePosition(0, 4)
-    requests += [
-        GenerationRequest(Prompt(f"s{number}", text, ("1.png", "2.png"), (TURN,), image_positions=several))
-        for number, text in enumerate(("where", "is it there"))
-    ]
-    return requests
+    return mixed_requests()
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,7 @@ def test_the_language_model_from_before_visual_tuning_is_a_point_of_its_own() ->
         ["bench.tasks=[visual,text,text_noisy,presence]"],
         ["train.warmup_ratio=0.03", "train.num_train_epochs=1.0"],  # the defaults
         ["train.prompt_once=true"],  # finished points stay done; only false is another recipe
+        ["data.text_prompts=9"],  # without data.text_share
         ["beta=0.1000000000000001", "data_scale=0.9999999999999999"],
     ],
 )
@@ -136,6 +137,8 @@ def test_what_changes_no_result_changes_no_identity(overrides: list[str]) -> Non
         "pairs.margin=3",
         "judge=longer",
         "data.prompts=10",
+        "data.text_share=0",
+        "data.text_share=0.5",
         "data.seed=1",
         "data.sampling.temperature=1",
         "bench.items=10",

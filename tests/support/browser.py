@@ -19,12 +19,12 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A headless Chromium of the system."""
-    from playwright.sync_api import sync_playwright
-
     path = next((found for name in NAMES if (found := shutil.which(name))), None)
     if path is None:
         reason = f"no Chromium: install one of {', '.join(NAMES)}"
         (pytest.fail if os.environ.get(NEEDED) else pytest.skip)(reason)
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

@@ -50,7 +50,7 @@ def stock(
         ]
     )
     with suppress_library_output():
-        model = load_model(settings.model.path, "float32")
+        model = load_model(settings.model.path, settings.model.dtype)
         trainer = (DPOTrainer if preferences else SFTTrainer)(
             model,
             args=(dpo_config if preferences else sft_config)(settings, folder),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.analysis.figures import data, style
 from mmdpo.analysis.figures.data import Dot, Panel, Pattern, ReferenceLine
 from mmdpo.analysis.figures.figure import StudyFigure
-from mmdpo.analysis.labels import axis_label, benchmark_label, value_text
+from mmdpo.analysis.labels import SHARES, axis_label, benchmark_label, value_text
 from mmdpo.analysis.study import Study
 from mmdpo.evaluation.statistics import Score
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHARES = ("data_scale", "label_noise")
 LOGARITHMIC = ("lr",)
 GAINS = (
     "Thick bars: the interval of the gain over the base on the same items, not corrected for their number; the "
