@@ -22,10 +22,10 @@ from mmdpo.entry.plan_checks import plan_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
 from mmdpo.entry.server_checks import engine_problems
 from mmdpo.entry.shard_checks import shard_problems
+from mmdpo.entry.trl_fields import trl_problems
 from mmdpo.env_secrets import refuse_secrets, texts
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates
-from mmdpo.training.trl_fields import trl_problems
 
 POLYNOMIAL_END = 1e-7
 """The learning rate at which transformers' polynomial schedule ends; it refuses a smaller one to start with."""

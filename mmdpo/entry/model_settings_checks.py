@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from importlib.util import find_spec
 
@@ -47,6 +48,5 @@ def attention_problems(config: Config) -> Iterator[str]:
 
 
 def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
+    torch = importlib.import_module("torch")  # only for a command with these settings: the others start without it
+    return bool(torch.cuda.is_available())
