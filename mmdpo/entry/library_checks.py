@@ -6,7 +6,12 @@ submits anything.
 
 from __future__ import annotations
 
+<<<<<<< HEAD:mmdpo/entry/library_checks.py
 from collections.abc import Iterator, Sequence
+=======
+import importlib
+from collections.abc import Iterator
+>>>>>>> wip-methods:mmdpo/entry/model_settings_checks.py
 from importlib.util import find_spec
 
 from mmdpo.config.choices import Runner, Stage, TrainOn
@@ -61,6 +66,5 @@ def attention_problems(config: Config) -> Iterator[str]:
 
 
 def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
+    torch = importlib.import_module("torch")  # only for a command with these settings: the others start without it
+    return bool(torch.cuda.is_available())

@@ -67,7 +67,9 @@ def selection_of(config: Config) -> Selection:
     return Selection(config.data.seed, config.data_limit, config.data_scale, config.data.text_share)
 
 
-def check_mixture(config: Config, examples: Sequence[PreferencePair] | Sequence[SftExample]) -> None:
+def check_mixture(
+    config: Config, examples: Sequence[PreferencePair] | Sequence[SftExample] | Sequence[LabelledAnswer]
+) -> None:
     """Raise UserError if the examples cannot give `data.text_share`, with the setting that adds text-only ones."""
     if config.data.is_own:
         advice = "add rows without an image to your data"
@@ -79,7 +81,9 @@ def check_mixture(config: Config, examples: Sequence[PreferencePair] | Sequence[
     selection_of(config).check(every, advice)
 
 
-def check_selection(config: Config, examples: Sequence[PreferencePair] | Sequence[SftExample]) -> None:
+def check_selection(
+    config: Config, examples: Sequence[PreferencePair] | Sequence[SftExample] | Sequence[LabelledAnswer]
+) -> None:
     """Raise UserError if the axes select no example, flip no pair although they should, or leave nothing to learn.
 
     Args:

@@ -16,14 +16,13 @@ from mmdpo.evaluation.samples import SampleSet
 from mmdpo.pipeline.data_stages import find_existing, pipeline, prompts_count
 from mmdpo.pipeline.evaluating import judging_kind
 from mmdpo.pipeline.point_samples import sample_sets_of
-from mmdpo.pipeline.training_sets import training_set
+from mmdpo.pipeline.training_sets import selection_of, training_set
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, training_to_take
 from mmdpo.points.results import has_answers, read_training
 from mmdpo.sweep.speeds import Work
 from mmdpo.timings import POINT
 from mmdpo.training.amounts import reference_amounts, training_amounts
-from mmdpo.training_data.subset import limited, subset
 
 LOAD = "load"
 DATA_NOT_MADE = "training (its data are not made yet: stage=build makes them)"
@@ -52,7 +51,7 @@ def point_work(p: Point, stage: Stage) -> Iterator[Work]:
         if examples is None:
             yield Work(DATA_NOT_MADE, {})
         else:
-            examples = subset(examples, config.data_scale, config.data.seed)
+            examples = selection_of(config).select(examples)
             yield Work("train", training_amounts(config.train, examples, config.cluster.processes))
     sets = _sets(config) if stage is not Stage.train else []
     if stage in (Stage.experiment, Stage.evaluate):
@@ -106,7 +105,7 @@ def _examples(config: Config) -> list[Any] | None:
     if not config.data.is_own and find_existing(config, pipeline(config)[-1]) is None:
         return None
     examples: Any = training_set(config).examples
-    return limited(examples, config.data_limit, config.data.seed)
+    return selection_of(config).candidates(examples)
 
 
 def _sets(config: Config) -> list[SampleSet]:

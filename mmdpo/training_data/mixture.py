@@ -42,7 +42,7 @@ class Selection:
         if self.text_share is None:
             return limited(examples, self.limit, self.seed)
         total = self.total(examples)
-        both = [*self._first(_text_only(examples), total), *self._first(_with_images(examples), total)]
+        both = self._first(_text_only(examples), total) + self._first(_with_images(examples), total)
         return limited(both, None, self.seed)
 
     def select(self, examples: Sequence[Example]) -> list[Example]:
@@ -51,7 +51,7 @@ class Selection:
             return subset(limited(examples, self.limit, self.seed), self.scale, self.seed)
         count = round(self.scale * self.total(examples))
         text = round(self.text_share * count)
-        both = [*self._first(_text_only(examples), text), *self._first(_with_images(examples), count - text)]
+        both = self._first(_text_only(examples), text) + self._first(_with_images(examples), count - text)
         return limited(both, None, self.seed)
 
     def check(self, examples: Sequence[Example], more_text: str) -> None:

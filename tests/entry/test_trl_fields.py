@@ -12,9 +12,9 @@ from mmdpo.config.choices import TrainOn
 from mmdpo.config.foreign_names import OF_TRL
 from mmdpo.config.schema import Config
 from mmdpo.entry.compose import compose_config
+from mmdpo.entry.trl_fields import NO_EFFECT, OWN, trl_problems
 from mmdpo.errors import UserError
 from mmdpo.training.trl_config import training_arguments
-from mmdpo.training.trl_fields import NO_EFFECT, OWN, trl_problems
 from tests.support.tiny import tiny_settings
 
 PASSED = OF_TRL | {
