@@ -22,11 +22,7 @@ from mmdpo.entry.plan_checks import plan_problems
 from mmdpo.entry.sampling_checks import generator_problems, pairs_problems
 from mmdpo.entry.server_checks import engine_problems
 from mmdpo.entry.shard_checks import shard_problems
-<<<<<<< HEAD
 from mmdpo.entry.start_checks import halving_problems, rounds_problems, start_problems
-=======
-from mmdpo.entry.trl_fields import trl_problems
->>>>>>> wip-methods
 from mmdpo.env_secrets import refuse_secrets, texts
 from mmdpo.errors import UserError
 from mmdpo.models.paths import resolve_path, templates

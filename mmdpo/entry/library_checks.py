@@ -6,18 +6,13 @@ submits anything.
 
 from __future__ import annotations
 
-<<<<<<< HEAD:mmdpo/entry/library_checks.py
 from collections.abc import Iterator, Sequence
-=======
-import importlib
-from collections.abc import Iterator
->>>>>>> wip-methods:mmdpo/entry/model_settings_checks.py
 from importlib.util import find_spec
 
-from mmdpo.config.choices import Runner, Stage, TrainOn
+from mmdpo.config.choices import WITHOUT_REFERENCE, Runner, Stage, TrainOn
 from mmdpo.config.schema import Config
+from mmdpo.entry.trl_fields import trl_problems
 from mmdpo.errors import UserError
-from mmdpo.training.trl_fields import trl_problems
 
 TRAINING_STAGES = (Stage.reference, Stage.train, Stage.experiment)
 
@@ -55,6 +50,8 @@ def attention_problems(config: Config) -> Iterator[str]:
     pairs = config.method.train_on in (TrainOn.pairs, TrainOn.labelled)
     if name != "sdpa" and pairs and config.train.prefix_sharing:
         yield f"{key}: answers that share their prompt need a mask of sdpa; add train.prefix_sharing=false"
+    if name != "sdpa" and config.method.train_on in WITHOUT_REFERENCE and config.train.prompt_once:
+        yield f"{key}: rows that share their prompt need a mask of sdpa; add train.prompt_once=false"
     if name != "flash_attention_2":
         return
     if find_spec("flash_attn") is None:
@@ -66,5 +63,6 @@ def attention_problems(config: Config) -> Iterator[str]:
 
 
 def _has_gpu() -> bool:
-    torch = importlib.import_module("torch")  # only for a command with these settings: the others start without it
-    return bool(torch.cuda.is_available())
+    import torch
+
+    return torch.cuda.is_available()

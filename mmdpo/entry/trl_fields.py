@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import types
 import typing
 from collections.abc import Mapping
@@ -151,7 +150,8 @@ def _class_name(train_on: TrainOn) -> str:
 
 def _fields(train_on: TrainOn) -> dict[str, tuple[Any, Any]]:
     """Return the fields of TRL's config for a method: their types, and their choices or None."""
-    trl = importlib.import_module("trl")  # only for a command with train.trl: the others start without it
+    import trl
+
     schema = getattr(trl, _class_name(train_on))
     hints = typing.get_type_hints(schema)
     return {
