@@ -137,14 +137,8 @@ def _make_trainer(settings: TrainingSettings, args: Any, data: TrainingData) -> 
     require_causal(model, data.collator.processor, data.tokenized.rows, settings.model.path)
     set_seed(settings.seed)  # after loading: a model from the cache draws no random numbers
     _disable_dropout(model)
-    shared: Any = (
-        model,
-        args,
-        data.tokenized.rows,
-        data.collator,
-        lora(model, settings.model),
-        settings.model.projector_lr,
-    )
+    data_collator: Any = data.collator
+    shared = (model, args, data.tokenized.rows, data_collator, lora(model, settings.model), settings.model.projector_lr)
     with translate_trl_errors(settings.train):
         if settings.trains_on_labels:
             return LoraKTOTrainer(*shared)
