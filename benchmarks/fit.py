@@ -139,7 +139,7 @@ def _train(model: Any, rows: list[Any], collator: Any, plan: Any, folder: Path) 
 
     seconds: list[float] = []
 
-    trace = Trace()
+    trace: Any = Trace()
 
     class Clock(TrainerCallback):
         def on_train_begin(self, *args: Any, **kwargs: Any) -> None:

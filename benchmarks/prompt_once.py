@@ -81,11 +81,8 @@ def measure(overrides: Sequence[str], folder: Path) -> dict[str, Any]:
     # Layout, order, and the images and text tokens to compute:
     ways: dict[str, tuple[bool, Sequence[int], int, int]] = {
         "separate": (False, shuffled(len(groups)), answers * saved.images[0], separate_tokens(tokenized.rows)),
-        "pairs": (True, shuffled(len(groups)), *(counts[0] for counts in (saved.images, saved.tokens))),
-        "once": (
-            *(True, [*GroupSampler(groups, size, size, 0, lambda: 0.0)]),
-            *(counts[1] for counts in (saved.images, saved.tokens)),
-        ),
+        "pairs": (True, shuffled(len(groups)), saved.images[0], saved.tokens[0]),
+        "once": (True, [*GroupSampler(groups, size, size, 0, lambda: 0.0)], saved.images[1], saved.tokens[1]),
     }
     if answers == 1:
         del ways["pairs"]  # an answer alone has nothing to share
