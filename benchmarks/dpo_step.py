@@ -202,7 +202,10 @@ def ours(folder: Path, model: Any, settings: Any, processor: Any, adapter: Any) 
     from mmdpo.training.rows import tokenize_examples
     from mmdpo.training.trainer import LoraDPOTrainer
 
-    pairs = [PreferencePair(*pair[:4], images=(pair[4],)) for pair in json.loads((folder / "pairs.json").read_text())]
+    stored = json.loads((folder / "pairs.json").read_text())
+    pairs = [
+        PreferencePair(name, question, chosen, rejected, (image,)) for name, question, chosen, rejected, image in stored
+    ]
     rows = tokenize_examples(pairs, folder, processor, TrainConfig()).rows
     for row in rows:
         row |= {"ref_chosen_logps": 0.0, "ref_rejected_logps": 0.0}
