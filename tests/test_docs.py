@@ -21,6 +21,7 @@ from mmdpo.config.schema import AXES, GROUPS, SWEEPS, options
 from mmdpo.entry.blocks import split_into_blocks
 from mmdpo.entry.compose import compose_config, compose_data
 from mmdpo.entry.overrides import check_overrides
+from tests.support.adapters import write_adapter
 from tests.support.docs import BLOCK, PAGES, add_module, commands, examples, write_presets
 from tests.support.program import ROOT
 from tests.support.raw_data import write_raw_data
@@ -67,6 +68,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("docs")
     (root / "pairs.jsonl").write_text('{"prompt": "Why?", "chosen": "So it is.", "rejected": "No."}\n')
     write_presets(root / "own")
+    write_adapter(root / "adapter")
     (root / "trivia.jsonl").write_text('{"question": "What is 1 + 1?", "answer": "2"}\n')
     with pytest.MonkeyPatch.context() as patch:
         for place in examples():
@@ -85,8 +87,11 @@ def words_of(command: str, files: Path) -> tuple[list[str], Path | None]:
         assert words[place + 1] == "DIR"
         del words[place : place + 2]
         directory = files / "own"
-    values = {"FILE": files / "pairs.jsonl", "DIR": files}
-    return [re.sub(r"=(FILE|DIR)$", lambda found: f"={values[found[1]]}", word) for word in words], directory
+    values = {"FILE": files / "pairs.jsonl", "DIR": files, "outputs/STUDY/POINT/adapter": files / "adapter"}
+    return [
+        re.sub(r"=(FILE|DIR|outputs/STUDY/POINT/adapter)$", lambda found: f"={values[found[1]]}", word)
+        for word in words
+    ], directory
 
 
 def points_of(words: list[str], directory: Path | None) -> list[list[str]]:

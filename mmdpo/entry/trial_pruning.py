@@ -45,8 +45,6 @@ def pruning_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[
     if len(objectives) > 1:
         typed = f"objective={','.join(objectives)}"
         raise UserError(f"{typed}: {PRUNER_GROUP}={pruner} decides by one score; type one, or {PRUNER_GROUP}=none")
-    if config.rounds > 1:
-        raise UserError(f"rounds={config.rounds}: a later round needs a whole adapter; type {PRUNER_GROUP}=none")
     if config.cluster.runner is Runner.slurm:
         raise UserError(
             f"{PRUNER_GROUP}={pruner}: jobs of cluster=slurm run to the end; type {PRUNER_GROUP}=none, "

@@ -5,6 +5,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from mmdpo.config.choices import LOSSES, PairRule, TooLong, TrainOn, file_formats
+from mmdpo.config.losses import weighted_losses
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS, Config, methods_using, options
 from mmdpo.entry.blocks import split_into_blocks
 from mmdpo.entry.compose import compose_config
@@ -247,8 +248,8 @@ def test_what_is_allowed_composes(overrides):
 def test_a_method_is_sft_or_has_a_loss():
     for name in options("method"):
         method = compose_config([f"method={name}"]).method
-        assert (method.loss_type in LOSSES) == (method.train_on is TrainOn.pairs)
-        assert ("beta" in method.axes) == (method.train_on is TrainOn.pairs)
+        assert bool(weighted_losses(method)) == (method.train_on in (TrainOn.pairs, TrainOn.labelled))
+        assert ("beta" in method.axes) == bool(weighted_losses(method))
 
 
 def test_the_papers_13b_runs_have_the_papers_settings():
@@ -284,7 +285,7 @@ def test_the_papers_13b_runs_have_the_papers_settings():
 
 
 def test_methods_using_an_axis_are_read_from_their_files():
-    assert methods_using("logprob_avg") == ["dpo"]
+    assert methods_using("logprob_avg") == ["dpo", "dpo_sft", "mpo"]
     assert set(methods_using("beta")) >= {"dpo", "ipo"}
 
 

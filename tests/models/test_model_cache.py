@@ -28,7 +28,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     read: list[str] = []
     real = loading.load_checkpoint
     monkeypatch.setattr(
-        loading, "load_checkpoint", lambda path, kind, *more: read.append(path) or real(path, kind, *more)
+        loading, "load_checkpoint", lambda path, *more, **named: read.append(path) or real(path, *more, **named)
     )
     return read
 
@@ -93,7 +93,7 @@ def test_own_weights_may_be_changed(tiny: Path, loads: list[str]) -> None:
 def test_tied_weights_stay_tied(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = loading.load_checkpoint
 
-    def tied(path: str, kind: torch.dtype, *more: Any) -> Any:
+    def tied(path: str, kind: torch.dtype, *more: Any, **named: Any) -> Any:
         model = real(path, kind)
         model.get_output_embeddings().weight = model.get_input_embeddings().weight
         return model

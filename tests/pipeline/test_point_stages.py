@@ -130,6 +130,7 @@ def test_a_method_has_only_the_stages_that_it_needs(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {
         "prompts",
         "teacher",
+        "timings",
         "training_set",
     }
     assert training_set(config).counts == {"prompts": 24, "examples": 24}

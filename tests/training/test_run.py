@@ -15,6 +15,7 @@ from mmdpo.errors import UserError
 from mmdpo.models.adapter import merged
 from mmdpo.models.loading import load_model
 from mmdpo.models.model_cache import use_model_cache
+from mmdpo.models.quantization import load_training_base
 from mmdpo.records import PreferencePair
 from mmdpo.training.reference import Reference, reference
 from mmdpo.training.run import TrainSummary, train_adapter
@@ -141,12 +142,12 @@ def test_a_point_leaves_no_model_in_memory(tiny: Tiny, tmp_path: Path, monkeypat
 
     def load(*given: Any) -> Any:
         alive.append(sum(model() is not None for model in loaded))
-        model = load_model(*given)
+        model = load_training_base(*given)
         loaded.append(weakref.ref(model))
         return model
 
     alive: list[int] = []
-    monkeypatch.setattr(recipe, "load_model", load)
+    monkeypatch.setattr(recipe, "load_training_base", load)
     for name in ("a", "b", "c"):
         run(tiny, tiny_settings(tiny.model), tmp_path / name)
     assert alive == [0, 0, 0]

@@ -49,7 +49,7 @@ def test_batches_of_training_and_sampling_agree(tiny: Tiny) -> None:
     prompt = Prompt("p", image_positions=(ImagePosition(2, 4),), **texts)
     pair = PreferencePair("p", chosen="red", rejected="no", image_positions=prompt.image_positions, **texts)
     row = tokenize_examples([pair], tiny.images, processor, model.train).rows
-    (trained, _), pixels = Collator(processor)._prompts(row * 2)
+    (trained, _), pixels, _ = Collator(processor)._prompts(row * 2, [[0], [1]])
     sampled = model_inputs(load_model(str(tiny.model), "float32"), processor, [prompt], tiny.images)
     assert trained.ids == sampled["input_ids"][0].tolist()
     assert pixels["pixel_values"][0].equal(sampled["pixel_values"][0])

@@ -21,7 +21,7 @@ from tests.support.tiny import tiny_pairs, tiny_settings
 def main(model: str, images: str, out: str, settings: str) -> None:
     import torch
 
-    from mmdpo.models.loading import load_model
+    from mmdpo.models.quantization import load_training_base
     from mmdpo.training import run
     from mmdpo.training.distributed import rank
 
@@ -45,11 +45,11 @@ def main(model: str, images: str, out: str, settings: str) -> None:
     loaded: list[weakref.ref[Any]] = []
 
     def load(*given: Any) -> Any:
-        model = load_model(*given)
+        model = load_training_base(*given)
         loaded.append(weakref.ref(model))
         return model
 
-    run.load_model = load  # type: ignore[attr-defined]
+    run.load_training_base = load  # type: ignore[attr-defined]
     pairs = tiny_pairs(Path(images), text_only=overrides.pop("text_only", 3))
     for first, second in zip(pairs[::2], pairs[1::2], strict=True) if overrides.pop("two_of_a_prompt", False) else ():
         index = pairs.index(second)
