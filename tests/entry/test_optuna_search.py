@@ -23,6 +23,8 @@ from mmdpo.points import commands, status
 from mmdpo.points.point import Point, points_of
 from mmdpo.points.rungs import RungScore, write_rung
 
+pytestmark = pytest.mark.long
+
 SPACE = ["beta=interval(0.05,0.5)", "lr=tag(log,interval(1e-6,1e-3))", "bench.split=dev", "tracking=none"]
 
 

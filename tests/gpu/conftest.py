@@ -14,7 +14,7 @@ import pytest
 from tests.support.tiny import Tiny, save_tiny_llava, tiny_pairs
 
 NEEDED = "MMDPO_TESTS_NEED_GPU"  # set by `make test-gpu`: tests fail instead of being skipped without a GPU
-DEVICES = [pytest.param("cuda", marks=pytest.mark.gpu), pytest.param("cpu", marks=pytest.mark.long)]
+DEVICES = [pytest.param("cuda", marks=pytest.mark.gpu), pytest.param("cpu", marks=pytest.mark.exhaustive)]
 
 
 @pytest.fixture(params=DEVICES)

@@ -11,7 +11,7 @@ import pytest
 from tests.slurm.lines import SMALL, Lines
 from tests.support.slurm.cluster import Cluster
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.exhaustive]
 
 
 def test_a_killed_job_continues_with_its_unfinished_point(slurm: Cluster, tmp_path: Path):

@@ -289,7 +289,7 @@ def test_an_account_of_others_is_rejected_in_slurms_words(tmp_path: Path):
 def test_a_dry_run_shows_the_scripts_and_submits_nothing(lines: Lines):
     done = lines.launch(*SMALL, "beta=0.1,0.2", "dry_run=true", "cluster.minutes_per_point=30")
     assert "#SBATCH --array=0-3%4" in done.stdout
-    assert "4 jobs without GPUs x 30.0 min (cluster.minutes_per_point): 2.0 hours" in done.stdout
+    assert "4 points without GPUs x 30.0 min (cluster.minutes_per_point): 2.0 hours" in done.stdout
     assert not lines.folder.exists() or not list(lines.folder.glob("jobs/*"))
 
 

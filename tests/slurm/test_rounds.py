@@ -64,6 +64,7 @@ def test_a_command_that_does_not_wait_has_no_rounds(tmp_path: Path) -> None:
 
 
 @pytest.mark.slurm
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.long
 def test_two_rounds_run_as_two_arrays(slurm: Cluster, tmp_path: Path) -> None:

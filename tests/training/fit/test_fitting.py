@@ -16,6 +16,8 @@ from mmdpo.training.run import TrainSummary, train_adapter
 from mmdpo.training.trainer import LoraDPOTrainer
 from tests.support.tiny import Tiny, tiny_settings
 
+pytestmark = pytest.mark.long
+
 ROWS = 12
 
 
