@@ -57,7 +57,7 @@ def lines_of(path: Path) -> int:
 
 @pytest.mark.parametrize(
     ("rounds", "kills"),
-    [pytest.param(2, 2, marks=pytest.mark.long), pytest.param(3, 50, marks=pytest.mark.exhaustive)],
+    [pytest.param(2, 2, marks=pytest.mark.exhaustive), pytest.param(3, 50, marks=pytest.mark.exhaustive)],
 )
 @pytest.mark.timeout(3600)
 def test_killed_at_any_moment_rounds_end_as_if_undisturbed(tmp_path: Path, rounds: int, kills: int) -> None:

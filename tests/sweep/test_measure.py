@@ -10,7 +10,7 @@ from mmdpo.points.point import baselines, point
 from mmdpo.sweep import measure as measuring
 from mmdpo.sweep.hours import hours_lines
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.exhaustive
 
 
 def test_a_measurement_is_enough_to_predict_a_sweep(tmp_path, monkeypatch):
