@@ -23,7 +23,7 @@ def hours_lines(points: Sequence[Point], stage: Stage, jobs: Sequence[Sequence[P
     Args:
         points: The points; those that are known from elsewhere are left out.
         stage: The stage to run.
-        jobs: The points of each process or job that starts anew; none for one process that runs all.
+        jobs: The points of each process or job that is started; none for one process that runs all.
     """
     if not points:
         return
