@@ -89,7 +89,7 @@ class TrialRecord:
 
     @property
     def is_begun(self) -> bool:
-        """Whether this process has noted trials of its own."""
+        """True if this process has noted trials of its own."""
         return self._lock.is_locked
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What `train.fit` would choose, for a dry run."""
+"""Preview of the plan that `train.fit` would choose, for a dry run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command with cluster=slurm would submit (dry_run=true)."""
+"""Preview of the jobs that a command with cluster=slurm would submit (dry_run=true)."""
 
 from __future__ import annotations
 

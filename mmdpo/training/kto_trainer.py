@@ -11,7 +11,7 @@ from trl import KTOConfig, KTOTrainer
 
 from mmdpo.training.rows import Row
 from mmdpo.training.scoring import PER_TOKEN
-from mmdpo.training.trainer import LoraTrainerMixin
+from mmdpo.training.trainer import LoraTrainerMixin, answer_inputs
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -70,13 +70,8 @@ class LoraKTOTrainer(LoraTrainerMixin, KTOTrainer):
         for name in PER_TOKEN:
             values = getattr(outputs, name)
             setattr(outputs, name, None if values is None else values[:count])
-        mask = inputs["completion_mask"][:count]
-        answers = {
-            "input_ids": torch.zeros_like(mask),  # TRL computes labels from them for its model call
-            "attention_mask": torch.ones_like(mask),
-            "completion_mask": mask,
-            **{name: inputs[name] for name in ("label", "ref_logps", "ref_KL_logps")},
-        }
+        labels = {name: inputs[name] for name in ("label", "ref_logps", "ref_KL_logps")}
+        answers = answer_inputs(inputs["completion_mask"][:count]) | labels
         result = super()._compute_loss(lambda **_: outputs, answers, return_outputs)
         loss = result[0] if return_outputs else result
         self._count_below_reference(outputs.log_probs.detach().sum(dim=1), inputs)

@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 MAX_ROWS = 5  # that an error lists
 
 
+def answer_inputs(mask: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return the inputs of TRL's losses for answers whose log-probs are known, from the mask [N, A] of their tokens.
+
+    TRL computes labels from the token ids for its model call, which is replaced.
+    """
+    return {"input_ids": torch.zeros_like(mask), "attention_mask": torch.ones_like(mask), "completion_mask": mask}
+
+
 class LoraTrainerMixin(Trainer):
     """Changes to TRL's trainers that both of ours share.
 
@@ -183,14 +191,8 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
         outputs = self.scorer(model, inputs)
         if "weights" in inputs:
             outputs.log_probs = outputs.log_probs * inputs["weights"]
-        mask = inputs["completion_mask"]
-        answers = {
-            "input_ids": torch.zeros_like(mask),  # TRL computes labels from them for its model call
-            "attention_mask": torch.ones_like(mask),
-            "completion_mask": mask,
-            "ref_chosen_logps": inputs["ref_chosen_logps"],
-            "ref_rejected_logps": inputs["ref_rejected_logps"],
-        }
+        references = {name: inputs[name] for name in ("ref_chosen_logps", "ref_rejected_logps")}
+        answers = answer_inputs(inputs["completion_mask"]) | references
         result = super()._compute_loss(lambda **_: outputs, answers, return_outputs)
         loss = result[0] if return_outputs else result
         if self.custom_losses:

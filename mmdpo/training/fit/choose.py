@@ -21,7 +21,7 @@ class Choice:
 
     @property
     def fits(self) -> bool:
-        """Whether the predicted peak is within the limit."""
+        """True if the predicted peak is within the limit."""
         return self.peak.total <= self.limit
 
     def __str__(self) -> str:

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from mmdpo.config.schema import ModelConfig
 
 OUTPUTS = ("log_probs", "entropy", "mean_logits", "is_top1")
-"""What TRL's fused head computes for its metrics."""
+"""Values that TRL's fused head computes for its metrics."""
 
 ADAM_BYTES = 8  # two float32 values per trained weight
 
 
 @dataclass(frozen=True)
 class Device:
-    """What the numbers of a step depend on, besides model and batch.
+    """Conditions that the numbers of a step depend on, besides model and batch.
 
     Attributes:
         gpu: Whether it is a GPU, with a GPU's kernels.
@@ -49,7 +49,7 @@ class Device:
 
 @dataclass(frozen=True)
 class StepCost:
-    """What one micro-step (forward and backward of one batch) costs.
+    """Cost of one micro-step: forward and backward of one batch.
 
     Attributes:
         forward_flops: FLOPs of the forward pass.

@@ -49,7 +49,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Steps:
-    """What the optimizer steps of a training are made of, as configured.
+    """Composition of the optimizer steps of a training, as configured.
 
     Attributes:
         rows: Rows of the data set.
