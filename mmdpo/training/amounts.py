@@ -1,4 +1,4 @@
-"""Amounts of work of a training and of a reference pass, counted from texts alone. Imports no torch.
+"""Kinds and amounts of work of a training and of a reference pass, counted from texts alone. Imports no torch.
 
 The same functions count what was measured and what is predicted (mmdpo/timings.py), so tokens need not be known.
 """
@@ -7,13 +7,52 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from mmdpo.config.schema import TrainConfig
-from mmdpo.records import LabelledAnswer, PreferencePair, SftExample
+from mmdpo.config.choices import TrainOn
+from mmdpo.config.losses import weighted_losses
+from mmdpo.config.schema import MethodConfig, TrainConfig
+from mmdpo.records import LabelledAnswer, PreferencePair, SftExample, SteeredExample
+from mmdpo.training.group_order import epoch_order
 from mmdpo.training.schedule import total_steps
 
 Example = PreferencePair | SftExample | LabelledAnswer
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row as its texts.
+
+    Attributes:
+        group: What the rows that may share a prompt have in common.
+        prompt: The text before the answers.
+        answers: The answers; two of a pair, and of a labelled answer with that of its KL term.
+        images: Number of images.
+    """
+
+    group: tuple[object, ...]
+    prompt: str
+    answers: tuple[str, ...]
+    images: int
+
+    @property
+    def letters(self) -> int:
+        """The letters of the row, with the prompt once."""
+        return len(self.prompt) + sum(map(len, self.answers))
+
+
+def training_kind(method: MethodConfig) -> str:
+    """Return the kind of work of a training, by what a step computes: the form of the rows, and several losses.
+
+    Single losses of pairs cost the same: the model computes the same log-probs for all of them.
+    """
+    if method.train_on is TrainOn.labelled:
+        return "train/labelled"
+    if method.train_on is not TrainOn.pairs:
+        return "train/answers"
+    losses = weighted_losses(method)
+    return "train/pairs" if len(losses) == 1 else f"train/pairs/{'+'.join(losses)}"
 
 
 def training_amounts(
@@ -22,7 +61,7 @@ def training_amounts(
     """Count the work of each of the processes that train together.
 
     Args:
-        train: Batch size, accumulation and epochs.
+        train: Batch size, accumulation, epochs, and whether prompts are shared.
         examples: The examples that are trained on.
         processes: Number of processes that train together.
         steps: The optimizer steps that are done; None for all.
@@ -34,46 +73,123 @@ def training_amounts(
     done = total if steps is None else steps
     size, epochs = train.per_device_train_batch_size, train.num_train_epochs * done / max(total, 1)
     own = math.ceil(len(examples) / processes)
-    order = [*examples]
-    random.Random(0).shuffle(order)  # of some epoch: how the letters of a batch are padded
-    letters = _padded([_letters(one, train.prefix_sharing) for one in order], size) / processes
+    rows, shared = _rows(examples), _is_prompt_shared(train, examples)
+    groups = _groups(rows) if train.prompt_once and shared and not _is_labelled(examples) else None
+    rng = random.Random(0)  # of some epoch: how the letters of a batch are padded
+    if groups:
+        order = epoch_order(groups, size * train.gradient_accumulation_steps * processes, size, rng)
+    else:
+        order = rng.sample(range(len(rows)), len(rows))
+    letters, images = _computed([rows[index] for index in order], size, shared, groups is not None)
     return {
         "trainings": 1.0,
         "steps": float(done),
         "batches": math.ceil(own / size) * epochs,
-        "letters": letters * epochs,
-        "images": sum(len(one.images) for one in examples) / processes * epochs,
+        "letters": letters / processes * epochs,
+        "images": images / processes * epochs,
     }
 
 
-def reference_amounts(train: TrainConfig, pairs: Sequence[Example]) -> dict[str, float]:
+def reference_amounts(train: TrainConfig, examples: Sequence[Example]) -> dict[str, float]:
     """Count the work of a reference pass, whose batches hold rows of similar length.
 
     Args:
-        train: The batch size of the pass.
-        pairs: The pairs.
+        train: The batch size of the pass, and whether prompts are shared.
+        examples: The pairs, or labelled answers.
 
     Returns:
         Passes, batches, letters with padding, and images.
     """
     size = train.precompute_ref_batch_size
-    return {
-        "passes": 1.0,
-        "batches": float(math.ceil(len(pairs) / size)),
-        "letters": _padded(sorted(_letters(one, train.prefix_sharing) for one in pairs), size),
-        "images": float(sum(len(one.images) for one in pairs)),
-    }
+    rows, shared = _rows(examples), _is_prompt_shared(train, examples)
+    groups = _groups(rows) if shared and not _is_labelled(examples) else None
+    numbers = groups or range(len(rows))
+    longest: dict[int, int] = {}
+    for row, number in zip(rows, numbers, strict=True):
+        longest[number] = max(longest.get(number, 0), row.letters)
+    order = sorted(range(len(rows)), key=lambda index: (longest[numbers[index]], numbers[index]))
+    letters, images = _computed([rows[index] for index in order], size, shared, groups is not None)
+    return {"passes": 1.0, "batches": float(math.ceil(len(rows) / size)), "letters": letters, "images": images}
 
 
-def _letters(example: Example, shared_prefix: bool) -> int:
-    """Count the letters of a row, with the prompt once if its answers share it."""
-    turns = sum(len(turn.question) + len(turn.answer) for turn in example.history)
-    prompt = len(example.system) + turns + len(example.question)
+def _rows(examples: Sequence[Example]) -> list[_Row]:
+    return [_row(example, examples[number - 1]) for number, example in enumerate(examples)]
+
+
+def _row(example: Example, other: Example) -> _Row:
+    """Return the texts of an example; a labelled answer gets that of another one, as for its KL term."""
     if isinstance(example, PreferencePair):
-        return prompt * (1 if shared_prefix else 2) + len(example.chosen) + len(example.rejected)
-    return prompt + len(example.answer)
+        answers: tuple[str, ...] = (example.chosen, example.rejected)
+    elif isinstance(example, LabelledAnswer) and isinstance(other, LabelledAnswer):
+        answers = (example.answer, other.answer)
+    else:
+        answers = (example.answer,)
+    turns = "".join(turn.question + turn.answer for turn in example.history)
+    prompt = example.system + turns + example.question
+    return _Row((example.images, example.system, _first_question(example)), prompt, answers, len(example.images))
 
 
-def _padded(letters: Sequence[int], size: int) -> float:
-    batches = (letters[start : start + size] for start in range(0, len(letters), size))
-    return float(sum(max(batch) * len(batch) for batch in batches))
+def _first_question(example: Example) -> str:
+    if example.history:
+        return example.history[0].question
+    return example.original_question if isinstance(example, SteeredExample) else example.question
+
+
+def _is_labelled(examples: Sequence[Example]) -> bool:
+    return bool(examples) and isinstance(examples[0], LabelledAnswer)
+
+
+def _is_prompt_shared(train: TrainConfig, examples: Sequence[Example]) -> bool:
+    """Return whether answers of one prompt share it; those of different rows with one answer always may."""
+    return train.prefix_sharing or (bool(examples) and isinstance(examples[0], SftExample))
+
+
+def _groups(rows: Sequence[_Row]) -> list[int] | None:
+    """Number the groups of rows with a common prompt; None if no two rows have one."""
+    numbers: dict[tuple[object, ...], int] = {}
+    groups = [numbers.setdefault(row.group, len(numbers)) for row in rows]
+    return groups if len(numbers) < len(rows) else None
+
+
+def _computed(rows: Sequence[_Row], size: int, shared: bool, grouped: bool) -> tuple[float, float]:
+    """Count the letters, with padding, and the images that batches of rows compute."""
+    letters = images = 0
+    for start in range(0, len(rows), size):
+        sequences = [*_sequences(rows[start : start + size], shared, grouped)]
+        letters += max(length for length, _ in sequences) * len(sequences)
+        images += sum(count for _, count in sequences)
+    return float(letters), float(images)
+
+
+def _sequences(rows: Sequence[_Row], shared: bool, grouped: bool) -> Iterator[tuple[int, int]]:
+    """Yield the letters and images of each sequence of a batch."""
+    if not shared:
+        for row in rows:
+            yield from ((len(row.prompt) + len(answer), row.images) for answer in row.answers)
+        return
+    trees: dict[object, list[_Row]] = {}
+    for number, row in enumerate(rows):
+        trees.setdefault(row.group if grouped else number, []).append(row)
+    for members in trees.values():
+        yield _tree_letters(row.prompt + answer for row in members for answer in row.answers), members[0].images
+
+
+def _tree_letters(texts: Iterable[str]) -> int:
+    """Count the letters of texts, those of a common beginning once."""
+    total, before = 0, ""
+    for text in sorted(texts):
+        total += len(text) - _common_letters(before, text)
+        before = text
+    return total
+
+
+def _common_letters(one: str, other: str) -> int:
+    """Count the letters with which two texts begin alike."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[:middle] == other[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

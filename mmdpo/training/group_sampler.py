@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from torch.utils.data import Sampler
+
+from mmdpo.training.group_order import epoch_order
 
 
 class GroupSampler(Sampler[int]):
@@ -40,46 +41,4 @@ class GroupSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         """Yield the rows of an epoch."""
         rng = random.Random(f"groups {self.seed} {math.floor(self.epoch() + 1e-9)}")
-        order = order_of_groups(self.groups, self.step_size, rng)
-        for start in range(0, len(order), self.step_size):
-            rows = order[start : start + self.step_size]
-            groups = [self.groups[row] for row in rows]
-            within = order_of_groups(groups, self.batch_size, random.Random(start))
-            yield from (rows[index] for index in within)
-
-
-def order_of_groups(groups: Sequence[int], batch_size: int, rng: random.Random) -> list[int]:
-    """Order rows so that those of a group fall into one batch; all batches but the last are full.
-
-    Groups come in random order, except that a batch is filled with the next group that fits. A group is split over
-    batches if it is larger than a batch, or if no group fits.
-
-    Args:
-        groups: The group of each row.
-        batch_size: Rows per batch.
-        rng: Source of the random order.
-
-    Returns:
-        The indices of the rows.
-    """
-    members: dict[int, list[int]] = {}
-    for row, group in enumerate(groups):
-        members.setdefault(group, []).append(row)
-    pieces = list(members.values())
-    rng.shuffle(pieces)
-    waiting: dict[int, deque[tuple[int, list[int]]]] = {}  # pieces by size, each with its place in the order
-    for place, rows in enumerate(pieces):
-        rng.shuffle(rows)
-        waiting.setdefault(len(rows), deque()).append((place, rows))
-    order: list[int] = []
-    while waiting:
-        room = batch_size - len(order) % batch_size
-        fitting = [size for size in waiting if size <= room] or list(waiting)
-        size = min(fitting, key=lambda size: waiting[size][0][0])
-        place, rows = waiting[size].popleft()
-        if not waiting[size]:
-            del waiting[size]
-        order += rows[:room]
-        if rows[room:]:
-            waiting.setdefault(size - room, deque()).appendleft((-1, rows[room:]))
-    return order
+        yield from epoch_order(self.groups, self.step_size, self.batch_size, rng)

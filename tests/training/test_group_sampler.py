@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from mmdpo.training.group_sampler import GroupSampler, order_of_groups
+from mmdpo.training.group_order import order_of_groups
+from mmdpo.training.group_sampler import GroupSampler
 
 
 def batches(order: list[int], size: int) -> list[list[int]]:
