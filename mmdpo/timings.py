@@ -25,9 +25,27 @@ from mmdpo.files import atomic_write, read_bytes
 from mmdpo.storage import cache_root
 
 FIRST = "first"
-"""The amount that is 1 for the first work of a kind in a process, which imports libraries and allocates memory."""
+"""The amount that is 1 for the first work of a part in a process, which allocates memory and fills caches."""
 POINT = "point"
 """The kind of a point's work without all that is timed within it."""
+PROCESS = "process"
+"""The kind of what a process does before its first point: it starts, reads its settings, and plans."""
+LIBRARIES = "libraries"
+"""The kind of importing what runs models."""
+TRAINING_LIBRARIES = "libraries/training"
+"""The kind of importing what trains models."""
+PREPARE = "prepare"
+"""The kind of preparing a training: its rows, its model and its trainer."""
+REPORT = "report"
+"""The kind of writing the tables, figures and pages of a study."""
+SAMPLES = "samples"
+"""The kind of making the samples of a task that the cache lacks."""
+ONCE = (PROCESS, LIBRARIES, TRAINING_LIBRARIES)
+"""Kinds of work that a process does once."""
+OF_ANY_MODEL = (*ONCE, REPORT, SAMPLES)
+"""Kinds of work whose time does not depend on the model. They are kept in a file of their own."""
+ANY_MODEL = "any-model"
+"""The name of that file, in place of a model's shape."""
 MEASUREMENT = "a measurement"
 MAX_BYTES = 1 << 19  # of a file; when it is full, the older half is dropped
 KEPT = 40  # newest times per kind, device and number of processes
@@ -80,11 +98,12 @@ class _Recording:
     shape: str = ""
     source: str = ""
     blocks: list[Block] = field(default_factory=list)
+    total: tuple[float, float] = (0.0, 0.0)  # of all outermost blocks that have ended
 
 
 _recording = _Recording()
 _seen: set[str] = set()
-"""Kinds of work that this process has done."""
+"""Parts of work that this process has done."""
 
 
 @contextmanager
@@ -109,9 +128,11 @@ def timed(kind: str, **amounts: float) -> Iterator[Block]:
     """Time the block, without the blocks within it. Nothing is kept of a block that ends with an exception.
 
     Args:
-        kind: The kind of work. The first block of kind `POINT` includes the process's life before it.
+        kind: The kind of work. With the first block of kind `POINT`, the life of the process before it is kept, too.
         **amounts: How much work it is, by unit.
     """
+    if kind == POINT and _recording.shape and is_first(PROCESS, _seen):
+        _keep_life_until_now()
     block = Block(dict(amounts))
     _recording.blocks.append(block)
     start, completed = _clock(), False
@@ -124,28 +145,51 @@ def timed(kind: str, **amounts: float) -> Iterator[Block]:
         own = _minus(total, block._inner)
         if _recording.blocks:
             outer = _recording.blocks[-1]
-            outer._inner = (outer._inner[0] + total[0], outer._inner[1] + total[1])
+            outer._inner = _plus(outer._inner, total)
+        else:
+            _recording.total = _plus(_recording.total, total)
         if completed and block.recorded and _recording.shape:
-            if first := kind not in _seen:
-                _seen.add(kind)
-                own = _with_process(own, start) if kind == POINT else own
-            _keep(Timing(kind, {FIRST: float(first), **block.amounts}, *own))
+            _keep(Timing(kind, {FIRST: float(is_first(kind, _seen)), **block.amounts}, *own))
+
+
+def is_first(kind: str, seen: set[str]) -> bool:
+    """Return whether work is the first of its part in a process, and note that it is done.
+
+    Args:
+        kind: The kind of work; its part is what stands before a slash.
+        seen: The parts that the process has done, which is changed.
+    """
+    part = kind.partition("/")[0]
+    first = part not in seen
+    seen.add(part)
+    return first
 
 
 def _clock() -> tuple[float, float]:
     return time.monotonic(), time.process_time()
 
 
+def _plus(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    return one[0] + other[0], one[1] + other[1]
+
+
 def _minus(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
     return one[0] - other[0], one[1] - other[1]
 
 
-def _with_process(own: tuple[float, float], start: tuple[float, float]) -> tuple[float, float]:
-    """Add the life of the process until `start`."""
+def _keep_life_until_now() -> None:
+    """Keep the time of the process so far, without what was timed."""
+    age = _age()
+    if 0 < age < PROCESS_SECONDS:
+        own = _minus((age, _clock()[1]), _recording.total)
+        _keep(Timing(PROCESS, {"processes": 1.0}, max(own[0], 0.0), max(own[1], 0.0)))
+
+
+def _age() -> float:
+    """Return the seconds since this process was started."""
     import psutil
 
-    age = time.time() - psutil.Process().create_time() - (time.monotonic() - start[0])
-    return (own[0] + age, own[1] + start[1]) if 0 < age < PROCESS_SECONDS else own
+    return time.time() - float(psutil.Process().create_time())
 
 
 def _keep(timing: Timing) -> None:
@@ -162,7 +206,7 @@ def _keep(timing: Timing) -> None:
         partition=os.environ.get("SLURM_JOB_PARTITION", ""),
         processes=int(os.environ.get("WORLD_SIZE", 1)),
     )
-    file = timings_file(_recording.shape)
+    file = timings_file(ANY_MODEL if timing.kind in OF_ANY_MODEL else _recording.shape)
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         if file.exists() and file.stat().st_size > MAX_BYTES:

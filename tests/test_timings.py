@@ -26,6 +26,7 @@ def clock(monkeypatch, tmp_path) -> Clock:
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
     monkeypatch.setattr(timings, "_clock", clock)
     monkeypatch.setattr(timings, "_seen", set())
+    monkeypatch.setattr(timings, "_recording", timings._Recording())
     return clock
 
 
@@ -45,6 +46,36 @@ def test_what_an_inner_block_takes_is_not_counted_twice(clock):
         ("outer", 3, 6, {"first": 1, "rows": 3}),
     ]
     assert {one.source for one in read_timings("shape")} == {"study"}
+
+
+def test_the_first_work_of_a_part_is_marked(clock):
+    with timings_of("shape", "study"):
+        for kind in ("train/pairs", "train/answers", "load"):
+            with timed(kind):
+                clock.now += 1
+    assert [(one.kind, one.amounts) for one in read_timings("shape")] == [
+        ("train/pairs", {"first": 1}),
+        ("train/answers", {"first": 0}),
+        ("load", {"first": 1}),
+    ]
+
+
+def test_what_a_process_pays_for_once_is_kept_for_all_models(clock, monkeypatch):
+    monkeypatch.setattr(timings, "_age", lambda: clock.now)
+    clock.now = 20  # 25 s until the first point, of which 3 are timed
+    with timings_of("shape", "study"):
+        with timed("data/build"):
+            clock.now += 3
+        clock.now += 2
+        for _ in range(2):
+            with timed(timings.POINT, points=1):
+                clock.now += 1
+                with timed(timings.LIBRARIES, processes=1):
+                    clock.now += 4
+    of_process = [(one.kind, one.seconds, one.cpu_seconds) for one in read_timings(timings.ANY_MODEL)]
+    assert of_process[:2] == [(timings.PROCESS, 22, 44), (timings.LIBRARIES, 4, 8)]
+    assert len(of_process) == 3
+    assert [(one.kind, one.seconds) for one in read_timings("shape")][:2] == [("data/build", 3), (timings.POINT, 1)]
 
 
 def test_nothing_is_kept_of_unfinished_or_unnamed_work(clock):

@@ -205,12 +205,19 @@ def _describe(configs: list[Config], stage: Stage) -> None:
 
     describe(configs, stage)
     if configs[0].cluster.runner is Runner.slurm and stage is not Stage.report and not _judged_here(configs, stage):
+        from mmdpo.points.point import points_of
+        from mmdpo.points.status import is_stage_done
         from mmdpo.slurm.preview import preview
         from mmdpo.sweep.hours import hours_lines
 
         preview([config for config in configs if config.round == 1], stage, hours_lines)
-        if later := sorted({config.round for config in configs} - {1}):
-            print_line(f"rounds 2 to {later[-1]}: this command submits each when the round before has ended")
+        if later := [config for config in configs if config.round > 1]:
+            last = max(config.round for config in later)
+            rounds = "round 2" if last == 2 else f"rounds 2 to {last}"
+            print_line(f"{rounds}: submitted by this command when the round before has ended")
+            missing = [p for p in points_of(later) if not is_stage_done(p.folder, stage, p.config.bench.tasks)]
+            for line in [] if configs[0].cluster.minutes_per_point else hours_lines(missing, stage):
+                print_line(f"{rounds}: {line}")
 
 
 def _on_slurm(configs: list[Config], stage: Stage, searching: bool) -> list[Outcome]:

@@ -15,6 +15,7 @@ from mmdpo.evaluation.task import TURN_IMAGES, TURNS, WITHOUT_REQUEST, Task, loa
 from mmdpo.files import file_fingerprint, fingerprint
 from mmdpo.images import inside
 from mmdpo.records import Prompt, read_records, write_records
+from mmdpo.timings import SAMPLES, timed
 from mmdpo.training_data.steerlm import request
 
 KEYS = ("items", "split", "seed")
@@ -91,19 +92,14 @@ def _with_request(prompt: Prompt, attributes: Mapping[str, int], template: str) 
 
 def _samples(name: str, task: Task, bench: BenchConfig, scratch: Path | None) -> tuple[list[Prompt], Path]:
     """Return a task's samples and the root of their images; they are made if the cache lacks them."""
-    key: dict[str, Any] = {
-        "benchmark": name,
-        "items": bench.items,
-        "split": "all" if task.bench_files else bench.split.value,
-        "seed": bench.seed,
-        "content": task.fingerprint(bench),
-        **{name: str(getattr(bench, name)) for name in task.reads if name not in KEYS},
-        "code": source_fingerprint(task.package) if task.package else None,
-    }
 
     def make(folder: Path) -> None:
-        write_records(folder / "items.jsonl", task.samples(bench, folder))
+        with timed(SAMPLES, sets=1) as block:
+            samples = [*task.samples(bench, folder)]
+            write_records(folder / "items.jsonl", samples)
+            block.amounts["items"] = float(len(samples))
 
+    key = _key(name, task, bench)
     folder = cached_path("benchmark", key)
     if scratch is None or is_as_made(folder):
         folder = cached("benchmark", key, make)
@@ -115,6 +111,24 @@ def _samples(name: str, task: Task, bench: BenchConfig, scratch: Path | None) ->
     prompts = select(task, list(read_records(folder / "items.jsonl", Prompt)), bench)
     images = task.images(bench)
     return prompts, images.root if images else folder
+
+
+def are_samples_made(name: str, bench: BenchConfig) -> bool:
+    """Return whether the samples of a task are in the cache."""
+    return is_as_made(cached_path("benchmark", _key(name, load_task(name), bench)))
+
+
+def _key(name: str, task: Task, bench: BenchConfig) -> dict[str, Any]:
+    """Return what the samples of a task depend on."""
+    return {
+        "benchmark": name,
+        "items": bench.items,
+        "split": "all" if task.bench_files else bench.split.value,
+        "seed": bench.seed,
+        "content": task.fingerprint(bench),
+        **{name: str(getattr(bench, name)) for name in task.reads if name not in KEYS},
+        "code": source_fingerprint(task.package) if task.package else None,
+    }
 
 
 def _asked(prompt: Prompt, digests: Mapping[str, str]) -> list[Any]:

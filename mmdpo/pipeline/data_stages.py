@@ -17,9 +17,11 @@ from mmdpo.config.choices import EXAMPLE_FORMATS, NANO_RULES, RUBRICS, RULES, St
 from mmdpo.config.schema import Config, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, read_json, write_json
+from mmdpo.models.libraries import import_libraries
 from mmdpo.pipeline.cards import CARD, content_of, differs_from_card
 from mmdpo.pipeline.counts import count_completions, count_cut, report_cut
 from mmdpo.pipeline.own_pairs import own_pairs, rows_digest
+from mmdpo.pipeline.stage_work import stage_amounts, stage_kind
 from mmdpo.points.contents import source_contents
 from mmdpo.records import ANSWER_WORDS, Annotation, Completion, Prompt, read_records, write_records
 from mmdpo.timings import timed
@@ -71,9 +73,8 @@ def _sample_settings(config: Config) -> dict[str, Any]:
 
 def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
     from mmdpo.pipeline.sampling import sample
-    from mmdpo.provenance import set_threads
 
-    set_threads(config.cluster.threads)
+    import_libraries(config.cluster.threads)
     completions = sample(config, lambda: prompts_of(config), image_root_of(config), _unfinished(config))
     write_records(folder / "completions.jsonl", completions)
     return count_completions(read_records(folder / "completions.jsonl", Completion), config.data.sampling)
@@ -295,19 +296,13 @@ def get_or_make(config: Config, stage: Stage, remake: bool = False) -> Path:
     step, key = DATA_STAGES[stage], _key(config, stage, folders)
 
     def make(folder: Path) -> None:
-        with timed(f"data/{stage.value}", made=1, prompts=prompts_count(config)):
+        with timed(stage_kind(config, stage), **stage_amounts(config, stage)):
             facts = step.make(config, folder)
         sources = [read_json(source / CARD) for source in folders]
         card = {"kind": step.kind, "content": content_of(folder, sources), "facts": facts, "made_of": sources}
         write_json(folder / CARD, card)
 
     return cached(step.kind, key, make, remake or differs_from_card(cached_path(step.kind, key)))
-
-
-def prompts_count(config: Config) -> int:
-    """Return the number of prompts that a config asks for; 0 if its files decide."""
-    sources = config.data.sources.values()
-    return sum(source.count or 0 for source in sources) if sources else config.data.prompts or 0
 
 
 def find_existing(config: Config, stage: Stage) -> Path | None:

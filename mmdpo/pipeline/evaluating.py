@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from mmdpo.timings import timed
 from mmdpo.training.announcement import launch_id
 from mmdpo.training.distributed import rank, world_size
 
+ANSWERING = "answers"
+"""The kind of work around the answers to all tasks, for its time."""
+
 
 def answer_tasks(p: Point) -> None:
     """Write the answers of the point's model to its tasks, or store those of a share, if they do not exist yet."""
@@ -38,8 +42,9 @@ def answer_tasks(p: Point) -> None:
     if p.shard is not None:
         share = peers.part_of(p.shard, 0) if peers else p.shard
         answer_share(*_to_answer(p), share, p.shard.label)
-    else:
-        to_answer = _to_answer(p)
+        return
+    to_answer = _to_answer(p)
+    with _timed_around(to_answer[0]):
         write_answers(*to_answer, lambda: same_model(p.study, p.identity), peers)
         if p.role is Role.trained:
             write_overlap(p.config, to_answer[0], p.folder)
@@ -47,7 +52,14 @@ def answer_tasks(p: Point) -> None:
 
 def answer_alone(p: Point) -> None:
     """Write the answers of a model to its tasks in this process, without those of other points or processes."""
-    write_answers(*_to_answer(p))
+    to_answer = _to_answer(p)
+    with _timed_around(to_answer[0]):
+        write_answers(*to_answer)
+
+
+def _timed_around(sets: Sequence[SampleSet]) -> AbstractContextManager[object]:
+    """Time what is done with answers besides giving them: images are fingerprinted and files written."""
+    return timed(ANSWERING, sets=len(sets), answers=sum(len(one.asked) for one in sets))
 
 
 def answer_nonzero_rank(p: Point) -> None:
@@ -78,13 +90,14 @@ def _to_answer(
 ) -> tuple[list[SampleSet], Callable[[], Engine], dict[str, Any], BenchConfig, Path]:
     """Return what answers are made of: samples, engine, fingerprints, settings, and the point's folder."""
     config = p.config
-    provenance.set_threads(config.cluster.threads)
+    if config.bench.engine is not AnswerEngine.model:  # else when the model is loaded, if it is
+        provenance.set_threads(config.cluster.threads)
     made_of = {**_model(config), "adapter": adapter_of(p)}
     return sample_sets_of(config), lambda: engine_of(p), made_of, config.bench, p.folder
 
 
 def judge_answers(p: Point) -> dict[str, Any]:
-    """Judge the point's answers and return scores, judge and fingerprints for its result.
+    """Judge the point's answers and return scores, judge and fingerprints for its result, and amounts for its time.
 
     The answers are compared with the adapter and the samples as they are now. The base model's files are not: judging
     runs where they may be absent.
@@ -101,8 +114,7 @@ def judge_answers(p: Point) -> dict[str, Any]:
     judge = bench_judge(service)
     made_of = {"adapter": adapter_of(p)}
     take_answers(sets, made_of, config.bench, p.folder, lambda: same_model(p.study, p.identity))
-    with timed(judging_kind(config.bench), tasks=len(sets), answers=sum(len(one.asked) for one in sets)):
-        judged = write_judgments(sets, judge, made_of, config.bench, p.folder)
+    judged = write_judgments(sets, judge, made_of, config.bench, p.folder)
     if service.batch and not service.retry_unscored:  # a retry asks each item once, until all points are judged
         close_jobs(service, config.bench.tasks)
     origin = made_with(sets[0], p.folder)
@@ -112,6 +124,7 @@ def judge_answers(p: Point) -> dict[str, Any]:
         "labels": judged.labels,
         "judge": judge_label(config.bench.judge),
         "fingerprints": {name: origin.get(name) for name in ("model", "processor")},
+        "amounts": {"tasks": float(len(sets)), "answers": float(sum(len(one.asked) for one in sets))},
     }
 
 

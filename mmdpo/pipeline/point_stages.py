@@ -21,6 +21,7 @@ from mmdpo.errors import UserError
 from mmdpo.files import read_json, write_json
 from mmdpo.locks import hold_lock
 from mmdpo.models.fingerprints import adapter_fingerprint
+from mmdpo.models.libraries import import_libraries
 from mmdpo.models.model_files import model_shape
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.counts import describe_counts
@@ -50,9 +51,10 @@ from mmdpo.points.rounds import resolved
 from mmdpo.points.run_config import run_config
 from mmdpo.records import ANSWER_WORDS
 from mmdpo.signals import raise_if_asked
-from mmdpo.timings import timings_of
+from mmdpo.timings import PREPARE, timed, timings_of
 from mmdpo.tracking import Tracker
 from mmdpo.training.announcement import announce_training, withdraw_training
+from mmdpo.training.libraries import import_training_libraries
 
 if TYPE_CHECKING:
     from mmdpo.training.run import TrainSummary
@@ -107,8 +109,16 @@ def _trained_seconds(p: Point) -> float:
 
 
 def _judge(p: Point, tracker: Tracker, started: float) -> None:
+    with timed(evaluating.judging_kind(p.config.bench)) as block:
+        judged = evaluating.judge_answers(p)
+        block.amounts |= judged["amounts"]
+        _write_result(p, judged, started)
+        tracker.summary(score_summary(read_scores(judged["scores"])))
+        _warn(p, tracker)
+
+
+def _write_result(p: Point, judged: dict[str, Any], started: float) -> None:
     training = read_training(p.folder) if p.role is Role.trained else None
-    judged = evaluating.judge_answers(p)
     data = {} if training is None else {"data": training.get("data_fingerprint")}
     result = {
         "point": p.name,
@@ -127,8 +137,6 @@ def _judge(p: Point, tracker: Tracker, started: float) -> None:
         "seconds": round(time.monotonic() - started, 1),
     }
     write_json(p.folder / RESULT, result)
-    tracker.summary(score_summary(read_scores(judged["scores"])))
-    _warn(p, tracker)
 
 
 def _warn(p: Point, tracker: Tracker) -> None:
@@ -247,13 +255,27 @@ def _train(
     rung: Rung | None = None,
 ) -> tuple[TrainSummary, dict[str, int]]:
     """Train the point's adapter, to a rung or to the end; also returns the counts of the data set's rows."""
+    config = resolved(p.config)
+    import_libraries(config.cluster.threads)
+    import_training_libraries()
+    with timed(PREPARE, trainings=1) as block:
+        summary, counts = _train_on_selected(config, p, log, resumed, rung)
+        block.amounts["rows"] = float(summary.examples)
+    return summary, counts
+
+
+def _train_on_selected(
+    config: Config,
+    p: Point,
+    log: Callable[[dict[str, float], int], None],
+    resumed: Callable[[int], None],
+    rung: Rung | None,
+) -> tuple[TrainSummary, dict[str, int]]:
     from mmdpo.training.reference import reference
     from mmdpo.training.run import train_adapter
     from mmdpo.training_data.mixture import count_text_only
     from mmdpo.training_data.subset import flip
 
-    config = resolved(p.config)
-    provenance.set_threads(config.cluster.threads)
     data = training_set(config)
     seed = config.data.seed
     check_selection(config, data.examples)
@@ -356,7 +378,7 @@ def make_shared_data(config: Config) -> None:
 def _reference_alone(config: Config) -> None:
     from mmdpo.training.reference import reference
 
-    provenance.set_threads(config.cluster.threads)
+    import_libraries(config.cluster.threads)
     data = training_set(config)
     examples: Any = data.examples
     check_mixture(config, examples)

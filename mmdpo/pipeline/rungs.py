@@ -24,6 +24,7 @@ from mmdpo.points.point import Point
 from mmdpo.points.results import ADAPTER, TRAINING, read_training
 from mmdpo.points.rungs import RungScore, is_rung_trained, read_rung, rung_folder, rung_name, rung_tasks, write_rung
 from mmdpo.signals import raise_if_asked
+from mmdpo.timings import timed
 from mmdpo.training.rungs import Rung
 
 BENCH = frozenset(["bench", "nano.version"])
@@ -109,7 +110,9 @@ def judge_rung(p: Point, share: float, seconds: float = 0.0) -> RungScore:
         The measurement.
     """
     started = time.monotonic()
-    judged = evaluating.judge_answers(point_at(p, share))
+    with timed(evaluating.judging_kind(p.config.bench)) as block:
+        judged = evaluating.judge_answers(point_at(p, share))
+        block.amounts |= judged["amounts"]
     training = read_training(rung_folder(p.folder, share)) or {}
     step = int(training.get("steps", 0))
     score = RungScore(

@@ -29,7 +29,6 @@ from mmdpo.slurm.planning import (
 from mmdpo.slurm.resources import check_fits
 from mmdpo.slurm.submission import Submission, is_point_stage, read_submissions
 from mmdpo.slurm.submit import (
-    SubmissionPlan,
     check_unchanged,
     new_submission,
     plan_submission,
@@ -39,7 +38,7 @@ from mmdpo.slurm.submit import (
 from mmdpo.slurm.task_states import combine_states, invisible_submissions, query_jobs
 from mmdpo.sweep.halving import describe_halving, is_halved
 
-HoursLines = Callable[[Sequence[Point], Stage, Sequence[Sequence[Point]]], Iterable[str]]
+HoursLines = Callable[[Sequence[Point], Stage], Iterable[str]]
 
 
 def preview(configs: Sequence[Config], stage: Stage, hours: HoursLines) -> None:
@@ -48,7 +47,7 @@ def preview(configs: Sequence[Config], stage: Stage, hours: HoursLines) -> None:
     Args:
         configs: The configs of the points.
         stage: The stage to run.
-        hours: Describe the hours of points, which are given for each job, too.
+        hours: Describe the hours of points.
     """
     cluster, unavailable = configs[0].cluster, slurm.unavailable_reason()
     if not unavailable:
@@ -90,7 +89,7 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
         return
     if plan.missing:
         print_line(limit_line(plan, cluster))
-        for line in [] if cluster.minutes_per_point else _hours(plan, stage, cluster, hours):
+        for line in [] if cluster.minutes_per_point else hours([one.point for one in plan.missing if one.role], stage):
             print_line(line)
     count = len(plan.missing)
     shared, prepared_by = reuse_preparations(preparation_tasks(tasks_to_train(plan), found), found, jobs or {})
@@ -103,12 +102,6 @@ def _preview_study(study: Path, points: Sequence[Point], stage: Stage, unavailab
             print_line(f"SLURM would reject this at the moment: {reason}")
     if unavailable:
         print_line(f"SLURM has not checked this: {unavailable}")
-
-
-def _hours(plan: SubmissionPlan, stage: Stage, cluster: ClusterConfig, hours: HoursLines) -> Iterable[str]:
-    points = [task.point for task in plan.missing if task.role]
-    size = cluster.points_per_job
-    return hours(points, stage, [points[first : first + size] for first in range(0, len(points), size)])
 
 
 def distinct_scripts(submission: Submission, cluster: ClusterConfig) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmdpo.config.choices import SearchKind, Stage
 from mmdpo.config.schema import Config
+from mmdpo.config.search_settings import SearchConfig
 from mmdpo.console import print_line
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point
@@ -70,13 +71,18 @@ def not_pruned_before(points: Sequence[Point], share: float) -> list[Point]:
     return [p for p in points if (found := pruned[p.study].get(p.name)) is None or found[0].share >= share]
 
 
+def fewest_kept(results: int, search: SearchConfig) -> int:
+    """Return the number of results that a rung keeps if it prunes all that it may."""
+    return max(1, math.ceil(round(search.keep * results, 6)))
+
+
 def describe_halving(points: Sequence[Point]) -> Iterator[str]:
     """Describe the rungs of a command, and the share of the training that they leave if each prunes what it may."""
     search = points[0].config.search
     check_keep_points(points, search)
     counts = [len(results_of(points))]
     for _ in search.rungs:
-        counts.append(max(1, math.ceil(round(search.keep * counts[-1], 6))))
+        counts.append(fewest_kept(counts[-1], search))
     ends = [*search.rungs, 1.0]
     share = sum(count * (end - begin) for count, begin, end in zip(counts, [0.0, *ends], ends, strict=False))
     steps = ", ".join(f"{count} at {rung:g}" for count, rung in zip(counts[1:], search.rungs, strict=True))

@@ -5,77 +5,110 @@ from __future__ import annotations
 import math
 import socket
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import ClusterConfig
 from mmdpo.models.model_files import model_shape
 from mmdpo.points.point import Point
-from mmdpo.sweep.halving import is_halved
-from mmdpo.sweep.speeds import Prediction, Work, fit_speeds, predict, source_text, with_first
-from mmdpo.sweep.work import is_judged_by_service, point_work, shared_work
-from mmdpo.timings import Timing, read_timings
+from mmdpo.sweep.batches import Part, batches_of, spread_over_processes
+from mmdpo.sweep.parallel import devices
+from mmdpo.sweep.speeds import Prediction, Speed, Work, fit_speeds, of_one_process, predict, source_text
+from mmdpo.sweep.work import is_judged_by_service
+from mmdpo.timings import ANY_MODEL, PROCESS, REPORT, Timing, read_timings
+from mmdpo.training.amounts import training_kind
 
 
-def hours_lines(points: Sequence[Point], stage: Stage, jobs: Sequence[Sequence[Point]] = ()) -> Iterator[str]:
+def hours_lines(points: Sequence[Point], stage: Stage) -> Iterator[str]:
     """Yield the predicted hours of points that are to be run.
 
     Args:
         points: The points; those that are known from elsewhere are left out.
         stage: The stage to run.
-        jobs: The points of each process or job that is started; none for one process that runs all.
     """
     if not points:
         return
     cluster = points[0].config.cluster
-    prediction, devices = predict_points(points, stage, jobs)
-    if not prediction.wall:
+    works = _works(points, stage)
+    most, used = _predict(works, cluster)
+    if not most.wall:
         yield f"hours: unknown, nothing has been measured {_where(cluster)}; {_advice(cluster)}"
         return
-    yield f"hours: {_text(prediction, cluster)}; from {source_text(prediction.sources)} on {' and '.join(devices)}"
-    if is_halved(points[0].config, stage):
-        yield "hours: of all points to the end; what a rung prunes is saved"
+    least, _ = _predict(works, cluster, least=True)
+    yield f"hours: {_text(least, most, cluster)}; from {source_text(most.sources)} on {' and '.join(used)}"
+    if least.wall != most.wall:
+        yield "hours: the least if each rung prunes all that it may, the most if no rung prunes"
     if is_judged_by_service(points, stage):
         yield "hours: without judging by a service, whose limits decide"
-    if prediction.unknown:
-        kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(prediction.unknown.items()))
-        yield f"hours: not counted, since no speed is known: {kinds}; {_advice(cluster)}"
+    for kind, lender in sorted(most.borrowed.items()):
+        names = sorted({p.config.method.name for p in points if training_kind(p.config.method, p.config.model) == kind})
+        yield (
+            f"hours: no {kind} (method={','.join(names)}) was measured; it is predicted at the speed of {lender}; "
+            f"{_advice(cluster)}"
+        )
+    data = {kind: count for kind, count in most.unknown.items() if kind.startswith("data/")}
+    if data:
+        yield f"hours: not counted: {_counted(data)}; a data stage is timed when it is made"
+    if others := {kind: count for kind, count in most.unknown.items() if kind not in data}:
+        yield f"hours: not counted, since no speed is known: {_counted(others)}; {_advice(cluster)}"
 
 
-def predict_points(
-    points: Sequence[Point], stage: Stage, jobs: Sequence[Sequence[Point]] = ()
-) -> tuple[Prediction, list[str]]:
-    """Predict the time of points, in all processes of a job together.
+def _counted(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items()))
+
+
+def predict_points(points: Sequence[Point], stage: Stage) -> tuple[Prediction, list[str]]:
+    """Predict the time of points, in all processes together, if no rung prunes.
 
     Args:
         points: The points.
         stage: The stage to run.
-        jobs: The points of each process or job; none for one process that runs all.
 
     Returns:
         The prediction, and the devices whose speeds it uses.
     """
-    cluster = points[0].config.cluster
-    shared = [(points[0], work) for work in shared_work(points, stage)]
-    groups = [[(p, work) for p in group for work in point_work(p, stage)] for group in jobs or [points]]
-    if jobs and cluster.runner is Runner.slurm:  # a job of its own prepares
-        groups = [group for group in (shared, *groups) if group]
-    else:
-        groups[0] = [*shared, *groups[0]]
-        groups[0].append((points[0], Work("report", {"reports": 1.0})))
-    works: dict[str, list[list[Work]]] = {}
-    for group in groups:
-        own: dict[str, list[Work]] = {}
-        for p, work in group:
-            own.setdefault(model_shape(p.config.model), []).append(work)
-        for shape, found in own.items():
-            works.setdefault(shape, []).append(found)
-    total, devices = Prediction(), []
-    for shape, found_groups in works.items():
+    return _predict(_works(points, stage), points[0].config.cluster)
+
+
+def _works(points: Sequence[Point], stage: Stage) -> dict[str, list[Work]]:
+    """Return the work in all processes by the shape of model that it needs."""
+    works: dict[str, list[Work]] = {}
+    for parts in _processes(points, stage):
+        for p, work in of_one_process([(parts[0][0], Work(PROCESS, {"processes": 1.0}, parts[0][1].share)), *parts]):
+            works.setdefault(model_shape(p.config.model), []).append(work)
+    return works
+
+
+def _predict(
+    works: Mapping[str, Sequence[Work]], cluster: ClusterConfig, least: bool = False
+) -> tuple[Prediction, list[str]]:
+    """Predict the time of work; with `least`, if each rung prunes all that it may."""
+    of_any_model = fit_speeds(of_place(read_timings(ANY_MODEL), cluster))
+    total, used = Prediction(), []
+    for shape, found in works.items():
         timings = of_one_device(read_timings(shape), cluster)
-        devices += sorted({timing.device for timing in timings})
-        total = _sum(total, predict(with_first(found_groups), fit_speeds(timings)))
-    return total, list(dict.fromkeys(devices))
+        used += sorted({timing.device for timing in timings})
+        speeds: dict[str, Speed] = {**of_any_model, **fit_speeds(timings)}
+        total = _sum(total, predict(found, speeds, least))
+    return total, list(dict.fromkeys(used))
+
+
+def _processes(points: Sequence[Point], stage: Stage) -> list[list[Part]]:
+    """Return the work of each process or job that a command starts; each pays for its own start-up."""
+    cluster, batches = points[0].config.cluster, batches_of(points, stage)
+    report = [(points[0], Work(REPORT, {"reports": 1.0}))] if stage is Stage.experiment else []
+    if cluster.runner is Runner.slurm:  # a job of its own prepares, and the login node reports
+        size = cluster.points_per_job
+        groups = [group for one in batches for group in (one.shared, *spread_over_processes(one, size=size))]
+    elif cluster.runner is Runner.parallel:
+        count = len(devices(cluster))
+        groups = [report]
+        for one in batches:
+            first, *others = spread_over_processes(one, count)
+            groups += [[*one.shared, *first], *others]
+    else:
+        groups = [[part for one in batches for part in (*one.shared, *spread_over_processes(one)[0])] + report]
+    return [group for group in groups if group]
 
 
 def of_one_device(timings: Sequence[Timing], cluster: ClusterConfig) -> list[Timing]:
@@ -83,19 +116,29 @@ def of_one_device(timings: Sequence[Timing], cluster: ClusterConfig) -> list[Tim
 
     Args:
         timings: All times of a shape of model, oldest first.
-        cluster: The settings of `cluster=`. In SLURM, a device of a job in the same partition is preferred, then one
-            of any job. Elsewhere it is this machine's.
+        cluster: The settings of `cluster=`.
 
     Returns:
         The times of one device and number of processes; none if nothing fits.
     """
-    fitting = [timing for timing in timings if timing.processes == cluster.processes]
-    if cluster.runner is Runner.slurm:
-        of_partition = [one for one in fitting if one.partition and one.partition == cluster.partition]
-        fitting = of_partition or [one for one in fitting if one.partition] or fitting
-    else:
-        fitting = [timing for timing in fitting if timing.host == socket.gethostname()]
+    fitting = of_place([timing for timing in timings if timing.processes == cluster.processes], cluster)
     return [timing for timing in fitting if timing.device == fitting[-1].device]
+
+
+def of_place(timings: Sequence[Timing], cluster: ClusterConfig) -> list[Timing]:
+    """Choose the times of this machine; in SLURM, those of jobs in the same partition, or else of any job.
+
+    Args:
+        timings: The times.
+        cluster: The settings of `cluster=`.
+
+    Returns:
+        The times; none if nothing fits.
+    """
+    if cluster.runner is not Runner.slurm:
+        return [timing for timing in timings if timing.host == socket.gethostname()]
+    of_partition = [one for one in timings if one.partition and one.partition == cluster.partition]
+    return of_partition or [one for one in timings if one.partition] or list(timings)
 
 
 def _sum(one: Prediction, other: Prediction) -> Prediction:
@@ -106,19 +149,25 @@ def _sum(one: Prediction, other: Prediction) -> Prediction:
         cpu={key: one.cpu.get(key, 0.0) + other.cpu.get(key, 0.0) for key in {**one.cpu, **other.cpu}},
         error=(one.error * first + other.error * second) / total if total else 0.0,
         unknown=Counter(one.unknown) + Counter(other.unknown),
+        borrowed={**one.borrowed, **other.borrowed},
         sources={**one.sources, **other.sources},
     )
 
 
-def _text(prediction: Prediction, cluster: ClusterConfig) -> str:
-    gpus = cluster.nodes * cluster.gpus_per_node if cluster.runner is Runner.slurm else 1
-    slurm_gpus = cluster.runner is Runner.slurm and gpus > 0
-    hours = {part: seconds / 3600 * max(gpus, 1) for part, seconds in prediction.wall.items()}
-    unit = "GPU-hours" if slurm_gpus else "hours"
-    cpu = "" if slurm_gpus else f", {_digits(sum(prediction.cpu.values()) / 3600)} CPU-hours"
-    parts = ", ".join(f"{part} {_digits(amount)}" for part, amount in hours.items())
-    total = _digits(sum(hours.values()))
-    return f"{total} {unit} (+-{math.ceil(prediction.error * 100)} %{cpu}): {parts}"
+def _text(least: Prediction, most: Prediction, cluster: ClusterConfig) -> str:
+    gpus = cluster.nodes * cluster.gpus_per_node if cluster.runner is Runner.slurm else 0
+    factor = max(gpus, 1) / 3600
+    unit = "GPU-hours" if gpus else "hours"
+    unit += " of all processes" if cluster.runner is Runner.parallel else ""
+    of_cpu = _range(sum(least.cpu.values()) / 3600, sum(most.cpu.values()) / 3600)
+    cpu = "" if gpus else f", {of_cpu} CPU-hours"
+    parts = [f"{part} {_range(least.wall[part] * factor, most.wall[part] * factor)}" for part in most.wall]
+    total = _range(sum(least.wall.values()) * factor, sum(most.wall.values()) * factor)
+    return f"{total} {unit} (+-{math.ceil(most.error * 100)} %{cpu}): {', '.join(parts)}"
+
+
+def _range(least: float, most: float) -> str:
+    return _digits(most) if _digits(least) == _digits(most) else f"{_digits(least)} to {_digits(most)}"
 
 
 def _digits(amount: float) -> str:

@@ -37,10 +37,10 @@ from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.halving import Run, describe_halving, is_halved, not_pruned, run_halving
 from mmdpo.sweep.hours import hours_lines
 from mmdpo.sweep.measure import measure
-from mmdpo.sweep.parallel import devices, run_parallel
+from mmdpo.sweep.parallel import run_parallel
 from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point, run_rung
 from mmdpo.sweep.stops import raise_stopped
-from mmdpo.timings import timed, timings_of
+from mmdpo.timings import REPORT, timed, timings_of
 from mmdpo.training.distributed import rank, world_size
 
 Prune = Callable[[Sequence[Point], Run], tuple[list[Point], dict[Path, str]]]
@@ -195,16 +195,8 @@ def describe(configs: Sequence[Config], stage: Stage) -> None:
             print_line(line)
         to_run = [p for p in missing if p.folder not in known]
         print_line(counts_line(len(points), len(points) - len(missing), [*known.values()], len(to_run)))
-        for line in hours_lines(to_run, stage, _processes(to_run)):
+        for line in hours_lines(to_run, stage):
             print_line(line)
-
-
-def _processes(points: Sequence[Point]) -> list[list[Point]]:
-    """Return the points of each process that runs some of them; none if one process runs all."""
-    if not points or points[0].config.cluster.runner is not Runner.parallel:
-        return []
-    count = min(len(points), len(devices(points[0].config.cluster)))
-    return [[*points[first::count]] for first in range(count)]
 
 
 def report_studies(points: Sequence[Point]) -> None:
@@ -213,7 +205,7 @@ def report_studies(points: Sequence[Point]) -> None:
     from mmdpo.dashboard.publish import publish_after_sweep
 
     for study, tracking in {p.study: p.config.tracking for p in points}.items():
-        with timings_of(model_shape(points[0].config.model), study.name), timed("report", reports=1):
+        with timings_of(model_shape(points[0].config.model), study.name), timed(REPORT, reports=1):
             write_report(study)
         publish_after_sweep(study, tracking)
 

@@ -1,37 +1,53 @@
 """Speeds from measured times, and the prediction of other work from them. Pure functions.
 
 The time of a kind of work is a sum of non-negative costs per unit, such as seconds per step and per batch, plus one
-for the first work of the kind in a process. They are fitted by non-negative least squares of relative errors.
+for the first work of its part in a process. They are fitted by non-negative least squares of relative errors. Units
+that the times cannot tell apart share the cost, by a weak ridge.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
-from mmdpo.timings import FIRST, MEASUREMENT, Timing
+from mmdpo.timings import FIRST, MEASUREMENT, ONCE, Timing, is_first
 
 ASSUMED_SPREAD = 0.25  # of a prediction from too few times to see how far it is off
 LEAST_SPREAD = 0.05  # times vary from run to run
+RIDGE = 1e-4  # of a unit's squared share of the times
+FIXED = ("sets", "trainings", "passes", "made", FIRST)  # units of which each work has one, whatever its size
+FIXED_RIDGE = 100.0  # times the ridge of the others: a cost that does not grow is assumed only where the times show it
+BORROWING = ("train",)  # parts whose kinds differ little enough that one may take the speed of another
 CATEGORIES = {
     "train": "training",
+    "prepare": "training",
     "reference": "reference pass",
     "answers": "evaluation",
+    "samples": "evaluation",
     "judge": "judging",
     "data": "data",
 }
 """Names of kinds of work in a prediction, by the part before a slash; all others are start-up."""
 START_UP = "start-up"
+Owner = TypeVar("Owner")
 
 
 @dataclass(frozen=True)
 class Work:
-    """Work to predict: amounts by unit, as `timings.timed` counts them."""
+    """Work to predict.
+
+    Attributes:
+        kind: The kind of work.
+        amounts: The amounts by unit, as `timings.timed` counts them.
+        share: The least share of it that is done: less than 1 after a rung that may prune the point.
+    """
 
     kind: str
     amounts: Mapping[str, float]
+    share: float = 1.0
 
     @property
     def category(self) -> str:
@@ -65,6 +81,7 @@ class Prediction:
         cpu: Processor seconds by category.
         error: Weighted relative error of the speeds.
         unknown: Kinds of work whose speed is not known, with how often they occur; they are not counted.
+        borrowed: Kinds of work that took the speed of another kind, which is named.
         sources: Numbers of times behind the speeds, by source.
     """
 
@@ -72,6 +89,7 @@ class Prediction:
     cpu: dict[str, float] = field(default_factory=dict)
     error: float = 0.0
     unknown: Counter[str] = field(default_factory=Counter)
+    borrowed: dict[str, str] = field(default_factory=dict)
     sources: dict[str, int] = field(default_factory=dict)
 
 
@@ -101,36 +119,43 @@ def _non_negative(
 
     times = np.maximum(np.asarray(seconds), 1e-6)
     amounts = np.asarray(rows) / times[:, None]
-    costs, _ = nnls(amounts, np.ones(len(times)))
+    weights = np.sqrt([RIDGE * (FIXED_RIDGE if unit in FIXED else 1.0) for unit in units])
+    ridge = np.diag(weights * np.linalg.norm(amounts, axis=0))
+    costs, _ = nnls(np.vstack([amounts, ridge]), np.concatenate([np.ones(len(times)), np.zeros(len(units))]))
     off = amounts @ costs - 1
-    free = len(times) - int(np.count_nonzero(costs))
+    free = len(times) - int(np.linalg.matrix_rank(amounts[:, costs > 0])) if costs.any() else len(times)
     spread = math.sqrt(float((off**2).sum()) / free) if free > 0 else ASSUMED_SPREAD
     return dict(zip(units, costs.tolist(), strict=True)), max(spread, LEAST_SPREAD)
 
 
-def predict(works: Iterable[Work], speeds: Mapping[str, Speed]) -> Prediction:
+def predict(works: Iterable[Work], speeds: Mapping[str, Speed], least: bool = False) -> Prediction:
     """Predict the time of work.
 
     Args:
-        works: The work; an amount `first` counts the processes whose first work of the kind it is.
+        works: The work; an amount `first` counts the processes whose first work of its part it is.
         speeds: The speeds by kind, from `fit_speeds`.
+        least: Whether only the least share of each work is done.
 
     Returns:
         The prediction.
     """
     result, errors = Prediction(), 0.0
     for work in works:
-        speed = speeds.get(work.kind)
-        if speed is None:
+        kind = work.kind if work.kind in speeds else relative_of(work.kind, speeds)
+        if kind is None:
             result.unknown[work.kind] += 1
             continue
+        speed, spread = speeds[kind], speeds[kind].spread
+        if kind != work.kind:
+            result.borrowed[work.kind] = kind
+            spread = max(spread, ASSUMED_SPREAD)
         wall, cpu = (
-            sum(costs.get(unit, 0.0) * amount for unit, amount in work.amounts.items())
+            (work.share if least else 1.0) * sum(costs.get(unit, 0.0) * amount for unit, amount in work.amounts.items())
             for costs in (speed.wall, speed.cpu)
         )
         result.wall[work.category] = result.wall.get(work.category, 0.0) + wall
         result.cpu[work.category] = result.cpu.get(work.category, 0.0) + cpu
-        errors += wall * speed.spread
+        errors += wall * spread
         for source, count in speed.sources.items():
             result.sources[source] = max(result.sources.get(source, 0), count)
     total = sum(result.wall.values())
@@ -138,22 +163,35 @@ def predict(works: Iterable[Work], speeds: Mapping[str, Speed]) -> Prediction:
     return result
 
 
-def with_first(groups: Iterable[Sequence[Work]]) -> list[Work]:
-    """Mark the first work of each kind in each process.
+def relative_of(kind: str, speeds: Iterable[str]) -> str | None:
+    """Return the known kind of work that is most like one whose speed is not known; None if none is like it.
 
     Args:
-        groups: The work of each process, in its order.
-
-    Returns:
-        All work, with the amount `first`.
+        kind: The kind whose speed is not known.
+        speeds: The kinds whose speeds are known.
     """
-    result = []
-    for group in groups:
-        seen: set[str] = set()
-        for work in group:
-            result.append(Work(work.kind, {**work.amounts, FIRST: float(work.kind not in seen)}))
-            seen.add(work.kind)
-    return result
+    words = kind.split("/")
+    alike = [known for known in sorted(speeds) if known.split("/")[0] == words[0]] if words[0] in BORROWING else []
+    return max(alike, key=lambda known: _common_words(known.split("/"), words), default=None)
+
+
+def _common_words(one: Sequence[str], other: Sequence[str]) -> int:
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def of_one_process(parts: Iterable[tuple[Owner, Work]]) -> Iterator[tuple[Owner, Work]]:
+    """Yield the work of a process as it does it: some once, and the first of each part marked with `first`.
+
+    Args:
+        parts: The work, in its order, each with whose it is.
+    """
+    seen: set[str] = set()
+    done: set[str] = set()
+    for owner, work in parts:
+        if work.kind in ONCE and work.kind in done:
+            continue
+        done.add(work.kind)
+        yield owner, replace(work, amounts={**work.amounts, FIRST: float(is_first(work.kind, seen))})
 
 
 def source_text(sources: Mapping[str, int]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mmdpo.config.choices import TrainOn
 from mmdpo.config.losses import weighted_losses
-from mmdpo.config.schema import MethodConfig, TrainConfig
+from mmdpo.config.schema import MethodConfig, ModelConfig, TrainConfig
 from mmdpo.records import LabelledAnswer, PreferencePair, SftExample, SteeredExample
 from mmdpo.training.group_order import epoch_order
 from mmdpo.training.schedule import total_steps
@@ -42,17 +42,22 @@ class _Row:
         return len(self.prompt) + sum(map(len, self.answers))
 
 
-def training_kind(method: MethodConfig) -> str:
-    """Return the kind of work of a training, by what a step computes: the form of the rows, and several losses.
+def training_kind(method: MethodConfig, model: ModelConfig) -> str:
+    """Return the kind of work of a training, by what a step computes.
 
+    These are the form of the rows, several losses, and settings of the model with which a step takes another time.
     Single losses of pairs cost the same: the model computes the same log-probs for all of them.
     """
+    words = ["train", "answers" if method.train_on not in (TrainOn.pairs, TrainOn.labelled) else "pairs"]
     if method.train_on is TrainOn.labelled:
-        return "train/labelled"
-    if method.train_on is not TrainOn.pairs:
-        return "train/answers"
-    losses = weighted_losses(method)
-    return "train/pairs" if len(losses) == 1 else f"train/pairs/{'+'.join(losses)}"
+        words.append("labelled")  # such a row has two answers, too: the other one is of the KL term
+    elif len(losses := weighted_losses(method)) > 1:
+        words.append("+".join(losses))
+    words += ["dora"] if model.lora.use_dora else []
+    words += ["projector"] if model.train_projector else []
+    words += [model.quantization] if model.quantization else []
+    words += [model.attn_implementation] if model.attn_implementation not in ("auto", "sdpa") else []
+    return "/".join(words)
 
 
 def training_amounts(

@@ -22,12 +22,13 @@ from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.quantization import load_training_base
 from mmdpo.signals import training_loop
 from mmdpo.timings import timed
-from mmdpo.training.amounts import training_amounts
+from mmdpo.training.amounts import training_amounts, training_kind
 from mmdpo.training.causality import require_causal
 from mmdpo.training.custom_loss import CustomLoss, is_custom_loss
 from mmdpo.training.disk import full_disk_advice
 from mmdpo.training.distributed import barrier, deepspeed_session, rank, release_deepspeed, world_size
 from mmdpo.training.fit.fitting import Fitting
+from mmdpo.training.libraries import import_training_libraries
 from mmdpo.training.lora import lora
 from mmdpo.training.precision import tf32
 from mmdpo.training.prepare import TrainingData, prepare
@@ -128,10 +129,11 @@ def train_adapter(
                 checkpoint = _find_checkpoint(checkpoints, run)
                 resumed(checkpoint.step if checkpoint else 0)
                 with release_deepspeed(trainer), tf32(fitted.train.tf32):
-                    with timed("train") as block:
+                    with timed(training_kind(fitted.method, fitted.model)) as block:
                         _run_loop(trainer, fitted, run, checkpoint, log, last)
                         done = trainer.state.global_step - (checkpoint.step if checkpoint else 0)
-                        block.amounts |= training_amounts(fitted.train, data.tokenized.examples, world_size(), done)
+                        # By the batches that were asked for: a prediction knows no others.
+                        block.amounts |= training_amounts(settings.train, data.tokenized.examples, world_size(), done)
                         block.recorded = done > 0
                     if last is None:
                         _save(trainer, folder / "adapter", start)
@@ -307,8 +309,7 @@ def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> 
 @functools.cache
 def _exclude_libraries_from_gc() -> None:
     """Exclude imported libraries from garbage collection. Call once, or a finished trainer would be kept alive."""
-    import mmdpo.training.trainer  # noqa: F401 (imports the libraries)
-
+    import_training_libraries()
     gc.freeze()
 
 

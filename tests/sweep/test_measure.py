@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from mmdpo.config.choices import Stage
@@ -15,7 +17,8 @@ pytestmark = pytest.mark.exhaustive
 
 def test_a_measurement_is_enough_to_predict_a_sweep(tmp_path, monkeypatch):
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(measuring, "SECONDS", 0.2)
+    short = [dataclasses.replace(probe, seconds=probe.seconds / 20) for probe in measuring.PROBES]
+    monkeypatch.setattr(measuring, "PROBES", short)
     line = ["data.prompts=60", "bench.tasks=[text]", "bench.items=30", f"out={tmp_path}", "tracking=none"]
     config = compose_config(line)
     measuring.measure([config])

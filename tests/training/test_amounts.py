@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mmdpo.config.choices import TrainOn
+from mmdpo.config.model_settings import LoraConfig, ModelConfig
 from mmdpo.config.schema import MethodConfig, TrainConfig
 from mmdpo.records import LabelledAnswer, PreferencePair, SftExample, SteeredExample
 from mmdpo.training.amounts import reference_amounts, training_amounts, training_kind
@@ -92,10 +93,16 @@ def test_a_reference_pass_keeps_pairs_of_a_prompt_together():
         (MethodConfig(train_on=TrainOn.pairs, loss_type="sigmoid"), "train/pairs"),
         (MethodConfig(train_on=TrainOn.pairs, loss_type="ipo"), "train/pairs"),
         (MethodConfig(train_on=TrainOn.pairs, losses={"sigmoid": 1.0, "sft": 1.0}), "train/pairs/sft+sigmoid"),
-        (MethodConfig(train_on=TrainOn.labelled, loss_type="kto"), "train/labelled"),
+        (MethodConfig(train_on=TrainOn.labelled, loss_type="kto"), "train/pairs/labelled"),
         (MethodConfig(train_on=TrainOn.teacher), "train/answers"),
         (MethodConfig(train_on=TrainOn.rated_completions), "train/answers"),
     ],
 )
 def test_the_kind_of_a_training_is_what_its_steps_compute(method, kind):
-    assert training_kind(method) == kind
+    assert training_kind(method, ModelConfig()) == kind
+
+
+def test_a_model_whose_steps_take_another_time_has_a_kind_of_its_own():
+    model = ModelConfig(lora=LoraConfig(use_dora=True), quantization="nf4", attn_implementation="eager")
+    method = MethodConfig(train_on=TrainOn.pairs, loss_type="sigmoid")
+    assert training_kind(method, model) == "train/pairs/dora/nf4/eager"
