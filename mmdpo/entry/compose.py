@@ -51,7 +51,7 @@ def compose_config(overrides: Sequence[str] = (), directory: Path | None = None)
         UserError: A key or a value is wrong, or something is missing.
         HydraException: Hydra cannot compose the overrides, as with a preset that does not exist.
     """
-    return typed(_composed(overrides, directory))
+    return typed(composed(overrides, directory))
 
 
 def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -> tuple[DataConfig, str]:
@@ -70,7 +70,7 @@ def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -
     from mmdpo.entry.checks import check_data
 
     try:
-        config = _composed(overrides, directory)
+        config = composed(overrides, directory)
         for key in OmegaConf.missing_keys(config.data):
             OmegaConf.update(config.data, key, None)
         data = cast(DataConfig, _typed(config.data, DataConfig, "data."))
@@ -97,7 +97,7 @@ def compose_bench(overrides: Sequence[str] = (), directory: Path | None = None) 
     from mmdpo.entry.checks import check_bench
 
     try:
-        config = _composed(overrides, directory)
+        config = composed(overrides, directory)
         bench = cast(BenchConfig, _typed(config.bench, BenchConfig, "bench."))
         out = Path(str(config.out))
     except (HydraException, OmegaConfBaseException) as error:
@@ -117,7 +117,7 @@ def compose_model(overrides: Sequence[str] = (), directory: Path | None = None) 
         The settings, unchecked.
     """
     try:
-        return cast(ModelConfig, _typed(_composed(overrides, directory).model, ModelConfig, "model."))
+        return cast(ModelConfig, _typed(composed(overrides, directory).model, ModelConfig, "model."))
     except (UserError, HydraException, OmegaConfBaseException):
         return None
 
@@ -128,7 +128,20 @@ def _reason(error: Exception) -> str:
     return f"{error}".partition("Config search path:")[0].strip() + cause
 
 
-def _composed(overrides: Sequence[str], directory: Path | None) -> DictConfig:
+def composed(overrides: Sequence[str], directory: Path | None = None) -> DictConfig:
+    """Compose the config of a command, without its types.
+
+    Args:
+        overrides: Overrides as on the command line of launch.py.
+        directory: The user's own config directory, or None.
+
+    Returns:
+        Hydra's config.
+
+    Raises:
+        UserError: An override is wrong.
+        HydraException: Hydra cannot compose the overrides.
+    """
     overrides = spelled_out(overrides)
     check_overrides(overrides)
     set_own_directory(directory.resolve() if directory is not None else None)
