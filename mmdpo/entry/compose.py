@@ -18,6 +18,7 @@ from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, BenchConfig, Config, DataConfig, ModelConfig
+from mmdpo.entry.new_sources import with_new_sources
 from mmdpo.entry.overrides import check_directory, check_overrides
 from mmdpo.errors import UserError
 
@@ -149,7 +150,7 @@ def composed(overrides: Sequence[str], directory: Path | None = None) -> DictCon
         if directory is not None:
             check_directory(directory)
             _add_to_search_path(directory)
-        return compose("config", overrides=overrides)
+        return compose("config", overrides=with_new_sources(overrides))
 
 
 def _add_to_search_path(directory: Path) -> None:

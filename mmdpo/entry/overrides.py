@@ -15,6 +15,7 @@ from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
 from mmdpo.entry.halving import halving_overrides
+from mmdpo.entry.new_sources import with_new_sources
 from mmdpo.entry.override_values import value_problems
 from mmdpo.entry.search import check_plugins, is_search, search_overrides
 from mmdpo.env_secrets import refuse_secret_words, refuse_secrets
@@ -42,7 +43,7 @@ def check_command(arguments: Sequence[str]) -> list[str]:
         set_own_directory(Path(options.config_dir).resolve())
     if not options.multirun and is_search(options.overrides):
         raise UserError("hydra/sweeper=: a search needs -m, as in python launch.py -m ...")
-    return [*arguments, *search_overrides(options.overrides), *halving_overrides(options.overrides)]
+    return [*with_new_sources(arguments), *search_overrides(options.overrides), *halving_overrides(options.overrides)]
 
 
 def check_overrides(overrides: Iterable[str]) -> None:
