@@ -14,6 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mmdpo.config.choices import TrainOn
 from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
 from mmdpo.config.presets import set_own_directory
@@ -55,7 +56,7 @@ def compose_config(overrides: Sequence[str] = (), directory: Path | None = None)
     return typed(composed(overrides, directory))
 
 
-def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -> tuple[DataConfig, str]:
+def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -> tuple[DataConfig, str, TrainOn]:
     """Compose the data settings of a command, even if their files are missing.
 
     Args:
@@ -63,7 +64,8 @@ def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -
         directory: The user's own config directory, or None.
 
     Returns:
-        The data settings, in which keys that are still to be given are None, and the label of the judge.
+        The data settings, in which keys that are still to be given are None; the label of the judge; and the kind of
+        training set of the method.
 
     Raises:
         UserError: An override or a setting of the data is wrong.
@@ -75,11 +77,11 @@ def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -
         for key in OmegaConf.missing_keys(config.data):
             OmegaConf.update(config.data, key, None)
         data = cast(DataConfig, _typed(config.data, DataConfig, "data."))
-        judge = str(config.judge.name)
+        judge, train_on = str(config.judge.name), TrainOn(config.method.train_on)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_reason(error)) from error
     check_data(data)
-    return data, judge
+    return data, judge, train_on
 
 
 def compose_bench(overrides: Sequence[str] = (), directory: Path | None = None) -> tuple[BenchConfig, Path]:

@@ -21,7 +21,7 @@ TEXT = SourceConfig(format="llava_sft", path="a=b.json", offset=2)
     ],
 )
 def test_a_source_is_added_to_those_of_the_preset(words):
-    data, _ = compose_data(["data=paper", "data.sources.lrv.count=5", *words])
+    data, *_ = compose_data(["data=paper", "data.sources.lrv.count=5", *words])
     assert [*data.sources] == ["scigraphqa", "lrv", "text"]
     assert data.sources["text"] == TEXT
     assert data.sources["lrv"].count == 5
