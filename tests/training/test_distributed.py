@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from mmdpo.config.choices import AdapterUse
 from mmdpo.config.schema import TrainConfig
 from mmdpo.training.distributed import deepspeed_config, from_slurm
 from tests.support.program import completed, start_program
-from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_pairs
+from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_pairs, tiny_settings
+from tests.training.test_start import random_adapter
 
 SETTINGS: dict[str, Any] = {
     "text_only": 2,
@@ -72,10 +75,12 @@ def assert_same(logged: Logged, expected: Logged) -> None:
             assert logged[step][name] == pytest.approx(metrics[name], abs=1e-5, rel=1e-4), (step, name)
 
 
-def adapter(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(folder / "adapter/adapter_model.safetensors")
+def assert_same_adapters(one: Path, other: Path) -> None:
+    found, wanted = (load_file(folder / "adapter/adapter_model.safetensors") for folder in (one, other))
+    assert any("multi_modal_projector" in name for name in found)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +99,7 @@ def test_two_processes_train_what_one_does(
     assert_same(
         together(tiny, out, processes=2, train__per_device_train_batch_size=1, train__zero_stage=zero), expected
     )
-    found, wanted = adapter(out), adapter(folder)
-    assert any("multi_modal_projector" in name for name in found)
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3)
+    assert_same_adapters(out, folder)
 
 
 @pytest.mark.slow
@@ -116,16 +117,33 @@ def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(tiny: Tiny, alon
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_pairs_of_a_prompt_train_the_same_in_two_processes_that_died(tiny: Tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize("zero", [0, pytest.param(3, marks=pytest.mark.exhaustive)])
+def test_pairs_of_a_prompt_train_the_same_in_two_processes_that_died(tiny: Tiny, tmp_path: Path, zero: int) -> None:
     """The rows of a step do not depend on the number of processes, nor on a resumption."""
     settings = {"two_of_a_prompt": True}
+    apart = {**ONE_ROW, **settings, "train__zero_stage": zero}
     expected = together(tiny, tmp_path / "alone", 1, train__per_device_train_batch_size=2, **settings)
-    together(tiny, tmp_path / "two", 2, dies=True, die_after=5, **ONE_ROW, **settings)
-    assert_same(together(tiny, tmp_path / "two", 2, **ONE_ROW, **settings), expected)
+    together(tiny, tmp_path / "two", 2, dies=True, die_after=5, **apart)
+    assert_same(together(tiny, tmp_path / "two", 2, **apart), expected)
     assert (tmp_path / "two" / "resumed").read_text() == "4"
-    found, wanted = adapter(tmp_path / "two"), adapter(tmp_path / "alone")
-    for name, value in wanted.items():
-        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3)
+    assert_same_adapters(tmp_path / "two", tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("use", "zero"), [(None, 3), (AdapterUse.train, 0), (AdapterUse.merge, 0)])
+def test_answers_with_labels_train_the_same_in_two_processes(
+    tiny: Tiny, tmp_path: Path, use: AdapterUse | None, zero: int
+) -> None:
+    """From the base, and from an adapter that is trained further or merged."""
+    settings: dict[str, Any] = {"labelled": True}
+    if use is not None:
+        random_adapter(tiny_settings(tiny.model, model__train_projector=True).model, tmp_path / "first")
+        settings |= {"model__adapter": str(tmp_path / "first"), "model__adapter_use": use.value}
+    expected = together(tiny, tmp_path / "alone", 1, train__per_device_train_batch_size=2, **settings)
+    apart = {**ONE_ROW, **settings, "train__zero_stage": zero}
+    assert_same(together(tiny, tmp_path / "two", 2, **apart), expected)
+    assert_same_adapters(tmp_path / "two", tmp_path / "alone")
 
 
 def test_a_node_that_gives_each_process_its_gpu_has_one_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """One rank of a distributed training: `python -m tests.training.together MODEL IMAGES OUT JSON`.
 
 JSON holds settings of tiny_settings, and `die_after`: the step after which a process exits with code 1; and
-`two_of_a_prompt`: whether every two pairs have the same prompt.
+`two_of_a_prompt`: whether every two pairs have the same prompt; and `labelled`: whether to train by KTO on their
+answers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+from mmdpo.config.choices import AdapterUse, TrainOn
+from mmdpo.records import LabelledAnswer, PreferencePair
 from tests.support.tiny import tiny_pairs, tiny_settings
+
+KTO = {"method__loss_type": "kto", "method__train_on": TrainOn.labelled, "logprob_avg": None}
+
+
+def labelled(pair: PreferencePair, index: int) -> LabelledAnswer:
+    """One answer of a pair: of every third the rejected one."""
+    label = index % 3 != 0
+    return LabelledAnswer(pair.id, pair.question, pair.chosen if label else pair.rejected, label, pair.images)
 
 
 def main(model: str, images: str, out: str, settings: str) -> None:
@@ -28,6 +39,8 @@ def main(model: str, images: str, out: str, settings: str) -> None:
     torch.set_num_threads(1)
     overrides: dict[str, Any] = json.loads(settings)
     last = overrides.pop("die_after", None)
+    if "model__adapter_use" in overrides:
+        overrides["model__adapter_use"] = AdapterUse(overrides["model__adapter_use"])
     folder = Path(out)
     folder.mkdir(exist_ok=True)
 
@@ -54,7 +67,10 @@ def main(model: str, images: str, out: str, settings: str) -> None:
     for first, second in zip(pairs[::2], pairs[1::2], strict=True) if overrides.pop("two_of_a_prompt", False) else ():
         index = pairs.index(second)
         pairs[index] = dataclasses.replace(first, id=second.id, rejected=second.rejected)
-    run.train_adapter(tiny_settings(Path(model), **overrides), pairs, Path(images), folder, log, resumed)
+    examples: list[Any] = pairs
+    if overrides.pop("labelled", False):
+        examples, overrides = [labelled(pair, index) for index, pair in enumerate(pairs)], overrides | KTO
+    run.train_adapter(tiny_settings(Path(model), **overrides), examples, Path(images), folder, log, resumed)
     gc.collect()
     assert [model() for model in loaded] == [None], "the model is still in memory"
 
