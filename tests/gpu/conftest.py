@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tiny import Tiny, save_tiny_llava, tiny_pairs
-
 NEEDED = "MMDPO_TESTS_NEED_GPU"  # set by `make test-gpu`: tests fail instead of being skipped without a GPU
 DEVICES = [pytest.param("cuda", marks=pytest.mark.gpu), pytest.param("cpu", marks=pytest.mark.exhaustive)]
 
@@ -33,12 +31,6 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
     torch.use_deterministic_algorithms(True, warn_only=True)  # CUBLAS_WORKSPACE_CONFIG is set by `make test-gpu`
     yield "cuda"
     torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    root = tmp_path_factory.mktemp("tiny")
-    return Tiny(save_tiny_llava(root / "model"), tiny_pairs(root / "images"), root / "images")
 
 
 @pytest.fixture(autouse=True)

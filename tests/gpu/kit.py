@@ -40,11 +40,12 @@ GLIBC = range(5, 40)
 README = """\
 Wheels for Python {python} on Linux x86-64. In a copy of the repository beside this folder:
 
-    python3 -m pip install --no-index --no-deps --no-compile --target /tmp/site {folder}/*.whl
-    export PYTHONPATH=/tmp/site
+    python3 -m pip install --no-index --no-deps --no-compile --target /tmp/kit/site-packages {folder}/*.whl
+    export PYTHONPATH=/tmp/kit/site-packages
     make test-gpu PYTHON=python3
     CUDA_VISIBLE_DEVICES= python3 -m pytest -n 8 -m "not slurm and not browser and not long and not exhaustive"
 
+Keep the name site-packages: by it, dill (of datasets) tells installed packages from modules that it has to pickle.
 The machine itself has: {image}.
 """
 

@@ -15,9 +15,12 @@ from safetensors.torch import load_file
 
 from mmdpo.config.choices import AdapterUse
 from mmdpo.config.schema import TrainConfig
+from mmdpo.models.adapter import merged
+from mmdpo.models.loading import load_processor
 from mmdpo.training.distributed import deepspeed_config, from_slurm
 from tests.support.program import completed, start_program
 from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_pairs, tiny_settings
+from tests.training.test_kto import SAME
 from tests.training.test_start import random_adapter
 
 SETTINGS: dict[str, Any] = {
@@ -28,6 +31,13 @@ SETTINGS: dict[str, Any] = {
     "model__train_projector": True,
 }  # 6 steps of 4 pairs
 ONE_ROW = {"train__per_device_train_batch_size": 1}
+KTO = {
+    "labelled": True,
+    "train__per_device_train_batch_size": 2,
+    "train__gradient_accumulation_steps": 1,
+    "model__train_projector": False,
+}
+ADAPTER = "adapter/adapter_model.safetensors"
 Logged = dict[int, dict[str, float]]
 
 
@@ -76,11 +86,22 @@ def assert_same(logged: Logged, expected: Logged) -> None:
 
 
 def assert_same_adapters(one: Path, other: Path) -> None:
-    found, wanted = (load_file(folder / "adapter/adapter_model.safetensors") for folder in (one, other))
-    assert any("multi_modal_projector" in name for name in found)
+    found, wanted = (load_file(folder / ADAPTER) for folder in (one, other))
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3)
+
+
+def stock_trl(tiny: Tiny, folder: Path) -> Logged:
+    """What two processes of stock TRL log of a KTO training, as far as ours log it, too."""
+    logged = together(tiny, folder / "stock", 2, stock=True, **KTO)
+    return {step: {name: metrics[name] for name in SAME if name in metrics} for step, metrics in logged.items()}
+
+
+def start_of(tiny: Tiny, folder: Path) -> dict[str, Any]:
+    """Settings of a training that starts from a random adapter, which is written to a folder."""
+    random_adapter(tiny_settings(tiny.model).model, folder)
+    return {"model__adapter": str(folder), "model__train_projector": False}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +121,7 @@ def test_two_processes_train_what_one_does(
         together(tiny, out, processes=2, train__per_device_train_batch_size=1, train__zero_stage=zero), expected
     )
     assert_same_adapters(out, folder)
+    assert any("multi_modal_projector" in name for name in load_file(folder / ADAPTER))
 
 
 @pytest.mark.slow
@@ -131,19 +153,39 @@ def test_pairs_of_a_prompt_train_the_same_in_two_processes_that_died(tiny: Tiny,
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
-@pytest.mark.parametrize(("use", "zero"), [(None, 3), (AdapterUse.train, 0), (AdapterUse.merge, 0)])
-def test_answers_with_labels_train_the_same_in_two_processes(
-    tiny: Tiny, tmp_path: Path, use: AdapterUse | None, zero: int
-) -> None:
-    """From the base, and from an adapter that is trained further or merged."""
-    settings: dict[str, Any] = {"labelled": True}
-    if use is not None:
-        random_adapter(tiny_settings(tiny.model, model__train_projector=True).model, tmp_path / "first")
-        settings |= {"model__adapter": str(tmp_path / "first"), "model__adapter_use": use.value}
+@pytest.mark.parametrize("use", [AdapterUse.train, AdapterUse.merge])
+def test_two_processes_start_from_an_adapter_as_one_does(tiny: Tiny, tmp_path: Path, use: AdapterUse) -> None:
+    settings = {**start_of(tiny, tmp_path / "first"), "model__adapter_use": use.value}
     expected = together(tiny, tmp_path / "alone", 1, train__per_device_train_batch_size=2, **settings)
-    apart = {**ONE_ROW, **settings, "train__zero_stage": zero}
-    assert_same(together(tiny, tmp_path / "two", 2, **apart), expected)
+    assert_same(together(tiny, tmp_path / "two", 2, **ONE_ROW, **settings), expected)
     assert_same_adapters(tmp_path / "two", tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("zero", [0, 3])
+def test_two_processes_train_on_labels_as_two_of_stock_trl(tiny: Tiny, tmp_path: Path, zero: int) -> None:
+    """One process would estimate KTO's KL term from other rows."""
+    expected = stock_trl(tiny, tmp_path)
+    assert_same(together(tiny, tmp_path / "ours", 2, train__zero_stage=zero, **KTO), expected)
+    assert {"kl", "loss", "grad_norm"} <= expected[1].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_two_processes_train_on_labels_from_an_adapter_as_from_its_merged_weights(tiny: Tiny, tmp_path: Path) -> None:
+    start = {**start_of(tiny, tmp_path / "first"), **KTO}
+    merged(tiny_settings(tiny.model).model, tmp_path / "first").save_pretrained(tmp_path / "merged")
+    load_processor(tiny_settings(tiny.model).model).save_pretrained(tmp_path / "merged")
+    expected = stock_trl(tiny._replace(model=tmp_path / "merged"), tmp_path)
+    found, further = (
+        together(tiny, tmp_path / use.value, 2, **start, model__adapter_use=use.value)
+        for use in (AdapterUse.merge, AdapterUse.train)
+    )
+    assert_same(found, expected)
+    for name in expected[1].keys() - {"grad_norm"}:  # the same model, of which other weights are trained
+        assert further[1][name] == pytest.approx(found[1][name], abs=1e-5, rel=1e-4), name
+    assert further[6]["loss"] != pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_node_that_gives_each_process_its_gpu_has_one_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
