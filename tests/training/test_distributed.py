@@ -148,6 +148,7 @@ def test_pairs_of_a_prompt_train_the_same_in_two_processes_that_died(tiny: Tiny,
     together(tiny, tmp_path / "two", 2, dies=True, die_after=5, **apart)
     assert_same(together(tiny, tmp_path / "two", 2, **apart), expected)
     assert (tmp_path / "two" / "resumed").read_text() == "4"
+    assert (tmp_path / "two" / "prompts").read_text() == "6 of 12, shared: True"
     assert_same_adapters(tmp_path / "two", tmp_path / "alone")
 
 

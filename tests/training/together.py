@@ -77,7 +77,9 @@ def main(model: str, images: str, out: str, settings: str) -> None:
         for number, step in enumerate(stock(given, tiny_settings(Path(model), **overrides), folder, examples)[0]):
             log(step, number + 1)
         return
-    run.train_adapter(tiny_settings(Path(model), **overrides), examples, Path(images), folder, log, resumed)
+    found = run.train_adapter(tiny_settings(Path(model), **overrides), examples, Path(images), folder, log, resumed)
+    if rank() == 0:
+        (folder / "prompts").write_text(f"{found.prompts} of {found.examples}, shared: {found.prefix_sharing}")
     gc.collect()
     assert loaded
     assert not any(model() for model in loaded), "the model is still in memory"
