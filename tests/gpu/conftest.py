@@ -5,6 +5,7 @@ Heavy libraries are imported within fixtures and tests, because most test runs o
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     if not torch.cuda.is_available():
         (pytest.fail if os.environ.get(NEEDED) else pytest.skip)("no GPU is visible; `make test-gpu` shows one")
+    gc.collect()  # of models that earlier tests have left in reference cycles
     torch.cuda.empty_cache()
     torch.use_deterministic_algorithms(True, warn_only=True)  # CUBLAS_WORKSPACE_CONFIG is set by `make test-gpu`
     yield "cuda"
