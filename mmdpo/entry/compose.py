@@ -17,9 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 from mmdpo.config.choices import TrainOn
 from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
+from mmdpo.config.new_sources import with_new_sources
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, BenchConfig, Config, DataConfig, ModelConfig
-from mmdpo.entry.new_sources import with_new_sources
 from mmdpo.entry.overrides import check_directory, check_overrides
 from mmdpo.errors import UserError
 

@@ -17,9 +17,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmdpo.config.field_checks import did_you_mean, unknown_choice
 from mmdpo.config.keys import allows_none, exists, field_types, key_problem
+from mmdpo.config.new_sources import added_sources
 from mmdpo.config.presets import preset_values
 from mmdpo.config.schema import CONF, GROUPS, Config
-from mmdpo.entry.new_sources import added_sources
 
 SWEEP = "sweep"
 WITHOUT_PLUS = (["data", "fields"], ["train", "trl"], ["method", "losses"])

@@ -12,10 +12,10 @@ from typing import Any
 
 from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
+from mmdpo.config.new_sources import with_new_sources
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
 from mmdpo.entry.halving import halving_overrides
-from mmdpo.entry.new_sources import with_new_sources
 from mmdpo.entry.override_values import value_problems
 from mmdpo.entry.search import check_plugins, is_search, search_overrides
 from mmdpo.env_secrets import refuse_secret_words, refuse_secrets

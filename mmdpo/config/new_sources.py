@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 KEY_OF_SOURCE = re.compile(r"(\+{0,2})(data\.sources\.(\w+)\.\w+=.*)", re.DOTALL)
+EMPTY_SOURCES = re.compile(r"\+data\.sources=\{\w+:\{\}(,\w+:\{\})*\}")
 NEW_SOURCE = re.compile(r"\+{1,2}data\.sources\.(\w+)=(\{.*\})", re.DOTALL)
 
 
@@ -24,6 +25,12 @@ def with_new_sources(words: Sequence[str]) -> list[str]:
     empty = f"+data.sources={{{','.join(f'{name}:{{}}' for name in names)}}}"
     first = min(keys)
     return [*words[:first], empty, *(keys.get(index, word) for index, word in enumerate(words[first:], first))]
+
+
+def without_empty_sources(words: Sequence[str]) -> list[str]:
+    """Return the words of `with_new_sources` as a user types them."""
+    kept = [word for word in words if not EMPTY_SOURCES.fullmatch(word)]
+    return [word[1:] if word.startswith("++") and KEY_OF_SOURCE.fullmatch(word) else word for word in kept]
 
 
 def added_sources(words: Sequence[str]) -> list[str]:

@@ -3,8 +3,8 @@
 import pytest
 
 from mmdpo.config.data_settings import SourceConfig
+from mmdpo.config.new_sources import with_new_sources, without_empty_sources
 from mmdpo.entry.compose import compose_data
-from mmdpo.entry.new_sources import with_new_sources
 from mmdpo.entry.overrides import check_overrides
 from mmdpo.errors import UserError
 
@@ -25,7 +25,14 @@ def test_a_source_is_added_to_those_of_the_preset(words):
     assert [*data.sources] == ["scigraphqa", "lrv", "text"]
     assert data.sources["text"] == TEXT
     assert data.sources["lrv"].count == 5
-    assert with_new_sources(with_new_sources(words))[-1] == with_new_sources(words)[-1]  # a recorded command
+
+
+def test_a_recorded_command_is_the_typed_one():
+    typed = ["data=paper", "+data.sources.text.format=llava_sft", "+data.sources.text.offset=2", "beta=0.2"]
+    first, *keys, last = typed
+    composed = with_new_sources(typed)
+    assert composed == [first, "+data.sources={text:{}}", *(f"+{key}" for key in keys), last]
+    assert without_empty_sources(composed) == typed
 
 
 def test_other_words_stay_as_they_are():
