@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
+
 from tests.support.tiny import WORDS, word_tokenizer
 
 KINDS = ("llava_next", "qwen2_5_vl", "idefics3")
@@ -27,7 +29,8 @@ def template(placeholder: str, end: str) -> str:
 def save_architecture(kind: str, folder: Path) -> Any:
     """Write the model of a family and its processor to `folder`; returns the processor.
 
-    Qwen's processor is only returned: loading it takes torchvision, for videos.
+    Qwen's processor is only returned: loading it takes torchvision, for videos. Where that of Idefics takes it, too,
+    the test is skipped.
     """
     import torch
 
@@ -140,11 +143,13 @@ def _idefics3() -> tuple[Any, Any]:
     from transformers import (
         Idefics3Config,
         Idefics3ForConditionalGeneration,
+        Idefics3ImageProcessorPil,
         Idefics3Processor,
         LlamaConfig,
     )
-    from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
+    if hasattr(Idefics3ImageProcessorPil, "_backends"):  # a stand-in for a class whose library is missing
+        pytest.skip("this transformers needs torchvision to load the processor")
     grid = tuple(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7))
     special = ("<image>", "<fake_token_around_image>", "<end_of_utterance>", "<global-img>", *grid)
     tokenizer = _tokenizer(*special, end="<end_of_utterance>")
