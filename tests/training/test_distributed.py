@@ -111,7 +111,9 @@ def alone(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Logged,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("zero", [0, pytest.param(2, marks=pytest.mark.exhaustive), 3])
+@pytest.mark.parametrize(
+    "zero", [0, pytest.param(2, marks=pytest.mark.exhaustive), pytest.param(3, marks=pytest.mark.long)]
+)
 def test_two_processes_train_what_one_does(
     tiny: Tiny, alone: tuple[Logged, Path], zero: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
