@@ -12,6 +12,7 @@ from typing import Any
 
 from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
+from mmdpo.config.new_sources import with_new_sources
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
 from mmdpo.entry.halving import halving_overrides
@@ -43,7 +44,7 @@ def check_command(arguments: Sequence[str]) -> list[str]:
         set_own_directory(Path(options.config_dir).resolve())
     if not options.multirun and is_search(options.overrides):
         raise UserError("hydra/sweeper=: a search needs -m, as in python launch.py -m ...")
-    return [*arguments, *search_overrides(options.overrides), *halving_overrides(options.overrides)]
+    return [*with_new_sources(arguments), *search_overrides(options.overrides), *halving_overrides(options.overrides)]
 
 
 def check_overrides(overrides: Iterable[str]) -> None:
