@@ -37,6 +37,7 @@ def check_command(arguments: Sequence[str]) -> list[str]:
     if options.help or options.hydra_help or options.shell_completion:
         return arguments
     check_plugins(options.overrides)
+    refuse_unparsable(options.overrides)
     check_overrides(options.overrides)
     if options.config_dir is not None:
         check_directory(Path(options.config_dir))
@@ -54,6 +55,23 @@ def check_overrides(overrides: Iterable[str]) -> None:
         problems = dict.fromkeys(value_problems(texts))
     if problems:
         raise UserError("\n".join(problems))
+
+
+def refuse_unparsable(overrides: Iterable[str]) -> None:
+    """Raise UserError for an override that Hydra cannot parse, such as one with a second = outside of quotes."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    for text in overrides:
+        try:
+            parser.parse_override(text)
+        except HydraException as error:
+            reason = next(iter(str(error).splitlines()), "")
+            raise UserError(
+                f"{text}: cannot be parsed ({reason}); values with = or spaces stand in quotes, as in "
+                "\"search.keep_points=['beta=0.1']\""
+            ) from error
 
 
 def override_problem(override: str) -> str | None:

@@ -20,21 +20,22 @@ from mmdpo.files import file_fingerprint, read_json, write_json
 from mmdpo.pipeline.cards import CARD, content_of, differs_from_card
 from mmdpo.pipeline.counts import count_completions, count_cut, report_cut
 from mmdpo.pipeline.own_pairs import own_pairs, rows_digest
+from mmdpo.pipeline.prompt_parts import part_of, part_settings
 from mmdpo.points.contents import source_contents
 from mmdpo.records import ANSWER_WORDS, Annotation, Completion, Prompt, read_records, write_records
 from mmdpo.timings import timed
 
 
 def _prompts_settings(config: Config) -> dict[str, Any]:
-    data = config.data
+    data, part = config.data, part_settings(config)
     if data.sources:
         sources = {name: _source_settings(name, source, data.seed) for name, source in data.sources.items()}
-        return {"sources": sources, "seed": data.seed, "on_bad_row": data.on_bad_row.value}
+        return {"sources": sources, "seed": data.seed, "on_bad_row": data.on_bad_row.value, **part}
     from mmdpo.sources.formats import synthetic_prompts
 
     version = synthetic_prompts(data.format).version()
     text = {"text_prompts": data.text_prompts_made} if data.text_prompts_made else {}
-    return {"format": data.format, "prompts": data.prompts, "seed": data.seed, "version": version, **text}
+    return {"format": data.format, "prompts": data.prompts, "seed": data.seed, "version": version, **text, **part}
 
 
 def _source_settings(name: str, source: SourceConfig, seed: int) -> dict[str, Any]:
@@ -59,8 +60,9 @@ def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
         prompts, facts = synthetic.generate(data.prompts, data.seed, folder), {}
         if data.text_prompts_made and synthetic.generate_text is not None:  # its absence is refused before
             prompts += synthetic.generate_text(data.text_prompts_made, data.seed)
+    prompts = part_of(prompts, config)
     write_records(folder / "prompts.jsonl", prompts)
-    return {"prompts": len(prompts), **facts}
+    return {"prompts": len(prompts), **facts, **part_settings(config)}
 
 
 def _sample_settings(config: Config) -> dict[str, Any]:
@@ -307,7 +309,8 @@ def get_or_make(config: Config, stage: Stage, remake: bool = False) -> Path:
 def prompts_count(config: Config) -> int:
     """Return the number of prompts that a config asks for; 0 if its files decide."""
     sources = config.data.sources.values()
-    return sum(source.count or 0 for source in sources) if sources else config.data.prompts or 0
+    found = sum(source.count or 0 for source in sources) if sources else config.data.prompts or 0
+    return found // (config.data.round_parts or 1)
 
 
 def find_existing(config: Config, stage: Stage) -> Path | None:
