@@ -11,6 +11,7 @@ from mmdpo.config.choices import AnswerEngine
 from mmdpo.console import print_line
 from mmdpo.models.adapter_config import holds_modules
 from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
+from mmdpo.models.libraries import import_libraries
 from mmdpo.models.requests import Engine
 from mmdpo.models.served_folder import served_folder
 from mmdpo.models.server_command import has_field
@@ -49,6 +50,7 @@ def is_text_only(p: Point) -> bool:
 
 def _own_model(p: Point) -> Engine:
     """Load the point's model, with its adapter if it is trained."""
+    import_libraries("mmdpo.models.engine")
     from mmdpo.models.adapter import merged
     from mmdpo.models.device import on_device
     from mmdpo.models.engine import ModelEngine
