@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import json
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -210,7 +210,7 @@ def to_json(record: Any) -> str:
 
 def from_dict(kind: type[Record], data: dict[str, Any]) -> Record:
     """Restore a record of `kind` that `to_json` wrote, with nested records, tuples and renamed fields."""
-    hints = _hints(kind)
+    hints = _hints(typing.cast(Hashable, kind))
     renamed = RENAMED_FIELDS.get(kind.__name__, {})
     named = {renamed.get(name, name): value for name, value in data.items()}
     if "image" in named:  # files of earlier versions: one image or none
@@ -220,7 +220,7 @@ def from_dict(kind: type[Record], data: dict[str, Any]) -> Record:
 
 
 @functools.cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
+def _hints(kind: Hashable) -> dict[str, Any]:
     """Return the types of a record's fields; looking them up takes longer than restoring a record."""
     return typing.get_type_hints(kind)
 
