@@ -21,6 +21,7 @@ from mmdpo.errors import UserError
 from mmdpo.files import read_json, write_json
 from mmdpo.locks import hold_lock
 from mmdpo.models.fingerprints import adapter_fingerprint
+from mmdpo.models.libraries import import_libraries
 from mmdpo.models.model_files import model_shape
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.counts import describe_counts
@@ -247,6 +248,7 @@ def _train(
     rung: Rung | None = None,
 ) -> tuple[TrainSummary, dict[str, int]]:
     """Train the point's adapter, to a rung or to the end; also returns the counts of the data set's rows."""
+    import_libraries("mmdpo.training.trainer")
     from mmdpo.training.reference import reference
     from mmdpo.training.run import train_adapter
     from mmdpo.training_data.mixture import count_text_only
