@@ -170,8 +170,8 @@ def main() -> None:
             wall, cpu = wall + seconds, cpu + processor
         ours: dict[str, tuple[float, float]] = {}
         apart = 0.0
-        for way, overrides in WAYS.items():
-            cache, out = f"{name}/{way}/cache", f"{name}/{way}/out"
+        for number, (way, overrides) in enumerate(WAYS.items()):
+            cache, out = f"{name}/{number}/cache", f"{name}/{number}/out"
             shutil.copytree(f"{name}/cache", cache)
             line = ("launch.py", "-m", "sweep=beta_lr_grid", "stage=train", "tracking=none", *overrides)
             own = {**environment, "MMDPO_CACHE": cache}

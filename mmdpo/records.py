@@ -7,9 +7,10 @@ dataclass; a file has one JSON object per line.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -209,13 +210,19 @@ def to_json(record: Any) -> str:
 
 def from_dict(kind: type[Record], data: dict[str, Any]) -> Record:
     """Restore a record of `kind` that `to_json` wrote, with nested records, tuples and renamed fields."""
-    hints = typing.get_type_hints(kind)
+    hints = _hints(typing.cast(Hashable, kind))
     renamed = RENAMED_FIELDS.get(kind.__name__, {})
     named = {renamed.get(name, name): value for name, value in data.items()}
     if "image" in named:  # files of earlier versions: one image or none
         image = named.pop("image")
         named["images"] = () if image is None else (image,)
     return kind(**{name: _restore(hints[name], value) for name, value in named.items()})
+
+
+@functools.cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    """Return the types of a record's fields; looking them up takes longer than restoring a record."""
+    return typing.get_type_hints(kind)
 
 
 def _restore(hint: Any, value: Any) -> Any:

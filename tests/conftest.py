@@ -27,7 +27,7 @@ settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("all", deadline=None)  # random seeds: `make test-all` passes --hypothesis-profile=all
 settings.load_profile("ci")
 
-pytest_plugins = ["tests.support.slurm.fixtures", "tests.support.browser"]
+pytest_plugins = ["tests.support.fixtures", "tests.support.slurm.fixtures", "tests.support.browser"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,10 +16,12 @@ from markdown.extensions.toc import slugify
 from mmdpo.analysis.search_terms import read_term
 from mmdpo.cli.parser import make_parser
 from mmdpo.config.free_text import quoted_names
+from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
 from mmdpo.config.schema import AXES, GROUPS, SWEEPS, options
 from mmdpo.entry.blocks import split_into_blocks
-from mmdpo.entry.compose import compose_config, compose_data
+from mmdpo.entry.compose import compose_data, composed
+from mmdpo.entry.compose_points import compose_points
 from mmdpo.entry.overrides import check_overrides
 from tests.support.adapters import write_adapter
 from tests.support.docs import BLOCK, PAGES, add_module, commands, examples, write_presets
@@ -122,10 +124,9 @@ def points_of(words: list[str], directory: Path | None) -> list[list[str]]:
 @pytest.mark.parametrize("command", LAUNCHES)
 def test_every_launch_composes(command: str, files: Path) -> None:
     words, directory = words_of(command, files)
-    points = points_of(words, directory)
+    points = [spelled_out(point) for point in points_of(words, directory)]
     assert len(points) == 1 or "-m" in words or any(word.startswith("sweep=") for word in words)
-    for point in points:
-        compose_config(point, directory)
+    assert [*compose_points(lambda point: composed(point, directory), points)]
 
 
 @pytest.mark.parametrize("command", LOOKS)

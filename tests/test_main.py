@@ -104,12 +104,10 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):
     assert all(word in out for word in ("status", "report", "compare", "doctor", "STUDY", "examples"))
 
 
-def test_status_imports_nothing_heavy_once_its_gains_are_known(outputs: Path):
-    main(["status"])
+def imported(command: list[str], *heavy: str) -> str:
+    """The packages among `heavy` that a command imports, as a printed list."""
     code = (
-        "import sys; from mmdpo.__main__ import main; main(['status']);"
-        "heavy = ('torch', 'transformers', 'matplotlib', 'scipy', 'pandas', 'numpy');"
-        "print([m for m in heavy if m in sys.modules])"
+        f"import sys; from mmdpo.__main__ import main; main({command}); print([m for m in {heavy} if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -117,7 +115,13 @@ def test_status_imports_nothing_heavy_once_its_gains_are_known(outputs: Path):
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
-    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+    assert done.stdout, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_status_imports_nothing_heavy_once_its_gains_are_known(outputs: Path):
+    main(["status"])
+    assert imported(["status"], "torch", "transformers", "matplotlib", "scipy", "pandas", "numpy") == "[]"
 
 
 @pytest.fixture
@@ -331,14 +335,4 @@ def test_doctor_help(capsys: pytest.CaptureFixture[str]):
 
 
 def test_doctor_imports_nothing_heavy(data: Path):
-    code = (
-        "import sys; from mmdpo.__main__ import main; main(['doctor', 'data=paper']);"
-        "print([m for m in ('torch', 'transformers', 'trl', 'peft', 'wandb') if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+    assert imported(["doctor", "data=paper"], "torch", "transformers", "trl", "peft", "wandb") == "[]"

@@ -4,7 +4,6 @@ import json
 import math
 import platform
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,19 +16,7 @@ from mmdpo.pipeline import point_stages
 from mmdpo.points import point as points
 from tests.support.tracking import KEY, inspect, lines, messages, tracker, transaction_log
 
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wandb_service, "_online_failed", False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _service() -> Iterator[None]:
-    """End W&B's service, which programs started by other tests would find and share."""
-    yield
-    import wandb
-
-    wandb.teardown()
+pytestmark = pytest.mark.usefixtures("online_again", "ended_service")
 
 
 def test_lines_are_json_for_all_numbers(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import shutil
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -16,19 +15,7 @@ from mmdpo.wandb_service import Mode
 from tests.support.tracking import KEY, inspect, lines, messages, run_alone, tracker, transaction_log
 from tests.support.wandb_server import wandb_server
 
-
-@pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wandb_service, "_online_failed", False)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _service() -> Iterator[None]:
-    """End W&B's service, which programs started by other tests would find and share."""
-    yield
-    import wandb
-
-    wandb.teardown()
+pytestmark = pytest.mark.usefixtures("online_again", "ended_service")
 
 
 @pytest.mark.long

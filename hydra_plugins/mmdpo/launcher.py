@@ -37,18 +37,20 @@ class MmdpoLauncher(Launcher):
     def launch_blocks(self, blocks: Sequence[PointBlock]) -> Sequence[JobReturn]:
         """Compose, check and run the points of all blocks together."""
         from mmdpo.entry.blocks import compose_blocks
-        from mmdpo.entry.halving import print_best_result
+        from mmdpo.entry.halving import check_halving_split, print_best_result
         from mmdpo.entry.hydra import launch
 
         configs: list[Config] = []
+        overrides = [words for block in blocks for words in block.points]
 
         def noted() -> Iterator[Config]:
             for config in compose_blocks(self.compose, blocks):
                 configs.append(config)
                 yield config
+            check_halving_split(configs, overrides)
 
         results = launch(noted())
-        print_best_result(configs, [overrides for block in blocks for overrides in block.points], results)
+        print_best_result(configs, overrides, results)
         return results
 
     def compose(self, overrides: list[str]) -> DictConfig:

@@ -31,9 +31,7 @@ def pruned_lines(study: Study) -> list[str]:
         known |= {point for one in gone for point in one.points}
         named = [f"{labels[next(p for p in one.points if p in labels)]} ({one.score:.4g})" for one in gone]
         more = f" and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-        cost = (
-            "" if decision.expected_loss is None else f"; expected loss of the best score {decision.expected_loss:.2g}"
-        )
+        cost = f"; {text}" if (text := decision.cost_text()) else ""
         if gone:
             rung = f"at {100 * decision.share:.4g} % of the training, by {decision.objective} on dev"
             lines.append(f"pruned {rung}: {'; '.join(named[:SHOWN])}{more}{cost}; search=none trains them to the end")

@@ -54,12 +54,13 @@ def smallest_visible_gain(study: Study, key: str, gains: Gains | None = None) ->
         gains: The gains of the study, if they are at hand.
 
     Returns:
-        The gain, for the number of comparisons of the study; None if no result has a gain with an interval.
+        The gain, for the number of comparisons of the study; None if no result has a gain with an interval. Results
+        whose answers score as those of the base on every item tell nothing about it.
     """
     gains = study_gains(study) if gains is None else gains
     estimates = [gain.estimate for group in groups(study) if (gain := gains.of(group, key)) and gain.verdict]
     level = (1 - study.confidence) / max(1, gains.comparisons)
-    found = [visible_of_error(one.error, one.df, level) for one in estimates]
+    found = [visible_of_error(one.error, one.df, level) for one in estimates if one.error > 0]
     return median(found) if found else None
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdpo.cli.arguments import Commands
+from mmdpo.config.choices import TrainOn
 from mmdpo.config.schema import BenchConfig, DataConfig, ModelConfig
 from mmdpo.errors import UserError
 
@@ -46,8 +47,8 @@ def doctor(options: argparse.Namespace) -> int:
     bench = compose_bench(options.overrides, directory)[0] if of_bench else None
     good = [_examine_bench(bench, words)] if bench else []
     if of_data:
-        data, judge = compose_data(options.overrides, directory)
-        good.append(_examine_data(data, judge, words, compose_model(options.overrides, directory)))
+        data, judge, train_on = compose_data(options.overrides, directory)
+        good.append(_examine_data(data, train_on, judge, words, compose_model(options.overrides, directory)))
         if bench and all(good):
             _examine_overlap(data, bench)
     return 0 if all(good) else 1
@@ -65,11 +66,11 @@ def _examine_bench(bench: BenchConfig, words: list[str]) -> bool:
     return print_report(bench, words, make_console())
 
 
-def _examine_data(data: DataConfig, judge: str, words: list[str], model: ModelConfig | None) -> bool:
+def _examine_data(data: DataConfig, train_on: TrainOn, judge: str, words: list[str], model: ModelConfig | None) -> bool:
     from mmdpo.console import make_console
     from mmdpo.sources.doctor_report import print_report
 
-    return print_report(data, judge, words, make_console(), _renderer(model))
+    return print_report(data, train_on, judge, words, make_console(), _renderer(model))
 
 
 def _examine_overlap(data: DataConfig, bench: BenchConfig) -> None:

@@ -41,6 +41,7 @@ class DataConfig:
     prompts: Annotated[int, AT_LEAST_ONE] = 1000  # number to generate, if `format` makes its own prompts
     text_share: Annotated[float | None, SHARE] = None  # of text-only examples in training; null: as they come
     text_prompts: Annotated[int | None, AT_LEAST_ONE] = None  # text-only ones beside `prompts`; null: as many
+    round_parts: Annotated[int | None, Ge(2)] = None  # parts of the prompts, one per round; null: each round has all
     seed: Annotated[int, SEED] = 0  # of prompts, samples and pairs; the axis `seed` is that of training
     root: Annotated[str | None, NO_RESULT] = None  # folder for the paths of a preset: path: ${data.root}/rows
     sources: dict[str, SourceConfig] = field(default_factory=dict)  # of prompts, by name

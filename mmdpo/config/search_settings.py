@@ -22,7 +22,7 @@ class SearchConfig:
     keep: Annotated[float, INNER_SHARE] = 0.5  # share of the results that each rung keeps, rounded up
     keep_points: list[str] = field(default_factory=list)  # never pruned: names of points, or values such as beta=0.1
     max_loss: Annotated[float, NOT_NEGATIVE] = 0.005  # largest expected loss per rung, as a share of the score's scale
-    # Assumed, of the results' true scores at a rung and at the end; in trials of the miniature
-    correlation: Annotated[float, SHARE] = 0.9
+    # Of the results' true scores at a rung and at the end; null: estimated from finished points, or else assumed
+    correlation: Annotated[float | None, SHARE] = None
     # A result is ruined if more of its chosen answers than this lost probability against the reference model
     max_below_reference: Annotated[float, SHARE] = 0.30

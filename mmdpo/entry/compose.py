@@ -14,8 +14,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mmdpo.config.choices import TrainOn
 from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
+from mmdpo.config.new_sources import with_new_sources
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, BenchConfig, Config, DataConfig, ModelConfig
 from mmdpo.entry.overrides import check_directory, check_overrides
@@ -51,10 +53,10 @@ def compose_config(overrides: Sequence[str] = (), directory: Path | None = None)
         UserError: A key or a value is wrong, or something is missing.
         HydraException: Hydra cannot compose the overrides, as with a preset that does not exist.
     """
-    return typed(_composed(overrides, directory))
+    return typed(composed(overrides, directory))
 
 
-def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -> tuple[DataConfig, str]:
+def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -> tuple[DataConfig, str, TrainOn]:
     """Compose the data settings of a command, even if their files are missing.
 
     Args:
@@ -62,7 +64,8 @@ def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -
         directory: The user's own config directory, or None.
 
     Returns:
-        The data settings, in which keys that are still to be given are None, and the label of the judge.
+        The data settings, in which keys that are still to be given are None; the label of the judge; and the kind of
+        training set of the method.
 
     Raises:
         UserError: An override or a setting of the data is wrong.
@@ -70,15 +73,15 @@ def compose_data(overrides: Sequence[str] = (), directory: Path | None = None) -
     from mmdpo.entry.checks import check_data
 
     try:
-        config = _composed(overrides, directory)
+        config = composed(overrides, directory)
         for key in OmegaConf.missing_keys(config.data):
             OmegaConf.update(config.data, key, None)
         data = cast(DataConfig, _typed(config.data, DataConfig, "data."))
-        judge = str(config.judge.name)
+        judge, train_on = str(config.judge.name), TrainOn(config.method.train_on)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_reason(error)) from error
     check_data(data)
-    return data, judge
+    return data, judge, train_on
 
 
 def compose_bench(overrides: Sequence[str] = (), directory: Path | None = None) -> tuple[BenchConfig, Path]:
@@ -97,7 +100,7 @@ def compose_bench(overrides: Sequence[str] = (), directory: Path | None = None) 
     from mmdpo.entry.checks import check_bench
 
     try:
-        config = _composed(overrides, directory)
+        config = composed(overrides, directory)
         bench = cast(BenchConfig, _typed(config.bench, BenchConfig, "bench."))
         out = Path(str(config.out))
     except (HydraException, OmegaConfBaseException) as error:
@@ -117,7 +120,7 @@ def compose_model(overrides: Sequence[str] = (), directory: Path | None = None) 
         The settings, unchecked.
     """
     try:
-        return cast(ModelConfig, _typed(_composed(overrides, directory).model, ModelConfig, "model."))
+        return cast(ModelConfig, _typed(composed(overrides, directory).model, ModelConfig, "model."))
     except (UserError, HydraException, OmegaConfBaseException):
         return None
 
@@ -128,7 +131,20 @@ def _reason(error: Exception) -> str:
     return f"{error}".partition("Config search path:")[0].strip() + cause
 
 
-def _composed(overrides: Sequence[str], directory: Path | None) -> DictConfig:
+def composed(overrides: Sequence[str], directory: Path | None = None) -> DictConfig:
+    """Compose the config of a command, without its types.
+
+    Args:
+        overrides: Overrides as on the command line of launch.py.
+        directory: The user's own config directory, or None.
+
+    Returns:
+        Hydra's config.
+
+    Raises:
+        UserError: An override is wrong.
+        HydraException: Hydra cannot compose the overrides.
+    """
     overrides = spelled_out(overrides)
     check_overrides(overrides)
     set_own_directory(directory.resolve() if directory is not None else None)
@@ -136,7 +152,7 @@ def _composed(overrides: Sequence[str], directory: Path | None) -> DictConfig:
         if directory is not None:
             check_directory(directory)
             _add_to_search_path(directory)
-        return compose("config", overrides=overrides)
+        return compose("config", overrides=with_new_sources(overrides))
 
 
 def _add_to_search_path(directory: Path) -> None:

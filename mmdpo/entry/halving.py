@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mmdpo.config.choices import Runner, SearchKind, Stage
-from mmdpo.config.presets import own_directory
+from mmdpo.config.choices import Runner, SearchKind, Split, Stage
+from mmdpo.config.presets import own_directory, preset_values
 from mmdpo.config.schema import Config
 from mmdpo.config.search_settings import SearchConfig
 from mmdpo.console import print_line
 from mmdpo.errors import UserError
+from mmdpo.points.rungs import rung_name
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -21,9 +22,13 @@ KEY, SPLIT = "search", "bench.split"
 
 def halving_overrides(overrides: Sequence[str]) -> list[str]:
     """Return the split that a halving search adds to the typed overrides: its points are compared on dev."""
-    chosen = any(text == f"{KEY}=halving" for text in overrides)
-    typed = any(text.partition("=")[0].lstrip("+") == SPLIT for text in overrides)
-    return [f"{SPLIT}=dev"] if chosen and not typed else []
+    chosen = [text.partition("=")[2] for text in overrides if text.partition("=")[0] == KEY]
+    kind = (preset_values(KEY, chosen[-1]) or {}).get("kind") if chosen else None
+    return [f"{SPLIT}=dev"] if kind == SearchKind.halving.value and not _is_typed(SPLIT, overrides) else []
+
+
+def _is_typed(key: str, overrides: Sequence[str]) -> bool:
+    return any(text.partition("=")[0].lstrip("+") == key for text in overrides)
 
 
 def search_problems(search: SearchConfig) -> Iterator[str]:
@@ -32,6 +37,8 @@ def search_problems(search: SearchConfig) -> Iterator[str]:
         return
     if not search.rungs or sorted(set(search.rungs)) != search.rungs:
         yield f"search.rungs={search.rungs}: must rise, as in search.rungs=[0.25,0.5]"
+    elif len({rung_name(share) for share in search.rungs}) < len(search.rungs):
+        yield f"search.rungs={search.rungs}: two of them are almost the same; type search.rungs=[0.25,0.5]"
 
 
 def check_halving(configs: Sequence[Config], stage: Stage, searching: bool, processes: int) -> None:
@@ -44,8 +51,11 @@ def check_halving(configs: Sequence[Config], stage: Stage, searching: bool, proc
         processes: The number of processes that run the command together.
 
     Raises:
-        UserError: The search differs between points, or cannot be combined with the sweeper, or with several processes.
+        UserError: The search differs between points, or cannot be combined with the sweeper, or with several processes,
+            or the score has no scale.
     """
+    from mmdpo.sweep.rung_decisions import scale_of
+
     search = configs[0].search
     if any(config.search != search or config.objective != configs[0].objective for config in configs):
         raise UserError("search, its settings and objective cannot be swept: give each one value")
@@ -53,8 +63,39 @@ def check_halving(configs: Sequence[Config], stage: Stage, searching: bool, proc
         return
     if searching:
         raise UserError("search=halving: a searching sweeper prunes by itself; drop search= or hydra/sweeper=")
+    scale_of(configs[0].objective)
     if processes > 1 and configs[0].cluster.runner is not Runner.slurm:
         raise UserError("search=halving: torchrun and srun run one point; type cluster=slurm, or search=none")
+
+
+def without_pruned(configs: list[Config], stage: Stage) -> list[Config]:
+    """Leave out the points that a halving search has pruned, of a stage that needs the end of a training."""
+    if configs[0].search.kind is SearchKind.none or stage not in (Stage.evaluate, Stage.judge):
+        return configs
+    from mmdpo.points.point import points_of
+    from mmdpo.sweep.halving import not_pruned
+
+    left = {p.folder for p in not_pruned(points_of(configs))}
+    found = [config for config, p in zip(configs, points_of(configs), strict=True) if p.folder in left]
+    if len(found) < len(configs):
+        print_line(f"{len(configs) - len(found)} pruned points are left out; search=none trains them to the end")
+    return found or configs
+
+
+def check_halving_split(configs: Sequence[Config], points: Sequence[Sequence[str]]) -> None:
+    """Raise UserError if a search that a file chooses would end on the test split without having been asked to.
+
+    Args:
+        configs: The config of each point.
+        points: The overrides of each point.
+    """
+    for config, overrides in zip(configs, points, strict=False):
+        halves = config.search.kind is SearchKind.halving and config.stage in (Stage.experiment, Stage.train)
+        if halves and config.bench.split is Split.test and not _is_typed(SPLIT, overrides):
+            raise UserError(
+                f"search={config.search.name}: prunes by {SPLIT}=dev, and its best result would be chosen by {SPLIT}="
+                f"test; type {SPLIT}=dev, or {SPLIT}=test to choose by it anyway"
+            )
 
 
 def print_best_result(configs: Sequence[Config], points: Sequence[Sequence[str]], results: Sequence[JobReturn]) -> None:

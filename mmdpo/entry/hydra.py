@@ -19,7 +19,7 @@ from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
 from mmdpo.entry.bench_file_checks import require_bench_files
 from mmdpo.entry.compose_points import compose_points
-from mmdpo.entry.halving import check_halving
+from mmdpo.entry.halving import check_halving, without_pruned
 from mmdpo.entry.judge_needs import require_judges
 from mmdpo.entry.library_checks import require_libraries
 from mmdpo.entry.model_checks import require_models
@@ -145,6 +145,7 @@ def dispatch(configs: list[Config], searching: bool, prune: Prune | None = None)
         )
     check_plans(configs, stage, searching)
     check_halving(configs, stage, searching, world_size())
+    configs = without_pruned(configs, stage)
     require_libraries(configs)
     require_models(configs, stage)
     _check_adapters(configs)

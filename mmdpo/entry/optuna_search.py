@@ -168,8 +168,9 @@ class Search:
         study.sampler = make_sampler(self.sampler, number, self.grid)
         try:
             return study.ask({**self.space.distributions})
-        except (TypeError, ValueError, ImportError) as error:
-            raise UserError(f"{SAMPLER}: {str(error).splitlines()[0]}; type other settings of it") from error
+        except (TypeError, ValueError, ImportError, AssertionError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(f"{SAMPLER}: {reason}; type other settings of it") from error
 
     def _run_batch(self, study: optuna.Study, trials: Sequence[Trial], recorded: Sequence[FrozenTrial]) -> list[Tried]:
         """Run the points of a batch, as far as they are not finished, and tell the study their scores."""

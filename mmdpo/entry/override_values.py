@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin
 
@@ -16,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mmdpo.config.field_checks import did_you_mean, unknown_choice
 from mmdpo.config.keys import allows_none, exists, field_types, key_problem
+from mmdpo.config.new_sources import added_sources
 from mmdpo.config.presets import preset_values
 from mmdpo.config.schema import CONF, GROUPS, Config
 
@@ -29,12 +31,14 @@ KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: "
 def value_problems(overrides: Sequence[str]) -> Iterator[str]:
     """Describe each value of a wrong type and each entry that a preset does not have, with the override to type."""
     chosen = dict(_chosen_presets(overrides))
+    added = tuple(f"data.sources.{name}." for name in added_sources(overrides))
     for text in overrides:
         key, sign, value = text.partition("=")
         name = key.strip().lstrip("+~")
         if not sign or key.startswith("~") or "${" in value or name == SWEEP or name.partition(".")[0] == "hydra":
             continue
-        if not key.startswith("+") and SWEEP not in chosen and (problem := _entry_problem(name, value, chosen)):
+        is_new = key.startswith(("+", *added))
+        if not is_new and SWEEP not in chosen and (problem := _entry_problem(name, value, chosen)):
             yield problem
         elif exists(name.split("."), Config):
             for one in _values(text):
@@ -52,10 +56,16 @@ def assignment_problem(key: str, value: Any) -> str | None:
     if holder is None:
         return None
     try:
-        OmegaConf.update(OmegaConf.structured(holder), key.rpartition(".")[2], value)
+        OmegaConf.update(_node_of(holder), key.rpartition(".")[2], value)
     except OmegaConfBaseException:
         return _wrong_type(key, value, kind, allows_none(holder, key.rpartition(".")[2]))
     return None
+
+
+@cache
+def _node_of(holder: type) -> Any:
+    """Return a node with the types of a dataclass, whose values have no meaning. To make one takes 10 ms."""
+    return OmegaConf.structured(holder)
 
 
 def _values(text: str) -> Iterator[Any]:
@@ -96,10 +106,12 @@ def _wrong_type(key: str, value: Any, kind: Any, may_be_null: bool) -> str:
         first = dataclasses.fields(kind)[0].name
         return f"{shown}: is a group of settings; type one of them, as in {key}.{first}=VALUE"
     if get_origin(kind) is dict:
-        return f"{shown}: has entries; type {key}.NAME=VALUE, or +{key}.NAME=VALUE for a new one"
+        inner = get_args(kind)[1]
+        entry = f"NAME.{dataclasses.fields(inner)[0].name}" if dataclasses.is_dataclass(inner) else "NAME"
+        return f"{shown}: has entries; type {key}.{entry}=VALUE, or +{key}.{entry}=VALUE for a new one"
     if get_origin(kind) is list:
-        inner = KINDS.get(get_args(kind)[0], "a value")
-        return f"{shown}: must be a list, each entry {inner}; type '{key}=[A,B]'"
+        one = KINDS.get(get_args(kind)[0], "a value")
+        return f"{shown}: must be a list, each entry {one}; type '{key}=[A,B]'"
     wanted = KINDS.get(kind, "a value of another type")
     return f"{shown}: must be {wanted}{' or null' if may_be_null else ''}; type {key}=VALUE"
 
@@ -115,9 +127,12 @@ def _holder(key: str) -> tuple[Any, Any]:
     schema: Any = Config
     *path, last = key.split(".")
     for name in path:
-        schema = field_types(cast(Hashable, schema)).get(name)
-        if schema is None or not dataclasses.is_dataclass(schema):
-            return None, None
+        if dataclasses.is_dataclass(schema):
+            schema = field_types(cast(Hashable, schema)).get(name)
+        else:
+            schema = get_args(schema)[1] if get_origin(schema) is dict else None
+    if not dataclasses.is_dataclass(schema):
+        return None, None
     return schema, field_types(cast(Hashable, schema)).get(last)
 
 

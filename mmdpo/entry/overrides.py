@@ -12,6 +12,7 @@ from typing import Any
 
 from mmdpo.config.group_aliases import spelled_out
 from mmdpo.config.keys import key_problem
+from mmdpo.config.new_sources import with_new_sources
 from mmdpo.config.presets import set_own_directory
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS
 from mmdpo.entry.halving import halving_overrides
@@ -36,13 +37,14 @@ def check_command(arguments: Sequence[str]) -> list[str]:
     if options.help or options.hydra_help or options.shell_completion:
         return arguments
     check_plugins(options.overrides)
+    refuse_unparsable(options.overrides)
     check_overrides(options.overrides)
     if options.config_dir is not None:
         check_directory(Path(options.config_dir))
         set_own_directory(Path(options.config_dir).resolve())
     if not options.multirun and is_search(options.overrides):
         raise UserError("hydra/sweeper=: a search needs -m, as in python launch.py -m ...")
-    return [*arguments, *search_overrides(options.overrides), *halving_overrides(options.overrides)]
+    return [*with_new_sources(arguments), *search_overrides(options.overrides), *halving_overrides(options.overrides)]
 
 
 def check_overrides(overrides: Iterable[str]) -> None:
@@ -53,6 +55,23 @@ def check_overrides(overrides: Iterable[str]) -> None:
         problems = dict.fromkeys(value_problems(texts))
     if problems:
         raise UserError("\n".join(problems))
+
+
+def refuse_unparsable(overrides: Iterable[str]) -> None:
+    """Raise UserError for an override that Hydra cannot parse, such as one with a second = outside of quotes."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    parser = OverridesParser.create()
+    for text in overrides:
+        try:
+            parser.parse_override(text)
+        except HydraException as error:
+            reason = next(iter(str(error).splitlines()), "")
+            raise UserError(
+                f"{text}: cannot be parsed ({reason}); values with = or spaces stand in quotes, as in "
+                "\"search.keep_points=['beta=0.1']\""
+            ) from error
 
 
 def override_problem(override: str) -> str | None:

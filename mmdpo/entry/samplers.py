@@ -83,6 +83,12 @@ def make_pruner(settings: Mapping[str, Any], rungs: Sequence[float]) -> BasePrun
     if name == "median":
         return _made(PRUNER, MedianPruner, values)
     if name == "hyperband":
+        factor = values.get("reduction_factor")
+        if not isinstance(factor, int) or factor < 2:
+            raise UserError(
+                f"{PRUNER}.reduction_factor={factor}: must be a whole number, 2 or more; type "
+                f"{PRUNER}.reduction_factor=2"
+            )
         return _made(PRUNER, HyperbandPruner, {"min_resource": step_of(rungs[0]), "max_resource": PERCENT, **values})
     if name != "none":
         raise UserError(f"{PRUNER}.name={name}: allowed are median, hyperband, none; type hydra/sweeper/pruner=median")

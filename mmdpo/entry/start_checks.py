@@ -54,6 +54,11 @@ def rounds_problems(config: Config) -> Iterator[str]:
     """Describe why a point can have no further rounds, with the override to type."""
     if config.rounds == 1 or config.is_base:
         return
+    if config.data.round_parts is not None and config.rounds > config.data.round_parts:
+        yield (
+            f"data.round_parts={config.data.round_parts}: each of rounds={config.rounds} needs a part of the prompts; "
+            f"type data.round_parts={config.rounds}, or data.round_parts=null for all prompts in each round"
+        )
     begin = f"rounds={config.rounds}: each round samples from the adapter of the round before"
     if config.data.is_own:
         yield f"{begin}, and data={config.data.name} has its own answers; choose data=nano or data=prompts"

@@ -10,6 +10,7 @@ from optuna.trial import Trial
 
 from mmdpo.config.choices import Runner, SearchKind
 from mmdpo.config.schema import Config
+from mmdpo.config.search_settings import SearchConfig
 from mmdpo.console import print_line
 from mmdpo.entry.samplers import step_of
 from mmdpo.entry.start_checks import rung_problem
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from mmdpo.sweep.halving import Run
 
 PRUNER_GROUP, RUNGS_KEY = "hydra/sweeper/pruner", "hydra.sweeper.rungs"
+DEFAULT_RUNGS = SearchConfig("").rungs
 
 
 def pruning_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[str]) -> list[float]:
@@ -41,6 +43,8 @@ def pruning_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[
             f"search={config.search.name}: a search with Optuna prunes by {PRUNER_GROUP}=median or hyperband; drop it"
         )
     if pruner == "none":
+        if value is not None and value != DEFAULT_RUNGS:
+            raise UserError(f"{RUNGS_KEY}={value}: nothing is pruned at rungs; type {PRUNER_GROUP}=median, or drop it")
         return []
     if len(objectives) > 1:
         typed = f"objective={','.join(objectives)}"
@@ -54,8 +58,12 @@ def pruning_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[
         raise UserError(f"{PRUNER_GROUP}={pruner}: {problem}, or {PRUNER_GROUP}=none")
     rungs = [*value] if isinstance(value, Sequence) and not isinstance(value, str) else []
     shares = [one for one in rungs if isinstance(one, int | float) and 0 < one < 1]
-    if not rungs or shares != rungs or sorted({*rungs}) != rungs:
-        raise UserError(f"{RUNGS_KEY}={value}: must be rising shares between 0 and 1; type '{RUNGS_KEY}=[0.25,0.5]'")
+    steps = [step_of(one) for one in shares]
+    if not rungs or shares != rungs or sorted({*steps}) != steps or steps[0] < 1:
+        raise UserError(
+            f"{RUNGS_KEY}={value}: must be rising shares between 0 and 1, apart by 0.01 or more; type "
+            f"'{RUNGS_KEY}=[0.25,0.5]'"
+        )
     return [float(one) for one in shares]
 
 

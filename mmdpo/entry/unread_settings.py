@@ -182,7 +182,7 @@ def _of_data(config: Config) -> Iterator[tuple[str, str]]:
     method, data = config.method, config.data
     if _brings_answers(config):
         reason = f"data={data.name} reads {data.path}, which holds the answers"
-        for key in ("data.prompts", "data.text_prompts", "data.sampling", "generator", "pairs"):
+        for key in ("data.prompts", "data.text_prompts", "data.round_parts", "data.sampling", "generator", "pairs"):
             yield key, f"{reason}; drop it, or choose data=nano or data=prompts to sample the model's own"
         if config.stage is not Stage.annotate:
             yield "judge", f"{reason}, and rates none; the judge of the benchmarks is bench.judge="

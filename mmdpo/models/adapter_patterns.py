@@ -7,10 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mmdpo.errors import UserError
+from mmdpo.files import fingerprint
 from mmdpo.models.bounded import TooSlow, run_bounded
 
 PATTERNS = ("target_modules", "exclude_modules", "layers_pattern", "modules_to_save")
 KEYS_ARE_PATTERNS = ("rank_pattern", "alpha_pattern")
+
+_passed: set[str] = set()
+"""Fingerprints of the patterns and names that this process has tested: adapters of a sweep have the same."""
 
 
 def require_quick_patterns(adapter: object, config: Mapping[str, Any], modules: Iterable[str]) -> None:
@@ -27,15 +31,18 @@ def require_quick_patterns(adapter: object, config: Mapping[str, Any], modules: 
     patterns, names = [*_patterns(config)], [*modules]
     if all(re.fullmatch(r"[\w.]*", pattern) for _, pattern in patterns):
         return  # plain names
+    if (key := fingerprint([patterns, names])) in _passed:
+        return
     try:
         reason = run_bounded(lambda: _match(patterns, names))
     except TooSlow as error:
-        reason = f"to match its {' or '.join(sorted({key for key, _ in patterns}))} with the model: {error}"
+        reason = f"to match its {' or '.join(sorted({name for name, _ in patterns}))} with the model: {error}"
     if reason:
         raise UserError(
             f"{adapter}/adapter_config.json: {reason}. Type generator.adapter= with an adapter that PEFT or "
             "this program wrote"
         )
+    _passed.add(key)
 
 
 def _patterns(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -31,7 +31,15 @@ Check = Callable[[Any, Any, Sequence[TokenizedPrompt], Path], str | None]
 class ModelEngine:
     """Engine that runs a model in this process."""
 
-    def __init__(self, model: Any, processor: Any, batch_size: int, max_new_tokens: int, seed: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        batch_size: int,
+        max_new_tokens: int,
+        seed: int,
+        passed: dict[str, bool] | None = None,
+    ) -> None:
         """Take the model.
 
         Args:
@@ -40,10 +48,12 @@ class ModelEngine:
             batch_size: The largest number of answers at once.
             max_new_tokens: The limit of answers whose request names none.
             seed: Seed of sampled answers.
+            passed: Results of the tests of the architecture, shared by the engines of one base model; None for new
+                tests.
         """
         self._model, self._processor = model, processor
         self._batch_size, self._max_new_tokens, self._seed = batch_size, max_new_tokens, seed
-        self._passed: dict[str, bool] = {}  # by what was checked
+        self._passed = {} if passed is None else passed  # by what was checked
 
     def answer(self, requests: Sequence[GenerationRequest], image_root: Path) -> Iterator[tuple[int, Completion]]:
         """Yield each answer with the index of its request; see mmdpo.models.requests.Engine."""

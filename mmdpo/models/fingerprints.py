@@ -50,7 +50,7 @@ _failures: dict[str, str] = {}
 _configs: dict[str, dict[str, Any]] = {}
 """The part of each hub model's config that the hub's metadata holds."""
 
-_digests: dict[tuple[str, str, int, int, int], str] = {}
+_digests: dict[tuple[str, str, int, int, int, int], str] = {}
 
 
 def weights_fingerprint(path: str) -> str:
@@ -212,15 +212,16 @@ def file_digest(file: Path, kind: str = "sha256") -> str:
     Returns:
         The hexadecimal digest. That of a file of more than `LARGE` bytes is stored in the cache.
     """
+    state = os.stat(file)
+    as_named = (kind, os.fspath(file), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+    if as_named in _digests:
+        return _digests[as_named]
     real = os.path.realpath(file)
-    state = os.stat(real)
     key = (kind, real, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
-    if key in _digests:
-        return _digests[key]
     settled = is_settled(state)
     digest = _stored(key, _HASHES[kind]) if state.st_size >= LARGE and settled else _HASHES[kind](Path(real))
     if settled:
-        _digests[key] = digest
+        _digests[as_named] = digest
     return digest
 
 

@@ -17,19 +17,22 @@ ROOM = 64
 class GrowingLayer(DynamicLayer):
     """Keys and values of a layer with room for more, so that a token is added without a copy of all others."""
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Copy keys and values, [B, heads, T, width]."""
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, rows: torch.Tensor | None = None) -> None:
+        """Copy keys and values, [B, heads, T, width], or some rows of them."""
         super().__init__()
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self._copy(keys, values)
+        self._copy(keys, values, rows)
 
-    def _copy(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        length = keys.shape[-2]
+    def _copy(self, keys: torch.Tensor, values: torch.Tensor, rows: torch.Tensor | None = None) -> None:
+        length, count = keys.shape[-2], len(keys if rows is None else rows)
         self._stores = [
-            tensor.new_empty((*tensor.shape[:2], length + ROOM, tensor.shape[3])) for tensor in (keys, values)
+            tensor.new_empty((count, tensor.shape[1], length + ROOM, tensor.shape[3])) for tensor in (keys, values)
         ]
         for store, tensor in zip(self._stores, (keys, values), strict=True):
-            store[:, :, :length] = tensor
+            if rows is None:
+                store[:, :, :length] = tensor
+            else:
+                torch.index_select(tensor, 0, rows, out=store[:, :, :length])
         self.keys, self.values = (store[:, :, :length] for store in self._stores)
 
     def update(
@@ -79,7 +82,7 @@ class KeyValues:
         start = mask.shape[1] - int(mask.sum(dim=1).max())
         self.mask = mask[:, start:]
         for number, layer in enumerate(self.cache.layers):
-            self.cache.layers[number] = GrowingLayer(*(one[kept, :, start:] for one in (layer.keys, layer.values)))
+            self.cache.layers[number] = GrowingLayer(layer.keys[:, :, start:], layer.values[:, :, start:], kept)
 
     def next_logits(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
         """Add one token to every conversation.

@@ -1,21 +1,43 @@
-"""Import of the libraries that run models, timed by itself: a process pays for it once, whatever it does first."""
+"""Imports of the libraries that train and run models, timed by themselves: a process pays for them once."""
 
 from __future__ import annotations
 
-import functools
+import gc
+import importlib
+import sys
 
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.provenance import set_threads
 from mmdpo.timings import LIBRARIES, timed
 
+_timed: set[str] = set()
+"""Kinds of imports that this process has timed; later modules of a kind add little."""
 
-def import_libraries(threads: int | None) -> None:
-    """Import torch and transformers, and set torch's number of CPU threads; None keeps torch's choice."""
-    _import()
+
+def prepare_libraries(threads: int | None) -> None:
+    """Import what runs models, and set torch's number of CPU threads; None keeps torch's choice."""
+    import_libraries("mmdpo.models.engine")
     set_threads(threads)
 
 
-@functools.cache
-def _import() -> None:
-    with timed(LIBRARIES, processes=1), suppress_library_output():
-        from transformers import AutoModelForImageTextToText, AutoProcessor  # noqa: F401 (lazy modules until now)
+def import_libraries(module: str, kind: str = LIBRARIES) -> None:
+    """Import a module of ours with its libraries, without garbage collection meanwhile.
+
+    Collecting while some hundred thousand objects are made takes a second of CPU and frees nothing.
+
+    Args:
+        module: The module.
+        kind: The kind of work, for its time.
+    """
+    if module in sys.modules:
+        return
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with timed(kind, processes=1) as block, suppress_library_output():
+            block.recorded = kind not in _timed
+            importlib.import_module(module)
+            _timed.add(kind)
+    finally:
+        if enabled:
+            gc.enable()

@@ -17,10 +17,11 @@ from mmdpo.config.choices import EXAMPLE_FORMATS, NANO_RULES, RUBRICS, RULES, St
 from mmdpo.config.schema import Config, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.files import file_fingerprint, read_json, write_json
-from mmdpo.models.libraries import import_libraries
+from mmdpo.models.libraries import prepare_libraries
 from mmdpo.pipeline.cards import CARD, content_of, differs_from_card
 from mmdpo.pipeline.counts import count_completions, count_cut, report_cut
 from mmdpo.pipeline.own_pairs import own_pairs, rows_digest
+from mmdpo.pipeline.prompt_parts import part_of, part_settings
 from mmdpo.pipeline.stage_work import stage_amounts, stage_kind
 from mmdpo.points.contents import source_contents
 from mmdpo.records import ANSWER_WORDS, Annotation, Completion, Prompt, read_records, write_records
@@ -28,15 +29,15 @@ from mmdpo.timings import timed
 
 
 def _prompts_settings(config: Config) -> dict[str, Any]:
-    data = config.data
+    data, part = config.data, part_settings(config)
     if data.sources:
         sources = {name: _source_settings(name, source, data.seed) for name, source in data.sources.items()}
-        return {"sources": sources, "seed": data.seed, "on_bad_row": data.on_bad_row.value}
+        return {"sources": sources, "seed": data.seed, "on_bad_row": data.on_bad_row.value, **part}
     from mmdpo.sources.formats import synthetic_prompts
 
     version = synthetic_prompts(data.format).version()
     text = {"text_prompts": data.text_prompts_made} if data.text_prompts_made else {}
-    return {"format": data.format, "prompts": data.prompts, "seed": data.seed, "version": version, **text}
+    return {"format": data.format, "prompts": data.prompts, "seed": data.seed, "version": version, **text, **part}
 
 
 def _source_settings(name: str, source: SourceConfig, seed: int) -> dict[str, Any]:
@@ -61,8 +62,9 @@ def _make_prompts(config: Config, folder: Path) -> dict[str, Any]:
         prompts, facts = synthetic.generate(data.prompts, data.seed, folder), {}
         if data.text_prompts_made and synthetic.generate_text is not None:  # its absence is refused before
             prompts += synthetic.generate_text(data.text_prompts_made, data.seed)
+    prompts = part_of(prompts, config)
     write_records(folder / "prompts.jsonl", prompts)
-    return {"prompts": len(prompts), **facts}
+    return {"prompts": len(prompts), **facts, **part_settings(config)}
 
 
 def _sample_settings(config: Config) -> dict[str, Any]:
@@ -74,7 +76,8 @@ def _sample_settings(config: Config) -> dict[str, Any]:
 def _make_completions(config: Config, folder: Path) -> dict[str, Any]:
     from mmdpo.pipeline.sampling import sample
 
-    import_libraries(config.cluster.threads)
+    if config.generator.sampler == "model":
+        prepare_libraries(config.cluster.threads)
     completions = sample(config, lambda: prompts_of(config), image_root_of(config), _unfinished(config))
     write_records(folder / "completions.jsonl", completions)
     return count_completions(read_records(folder / "completions.jsonl", Completion), config.data.sampling)

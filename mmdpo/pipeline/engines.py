@@ -10,7 +10,8 @@ from typing import Any
 from mmdpo.config.choices import AnswerEngine
 from mmdpo.console import print_line
 from mmdpo.models.adapter_config import holds_modules
-from mmdpo.models.libraries import import_libraries
+from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
+from mmdpo.models.libraries import prepare_libraries
 from mmdpo.models.requests import Engine
 from mmdpo.models.served_folder import served_folder
 from mmdpo.models.server_command import has_field
@@ -20,6 +21,9 @@ from mmdpo.points.point import Point, takes_text_only
 
 LOG = Path("logs", "server.log")
 """The log of a point's server, in the point's folder."""
+
+_passed: dict[tuple[str, str, str, bool], dict[str, bool]] = {}
+"""Results of an engine's tests of the architecture, by base model: an adapter does not change it."""
 
 
 def engine_of(p: Point) -> Engine:
@@ -46,7 +50,7 @@ def is_text_only(p: Point) -> bool:
 
 def _own_model(p: Point) -> Engine:
     """Load the point's model, with its adapter if it is trained."""
-    import_libraries(p.config.cluster.threads)
+    prepare_libraries(p.config.cluster.threads)
     from mmdpo.models.adapter import merged
     from mmdpo.models.device import on_device
     from mmdpo.models.engine import ModelEngine
@@ -63,7 +67,9 @@ def _own_model(p: Point) -> Engine:
         loaded, processor = merged(model, p.adapter), load_processor(model)
     else:
         loaded, processor = load_model(model.path, model.dtype), load_processor(model)
-    return ModelEngine(on_device(loaded), processor, bench.batch_size, bench.max_new_tokens, bench.seed)
+    base = weights_fingerprint(model.path), processor_fingerprint(model), model.dtype, is_text_only(p)
+    passed = _passed.setdefault(base, {})
+    return ModelEngine(on_device(loaded), processor, bench.batch_size, bench.max_new_tokens, bench.seed, passed)
 
 
 def _command_values(p: Point) -> dict[str, str | None]:

@@ -21,7 +21,7 @@ from mmdpo.errors import UserError
 from mmdpo.files import read_json, write_json
 from mmdpo.locks import hold_lock
 from mmdpo.models.fingerprints import adapter_fingerprint
-from mmdpo.models.libraries import import_libraries
+from mmdpo.models.libraries import prepare_libraries
 from mmdpo.models.model_files import model_shape
 from mmdpo.pipeline import evaluating
 from mmdpo.pipeline.counts import describe_counts
@@ -256,7 +256,7 @@ def _train(
 ) -> tuple[TrainSummary, dict[str, int]]:
     """Train the point's adapter, to a rung or to the end; also returns the counts of the data set's rows."""
     config = resolved(p.config)
-    import_libraries(config.cluster.threads)
+    prepare_libraries(config.cluster.threads)
     import_training_libraries()
     with timed(PREPARE, trainings=1) as block:
         summary, counts = _train_on_selected(config, p, log, resumed, rung)
@@ -378,7 +378,7 @@ def make_shared_data(config: Config) -> None:
 def _reference_alone(config: Config) -> None:
     from mmdpo.training.reference import reference
 
-    import_libraries(config.cluster.threads)
+    prepare_libraries(config.cluster.threads)
     data = training_set(config)
     examples: Any = data.examples
     check_mixture(config, examples)

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from mmdpo.activity import report_saved
 from mmdpo.analysis.warning_lines import chosen_below_reference
-from mmdpo.config.choices import Split
+from mmdpo.config.choices import SearchKind, Split
 from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.config.schema import BenchConfig, Config
 from mmdpo.console import print_line
@@ -59,14 +59,22 @@ def train_to(p: Point, share: float) -> None:
         return
     folder = rung_folder(p.folder, share)
     with tracker_of(p) as tracker:
-        summary = train_to_rung(p, Rung(share, folder / ADAPTER), tracker)
+        summary = train_to_rung(p, _rung(p, share), tracker)
     write_json(folder / TRAINING, {**asdict(summary), "adapter": adapter_fingerprint(folder / ADAPTER)})
     report_saved(rung_name(share), summary.steps)
 
 
 def follow_to(p: Point, share: float) -> None:
     """Train a point to a rung together with other processes, as one that is not the first of them."""
-    train_to_rung(p, Rung(share, rung_folder(p.folder, share) / ADAPTER))
+    train_to_rung(p, _rung(p, share))
+
+
+def _rung(p: Point, share: float) -> Rung:
+    """Return a rung with the settings to change if it cannot be reached: those of `search`, or else of the sweeper."""
+    adapter = rung_folder(p.folder, share) / ADAPTER
+    if p.config.search.kind is not SearchKind.none:
+        return Rung(share, adapter)
+    return Rung(share, adapter, "hydra.sweeper.rungs", "hydra/sweeper/pruner=none")
 
 
 def measure_rung(p: Point, share: float) -> RungScore | None:

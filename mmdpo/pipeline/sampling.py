@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mmdpo.activity import report_saved
 from mmdpo.config.schema import Config, ModelConfig, SamplingConfig
 from mmdpo.console import print_line, progress
+from mmdpo.models.libraries import import_libraries
 from mmdpo.records import Completion, Prompt
 from mmdpo.seeds import round_seed
 
@@ -197,6 +198,7 @@ class OwnModel:
             seed: Seed of the completions.
             image_root: Folder of the images.
         """
+        import_libraries("mmdpo.models.generate")
         from mmdpo.models.adapter import merged
         from mmdpo.models.device import on_device
         from mmdpo.models.generate import Decoding

@@ -32,4 +32,5 @@ def is_asked_of_service(config: Config, stage: Stage) -> bool:
 def prompts_count(config: Config) -> int:
     """Return the number of prompts that a config asks for; 0 if its files decide."""
     sources = config.data.sources.values()
-    return sum(source.count or 0 for source in sources) if sources else config.data.prompts or 0
+    found = sum(source.count or 0 for source in sources) if sources else config.data.prompts or 0
+    return found // (config.data.round_parts or 1)

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from mmdpo import __version__
 from mmdpo.config.group_aliases import as_typed
+from mmdpo.config.new_sources import without_empty_sources
 from mmdpo.console import print_line, printable
 from mmdpo.files import atomic_write
 
@@ -36,7 +37,7 @@ _waiting: list[Callable[[], object]] = []
 def typed_words() -> list[str]:
     """Return the words of this process's command, as a shell would give them; empty for a process of another kind."""
     program, *rest = sys.argv
-    words = as_typed(rest)
+    words = without_empty_sources(as_typed(rest))
     path = Path(program)
     if path.name == "launch.py":
         if "TORCHELASTIC_RUN_ID" in os.environ:

@@ -284,7 +284,17 @@ def _unused_of_data(config: Config) -> dict[str, bool]:
     data, train_on = config.data, config.method.train_on
     if data.is_own:
         return dict.fromkeys(
-            ("data.prompts", "data.text_prompts", "data.sources", "data.sampling", "generator", "judge", "pairs"), True
+            (
+                "data.prompts",
+                "data.text_prompts",
+                "data.round_parts",
+                "data.sources",
+                "data.sampling",
+                "generator",
+                "judge",
+                "pairs",
+            ),
+            True,
         )
     sampled = train_on is not TrainOn.teacher
     served = config.generator.sampler == "openai"  # one that the job starts serves model.path

@@ -54,6 +54,9 @@ class Decision:
         expected_loss: The expected loss of the best score at the end; None if it is unknown.
         reliability: The share of the variance between scores that is more than noise; None if it is unknown.
         refused: Why less was pruned than was asked for; None if it was not.
+        correlation: The correlation of scores at the rung and at the end that the expected loss rests on; None for a
+            decision of an earlier version.
+        correlation_from: The origin of the correlation: that it is assumed, or the points that it was estimated from.
     """
 
     share: float
@@ -63,6 +66,17 @@ class Decision:
     expected_loss: float | None = None
     reliability: float | None = None
     refused: str | None = None
+    correlation: float | None = None
+    correlation_from: str = ""
+
+    def cost_text(self) -> str:
+        """Say how much of the best score the decision is expected to lose, and what that rests on; empty if unknown."""
+        if self.expected_loss is None:
+            return ""
+        cost = f"expected loss of the best score: {self.expected_loss:.2g}"
+        if self.correlation is None:
+            return cost
+        return f"{cost}, if scores here and at the end correlate by {self.correlation:.2g} ({self.correlation_from})"
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,17 @@ Problems are returned as findings, never raised. `doctor_report.py` prints them.
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmdpo.config.choices import file_formats
+from mmdpo.config.choices import EXAMPLE_FORMATS, LABELLED_FORMATS, TrainOn, file_formats, reading_format
 from mmdpo.config.schema import DataConfig, SourceConfig
 from mmdpo.errors import UserError
 from mmdpo.images import open_image
 from mmdpo.leftovers import temporary_prefix
-from mmdpo.records import Conversation
+from mmdpo.records import Conversation, LabelledAnswer
 from mmdpo.sources import select, tables
 from mmdpo.sources.fitting import fitting_formats, sample_rows
 from mmdpo.sources.formats import file_format, prompt_format
@@ -61,12 +62,12 @@ class Sample:
 
 @dataclass
 class Finding:
-    """Result for one source of prompts, or for the file of pairs.
+    """Result for one source of prompts, or for the file of pairs or answers.
 
     Attributes:
         name: The source's name, or `data.name`.
         format: Name of the data format.
-        kind: Kind of records: prompts or pairs.
+        kind: Kind of records: prompts, pairs or answers.
         columns: Fields that the format reads.
         locations: Files and folders.
         wanted: Number of records that the settings ask for; None for all.
@@ -76,6 +77,7 @@ class Finding:
         found: Number of records that would be used.
         dropped: Number of rows that cannot be used, per reason.
         firsts: Place and detail of the first such row, per reason.
+        labels: Number of answers per label, if they have labels.
         unused: Columns that are not read.
         sample: The first record, also one that another format than the chosen one makes of the rows.
         problem: Error message of a run with these data.
@@ -94,6 +96,7 @@ class Finding:
     found: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     firsts: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
     sample: Sample | None = None
     problem: str | None = None
@@ -110,10 +113,19 @@ class Finding:
         return not self.missing and self.problem is None
 
 
-def examine(data: DataConfig) -> Iterator[Finding]:
-    """Yield a finding per source of prompts, or one for the file of pairs; none for synthetic prompts."""
+def examine(data: DataConfig, train_on: TrainOn | None = None) -> Iterator[Finding]:
+    """Examine what a data set reads.
+
+    Args:
+        data: The settings of the data.
+        train_on: The kind of training set that is made of them; None for pairs, or for answers to learn if the format
+            holds these.
+
+    Yields:
+        A finding per source of prompts, or one for the file of pairs or answers; none for synthetic prompts.
+    """
     if reads_file(data):
-        yield _examine_pairs(data)
+        yield _examine_pairs(data, reading_format(str(data.format), train_on))
         return
     for name, source in data.sources.items():
         yield _examine_source(name, source, data)
@@ -148,34 +160,36 @@ def _scan_source(finding: Finding, config: SourceConfig, data: DataConfig) -> No
     select.check_scanned(source, scanned, data.on_bad_row)
 
 
-def _examine_pairs(data: DataConfig) -> Finding:
+def _examine_pairs(data: DataConfig, form: str) -> Finding:
     if data.hub is None:
         rows = _rows_location("data.path", data.path, folders=True)
     else:
         rows = Location("data.hub", "rows", Path(data.hub), f"split {data.hub_split} of a data set of the hub")
     locations = [rows, _images_location("data.image_root", data.image_root)]
-    name = str(data.format)
-    columns = sorted(file_format(name).columns - set(OTHER_MEDIA))
-    finding = Finding(data.name, name, "pairs", columns, locations)
+    columns = sorted(file_format(form).columns - set(OTHER_MEDIA))
+    kind = "answers" if form in (*EXAMPLE_FORMATS.names(), *LABELLED_FORMATS.names()) else "pairs"
+    finding = Finding(data.name, str(data.format), kind, columns, locations)
     if not finding.missing:
-        _catch_problem(finding, lambda: _scan_pairs(finding, data))
+        _catch_problem(finding, lambda: _scan_pairs(finding, form, data))
     return finding
 
 
-def _scan_pairs(finding: Finding, data: DataConfig) -> None:
+def _scan_pairs(finding: Finding, form: str, data: DataConfig) -> None:
     root = Path(data.image_root) if data.image_root else None
     path = Path(data.path or "") if data.hub is None else hub_rows(data)
     with tempfile.TemporaryDirectory(prefix=temporary_prefix()) as folder:
-        read, bad_rows = scan_pairs(path, root, Path(folder), finding.format, data.seed, data.fields)
+        read, bad_rows = scan_pairs(path, root, Path(folder), form, data.seed, data.fields)
         finding.read, finding.kept, finding.found = read.read, len(read.pairs), len(read.pairs)
         finding.dropped, finding.firsts = read.dropped, bad_rows.firsts
         finding.unused = sorted(read.unused)
+        labels = Counter(one.label for one in read.pairs if isinstance(one, LabelledAnswer))
+        finding.labels = {str(label).lower(): labels[label] for label in (True, False) if labels}
         if not read.pairs and bad_rows.errors:
             finding.fitting = fitting_formats(sample_rows(path, "data.path"))
             finding.sample = _other_sample(finding.fitting, path, root, Path(folder), data)
         else:
             finding.sample = _pair_sample(read, Path(folder))
-    check_pairs(read, bad_rows, data.on_bad_row, path, finding.format, data.fields)
+    check_pairs(read, bad_rows, data.on_bad_row, path, form, data.fields)
 
 
 def _pair_sample(read: ReadPairs, folder: Path) -> Sample | None:

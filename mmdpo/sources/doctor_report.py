@@ -11,10 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from mmdpo.config.choices import TrainOn
 from mmdpo.config.schema import DataConfig
 from mmdpo.console import print_wrapped
 from mmdpo.errors import UserError
-from mmdpo.records import Conversation, PreferencePair, SftExample
+from mmdpo.records import Conversation, LabelledAnswer, PreferencePair, SftExample
 from mmdpo.sources.conversations import marked_texts
 from mmdpo.sources.doctor import Finding, Location, Sample, examine, reads_file
 
@@ -31,12 +32,18 @@ NOT_DECODED = "Images of rows that are not needed exist, but were not decoded."
 
 
 def print_report(
-    data: DataConfig, judge: str, overrides: Sequence[str], console: Console, renderer: Renderer | None = None
+    data: DataConfig,
+    train_on: TrainOn,
+    judge: str,
+    overrides: Sequence[str],
+    console: Console,
+    renderer: Renderer | None = None,
 ) -> bool:
     """Print a section per source while it is read.
 
     Args:
         data: The data to examine.
+        train_on: The kind of training set that the method makes of them.
         judge: Name of the judge, for the next command.
         overrides: Overrides as typed, for the next command.
         console: Console to print to.
@@ -50,7 +57,7 @@ def print_report(
         _print_command(console, "Next:", _launch_command(data, judge, overrides))
         return True
     findings = []
-    for finding in examine(data):
+    for finding in examine(data, train_on):
         findings.append(finding)
         _print_finding(console, finding, renderer)
     bad = [finding for finding in findings if not finding.good]
@@ -64,7 +71,7 @@ def print_report(
 
 
 def _print_finding(console: Console, finding: Finding, renderer: Renderer | None) -> None:
-    title = "data=" if finding.kind == "pairs" else "source "
+    title = "source " if finding.kind == "prompts" else "data="
     print_wrapped(console, f"{title}{finding.name}: {finding.kind}, format {finding.format}", style="bold")
     for location in finding.locations:
         _print_location(console, location, finding.columns)
@@ -108,6 +115,8 @@ def _print_counts(console: Console, finding: Finding) -> None:
         print_wrapped(console, f"  {name:<8}{number:>{width},}{suffix}", style="red" if short else "")
         if name == "dropped":
             _print_reasons(console, finding)
+    for label, number in finding.labels.items():
+        print_wrapped(console, f"    {number:>{width},}  label {label}")
     if finding.unused:
         print_wrapped(console, f"columns not used: {', '.join(finding.unused)}", indent=2)
     if finding.kept > finding.found + finding.offset:
@@ -154,8 +163,10 @@ def _texts(record: Conversation) -> Iterator[tuple[str, str]]:
     if isinstance(record, PreferencePair):
         yield "chosen", record.chosen
         yield "rejected", record.rejected
-    elif isinstance(record, SftExample):
+    elif isinstance(record, SftExample | LabelledAnswer):
         yield "answer", record.answer
+    if isinstance(record, LabelledAnswer):
+        yield "label", str(record.label).lower()
 
 
 def _printable(text: str, indented: bool = False) -> str:

@@ -81,6 +81,9 @@ def describe_halving(points: Sequence[Point]) -> Iterator[str]:
     search = points[0].config.search
     check_keep_points(points, search)
     counts = [len(results_of(points))]
+    if counts[0] < 2:
+        yield f"search={search.name}: there is one result, and nothing to prune; it is measured at the rungs"
+        return
     for _ in search.rungs:
         counts.append(fewest_kept(counts[-1], search))
     ends = [*search.rungs, 1.0]

@@ -101,11 +101,12 @@ def _processes(points: Sequence[Point], stage: Stage) -> list[list[Part]]:
         size = cluster.points_per_job
         groups = [group for one in batches for group in (one.shared, *spread_over_processes(one, size=size))]
     elif cluster.runner is Runner.parallel:
-        count = len(devices(cluster))
-        groups = [report]
+        workers: list[list[Part]] = [[] for _ in devices(cluster)]  # they are kept between batches
         for one in batches:
-            first, *others = spread_over_processes(one, count)
-            groups += [[*one.shared, *first], *others]
+            workers[0] += one.shared
+            for worker, own in zip(workers, spread_over_processes(one, len(workers)), strict=False):
+                worker += own
+        groups = [report, *workers]
     else:
         groups = [[part for one in batches for part in (*one.shared, *spread_over_processes(one)[0])] + report]
     return [group for group in groups if group]

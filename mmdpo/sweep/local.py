@@ -37,7 +37,7 @@ from mmdpo.points.study_records import adopt_previous
 from mmdpo.sweep.halving import Run, describe_halving, is_halved, not_pruned, run_halving
 from mmdpo.sweep.hours import hours_lines
 from mmdpo.sweep.measure import measure
-from mmdpo.sweep.parallel import run_parallel
+from mmdpo.sweep.parallel import keep_processes, run_parallel
 from mmdpo.sweep.run_point import follow_first_process, plan_point, run_point, run_rung
 from mmdpo.sweep.stops import raise_stopped
 from mmdpo.timings import REPORT, timed, timings_of
@@ -84,7 +84,8 @@ def run_sweep(configs: Sequence[Config], prune: Prune | None = None) -> list[Out
             link(folder, target)
         for p in missing:
             plan_point(p)
-    with use_model_cache() if prune is not None and world_size() == 1 else nullcontext():
+    cached = prune is not None and world_size() == 1
+    with use_model_cache() if cached else nullcontext(), keep_processes(len(missing)):
         run = functools.partial(_run_each, Stage.experiment)
         to_finish, errors = prune(missing, run) if prune is not None else (missing, {})
         errors |= _run_all(to_finish, Stage.experiment, points)
@@ -250,7 +251,7 @@ def _run_all(points: Sequence[Point], stage: Stage, whole: Sequence[Point] = ())
         The reasons of the points that failed, by their folders.
     """
     errors: dict[Path, str] = {}
-    with use_model_cache() if world_size() == 1 else nullcontext():
+    with use_model_cache() if world_size() == 1 else nullcontext(), keep_processes(len(points)):
         if whole and is_halved(whole[0].config, stage):
             return run_halving(whole, points, functools.partial(_run_each, stage))
         rounds = [[*found] for _, found in itertools.groupby(points, lambda p: p.config.round)]

@@ -35,6 +35,28 @@ from mmdpo.sweep.point_log import log_file
 from mmdpo.sweep.stops import raise_stopped
 
 SAVING_SECONDS = 60.0  # to save a checkpoint in, for a process that was asked to end
+_kept: _Processes | None = None
+
+
+@contextmanager
+def keep_processes(points: int) -> Iterator[None]:
+    """Keep the processes of `run_parallel` between its calls within the block, with the same number of threads.
+
+    A block within another one changes nothing.
+
+    Args:
+        points: The number of points of the whole block; of these, as many run at once as the cluster's settings allow.
+    """
+    global _kept
+    if _kept is not None:
+        yield
+        return
+    _kept = processes = _Processes(points)
+    try:
+        yield
+    finally:
+        _kept = None
+        processes.end()
 
 
 def run_parallel(points: Sequence[Point], stage: Stage, rung: float | None = None) -> dict[Path, str]:
@@ -53,15 +75,18 @@ def run_parallel(points: Sequence[Point], stage: Stage, rung: float | None = Non
         Stopped: A point ran into a limit; raised once the others have ended. Points that wait for batch jobs do not
             keep the others from being run.
     """
+    if not points:
+        return {}
     waiting = deque(enumerate(points, 1))
-    found = devices(points[0].config.cluster)[: len(points)] if points else []
-    workers = [_Worker(stage, rung, device, _threads(points[0].config.cluster, len(found))) for device in found]
     errors: dict[Path, str] = {}
     stops: list[Stopped] = []
-    if points:
-        print_line(f"{len(found)} points at once{_where(found)}; logs: {points[0].study}/*/logs")
+    processes = _kept or _Processes(len(points))
+    workers = processes.of(points[0].config.cluster)[: len(points)]
+    several = f"{len(workers)} points at once" if len(workers) > 1 else "one point at a time"
+    print_line(f"{several}{_where([worker.device for worker in workers])}; logs: {points[0].study}/*/logs")
+    job = stage, rung
     try:
-        busy = [worker for worker in workers if _give(worker, waiting, len(points))]
+        busy = [worker for worker in workers if _give(worker, waiting, job, len(points))]
         while busy:
             ready = connection.wait([worker.pipe for worker in busy])
             for worker in [worker for worker in busy if worker.pipe in ready]:
@@ -75,17 +100,15 @@ def run_parallel(points: Sequence[Point], stage: Stage, rung: float | None = Non
                     print_line(f"failed: {p.work_name}: {answer}")
                 else:
                     print_line(f"done: {p.work_name}")
-                if not _give(worker, waiting, len(points)):
+                if not _give(worker, waiting, job, len(points)):
                     busy.remove(worker)
     except KeyboardInterrupt:  # or another signal
         with suppress(OSError):  # the terminal may be gone
             print_line("the running points save their state and end")
         raise
     finally:
-        for worker in workers:
-            worker.end()
-        for worker in workers:
-            worker.join()
+        if processes is not _kept:
+            processes.end()
     raise_stopped(stops)
     return errors
 
@@ -130,12 +153,12 @@ def _threads(cluster: ClusterConfig, processes: int) -> int | None:
     return max(1, len(os.sched_getaffinity(0)) // processes)
 
 
-def _give(worker: _Worker, waiting: deque[tuple[int, Point]], total: int) -> bool:
+def _give(worker: _Worker, waiting: deque[tuple[int, Point]], job: tuple[Stage, float | None], total: int) -> bool:
     """Give the next point to a worker; return False if there is none."""
     if not waiting:
         return False
     number, p = waiting.popleft()
-    worker.begin(p)
+    worker.begin(p, *job)
     print_line(f"[{number}/{total}] {p.work_name}")
     return True
 
@@ -148,22 +171,21 @@ def log_of(p: Point) -> Path:
 class _Worker:
     """One process that runs point after point; it is started when needed, and again after it died."""
 
-    def __init__(self, stage: Stage, rung: float | None, device: str | None, threads: int | None) -> None:
-        self.stage, self.rung, self.device, self.threads = stage, rung, device, threads
+    def __init__(self, device: str | None, threads: int | None) -> None:
+        self.device, self.threads = device, threads
         self.process: Any = None
         self.busy = False
 
-    def begin(self, p: Point) -> None:
+    def begin(self, p: Point, stage: Stage, rung: float | None) -> None:
         """Start a point in the process."""
         if self.process is None:
             spawn = multiprocessing.get_context("spawn")  # a fork would share CUDA's and torch's state
             self.pipe, other = spawn.Pipe()
-            arguments = (other, self.stage, self.rung, self.device, self.threads)
-            self.process = spawn.Process(target=work, args=arguments, daemon=True)
+            self.process = spawn.Process(target=work, args=(other, self.device, self.threads), daemon=True)
             self.process.start()
             other.close()  # or its end would not be seen here
         self.point, self.busy = p, True
-        self.pipe.send((p, log_of(p)))
+        self.pipe.send((p, stage, rung, log_of(p)))
 
     def answer(self) -> tuple[Point, str | Stopped | None]:
         """Wait for the point; return it and the reason if it failed."""
@@ -194,13 +216,33 @@ class _Worker:
             self.process.kill()
 
 
-def work(pipe: Connection, stage: Stage, rung: float | None, device: str | None, threads: int | None) -> None:
+class _Processes:
+    """The processes that run points at once; each is started when it gets its first point."""
+
+    def __init__(self, points: int) -> None:
+        self.points = points
+        self.workers: list[_Worker] = []
+
+    def of(self, cluster: ClusterConfig) -> list[_Worker]:
+        """Return a worker for each point that may run at once."""
+        if not self.workers:
+            found = devices(cluster)[: self.points]
+            self.workers = [_Worker(device, _threads(cluster, len(found))) for device in found]
+        return self.workers
+
+    def end(self) -> None:
+        """End all processes; those that run a point save it first."""
+        for worker in self.workers:
+            worker.end()
+        for worker in self.workers:
+            worker.join()
+
+
+def work(pipe: Connection, device: str | None, threads: int | None) -> None:
     """Run the points that the pipe delivers, in a process of its own, until the pipe closes.
 
     Args:
-        pipe: Points and their logs come in; the reasons of failures go out.
-        stage: The stage of the points.
-        rung: The rung to train them to; None to run the whole stage.
+        pipe: Points, their stage, rung and logs come in; the reasons of failures go out.
         device: CUDA_VISIBLE_DEVICES of the process; None leaves it as it is.
         threads: OMP_NUM_THREADS of the process; None leaves it as it is.
     """
@@ -216,8 +258,7 @@ def work(pipe: Connection, stage: Stage, rung: float | None, device: str | None,
     listen()
     with suppress(Interrupted, EOFError), use_model_cache():
         while True:
-            p, log = pipe.recv()
-            pipe.send(_run(p, stage, rung, log))
+            pipe.send(_run(*pipe.recv()))
 
 
 def _run(p: Point, stage: Stage, rung: float | None, log: Path) -> str | Stopped | None:

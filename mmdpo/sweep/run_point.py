@@ -9,12 +9,14 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 from omegaconf import OmegaConf
 
 from mmdpo.activity import recorded_by
 from mmdpo.config.choices import Runner, Stage
+from mmdpo.config.schema import Config
 from mmdpo.console import print_line
 from mmdpo.errors import Stopped, UserError
 from mmdpo.files import atomic_write
@@ -155,10 +157,22 @@ def plan_point(p: Point) -> None:
         status.plan(p.work_folder)
         if p.shard is not None:
             return
-        with atomic_write(p.folder / "config.yaml") as aside:
-            OmegaConf.save(OmegaConf.structured(p.config), aside)
+        _write_config(p)
         if read_record(p.folder) is None and not changed_since_planned(p):
             write_record(p.folder, p.identity)
+
+
+_written: dict[Path, Config] = {}
+"""The configs that this process has written, by their files: a point is planned again for each stage and rung."""
+
+
+def _write_config(p: Point) -> None:
+    """Write a point's config, unless this process has done it already."""
+    file = p.folder / "config.yaml"
+    if _written.get(file) != p.config or not file.exists():
+        with atomic_write(file) as aside:
+            OmegaConf.save(OmegaConf.structured(p.config), aside)
+        _written[file] = p.config
 
 
 def _lock(p: Point) -> FileLock:

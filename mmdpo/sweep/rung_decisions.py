@@ -34,6 +34,7 @@ from mmdpo.points.search_record import (
     reason_text,
     write_decisions,
 )
+from mmdpo.sweep.rung_correlation import correlation_with_end
 
 CONFIDENCE = 0.95
 """Of intervals that are not used; only their standard errors are."""
@@ -152,7 +153,8 @@ def _decide(
         for one in results
     ]
     noise = noise_variance(results, share, objective)
-    forecast = Forecast(search.correlation, 1 / math.sqrt(share))
+    correlation = correlation_with_end(results[0].points[0], share, search, objective)
+    forecast = Forecast(correlation.value, 1 / math.sqrt(share))
     found = prune(ranked, noise, search.keep, search.max_loss * scale, forecast)
     pruned = dict(found.pruned)
     new = [one for one in results if one.points[0].name not in decided]
@@ -175,6 +177,8 @@ def _decide(
         expected_loss=_known(found.loss),
         reliability=_known(found.reliability),
         refused=found.refused,
+        correlation=round(correlation.value, 6),
+        correlation_from=correlation.origin,
     )
 
 
@@ -255,8 +259,8 @@ def _mark(points: Sequence[Point], record: SearchRecord) -> None:
 def decision_lines(decision: Decision) -> Iterator[str]:
     """Describe a decision: what is kept, what is pruned and why, and what that may cost."""
     gone = [one for one in decision.results if not one.kept]
-    cost = "" if decision.expected_loss is None else f"; expected loss of the best score: {decision.expected_loss:.2g}"
-    real = "" if decision.reliability is None else f"; {100 * decision.reliability:.0f} % of the variance is no noise"
+    cost = f"; {text}" if (text := decision.cost_text()) else ""
+    real = "" if decision.reliability is None else f"; {100 * decision.reliability:.0f} % of the variance is real"
     yield (
         f"rung {decision.share:g}: {len(decision.results) - len(gone)} of {len(decision.results)} results are kept"
         f"{cost}{real}"

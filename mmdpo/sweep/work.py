@@ -197,8 +197,8 @@ def _stages_to_make(config: Config) -> list[Stage]:
     """Return the data stages of a point that are not in the cache."""
     if config.data.is_own:
         return []
-    if not is_ready(config):  # the prompts are those of the first round
-        return pipeline(config)[1:]
+    if not is_ready(config):  # without parts, the prompts are those of the first round
+        return pipeline(config)[0 if config.data.round_parts else 1 :]
     known = resolved(config)
 
     def look_up() -> list[Stage]:

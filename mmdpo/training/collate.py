@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from mmdpo.errors import UserError
 from mmdpo.models.fingerprints import file_digest
 from mmdpo.models.load_errors import translate_processor_errors
 from mmdpo.training.layout import PromptTokens, lay_out
+from mmdpo.training.processed_images import ProcessedImages
 from mmdpo.training.prompt_groups import continued_prompt, trees_of
 from mmdpo.training.rows import Row
 
@@ -41,12 +42,14 @@ class Collator:
         image_always: Whether a batch without images gets a blank one, in a row that is not scored. Under ZeRO-3, a
             process that skips the vision tower would deadlock the others.
         max_row_tokens: Minimum length of packed rows (`layout.lay_out`).
+        processed: Memory of processed images; by default it remembers nothing.
     """
 
     processor: Any
     shared: bool = False
     image_always: bool = False
     max_row_tokens: int = 0
+    processed: ProcessedImages = field(default_factory=lambda: ProcessedImages(0), repr=False, compare=False)
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Collate B rows to a batch.
@@ -121,9 +124,7 @@ class Collator:
         if not with_image:
             return prompts, {}, trees
         leads = [rows[tree[0]] for tree in with_image]
-        opened = [_opened(row) for row in leads]
-        with translate_processor_errors(self.processor, [row["id"] for row in leads]):
-            processed, images = self._process([row["prompt"] for row in leads], opened)
+        processed, images = self.processed.get_or_make(leads, lambda: self._process_rows(leads))
         for (first, *others), lead, expanded in zip(with_image, leads, processed, strict=True):
             prompts[first] = expanded
             for index in others:
@@ -138,6 +139,11 @@ class Collator:
 
         prompts, images = self._process([self.processor.image_token], [[Image.new("RGB", (64, 64))]])
         return prompts[0], images
+
+    def _process_rows(self, rows: Sequence[Row]) -> tuple[list[PromptTokens], dict[str, torch.Tensor]]:
+        opened = [_opened(row) for row in rows]
+        with translate_processor_errors(self.processor, [row["id"] for row in rows]):
+            return self._process([row["prompt"] for row in rows], opened)
 
     def _process(
         self, texts: Sequence[str], images: Sequence[Sequence[Any]]

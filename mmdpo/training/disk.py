@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mmdpo.errors import UserError
+from mmdpo.storage import FULL
 
 DISK_FULL_MESSAGES = ("No space left on device", "Disk quota exceeded")
 PROBE_BYTES = 1 << 20
@@ -34,10 +35,11 @@ def full_disk_advice(folder: Path) -> Iterator[None]:
 
 
 def _has_space(folder: Path) -> bool:
+    """Return False only if the disk takes no more; a folder that is absent or read-only tells nothing about it."""
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(PROBE_BYTES))
             probe.flush()
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in FULL
     return True

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from datasets import Dataset
-from trl import KTOConfig, KTOTrainer
+from trl import KTOTrainer
 
-from mmdpo.training.rows import Row
 from mmdpo.training.scoring import PER_TOKEN
 from mmdpo.training.trainer import LoraTrainerMixin, answer_inputs
-
-if TYPE_CHECKING:
-    from peft import LoraConfig
-    from transformers import PreTrainedModel
-
-    from mmdpo.training.labelled import LabelledCollator
 
 
 class LoraKTOTrainer(LoraTrainerMixin, KTOTrainer):
@@ -29,38 +20,9 @@ class LoraKTOTrainer(LoraTrainerMixin, KTOTrainer):
 
     _kl_logps: torch.Tensor  # [B], of the batch
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        args: KTOConfig,
-        rows: Sequence[Row],
-        collator: LabelledCollator,
-        peft_config: LoraConfig,
-        projector_lr: float,
-    ) -> None:
-        """Build the trainer and add the LoRA layers to the model.
-
-        Args:
-            model: The base model.
-            args: TRL's training arguments.
-            rows: Rows to train on, in order.
-            collator: Makes batches of rows.
-            peft_config: The LoRA layers.
-            projector_lr: Learning rate of the projector, if it is trained.
-        """
-        args.precompute_ref_log_probs = False
-        args.remove_unused_columns = False  # the collator needs all columns
-        self.projector_lr = projector_lr
-        super().__init__(
-            model=model,
-            args=args,
-            data_collator=collator,
-            train_dataset=Dataset.from_list(list(rows)),
-            processing_class=collator.processor,
-            peft_config=peft_config,
-        )
-        self._prepare_model()
-        self.precompute_ref_logps = True
+    def _prepare_model(self) -> None:
+        super()._prepare_model()
+        self.precompute_ref_logps = True  # TRL refuses it for vision data
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         self._count_rows(inputs)

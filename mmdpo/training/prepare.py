@@ -15,10 +15,13 @@ from mmdpo.training.collate import Collator
 from mmdpo.training.distributed import world_size
 from mmdpo.training.labelled import LabelledCollator, labelled_rows
 from mmdpo.training.prefix import Sharing, group_sharing
+from mmdpo.training.processed_images import ProcessedImages
 from mmdpo.training.prompt_groups import GROUP, Savings, prompt_groups, savings
 from mmdpo.training.reference import Reference, add_reference, reference
-from mmdpo.training.rows import Example, TokenizedExamples, example_contents, tokenize_examples
+from mmdpo.training.rows import Example, TokenizedExamples, examples_fingerprint, tokenize_examples
 from mmdpo.training.settings import TrainingSettings
+
+CONTENT_DIGITS = 16  # of the fingerprint that a point notes of its rows
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ def prepare(
     Returns:
         The training data.
     """
-    processor = load_processor(settings.model)
-    tokenized, content = _tokenize(settings, examples, image_root, processor)
+    found = _tokenize(settings, examples, image_root)
+    processor, tokenized, content = found.processor, found.data, found.content
     print_line(str(tokenized.lengths))
     if tokenized.changed:
         counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in tokenized.changed.items())
@@ -70,9 +73,11 @@ def prepare(
         print_line(f"prefix sharing is off, each answer gets its own row: {sharing.reason}")
     several = world_size() > 1
     if settings.trains_on_labels:  # their partners of the KL term need a fixed order
-        return TrainingData(tokenized, content, LabelledCollator(processor, sharing.holds, image_always=several))
+        labelled = LabelledCollator(processor, sharing.holds, image_always=several, processed=found.images)
+        return TrainingData(tokenized, content, labelled)
     grouped = _group_rows(settings, processor, tokenized, sharing.holds)
-    collator = Collator(processor, shared=sharing.holds or grouped is not None, image_always=several)
+    shared = sharing.holds or grouped is not None
+    collator = Collator(processor, shared, image_always=several, processed=found.images)
     return TrainingData(tokenized, content, collator, grouped.prompts if grouped else 0)
 
 
@@ -108,19 +113,29 @@ def _group_rows(
     return found
 
 
-_last: dict[str, tuple[TokenizedExamples, str]] = {}
+@dataclass(frozen=True)
+class _Tokenized:
+    """Rows of a training set, the fingerprint of their content, and what makes batches of them."""
+
+    processor: Any
+    data: TokenizedExamples
+    content: str
+    images: ProcessedImages
+
+
+_last: dict[tuple[Any, ...], _Tokenized] = {}
 """Rows of the last training: most points of a sweep that one process trains have the same."""
 
 
-def _tokenize(
-    settings: TrainingSettings, examples: Sequence[Example], image_root: Path, processor: Any
-) -> tuple[TokenizedExamples, str]:
-    """Return the rows of the examples, which the caller may change, and the fingerprint of their content."""
-    limits = [settings.train.max_text_tokens, settings.train.too_long.value]
-    key = fingerprint([example_contents(examples, image_root), processor_fingerprint(settings.model), limits])
+def _tokenize(settings: TrainingSettings, examples: Sequence[Example], image_root: Path) -> _Tokenized:
+    """Return the rows of the examples, which the caller may change, and what belongs to them."""
+    limits = settings.train.max_text_tokens, settings.train.too_long
+    key = examples_fingerprint(examples, image_root), image_root, processor_fingerprint(settings.model), *limits
     if key not in _last:
         _last.clear()
-        tokenized = tokenize_examples(examples, image_root, processor, settings.train)
-        _last[key] = tokenized, fingerprint(example_contents(tokenized.examples, image_root))
-    tokenized, content = _last[key]
-    return replace(tokenized, rows=[dict(row) for row in tokenized.rows]), content
+        processor = load_processor(settings.model)
+        data = tokenize_examples(examples, image_root, processor, settings.train)
+        content = examples_fingerprint(data.examples, image_root)[:CONTENT_DIGITS]
+        _last[key] = _Tokenized(processor, data, content, ProcessedImages())
+    found = _last[key]
+    return replace(found, data=replace(found.data, rows=[dict(row) for row in found.data.rows]))

@@ -16,7 +16,7 @@ from mmdpo.cache import cached, cached_path
 from mmdpo.config.choices import ReferenceModel
 from mmdpo.console import progress
 from mmdpo.errors import UserError
-from mmdpo.files import fingerprint, read_json, write_json
+from mmdpo.files import read_json, write_json
 from mmdpo.models.device import on_device, to_device
 from mmdpo.models.fingerprints import processor_fingerprint, weights_fingerprint
 from mmdpo.models.loading import load_processor, torch_dtype
@@ -29,7 +29,7 @@ from mmdpo.training.collate import Collator
 from mmdpo.training.partial_scores import PartialScores
 from mmdpo.training.prefix import Sharing, sharing
 from mmdpo.training.prompt_groups import GROUP, prompt_groups
-from mmdpo.training.rows import TokenizedExamples, example_contents, has_special_tokens, tokenize_examples, usable
+from mmdpo.training.rows import TokenizedExamples, examples_fingerprint, has_special_tokens, tokenize_examples, usable
 from mmdpo.training.start import reference_model, start_key
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from mmdpo.config.schema import ModelConfig, TrainConfig
     from mmdpo.training.rows import Example, Row
     from mmdpo.training.settings import TrainingSettings
+
+_special: dict[tuple[str, str], bool] = {}
+"""Whether pairs have special tokens in their texts, by the fingerprints of processor and pairs."""
 
 LAYOUT = 3  # of the stored files; raise it if they change, or the way the numbers are computed
 
@@ -182,19 +185,22 @@ def _key(
     image_root: Path,
 ) -> dict[str, Any]:
     """Return what the log-probs of pairs in canonical order depend on."""
+    rows, processor = examples_fingerprint(ordered, image_root), processor_fingerprint(model)
     key: dict[str, Any] = {
         "layout": LAYOUT,
         "weights": weights_fingerprint(model.path),
-        "processor": processor_fingerprint(model),
+        "processor": processor,
         "dtype": str(torch_dtype(model.dtype)),
         "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
         "prefix_sharing": train.prefix_sharing,
-        "rows": fingerprint(example_contents(ordered, image_root), length=64),
+        "rows": rows,
         **base_settings(model),
     }
     if which is ReferenceModel.start and (start := start_key(model)):
         key["start"] = start
-    if any(map(partial(has_special_tokens, load_processor(model)), ordered)):
+    if (processor, rows) not in _special:
+        _special[processor, rows] = any(map(partial(has_special_tokens, load_processor(model)), ordered))
+    if _special[processor, rows]:
         key["special_tokens"] = "text"  # earlier versions encoded them as control tokens
     return key
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +14,12 @@ import numpy as np
 from mmdpo.config.choices import TooLong
 from mmdpo.config.schema import TrainConfig
 from mmdpo.errors import UserError
+from mmdpo.files import fingerprint
 from mmdpo.models.chat import check_prompt, encode, end_tokens, moves_images, without_end_token, without_end_tokens
-from mmdpo.models.fingerprints import file_digest
 from mmdpo.models.messages import IMAGE_TOKEN, to_answer, to_messages
 from mmdpo.models.special_tokens import special_tokens
 from mmdpo.records import LabelledAnswer, PreferencePair, SftExample, images_in_order
+from mmdpo.training.example_images import ImageFile, image_files
 
 Row = dict[str, Any]
 Example = PreferencePair | SftExample | LabelledAnswer
@@ -96,9 +97,24 @@ def usable(examples: Sequence[Example]) -> tuple[list[Example], Counter[str]]:
 def example_contents(examples: Iterable[Example], image_root: Path) -> list[dict[str, Any]]:
     """Return the content of each example as JSON types, with a hash of its image in place of the path."""
     examples = list(examples)
-    paths = {name: path for example in examples for name, path in _images(example, image_root).items()}
-    digests = {name: file_digest(path)[:DIGITS] for name, path in paths.items()}
-    return [_content(example, [digests[name] for name in example.images]) for example in examples]
+    files = image_files(examples, image_root)
+    return [_content(example, [files[name].digest[:DIGITS] for name in example.images]) for example in examples]
+
+
+_fingerprints: deque[tuple[list[Example], dict[str, ImageFile], str]] = deque(maxlen=4)
+"""The last fingerprints, with examples and images: most points of a sweep that one process trains have the same."""
+
+
+def examples_fingerprint(examples: Iterable[Example], image_root: Path) -> str:
+    """Return a fingerprint of the content of examples and their images, of 64 digits."""
+    examples = list(examples)
+    files = image_files(examples, image_root)
+    for known, images, found in _fingerprints:
+        if images == files and known == examples:
+            return found
+    found = fingerprint(example_contents(examples, image_root), length=64)
+    _fingerprints.append((examples, files, found))
+    return found
 
 
 def _content(example: Example, images: list[str]) -> dict[str, Any]:
@@ -113,16 +129,6 @@ def _content(example: Example, images: list[str]) -> dict[str, Any]:
     if len(images) > 1:
         content["image"] = images
     return content
-
-
-def _images(example: Example, image_root: Path) -> dict[str, Path]:
-    """Resolve the paths of an example's images. Raises UserError if one is not a file under the root."""
-    from mmdpo.images import inside
-
-    try:
-        return {name: inside(image_root, name) for name in example.images}
-    except UserError as error:
-        raise UserError(f"Record {example.id!r}: {error}. Type data.image_root=FOLDER.") from error
 
 
 def tokenize_examples(
@@ -163,6 +169,7 @@ def tokenize_examples(
             [to_answer(text) for answers in texts for text in answers],
         )
     )
+    files = image_files(kept, image_root)
     rows: list[Row] = []
     for example, messages, answers in zip(kept, conversations, texts, strict=True):
         encoded = [next(all_encoded) for _ in answers]
@@ -171,12 +178,12 @@ def tokenize_examples(
             changed["special_tokens_as_text"] += 1
         if example.image_positions and moves_images(processor, messages, encoded[0].text):
             changed["image_moved_by_template"] += 1
-        paths = _images(example, image_root)
+        images = [files[name] for name in images_in_order(example)]
         rows.append(
             {
                 "id": example.id,
-                "images": [str(paths[name]) for name in images_in_order(example)],
-                "digests": [file_digest(paths[name]) for name in images_in_order(example)],
+                "images": [str(image.path) for image in images],
+                "digests": [image.digest for image in images],
                 "prompt": encoded[0].text,
                 "prompt_ids": encoded[0].prompt_ids,
                 "answers": [one.answer_ids for one in encoded],

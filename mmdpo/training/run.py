@@ -35,7 +35,7 @@ from mmdpo.training.prepare import TrainingData, prepare
 from mmdpo.training.reference import Reference
 from mmdpo.training.resume import Checkpoint, continue_from, last_of_run, run_fingerprint
 from mmdpo.training.rows import Example
-from mmdpo.training.rungs import Rung, copy_adapter, rung_step
+from mmdpo.training.rungs import Rung, keep_rung, step_to_stop_at
 from mmdpo.training.schedule import check_schedule, schedule_warnings, total_steps
 from mmdpo.training.settings import TrainingSettings
 from mmdpo.training.start import StartAdapter, describe_start
@@ -111,12 +111,13 @@ def train_adapter(
         gc.collect()  # the last point's trainer and model hold each other in a cycle
         _exclude_libraries_from_gc()
         data = prepare(settings, examples, image_root, reference_logps)
-        check_schedule(settings.train, len(data.tokenized.rows), world_size())
-        for warning in schedule_warnings(settings.train, len(data.tokenized.rows), world_size()):
+        rows = len(data.tokenized.rows)
+        check_schedule(settings.train, rows, world_size())
+        for warning in schedule_warnings(settings.train, rows, world_size()):
             print_line(warning)
         weights = weights_fingerprint(settings.model.path)
         run = run_fingerprint(settings, weights, data.batches_fingerprint)
-        last = _step_to_stop_at(settings, data, rung)
+        last = step_to_stop_at(settings.train, rung, rows, world_size()) if rung is not None else None
         fitting = Fitting(settings, data.tokenized.rows, data.collator, checkpoints, run)
 
         def train(fitted: TrainingSettings) -> LoraTrainerMixin:
@@ -142,7 +143,7 @@ def train_adapter(
 
         trainer = fitting.run_fitted(train)
         if rank() == 0 and rung is not None and last is not None:
-            _keep_rung(checkpoints, run, last, rung)
+            keep_rung(last_of_run(checkpoints, run), last, rung)
         elif rank() == 0:
             shutil.rmtree(checkpoints, ignore_errors=True)
         summary = _summary(trainer, data, weights, time.monotonic() - started)
@@ -204,34 +205,6 @@ def _find_checkpoint(checkpoints: Path, run: str) -> Checkpoint | None:
     found = continue_from(checkpoints, run) if rank() == 0 else None
     barrier()
     return found if rank() == 0 else last_of_run(checkpoints, run)
-
-
-def _step_to_stop_at(settings: TrainingSettings, data: TrainingData, rung: Rung | None) -> int | None:
-    """Return the step of a rung; None without one. Raises UserError if it is not before the end of the training."""
-    if rung is None:
-        return None
-    rows = len(data.tokenized.rows)
-    step, steps = (
-        rung_step(settings.train, rung.share, rows, world_size()),
-        total_steps(settings.train, rows, world_size()),
-    )
-    if step >= steps:
-        raise UserError(
-            f"search.rungs: the rung {rung.share:g} is step {step} of a training of {steps} steps; type search=none, "
-            "train.logging_steps=1 or smaller search.rungs"
-        )
-    return step
-
-
-def _keep_rung(checkpoints: Path, run: str, step: int, rung: Rung) -> None:
-    """Copy the adapter of a rung's checkpoint. Raises UserError if the training is beyond the rung."""
-    found = last_of_run(checkpoints, run)
-    if found is None or found.step != step:
-        raise UserError(
-            f"{checkpoints.parent}: was trained beyond the rung {rung.share:g} without being measured there; type "
-            "search=none to train it to the end"
-        )
-    copy_adapter(found, rung.adapter)
 
 
 def _run_loop(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 from transformers import Trainer
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, SFTTrainer
 
 from mmdpo.errors import UserError
 from mmdpo.models.device import to_device
@@ -24,11 +24,12 @@ from mmdpo.training.scoring import Scorer
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, TrainingArguments
 
     from mmdpo.training.collate import Collator
     from mmdpo.training.custom_loss import CustomLoss
     from mmdpo.training.fit.weights import UpdateWeights
+    from mmdpo.training.labelled import LabelledCollator
 
 MAX_ROWS = 5  # that an error lists
 
@@ -42,7 +43,7 @@ def answer_inputs(mask: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 class LoraTrainerMixin(Trainer):
-    """Changes to TRL's trainers that both of ours share.
+    """Changes to TRL's trainers that all of ours share.
 
     A loss or gradient that is not finite stops the training. Speed and memory are logged. A projector that is
     trained in addition to LoRA has its own learning rate. Checkpoints contain what resuming needs, without a copy
@@ -55,8 +56,39 @@ class LoraTrainerMixin(Trainer):
     projector_lr: float
     update_weights: UpdateWeights | None = None  # of micro-batches that are smaller than configured
 
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        rows: Sequence[Row],
+        collator: Collator | LabelledCollator,
+        peft_config: LoraConfig,
+        projector_lr: float,
+    ) -> None:
+        """Build the trainer and add the LoRA layers to the model.
+
+        Args:
+            model: The base model.
+            args: TRL's training arguments.
+            rows: Rows to train on.
+            collator: Makes batches of rows.
+            peft_config: The LoRA layers.
+            projector_lr: Learning rate of the projector, if it is trained.
+        """
+        args.remove_unused_columns = False  # the collator needs all columns
+        self.projector_lr = projector_lr
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator,
+            train_dataset=Dataset.from_list(list(rows)),
+            processing_class=collator.processor,
+            peft_config=peft_config,
+        )
+        self._prepare_model()
+
     def _prepare_model(self) -> None:
-        """Prepare the model that TRL's constructor has built.
+        """Prepare the model and the settings that TRL's constructor has made.
 
         Trained weights become float32, as LoRA's are: in bfloat16 most steps of a projector would round to zero.
         DeepSpeed keeps its own float32 copies.
@@ -171,19 +203,11 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
             projector_lr: Learning rate of the projector, if it is trained.
             custom_losses: Losses that are added to those that `args` names, with their weights.
         """
-        args.precompute_ref_log_probs = False
-        args.remove_unused_columns = False  # the collator needs all columns
-        self.projector_lr = projector_lr
         self.custom_losses = custom_losses
-        super().__init__(
-            model=model,
-            args=args,
-            data_collator=collator,
-            train_dataset=Dataset.from_list(list(rows)),
-            processing_class=collator.processor,
-            peft_config=peft_config,
-        )
-        self._prepare_model()
+        super().__init__(model, args, rows, collator, peft_config, projector_lr)
+
+    def _prepare_model(self) -> None:
+        super()._prepare_model()
         self.precompute_ref_logps = True
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
@@ -225,36 +249,8 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
 class LoraSFTTrainer(LoraTrainerMixin, SFTTrainer):
     """Trainer of LoRA on rows with one answer, by the mean negative log-likelihood of the answers' tokens."""
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        args: SFTConfig,
-        rows: Sequence[Row],
-        collator: Collator,
-        peft_config: LoraConfig,
-        projector_lr: float,
-    ) -> None:
-        """Build the trainer and add the LoRA layers to the model.
-
-        Args:
-            model: The base model.
-            args: TRL's training arguments.
-            rows: Rows to train on.
-            collator: Makes batches of rows.
-            peft_config: The LoRA layers.
-            projector_lr: Learning rate of the projector, if it is trained.
-        """
-        args.remove_unused_columns = False  # the collator needs all columns
-        self.projector_lr = projector_lr
-        super().__init__(
-            model=model,
-            args=args,
-            data_collator=collator,
-            train_dataset=Dataset.from_list(list(rows)),
-            processing_class=collator.processor,
-            peft_config=peft_config,
-        )
-        self._prepare_model()
+    def _prepare_model(self) -> None:
+        super()._prepare_model()
         self._loss_shifts_labels = False  # the batch's labels are shifted already; the loss divides by their number
 
     def compute_loss(

@@ -183,6 +183,16 @@ def test_studies_of_hardly_anything(points: list[dict], tmp_path: Path):
     assert bool(gain_caveats(study, gains)) is bool(points)
 
 
+def test_scores_that_no_training_changed_have_no_smallest_visible_gain(tmp_path: Path):
+    folder = make_study(tmp_path / "alike", [{"beta": 0.1}])
+    before = read_study(folder)
+    same = scores(before.rows[0].folder)
+    edit(before.trained[0].folder, lambda number, item: {**item, "score": same[number]})
+    study, _ = read(folder)
+    assert smallest_visible_gain(study, "text") is None
+    assert smallest_visible_gain(study, "visual") is not None
+
+
 def test_the_variances_of_a_study_are_those_of_its_gains(tmp_path: Path):
     """With one seed, the variance over items is that of the paired differences."""
     study, gains = read(make_study(tmp_path / "grid", [{"beta": 0.1}]))

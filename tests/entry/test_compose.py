@@ -8,7 +8,8 @@ from mmdpo.config.choices import LOSSES, PairRule, TooLong, TrainOn, file_format
 from mmdpo.config.losses import weighted_losses
 from mmdpo.config.schema import CONF, GROUPS, SWEEPS, Config, methods_using, options
 from mmdpo.entry.blocks import split_into_blocks
-from mmdpo.entry.compose import compose_config
+from mmdpo.entry.compose import compose_config, composed
+from mmdpo.entry.compose_points import compose_points
 from mmdpo.errors import UserError
 
 CHOICES = [(group, option) for group in GROUPS for option in options(group)]
@@ -46,8 +47,8 @@ def test_every_value_of_every_study_composes(study):
     sweeper = OmegaConf.load(SWEEPS / f"{study}.yaml").hydra.sweeper
     params = [f"{axis}={value}" for axis, value in sweeper.get("params", {}).items()]
     for block in split_into_blocks(OverridesParser.create(), params, sweeper.get("blocks"), []):
-        for point in block.points:
-            assert compose_config([f"sweep={study}", *point]).study == f"nano-{study}"
+        points = [[f"sweep={study}", *point] for point in block.points]
+        assert {config.study for config in compose_points(composed, points)} == {f"nano-{study}"}
 
 
 def test_studies_have_the_papers_points():

@@ -73,6 +73,14 @@ def test_commands_that_only_explain_are_not_checked():
         check_command(["--cfg", "job", "betta=1"])
 
 
+@pytest.mark.parametrize("text", ["search.keep_points=beta=0.1", "search.keep_points=[beta=0.1]", "beta=[0.1"])
+def test_an_override_that_cannot_be_parsed_is_named(text):
+    with pytest.raises(UserError) as caught:
+        check_command(["-m", text])
+    assert text in str(caught.value)
+    assert "quotes" in str(caught.value)
+
+
 def test_a_search_gets_its_overrides_with_m_alone():
     words = ["-m", "hydra/sweeper=optuna", "beta=interval(0.1,1)"]
     assert check_command(words) == [*words, "bench.split=dev"]

@@ -62,3 +62,5 @@ def test_a_wrong_setting_is_named(settings: dict[str, Any], message: str) -> Non
         make_sampler(settings, 0, None)
     with pytest.raises(UserError, match=r"hydra/sweeper/pruner=median"):
         make_pruner({"name": "mean"}, [0.5])
+    with pytest.raises(UserError, match=r"reduction_factor=1: .*type hydra\.sweeper\.pruner\.reduction_factor=2"):
+        make_pruner({"name": "hyperband", "reduction_factor": 1}, [0.5])

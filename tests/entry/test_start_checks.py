@@ -20,6 +20,7 @@ from tests.support.adapters import write_adapter
         (["model.adapter=ADAPTER", "model.adapter_use=sample"], "generator.adapter="),
         (["model.adapter=ADAPTER", "train.zero_stage=3"], "train.zero_stage=2"),
         (["rounds=2", "train.zero_stage=3"], "train.zero_stage=2"),
+        (["rounds=3", "data.round_parts=2"], "type data.round_parts=3"),
         (["rounds=2", "method=sft"], "method="),
         (["rounds=2", "generator=openai", "generator.model=m", "generator.base_url=http://h/v1"], "generator=model"),
         (["rounds=2", "data=pairs", "data.path=PAIRS"], "data=prompts"),

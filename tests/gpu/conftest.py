@@ -5,13 +5,12 @@ Heavy libraries are imported within fixtures and tests, because most test runs o
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.support.tiny import Tiny, save_tiny_llava, tiny_pairs
 
 NEEDED = "MMDPO_TESTS_NEED_GPU"  # set by `make test-gpu`: tests fail instead of being skipped without a GPU
 DEVICES = [pytest.param("cuda", marks=pytest.mark.gpu), pytest.param("cpu", marks=pytest.mark.exhaustive)]
@@ -29,16 +28,11 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     if not torch.cuda.is_available():
         (pytest.fail if os.environ.get(NEEDED) else pytest.skip)("no GPU is visible; `make test-gpu` shows one")
+    gc.collect()  # of models that earlier tests have left in reference cycles
     torch.cuda.empty_cache()
     torch.use_deterministic_algorithms(True, warn_only=True)  # CUBLAS_WORKSPACE_CONFIG is set by `make test-gpu`
     yield "cuda"
     torch.use_deterministic_algorithms(False)
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    root = tmp_path_factory.mktemp("tiny")
-    return Tiny(save_tiny_llava(root / "model"), tiny_pairs(root / "images"), root / "images")
 
 
 @pytest.fixture(autouse=True)

@@ -40,11 +40,12 @@ GLIBC = range(5, 40)
 README = """\
 Wheels for Python {python} on Linux x86-64. In a copy of the repository beside this folder:
 
-    python3 -m pip install --no-index --no-deps --no-compile --target /tmp/site {folder}/*.whl
-    export PYTHONPATH=/tmp/site
+    python3 -m pip install --no-index --no-deps --no-compile --target /tmp/kit/site-packages {folder}/*.whl
+    export PYTHONPATH=/tmp/kit/site-packages
     make test-gpu PYTHON=python3
     CUDA_VISIBLE_DEVICES= python3 -m pytest -n 8 -m "not slurm and not browser and not long and not exhaustive"
 
+Keep the name site-packages: by it, dill (of datasets) tells installed packages from modules that it has to pickle.
 The machine itself has: {image}.
 """
 
@@ -97,6 +98,11 @@ def installed_requires(name: str) -> Sequence[str]:
         raise SystemExit(f"{name} is not installed here: run `make test` once, which installs it") from None
 
 
+def carried_requires(name: str) -> Sequence[str]:
+    """Return the requirements of an installed package without those that tests are skipped for."""
+    return [line for line in installed_requires(name) if Requirement(line).name not in SKIPPED]
+
+
 def pinned(names: Collection[str]) -> Iterator[str]:
     """Return `name==version` of installed packages."""
     return (f"{name}=={metadata.version(name)}" for name in names)
@@ -111,11 +117,7 @@ def gather(folder: Path, python: str, image: Collection[str]) -> None:
         image: Packages that it has.
     """
     there = {canonicalize_name(name) for name in image}
-
-    def carried(name: str) -> list[str]:
-        return [line for line in installed_requires(name) if Requirement(line).name not in SKIPPED]
-
-    names = [name for name in requirements("mmdpo", ["test"], python, carried) if name not in there]
+    names = [name for name in requirements("mmdpo", ["test"], python, carried_requires) if name not in there]
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     tags = [f"manylinux_2_{minor}_x86_64" for minor in GLIBC] + ["manylinux2014_x86_64", "manylinux2010_x86_64"]

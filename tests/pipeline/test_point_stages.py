@@ -78,10 +78,8 @@ def test_each_stage_keeps_the_prompts_and_their_order(tmp_path, monkeypatch):
     ],
 )
 def test_a_setting_remakes_its_stage_and_the_later_ones(override, remade):
-    before, after = (
-        [get_or_make(compose_config([*SMALL, *more]), stage) for stage in pipeline(compose_config([]))]
-        for more in ([], [override])
-    )
+    configs = compose_config(SMALL), compose_config([*SMALL, override])
+    before, after = ([get_or_make(config, stage) for stage in pipeline(config)] for config in configs)
     changed = [one != two for one, two in zip(before, after, strict=True)]
     assert changed == [False] * (4 - remade) + [True] * remade
 

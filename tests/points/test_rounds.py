@@ -99,3 +99,10 @@ def test_a_chain_has_the_outcome_of_its_last_round_or_of_its_first_failure(tmp_p
 def test_the_number_of_a_round_is_not_typed(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="rounds=2"):
         with_rounds([compose_config([f"out={tmp_path}", "round=2"])])
+
+
+def test_rounds_may_have_parts_of_the_prompts(tmp_path: Path) -> None:
+    all_of_them = rounds_of(tmp_path, 3)
+    parts = rounds_of(tmp_path, 3, "data.round_parts=3")
+    assert len({point(config).name for config in [*all_of_them, *parts]}) == 6
+    assert point(rounds_of(tmp_path, 2, "data.round_parts=3")[1]).name == point(parts[1]).name

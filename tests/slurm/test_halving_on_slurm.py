@@ -45,7 +45,7 @@ def test_each_rung_is_decided_by_a_job_although_one_is_killed_at_each(slurm: Clu
     assert lines.mmdpo("status", str(lines.folder), check=False).stdout.count("pruned") >= 2
     (survivor,) = [name for name in _names(_submissions(lines)[2]) if name.startswith("dpo")]
     alone = Lines(slurm, tmp_path / "alone")
-    alone.launch(*LINE, f"lr={survivor.split('-lr')[1].split('-')[0]}")
+    alone.launch(*LINE, f"lr={survivor.split('-lr')[1].split('-')[0]}", "bench.split=dev")  # as halving measures
     assert lines.losses(survivor) == alone.losses(survivor)
     adapters = [one.folder / survivor / "adapter" / "adapter_model.safetensors" for one in (lines, alone)]
     assert file_fingerprint(adapters[0]) == file_fingerprint(adapters[1])

@@ -1,16 +1,20 @@
 """The report on a data set: locations of missing files, exact numbers of the others."""
 
 import io
+import itertools
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mmdpo.config.choices import OnBadRow
+from mmdpo.config.choices import OnBadRow, TrainOn
 from mmdpo.config.schema import DataConfig, SourceConfig
+from mmdpo.console import make_console
 from mmdpo.records import PreferencePair
 from mmdpo.sources.doctor import Finding, Sample, examine
+from mmdpo.sources.doctor_report import print_report
 from tests.sources.files import as_lines, as_parquet, photos, tear
 from tests.sources.photographs import photograph
 
@@ -218,3 +222,21 @@ def _embedded(path: Path) -> Path:
     photograph("coffee.png", 64).convert("RGB").save(content, "PNG")
     image = {"bytes": content.getvalue(), "path": "a.png"}
     return as_parquet(path, [{"idx": 1, "question": "?", "chosen": "A", "rejected": "B", "image": image}])
+
+
+def test_rows_with_labels_are_answers_for_a_method_that_trains_on_these(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [("a", "yes", True), ("a", "no", False), ("b", "no", False)]
+    keys = ("prompt", "completion", "label")
+    path.write_text("".join(json.dumps(dict(zip(keys, row, strict=True))) + "\n" for row in rows))
+    data = DataConfig(name="pairs", format="kto", path=str(path), on_bad_row=OnBadRow.drop)
+    kinds = (None, TrainOn.labelled)
+    pairs, answers = (finding for kind in kinds for finding in examine(data, kind))
+    assert (pairs.kind, pairs.found, pairs.dropped) == ("pairs", 1, {"completion without a partner": 1})
+    assert (answers.kind, answers.found, answers.dropped) == ("answers", 3, {})
+    assert (pairs.labels, answers.labels) == ({}, {"true": 1, "false": 2})
+    assert print_report(data, TrainOn.labelled, "oracle", [], make_console())
+    printed = capsys.readouterr().out.split()
+    assert {("label", "true"), ("label", "false")} <= {*itertools.pairwise(printed)}

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
+
+from mmdpo.config.schema import Config
+from mmdpo.entry.compose import compose_config
+from mmdpo.points.identity import Role, identity
 
 IDENTITIES = {
     "method=dpo": "0b54bda0134be286",
@@ -90,3 +95,19 @@ def own_files(folder: Path) -> None:
 
 def _turns(question: str, answer: str) -> list[dict[str, str]]:
     return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+
+
+def hex_of(config: Config, role: Role | None = None) -> str:
+    """Return the identity of a point, by default of the base or the trained point that the config describes."""
+    return identity(config, role or (Role.base if config.is_base else Role.trained)).hex
+
+
+@functools.cache
+def composed(*overrides: str) -> Config:
+    """Return the config of overrides."""
+    return compose_config(overrides)
+
+
+def identity_of(*overrides: str) -> str:
+    """Return the identity of the point of overrides."""
+    return hex_of(composed(*overrides))

@@ -48,7 +48,7 @@ def save_tiny_llava(folder: Path, seed: int = 0) -> Path:
     )
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    tokenizer = _tokenizer()
+    tokenizer = word_tokenizer()
     size = {"height": SIDE, "width": SIDE}
     LlavaProcessor(
         CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=size),
@@ -88,7 +88,7 @@ def save_tiny_causal(folder: Path, chat_template: str | None = None) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = _tokenizer()
+    tokenizer = word_tokenizer()
     tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder)
     shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -101,19 +101,26 @@ def save_tiny_causal(folder: Path, chat_template: str | None = None) -> Path:
     return folder
 
 
-def _tokenizer() -> Any:
+def word_tokenizer(tokens: Sequence[str] = TOKENS, special: Sequence[str] = ("<image>",), end: str = "</s>") -> Any:
+    """Make a tokenizer of whole words.
+
+    Args:
+        tokens: The vocabulary.
+        special: Those of its tokens that no text contains.
+        end: Its token for the end of an answer.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = Tokenizer(models.WordLevel({token: index for index, token in enumerate(TOKENS)}, unk_token="<unk>"))
+    words = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}, unk_token="<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=words,
         unk_token="<unk>",
         pad_token="<pad>",
         bos_token="<s>",
-        eos_token="</s>",
-        additional_special_tokens=["<image>"],
+        eos_token=end,
+        additional_special_tokens=list(special),
     )
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,16 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def inspect(path: Path, *options: str) -> str:
-    """The content of an offline file, read by W&B's own reader."""
+    """The content of an offline file, read by W&B's own reader; its service may write the file after a run's end."""
     from wandb.util import get_core_path
 
     options = ("--no-observability", "--json", *options, "--run-file", str(path))
     command = [get_core_path(), "leet", "inspect", *options, str(path.parents[1])]  # `wandb leet`, without its import
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    end = time.monotonic() + 30
+    while not (found := subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout):
+        assert time.monotonic() < end, f"{path} stays empty"
+        time.sleep(0.1)
+    return found
 
 
 def run_alone(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -115,6 +115,8 @@ def test_points_at_once_are_spread_over_processes(made, monkeypatch):
     launcher, *workers = hours._processes(sweep(made, "cluster=local_parallel", lrs=3), Stage.experiment)
     assert [one.kind for _, one in launcher] == ["report"]
     assert [len({p.name for p, _ in worker}) for worker in workers] == [2, 1]
+    rounds = hours._processes(sweep(made, "cluster=local_parallel", lrs=3, rounds=2), Stage.experiment)
+    assert len(rounds) == 3  # processes are kept between rounds
 
 
 def test_labelled_answers_have_a_reference_pass_per_seed(made):

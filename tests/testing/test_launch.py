@@ -14,7 +14,7 @@ from mmdpo.testing.server import FakeServer
 from tests.support.program import launch
 from tests.testing.services import KEY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 COUNT = 24
 
 

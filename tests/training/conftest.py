@@ -1,4 +1,4 @@
-"""One tiny model, and pairs with and without images, for all tests of training."""
+"""A cache of its own for each test of training, and one thread."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from tests.support.tiny import Tiny, save_tiny_llava, tiny_pairs
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    root = tmp_path_factory.mktemp("tiny")
-    return Tiny(save_tiny_llava(root / "model"), tiny_pairs(root / "images"), root / "images")
 
 
 @pytest.fixture(autouse=True)

@@ -42,19 +42,27 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_llava(tmp_path_factory.mktemp("llava"))
 
 
-def reason(folder: Path, pairs: list[PreferencePair], images: Path, limit: int | None = None) -> str | None:
-    model, processor = load_model(str(folder), "float32"), load_processor(ModelConfig(path=str(folder)))
+def reason(
+    folder: Path, pairs: list[PreferencePair], images: Path, limit: int | None = None, dtype: str = "float32"
+) -> str | None:
+    model, processor = load_model(str(folder), dtype), load_processor(ModelConfig(path=str(folder)))
     rows = tokenize_examples(pairs, images, processor, TrainConfig(max_text_tokens=limit)).rows
     return reason_against_training(model, processor, rows)
 
 
-@pytest.mark.parametrize("limit", [None, 8])  # answers that are cut do not end in EOS
-def test_a_causal_model_passes(llava: Path, pairs: list[PreferencePair], images: Path, limit: int | None) -> None:
-    assert reason(llava, pairs, images, limit) is None
+@pytest.mark.parametrize(("limit", "dtype"), [(None, "float32"), (8, "float32"), (None, "bfloat16")])
+def test_a_causal_model_passes(
+    llava: Path, pairs: list[PreferencePair], images: Path, limit: int | None, dtype: str
+) -> None:
+    """Also with answers that are cut, which do not end in EOS."""
+    assert reason(llava, pairs, images, limit, dtype) is None
 
 
-def test_attention_to_later_tokens_is_found(paligemma: Path, pairs: list[PreferencePair], images: Path) -> None:
-    assert "later tokens of an answer change" in str(reason(paligemma, pairs, images))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_attention_to_later_tokens_is_found(
+    paligemma: Path, pairs: list[PreferencePair], images: Path, dtype: str
+) -> None:
+    assert "later tokens of an answer change" in str(reason(paligemma, pairs, images, dtype=dtype))
 
 
 def test_a_model_that_does_not_take_the_rows_is_named(

@@ -57,14 +57,20 @@ def test_the_last_whole_checkpoint_is_named_and_continued(
     assert (tmp_path / "full" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes()
 
 
-def test_other_errors_stay_themselves(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="shape"), full_disk_advice(tmp_path):
+@pytest.mark.parametrize("absent", [False, True])
+def test_other_errors_stay_themselves(tmp_path: Path, absent: bool) -> None:
+    """Also before the folder is made."""
+    folder = tmp_path / "absent" if absent else tmp_path
+    with pytest.raises(RuntimeError, match="shape"), full_disk_advice(folder):
         raise RuntimeError("shape mismatch")
-    with pytest.raises(PermissionError), full_disk_advice(tmp_path):
+    with pytest.raises(PermissionError), full_disk_advice(folder):
         raise PermissionError("not yours")
-
-
-def test_a_folder_that_takes_nothing_has_no_room(tmp_path: Path) -> None:
-    assert disk._has_space(tmp_path)
-    assert not disk._has_space(tmp_path / "absent")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_no_more_has_no_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: Any) -> None:
+        raise ERRORS["quota"]
+
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+    assert not disk._has_space(tmp_path)

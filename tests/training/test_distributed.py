@@ -11,11 +11,17 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from mmdpo.config.choices import AdapterUse
 from mmdpo.config.schema import TrainConfig
+from mmdpo.models.adapter import merged
+from mmdpo.models.loading import load_processor
 from mmdpo.training.distributed import deepspeed_config, from_slurm
 from tests.support.program import completed, start_program
-from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_pairs
+from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_pairs, tiny_settings
+from tests.training.test_kto import SAME
+from tests.training.test_start import random_adapter
 
 SETTINGS: dict[str, Any] = {
     "text_only": 2,
@@ -25,6 +31,13 @@ SETTINGS: dict[str, Any] = {
     "model__train_projector": True,
 }  # 6 steps of 4 pairs
 ONE_ROW = {"train__per_device_train_batch_size": 1}
+KTO = {
+    "labelled": True,
+    "train__per_device_train_batch_size": 2,
+    "train__gradient_accumulation_steps": 1,
+    "model__train_projector": False,
+}
+ADAPTER = "adapter/adapter_model.safetensors"
 Logged = dict[int, dict[str, float]]
 
 
@@ -72,10 +85,23 @@ def assert_same(logged: Logged, expected: Logged) -> None:
             assert logged[step][name] == pytest.approx(metrics[name], abs=1e-5, rel=1e-4), (step, name)
 
 
-def adapter(folder: Path) -> dict[str, torch.Tensor]:
-    from safetensors.torch import load_file
+def assert_same_adapters(one: Path, other: Path) -> None:
+    found, wanted = (load_file(folder / ADAPTER) for folder in (one, other))
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3)
 
-    return load_file(folder / "adapter/adapter_model.safetensors")
+
+def stock_trl(tiny: Tiny, folder: Path) -> Logged:
+    """What two processes of stock TRL log of a KTO training, as far as ours log it, too."""
+    logged = together(tiny, folder / "stock", 2, stock=True, **KTO)
+    return {step: {name: metrics[name] for name in SAME if name in metrics} for step, metrics in logged.items()}
+
+
+def start_of(tiny: Tiny, folder: Path) -> dict[str, Any]:
+    """Settings of a training that starts from a random adapter, which is written to a folder."""
+    random_adapter(tiny_settings(tiny.model).model, folder)
+    return {"model__adapter": str(folder), "model__train_projector": False}
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +111,9 @@ def alone(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Logged,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("zero", [0, pytest.param(2, marks=pytest.mark.exhaustive), 3])
+@pytest.mark.parametrize(
+    "zero", [0, pytest.param(2, marks=pytest.mark.exhaustive), pytest.param(3, marks=pytest.mark.long)]
+)
 def test_two_processes_train_what_one_does(
     tiny: Tiny, alone: tuple[Logged, Path], zero: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -94,11 +122,8 @@ def test_two_processes_train_what_one_does(
     assert_same(
         together(tiny, out, processes=2, train__per_device_train_batch_size=1, train__zero_stage=zero), expected
     )
-    found, wanted = adapter(out), adapter(folder)
-    assert any("multi_modal_projector" in name for name in found)
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3)
+    assert_same_adapters(out, folder)
+    assert any("multi_modal_projector" in name for name in load_file(folder / ADAPTER))
 
 
 @pytest.mark.slow
@@ -116,16 +141,54 @@ def test_a_run_with_zero_3_that_died_ends_as_an_undisturbed_one(tiny: Tiny, alon
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_pairs_of_a_prompt_train_the_same_in_two_processes_that_died(tiny: Tiny, tmp_path: Path) -> None:
+@pytest.mark.parametrize("zero", [0, pytest.param(3, marks=pytest.mark.exhaustive)])
+def test_pairs_of_a_prompt_train_the_same_in_two_processes_that_died(tiny: Tiny, tmp_path: Path, zero: int) -> None:
     """The rows of a step do not depend on the number of processes, nor on a resumption."""
     settings = {"two_of_a_prompt": True}
+    apart = {**ONE_ROW, **settings, "train__zero_stage": zero}
     expected = together(tiny, tmp_path / "alone", 1, train__per_device_train_batch_size=2, **settings)
-    together(tiny, tmp_path / "two", 2, dies=True, die_after=5, **ONE_ROW, **settings)
-    assert_same(together(tiny, tmp_path / "two", 2, **ONE_ROW, **settings), expected)
+    together(tiny, tmp_path / "two", 2, dies=True, die_after=5, **apart)
+    assert_same(together(tiny, tmp_path / "two", 2, **apart), expected)
     assert (tmp_path / "two" / "resumed").read_text() == "4"
-    found, wanted = adapter(tmp_path / "two"), adapter(tmp_path / "alone")
-    for name, value in wanted.items():
-        torch.testing.assert_close(found[name], value, atol=1e-4, rtol=1e-3)
+    assert (tmp_path / "two" / "prompts").read_text() == "6 of 12, shared: True"
+    assert_same_adapters(tmp_path / "two", tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("use", [AdapterUse.train, AdapterUse.merge])
+def test_two_processes_start_from_an_adapter_as_one_does(tiny: Tiny, tmp_path: Path, use: AdapterUse) -> None:
+    settings = {**start_of(tiny, tmp_path / "first"), "model__adapter_use": use.value}
+    expected = together(tiny, tmp_path / "alone", 1, train__per_device_train_batch_size=2, **settings)
+    assert_same(together(tiny, tmp_path / "two", 2, **ONE_ROW, **settings), expected)
+    assert_same_adapters(tmp_path / "two", tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("zero", [0, 3])
+def test_two_processes_train_on_labels_as_two_of_stock_trl(tiny: Tiny, tmp_path: Path, zero: int) -> None:
+    """One process would estimate KTO's KL term from other rows."""
+    expected = stock_trl(tiny, tmp_path)
+    assert_same(together(tiny, tmp_path / "ours", 2, train__zero_stage=zero, **KTO), expected)
+    assert {"kl", "loss", "grad_norm"} <= expected[1].keys()
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_two_processes_train_on_labels_from_an_adapter_as_from_its_merged_weights(tiny: Tiny, tmp_path: Path) -> None:
+    start = {**start_of(tiny, tmp_path / "first"), **KTO}
+    merged(tiny_settings(tiny.model).model, tmp_path / "first").save_pretrained(tmp_path / "merged")
+    load_processor(tiny_settings(tiny.model).model).save_pretrained(tmp_path / "merged")
+    expected = stock_trl(tiny._replace(model=tmp_path / "merged"), tmp_path)
+    found, further = (
+        together(tiny, tmp_path / use.value, 2, **start, model__adapter_use=use.value)
+        for use in (AdapterUse.merge, AdapterUse.train)
+    )
+    assert_same(found, expected)
+    for name in expected[1].keys() - {"grad_norm"}:  # the same model, of which other weights are trained
+        assert further[1][name] == pytest.approx(found[1][name], abs=1e-5, rel=1e-4), name
+    assert further[6]["loss"] != pytest.approx(0.5, abs=1e-3)
 
 
 def test_a_node_that_gives_each_process_its_gpu_has_one_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,13 +109,15 @@ def test_gradients_are_those_of_separate_rows(family: tuple[Any, Any], tiny: Tin
     assert sharing(model, processor, rows).holds
 
 
-def test_a_wrong_mask_of_a_group_is_found(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_wrong_mask_of_a_group_is_found(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
     """Rows of different prompts need the branches in prompts, which pairs of one prompt do not have."""
     from mmdpo.training import scoring as module
 
     processor = load_processor(ModelConfig(path=str(tiny.model)))
-    model = load_model(str(tiny.model), "float32")
+    model = load_model(str(tiny.model), dtype)
     rows = rows_of(steered("1.png", "what is there"), tiny.images, processor)
+    assert sharing(model, processor, rows).holds
     visible = module.visible
     monkeypatch.setattr(module, "visible", lambda ends, prefix: visible(ends.clamp(min=99), prefix))
     assert "log-probs would differ" in sharing(model, processor, rows).reason

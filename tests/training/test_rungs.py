@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from mmdpo.config.schema import TrainConfig
 from mmdpo.errors import UserError
-from mmdpo.training.resume import complete
+from mmdpo.training.resume import Checkpoint, complete
 from mmdpo.training.run import train_adapter
-from mmdpo.training.rungs import Rung, rung_step
+from mmdpo.training.rungs import Rung, keep_rung, rung_step, step_to_stop_at
 from tests.support.tiny import OF_THE_MACHINE, Tiny, tiny_settings
 from tests.training.killed import SETTINGS
 
@@ -54,6 +56,32 @@ def test_a_training_that_stops_at_rungs_ends_as_an_undisturbed_one(tiny: Tiny, t
 def test_a_rung_that_is_not_before_the_end_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"search\.rungs"):
         train(tiny, tmp_path, {}, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("share", "warmup", "found"),
+    [(0.1, 0.0, 1), (0.1, 0.3, None), (0.2, 0.3, 2), (0.4, 0.3, 4), (0.95, 0.0, None)],
+)
+def test_rungs_at_which_nothing_is_learned_are_refused(
+    share: float, warmup: float, found: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = TrainConfig("t", num_train_epochs=1, per_device_train_batch_size=4, gradient_accumulation_steps=1)
+    train = dataclasses.replace(train, logging_steps=1, warmup_ratio=warmup)
+    rung = Rung(share, Path("unused"), "hydra.sweeper.rungs", "hydra/sweeper/pruner=none")
+    if found is None:
+        with pytest.raises(UserError, match=r"hydra\.sweeper\.rungs: .*hydra/sweeper/pruner=none"):
+            step_to_stop_at(train, rung, examples=40)  # 10 steps
+    else:
+        assert step_to_stop_at(train, rung, examples=40) == found
+        assert ("warmup takes 3" in capsys.readouterr().out) == (found == 2)
+
+
+def test_an_adapter_that_has_not_changed_is_no_rung(tmp_path: Path) -> None:
+    zeros = {"m.lora_A.weight": np.ones((2, 2), np.float32), "m.lora_B.weight": np.zeros((2, 2), np.float32)}
+    save_file(zeros, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=r"search\.rungs: .*larger"):
+        keep_rung(Checkpoint(tmp_path, 3, "run", {}), 3, Rung(0.25, tmp_path / "point/rungs/0.25/adapter"))
+    assert not (tmp_path / "point").exists()
 
 
 @pytest.mark.parametrize(

@@ -165,9 +165,12 @@ def drawn_keys(study: Study) -> list[str]:
 
 
 def dot_rows(study: Study, pattern: Pattern) -> list[Group]:
-    """Return the rows of a dot chart: reference models, then groups of points."""
+    """Return the rows of a dot chart: reference models, then groups of points.
+
+    If all finished points are alike, as after pruning, they are named as in the tables.
+    """
     keys = [key for key in (pattern.x, pattern.y) if key] + list(pattern.by)
-    return [*references(study), *groups(study, [key for key in drawn_keys(study) if key in keys])]
+    return [*references(study), *groups(study, [key for key in drawn_keys(study) if key in keys] or None)]
 
 
 def score_panels(study: Study, pattern: Pattern, benchmarks: Sequence[str] | None = None) -> list[Panel]:

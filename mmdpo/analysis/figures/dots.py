@@ -46,8 +46,8 @@ def rows_of_dots(study: Study, metrics: list[str], titles: list[str], groups: li
     name_width = 0.075 * max(len(group.label) for group in groups)
     lines = math.ceil(len(metrics) / MOST_PANELS)
     columns = math.ceil(len(metrics) / lines)
-    height = (0.27 * len(groups) + 0.65) * lines + 0.7
-    figure = style.new_figure(1.75 * columns + name_width + 0.3, height)
+    width, height = 1.75 * columns + name_width + 0.3, (0.27 * len(groups) + 0.65) * lines + 0.7
+    figure = style.new_figure(max(style.LEAST_WIDTH, width), height)
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for axes in grid.flat[len(metrics) :]:
         axes.set_axis_off()

@@ -48,7 +48,8 @@ def forest(study: Study, rows: list[Group]) -> Figure:
     lines = math.ceil(len(benchmarks) / MOST_PANELS)
     columns = math.ceil(len(benchmarks) / lines)
     name_width = 0.075 * max(len(group.label) for group in shown)
-    figure = style.new_figure(2.6 * columns + name_width + 0.2, (0.27 * len(shown) + 0.65) * lines + 1.0)
+    width, height = 2.6 * columns + name_width + 0.2, (0.27 * len(shown) + 0.65) * lines + 1.0
+    figure = style.new_figure(max(style.LEAST_WIDTH, width), height)
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for axes in grid.flat[len(benchmarks) :]:
         axes.set_axis_off()
@@ -99,9 +100,10 @@ def _word(gain: Gain) -> str:
 
 
 def _note(study: Study, rows: list[Group], comparisons: int) -> str:
+    count = f"{comparisons} comparison{'s' if comparisons != 1 else ''}"
     text = (
         f"Lines: {100 * study.confidence:g} % intervals of the paired difference on the same items, over items and "
-        f"seeds.\nbetter, worse: the verdict of the whole study, corrected for {comparisons} comparisons (Holm); "
+        f"seeds.\nbetter, worse: the verdict of the whole study, corrected for {count} (Holm); "
         "unclear: not distinguishable from the base."
     )
     single = [group for group in rows if group.role == Role.trained and len(group.rows) == 1]

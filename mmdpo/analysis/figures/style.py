@@ -38,6 +38,9 @@ LEGEND_LINE = 0.2  # inches
 NOT_COMPARED = "Bars that overlap do not show that results are alike: compare them by their gains on the same items."
 LETTERS_PER_INCH = 11  # of a title
 SMALL_LETTERS_PER_INCH = 17.5  # of the notes
+NOTE_LINE = 9.0  # points: the notes' size and leading
+NOTE_LINES = 2  # for which figures leave room; more make a figure higher
+LEAST_WIDTH = 5.0  # inches: room for a title, and notes of few lines
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def describe_figure(figure: Figure, study: Study, subject: str, notes: str, lege
 
 
 def add_texts(figure: Figure, title: list[str], notes: str, legend: Legend | None = None) -> None:
-    """Add title, legend and notes to a figure; to a plain one, the legend only.
+    """Add title, legend and notes to a figure; to a plain one, the legend only. Long notes make the figure higher.
 
     The label of the figure becomes the text that its caption file holds.
 
@@ -130,6 +133,11 @@ def add_texts(figure: Figure, title: list[str], notes: str, legend: Legend | Non
     """
     drawing = current()
     figure.set_label("\n".join([*(f"{line}." for line in [*title, drawing.heading] if line), notes]))
+    width = _letters(figure, SMALL_LETTERS_PER_INCH)
+    wrapped = [part for line in notes.splitlines() for part in textwrap.wrap(line, width)]
+    if not drawing.plain:
+        more = max(0, len(wrapped) - NOTE_LINES) * NOTE_LINE / 72
+        figure.set_figheight(figure.get_figheight() + more)
     lines = [] if drawing.plain else [*title, *textwrap.wrap(drawing.heading, _letters(figure, LETTERS_PER_INCH))]
     legend = legend or Legend({}, 1)
     room = math.ceil(legend.height * 72 / TITLE_LINE)  # blank lines keep the legend's place
@@ -146,9 +154,7 @@ def add_texts(figure: Figure, title: list[str], notes: str, legend: Legend | Non
             ncols=legend.columns,
         )
     if not drawing.plain:
-        width = _letters(figure, SMALL_LETTERS_PER_INCH)
-        wrapped = "\n".join(textwrap.fill(line, width) for line in notes.splitlines())
-        figure.supxlabel(wrapped, x=0.01, ha="left", fontsize=7.5, color=GREY)
+        figure.supxlabel("\n".join(wrapped), x=0.01, ha="left", fontsize=7.5, color=GREY)
 
 
 def _letters(figure: Figure, per_inch: float) -> int:
