@@ -15,6 +15,7 @@ from mmdpo.models.paths import resolve_path
 from mmdpo.training.fit.kernels import device_kernels
 from mmdpo.training.fit.trace import Trace
 from mmdpo.training.lora import lora
+from mmdpo.training.recomputation import recomputation
 from mmdpo.training.scoring import Scorer, shared_attention
 
 if TYPE_CHECKING:
@@ -222,19 +223,3 @@ def _scored(model: PeftModel, batch: Mapping[str, Any]) -> Iterator[Callable[[],
             yield lambda: scorer(model, on_meta(batch)).log_probs
     finally:
         scorer.remove()
-
-
-@contextlib.contextmanager
-def recomputation(model: PeftModel, recompute: bool) -> Iterator[None]:
-    """Recompute activations within the block, or keep them all."""
-    if not recompute:
-        yield
-        return
-    base: Any = model.get_base_model()
-    model.enable_input_require_grads()
-    base.activation_checkpointing_enable()
-    try:
-        yield
-    finally:
-        base.activation_checkpointing_disable()
-        base.disable_input_require_grads()
