@@ -75,9 +75,11 @@ def _fastest(plans: Sequence[Plan], configured: Plan, predictor: Predictor, limi
     least = Choice(plans[0], predictor.peak(plans[0]), limit)
     if not least.fits:
         return least
+    if len(plans) == 1:
+        return least
     sizes = [plan.per_device_train_batch_size for plan in plans[:2]]
     waiting = [plan for plan in plans if predictor.estimate(plan, sizes).total <= limit * UNSURE]
-    seconds = {plan: predictor.seconds(plan) for plan in plans}
+    seconds = {plan: predictor.seconds(plan, sizes[0]) for plan in plans}
     wanted = configured.per_device_train_batch_size
     while waiting:
         best = min(seconds[plan] for plan in waiting)

@@ -11,12 +11,14 @@ from mmdpo.training.fit.plan import Plan
 
 if TYPE_CHECKING:
     from mmdpo.config.schema import ModelConfig
-    from mmdpo.training.fit.meta import Device
+    from mmdpo.training.fit.meta import Device, StepCost
     from mmdpo.training.fit.micro_batches import MicroBatches
 
 GIB = 1 << 30
-STEP_TOKENS = {True: 50, False: 4}
-"""Cost of a micro-step besides its tokens, in tokens, on a GPU and on a CPU. An estimate: launching kernels."""
+OPERATION_FLOPS = {True: 2 * 10**9, False: 7 * 10**5}
+"""FLOPs that take as long as starting an operation, on a GPU and on a CPU core. Of a GPU it is an estimate: 8
+microseconds at 250 TFLOP/s. The models of benchmarks/fit.py have .4 to 1.2 million on a CPU, 14 microseconds at 50
+GFLOP/s."""
 GATHERED = 2 * 10**9  # bytes of weights that ZeRO-3 gathers at once (DeepSpeed's default: a billion weights)
 
 
@@ -47,7 +49,7 @@ class Predictor:
     model: ModelConfig
     batches: MicroBatches
     device: Device
-    _activations: dict[tuple[int, bool], int] = field(default_factory=dict)
+    _costs: dict[tuple[int, bool], StepCost] = field(default_factory=dict)
 
     def peak(self, plan: Plan) -> Peak:
         """Predict the peak memory of a plan: that of the micro-batch with the most positions.
@@ -55,7 +57,8 @@ class Predictor:
         Args:
             plan: The plan. Its ZeRO stage divides what DeepSpeed partitions among the processes.
         """
-        return self._peak(plan, self._traced(plan.per_device_train_batch_size, plan.activation_checkpointing))
+        size = plan.per_device_train_batch_size
+        return self._peak(plan, self._traced(size, plan.activation_checkpointing).peak_bytes, size)
 
     def estimate(self, plan: Plan, measured: Sequence[int]) -> Peak:
         """Estimate the peak memory of a plan from those of other sizes, in proportion to their positions.
@@ -66,16 +69,35 @@ class Predictor:
         """
         size, recompute = plan.per_device_train_batch_size, plan.activation_checkpointing
         positions, few, many = (self.batches.most_positions(one) for one in (size, *measured))
-        least, most = (self._traced(one, recompute) for one in measured)
+        least, most = (self._traced(one, recompute).peak_bytes for one in measured)
         slope = (most - least) / (many - few) if many > few else least / few
-        return self._peak(plan, round(least + slope * (positions - few)))
+        return self._peak(plan, round(least + slope * (positions - few)), measured[0])
 
-    def seconds(self, plan: Plan) -> float:
-        """Return the relative time of one row. Only ratios of plans with the same recomputation have a meaning."""
+    def seconds(self, plan: Plan, measured: int) -> float:
+        """Return the relative time of one row. Only ratios of plans with the same recomputation have a meaning.
+
+        A CPU starts an operation and then computes it; a GPU computes while the next ones are started.
+
+        Args:
+            plan: The plan.
+            measured: A size of micro-batches, from whose cost that of others follows.
+        """
         size = plan.per_device_train_batch_size
-        return self.batches.mean_positions(size) + STEP_TOKENS[self.device.gpu] / size
+        cost, gpu = self._traced(measured, plan.activation_checkpointing), self.device.gpu
+        computing = cost.flops / cost.tokens * self.batches.mean_positions(size)
+        starting = cost.operations * OPERATION_FLOPS[gpu] / size
+        return max(computing, starting) if gpu else computing + starting
 
-    def _peak(self, plan: Plan, activations: int) -> Peak:
+    def _peak(self, plan: Plan, activations: int, measured: int) -> Peak:
+        """Add what a plan keeps besides the activations of its largest micro-batch.
+
+        Args:
+            plan: The plan.
+            activations: Bytes of activations.
+            measured: A size of micro-batches whose inputs are known. The trainer loads all inputs of a step at once.
+        """
+        rows = plan.gradient_accumulation_steps * plan.per_device_train_batch_size
+        activations += rows * self._traced(measured, plan.activation_checkpointing).input_bytes // measured
         weights, trained = self._fixed
         processes = self.batches.steps.processes
         if processes > 1:
@@ -98,12 +120,13 @@ class Predictor:
 
         return fixed_bytes(self._meta)
 
-    def _traced(self, size: int, recompute: bool) -> int:
-        """Return the peak of activations of the largest micro-batch of a size."""
+    def _traced(self, size: int, recompute: bool) -> StepCost:
+        """Return the cost of the largest micro-batch of a size."""
         from mmdpo.training.fit.meta import step_cost
 
         key = size, recompute
-        if key not in self._activations:
-            batch = self.batches.collator(self.batches.largest(size))
-            self._activations[key] = step_cost(self._meta, batch, self.device, recompute).peak_bytes
-        return self._activations[key]
+        if key not in self._costs:
+            steps, batch = self.batches.steps, self.batches.collator(self.batches.largest(size))
+            accumulates = size < steps.micro_batch * steps.accumulation
+            self._costs[key] = step_cost(self._meta, batch, self.device, recompute, accumulates)
+        return self._costs[key]
