@@ -33,28 +33,32 @@ def take_turns(commands: Mapping[str, Sequence[str]], steps: int, environment: M
         )
         for name, command in commands.items()
     }
+    lines: dict[str, str] = {}
     try:
-        for process in processes.values():
-            _until(process, WAITING)
+        for name, process in processes.items():
+            _await(name, process)
         for step in range(steps):
-            for process in processes.values():
+            for name, process in processes.items():
                 assert process.stdin is not None
                 process.stdin.write("\n")
                 if step + 1 < steps:
-                    _until(process, WAITING)
-        return {name: _last_line(name, process) for name, process in processes.items()}
+                    _await(name, process)
+                else:
+                    lines[name] = _last_line(name, process)
+        return lines
     finally:
         for process in processes.values():
             process.kill()
             process.wait()
 
 
-def _until(process: subprocess.Popen[str], line: str) -> None:
+def _await(name: str, process: subprocess.Popen[str]) -> None:
+    """Read what a process prints until it waits for its turn."""
     assert process.stdout is not None
     for printed in process.stdout:
-        if printed.strip() == line:
+        if printed.strip() == WAITING:
             return
-    raise SystemExit(f"{process.args} ended before its last step (exit code {process.wait()})")
+    raise SystemExit(f"{name} ended before its last step: exit code {process.wait()}")
 
 
 def _last_line(name: str, process: subprocess.Popen[str]) -> str:
