@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmdpo.training.settings import TrainingSettings
 
 TRIED = 4  # rows whose number of tokens is looked up with their images
-EPOCHS = 10  # at most, whose order is looked at
+ROWS = 20_000  # in whose order micro-batches are looked for; at least an epoch
 TEXT_INPUTS = ("input_ids", "attention_mask", "seen_until", "position_ids")
 
 
@@ -44,7 +44,7 @@ class MicroBatches:
         collator: Makes batches of them.
         steps: The optimizer steps.
         seed: Seed of the order.
-        epochs: Number of epochs, begun ones included.
+        epochs: Number of epochs whose order is looked at.
         order: Order of the rows, if they have no groups.
     """
 
@@ -63,7 +63,7 @@ class MicroBatches:
         order = Order.as_given if settings.trains_on_labels else Order.random
         if settings.train.trl.get("train_sampling_strategy", "random") not in ("random", "sequential"):
             order = Order.by_length
-        epochs = min(EPOCHS, ceil(settings.train.num_train_epochs))
+        epochs = max(1, min(ROWS // max(1, len(rows)), ceil(settings.train.num_train_epochs)))
         return cls(rows, collator, steps, settings.seed, epochs, order)
 
     def largest(self, size: int) -> list[Row]:
@@ -89,7 +89,7 @@ class MicroBatches:
         if size not in self._found:
             self._found[size] = [
                 (self._positions(batch), batch)
-                for epoch in range(max(1, self.epochs))
+                for epoch in range(self.epochs)
                 for batch in _cut(self._epoch(epoch, size), size)
             ]
         return self._found[size]
