@@ -39,6 +39,7 @@ MODELS, LIMITS = 8, 4
 BATCH, STEPS = 4, 3  # rows of an optimizer step; steps of an epoch
 REPEATS = 3  # of each timed step; the first step of a plan is a warm-up
 SIZES = (1, 2, 4)
+SLOWER = 1.05  # choices that are slower than this times the fastest are listed
 SEED = 0  # of the order of the rows
 BFLOAT16 = 3  # number of the model in bfloat16
 KINDS = {False: "equal", True: "mixed"}
@@ -153,7 +154,8 @@ def compare(case: Case, predictor: Any, rng: random.Random) -> dict[str, Any]:
         chosen = choose(Plan(BATCH, 1, True, 0), case.batches.steps, (), predictor, limit, False)
         own = found[plans.index(chosen.plan)]
         best = min((one for one in found if one["tensors"] <= limit), key=lambda one: one["seconds"])
-        choices.append({"slower": own["seconds"] / best["seconds"], "beyond": own["tensors"] / limit})
+        used, least = (one["tensors"] / limit for one in (own, best))
+        choices.append({"slower": own["seconds"] / best["seconds"], "beyond": used, "best": least})
     return {"plans": found, "choices": choices, "seconds_to_predict": to_predict}
 
 
@@ -276,6 +278,9 @@ def main(numbers: Sequence[int]) -> None:
     print(f"{'model and rows':<41}{'peak MiB':>16}{'worst error':>22}{'choice':>20}{'s to':>8}")
     print(f"{'':<41}{'least':>8}{'most':>8}{'tensors':>11}{'resident':>11}{'slower':>10}{'of limit':>10}{'predict':>8}")
     found: dict[str, dict[str, list[float]]] = {}
+    missed: list[
+        tuple[Any, ...]
+    ] = []  # choices that are too slow, with the parts of the limit that they and the best use
     for seed in numbers:
         for one in measure(seed):
             plans, choices, widths = one["plans"], one["choices"], one["drawn"]["widths"]
@@ -285,6 +290,7 @@ def main(numbers: Sequence[int]) -> None:
                 "slower": [choice["slower"] - 1 for choice in choices],
                 "of_limit": [choice["beyond"] for choice in choices],
             }
+            missed += [(one["kind"], *choice.values()) for choice in choices if choice["slower"] > SLOWER]
             for name, values in own.items():
                 found.setdefault(one["kind"], {}).setdefault(name, []).extend(values)
             dtype = "bf16" if one["drawn"]["dtype"] == "bfloat16" else "fp32"
@@ -303,7 +309,7 @@ def main(numbers: Sequence[int]) -> None:
                 + " ".join(f"{1000 * plan['seconds']:.1f}" for plan in plans),
                 flush=True,
             )
-    figures = {
+    figures: dict[str, Any] = {"missed": missed} | {
         kind: {
             f"{which}_{name}": value(list(map(abs, values)))
             for name, values in own.items()

@@ -60,9 +60,10 @@ class MicroBatches:
     @classmethod
     def of(cls, settings: TrainingSettings, steps: Steps, rows: Sequence[Row], collator: Collator) -> MicroBatches:
         """Return the micro-batches of a training with given settings."""
-        order = Order.as_given if settings.trains_on_labels else Order.random
-        if settings.train.trl.get("train_sampling_strategy", "random") not in ("random", "sequential"):
-            order = Order.by_length
+        strategy = settings.train.trl.get("train_sampling_strategy", "random")
+        order = {"random": Order.random, "sequential": Order.as_given}.get(strategy, Order.by_length)
+        if settings.trains_on_labels:
+            order = Order.as_given
         epochs = max(1, min(ROWS // max(1, len(rows)), ceil(settings.train.num_train_epochs)))
         return cls(rows, collator, steps, settings.seed, epochs, order)
 
