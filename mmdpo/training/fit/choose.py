@@ -9,7 +9,7 @@ from mmdpo.training.fit.memory import GIB, Peak, Predictor
 from mmdpo.training.fit.plan import BATCH, RECOMPUTE, Plan, Steps
 
 EQUAL = 1.01  # plans whose predicted times differ by less count as equally fast
-UNSURE = 1.1  # plans whose estimated memory is above the limit by less are predicted
+UNSURE = 1.2  # plans whose estimated memory is above the limit by less are predicted
 
 
 @dataclass(frozen=True)

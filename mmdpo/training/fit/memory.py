@@ -52,7 +52,7 @@ class Predictor:
     _costs: dict[tuple[int, bool], StepCost] = field(default_factory=dict)
 
     def peak(self, plan: Plan) -> Peak:
-        """Predict the peak memory of a plan: that of the micro-batch with the most positions.
+        """Predict the peak memory of a plan: that of its largest micro-batch.
 
         Args:
             plan: The plan. Its ZeRO stage divides what DeepSpeed partitions among the processes.
@@ -121,12 +121,16 @@ class Predictor:
         return fixed_bytes(self._meta)
 
     def _traced(self, size: int, recompute: bool) -> StepCost:
-        """Return the cost of the largest micro-batch of a size."""
+        """Return the cost of the micro-batch of a size that needs the most memory."""
         from mmdpo.training.fit.meta import step_cost
 
         key = size, recompute
         if key not in self._costs:
-            steps, batch = self.batches.steps, self.batches.collator(self.batches.largest(size))
+            steps, collator = self.batches.steps, self.batches.collator
             accumulates = size < steps.micro_batch * steps.accumulation
-            self._costs[key] = step_cost(self._meta, batch, self.device, recompute, accumulates)
+            costs = [
+                step_cost(self._meta, collator(rows), self.device, recompute, accumulates)
+                for rows in self.batches.largest(size)
+            ]
+            self._costs[key] = max(costs, key=lambda cost: cost.peak_bytes)
         return self._costs[key]

@@ -33,6 +33,15 @@ class Order(Enum):
     by_length = "by length"  # rows of similar length together
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """A micro-batch: the indices of its rows, its positions with padding, and the tokens of its answers."""
+
+    indices: list[int]
+    positions: int
+    answer_tokens: int
+
+
 @dataclass
 class MicroBatches:
     """Micro-batches of a training as its trainer draws them, for any size.
@@ -54,7 +63,7 @@ class MicroBatches:
     seed: int = 0
     epochs: int = 1
     order: Order = Order.random
-    _found: dict[int, list[tuple[int, list[int]]]] = field(default_factory=dict)
+    _found: dict[int, list[_Batch]] = field(default_factory=dict)
     _sizes: dict[tuple[int, ...], int] = field(default_factory=dict)  # tokens of trees of several rows
 
     @classmethod
@@ -67,31 +76,38 @@ class MicroBatches:
         epochs = max(1, min(ROWS // max(1, len(rows)), ceil(settings.train.num_train_epochs)))
         return cls(rows, collator, steps, settings.seed, epochs, order)
 
-    def largest(self, size: int) -> list[Row]:
-        """Return the rows of the micro-batch with the most positions."""
-        _, indices = max(self._batches(size), key=lambda batch: batch[0])
-        return [self.rows[index] for index in indices]
+    def largest(self, size: int) -> list[list[Row]]:
+        """Return the rows of the micro-batches that may need the most memory.
+
+        These are that with the most positions and, if it is another one, that with the most answer tokens: in small
+        models, the output head of a token needs more memory than all layers.
+        """
+        batches = self._batches(size)
+        positions = max(batches, key=lambda batch: (batch.positions, batch.answer_tokens))
+        answers = max(batches, key=lambda batch: (batch.answer_tokens, batch.positions))
+        found = [positions, answers] if answers.answer_tokens > positions.answer_tokens else [positions]
+        return [[self.rows[index] for index in batch.indices] for batch in found]
 
     def most_positions(self, size: int) -> int:
         """Return the largest number of positions of a micro-batch, with padding."""
-        return max(positions for positions, _ in self._batches(size))
+        return max(batch.positions for batch in self._batches(size))
 
     def mean_positions(self, size: int) -> float:
         """Return the mean number of positions of a row, with padding."""
         batches = self._batches(size)
-        return sum(positions for positions, _ in batches) / sum(len(indices) for _, indices in batches)
+        return sum(batch.positions for batch in batches) / sum(len(batch.indices) for batch in batches)
 
     def indices(self, size: int) -> list[list[int]]:
         """Return the indices of the rows of each micro-batch, epoch after epoch, of all processes."""
-        return [indices for _, indices in self._batches(size)]
+        return [batch.indices for batch in self._batches(size)]
 
-    def _batches(self, size: int) -> list[tuple[int, list[int]]]:
-        """List positions and rows of all micro-batches of a size."""
+    def _batches(self, size: int) -> list[_Batch]:
+        """List all micro-batches of a size."""
         if size not in self._found:
             self._found[size] = [
-                (self._positions(batch), batch)
+                _Batch(indices, self._positions(indices), sum(self._answer_tokens[index] for index in indices))
                 for epoch in range(self.epochs)
-                for batch in _cut(self._epoch(epoch, size), size)
+                for indices in _cut(self._epoch(epoch, size), size)
             ]
         return self._found[size]
 
@@ -133,6 +149,11 @@ class MicroBatches:
             rows = [self.rows[index] for index in members]
             self._sizes[members] = _tree_tokens(rows) + round(self._per_image * len(rows[0]["images"]))
         return self._sizes[members]
+
+    @cached_property
+    def _answer_tokens(self) -> list[int]:
+        """Tokens of all answers of each row."""
+        return [sum(map(len, row["answers"])) for row in self.rows]
 
     @cached_property
     def _lengths(self) -> list[int]:
