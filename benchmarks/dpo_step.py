@@ -2,8 +2,7 @@
 
 The lengths are those of LLaVA-1.5-13B on paper (336 pixels, 576 image tokens, prompts of 60 tokens, two answers of
 200). The model is random, has 110 million parameters in about the proportions of the 7B (vision tower a twentieth,
-output head a fiftieth), LoRA on its language model, and float32. It has 8 layers and the 13B has 40: mmdpo computes
-the feed-forward block of the last layer for answers alone, so its ratio here is about 5 % too high.
+output head a fiftieth), LoRA on its language model, and float32.
 
 On a GPU (`python benchmarks/dpo_step.py cuda`) the language model has the widths of the 7B and 8 of its 32 layers, in
 bfloat16, and peak memory is that of the GPU.
@@ -11,11 +10,14 @@ bfloat16, and peak memory is that of the GPU.
 Four trainers take the same steps on the same pairs: stock TRL with its defaults, which recomputes activations and
 computes reference log-probs in each step (it refuses precomputed ones for vision data); stock TRL without its
 reference pass; stock TRL with neither; mmdpo, which has the reference log-probs already, and keeps activations. Each
-runs in its own process on one core, one after the other. A figure is the median of all steps except the first of each
-process; on a CPU, of CPU-seconds.
+is a process on one core. They take their steps in turns: one computes while the others wait. The first step is a
+warm-up. Seconds are medians of the others, on a CPU of CPU-seconds; a ratio is the median of the ratios within each
+turn. Freed memory is kept by all of them. A number sets how many steps are timed: `python benchmarks/dpo_step.py 8`.
 
 The FLOPs of each are counted by running the same code on the meta device. Their ratio is the limit: the ratio of times
-if each operation were as fast as in mmdpo.
+if each operation were as fast as in mmdpo. It depends on the share of image and prompt in a row, and on the model's
+proportions: mmdpo computes the feed-forward block of the last layer for answers alone, which is an eighth of these
+blocks here and a fortieth in the 13B.
 """
 
 from __future__ import annotations
@@ -24,18 +26,18 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import flops
 from random_llava import WORDS, Widths, random_llava, save_noise
+from turns import take_turns, wait_for_turn
 
 CONTENDERS = {
     "default": "stock TRL's defaults",
@@ -47,20 +49,25 @@ WAYS = {"default": "b", "without": "b0", "neither": "b0'"}
 """The contenders' names in benchmarks/flops.py."""
 DTYPES = {True: "bfloat16", False: "float32"}  # on a GPU, on a CPU
 RECOMPUTE = ("default", "without")
-ROUNDS = 3  # processes per contender
+IN_TURNS = "in-turns"
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # less noise on a shared machine
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 40),  # keep freed memory, as the allocator of a GPU does
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+}
 IMAGE, PROMPT, ANSWERS = flops.IMAGE, flops.PROMPT, (flops.ANSWER, flops.ANSWER)  # tokens
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Widths of the model, and the steps that are timed."""
+    """Widths of the model, and the steps."""
 
     widths: Widths
-    steps: int
+    steps: int  # the first of them is a warm-up
     batch: int  # pairs per step
 
 
-CPU = Shape(Widths(1024, 2752, 8, 8, 320, 5), 2, 1)
+CPU = Shape(Widths(1024, 2752, 8, 8, 320, 5), 5, 1)
 GPU = Shape(Widths(4096, 11008, 32, 8, 1024, 16), 8, 4)  # widths of LLaVA-1.5 7B
 
 
@@ -83,13 +90,14 @@ def prepare(folder: Path, shape: Shape) -> None:
     (folder / "pairs.json").write_text(json.dumps(pairs))
 
 
-def contend(name: str, folder: Path, gpu: bool) -> dict[str, Any]:
+def contend(name: str, folder: Path, gpu: bool, in_turns: bool) -> dict[str, Any]:
     """Take the steps with one trainer.
 
     Args:
         name: A key of CONTENDERS.
         folder: Folder of model and pairs.
         gpu: Whether to compute on the GPU, in bfloat16.
+        in_turns: Whether to wait for the other trainers before each step.
 
     Returns:
         Seconds of each step, positions per step, and peak memory (GiB).
@@ -101,6 +109,7 @@ def contend(name: str, folder: Path, gpu: bool) -> dict[str, Any]:
     from mmdpo.models.library_output import suppress_library_output
     from mmdpo.models.loading import load_model, load_processor
     from mmdpo.training.lora import lora
+    from mmdpo.training.recomputation import recomputation_argument
     from mmdpo.training.scoring import shared_attention
 
     seconds: list[float] = []
@@ -110,6 +119,8 @@ def contend(name: str, folder: Path, gpu: bool) -> dict[str, Any]:
 
     class Clock(TrainerCallback):
         def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            if in_turns:
+                wait_for_turn()
             self.start = clock()
 
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
@@ -127,9 +138,9 @@ def contend(name: str, folder: Path, gpu: bool) -> dict[str, Any]:
         settings = DPOConfig(
             output_dir=str(folder / "out"),
             per_device_train_batch_size=shape.batch,
-            max_steps=shape.steps,
+            max_steps=len(json.loads((folder / "pairs.json").read_text())) // shape.batch,
             learning_rate=1e-4,
-            activation_checkpointing=name in RECOMPUTE,
+            **recomputation_argument(name in RECOMPUTE),
             bf16=gpu,
             use_cpu=not gpu,
             max_length=None,
@@ -224,36 +235,50 @@ def limits(folder: Path, gpu: bool) -> dict[str, float]:
 
 
 def main(options: list[str]) -> None:
-    """Print a table and, last, one JSON object."""
+    """Print a table and, last, one JSON object.
+
+    Args:
+        options: `cuda` for a GPU, and the number of steps that are timed.
+    """
+    unknown = [option for option in options if option != "cuda" and not option.isdigit()]
+    if unknown:
+        raise SystemExit(f"{' '.join(unknown)}: unknown; allowed are cuda and a number of steps")
     gpu = "cuda" in options
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
+    shape = GPU if gpu else CPU
+    for option in filter(str.isdigit, options):
+        shape = replace(shape, steps=1 + max(1, int(option)))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prepare(folder, GPU if gpu else CPU)
+        prepare(folder, shape)
         counted = limits(folder, gpu)
-        environment = {"OMP_NUM_THREADS": "1", **os.environ}  # less noise on a shared machine
-        for _ in range(ROUNDS):
-            for name, runs in results.items():
-                command = [sys.executable, __file__, name, str(folder), *options]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
-                runs.append(json.loads(done.stdout.splitlines()[-1]))
-    step = {name: statistics.median(s for run in runs for s in run["seconds"]) for name, runs in results.items()}
-    figures: dict[str, Any] = {"seconds": step, "flops": counted}
-    for what in ("positions", "memory"):
-        figures[what] = {name: statistics.median(run[what] for run in runs) for name, runs in results.items()}
-    figures["times"] = {name: step[name] / step["ours"] for name in WAYS}
-    figures["limits"] = {name: counted[name] / counted["ours"] for name in WAYS}
+        device = ["cuda"] if gpu else []
+        commands = {name: [sys.executable, __file__, name, str(folder), *device, IN_TURNS] for name in CONTENDERS}
+        environment = {**ENVIRONMENT, **os.environ}
+        lines = take_turns(commands, shape.steps, environment)
+    results = {name: json.loads(line) for name, line in lines.items()}
+    figures: dict[str, Any] = {
+        "seconds": {name: statistics.median(result["seconds"]) for name, result in results.items()},
+        "flops": counted,
+        "positions": {name: result["positions"] for name, result in results.items()},
+        "memory": {name: result["memory"] for name, result in results.items()},
+        "times": {name: _ratio(results[name]["seconds"], results["ours"]["seconds"]) for name in CONTENDERS},
+        "limits": {name: counted[name] / counted["ours"] for name in CONTENDERS},
+    }
     print(f"{'':<38}{'s per step':>11}{'ratio':>8}{'limit':>8}{'TFLOP':>8}{'positions':>11}{'peak GiB':>10}")
-    pairs = (GPU if gpu else CPU).batch
     for name, title in CONTENDERS.items():
-        columns = f"{step[name] / step['ours']:>7.2f}x{counted[name] / counted['ours']:>7.2f}x"
-        columns += f"{counted[name] * pairs / 1e12:>8.2f}{figures['positions'][name]:>11.0f}"
-        print(f"{title:<38}{step[name]:>11.2f}{columns}{figures['memory'][name]:>10.2f}")
+        columns = f"{figures['times'][name]:>7.2f}x{figures['limits'][name]:>7.2f}x"
+        columns += f"{counted[name] * shape.batch / 1e12:>8.2f}{figures['positions'][name]:>11.0f}"
+        print(f"{title:<38}{figures['seconds'][name]:>11.2f}{columns}{figures['memory'][name]:>10.2f}")
     print(json.dumps(figures))
+
+
+def _ratio(seconds: list[float], own: list[float]) -> float:
+    """Return the median ratio of two trainers' seconds within a turn."""
+    return statistics.median(one / other for one, other in zip(seconds, own, strict=True))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] and sys.argv[1] in CONTENDERS:
-        print(json.dumps(contend(sys.argv[1], Path(sys.argv[2]), "cuda" in sys.argv)))
+        print(json.dumps(contend(sys.argv[1], Path(sys.argv[2]), "cuda" in sys.argv, IN_TURNS in sys.argv)))
     else:
         main(sys.argv[1:])

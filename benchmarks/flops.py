@@ -102,7 +102,8 @@ def count(model: Any, image_token: int = IMAGE_TOKEN) -> dict[str, Flops]:
     """Count the FLOPs of each way; a way without recomputation has none that are computed again."""
     import torch
 
-    from mmdpo.training.fit.meta import Device, recomputation, reference_flops, step_cost, traced
+    from mmdpo.training.fit.meta import Device, reference_flops, step_cost, traced
+    from mmdpo.training.recomputation import recomputation
 
     device = Device(gpu=True, dtype=torch.bfloat16)
     two, one = (batch(shared, image_token) for shared in (False, True))

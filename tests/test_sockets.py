@@ -108,7 +108,7 @@ def test_a_sweep_needs_no_package_header(own: Path):
 
 def test_a_data_set_of_ones_own_is_known_to_the_doctor(own: Path):
     write(own, {"data/mine.yaml": "name: mine\nformat: pairs\npath: mine.jsonl"})
-    data, _ = compose_data(["data=mine"], own)
+    data, *_ = compose_data(["data=mine"], own)
     assert (data.name, data.path) == ("mine", "mine.jsonl")
     with pytest.raises(UserError, match=r"--config-dir nowhere: there is no such folder"):
         compose_data(["data=mine"], Path("nowhere"))

@@ -46,12 +46,14 @@ def _lines(config: Config) -> Iterator[str]:
 
 def _choice(config: Config, gpu: bool) -> str:
     from mmdpo.pipeline.point_stages import training_settings
-    from mmdpo.training.fit.fitting import has_deepspeed, memory_limit, usable
+    from mmdpo.training.fit.fitting import has_deepspeed, memory_limit, quantized, usable
     from mmdpo.training.fit.preview import preview
 
     train, settings = config.train, training_settings(config)
     if config.cluster.processes == 1:
         settings = dataclasses.replace(settings, train=dataclasses.replace(train, zero_stage=0))
+    if settings.model.quantization is not None:
+        return quantized(settings).reason
     if gpu and train.memory_gib is not None:
         limit: int | None = usable(train.memory_gib)
     else:

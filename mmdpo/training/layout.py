@@ -108,7 +108,7 @@ def lay_out(
         groups = [[(index, turn)] for turn in turns for index in range(count)]
     items = [_Item(token_tree([[*prompts[b].ids, *answers[b][n]] for b, n in group]), group) for group in groups]
     sizes = [len(item.tree.tokens) for item in items]
-    rows = _pack(sizes, max_row_tokens) if shared and packed else [[index] for index in range(len(items))]
+    rows = pack(sizes, max_row_tokens) if shared and packed else [[index] for index in range(len(items))]
     order = [items[index].sequences[0][0] for row in rows for index in row][: len(trees or prompts)]
     rows += [[len(items) + index] for index in range(len(unscored))]
     all_trees = [item.tree for item in items] + [token_tree([[*prompt.ids, pad_token]]) for prompt in unscored]
@@ -210,7 +210,7 @@ def _predictions(
     return {name: torch.tensor(values, dtype=torch.long) for name, values in found.items()}
 
 
-def _pack(sizes: Sequence[int], max_row_tokens: int) -> list[list[int]]:
+def pack(sizes: Sequence[int], max_row_tokens: int) -> list[list[int]]:
     """Pack items into rows: each in the first row with room for it, the longest first."""
     limit = max([max_row_tokens, *sizes])
     rows: list[tuple[int, list[int]]] = []

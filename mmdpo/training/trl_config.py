@@ -12,6 +12,7 @@ from mmdpo.errors import UserError
 from mmdpo.models.loading import torch_dtype
 from mmdpo.training.custom_loss import is_custom_loss
 from mmdpo.training.distributed import deepspeed_config
+from mmdpo.training.recomputation import recomputation_argument
 from mmdpo.training.schedule import warmup_share
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from mmdpo.training.settings import TrainingSettings
 
 DAY = 24 * 3600  # seconds
-CHECKPOINTING = ("activation_checkpointing", "gradient_checkpointing")
 
 Arguments = TypeVar("Arguments", bound="TrainingArguments")
 
@@ -109,10 +109,7 @@ def _on_one_device(args: Arguments) -> Arguments:
 
 def _common(settings: TrainingSettings, checkpoints: Path) -> dict[str, Any]:
     import torch
-    from transformers import TrainingArguments
 
-    # transformers before 5.23 has the older name
-    checkpointing = next(name for name in CHECKPOINTING if name in TrainingArguments.__dataclass_fields__)
     train = settings.train
     gpu = torch.cuda.is_available()
     bfloat16 = torch_dtype(settings.model.dtype) == torch.bfloat16
@@ -128,7 +125,7 @@ def _common(settings: TrainingSettings, checkpoints: Path) -> dict[str, Any]:
         "warmup_steps": warmup_share(train),  # a value below 1 is a share of all steps
         "weight_decay": train.weight_decay,
         "max_grad_norm": train.max_grad_norm,
-        checkpointing: train.activation_checkpointing,
+        **recomputation_argument(train.activation_checkpointing),
         "bf16": bfloat16,
         "tf32": None,  # training/precision.py sets it
         "use_cpu": not gpu,

@@ -9,6 +9,7 @@ from mmdpo.training.fit.memory import GIB, Peak, Predictor
 from mmdpo.training.fit.plan import BATCH, RECOMPUTE, Plan, Steps
 
 EQUAL = 1.01  # plans whose predicted times differ by less count as equally fast
+UNSURE = 1.2  # plans whose estimated memory is above the limit by less are predicted
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,36 @@ def choose(
     for stage in _stages(configured, fixed, steps.processes, deepspeed):
         for recompute in [configured.activation_checkpointing] if RECOMPUTE in fixed else [False, True]:
             plans = [Plan(size, count, recompute, stage) for size, count in _batches(steps, fixed)]
-            choices = [Choice(plan, predictor.peak(plan), limit) for plan in plans]
-            if fitting := [choice for choice in choices if choice.fits]:
-                return _fastest(fitting, configured, predictor)
-            unfit += choices
+            choice = _fastest(plans, configured, predictor, limit)
+            if choice.fits:
+                return choice
+            unfit.append(choice)
     return min(unfit, key=lambda choice: choice.peak.total)
 
 
-def _fastest(choices: Sequence[Choice], configured: Plan, predictor: Predictor) -> Choice:
-    seconds = {choice.plan: predictor.seconds(choice.plan) for choice in choices}
-    best = min(seconds.values())
-    near = [choice for choice in choices if seconds[choice.plan] <= best * EQUAL]
+def _fastest(plans: Sequence[Plan], configured: Plan, predictor: Predictor, limit: int) -> Choice:
+    """Choose the fastest plan that fits among those that differ in their micro-batches, in ascending order.
+
+    If none fits, it is the first one.
+    """
+    least = Choice(plans[0], predictor.peak(plans[0]), limit)
+    if not least.fits:
+        return least
+    if len(plans) == 1:
+        return least
+    sizes = [plan.per_device_train_batch_size for plan in plans[:2]]
+    waiting = [plan for plan in plans if predictor.estimate(plan, sizes).total <= limit * UNSURE]
+    seconds = {plan: predictor.seconds(plan, sizes[0]) for plan in plans}
     wanted = configured.per_device_train_batch_size
-    return min(near, key=lambda choice: abs(choice.plan.per_device_train_batch_size - wanted))
+    while waiting:
+        best = min(seconds[plan] for plan in waiting)
+        near = [plan for plan in waiting if seconds[plan] <= best * EQUAL]
+        plan = min(near, key=lambda plan: abs(plan.per_device_train_batch_size - wanted))
+        choice = Choice(plan, predictor.peak(plan), limit)
+        if choice.fits:
+            return choice
+        waiting.remove(plan)
+    return least
 
 
 def _stages(configured: Plan, fixed: Collection[str], processes: int, deepspeed: bool) -> list[int]:

@@ -18,7 +18,8 @@ from mmdpo.models.loading import torch_dtype
 from mmdpo.training.distributed import rank, world_size
 from mmdpo.training.fit.choose import Choice, choose
 from mmdpo.training.fit.memory import GIB, Predictor
-from mmdpo.training.fit.plan import BATCH, Plan, Steps, kept_settings, smaller
+from mmdpo.training.fit.micro_batches import MicroBatches
+from mmdpo.training.fit.plan import BATCH, RECOMPUTE, Plan, Steps, kept_settings, smaller
 from mmdpo.training.fit.weights import UpdateWeights
 from mmdpo.training.memory import is_out_of_memory, out_of_memory_advice
 
@@ -212,20 +213,31 @@ def chosen(settings: TrainingSettings, steps: Steps, rows: Sequence[Row], collat
 
     from mmdpo.training.fit.meta import Device
 
-    configured, kept = Plan.of(settings.train), kept_settings(settings.method, settings.train)
     if settings.model.quantization is not None:
-        return Fit(configured, f"the configured {configured}, as memory of 4-bit weights is not predicted", acts=True)
+        return quantized(settings)
+    configured, kept = Plan.of(settings.train), kept_settings(settings.method, settings.train)
     device = Device(torch.cuda.is_available(), torch_dtype(settings.model.dtype))
-    predictor = Predictor(settings.model, rows, collator, device, steps.processes)
+    predictor = Predictor(settings.model, MicroBatches.of(settings, steps, rows, collator), device)
     try:
         with suppress_library_output():
             choice = choose(configured, steps, kept, predictor, limit, has_deepspeed())
     except UserError:
         raise
     except Exception as error:  # architectures fail without values in different ways
-        reason = f"the configured {configured}, as the memory of this architecture cannot be predicted ({error})"
-        return Fit(configured, reason, acts=True)
+        return _as_configured(configured, f"the memory of this architecture cannot be predicted ({error})")
     return Fit(choice.plan, _reason(choice, configured), True, 0, round(choice.peak.total / GIB, 2))
+
+
+def quantized(settings: TrainingSettings) -> Fit:
+    """Return the fit of a training on 4-bit weights: the configured plan."""
+    reason = f"memory of 4-bit weights (model.quantization={settings.model.quantization}) is not predicted"
+    return _as_configured(Plan.of(settings.train), reason)
+
+
+def _as_configured(configured: Plan, reason: str) -> Fit:
+    """Return the fit of a training whose memory is not predicted, with what to type for another one."""
+    others = " ".join(f"train.{name}=" for name in (*BATCH, RECOMPUTE))
+    return Fit(configured, f"the configured {configured}, as {reason}. For another plan, type {others}", acts=True)
 
 
 def _reason(choice: Choice, configured: Plan) -> str:

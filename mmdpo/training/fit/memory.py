@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,15 +11,14 @@ from mmdpo.training.fit.plan import Plan
 
 if TYPE_CHECKING:
     from mmdpo.config.schema import ModelConfig
-    from mmdpo.training.collate import Collator
     from mmdpo.training.fit.meta import Device, StepCost
-    from mmdpo.training.rows import Row
+    from mmdpo.training.fit.micro_batches import MicroBatches
 
 GIB = 1 << 30
-SAMPLES = 200  # micro-batches for the mean number of padded tokens
-TRIED = 4  # rows whose number of tokens is looked up with their images
-STEP_TOKENS = {True: 50, False: 4}
-"""Cost of a micro-step besides its tokens, in tokens, on a GPU and on a CPU. An estimate: launching kernels."""
+OPERATION_FLOPS = {True: 2 * 10**9, False: 7 * 10**5}
+"""FLOPs that take as long as starting an operation, on a GPU and on a CPU core. Of a GPU it is an estimate: 8
+microseconds at 250 TFLOP/s. The models of benchmarks/fit.py have .4 to 1.2 million on a CPU, 14 microseconds at 50
+GFLOP/s."""
 GATHERED = 2 * 10**9  # bytes of weights that ZeRO-3 gathers at once (DeepSpeed's default: a billion weights)
 
 
@@ -45,48 +42,71 @@ class Predictor:
 
     Attributes:
         model: Settings of the model.
-        rows: All rows of the data set.
-        collator: Makes batches of them.
+        batches: The micro-batches of the training.
         device: The device to plan for.
-        processes: Number of processes that train together.
     """
 
     model: ModelConfig
-    rows: Sequence[Row]
-    collator: Collator
+    batches: MicroBatches
     device: Device
-    processes: int = 1
-    _costs: dict[tuple[bool, int], StepCost] = field(default_factory=dict)
+    _costs: dict[tuple[int, bool], StepCost] = field(default_factory=dict)
 
     def peak(self, plan: Plan) -> Peak:
-        """Predict the peak memory of a plan, if a micro-batch contains only rows as long as the longest.
+        """Predict the peak memory of a plan: that of its largest micro-batch.
 
         Args:
             plan: The plan. Its ZeRO stage divides what DeepSpeed partitions among the processes.
         """
+        size = plan.per_device_train_batch_size
+        return self._peak(plan, self._traced(size, plan.activation_checkpointing).peak_bytes, size)
+
+    def estimate(self, plan: Plan, measured: Sequence[int]) -> Peak:
+        """Estimate the peak memory of a plan from those of other sizes, in proportion to their positions.
+
+        Args:
+            plan: The plan.
+            measured: Two sizes of micro-batches.
+        """
+        size, recompute = plan.per_device_train_batch_size, plan.activation_checkpointing
+        positions, few, many = (self.batches.most_positions(one) for one in (size, *measured))
+        least, most = (self._traced(one, recompute).peak_bytes for one in measured)
+        slope = (most - least) / (many - few) if many > few else least / few
+        return self._peak(plan, round(least + slope * (positions - few)), measured[0])
+
+    def seconds(self, plan: Plan, measured: int) -> float:
+        """Return the relative time of one row. Only ratios of plans with the same recomputation have a meaning.
+
+        A CPU starts an operation and then computes it; a GPU computes while the next ones are started.
+
+        Args:
+            plan: The plan.
+            measured: A size of micro-batches, from whose cost that of others follows.
+        """
+        size = plan.per_device_train_batch_size
+        cost, gpu = self._traced(measured, plan.activation_checkpointing), self.device.gpu
+        computing = cost.flops / cost.tokens * self.batches.mean_positions(size)
+        starting = cost.operations * OPERATION_FLOPS[gpu] / size
+        return max(computing, starting) if gpu else computing + starting
+
+    def _peak(self, plan: Plan, activations: int, measured: int) -> Peak:
+        """Add what a plan keeps besides the activations of its largest micro-batch.
+
+        Args:
+            plan: The plan.
+            activations: Bytes of activations.
+            measured: A size of micro-batches whose inputs are known. The trainer loads all inputs of a step at once.
+        """
+        rows = plan.gradient_accumulation_steps * plan.per_device_train_batch_size
+        activations += rows * self._traced(measured, plan.activation_checkpointing).input_bytes // measured
         weights, trained = self._fixed
-        one, two = (self._cost(plan.activation_checkpointing, size).peak_bytes for size in (1, 2))
-        activations = one + (plan.per_device_train_batch_size - 1) * (two - one)
-        if self.processes > 1:
+        processes = self.batches.steps.processes
+        if processes > 1:
             activations += trained // 4  # DDP's or DeepSpeed's buckets: the gradients once more
         if plan.zero_stage == 3:
-            weights = weights // self.processes + min(weights, GATHERED)
+            weights = weights // processes + min(weights, GATHERED)
         if plan.zero_stage >= 2:  # the weights of LoRA stay whole: a quarter of `trained`
-            trained = trained // 4 + 3 * trained // 4 // self.processes
+            trained = trained // 4 + 3 * trained // 4 // processes
         return Peak(weights, trained, activations)
-
-    def seconds(self, plan: Plan) -> float:
-        """Return the relative time of one row: only ratios between plans have a meaning."""
-        size = plan.per_device_train_batch_size
-        base, own = (self._cost(recompute, 1).flops for recompute in (False, plan.activation_checkpointing))
-        return (self.mean_tokens(size) + STEP_TOKENS[self.device.gpu] / size) * own / base
-
-    def mean_tokens(self, size: int) -> float:
-        """Return the mean number of tokens of a row in micro-batches of a size, with padding."""
-        shuffled = random.Random(0)
-        size = min(size, len(self._lengths))
-        longest = (max(shuffled.sample(self._lengths, size)) for _ in range(SAMPLES))
-        return statistics.fmean(longest)
 
     @cached_property
     def _meta(self) -> Any:
@@ -100,35 +120,17 @@ class Predictor:
 
         return fixed_bytes(self._meta)
 
-    def _cost(self, recompute: bool, size: int) -> StepCost:
+    def _traced(self, size: int, recompute: bool) -> StepCost:
+        """Return the cost of the micro-batch of a size that needs the most memory."""
         from mmdpo.training.fit.meta import step_cost
 
-        if (recompute, size) not in self._costs:
-            batch = self.collator([self._longest[0]] * size)
-            self._costs[recompute, size] = step_cost(self._meta, batch, self.device, recompute)
-        return self._costs[recompute, size]
-
-    @cached_property
-    def _longest(self) -> tuple[Row, int]:
-        """The longest row, and its tokens beyond its texts: those of images."""
-        by_text = sorted(self.rows, key=self._text_tokens)[-TRIED:]
-        by_images = sorted(self.rows, key=lambda row: (len(row["images"]), self._text_tokens(row)))[-TRIED:]
-        sizes = [(self._tokens(row), index) for index, row in enumerate(by_text + by_images)]
-        tokens, index = max(sizes)
-        row = (by_text + by_images)[index]
-        return row, tokens - self._text_tokens(row)
-
-    @cached_property
-    def _lengths(self) -> list[int]:
-        """Tokens of each row; an image counts as in the longest row."""
-        row, more = self._longest
-        per_image = more / max(1, len(row["images"]))
-        return [round(self._text_tokens(one) + per_image * len(one["images"])) for one in self.rows]
-
-    def _tokens(self, row: Row) -> int:
-        return int(self.collator([row])["model"]["input_ids"].numel())
-
-    def _text_tokens(self, row: Row) -> int:
-        """Count the tokens of a row without images, in the layout of the collator."""
-        prompt, answers = len(row["prompt_ids"]), [len(answer) for answer in row["answers"]]
-        return prompt + sum(answers) if self.collator.shared else len(answers) * (prompt + max(answers))
+        key = size, recompute
+        if key not in self._costs:
+            steps, collator = self.batches.steps, self.batches.collator
+            accumulates = size < steps.micro_batch * steps.accumulation
+            costs = [
+                step_cost(self._meta, collator(rows), self.device, recompute, accumulates)
+                for rows in self.batches.largest(size)
+            ]
+            self._costs[key] = max(costs, key=lambda cost: cost.peak_bytes)
+        return self._costs[key]

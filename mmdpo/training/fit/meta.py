@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.utils._pytree import tree_leaves
 
 from mmdpo.models.library_output import suppress_library_output
 from mmdpo.models.loading import torch_dtype
@@ -15,6 +16,7 @@ from mmdpo.models.paths import resolve_path
 from mmdpo.training.fit.kernels import device_kernels
 from mmdpo.training.fit.trace import Trace
 from mmdpo.training.lora import lora
+from mmdpo.training.recomputation import recomputation
 from mmdpo.training.scoring import Scorer, shared_attention
 
 if TYPE_CHECKING:
@@ -56,12 +58,16 @@ class StepCost:
         backward_flops: FLOPs of the backward pass, with what it recomputes.
         peak_bytes: Most memory of activations, gradients and temporary tensors at once.
         tokens: Positions in the language model, with padding.
+        operations: Number of operations of both passes.
+        input_bytes: Bytes of the batch.
     """
 
     forward_flops: int
     backward_flops: int
     peak_bytes: int
     tokens: int
+    operations: int
+    input_bytes: int = 0
 
     @property
     def flops(self) -> int:
@@ -161,7 +167,9 @@ def step_cost(
     """
     tokens = int(batch["model"]["input_ids"].numel())
     with recomputation(model, recompute), _scored(model, batch) as log_probs:
-        return traced(model, log_probs, tokens, device, accumulates)
+        cost = traced(model, log_probs, tokens, device, accumulates)
+    inputs = [leaf for leaf in tree_leaves(dict(batch)) if isinstance(leaf, torch.Tensor)]
+    return replace(cost, input_bytes=sum(tensor.nbytes for tensor in inputs))
 
 
 def traced(
@@ -193,7 +201,8 @@ def traced(
     finally:
         for weight in trained:
             weight.grad = None
-    return StepCost(forward, trace.flops - forward, max(0, trace.peak_bytes - grads), tokens)
+    peak = max(0, trace.peak_bytes - grads)
+    return StepCost(forward, trace.flops - forward, peak, tokens, trace.operations)
 
 
 def reference_flops(model: PeftModel, batch: Mapping[str, Any] | Callable[[], torch.Tensor], device: Device) -> int:
@@ -222,19 +231,3 @@ def _scored(model: PeftModel, batch: Mapping[str, Any]) -> Iterator[Callable[[],
             yield lambda: scorer(model, on_meta(batch)).log_probs
     finally:
         scorer.remove()
-
-
-@contextlib.contextmanager
-def recomputation(model: PeftModel, recompute: bool) -> Iterator[None]:
-    """Recompute activations within the block, or keep them all."""
-    if not recompute:
-        yield
-        return
-    base: Any = model.get_base_model()
-    model.enable_input_require_grads()
-    base.activation_checkpointing_enable()
-    try:
-        yield
-    finally:
-        base.activation_checkpointing_disable()
-        base.disable_input_require_grads()

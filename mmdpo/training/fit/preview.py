@@ -12,6 +12,7 @@ from mmdpo.models.loading import load_processor
 from mmdpo.training.collate import Collator
 from mmdpo.training.fit.choose import Choice, choose
 from mmdpo.training.fit.memory import Predictor
+from mmdpo.training.fit.micro_batches import MicroBatches
 from mmdpo.training.fit.plan import Plan, Steps, kept_settings
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ def preview(settings: TrainingSettings, limit: int, gpu: bool, processes: int, d
     with TemporaryDirectory() as folder, suppress_library_output():
         processor = load_processor(settings.model)
         collator = Collator(processor, shared=not settings.trains_on_answers and settings.train.prefix_sharing)
-        row = _longest(processor, settings, Path(folder))
-        predictor = Predictor(settings.model, [row], collator, Device(gpu, _dtype(settings, gpu)), processes)
+        longest = [_longest(processor, settings, Path(folder))] * rows
+        predictor = Predictor(
+            settings.model, MicroBatches(longest, collator, steps), Device(gpu, _dtype(settings, gpu))
+        )
         return choose(configured, steps, kept_settings(settings.method, settings.train), predictor, limit, deepspeed)
 
 

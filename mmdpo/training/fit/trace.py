@@ -25,7 +25,7 @@ INDEXED = (aten.index, aten.index_put, aten.index_put_, aten._unsafe_index_put)
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counter of the FLOPs and of the bytes of all tensors that the code within the block creates.
+    """Counter of the operations, their FLOPs, and the bytes of all tensors that the code within the block creates.
 
     FLOPs are those of torch's own counter: two for each multiplication with addition in a matrix product, convolution
     or attention. Of causal attention only the lower half is counted. Tensors from before the block do not count as
@@ -36,6 +36,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Start at zero."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
+        self.operations = 0
         self.live_bytes = 0
         self.peak_bytes = 0
         self._storages: dict[int, weakref.ref[Any]] = {}
@@ -50,6 +51,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         before = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if _is_tensor(leaf)}
         output = func(*args, **kwargs)
         self.flops += flops_of(func, args, kwargs, output)
+        self.operations += 1
         for leaf in tree_leaves(output):
             if _is_tensor(leaf) and leaf.untyped_storage()._cdata not in before:
                 self._hold(leaf.untyped_storage())

@@ -1,15 +1,19 @@
-"""Plans with the same steps: which micro-batches, and how their losses are weighted."""
+"""Plans with the same steps: which micro-batches, and how their losses are weighted; trainings that are not fitted."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mmdpo.config.schema import TrainConfig
+from mmdpo.training.fit.fitting import chosen
 from mmdpo.training.fit.plan import Plan, Steps, smaller
 from mmdpo.training.fit.weights import UpdateWeights
+from tests.support.tiny import tiny_settings
 
 
 @pytest.mark.parametrize(
@@ -55,3 +59,12 @@ def test_weighted_micro_batches_give_each_row_its_weight(
         parts = [numbers[start : start + own] for start in range(0, len(numbers), own)]
         found = {row: weights.next(step, len(part)) / len(parts) / len(part) for part in parts for row in [part[0]]}
         assert found == pytest.approx({row: expected[row] for row in found})
+
+
+def test_4_bit_weights_keep_the_configured_plan_and_say_what_to_type() -> None:
+    settings = tiny_settings(Path("model"), model__quantization="nf4", train__memory_gib=1.0)
+    collator: Any = None
+    fit = chosen(settings, Steps(12, 4, 2), [], collator, 1 << 30)
+    assert fit.plan == Plan.of(settings.train)
+    for override in ("model.quantization=nf4", "train.per_device_train_batch_size=", "train.activation_checkpointing="):
+        assert override in fit.reason
