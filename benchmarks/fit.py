@@ -311,7 +311,7 @@ def main(numbers: Sequence[int]) -> None:
             )
     figures: dict[str, Any] = {"missed": missed} | {
         kind: {
-            f"{which}_{name}": value(list(map(abs, values)))
+            f"{which}_{name}": value([abs(one) for one in values] if "error" in name else values)
             for name, values in own.items()
             for which, value in (("worst", max), ("median", statistics.median))
         }
