@@ -194,7 +194,8 @@ def _make_trainer(
         else:
             weights = weighted_losses(settings.method)
             custom = {CustomLoss(name): weights[name] for name in weights if is_custom_loss(name)}
-            trainer = LoraDPOTrainer(model, args, rows, collator, *adapter, custom)
+            trainer = LoraDPOTrainer(model, args, rows, collator, *adapter)
+            trainer.custom_losses = custom
     if start:
         start.begin(trainer.model)
     return trainer

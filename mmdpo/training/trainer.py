@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from datasets import Dataset
 from transformers import Trainer
-from trl import DPOConfig, DPOTrainer, SFTTrainer
+from trl import DPOTrainer, SFTTrainer
 
 from mmdpo.errors import UserError
 from mmdpo.models.device import to_device
@@ -182,29 +182,7 @@ class LoraDPOTrainer(LoraTrainerMixin, DPOTrainer):
     vision data, so they are enabled after its constructor.
     """
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        args: DPOConfig,
-        rows: Sequence[Row],
-        collator: Collator,
-        peft_config: LoraConfig,
-        projector_lr: float,
-        custom_losses: Mapping[CustomLoss, float] = MappingProxyType({}),
-    ) -> None:
-        """Build the trainer and add the LoRA layers to the model.
-
-        Args:
-            model: The base model.
-            args: TRL's training arguments.
-            rows: Rows to train on.
-            collator: Makes batches of rows.
-            peft_config: The LoRA layers.
-            projector_lr: Learning rate of the projector, if it is trained.
-            custom_losses: Losses that are added to those that `args` names, with their weights.
-        """
-        self.custom_losses = custom_losses
-        super().__init__(model, args, rows, collator, peft_config, projector_lr)
+    custom_losses: Mapping[CustomLoss, float] = MappingProxyType({})  # added to those that `args` names, with weights
 
     def _prepare_model(self) -> None:
         super()._prepare_model()
