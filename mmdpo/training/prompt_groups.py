@@ -140,10 +140,13 @@ def savings(rows: Sequence[Row], groups: Sequence[int]) -> Savings:
     )
 
 
+def tree_tokens(rows: Sequence[Row]) -> int:
+    """Count the tokens of the tree of some rows, a placeholder for each image among them."""
+    return len(token_tree([[*row["prompt_ids"], *answer] for row in rows for answer in row["answers"]]).tokens)
+
+
 def _text_tokens(rows: Sequence[Row]) -> int:
-    """Count the text tokens of the tree of some rows."""
-    sequences = [[*row["prompt_ids"], *answer] for row in rows for answer in row["answers"]]
-    return len(token_tree(sequences).tokens) - len(rows[0]["images"])
+    return tree_tokens(rows) - len(rows[0]["images"])
 
 
 def _tails(one: Row, other: Row) -> list[int]:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.training.fit.plan import Steps
 from mmdpo.training.group_sampler import GroupSampler
 from mmdpo.training.layout import pack
-from mmdpo.training.prompt_groups import GROUP, trees_of
-from mmdpo.training.token_tree import token_tree
+from mmdpo.training.prompt_groups import GROUP, tree_tokens, trees_of
 
 if TYPE_CHECKING:
     from mmdpo.training.collate import Collator
@@ -147,7 +146,7 @@ class MicroBatches:
     def _tree_size(self, members: tuple[int, ...]) -> int:
         if members not in self._sizes:
             rows = [self.rows[index] for index in members]
-            self._sizes[members] = _tree_tokens(rows) + round(self._per_image * len(rows[0]["images"]))
+            self._sizes[members] = tree_tokens(rows) + round(self._per_image * len(rows[0]["images"]))
         return self._sizes[members]
 
     @cached_property
@@ -177,23 +176,17 @@ class MicroBatches:
 
     def _text_tokens(self, row: Row) -> int:
         if self.collator.shared:
-            return _tree_tokens([row])
+            return tree_tokens([row])
         return len(row["prompt_ids"]) + max(max(0, len(answer) - 1) for answer in row["answers"])
 
     @cached_property
     def _packs(self) -> bool:
-        """Whether prompts with an image may share a row: the image's tensors have one entry per image."""
+        """True if prompts with an image may share a row: the image's tensors have one entry per image."""
         row = next((row for row in self.rows if len(row["images"]) == 1), None)
         if row is None:
             return True
         inputs: dict[str, Any] = self.collator([row])["model"]
         return all(len(value) == 1 for name, value in inputs.items() if name not in TEXT_INPUTS)
-
-
-def _tree_tokens(rows: Sequence[Row]) -> int:
-    """Count the tokens of the tree of some rows."""
-    sequences = [[*row["prompt_ids"], *answer] for row in rows for answer in row["answers"]]
-    return len(token_tree(sequences).tokens)
 
 
 def _cut(order: Sequence[int], size: int) -> Iterator[list[int]]:
