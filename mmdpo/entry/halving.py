@@ -11,24 +11,21 @@ from mmdpo.config.presets import own_directory, preset_values
 from mmdpo.config.schema import Config
 from mmdpo.config.search_settings import SearchConfig
 from mmdpo.console import print_line
+from mmdpo.entry.search import SPLIT, typed_value
 from mmdpo.errors import UserError
 from mmdpo.points.rungs import rung_name
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
-KEY, SPLIT = "search", "bench.split"
+KEY = "search"
 
 
 def halving_overrides(overrides: Sequence[str]) -> list[str]:
     """Return the split that a halving search adds to the typed overrides: its points are compared on dev."""
-    chosen = [text.partition("=")[2] for text in overrides if text.partition("=")[0] == KEY]
-    kind = (preset_values(KEY, chosen[-1]) or {}).get("kind") if chosen else None
-    return [f"{SPLIT}=dev"] if kind == SearchKind.halving.value and not _is_typed(SPLIT, overrides) else []
-
-
-def _is_typed(key: str, overrides: Sequence[str]) -> bool:
-    return any(text.partition("=")[0].lstrip("+") == key for text in overrides)
+    chosen = typed_value(overrides, KEY)
+    kind = (preset_values(KEY, chosen) or {}).get("kind") if chosen else None
+    return [f"{SPLIT}=dev"] if kind == SearchKind.halving.value and typed_value(overrides, SPLIT) is None else []
 
 
 def search_problems(search: SearchConfig) -> Iterator[str]:
@@ -75,8 +72,9 @@ def without_pruned(configs: list[Config], stage: Stage) -> list[Config]:
     from mmdpo.points.point import points_of
     from mmdpo.sweep.halving import not_pruned
 
-    left = {p.folder for p in not_pruned(points_of(configs))}
-    found = [config for config, p in zip(configs, points_of(configs), strict=True) if p.folder in left]
+    points = points_of(configs)
+    left = {p.folder for p in not_pruned(points)}
+    found = [config for config, p in zip(configs, points, strict=True) if p.folder in left]
     if len(found) < len(configs):
         print_line(f"{len(configs) - len(found)} pruned points are left out; search=none trains them to the end")
     return found or configs
@@ -91,7 +89,7 @@ def check_halving_split(configs: Sequence[Config], points: Sequence[Sequence[str
     """
     for config, overrides in zip(configs, points, strict=False):
         halves = config.search.kind is SearchKind.halving and config.stage in (Stage.experiment, Stage.train)
-        if halves and config.bench.split is Split.test and not _is_typed(SPLIT, overrides):
+        if halves and config.bench.split is Split.test and typed_value(overrides, SPLIT) is None:
             raise UserError(
                 f"search={config.search.name}: prunes by {SPLIT}=dev, and its best result would be chosen by {SPLIT}="
                 f"test; type {SPLIT}=dev, or {SPLIT}=test to choose by it anyway"

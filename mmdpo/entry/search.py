@@ -51,7 +51,7 @@ def check_plugins(overrides: Sequence[str]) -> None:
         raise UserError(
             f"hydra/sweeper={sweeper}: allowed are mmdpo and optuna; type hydra/sweeper=optuna for a search"
         )
-    if sweeper == "mmdpo" and _typed(overrides, "sweep") is None:
+    if sweeper == "mmdpo" and typed_value(overrides, "sweep") is None:
         for text in overrides:
             if text.startswith(OF_SEARCH):
                 raise UserError(f"{text}: is a setting of a search; add hydra/sweeper=optuna")
@@ -61,14 +61,14 @@ def check_plugins(overrides: Sequence[str]) -> None:
 
 def is_search(overrides: Sequence[str]) -> bool:
     """Return whether a command without -m asks for a search; a file of sweeps may set the mode itself."""
-    sets_mode = any(_typed(overrides, key) is not None for key in ("hydra.mode", "sweep"))
+    sets_mode = any(typed_value(overrides, key) is not None for key in ("hydra.mode", "sweep"))
     return _value(overrides, SWEEPER, "") in SEARCHING and not sets_mode
 
 
 def search_overrides(overrides: Sequence[str]) -> list[str]:
     """Return the overrides that a search adds to those that were typed: the dev split."""
     searches = _value(overrides, SWEEPER, "") in SEARCHING
-    return [f"{SPLIT}=dev"] if searches and _typed(overrides, SPLIT) is None else []
+    return [f"{SPLIT}=dev"] if searches and typed_value(overrides, SPLIT) is None else []
 
 
 def direction(objective: str) -> str:
@@ -102,7 +102,7 @@ def directions(objectives: Sequence[str], given: object = None) -> list[str]:
 
 def check_split(split: str, overrides: Sequence[str]) -> None:
     """Raise UserError if a search would choose by the test split without having been asked to."""
-    if split == "test" and _typed(overrides, SPLIT) is None:
+    if split == "test" and typed_value(overrides, SPLIT) is None:
         raise UserError(
             f"a search chooses by the scores of {SPLIT}=test, which are then no test any more; type {SPLIT}=dev, or "
             f"{SPLIT}=test to choose by them anyway"
@@ -159,11 +159,11 @@ def _test_command(one: Tried, study: str) -> str:
     return shlex.join(["python", "launch.py", *own, *kept, f"study={study}-test", f"{SPLIT}=test"])
 
 
-def _typed(overrides: Sequence[str], key: str) -> str | None:
+def typed_value(overrides: Sequence[str], key: str) -> str | None:
     """Return the value of the last override of a key, or None."""
     found = [text.partition("=")[2] for text in overrides if text.partition("=")[0].lstrip("+") == key]
     return found[-1].strip("'\"") if found else None
 
 
 def _value(overrides: Sequence[str], key: str, default: str) -> str:
-    return _typed(overrides, key) or default
+    return typed_value(overrides, key) or default
