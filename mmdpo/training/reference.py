@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from mmdpo.training.settings import TrainingSettings
 
 _special: dict[tuple[str, str], bool] = {}
-"""Whether pairs have special tokens in their texts, by the fingerprints of processor and pairs."""
+"""True for pairs that have special tokens in their texts, by the fingerprints of processor and pairs."""
 
 LAYOUT = 3  # of the stored files; raise it if they change, or the way the numbers are computed
 

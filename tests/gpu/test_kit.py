@@ -1,4 +1,4 @@
-"""What `make gpu-kit` carries: requirements by their markers and extras, and those of this installation."""
+"""Contents of the kit of `make gpu-kit`: requirements by their markers and extras, and those of this installation."""
 
 from __future__ import annotations
 

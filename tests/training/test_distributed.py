@@ -93,7 +93,7 @@ def assert_same_adapters(one: Path, other: Path) -> None:
 
 
 def stock_trl(tiny: Tiny, folder: Path) -> Logged:
-    """What two processes of stock TRL log of a KTO training, as far as ours log it, too."""
+    """Return the logs of a KTO training by two processes of stock TRL, as far as ours log the same."""
     logged = together(tiny, folder / "stock", 2, stock=True, **KTO)
     return {step: {name: metrics[name] for name in SAME if name in metrics} for step, metrics in logged.items()}
 
