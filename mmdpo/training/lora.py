@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from mmdpo.console import print_line
 from mmdpo.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,6 +63,26 @@ def _with_digits(names: Iterable[str]) -> str:
     return "|".join(sorted({re.sub(r"(?<=\.)\d+(?=\\?\.)", r"\\d+", re.escape(name)) for name in names}))
 
 
+def zero_row_names(model: PreTrainedModel) -> list[str]:
+    """List the full names of the layers of `target_names` whose weights have a row of zeros.
+
+    DoRA divides by the norm of each row, so PEFT's result would be NaN. Weights without values here are not looked at:
+    those on the meta device, partitioned ones, and packed 4-bit ones.
+    """
+    layers = {name: model.get_submodule(name).weight for name in target_names(model)}
+    return [
+        name
+        for name, weight in layers.items()
+        if not weight.is_meta and weight.ndim == 2 and weight.is_floating_point() and bool((~weight.any(dim=1)).any())
+    ]
+
+
+def _pattern_without(model: PreTrainedModel, without: Sequence[str]) -> str:
+    """Build one regular expression for PEFT that matches `target_names` but for some of them."""
+    names = [name for name in target_names(model) if name not in without]
+    return pattern_of(names, [name for name, _ in model.named_modules()])
+
+
 def projector_names(model: PreTrainedModel) -> list[str]:
     """List the full names of the modules between vision encoder and language model.
 
@@ -82,6 +103,7 @@ def lora(model: PreTrainedModel, config: ModelConfig) -> PeftLoraConfig:
     """Build PEFT's configuration; the trainer creates the layers once the seed is set.
 
     With `model.train_projector`, a copy of the projector is trained in addition to LoRA, and the base keeps its own.
+    With `model.lora.use_dora`, layers that DoRA cannot scale are left out, and named on the console.
     Raises UserError for an architecture without a separate projector.
     """
     from peft import LoraConfig as PeftLoraConfig
@@ -92,6 +114,12 @@ def lora(model: PreTrainedModel, config: ModelConfig) -> PeftLoraConfig:
             f"model.train_projector=true: {type(model).__name__} has no projector apart from its vision "
             "encoder; type model.train_projector=false"
         )
+    without = zero_row_names(model) if config.lora.use_dora else []
+    if without:
+        print_line(
+            f"model.lora.use_dora=true: {', '.join(without)} keep their weights; they have rows of zeros, which have no "
+            "direction for DoRA to scale"
+        )
 
     return PeftLoraConfig(
         r=config.lora.r,
@@ -99,7 +127,7 @@ def lora(model: PreTrainedModel, config: ModelConfig) -> PeftLoraConfig:
         lora_dropout=config.lora.lora_dropout,
         use_rslora=config.lora.use_rslora,
         use_dora=config.lora.use_dora,
-        target_modules=target_pattern(model),
+        target_modules=_pattern_without(model, without) if without else target_pattern(model),
         bias="none",
         modules_to_save=projector or None,
         task_type="CAUSAL_LM",

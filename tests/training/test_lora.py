@@ -59,6 +59,19 @@ def test_peft_adapts_exactly_these() -> None:
     assert all("lora_" in name for name in trained)
 
 
+def test_dora_leaves_out_layers_with_rows_of_zeros(capsys: pytest.CaptureFixture[str]) -> None:
+    """PEFT's DoRA divides by the norms of rows."""
+    from peft import get_peft_model
+
+    model = AutoModelForImageTextToText.from_config(llava())
+    first, *others = target_names(model)
+    model.get_submodule(first).weight.data[1] = 0
+    adapted = get_peft_model(model, lora(model, ModelConfig(lora=LoraConfig(4, 8, 0.0, use_dora=True))))
+    found = {name.partition(".lora_A")[0] for name, _ in adapted.named_parameters() if ".lora_A" in name}
+    assert found == {f"base_model.model.{name}" for name in others}
+    assert first in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("setting", "trained", "scale"), [("use_rslora", 2, 4.0), ("use_dora", 3, 2.0)])
 def test_variants_are_pefts(setting: str, trained: int, scale: float) -> None:
     """rsLoRA scales by alpha / sqrt(r), 8 / 2; DoRA trains a vector of magnitudes beside A and B."""
