@@ -49,6 +49,11 @@ def _axes(config: Config) -> Iterator[str]:
             yield f"{axis} is missing: method={method.name} needs it; add {axis}=..."
     if "logprob_avg" in method.axes and config.logprob_avg and "sigmoid" not in weighted_losses(method):
         yield f"logprob_avg=true: {shown_losses(method)} does not support it; only sigmoid does"
+    elif config.logprob_avg and "sigmoid_norm" in weighted_losses(method):
+        yield (
+            f"logprob_avg=true: makes sigmoid the same loss as sigmoid_norm, and {shown_losses(method)} has both; type "
+            "logprob_avg=false, or drop one of both"
+        )
 
 
 def _loss(method: MethodConfig) -> Iterator[str]:

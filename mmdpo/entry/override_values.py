@@ -6,6 +6,7 @@ Hydra would name the type of a value and not the override to type, and would adv
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
@@ -25,6 +26,9 @@ SWEEP = "sweep"
 WITHOUT_PLUS = (["data", "fields"], ["train", "trl"], ["method", "losses"])
 """Dictionaries whose new entries need no +: other checks know their entries."""
 
+LOSSES = "method.losses"
+"""A dictionary whose entries are a sum: one that stays beside those that are typed changes the result."""
+
 KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
 
 
@@ -40,9 +44,10 @@ def value_problems(overrides: Sequence[str]) -> Iterator[str]:
         is_new = key.startswith(("+", *added))
         if not is_new and SWEEP not in chosen and (problem := _entry_problem(name, value, chosen)):
             yield problem
+        elif name == LOSSES:
+            yield from _sum_problems(text, overrides, chosen)
         elif exists(name.split("."), Config):
-            for one in _values(text):
-                yield from _problems_of(name, one)
+            yield from _problems_of_values(name, text)
 
 
 def assignment_problem(key: str, value: Any) -> str | None:
@@ -81,6 +86,11 @@ def _values(text: str) -> Iterator[Any]:
             yield override.value()
     except HydraException:
         return
+
+
+def _problems_of_values(key: str, text: str) -> Iterator[str]:
+    for one in _values(text):
+        yield from _problems_of(key, one)
 
 
 def _problems_of(key: str, value: Any) -> Iterator[str]:
@@ -167,6 +177,26 @@ def _entry_problem(key: str, value: str, chosen: Mapping[str, list[str]]) -> str
     near = did_you_mean(name, entries)
     where = f"{parts[0]}={','.join(presets)} has no {name} in {'.'.join(holder)}"
     return f"{key}={value}: {where}{there}{near or ';'} {'To' if near else 'to'} add it, type +{key}={value}"
+
+
+def _sum_problems(text: str, overrides: Sequence[str], chosen: Mapping[str, list[str]]) -> Iterator[str]:
+    """Describe losses that Hydra would keep beside a typed sum, and those that a sum names twice."""
+    yield from _problems_of_values(LOSSES, text)
+    removed = {one.partition("=")[0] for one in overrides if one.startswith(f"~{LOSSES}.")}
+    presets = chosen.get("method") or [_default_preset("method")]
+    for typed in re.findall(r"\{[^{}]*\}", text):
+        names = re.findall(r"(\w+)[\"']?\s*:", typed)
+        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            yield f"{LOSSES}={typed}: names {', '.join(twice)} twice; type one weight for each loss"
+        for preset in presets:
+            kept = [one for one in _entries("method", preset, ["losses"]) if one not in names]
+            drop = [f"~{LOSSES}.{one}" for one in kept]
+            if kept and not removed.issuperset(drop):
+                change = " ".join(f"{LOSSES}.{name}=WEIGHT" for name in dict.fromkeys(names))
+                yield (
+                    f"{LOSSES}={typed}: {', '.join(kept)} of method={preset} would stay; to drop, type {' '.join(drop)}"
+                    + (f"; to keep, type {change}" if change else "")
+                )
 
 
 def _entries(group: str, preset: str, path: Sequence[str]) -> list[str]:

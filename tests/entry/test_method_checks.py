@@ -19,6 +19,10 @@ from mmdpo.errors import UserError
         (["method=mpo", "method.fine_grained=true"], ["method.fine_grained=true"]),
         (["method=mpo", "method.label_smoothing=0.1"], ["method.label_smoothing=0.1", "robust"]),
         (["method.loss_type=null", "method.losses={hinge:1}", "logprob_avg=true"], ["logprob_avg=true"]),
+        (["method.loss_type=null", "method.losses={sigmoid:1,sigmoid_norm:1}", "logprob_avg=true"], ["sigmoid_norm"]),
+        (["method=mpo", "method.losses={sigmoid:1}"], ["~method.losses.bco_pair ~method.losses.sft"]),
+        (["method=mpo", "method.losses={}"], ["~method.losses.sigmoid"]),
+        (["method.loss_type=null", "method.losses={sft:1,hinge:1,sft:2}"], ["sft twice"]),
         (["method=sft", "method.losses.sft=1"], ["method=sft"]),
         (["method.loss_type=kto"], ["method=kto"]),
         (["method=kto", "method.loss_type=sigmoid"], ["method.loss_type=kto"]),
@@ -40,6 +44,8 @@ def test_losses_and_their_weights() -> None:
     assert weighted_losses(compose_config(["method=sft"]).method) == {}
     own = compose_config(["method.loss_type=null", "method.losses={apo_zero:1,sigmoid:0.5}", "logprob_avg=true"])
     assert weighted_losses(own.method) == {"apo_zero": 1.0, "sigmoid": 0.5}
+    fewer = compose_config(["method=dpo_sft", "method.losses={sft:2}", "~method.losses.sigmoid"])
+    assert weighted_losses(fewer.method) == {"sft": 2.0}
     dependent = {
         name: depends_on_micro_batch(compose_config([f"method={name}"]).method) for name in ("dpo", "mpo", "kto")
     }
