@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmdpo.analysis.gains import Gain, Gains, GainVerdict, holm, study_gains, verdict_of
 from mmdpo.analysis.groups import groups
@@ -106,11 +107,29 @@ def chosen_below_reference(folder: Path, last_step: float = math.inf) -> float |
         last_step: The step after which metrics do not count.
 
     Returns:
-        The mean over the steps after the first third; None for a training that does not log it.
+        The mean over the steps after the first third, and after the first update of the weights; None for a training
+        that does not log it, or has no such step.
     """
-    values = [metrics.get(CHOSEN_BELOW) for metrics in read_metrics(folder) if metrics.get("step", 0) <= last_step]
-    later = [value for value in values[int(len(values) * FIRST_SHARE) :] if isinstance(value, int | float)]
+    history = [metrics for metrics in read_metrics(folder) if metrics.get("step", 0) <= last_step]
+    first = max(int(len(history) * FIRST_SHARE), _steps_before_learning(history))
+    later = [value for metrics in history[first:] if isinstance(value := metrics.get(CHOSEN_BELOW), int | float)]
     return sum(later) / len(later) if later else None
+
+
+def _steps_before_learning(history: Sequence[Mapping[str, Any]]) -> int:
+    """Count the first logged steps whose loss was computed with the weights of the start.
+
+    Those are the step of the first update, and those before it with a learning rate of 0. There the log-probs of model
+    and reference differ by rounding alone.
+    """
+    count = 0
+    for metrics in history:
+        if metrics.get("step") != count + 1:  # one entry for several steps
+            break
+        count += 1
+        if metrics.get("learning_rate", 1.0) > 0:
+            break
+    return count
 
 
 def _chosen_below_reference(folder: Path) -> list[str]:

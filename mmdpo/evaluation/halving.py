@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from mmdpo.seeds import hashed_number
@@ -38,7 +39,7 @@ class RungResult:
         name: Its name.
         score: The mean of its points' scores, with the sign that makes a larger one better.
         protected: Whether it is never pruned.
-        ruined: Whether its training lowers the chosen answers.
+        ruined: Whether its training lowers many of the chosen answers.
         kept: The decision that was made before; None for a new result.
     """
 
@@ -147,9 +148,12 @@ def _ruined(ranked: Sequence[RungResult]) -> dict[str, str]:
     sound = [one.score for one in ranked if not one.ruined]
     if not sound:
         return {}
-    median = sorted(sound)[len(sound) // 2]
-    found = [one.name for one in ranked if one.ruined and _is_open(one) and one.score <= median]
-    return dict.fromkeys(found, "its training lowers the chosen answers, and its score is below the median")
+    middle = median(sound)
+    found = [one.name for one in ranked if one.ruined and _is_open(one) and one.score <= middle]
+    reason = (
+        "its training lowers many chosen answers (search.max_below_reference), and its score is not above the median"
+    )
+    return dict.fromkeys(found, reason)
 
 
 def _behind(ranked: Sequence[RungResult], name: str, room: int) -> str:

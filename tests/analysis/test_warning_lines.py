@@ -11,7 +11,7 @@ import pytest
 
 from mmdpo.analysis.html import write_html
 from mmdpo.analysis.study import read_study
-from mmdpo.analysis.warning_lines import CHOSEN_BELOW, warning_lines, warnings_of
+from mmdpo.analysis.warning_lines import CHOSEN_BELOW, chosen_below_reference, warning_lines, warnings_of
 from mmdpo.files import read_json
 from tests.support.studies import make_point, write
 
@@ -66,6 +66,16 @@ def test_chosen_answers_below_the_reference_are_named(
     assert len(found) == warned
     assert all("a smaller lr=" in line for line in found)
     assert len(warning_lines(read_study(tmp_path))) == warned
+
+
+def test_steps_on_the_weights_of_the_start_do_not_count(tmp_path: Path) -> None:
+    """The second step is the first with a learning rate; its loss is still that of the start."""
+    entries = [(1, 0.0, 0.9), (2, 1e-4, 0.5), (3, 1e-4, 0.1), (4, 1e-4, 0.2)]
+    lines = [json.dumps({"step": step, "learning_rate": lr, CHOSEN_BELOW: share}) for step, lr, share in entries]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    assert chosen_below_reference(tmp_path) == pytest.approx(0.15)
+    assert chosen_below_reference(tmp_path, last_step=3) == 0.1
+    assert chosen_below_reference(tmp_path, last_step=2) is None
 
 
 def test_a_training_of_a_few_steps_is_named(tmp_path: Path, base: Path) -> None:

@@ -77,6 +77,7 @@ def test_ruined_results_go_first_unless_their_score_speaks_for_them() -> None:
     found = prune(results(scores, ruined={3: True, 4: True}), 0.5, 0.9, 0.0, LINEAR)
     assert pruned_of(found) == {"r3"}  # r4 has the best score
     assert not prune(results(scores, ruined=dict.fromkeys(range(6), True)), 0.5, 0.9, 0.0, LINEAR).pruned
+    assert not prune(results([2.0, 1.0, 1.6], ruined={2: True}), 0.5, 0.9, 0.0, LINEAR).pruned  # the median is 1.5
 
 
 @pytest.mark.parametrize("spread", [0.03, 0.3, 1.0])
