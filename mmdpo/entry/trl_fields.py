@@ -49,6 +49,12 @@ OWN: Mapping[str, str] = {
 }
 """Fields that mmdpo sets itself, and the settings to type in their place."""
 
+EARLIER: Mapping[str, str] = {
+    "warmup_ratio": "train.warmup_ratio=",
+    **dict.fromkeys(("max_prompt_length", "max_completion_length"), "train.max_text_tokens="),
+}
+"""Fields of earlier versions of TRL, and the settings to type in their place."""
+
 _EVALUATION = "points are evaluated after training, by bench="
 _BATCHES = "mmdpo makes the rows and batches itself"
 _REFERENCE = "the reference is computed once, before the training"
@@ -136,6 +142,8 @@ def trl_problems(config: Config) -> list[str]:
             found.append(f"{key}={value}: has a setting of its own; type {OWN[name]}")
         elif name in NO_EFFECT:
             found.append(f"{key}={value}: has no effect here: {NO_EFFECT[name]}; drop it")
+        elif name in EARLIER:
+            found.append(f"{key}={value}: is a field of earlier versions; type {EARLIER[name]}")
         elif name not in fields:
             near = did_you_mean(name, sorted(fields.keys() - OWN.keys() - NO_EFFECT.keys()), " ")
             found.append(f"{key}: {_class_name(config.method.train_on)} has no such field;{near or ' drop it'}")

@@ -15,8 +15,8 @@ from mmdpo.errors import UserError
 from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.points.outcome import Outcome
 from mmdpo.points.point import Point, point
-from mmdpo.points.results import read_training
-from mmdpo.points.status import State, read_status
+from mmdpo.points.results import ADAPTER, read_training
+from mmdpo.points.status import State, is_done, read_status
 
 
 def with_rounds(configs: Iterable[Config]) -> list[Config]:
@@ -87,6 +87,12 @@ def resolved(config: Config) -> Config:
         return config
     before = previous_round(config)
     trained = read_training(before.folder)
+    adapter = before.folder / ADAPTER
+    if trained is None and is_done(before.folder):
+        raise UserError(
+            f"round {config.round} begins with {adapter}, which is missing or damaged. Restore it, or delete "
+            f"{before.folder} and rerun the same command to train and measure round {config.round - 1} again"
+        )
     if trained is None:
         status = read_status(before.folder)
         reason = f"failed: {status.error}" if status.state is State.failed else "is not trained"
@@ -94,7 +100,6 @@ def resolved(config: Config) -> Config:
             f"round {config.round} begins with the adapter of round {config.round - 1}, and {before.name} {reason}. "
             "Rerun the same command, or run it with stage=train first"
         )
-    adapter = before.folder / "adapter"
     if trained.get("adapter") not in (None, adapter_fingerprint(adapter)):
         raise UserError(
             f"{adapter}: changed since it was trained. Restore it, or delete {before.folder} and rerun the same "

@@ -255,9 +255,9 @@ def _run_all(points: Sequence[Point], stage: Stage, whole: Sequence[Point] = ())
         if whole and is_halved(whole[0].config, stage):
             return run_halving(whole, points, functools.partial(_run_each, stage))
         rounds = [[*found] for _, found in itertools.groupby(points, lambda p: p.config.round)]
-        for number, of_round in enumerate(rounds, 1):
+        for of_round in rounds:
             if len(rounds) > 1:
-                print_line(f"round {number} of {len(rounds)}")
+                print_line(f"round {of_round[0].config.round} of {rounds[-1][0].config.round}")
             errors |= _run_each(stage, of_round)
     return errors
 

@@ -196,5 +196,7 @@ def of_one_process(parts: Iterable[tuple[Owner, Work]]) -> Iterator[tuple[Owner,
 
 def source_text(sources: Mapping[str, int]) -> str:
     """Describe where speeds come from, such as "a measurement and earlier points of study nano"."""
-    ordered = sorted(sources, key=lambda source: (source != MEASUREMENT, source))
-    return " and ".join(one if one == MEASUREMENT else f"earlier points of study {one}" for one in ordered)
+    studies = sorted(source for source in sources if source != MEASUREMENT)
+    named = f"study {studies[0]}" if len(studies) == 1 else f"{len(studies)} studies"
+    found = [MEASUREMENT] if MEASUREMENT in sources else []
+    return " and ".join([*found, *([f"earlier points of {named}"] if studies else [])])

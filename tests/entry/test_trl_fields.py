@@ -68,6 +68,7 @@ def test_a_value_of_the_right_type_passes(name: str, value: object) -> None:
         ("nothing_like_it", 1, "DPOConfig"),
         ("learning_rate", 1e-3, "type lr="),
         ("beta", 0.1, "type beta="),
+        ("warmup_ratio", 0.1, "type train.warmup_ratio="),
         ("eval_steps", 5, "bench="),
         ("push_to_hub", True, "no effect"),
         ("ld_alpha", 0.5, "reference"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from mmdpo.pipeline.sampling import generator_identity
 from mmdpo.points.outcome import Outcome
 from mmdpo.points.point import baselines, point, points_of
 from mmdpo.points.rounds import is_ready, last_rounds, resolved, with_rounds
+from mmdpo.points.status import finish
 from tests.support.adapters import write_adapter
 
 
@@ -74,6 +76,11 @@ def test_a_round_begins_with_the_adapter_of_the_one_before(tmp_path: Path) -> No
     assert resolved(sampled).model.adapter is None
     write_adapter(adapter, "other")
     with pytest.raises(UserError, match="changed since it was trained"):
+        resolved(second)
+    write_json(adapter.parent / "result.json", {"scores": {}})
+    finish(adapter.parent)
+    shutil.rmtree(adapter)
+    with pytest.raises(UserError, match=f"delete {adapter.parent} and rerun"):  # a rerun alone would not train it
         resolved(second)
 
 

@@ -111,3 +111,4 @@ def test_a_process_pays_once_for_its_libraries_and_its_first_work_of_a_part():
 
 def test_sources_are_named():
     assert source_text({"nano": 3, MEASUREMENT: 9}) == "a measurement and earlier points of study nano"
+    assert source_text({"a": 1, "b": 2}) == "earlier points of 2 studies"
