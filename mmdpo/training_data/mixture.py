@@ -69,17 +69,26 @@ class Selection:
         if not total:
             raise UserError(f"{share}: {have}; type data_limit= for their total, or drop data.text_share")
         if not self._fits(total, given):
-            most = next(count for count in range(total, -1, -1) if self._fits(count, given))
+            mixed = (count for count in range(total, 0, -1) if self._fits(count, given) and self._is_mixed(count))
+            most = next(mixed, 0)
             lower = f"type data_limit={most} for all shares that you compare, or " if most else ""
             text = round(self.text_share * total)
             raise UserError(f"{share}: of {total} examples {text} are text-only, but {have}; {lower}{more_text}")
         count = round(self.scale * total)
-        if self.text_share and not round(self.text_share * count):
+        text = round(self.text_share * count)
+        if self.text_share and not text:
             raise UserError(f"{share}: makes none of {count} examples text-only; type a larger data.text_share= or 0")
+        if self.text_share < 1 and text == count:
+            raise UserError(f"{share}: makes all of {count} examples text-only; type a smaller data.text_share= or 1")
 
     def _fits(self, count: int, given: tuple[int, int]) -> bool:
         text = round((self.text_share or 0) * count)
         return text <= given[0] and count - text <= given[1]
+
+    def _is_mixed(self, count: int) -> bool:
+        """Return whether a number of examples has both kinds, if the share asks for both."""
+        share = self.text_share or 0
+        return share in (0, 1) or 0 < round(share * count) < count
 
     def _first(self, examples: Sequence[Example], count: int) -> list[Example]:
         return limited(examples, count, self.seed)

@@ -46,6 +46,7 @@ def test_a_selection_without_effect_is_refused(overrides: list[str], available: 
         (["data.text_share=1"], (40, 0), "type a larger data.text_prompts="),
         (["data.text_share=0.5"], (0, 40), "type data_limit="),
         (["data.text_share=0.01"], (40, 40), "makes none of 40 examples text-only"),
+        (["data.text_share=0.99"], (40, 40), "makes all of 40 examples text-only"),
     ],
 )
 def test_a_share_of_text_that_the_data_cannot_give_is_refused(

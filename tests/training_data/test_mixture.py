@@ -50,8 +50,11 @@ def test_the_limit_that_a_refusal_names_is_the_largest_that_fits(share, texts):
     if round(share * 20) <= texts:
         selection.check(given, "add text")
         return
-    with pytest.raises(UserError, match="data_limit=") as caught:
+    with pytest.raises(UserError, match="add text") as caught:
         selection.check(given, "add text")
+    if "data_limit=" not in str(caught.value):
+        assert (share, texts) == (0.75, 1)  # of 2 examples none would have an image
+        return
     most = int(str(caught.value).partition("data_limit=")[2].split()[0])
     chosen = Selection(0, most, text_share=share)
     chosen.check(given, "add text")
