@@ -13,7 +13,7 @@ from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mmdpo.config.choices import JudgePlace, Runner, Stage
+from mmdpo.config.choices import AdapterUse, JudgePlace, Runner, Stage
 from mmdpo.config.judging_place import is_judged_apart
 from mmdpo.config.schema import Config
 from mmdpo.console import print_line, printable
@@ -29,6 +29,7 @@ from mmdpo.entry.typed_keys import TypedKeys
 from mmdpo.errors import Stopped, UserError
 from mmdpo.leftovers import remove_leftovers, use_own_temporary_folder
 from mmdpo.models.adapter_files import check_adapter_header
+from mmdpo.models.adapter_match import start_mismatch
 from mmdpo.points import commands
 from mmdpo.points.outcome import Outcome
 from mmdpo.points.point import Point
@@ -191,7 +192,10 @@ def _check_own_data(configs: list[Config], stage: Stage) -> None:
 
 
 def _check_adapters(configs: list[Config]) -> None:
-    """Raise UserError for a damaged `generator.adapter` or `model.adapter`, before a GPU is asked for."""
+    """Raise UserError for a damaged `generator.adapter` or `model.adapter`, before a GPU is asked for.
+
+    So does a `model.adapter` that is to be trained further and has other settings than the LoRA.
+    """
     given = {("generator.adapter", config.generator.adapter) for config in configs}
     given |= {("model.adapter", config.model.adapter) for config in configs}
     for key, adapter in sorted((key, adapter) for key, adapter in given if adapter):
@@ -199,6 +203,12 @@ def _check_adapters(configs: list[Config]) -> None:
             check_adapter_header(Path(adapter))
         except UserError as error:
             raise UserError(f"{key}={adapter}: {error}; type {key}=STUDY/POINT/adapter") from error
+    for config in configs:
+        model = config.model
+        if model.adapter is None or config.round > 1 or config.is_base or model.adapter_use is not AdapterUse.train:
+            continue
+        if mismatch := start_mismatch(Path(model.adapter), model):
+            raise UserError(mismatch)
 
 
 def _describe(configs: list[Config], stage: Stage) -> None:

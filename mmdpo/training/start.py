@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from mmdpo.config.choices import WITHOUT_REFERENCE, AdapterUse, ReferenceModel
 from mmdpo.errors import UserError
 from mmdpo.models.adapter import ADAPTER_NAME, adapted, load_adapter_weights
-from mmdpo.models.adapter_config import read_adapter_config
 from mmdpo.models.adapter_files import WEIGHTS
+from mmdpo.models.adapter_match import start_mismatch
 from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.models.quantization import load_training_base
 from mmdpo.training.lora import pattern_of
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from mmdpo.config.schema import ModelConfig
     from mmdpo.training.settings import TrainingSettings
-
-COMPARED = ("r", "lora_alpha", "use_rslora", "use_dora")
-"""Settings of PEFT that a LoRA must share with the one that is trained further."""
 
 A, B = ".lora_A.weight", ".lora_B.weight"
 
@@ -75,19 +72,8 @@ class StartAdapter:
         """
         if self._use is not AdapterUse.train:
             return
-        content, config = read_adapter_config(self._adapter), trained.peft_config[ADAPTER_NAME]
-        usual = type(config)()
-        for key in COMPARED:
-            has, needed = content.get(key, getattr(usual, key)), getattr(config, key)
-            if has != needed:
-                raise UserError(
-                    f"model.adapter={self._adapter}: its {key} is {has}, and model.lora has {needed}; type "
-                    f"model.lora.{key}={str(has).lower()}, or model.adapter_use=merge to train a new LoRA on it"
-                )
-        if content.get("rank_pattern") or content.get("alpha_pattern"):
-            raise UserError(
-                f"model.adapter={self._adapter}: its layers have several ranks; type model.adapter_use=merge"
-            )
+        if mismatch := start_mismatch(self._adapter, self._model):
+            raise UserError(mismatch)
         load_adapter_weights(trained, self._model, self._adapter)
 
     def finish(self, trained: PeftModel, folder: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_training_without_effect_is_refused(tiny: Tiny, model: ModelConfig, tm
     [
         ({"lora": LoraConfig(8, 8, 0.0)}, "model.lora.r=4"),
         ({"lora": LoraConfig(4, 4, 0.0)}, "model.lora.lora_alpha=8"),
-        ({"train_projector": True}, "does not fit"),
+        ({"train_projector": True}, "type model.train_projector=false"),
     ],
 )
 def test_a_lora_of_another_shape_is_not_trained_further(
