@@ -12,7 +12,8 @@ from mmdpo.config.search_settings import SearchConfig
 from mmdpo.console import print_line
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point
-from mmdpo.points.rungs import read_rung
+from mmdpo.points.results import read_training
+from mmdpo.points.rungs import is_rung_trained, read_rung
 from mmdpo.points.search_record import read_search
 from mmdpo.points.status import is_done
 from mmdpo.sweep.rung_decisions import check_keep_points, decide_rung, results_of
@@ -50,12 +51,17 @@ def run_halving(points: Sequence[Point], missing: Sequence[Point], run: Run) -> 
     errors = run([p for p in missing if p.role is not Role.trained], None)
     for share in search.rungs:
         going = [p for p in not_pruned(trained) if p.folder in open_ and p.folder not in errors]
-        to_rung = [p for p in going if read_rung(p.folder, share) is None]
+        to_rung = [p for p in going if read_rung(p.folder, share) is None and not _is_beyond(p, share)]
         if to_rung:
             print_line(f"rung {share:g}: {len(to_rung)} points train to it and are measured on dev")
         errors |= run(to_rung, share)
         for study in dict.fromkeys(p.study for p in trained):
             decide_rung([p for p in not_pruned_before(trained, share) if p.study == study], share)
+        if beyond := sum(_is_beyond(p, share) for p in going if p.folder not in errors):
+            print_line(
+                f"rung {share:g}: {beyond} points were trained to the end without being measured there; they are not "
+                "ranked, and stay"
+            )
     failed = {
         p.folder for one in results_of(trained) if any(p.folder in errors for p in one.points) for p in one.points
     }
@@ -63,6 +69,11 @@ def run_halving(points: Sequence[Point], missing: Sequence[Point], run: Run) -> 
     if waiting := [p for p in trained if p.folder in failed and p.folder not in errors]:
         print_line(f"{len(waiting)} points wait for another seed of their result, which failed")
     return errors | run(survivors, None)
+
+
+def _is_beyond(p: Point, share: float) -> bool:
+    """Return whether a point is trained to the end and cannot be measured at a rung."""
+    return read_training(p.folder) is not None and not is_rung_trained(p.folder, share)
 
 
 def not_pruned_before(points: Sequence[Point], share: float) -> list[Point]:

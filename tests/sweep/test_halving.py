@@ -16,6 +16,7 @@ from mmdpo.config.schema import Config, SearchConfig
 from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from mmdpo.evaluation.task import Judgment
+from mmdpo.files import write_json
 from mmdpo.points import status
 from mmdpo.points.outcome import outcome
 from mmdpo.points.point import Point, points_of
@@ -23,6 +24,7 @@ from mmdpo.points.rungs import RungScore, rung_folder, write_rung
 from mmdpo.points.search_record import FILE, read_search
 from mmdpo.records import write_records
 from mmdpo.sweep.halving import describe_halving, is_halved, not_pruned, run_halving
+from tests.support.adapters import write_adapter
 
 ITEMS = 40
 LRS = (1e-4, 2e-4, 3e-4, 4e-4)
@@ -138,6 +140,20 @@ def test_a_ruined_training_is_pruned_although_nothing_else_is(tmp_path: Path) ->
     grid.below = {2e-4: 0.45}
     grid.go()
     assert grid.ended() == [1e-4, 3e-4, 4e-4]
+
+
+def test_a_point_that_is_trained_to_the_end_is_not_ranked_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = Grid(tmp_path)
+    worst = grid.points[0]
+    write_adapter(worst.folder / "adapter")
+    write_json(worst.folder / "training.json", {"seconds": 1.0})
+    grid.go()
+    assert grid.ended() == [1e-4, 4e-4]
+    assert (worst.name, 0.25) not in grid.ran
+    assert capsys.readouterr().out.count("1 points were trained to the end") == 2  # at each rung
+    assert worst.name not in read_search(tmp_path / "s").pruned()
 
 
 def test_search_none_revives_what_was_pruned(tmp_path: Path) -> None:
