@@ -9,7 +9,7 @@ MULTIRUN = ("-m", "--multirun")
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
 """Hydra's flags whose value is the next word."""
 SWEEPS = ("choice(", "range(", "interval(", "glob(", "shuffle(", "tag(")
-SEARCH = ("hydra/sweeper", "hydra.sweeper.")
+SEARCH = ("hydra/sweeper", "hydra.sweeper.", "search")
 """Beginnings of the keys of a search, which no other sweep has."""
 OPENING, CLOSING = "([{", ")]}"
 

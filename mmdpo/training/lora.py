@@ -117,7 +117,7 @@ def lora(model: PreTrainedModel, config: ModelConfig) -> PeftLoraConfig:
     without = zero_row_names(model) if config.lora.use_dora else []
     if without:
         print_line(
-            f"model.lora.use_dora=true: {', '.join(without)} keep their weights; they have rows of zeros, which have no "
+            f"model.lora.use_dora=true: {', '.join(without)} keep their weights; rows of zeros have no "
             "direction for DoRA to scale"
         )
 

@@ -108,7 +108,7 @@ def _group_rows(
             del row[GROUP]
         print_line(f"train.prompt_once is off, each row computes its prompt: {test.reason}")
         return None
-    found = savings(data.rows, groups)
+    found = savings(data.rows, groups, settings.train.per_device_train_batch_size)
     print_line(str(found))
     return found
 

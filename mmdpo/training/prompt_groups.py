@@ -28,21 +28,25 @@ class Savings:
         prompts: Number of groups.
         images: Images to compute for separate rows, and for groups.
         tokens: Text tokens to compute for separate rows, and for groups.
+        split: Number of groups with more rows than a batch, whose prompt is computed several times.
     """
 
     rows: int
     prompts: int
     images: tuple[int, int]
     tokens: tuple[int, int]
+    split: int = 0
 
     def __str__(self) -> str:
         """Describe the savings in one line."""
         images = f"{self.images[1]} images and " if self.images[0] else ""
         separate = f"{self.images[0]} and {self.tokens[0]}" if self.images[0] else f"{self.tokens[0]}"
+        least = "at least " if self.split else ""
+        apart = f", except for {self.split} prompts with more rows than a batch" if self.split else ""
         return (
-            f"each prompt once: {self.rows} rows of {self.prompts} prompts; {images}{self.tokens[1]} text tokens to "
-            f"compute per epoch instead of {separate}. Rows of a prompt share a batch; for other batches, type "
-            "train.prompt_once=false"
+            f"each prompt once: {self.rows} rows of {self.prompts} prompts; {least}{images}{self.tokens[1]} text "
+            f"tokens to compute per epoch instead of {separate}. Rows of a prompt share a batch{apart}; for other "
+            "batches, type train.prompt_once=false"
         )
 
 
@@ -119,12 +123,13 @@ def continued_prompt(lead: Row, expanded: PromptTokens, row: Row) -> PromptToken
     return PromptTokens([*expanded.ids[:end], *row["prompt_ids"][common:]], extras)
 
 
-def savings(rows: Sequence[Row], groups: Sequence[int]) -> Savings:
+def savings(rows: Sequence[Row], groups: Sequence[int], batch_size: int | None = None) -> Savings:
     """Count the work that groups save.
 
     Args:
         rows: All rows of a data set.
         groups: The number of each row's group.
+        batch_size: Rows per batch; None if groups of any size fit.
 
     Returns:
         The counts.
@@ -137,6 +142,7 @@ def savings(rows: Sequence[Row], groups: Sequence[int]) -> Savings:
         prompts=len(members),
         images=(sum(len(row["images"]) for row in rows), sum(len(own[0]["images"]) for own in members.values())),
         tokens=(sum(_text_tokens([row]) for row in rows), sum(map(_text_tokens, members.values()))),
+        split=sum(batch_size is not None and len(own) > batch_size for own in members.values()),
     )
 
 

@@ -23,6 +23,7 @@ def test_another_sweep_leaves_out_what_was_swept() -> None:
         "'data.path='\"'\"'x,y.jsonl'\"'\"'' 'study=my study'"
     )
     search = ["python", "launch.py", "-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "study=s"]
+    search += ["search=halving", "search.keep=0.3"]
     assert hint(search, "seed=0,1", sweep=True) == "python launch.py -m seed=0,1 study=s"
     assert hint([], "seed=0,1,2", sweep=True) == "python launch.py -m seed=0,1,2"
 

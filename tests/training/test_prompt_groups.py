@@ -159,3 +159,5 @@ def test_savings_by_hand() -> None:
     assert "3 rows of 2 prompts; 1 images and 6 text tokens" in str(found)
     assert "instead of 2 and 9" in str(found)
     assert "train.prompt_once=false" in str(found)
+    assert "except for 1 prompts" in str(savings(rows, [0, 0, 1], batch_size=1))
+    assert savings(rows, [0, 0, 1], batch_size=2) == found
