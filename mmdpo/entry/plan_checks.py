@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mmdpo.config.choices import Stage
+from mmdpo.config.choices import SearchKind, Split, Stage
 from mmdpo.config.field_checks import unknown_choice
 from mmdpo.config.plan_settings import PlanConfig
 from mmdpo.config.schema import AXES, Config
@@ -55,8 +55,10 @@ def check_plans(configs: Sequence[Config], stage: Stage, searching: bool) -> Non
     if plan.primary is None:
         return
     splits = {config.bench.split for config in configs}
-    if searching and (plan.split is None or plan.split in splits):
-        chosen = ", ".join(sorted(split.value for split in splits))
+    halved = stage in TRAINING and configs[0].search.kind is SearchKind.halving
+    selected = splits if searching else {Split.dev} if halved else set()
+    if selected & ({plan.split} if plan.split else splits):
+        chosen = ", ".join(sorted(split.value for split in selected))
         raise UserError(
             f"plan.split={plan.split.value if plan.split else chosen}: this search selects points on "
             f"bench.split={chosen}, and a comparison on the same split would flatter them; type bench.split=dev for "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
-from mmdpo.config.choices import Split, Stage
+from mmdpo.config.choices import SearchKind, Split, Stage
 from mmdpo.config.plan_settings import PlanConfig
 from mmdpo.entry.compose import compose_config
 from mmdpo.entry.plan_checks import check_plans, plan_problems
@@ -59,6 +60,17 @@ def test_a_search_does_not_select_on_the_split_of_the_plan(bench: str, planned: 
             check_plans([config], Stage.experiment, searching=True)
     else:
         check_plans([config], Stage.experiment, searching=True)
+
+
+@pytest.mark.parametrize(
+    ("bench", "planned", "refused"), [("dev", None, True), ("test", "dev", True), ("dev", "test", False)]
+)
+def test_halving_selects_on_dev(bench: str, planned: str | None, refused: bool) -> None:
+    plan = replace(PLAN, seeds=[], split=None if planned is None else Split(planned))
+    config = replace(CONFIG, plan=plan, bench=replace(CONFIG.bench, split=Split(bench)))
+    halved = replace(config, search=replace(config.search, kind=SearchKind.halving))
+    with pytest.raises(UserError, match=r"plan\.split=dev") if refused else nullcontext():
+        check_plans([halved], Stage.experiment, searching=False)
 
 
 def test_a_plan_is_typed_and_an_unknown_key_is_refused() -> None:
