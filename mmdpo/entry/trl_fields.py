@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from enum import Enum
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from mmdpo.config.choices import CUSTOM_LOSSES, TrainOn
+from mmdpo.config.choices import CUSTOM_LOSSES, Runner, TrainOn
 from mmdpo.config.field_checks import did_you_mean
 from mmdpo.config.losses import weighted_losses
 from mmdpo.config.schema import Config
@@ -126,6 +127,20 @@ CHOICES = {"f_divergence_type": ("reverse_kl", "forward_kl", "js_divergence", "a
 """Choices that TRL's fields do not name themselves."""
 
 
+WITHOUT_ARGUMENTS = (
+    *("adafactor", "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused"),
+    *("adamw_8bit", "adamw_bnb_8bit", "lion_8bit", "lion_32bit"),
+    *("paged_adamw_8bit", "paged_adamw_32bit", "paged_lion_8bit", "paged_lion_32bit"),
+)
+"""The optimizers that take no `optim_args`; transformers would ignore them."""
+
+WITHOUT_BETAS = ("adafactor", "sgd", "adagrad", "rmsprop")
+"""The optimizers that are not of Adam's kind."""
+
+BITSANDBYTES = re.compile(r"(?!adamw_torch|galore)(.*8bit|.*bnb|.*lion|.*ademamix|paged)")
+"""The names of optimizers that come with bitsandbytes."""
+
+
 def trl_problems(config: Config) -> list[str]:
     """Describe each entry of `train.trl` that cannot be passed on, with what to type.
 
@@ -217,8 +232,14 @@ def _condition(config: Config, name: str) -> str | None:
         return f"{', '.join(others)} takes no other divergence; the losses {', '.join(DIVERGENCE_LOSSES)} do"
     if name == "use_weighting" and (others := sorted(losses & {*CUSTOM_LOSSES.names(), *UNWEIGHTED})):
         return f"{', '.join(others)} cannot be weighted; type method.loss_type=sigmoid"
-    if name == "optim" and "8bit" in str(config.train.trl[name]) and find_spec("bitsandbytes") is None:
+    if name == "optim" and BITSANDBYTES.match(str(config.train.trl[name])) and find_spec("bitsandbytes") is None:
         return "needs bitsandbytes; run pip install -e '.[qlora]'"
+    if name in ("optim_args", "adam_beta1", "adam_beta2", "adam_epsilon") and config.train.trl[name] is not None:
+        optimizer = str(config.train.trl.get("optim", "adamw_torch"))
+        if optimizer in (WITHOUT_ARGUMENTS if name == "optim_args" else WITHOUT_BETAS):
+            return f"train.trl.optim={optimizer} does not use it; drop it, or choose another train.trl.optim="
+    if name == "activation_offloading" and config.train.trl[name] and not _may_have_gpu(config):
+        return "needs a GPU; drop it"
     if name == "f_alpha_divergence_coef" and config.train.trl.get("f_divergence_type") != "alpha_divergence":
         return "has no effect; add train.trl.f_divergence_type=alpha_divergence"
     if name == "discopop_tau" and "discopop" not in losses:
@@ -230,3 +251,10 @@ def _condition(config: Config, name: str) -> str | None:
     if name in ("ddp_broadcast_buffers", "ddp_bucket_cap_mb") and config.cluster.processes == 1:
         return "has no effect with one process; type cluster.tasks_per_node="
     return None
+
+
+def _may_have_gpu(config: Config) -> bool:
+    """Return whether trainings run on a GPU, here or perhaps in a job."""
+    import torch
+
+    return config.cluster.runner is Runner.slurm or torch.cuda.is_available()

@@ -196,6 +196,7 @@ def _make_trainer(
             custom = {CustomLoss(name): weights[name] for name in weights if is_custom_loss(name)}
             trainer = LoraDPOTrainer(model, args, rows, collator, *adapter)
             trainer.custom_losses = custom
+    trainer.errors_named = functools.partial(translate_trl_errors, settings.train)
     if start:
         start.begin(trainer.model)
     return trainer

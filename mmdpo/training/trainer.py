@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ class LoraTrainerMixin(Trainer):
     scorer: Scorer
     projector_lr: float
     update_weights: UpdateWeights | None = None  # of micro-batches that are smaller than configured
+    errors_named: Callable[[], AbstractContextManager[None]] = nullcontext  # around what `train.trl` may make fail
 
     def __init__(
         self,
@@ -147,7 +149,8 @@ class LoraTrainerMixin(Trainer):
 
     def create_optimizer(self, model: Any = None) -> Any:
         """Create the optimizer, with the projector's weights in parameter groups with their own learning rate."""
-        optimizer = super().create_optimizer(model)
+        with self.errors_named():
+            optimizer = super().create_optimizer(model)
         named = (self.model if model is None else model).named_parameters()
         projector = {id(weight) for name, weight in named if ".modules_to_save." in name}
         for group in list(optimizer.param_groups):
@@ -157,6 +160,11 @@ class LoraTrainerMixin(Trainer):
                 options = {name: value for name, value in group.items() if name != "params"}
                 optimizer.add_param_group({**options, "params": weights, "lr": self.projector_lr})
         return optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Create the schedule of the learning rate."""
+        with self.errors_named():
+            return super().create_scheduler(num_training_steps, optimizer)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         if self.args.should_save:  # with DeepSpeed, all processes call this

@@ -77,12 +77,19 @@ def test_a_value_of_the_right_type_passes(name: str, value: object) -> None:
         ("dataloader_prefetch_factor", 2, "train.dataloader_num_workers="),
         ("activation_checkpointing_kwargs", {}, "train.activation_checkpointing=true"),
         ("ddp_bucket_cap_mb", 5, "cluster.tasks_per_node="),
+        ("activation_offloading", True, "GPU"),
     ],
 )
 def test_other_entries_are_refused_with_what_to_type(name: str, value: object, fact: str) -> None:
     (problem,) = problems(**{name: value})
     assert problem.startswith(f"train.trl.{name}")
     assert fact in problem
+
+
+def test_arguments_that_an_optimizer_ignores_are_refused() -> None:
+    assert "train.trl.optim=adamw_torch" in problems(optim_args="momentum=0.9")[0]
+    assert "train.trl.optim=sgd" in problems(optim="sgd", adam_beta2=0.9)[0]
+    assert problems(optim="sgd", optim_args="momentum=0.9") == []
 
 
 def test_fields_depend_on_the_method() -> None:

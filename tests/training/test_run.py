@@ -167,6 +167,12 @@ def test_subsets_and_flips_train_on_references_of_the_whole(tiny: Tiny, tmp_path
     assert logged[1]["rewards/margins"] == pytest.approx(0, abs=1e-6)
 
 
+def test_an_argument_that_the_schedule_does_not_take_is_named(tiny: Tiny, tmp_path: Path) -> None:
+    settings = tiny_settings(tiny.model, train__trl={"lr_scheduler_kwargs": {"foo": 1}})
+    with pytest.raises(UserError, match=r"train\.trl\.lr_scheduler_kwargs=.*foo"):
+        run(tiny, settings, tmp_path)
+
+
 def test_a_training_without_effect_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"without effect.*14 lora_B weights are zero.*lr="):
         run(tiny, tiny_settings(tiny.model, lr=1e-50), tmp_path)  # 0 in float32
