@@ -14,6 +14,7 @@ from mmdpo.analysis.measured import estimate_gain, measure
 from mmdpo.analysis.study import Row, Study, read_metrics, read_scores
 from mmdpo.config.choices import FEW_STEPS
 from mmdpo.files import read_json
+from mmdpo.points.processes import unnamed_processes
 
 CHOSEN_BELOW = "logps/chosen_below_reference"
 """The metric: share of a batch whose chosen answers are less likely than under the reference."""
@@ -43,7 +44,8 @@ def warning_lines(study: Study, gains: Gains | None = None) -> list[str]:
 
 def training_warnings(row: Row) -> list[str]:
     """Return the warnings of a trained point that its training gives."""
-    return [*_chosen_below_reference(row.folder), *_few_steps(row.steps if row.scores else None)]
+    found = [*_chosen_below_reference(row.folder), *_few_steps(row.steps if row.scores else None)]
+    return [*found, *_unnamed_processes(row.folder)]
 
 
 def warnings_of(folder: Path, base: Path, confidence: float = 0.95) -> list[str]:
@@ -68,7 +70,7 @@ def warnings_of(folder: Path, base: Path, confidence: float = 0.95) -> list[str]
         Gain(key, estimate, p, verdict_of(key, estimate, p, 1 - confidence))
         for (key, estimate), p in zip(found, corrected, strict=True)
     ]
-    return [*below_base(gains), *_chosen_below_reference(folder)]
+    return [*below_base(gains), *_chosen_below_reference(folder), *_unnamed_processes(folder)]
 
 
 def _score_names(folder: Path) -> list[str]:
@@ -79,6 +81,14 @@ def _score_names(folder: Path) -> list[str]:
         return []
     scores = read_scores(content.get("scores")) if isinstance(content, dict) else {}
     return [key for key in scores if "/" not in key]
+
+
+def _unnamed_processes(folder: Path) -> list[str]:
+    """Say that torchrun trained a point with larger steps than its settings and its name say."""
+    count = unnamed_processes(folder)
+    if count is None:
+        return []
+    return [f"trained by {count} processes together, so each step took {count} times the rows that its settings name"]
 
 
 def _few_steps(steps: int | None) -> list[str]:

@@ -12,7 +12,9 @@ from mmdpo.console import print_line
 from mmdpo.files import atomic_write
 from mmdpo.points.naming import SUFFIX
 from mmdpo.points.point import Point
+from mmdpo.points.processes import is_trained_alike
 from mmdpo.points.records import point_folders, read_record
+from mmdpo.points.results import read_training
 from mmdpo.points.status import SHARES, State, is_done, is_process_gone, read_status
 
 STATUS = "status.json"
@@ -38,7 +40,9 @@ def known_elsewhere(points: Sequence[Point]) -> dict[Path, Path]:
             if candidates := by_suffix.get(folder.name.rpartition("-")[2][:SUFFIX]):
                 record = read_record(folder)
                 own_point = candidates.get(record.identity) if record else None
-                if own_point is not None and own_point.folder not in found and is_done(folder):
+                if own_point is None or own_point.folder in found or not is_done(folder):
+                    continue
+                if is_trained_alike(read_training(folder) or {}, own_point.identity.settings):
                     found[own_point.folder] = folder.resolve()
     return found
 

@@ -17,6 +17,7 @@ from mmdpo.files import atomic_write, fingerprint, write_json
 from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.points.contents import Content, remembered
 from mmdpo.points.identity import Identity, under
+from mmdpo.points.processes import is_trained_alike
 from mmdpo.points.records import point_folders, read_record
 from mmdpo.points.results import ADAPTER, TRAINING, read_training
 
@@ -64,7 +65,9 @@ def known_training(study: Path, identity: Identity) -> Path | None:
     """
     for folder in same_model(study, identity):
         summary = read_training(folder)
-        if summary is not None and summary.get("adapter") in (None, adapter_fingerprint(folder / ADAPTER)):
+        if summary is None or not is_trained_alike(summary, identity.settings):
+            continue
+        if summary.get("adapter") in (None, adapter_fingerprint(folder / ADAPTER)):
             return folder.resolve()
     return None
 

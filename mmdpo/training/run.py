@@ -65,6 +65,7 @@ class TrainSummary:
     start: dict[str, str] = field(default_factory=dict)  # the adapter that it started from, its use, the reference
     fit: dict[str, Any] = field(default_factory=dict)  # the plan that `train.fit` ran; empty where it does not act
     prompts: int = 0  # groups of rows that shared a batch and computed their prompt once; 0 for separate rows
+    processes: int = 1  # that trained together
 
 
 def train_adapter(
@@ -278,6 +279,7 @@ def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> 
         data_fingerprint=data.fingerprint,
         changed=data.tokenized.changed,
         prompts=data.prompts,
+        processes=world_size(),
     )
 
 

@@ -58,6 +58,14 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+def test_a_point_that_other_processes_trained_is_not_linked(config: Config) -> None:
+    finish(point(config))
+    other = point(dataclasses.replace(config, study="second"))
+    assert known_elsewhere([other])
+    write_json(point(config).folder / "training.json", {"processes": 2})
+    assert not known_elsewhere([other])
+
+
 def test_a_study_links_to_what_another_has_finished(
     config: Config, ran: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from mmdpo.files import read_json, write_json
 from mmdpo.models.fingerprints import adapter_fingerprint
 from mmdpo.points import reuse
 from mmdpo.points.point import Point, point, require_stage, training_to_take
+from mmdpo.points.processes import unnamed_processes
 from mmdpo.points.records import write_record, write_values
 from mmdpo.points.results import read_training
 from mmdpo.points.reuse import known_training, same_model, take_training
@@ -53,6 +54,20 @@ def test_another_benchmark_is_the_same_training(config, more: list[str], study: 
     done, other = train(point(config())), point(config(*more, study=study))
     assert other.identity.hex != done.identity.hex
     assert known(other) == training_to_take(other) == done.folder
+
+
+def test_a_training_by_other_processes_is_none(config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of torchrun are in no identity, and multiply the rows of a step."""
+    done, other = train(point(config())), point(config("bench.items=7"))
+    path = done.folder / "training.json"
+    write_json(path, {**read_json(path), "processes": 2})
+    assert known(other) is None
+    assert unnamed_processes(done.folder) == 2
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert known(other) == done.folder
+    write_json(path, {**read_json(path), "processes": 1})
+    assert known(other) is None
+    assert unnamed_processes(done.folder) is None
 
 
 @pytest.mark.parametrize("more", OTHER_MODEL, ids=str)
