@@ -33,6 +33,7 @@ class MmdpoSweeper(BasicSweeper):
         assert isinstance(self.launcher, MmdpoLauncher)  # any other is refused
         from mmdpo.entry.blocks import chunks, split_into_blocks
         from mmdpo.entry.hydra import Refused
+        from mmdpo.entry.search import typed_value
         from mmdpo.errors import UserError
         from mmdpo.points.commands import when_begun
 
@@ -43,7 +44,9 @@ class MmdpoSweeper(BasicSweeper):
             raise Refused(str(error)) from error
         when_begun(self._save)
         returned = []
-        for batch in chunks(blocks, self.max_batch_size):
+        # A dry run describes all points at once, since it ends with its first batch.
+        is_dry_run = (typed_value(arguments, "dry_run") or "").lower() == "true"
+        for batch in chunks(blocks, None if is_dry_run else self.max_batch_size):
             returned.append(self.launcher.launch_blocks(batch))
             for result in returned[-1]:
                 _ = result.return_value  # raises if the point failed

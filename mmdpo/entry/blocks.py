@@ -56,7 +56,7 @@ def split_into_blocks(
             group that a block chooses itself.
     """
     params, typed = spelled_out(params), spelled_out(typed)
-    if not blocks:
+    if blocks is None:
         return [PointBlock(_product(parser, [*params, *typed]))]
     words = _words_of(blocks)
     keys = [{_key(word) for word in block} for block in words]
@@ -120,7 +120,12 @@ def chunks(blocks: Sequence[PointBlock], size: int | None) -> Iterator[list[Poin
 
 def _words_of(blocks: Any) -> list[list[str]]:
     """Return the overrides that each block holds."""
-    if not isinstance(blocks, Sequence) or isinstance(blocks, str) or not all(isinstance(b, Mapping) for b in blocks):
+    if (
+        not blocks
+        or not isinstance(blocks, Sequence)
+        or isinstance(blocks, str)
+        or not all(isinstance(b, Mapping) for b in blocks)
+    ):
         raise UserError(f"{BLOCKS_KEY}: must be a list of blocks, each `key: values` lines, as in - {{method: sft}}")
     for number, block in enumerate(blocks, 1):
         for key, value in block.items():

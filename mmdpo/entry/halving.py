@@ -19,13 +19,21 @@ if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
 
 KEY = "search"
+BATCHES = "hydra.sweeper.max_batch_size"
 
 
 def halving_overrides(overrides: Sequence[str]) -> list[str]:
-    """Return the split that a halving search adds to the typed overrides: its points are compared on dev."""
+    """Return the split that a halving search adds to the typed overrides: its points are compared on dev.
+
+    Raises UserError if the points would come in batches, of which each would be ranked before the next one begins.
+    """
     chosen = typed_value(overrides, KEY)
     kind = (preset_values(KEY, chosen) or {}).get("kind") if chosen else None
-    return [f"{SPLIT}=dev"] if kind == SearchKind.halving.value and typed_value(overrides, SPLIT) is None else []
+    if kind != SearchKind.halving.value:
+        return []
+    if (size := typed_value(overrides, BATCHES)) not in (None, "null"):
+        raise UserError(f"{BATCHES}={size}: {KEY}={chosen} ranks all points of a command together; drop it")
+    return [f"{SPLIT}=dev"] if typed_value(overrides, SPLIT) is None else []
 
 
 def search_problems(search: SearchConfig) -> Iterator[str]:

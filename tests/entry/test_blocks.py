@@ -18,7 +18,8 @@ TABLE = [{"method": "dpo", "beta": "0.1,0.2", "lr": 1e-5}, {"method": "sft,steer
 
 def split(blocks: Any, typed: list[str], params: list[str] | None = None) -> list[list[str]]:
     """Return the points of the blocks, each as one line."""
-    found = split_into_blocks(OverridesParser.create(), params or [], OmegaConf.create(blocks), typed)
+    given = None if blocks is None else OmegaConf.create(blocks)
+    found = split_into_blocks(OverridesParser.create(), params or [], given, typed)
     return [[" ".join(point) for point in block.points] for block in found]
 
 
@@ -40,7 +41,7 @@ def test_a_typed_key_replaces_that_of_the_blocks_which_name_it(
 
 
 def test_a_command_without_blocks_is_one_product() -> None:
-    assert split([], ["beta=1"], ["beta=3", "seed=0,1"]) == [["beta=1 seed=0", "beta=1 seed=1"]]
+    assert split(None, ["beta=1"], ["beta=3", "seed=0,1"]) == [["beta=1 seed=0", "beta=1 seed=1"]]
     assert split([{"data.sampling.top_p": None, "logprob_avg": True}], []) == [
         ["data.sampling.top_p=null logprob_avg=True"]
     ]
@@ -54,6 +55,7 @@ def test_a_command_without_blocks_is_one_product() -> None:
         ([{"seed": "interval(0,1)"}], [], "hydra/sweeper=optuna"),
         ([{"beta": [0.1, 0.2]}], [], r"block 1: beta: .*as in beta: 0.1,0.2"),
         ([["beta"]], [], r"hydra\.sweeper\.blocks: must be a list"),
+        ([], [], r"hydra\.sweeper\.blocks: must be a list"),
         ({"beta": 1}, [], r"hydra\.sweeper\.blocks: must be a list"),
     ],
 )

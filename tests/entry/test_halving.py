@@ -39,6 +39,9 @@ def config():
 )
 def test_points_of_a_halving_search_are_compared_on_dev(typed, added):
     assert halving_overrides(typed) == added
+    if added:
+        with pytest.raises(UserError, match=r"hydra\.sweeper\.max_batch_size=2"):
+            halving_overrides([*typed, "hydra.sweeper.max_batch_size=2"])
 
 
 def test_a_search_that_a_file_chooses_asks_for_the_split(config):
