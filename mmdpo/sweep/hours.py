@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import ClusterConfig
 from mmdpo.models.model_files import model_shape
+from mmdpo.points.contents import contents_remembered
 from mmdpo.points.point import Point
 from mmdpo.sweep.batches import Part, batches_of, spread_over_processes
 from mmdpo.sweep.parallel import devices
@@ -73,7 +74,9 @@ def predict_points(points: Sequence[Point], stage: Stage) -> tuple[Prediction, l
 def _works(points: Sequence[Point], stage: Stage) -> dict[str, list[Work]]:
     """Return the work in all processes by the shape of model that it needs."""
     works: dict[str, list[Work]] = {}
-    for parts in _processes(points, stage):
+    with contents_remembered():
+        processes = _processes(points, stage)
+    for parts in processes:
         for p, work in of_one_process([(parts[0][0], Work(PROCESS, {"processes": 1.0}, parts[0][1].share)), *parts]):
             works.setdefault(model_shape(p.config.model), []).append(work)
     return works

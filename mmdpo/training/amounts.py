@@ -107,7 +107,7 @@ def reference_amounts(train: TrainConfig, examples: Sequence[Example]) -> dict[s
     """
     size = train.precompute_ref_batch_size
     rows, shared = _rows(examples), _is_prompt_shared(train, examples)
-    groups = _groups(rows) if shared and not _is_labelled(examples) else None
+    groups = _groups(rows) if shared else None
     numbers = groups or range(len(rows))
     longest: dict[int, int] = {}
     for row, number in zip(rows, numbers, strict=True):

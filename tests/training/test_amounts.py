@@ -70,7 +70,14 @@ def test_a_labelled_answer_is_computed_with_that_of_another_row():
     rows = [LabelledAnswer("0", "q" * 10, "aaa", True), LabelledAnswer("1", "q" * 10, "bb", False)]
     assert training_amounts(settings(2), rows)["letters"] == 2 * 15
     assert training_amounts(settings(2, prefix_sharing=False), rows)["letters"] == 4 * 13
-    assert reference_amounts(settings(), rows)["letters"] == 2 * 15
+
+
+def test_the_reference_pass_of_labelled_answers_is_that_of_their_pairs():
+    one, other = LabelledAnswer("0", "q" * 10, "aaa", True), LabelledAnswer("1", "q" * 10, "bb", False)
+    pairs = [PreferencePair("0", "q" * 10, "aaa", "bb"), PreferencePair("1", "q" * 10, "aaa", "bb")]
+    found = reference_amounts(settings(), [one, other])
+    assert found == reference_amounts(settings(), pairs)
+    assert found["letters"] == 10 + 3 + 2  # one prompt, whose answers are each computed once
 
 
 def test_a_reference_pass_sorts_rows_and_pads_the_batches():
