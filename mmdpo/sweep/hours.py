@@ -14,10 +14,12 @@ from mmdpo.points.contents import contents_remembered
 from mmdpo.points.point import Point
 from mmdpo.sweep.batches import Part, batches_of, spread_over_processes
 from mmdpo.sweep.parallel import devices
-from mmdpo.sweep.speeds import Prediction, Speed, Work, fit_speeds, of_one_process, predict, source_text
+from mmdpo.sweep.speeds import Prediction, Speed, Work, fit_speeds, newest_first, of_one_process, predict, source_text
 from mmdpo.sweep.work import is_judged_by_service
 from mmdpo.timings import ANY_MODEL, PROCESS, REPORT, Timing, read_timings
 from mmdpo.training.amounts import training_kind
+
+LEAST_SHOWN = 0.0001  # hours
 
 
 def hours_lines(points: Sequence[Point], stage: Stage) -> Iterator[str]:
@@ -86,13 +88,17 @@ def _predict(
     works: Mapping[str, Sequence[Work]], cluster: ClusterConfig, least: bool = False
 ) -> tuple[Prediction, list[str]]:
     """Predict the time of work; with `least`, if each rung prunes all that it may."""
-    of_any_model = fit_speeds(of_place(read_timings(ANY_MODEL), cluster))
-    total, used = Prediction(), []
+    of_any_model = of_place(read_timings(ANY_MODEL), cluster)
+    speeds_of_any_model = fit_speeds(of_any_model)
+    total, used, files = Prediction(), [], []
     for shape, found in works.items():
         timings = of_one_device(read_timings(shape), cluster)
+        files.append(timings)
         used += sorted({timing.device for timing in timings})
-        speeds: dict[str, Speed] = {**of_any_model, **fit_speeds(timings)}
+        speeds: dict[str, Speed] = {**speeds_of_any_model, **fit_speeds(timings)}
         total = _sum(total, predict(found, speeds, least))
+    by_age = newest_first([*files, of_any_model])
+    total.sources = sorted(total.sources, key=by_age.index)
     return total, list(dict.fromkeys(used))
 
 
@@ -154,7 +160,7 @@ def _sum(one: Prediction, other: Prediction) -> Prediction:
         error=(one.error * first + other.error * second) / total if total else 0.0,
         unknown=Counter(one.unknown) + Counter(other.unknown),
         borrowed={**one.borrowed, **other.borrowed},
-        sources={**one.sources, **other.sources},
+        sources=list(dict.fromkeys([*one.sources, *other.sources])),
     )
 
 
@@ -175,6 +181,8 @@ def _range(least: float, most: float) -> str:
 
 
 def _digits(amount: float) -> str:
+    if 0 < amount < LEAST_SHOWN:
+        return f"under {LEAST_SHOWN}"
     return f"{amount:.0f}" if amount >= 100 else f"{amount:.1f}" if amount >= 10 else f"{amount:.2g}"
 
 

@@ -38,17 +38,17 @@ def keep(times: list[Timing], config: Config) -> None:
 
 def test_hours_name_their_parts_source_and_device(base):
     times = [
-        dataclasses.replace(HERE, kind="point", amounts={"points": 1.0}, seconds=30),
+        dataclasses.replace(HERE, kind="point", amounts={"points": 1.0}, seconds=66),
         dataclasses.replace(HERE, kind="load", amounts={"loads": 1.0}, seconds=6),
         dataclasses.replace(HERE, kind="answers/text", amounts={"answers": 10.0}, seconds=100),
-        dataclasses.replace(HERE, kind="judge/oracle", amounts={"answers": 30.0}, seconds=18),
+        dataclasses.replace(HERE, kind="judge/oracle", amounts={"answers": 30.0}, seconds=0.018),
     ]
     keep(times, base)
     known, unknown = hours_lines([point(base)], Stage.experiment)
-    assert "0.1 hours (+-25 %" in known  # 30 + 6 s, 300 s, 36 s
-    assert "start-up 0.01" in known
+    assert "0.1 hours (+-25 %" in known  # 66 + 6 s, 300 s, 0.036 s
+    assert "start-up 0.02" in known
     assert "evaluation 0.083" in known
-    assert "judging 0.01" in known
+    assert "judging under 0.0001" in known
     assert "a measurement on CPU" in known
     assert "1 x answers/presence" in unknown
     assert "stage=measure" in unknown
