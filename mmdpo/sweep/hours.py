@@ -15,7 +15,7 @@ from mmdpo.points.point import Point
 from mmdpo.sweep.batches import Part, batches_of, spread_over_processes
 from mmdpo.sweep.parallel import devices
 from mmdpo.sweep.speeds import Prediction, Speed, Work, fit_speeds, newest_first, of_one_process, predict, source_text
-from mmdpo.sweep.work import is_judged_by_service
+from mmdpo.sweep.work import DATA_NOT_MADE, is_judged_by_service
 from mmdpo.timings import ANY_MODEL, PROCESS, REPORT, Timing, read_timings
 from mmdpo.training.amounts import training_kind
 
@@ -49,7 +49,7 @@ def hours_lines(points: Sequence[Point], stage: Stage) -> Iterator[str]:
             f"hours: no {kind} (method={','.join(names)}) was measured; it is predicted at the speed of {lender}; "
             f"{_advice(cluster)}"
         )
-    data = {kind: count for kind, count in most.unknown.items() if kind.startswith("data/")}
+    data = {kind: count for kind, count in most.unknown.items() if kind.startswith(("data/", DATA_NOT_MADE))}
     if data:
         yield f"hours: not counted: {_counted(data)}; a data stage is timed when it is made"
     if others := {kind: count for kind, count in most.unknown.items() if kind not in data}:

@@ -81,7 +81,8 @@ class Prediction:
         wall: Seconds by category.
         cpu: Processor seconds by category.
         error: Weighted relative error of the speeds.
-        unknown: Kinds of work whose speed is not known, with how often they occur; they are not counted.
+        unknown: Kinds of work whose speed is not known, or units of them, with how often they occur; they are not
+            counted.
         borrowed: Kinds of work that took the speed of another kind, which is named.
         sources: The sources of the times behind the speeds.
     """
@@ -147,6 +148,10 @@ def predict(works: Iterable[Work], speeds: Mapping[str, Speed], least: bool = Fa
             result.unknown[work.kind] += 1
             continue
         speed, spread = speeds[kind], speeds[kind].spread
+        known = {FIRST, *speed.wall}
+        result.unknown.update(
+            f"{work.kind} ({unit})" for unit, count in work.amounts.items() if count and unit not in known
+        )
         if kind != work.kind:
             result.borrowed[work.kind] = kind
             spread = max(spread, ASSUMED_SPREAD)

@@ -18,7 +18,7 @@ from mmdpo.sweep import hours
 from mmdpo.sweep.batches import Batch
 from mmdpo.sweep.hours import hours_lines, of_one_device
 from mmdpo.sweep.speeds import Work
-from mmdpo.sweep.work import samples_work
+from mmdpo.sweep.work import DATA_NOT_MADE, samples_work
 from mmdpo.timings import MEASUREMENT, Timing, timings_file
 
 HERE = Timing("train", {"steps": 1.0}, 1, 1, MEASUREMENT, "CPU", socket.gethostname())
@@ -74,6 +74,16 @@ def test_the_hours_of_a_pruned_grid_are_a_range(base, monkeypatch):
     known, explained, _ = hours_lines([point(base)], Stage.train)
     assert "training 1.5 to 2" in known
     assert "rung" in explained
+
+
+def test_a_training_without_data_is_not_told_to_be_measured(base, monkeypatch):
+    works = [Work(DATA_NOT_MADE, {}), Work("point", {"points": 1.0})]
+    monkeypatch.setattr(hours, "batches_of", lambda points, stage: [Batch([], [[(point(base), one) for one in works]])])
+    keep([dataclasses.replace(HERE, kind="point", amounts={"points": 1.0})], base)
+    _, data, others = hours_lines([point(base)], Stage.train)
+    assert "stage=build" in data
+    assert "stage=measure" not in data
+    assert others.startswith("hours: not counted, since no speed is known: 1 x process;")
 
 
 def test_without_any_time_the_command_to_measure_is_named(base):

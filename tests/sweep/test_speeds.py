@@ -56,6 +56,12 @@ def test_work_of_an_unknown_kind_is_counted_and_not_predicted():
     assert (found.wall, found.unknown) == ({}, {"judge/oracle": 2})
 
 
+def test_a_unit_that_was_never_measured_is_counted_and_not_free():
+    speeds = fit_speeds([timing(1, steps=10, images=0)])
+    works = [Work("train", {"steps": 10, "images": 3, FIRST: 1}), Work("train", {"steps": 10, "images": 0})]
+    assert predict(works, speeds).unknown == {"train (images)": 1}
+
+
 def test_units_that_times_cannot_tell_apart_share_the_cost():
     speeds = fit_speeds([timing(rows / 10, letters=100 * rows, images=rows) for rows in (10, 20, 40)])
     costs = speeds["train"].wall
