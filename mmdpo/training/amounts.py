@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from mmdpo.config.choices import TrainOn
 from mmdpo.config.losses import weighted_losses
 from mmdpo.config.schema import MethodConfig, ModelConfig, TrainConfig
-from mmdpo.records import LabelledAnswer, PreferencePair, SftExample, SteeredExample
-from mmdpo.training.group_order import epoch_order
+from mmdpo.records import LabelledAnswer, PreferencePair, SftExample
+from mmdpo.training.group_order import epoch_order, first_question
 from mmdpo.training.schedule import total_steps
 
 Example = PreferencePair | SftExample | LabelledAnswer
@@ -131,13 +131,7 @@ def _row(example: Example, other: Example) -> _Row:
         answers = (example.answer,)
     turns = "".join(turn.question + turn.answer for turn in example.history)
     prompt = example.system + turns + example.question
-    return _Row((example.images, example.system, _first_question(example)), prompt, answers, len(example.images))
-
-
-def _first_question(example: Example) -> str:
-    if example.history:
-        return example.history[0].question
-    return example.original_question if isinstance(example, SteeredExample) else example.question
+    return _Row((example.images, example.system, first_question(example)), prompt, answers, len(example.images))
 
 
 def _is_labelled(examples: Sequence[Example]) -> bool:
