@@ -248,7 +248,7 @@ def _reference_of(p: Point, examples: Sequence[Any]) -> tuple[str, bool]:
     if not is_ready(p.config):
         return f"reference of {p.name}", False
     config = resolved(p.config)
-    key = ["reference", _data_settings(config), config.data_limit, repr(config.train)]
+    key: list[object] = ["reference", _data_settings(config), config.data_limit, repr(config.train)]
     if config.method.train_on is TrainOn.labelled:
         key += [config.data_scale, config.seed]
     return remembered(tuple(key), lambda: _look_up_reference(config, examples))

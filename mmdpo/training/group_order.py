@@ -1,4 +1,4 @@
-"""Groups of rows, and an order in which those of a group share a batch. This module is light: sweeps are planned with it."""
+"""Groups of rows, and an order in which those of a group share a batch. Light: a sweep is planned with this."""
 
 from __future__ import annotations
 
