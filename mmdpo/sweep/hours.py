@@ -15,9 +15,8 @@ from mmdpo.points.point import Point
 from mmdpo.sweep.batches import Part, batches_of, spread_over_processes
 from mmdpo.sweep.parallel import devices
 from mmdpo.sweep.speeds import Prediction, Speed, Work, fit_speeds, newest_first, of_one_process, predict, source_text
-from mmdpo.sweep.work import DATA_NOT_MADE, is_judged_by_service
+from mmdpo.sweep.work import DATA_NOT_MADE, is_judged_by_service, training_kind_of
 from mmdpo.timings import ANY_MODEL, PROCESS, REPORT, Timing, read_timings
-from mmdpo.training.amounts import training_kind
 
 LEAST_SHOWN = 0.0001  # hours
 
@@ -44,7 +43,7 @@ def hours_lines(points: Sequence[Point], stage: Stage) -> Iterator[str]:
     if is_judged_by_service(points, stage):
         yield "hours: without judging by a service, whose limits decide"
     for kind, lender in sorted(most.borrowed.items()):
-        names = sorted({p.config.method.name for p in points if training_kind(p.config.method, p.config.model) == kind})
+        names = sorted({p.config.method.name for p in points if training_kind_of(p.config) == kind})
         yield (
             f"hours: no {kind} (method={','.join(names)}) was measured; it is predicted at the speed of {lender}; "
             f"{_advice(cluster)}"

@@ -67,7 +67,12 @@ def training_work(p: Point, steps: int | None = None) -> Iterator[Work]:
     yield from (Work(kind, {"processes": 1.0}) for kind in (LIBRARIES, TRAINING_LIBRARIES))
     yield Work(PREPARE, {"trainings": 1.0, "rows": float(len(examples))})
     amounts = training_amounts(p.config.train, examples, p.config.cluster.processes, steps)
-    yield Work(training_kind(p.config.method, p.config.model), amounts)
+    yield Work(training_kind_of(p.config), amounts)
+
+
+def training_kind_of(config: Config) -> str:
+    """Return the kind of work of a point's training."""
+    return training_kind(config.method, config.model, config.train)
 
 
 def answering_work(p: Point) -> Iterator[Work]:

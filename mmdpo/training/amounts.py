@@ -42,11 +42,16 @@ class _Row:
         return len(self.prompt) + sum(map(len, self.answers))
 
 
-def training_kind(method: MethodConfig, model: ModelConfig) -> str:
+def training_kind(method: MethodConfig, model: ModelConfig, train: TrainConfig) -> str:
     """Return the kind of work of a training, by what a step computes.
 
-    These are the form of the rows, several losses, and settings of the model with which a step takes another time.
-    Single losses of pairs cost the same: the model computes the same log-probs for all of them.
+    These are the form of the rows, several losses, and settings with which a step takes another time. Single losses of
+    pairs cost the same: the model computes the same log-probs for all of them.
+
+    Args:
+        method: The method.
+        model: The model.
+        train: The settings as configured. What `train.fit` makes of them depends on them and the model, too.
     """
     words = ["train", "answers" if method.train_on not in (TrainOn.pairs, TrainOn.labelled) else "pairs"]
     if method.train_on is TrainOn.labelled:
@@ -54,6 +59,7 @@ def training_kind(method: MethodConfig, model: ModelConfig) -> str:
     elif len(losses := weighted_losses(method)) > 1:
         words.append("+".join(losses))
     words += ["dora"] if model.lora.use_dora else []
+    words += ["activation_checkpointing"] if train.activation_checkpointing else []
     words += ["projector"] if model.train_projector else []
     words += [model.quantization] if model.quantization else []
     words += [model.attn_implementation] if model.attn_implementation not in ("auto", "sdpa") else []

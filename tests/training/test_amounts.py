@@ -106,10 +106,10 @@ def test_a_reference_pass_keeps_pairs_of_a_prompt_together():
     ],
 )
 def test_the_kind_of_a_training_is_what_its_steps_compute(method, kind):
-    assert training_kind(method, ModelConfig()) == kind
+    assert training_kind(method, ModelConfig(), settings(activation_checkpointing=False)) == kind
 
 
-def test_a_model_whose_steps_take_another_time_has_a_kind_of_its_own():
+def test_settings_with_which_steps_take_another_time_have_a_kind_of_their_own():
     model = ModelConfig(lora=LoraConfig(use_dora=True), quantization="nf4", attn_implementation="eager")
     method = MethodConfig(train_on=TrainOn.pairs, loss_type="sigmoid")
-    assert training_kind(method, model) == "train/pairs/dora/nf4/eager"
+    assert training_kind(method, model, settings()) == "train/pairs/dora/activation_checkpointing/nf4/eager"
