@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import shutil
 import time
@@ -109,7 +108,7 @@ def train_adapter(
     checkpoints = folder / "checkpoints"
     with suppress_library_output():
         gc.collect()  # the last point's trainer and model hold each other in a cycle
-        _exclude_libraries_from_gc()
+        import_training_libraries()
         data = prepare(settings, examples, image_root, reference_logps)
         rows = len(data.tokenized.rows)
         check_schedule(settings.train, rows, world_size())
@@ -278,13 +277,6 @@ def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> 
         changed=data.tokenized.changed,
         prompts=data.prompts,
     )
-
-
-@functools.cache
-def _exclude_libraries_from_gc() -> None:
-    """Exclude imported libraries from garbage collection. Call once, or a finished trainer would be kept alive."""
-    import_training_libraries()
-    gc.freeze()
 
 
 def _disable_dropout(model: Any) -> None:
