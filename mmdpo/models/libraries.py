@@ -10,9 +10,6 @@ from mmdpo.models.library_output import suppress_library_output
 from mmdpo.provenance import set_threads
 from mmdpo.timings import LIBRARIES, timed
 
-_timed: set[str] = set()
-"""Kinds of imports that this process has timed; later modules of a kind add little."""
-
 
 def prepare_libraries(threads: int | None) -> None:
     """Import what runs models, and set torch's number of CPU threads; None keeps torch's choice."""
@@ -36,10 +33,8 @@ def import_libraries(module: str, kind: str = LIBRARIES) -> None:
     gc.disable()
     gc.collect()  # what is dead now, such as an earlier trainer, would be kept alive by the exclusion
     try:
-        with timed(kind, processes=1) as block, suppress_library_output():
-            block.recorded = kind not in _timed
+        with timed(kind, processes=1), suppress_library_output():
             importlib.import_module(module)
-            _timed.add(kind)
         gc.freeze()
     finally:
         if enabled:

@@ -129,7 +129,7 @@ def train_adapter(
                 checkpoint = _find_checkpoint(checkpoints, run)
                 resumed(checkpoint.step if checkpoint else 0)
                 with release_deepspeed(trainer), tf32(fitted.train.tf32):
-                    with timed(training_kind(fitted.method, fitted.model)) as block:
+                    with timed(training_kind(settings.method, settings.model, settings.train)) as block:
                         _run_loop(trainer, fitted, run, checkpoint, log, last)
                         done = trainer.state.global_step - (checkpoint.step if checkpoint else 0)
                         # By the batches that were asked for: a prediction knows no others.

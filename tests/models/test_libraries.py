@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdpo.models import libraries
+from mmdpo import timings
 from mmdpo.models.libraries import import_libraries
 from mmdpo.timings import ANY_MODEL, LIBRARIES, read_timings, timings_of
 
@@ -52,7 +52,7 @@ def test_libraries_are_excluded_from_collections_and_nothing_dead_is(
 
 def test_the_first_import_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMDPO_CACHE", str(tmp_path))
-    monkeypatch.setattr(libraries, "_timed", set())
+    monkeypatch.setattr(timings, "_completed", set())
     monkeypatch.syspath_prepend(tmp_path)
     with timings_of("shape", "study"):
         for name in ("first_library", "second_library", "first_library"):
