@@ -38,6 +38,7 @@ def pairs_for_trl(folder: Path) -> None:
     from mmdpo.models.paths import resolve_path
     from mmdpo.pipeline.training_sets import training_set
     from mmdpo.training.lora import target_pattern
+    from mmdpo.training.recomputation import recomputation_argument
     from mmdpo.training_data.subset import limited
 
     config = compose_config(["sweep=beta_lr_grid"])
@@ -54,6 +55,7 @@ def pairs_for_trl(folder: Path) -> None:
         "targets": target_pattern(load_model(config.model.path, "float32")),
         "lora": [config.model.lora.r, config.model.lora.lora_alpha, config.model.lora.lora_dropout],
         "batch_size": config.train.per_device_train_batch_size,
+        "recomputation": recomputation_argument(False),
     }
     (folder / "pairs.json").write_text(json.dumps(content))
 
@@ -105,7 +107,7 @@ def plain_trl(folder: Path, beta: float, lr: float, average: bool) -> None:
             loss_type="sigmoid_norm" if average else "sigmoid",
             num_train_epochs=1,
             per_device_train_batch_size=content["batch_size"],
-            activation_checkpointing=False,
+            **content["recomputation"],
             lr_scheduler_type="cosine",
             warmup_steps=0.03,
             weight_decay=0.0,

@@ -104,6 +104,8 @@ class _Recording:
 _recording = _Recording()
 _seen: set[str] = set()
 """Parts of work that this process has done."""
+_completed: set[str] = set()
+"""Kinds of work that this process has timed."""
 
 
 @contextmanager
@@ -127,6 +129,8 @@ def timings_of(shape: str, source: str) -> Iterator[None]:
 def timed(kind: str, **amounts: float) -> Iterator[Block]:
     """Time the block, without the blocks within it. Nothing is kept of a block that ends with an exception.
 
+    Of work that a process does once, only the first time is kept; what is left of it later takes little.
+
     Args:
         kind: The kind of work. With the first block of kind `POINT`, the life of the process before it is kept, too.
         **amounts: How much work it is, by unit.
@@ -148,7 +152,10 @@ def timed(kind: str, **amounts: float) -> Iterator[Block]:
             outer._inner = _plus(outer._inner, total)
         else:
             _recording.total = _plus(_recording.total, total)
-        if completed and block.recorded and _recording.shape:
+        is_repeated = kind in ONCE and kind in _completed
+        if completed:
+            _completed.add(kind)
+        if completed and block.recorded and _recording.shape and not is_repeated:
             _keep(Timing(kind, {FIRST: float(is_first(kind, _seen)), **block.amounts}, *own))
 
 

@@ -14,7 +14,7 @@ from mmdpo.entry.compose import compose_config
 from mmdpo.errors import UserError
 from tests.sources.files import as_lines, as_list, as_parquet, photos, tear
 from tests.support.bench_amber import write_amber
-from tests.support.bench_mmbench import write_mmbench
+from tests.support.bench_mmbench import mmbench_row, write_mmbench
 from tests.support.studies import make_point, make_study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -225,6 +225,10 @@ def test_doctor_of_benchmarks(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     out = doctor(capsys, 1, "bench=amber", f"bench.root={root}")
     assert out[-1] == "python -m mmdpo doctor bench=amber bench.root=DIR"
     assert any("+bench.files.amber_relations=PATH" in line for line in out)
+    named = f"+bench.files.amber_relations={tmp_path / 'gone.json'}"
+    out = doctor(capsys, 1, "bench=amber", f"bench.root={root}", named)
+    assert out[-1] == f"python -m mmdpo doctor bench=amber bench.root={root} {named}"
+    assert any("bench.files.amber_relations. Correct" in line for line in out)
     out = doctor(capsys, 1, "bench=visual", f"bench.root={write_mmbench(tmp_path)}")
     assert out[-1].endswith("'bench.tasks=[mmbench]' dry_run=true")
 
@@ -233,6 +237,16 @@ def test_doctor_of_benchmarks_and_data(data: Path, capsys: pytest.CaptureFixture
     out = doctor(capsys, 1, "bench=nano", "data=paper")
     assert any(line.startswith("bench=nano: complete") for line in out)
     assert out[-1] == "python -m mmdpo doctor bench=nano data=paper data.root=DIR"
+
+
+def test_doctor_names_what_labelled_answers_share_with_a_benchmark(data: Path, capsys: pytest.CaptureFixture[str]):
+    question = "Which of the two cups on the small table by the window is the larger one?"
+    root = write_mmbench(data, [mmbench_row(1, "A", question=question)])
+    rows = [(question, "the left one", False), ("What?", "a cup", True)]  # without partners, which pairs would need
+    as_lines(root / "a.jsonl", [dict(zip(("prompt", "completion", "label"), row, strict=True)) for row in rows])
+    typed = ["data=pairs", "data.format=kto", "method=kto", f"data.path={root / 'a.jsonl'}"]
+    out = doctor(capsys, 0, *typed, "bench=visual", "bench.tasks=[mmbench]", f"bench.root={root}")
+    assert "1 of 1 items share 13 words" in " ".join(out)
 
 
 def test_doctor_with_a_torn_file(data: Path, capsys: pytest.CaptureFixture[str]):

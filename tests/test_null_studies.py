@@ -30,7 +30,7 @@ def test_a_small_design_holds_and_one_without_correction_does_not(
 
 @pytest.mark.long
 def test_all_designs_hold(null_studies: ModuleType, capsys: pytest.CaptureFixture[str]):
-    assert null_studies.main(["--studies", "60"]) == 0, capsys.readouterr().out
+    assert null_studies.main(["--studies", "30"]) == 0, capsys.readouterr().out
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(null_studies.DESIGNS)
     assert "beyond the limits" in lines[-1]

@@ -62,7 +62,7 @@ SWEEPER_SETTINGS: dict[str, Any] = {
     "_recursive_": False,
     "n_trials": None,  # of the whole search; a grid has a number of its own
     "n_jobs": 1,  # trials per batch, whose points run together with cluster=local_parallel or slurm
-    "rungs": [0.25, 0.5],  # the shares of a training at which a pruner decides
+    "rungs": None,  # the shares of a training at which a pruner decides; null: the default of search.rungs
     "direction": None,  # null: that of the objective
     "storage": None,  # an address of Optuna's; null: optuna.db in the study's folder
     "study_name": None,  # the name of the search in its storage; null: the study's

@@ -50,7 +50,7 @@ def doctor(options: argparse.Namespace) -> int:
         data, judge, train_on = compose_data(options.overrides, directory)
         good.append(_examine_data(data, train_on, judge, words, compose_model(options.overrides, directory)))
         if bench and all(good):
-            _examine_overlap(data, bench)
+            _examine_overlap(data, train_on, bench)
     return 0 if all(good) else 1
 
 
@@ -73,8 +73,8 @@ def _examine_data(data: DataConfig, train_on: TrainOn, judge: str, words: list[s
     return print_report(data, train_on, judge, words, make_console(), _renderer(model))
 
 
-def _examine_overlap(data: DataConfig, bench: BenchConfig) -> None:
-    """Print what the user's own training data share with the benchmarks."""
+def _examine_overlap(data: DataConfig, train_on: TrainOn, bench: BenchConfig) -> None:
+    """Print what the user's own training data, as the method reads them, share with the benchmarks."""
     from dataclasses import asdict
 
     from mmdpo.analysis.contamination_lines import overlap_line
@@ -86,7 +86,7 @@ def _examine_overlap(data: DataConfig, bench: BenchConfig) -> None:
     sets = [one for one in sample_sets(bench, {}, "") if one.task.bench_files]
     if not data.is_own or not sets:
         return
-    own = own_pairs(data)
+    own = own_pairs(data, train_on)
     for task, found in overlaps(own.examples, own.image_root, sets).items():
         clean = f"contamination  {task}: none ({found.long_enough} of {found.items} items have 13 words or more)"
         print_line(overlap_line(task, asdict(found)) or clean)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mmdpo.config.choices import Runner, SearchKind, Split, Stage
-from mmdpo.config.presets import own_directory, preset_values
+from mmdpo.config.presets import preset_values
 from mmdpo.config.schema import Config
 from mmdpo.config.search_settings import SearchConfig
 from mmdpo.console import print_line
-from mmdpo.entry.search import SPLIT, typed_value
+from mmdpo.entry.search import SPLIT, command_on_test, typed_value
 from mmdpo.errors import UserError
 from mmdpo.points.rungs import rung_name
 
@@ -129,14 +128,8 @@ def print_best_result(configs: Sequence[Config], points: Sequence[Sequence[str]]
     means = {key: sum(value for _, value in found) / len(found) for key, found in values.items()}
     best = max(means, key=lambda key: sign(objective) * means[key])
     seeds = sorted({config.seed for config, _ in values[best]})
-    others = [text for text in best if not text.startswith(f"{KEY}.")]
-    words = [text for text in others if text.partition("=")[0] not in (SPLIT, "study", KEY)]
     ended = f"best result ({len(values)} trained to the end)"
     print_line(f"{ended}: {' '.join(best)}: {objective} {means[best]:.4g} ({SPLIT}={split})")
     if split == "dev":
-        directory = own_directory()
-        own = ["--config-dir", str(directory)] if directory else []
-        several = ["-m"] if len(seeds) > 1 else []
-        typed = [f"seed={','.join(map(str, seeds))}", f"study={configs[0].study}-test", f"{SPLIT}=test"]
-        command = ["python", "launch.py", *own, *several, *words, *typed]
-        print_line(f"measure it on the test split: {shlex.join(command)}")
+        command = command_on_test(best, configs[0].study, seeds)
+        print_line(f"measure it on the test split: {command}")

@@ -24,6 +24,9 @@ OF_SEARCH = (
 )
 """Beginnings of overrides that only a search has."""
 
+OF_COMMAND = ("study", "objective", "search")
+"""Keys that say how a command searches and where it writes; a point is the same without them."""
+
 PLACES = {"joblib": "cluster=local_parallel", "submitit_local": "cluster=local_parallel"}
 """Launchers of other projects that run points at once, and what mmdpo has in their place; others are cluster=slurm."""
 
@@ -131,7 +134,7 @@ def best_lines(tried: Sequence[Tried], objectives: Sequence[str], study: str) ->
         start = f"best of {len(tried)} points: " if len(objectives) == 1 else ""
         yield f"{start}{one.name}: {scores} ({SPLIT}={split})"
         if split == "dev":
-            yield f"measure it on the test split: {_test_command(one, study)}"
+            yield f"measure it on the test split: {command_on_test(one.overrides, study)}"
 
 
 def pareto_front(scores: Sequence[Sequence[float]]) -> list[int]:
@@ -152,11 +155,25 @@ def pareto_front(scores: Sequence[Sequence[float]]) -> list[int]:
     return sorted(front, key=lambda index: [-score for score in scores[index]])
 
 
-def _test_command(one: Tried, study: str) -> str:
+def command_on_test(overrides: Sequence[str], study: str, seeds: Sequence[int] = ()) -> str:
+    """Return the command that measures a point of a search on the test split.
+
+    Args:
+        overrides: The overrides of the point.
+        study: The name of the study that searched.
+        seeds: The seeds to measure, if the overrides have none.
+    """
     directory = own_directory()
     own = ["--config-dir", str(directory)] if directory else []
-    kept = [text for text in one.overrides if text.partition("=")[0] not in (SPLIT, "study", "objective")]
-    return shlex.join(["python", "launch.py", *own, *kept, f"study={study}-test", f"{SPLIT}=test"])
+    several = ["-m"] if len(seeds) > 1 else []
+    keys = [text.partition("=")[0] for text in overrides]
+    kept = [
+        text
+        for key, text in zip(keys, overrides, strict=True)
+        if key != SPLIT and key.partition(".")[0] not in OF_COMMAND
+    ]
+    typed = [f"seed={','.join(map(str, seeds))}"] if seeds else []
+    return shlex.join(["python", "launch.py", *own, *several, *kept, *typed, f"study={study}-test", f"{SPLIT}=test"])
 
 
 def typed_value(overrides: Sequence[str], key: str) -> str | None:

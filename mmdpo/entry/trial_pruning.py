@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from mmdpo.sweep.halving import Run
 
 PRUNER_GROUP, RUNGS_KEY = "hydra/sweeper/pruner", "hydra.sweeper.rungs"
-DEFAULT_RUNGS = SearchConfig("").rungs
 
 
 def pruning_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[str]) -> list[float]:
     """Return the rungs at which trials are pruned; none if the search prunes nothing.
 
     Args:
-        value: The value of `hydra.sweeper.rungs`.
+        value: The value of `hydra.sweeper.rungs`; None for the default of `search.rungs`.
         pruner: The name of the pruner.
         config: The config of a point.
         objectives: The scores that are searched.
@@ -43,7 +42,7 @@ def pruning_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[
             f"search={config.search.name}: a search with Optuna prunes by {PRUNER_GROUP}=median or hyperband; drop it"
         )
     if pruner == "none":
-        if value is not None and value != DEFAULT_RUNGS:
+        if value is not None:
             raise UserError(f"{RUNGS_KEY}={value}: nothing is pruned at rungs; type {PRUNER_GROUP}=median, or drop it")
         return []
     if len(objectives) > 1:
@@ -56,6 +55,8 @@ def pruning_rungs(value: Any, pruner: str, config: Config, objectives: Sequence[
         )
     if problem := rung_problem(config):
         raise UserError(f"{PRUNER_GROUP}={pruner}: {problem}, or {PRUNER_GROUP}=none")
+    if value is None:
+        return SearchConfig("").rungs
     rungs = [*value] if isinstance(value, Sequence) and not isinstance(value, str) else []
     shares = [one for one in rungs if isinstance(one, int | float) and 0 < one < 1]
     steps = [step_of(one) for one in shares]

@@ -5,7 +5,6 @@ Problems are returned as findings, never raised. `doctor_report.py` prints them.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -187,7 +186,7 @@ def _whole(path: Path) -> Any:
     """Return the content of a JSON file; None for JSON lines."""
     try:
         return read_json(path)
-    except (json.JSONDecodeError, ValueError):
+    except ValueError:
         return None
 
 

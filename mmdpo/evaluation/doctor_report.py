@@ -48,10 +48,15 @@ def print_report(bench: BenchConfig, overrides: Sequence[str], console: Console)
         )
         return True
     missing = {one.file.key for finding in bad for one in finding.wrong}
+    unnamed = missing - bench.files.keys()
     print_wrapped(console, f"bench={bench.name}: {', '.join(one.name for one in bad)} cannot run yet.")
-    if missing:
-        count = "1 file or folder is" if len(missing) == 1 else f"{len(missing)} files or folders are"
-        print_wrapped(console, f"{count} missing or wrong. Files are expected below")
+    count = "1 file or folder is" if len(missing) == 1 else f"{len(missing)} files or folders are"
+    if missing and not unnamed:
+        keys = ", ".join(f"bench.files.{key}" for key in sorted(missing))
+        text = f"{count} missing or wrong: {keys}. Correct the path. Then:"
+        _print_command(console, text, ["python", "-m", "mmdpo", "doctor"], overrides)
+    elif missing:
+        print_wrapped(console, f"{count} missing or wrong. Files that are not named are expected below")
         print_wrapped(console, f"  {Path(bench.root).expanduser().absolute()}")
         text = "Put them there, choose another folder, or name single files. Then:"
         command = [word for word in overrides if not word.startswith("bench.root=")]
@@ -121,7 +126,7 @@ def _style(one: FileFinding) -> str:
 def _rows(one: FileFinding) -> str:
     expected = one.file.rows
     if one.file.name.endswith("/"):
-        return "" if one.rows is None else f"{one.rows:,} files"
+        return "" if one.rows is None else f"{one.rows:,} entries"
     if one.rows is None:
         return "" if expected is None else f"{expected:,} rows expected"
     return f"{one.rows:,} rows" if expected in (None, one.rows) else f"{one.rows:,} of {expected:,} rows"

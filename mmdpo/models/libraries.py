@@ -10,9 +10,6 @@ from mmdpo.models.library_output import suppress_library_output
 from mmdpo.provenance import set_threads
 from mmdpo.timings import LIBRARIES, timed
 
-_timed: set[str] = set()
-"""Kinds of imports that this process has timed; later modules of a kind add little."""
-
 
 def prepare_libraries(threads: int | None) -> None:
     """Import what runs models, and set torch's number of CPU threads; None keeps torch's choice."""
@@ -21,9 +18,10 @@ def prepare_libraries(threads: int | None) -> None:
 
 
 def import_libraries(module: str, kind: str = LIBRARIES) -> None:
-    """Import a module of ours with its libraries, without garbage collection meanwhile.
+    """Import a module of ours with its libraries, and exclude them from garbage collection.
 
-    Collecting while some hundred thousand objects are made takes a second of CPU and frees nothing.
+    They are some hundred thousand objects that live to the end. Visiting them while they are made, and in each later
+    collection, those at the interpreter's exit included, takes a second of CPU and frees nothing.
 
     Args:
         module: The module.
@@ -33,11 +31,11 @@ def import_libraries(module: str, kind: str = LIBRARIES) -> None:
         return
     enabled = gc.isenabled()
     gc.disable()
+    gc.collect()  # what is dead now, such as an earlier trainer, would be kept alive by the exclusion
     try:
-        with timed(kind, processes=1) as block, suppress_library_output():
-            block.recorded = kind not in _timed
+        with timed(kind, processes=1), suppress_library_output():
             importlib.import_module(module)
-            _timed.add(kind)
+        gc.freeze()
     finally:
         if enabled:
             gc.enable()

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import ClusterConfig
 from mmdpo.models.model_files import model_shape
+from mmdpo.points.contents import contents_remembered
 from mmdpo.points.point import Point
 from mmdpo.sweep.batches import Part, batches_of, spread_over_processes
 from mmdpo.sweep.parallel import devices
-from mmdpo.sweep.speeds import Prediction, Speed, Work, fit_speeds, of_one_process, predict, source_text
-from mmdpo.sweep.work import is_judged_by_service
+from mmdpo.sweep.speeds import Prediction, Speed, Work, fit_speeds, newest_first, of_one_process, predict, source_text
+from mmdpo.sweep.work import DATA_NOT_MADE, is_judged_by_service, training_kind_of
 from mmdpo.timings import ANY_MODEL, PROCESS, REPORT, Timing, read_timings
-from mmdpo.training.amounts import training_kind
+
+LEAST_SHOWN = 0.0001  # hours
 
 
 def hours_lines(points: Sequence[Point], stage: Stage) -> Iterator[str]:
@@ -41,12 +43,12 @@ def hours_lines(points: Sequence[Point], stage: Stage) -> Iterator[str]:
     if is_judged_by_service(points, stage):
         yield "hours: without judging by a service, whose limits decide"
     for kind, lender in sorted(most.borrowed.items()):
-        names = sorted({p.config.method.name for p in points if training_kind(p.config.method, p.config.model) == kind})
+        names = sorted({p.config.method.name for p in points if training_kind_of(p.config) == kind})
         yield (
             f"hours: no {kind} (method={','.join(names)}) was measured; it is predicted at the speed of {lender}; "
             f"{_advice(cluster)}"
         )
-    data = {kind: count for kind, count in most.unknown.items() if kind.startswith("data/")}
+    data = {kind: count for kind, count in most.unknown.items() if kind.startswith(("data/", DATA_NOT_MADE))}
     if data:
         yield f"hours: not counted: {_counted(data)}; a data stage is timed when it is made"
     if others := {kind: count for kind, count in most.unknown.items() if kind not in data}:
@@ -73,7 +75,9 @@ def predict_points(points: Sequence[Point], stage: Stage) -> tuple[Prediction, l
 def _works(points: Sequence[Point], stage: Stage) -> dict[str, list[Work]]:
     """Return the work in all processes by the shape of model that it needs."""
     works: dict[str, list[Work]] = {}
-    for parts in _processes(points, stage):
+    with contents_remembered():
+        processes = _processes(points, stage)
+    for parts in processes:
         for p, work in of_one_process([(parts[0][0], Work(PROCESS, {"processes": 1.0}, parts[0][1].share)), *parts]):
             works.setdefault(model_shape(p.config.model), []).append(work)
     return works
@@ -83,13 +87,17 @@ def _predict(
     works: Mapping[str, Sequence[Work]], cluster: ClusterConfig, least: bool = False
 ) -> tuple[Prediction, list[str]]:
     """Predict the time of work; with `least`, if each rung prunes all that it may."""
-    of_any_model = fit_speeds(of_place(read_timings(ANY_MODEL), cluster))
-    total, used = Prediction(), []
+    of_any_model = of_place(read_timings(ANY_MODEL), cluster)
+    speeds_of_any_model = fit_speeds(of_any_model)
+    total, used, files = Prediction(), [], []
     for shape, found in works.items():
         timings = of_one_device(read_timings(shape), cluster)
+        files.append(timings)
         used += sorted({timing.device for timing in timings})
-        speeds: dict[str, Speed] = {**of_any_model, **fit_speeds(timings)}
+        speeds: dict[str, Speed] = {**speeds_of_any_model, **fit_speeds(timings)}
         total = _sum(total, predict(found, speeds, least))
+    by_age = newest_first([*files, of_any_model])
+    total.sources = sorted(total.sources, key=by_age.index)
     return total, list(dict.fromkeys(used))
 
 
@@ -151,7 +159,7 @@ def _sum(one: Prediction, other: Prediction) -> Prediction:
         error=(one.error * first + other.error * second) / total if total else 0.0,
         unknown=Counter(one.unknown) + Counter(other.unknown),
         borrowed={**one.borrowed, **other.borrowed},
-        sources={**one.sources, **other.sources},
+        sources=list(dict.fromkeys([*one.sources, *other.sources])),
     )
 
 
@@ -172,6 +180,8 @@ def _range(least: float, most: float) -> str:
 
 
 def _digits(amount: float) -> str:
+    if 0 < amount < LEAST_SHOWN:
+        return f"under {LEAST_SHOWN}"
     return f"{amount:.0f}" if amount >= 100 else f"{amount:.1f}" if amount >= 10 else f"{amount:.2g}"
 
 

@@ -21,8 +21,8 @@ from mmdpo.pipeline.point_samples import sample_sets_of
 from mmdpo.points.identity import Role
 from mmdpo.points.point import Point, before_visual_tuning, point, unique_up_to_axes
 from mmdpo.sweep.run_point import run_point
+from mmdpo.sweep.work import training_kind_of
 from mmdpo.timings import MEASUREMENT, REPORT, Timing, read_timings, timed, timings_of
-from mmdpo.training.amounts import training_kind
 
 STEPS, ITEMS = 2, 8  # of the first probe
 MOST_STEPS, MOST_ITEMS = 200, 480
@@ -66,11 +66,7 @@ def measure(configs: Sequence[Config]) -> None:
                 continue
             shape = model_shape(p.config.model)
             answers = {("answers", shape, config.bench.name)}
-            trains = (
-                {(training_kind(config.method, config.model), shape, config.train.name)}
-                if p.role is Role.trained
-                else set()
-            )
+            trains = {(training_kind_of(config), shape, config.train.name)} if p.role is Role.trained else set()
             if answers - measured:
                 _measure(config, make, p, PROBES)
             elif trains - measured:

@@ -32,6 +32,7 @@ CATEGORIES = {
 }
 """Names of kinds of work in a prediction, by the part before a slash; all others are start-up."""
 START_UP = "start-up"
+NAMED_SOURCES = 2  # newest studies that are named as sources of speeds
 Owner = TypeVar("Owner")
 
 
@@ -63,13 +64,13 @@ class Speed:
         wall: Seconds per unit.
         cpu: Processor seconds per unit.
         spread: Relative error of the fit.
-        sources: Numbers of the times that it was fitted to, by source.
+        sources: The sources of the times that it was fitted to.
     """
 
     wall: Mapping[str, float]
     cpu: Mapping[str, float]
     spread: float
-    sources: Mapping[str, int]
+    sources: frozenset[str]
 
 
 @dataclass
@@ -80,9 +81,10 @@ class Prediction:
         wall: Seconds by category.
         cpu: Processor seconds by category.
         error: Weighted relative error of the speeds.
-        unknown: Kinds of work whose speed is not known, with how often they occur; they are not counted.
+        unknown: Kinds of work whose speed is not known, or units of them, with how often they occur; they are not
+            counted.
         borrowed: Kinds of work that took the speed of another kind, which is named.
-        sources: Numbers of times behind the speeds, by source.
+        sources: The sources of the times behind the speeds.
     """
 
     wall: dict[str, float] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class Prediction:
     error: float = 0.0
     unknown: Counter[str] = field(default_factory=Counter)
     borrowed: dict[str, str] = field(default_factory=dict)
-    sources: dict[str, int] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)
 
 
 def fit_speeds(timings: Iterable[Timing]) -> dict[str, Speed]:
@@ -107,7 +109,7 @@ def _fit(timings: Sequence[Timing]) -> Speed:
     rows = [[timing.amounts.get(unit, 0.0) for unit in units] for timing in timings]
     wall, spread = _non_negative(units, rows, [timing.seconds for timing in timings])
     cpu, _ = _non_negative(units, rows, [timing.cpu_seconds for timing in timings])
-    return Speed(wall, cpu, spread, Counter(timing.source for timing in timings))
+    return Speed(wall, cpu, spread, frozenset(timing.source for timing in timings))
 
 
 def _non_negative(
@@ -146,6 +148,10 @@ def predict(works: Iterable[Work], speeds: Mapping[str, Speed], least: bool = Fa
             result.unknown[work.kind] += 1
             continue
         speed, spread = speeds[kind], speeds[kind].spread
+        known = {FIRST, *speed.wall}
+        result.unknown.update(
+            f"{work.kind} ({unit})" for unit, count in work.amounts.items() if count and unit not in known
+        )
         if kind != work.kind:
             result.borrowed[work.kind] = kind
             spread = max(spread, ASSUMED_SPREAD)
@@ -156,8 +162,7 @@ def predict(works: Iterable[Work], speeds: Mapping[str, Speed], least: bool = Fa
         result.wall[work.category] = result.wall.get(work.category, 0.0) + wall
         result.cpu[work.category] = result.cpu.get(work.category, 0.0) + cpu
         errors += wall * spread
-        for source, count in speed.sources.items():
-            result.sources[source] = max(result.sources.get(source, 0), count)
+        result.sources += sorted(speed.sources - {*result.sources})
     total = sum(result.wall.values())
     result.error = errors / total if total else 0.0
     return result
@@ -194,9 +199,24 @@ def of_one_process(parts: Iterable[tuple[Owner, Work]]) -> Iterator[tuple[Owner,
         yield owner, replace(work, amounts={**work.amounts, FIRST: float(is_first(work.kind, seen))})
 
 
-def source_text(sources: Mapping[str, int]) -> str:
-    """Describe where speeds come from, such as "a measurement and earlier points of study nano"."""
-    studies = sorted(source for source in sources if source != MEASUREMENT)
-    named = f"study {studies[0]}" if len(studies) == 1 else f"{len(studies)} studies"
+def newest_first(timings: Iterable[Sequence[Timing]]) -> list[str]:
+    """Return the sources of times, each once.
+
+    Args:
+        timings: The times of each file, oldest first. Those of an earlier file count as newer.
+    """
+    return list(dict.fromkeys(timing.source for of_file in timings for timing in reversed(of_file)))
+
+
+def source_text(sources: Sequence[str]) -> str:
+    """Describe where speeds come from, such as "a measurement and earlier points of study nano".
+
+    Args:
+        sources: The sources, newest first.
+    """
+    studies = [source for source in sources if source != MEASUREMENT]
+    named, more = studies[:NAMED_SOURCES], len(studies) - NAMED_SOURCES
+    names = f"{', '.join(named)} and {more} more" if more > 0 else " and ".join(named)
     found = [MEASUREMENT] if MEASUREMENT in sources else []
-    return " and ".join([*found, *([f"earlier points of {named}"] if studies else [])])
+    found += [f"earlier points of {'study' if len(studies) == 1 else 'studies'} {names}"] if studies else []
+    return " and ".join(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ from mmdpo.evaluation.samples import SampleSet, are_samples_made
 from mmdpo.pipeline.data_stages import find_existing, pipeline
 from mmdpo.pipeline.evaluating import ANSWERING, judging_kind
 from mmdpo.pipeline.point_samples import sample_sets_of
+from mmdpo.pipeline.point_stages import training_settings
 from mmdpo.pipeline.stage_work import is_asked_of_service, stage_amounts, stage_kind
 from mmdpo.pipeline.training_sets import selection_of, training_set
 from mmdpo.points.contents import remembered
@@ -67,7 +67,12 @@ def training_work(p: Point, steps: int | None = None) -> Iterator[Work]:
     yield from (Work(kind, {"processes": 1.0}) for kind in (LIBRARIES, TRAINING_LIBRARIES))
     yield Work(PREPARE, {"trainings": 1.0, "rows": float(len(examples))})
     amounts = training_amounts(p.config.train, examples, p.config.cluster.processes, steps)
-    yield Work(training_kind(p.config.method, p.config.model), amounts)
+    yield Work(training_kind_of(p.config), amounts)
+
+
+def training_kind_of(config: Config) -> str:
+    """Return the kind of work of a point's training."""
+    return training_kind(config.method, config.model, config.train)
 
 
 def answering_work(p: Point) -> Iterator[Work]:
@@ -124,10 +129,9 @@ def samples_work(points: Iterable[Point], stage: Stage) -> list[tuple[Point, Wor
 
 
 def labelled_reference_work(points: Iterable[Point], stage: Stage) -> dict[str, Work]:
-    """Return the reference passes of labelled answers, by the name of the first point that needs them.
+    """Return the reference passes of labelled answers that are not in the cache, by the first point that needs them.
 
-    Their rows depend on the seed and the batch size, so that they are computed when a training starts. Those that an
-    earlier command has left in the cache are counted again.
+    Their rows depend on the seed and the batch size, so that they are computed when a training starts.
 
     Args:
         points: The points.
@@ -136,11 +140,12 @@ def labelled_reference_work(points: Iterable[Point], stage: Stage) -> dict[str, 
     found: dict[str, tuple[str, Work]] = {}
     for p in points:
         if p.config.method.train_on is TrainOn.labelled and is_trained_now(p, stage):
-            config, examples = p.config, selected(p.config)
-            size, key = config.train.per_device_train_batch_size, _reference_key(p)
+            examples = selected(p.config)
             if examples is not None:
-                work = Work("reference", reference_amounts(config.train, examples))
-                found.setdefault(repr((config.seed, config.data_scale, size, key)), (p.name, work))
+                key, is_known = _reference_of(p, examples)
+                if not is_known:
+                    work = Work("reference", reference_amounts(p.config.train, examples))
+                    found.setdefault(key, (p.name, work))
     return dict(found.values())
 
 
@@ -163,19 +168,16 @@ def selected(config: Config) -> list[Any] | None:
 
 
 def sets_of(config: Config) -> list[SampleSet]:
-    """Return the sample sets of a point; they are made once for all points that have the same."""
+    """Return the sample sets of a point; points that have the same share them."""
     attributes = {} if config.is_base else config.method.attributes
     bench = dataclasses.replace(config.bench, batch_size=1, shard=None)
     key = repr((bench, attributes, config.model.attribute_template))
-    if key not in _remembered_sets():
+
+    def make() -> list[SampleSet]:
         with TemporaryDirectory() as scratch:
-            _remembered_sets()[key] = sample_sets_of(config, Path(scratch))
-    return _remembered_sets()[key]
+            return sample_sets_of(config, Path(scratch))
 
-
-@functools.cache
-def _remembered_sets() -> dict[str, list[SampleSet]]:
-    return {}
+    return remembered(("sample sets", key), make)
 
 
 def _is_trained(p: Point) -> bool:
@@ -231,30 +233,42 @@ def _data_key(p: Point, stage: Stage) -> str:
     return repr(parts)
 
 
-def _reference_key(p: Point) -> str:
-    config, selection = p.config, selection_of(p.config)
-    selected = config.data_limit, selection.text_share is None
-    return repr((_data_key(p, Stage.build), config.model, config.method.reference, selected))
-
-
 def _reference_work(p: Point) -> Iterator[tuple[str, Work]]:
     examples = _candidates(p.config)
     if p.config.method.train_on is not TrainOn.pairs or examples is None:
         return
-    key = _reference_key(p)
-    if not remembered(("reference", key), lambda: _is_reference_known(p.config, examples)):
+    key, is_known = _reference_of(p, examples)
+    if not is_known:
         yield f"libraries {key}", Work(LIBRARIES, {"processes": 1.0})
         yield key, Work("reference", reference_amounts(p.config.train, examples))
 
 
-def _is_reference_known(config: Config, examples: Sequence[Any]) -> bool:
-    from mmdpo.training.reference import is_reference_known
+def _reference_of(p: Point, examples: Sequence[Any]) -> tuple[str, bool]:
+    """Return what distinguishes a point's reference log-probs, and whether they are in the cache.
 
-    if not is_ready(config):
-        return False
-    known = resolved(config)
-    root = training_set(known).image_root
-    return is_reference_known(known.model, known.method.reference, known.train, examples, root)
+    Args:
+        p: A point that is to be trained.
+        examples: All pairs that its data_scale may select, or the labelled answers that it selects.
+    """
+    if not is_ready(p.config):
+        return f"reference of {p.name}", False
+    config = resolved(p.config)
+    key: list[object] = ["reference", _data_settings(config), config.data_limit, repr(config.train)]
+    if config.method.train_on is TrainOn.labelled:
+        key += [config.data_scale, config.seed]
+    return remembered(tuple(key), lambda: _look_up_reference(config, examples))
+
+
+def _look_up_reference(config: Config, examples: Sequence[Any]) -> tuple[str, bool]:
+    from mmdpo.training.reference import reference_path
+    from mmdpo.training.reference_notes import is_noted_reference_known, reference_note
+
+    root = training_set(config).image_root
+    if config.method.train_on is TrainOn.labelled:
+        note = reference_note(training_settings(config), examples, root)
+        return str(note), is_noted_reference_known(note)
+    path = reference_path(config.model, config.method.reference, config.train, examples, root)
+    return str(path), path.exists()
 
 
 def _candidates(config: Config) -> list[Any] | None:

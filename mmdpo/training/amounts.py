@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from mmdpo.config.choices import TrainOn
 from mmdpo.config.losses import weighted_losses
 from mmdpo.config.schema import MethodConfig, ModelConfig, TrainConfig
-from mmdpo.records import LabelledAnswer, PreferencePair, SftExample, SteeredExample
-from mmdpo.training.group_order import epoch_order
+from mmdpo.records import LabelledAnswer, PreferencePair, SftExample
+from mmdpo.training.group_order import epoch_order, first_question
 from mmdpo.training.schedule import total_steps
 
 Example = PreferencePair | SftExample | LabelledAnswer
@@ -42,11 +42,16 @@ class _Row:
         return len(self.prompt) + sum(map(len, self.answers))
 
 
-def training_kind(method: MethodConfig, model: ModelConfig) -> str:
+def training_kind(method: MethodConfig, model: ModelConfig, train: TrainConfig) -> str:
     """Return the kind of work of a training, by what a step computes.
 
-    These are the form of the rows, several losses, and settings of the model with which a step takes another time.
-    Single losses of pairs cost the same: the model computes the same log-probs for all of them.
+    These are the form of the rows, several losses, and settings with which a step takes another time. Single losses of
+    pairs cost the same: the model computes the same log-probs for all of them.
+
+    Args:
+        method: The method.
+        model: The model.
+        train: The settings as configured. What `train.fit` makes of them depends on them and the model, too.
     """
     words = ["train", "answers" if method.train_on not in (TrainOn.pairs, TrainOn.labelled) else "pairs"]
     if method.train_on is TrainOn.labelled:
@@ -54,6 +59,7 @@ def training_kind(method: MethodConfig, model: ModelConfig) -> str:
     elif len(losses := weighted_losses(method)) > 1:
         words.append("+".join(losses))
     words += ["dora"] if model.lora.use_dora else []
+    words += ["activation_checkpointing"] if train.activation_checkpointing else []
     words += ["projector"] if model.train_projector else []
     words += [model.quantization] if model.quantization else []
     words += [model.attn_implementation] if model.attn_implementation not in ("auto", "sdpa") else []
@@ -107,7 +113,7 @@ def reference_amounts(train: TrainConfig, examples: Sequence[Example]) -> dict[s
     """
     size = train.precompute_ref_batch_size
     rows, shared = _rows(examples), _is_prompt_shared(train, examples)
-    groups = _groups(rows) if shared and not _is_labelled(examples) else None
+    groups = _groups(rows) if shared else None
     numbers = groups or range(len(rows))
     longest: dict[int, int] = {}
     for row, number in zip(rows, numbers, strict=True):
@@ -131,13 +137,7 @@ def _row(example: Example, other: Example) -> _Row:
         answers = (example.answer,)
     turns = "".join(turn.question + turn.answer for turn in example.history)
     prompt = example.system + turns + example.question
-    return _Row((example.images, example.system, _first_question(example)), prompt, answers, len(example.images))
-
-
-def _first_question(example: Example) -> str:
-    if example.history:
-        return example.history[0].question
-    return example.original_question if isinstance(example, SteeredExample) else example.question
+    return _Row((example.images, example.system, first_question(example)), prompt, answers, len(example.images))
 
 
 def _is_labelled(examples: Sequence[Example]) -> bool:

@@ -1,10 +1,19 @@
-"""Order of rows in which those of a group share a batch. This module is light: a sweep is planned with it."""
+"""Groups of rows, and an order in which those of a group share a batch. Light: a sweep is planned with this."""
 
 from __future__ import annotations
 
 import random
 from collections import deque
 from collections.abc import Sequence
+
+from mmdpo.records import LabelledAnswer, PreferencePair, SftExample, SteeredExample
+
+
+def first_question(example: PreferencePair | SftExample | LabelledAnswer) -> str:
+    """Return the question with which an example's conversation begins, without SteerLM's request for ratings."""
+    if example.history:
+        return example.history[0].question
+    return example.original_question if isinstance(example, SteeredExample) else example.question
 
 
 def epoch_order(groups: Sequence[int], step_size: int, batch_size: int, rng: random.Random) -> list[int]:

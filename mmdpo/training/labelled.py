@@ -21,8 +21,9 @@ from mmdpo.errors import UserError
 from mmdpo.records import LabelledAnswer, PreferencePair, context
 from mmdpo.training.collate import Collator
 from mmdpo.training.prefix import Sharing
-from mmdpo.training.reference import reference
-from mmdpo.training.rows import Row, TokenizedExamples, tokenize_examples
+from mmdpo.training.reference import reference, reference_path
+from mmdpo.training.reference_notes import note_reference, reference_note
+from mmdpo.training.rows import Example, Row, TokenizedExamples, tokenize_examples
 from mmdpo.training.settings import TrainingSettings
 
 BALANCED = (1.0, 4 / 3)
@@ -49,14 +50,19 @@ class LabelledCollator(Collator):
 
 
 def labelled_rows(
-    settings: TrainingSettings, tokenized: TokenizedExamples, image_root: Path, processor: Any
+    settings: TrainingSettings,
+    given: Sequence[Example],
+    tokenized: TokenizedExamples,
+    image_root: Path,
+    processor: Any,
 ) -> tuple[TokenizedExamples, Sharing]:
     """Return the rows in the order in which they are trained on, each with the answer of its KL term.
 
     Args:
         settings: Settings of the training. The seed decides about the order, which all epochs share, and the number of
             rows per device and step about the answers of the KL term.
-        tokenized: Rows with one answer each.
+        given: The labelled answers of the training set.
+        tokenized: Rows with one answer each, of those that are left.
         image_root: Folder of the images.
         processor: The model's processor.
 
@@ -71,7 +77,10 @@ def labelled_rows(
     pairs = [_pair(example, examples[other]) for example, other in zip(examples, others, strict=True)]
     cut = dataclasses.replace(settings.train, too_long=TooLong.cut_answer)  # the rows themselves are not too long
     both, same = _with_equal_answers(pairs, examples, rows, image_root, processor, cut)
-    found = reference(settings.model, cut, both.examples, image_root, settings.method.reference)
+    which = settings.method.reference
+    found = reference(settings.model, cut, both.examples, image_root, which)
+    folder = reference_path(settings.model, which, cut, both.examples, image_root)
+    note_reference(reference_note(settings, given, image_root), folder)
     by_id = {row["id"]: row for row in both.rows}
     for row, example, pair in zip(rows, examples, both.examples, strict=True):
         own, other = found.of(cast(PreferencePair, pair))

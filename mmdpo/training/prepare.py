@@ -68,7 +68,7 @@ def prepare(
         add_reference(tokenized, reference_logps, settings)
         sharing = reference_logps.sharing
     elif settings.trains_on_labels:
-        tokenized, sharing = labelled_rows(settings, tokenized, image_root, processor)
+        tokenized, sharing = labelled_rows(settings, examples, tokenized, image_root, processor)
     if sharing.reason:
         print_line(f"prefix sharing is off, each answer gets its own row: {sharing.reason}")
     several = world_size() > 1

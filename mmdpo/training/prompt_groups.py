@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmdpo.models.messages import IMAGE_TOKEN
-from mmdpo.records import SteeredExample
+from mmdpo.training.group_order import first_question
 from mmdpo.training.layout import PromptTokens
 from mmdpo.training.rows import Example, Row
 from mmdpo.training.token_tree import common_beginning, token_tree
@@ -65,16 +65,10 @@ def prompt_groups(examples: Sequence[Example], rows: Sequence[Row]) -> list[int]
     """
     numbers: dict[tuple[Any, ...], int] = {}
     groups = [
-        numbers.setdefault((*row["digests"], example.system, _first_question(example)), len(numbers))
+        numbers.setdefault((*row["digests"], example.system, first_question(example)), len(numbers))
         for example, row in zip(examples, rows, strict=True)
     ]
     return groups if len(numbers) < len(rows) else None
-
-
-def _first_question(example: Example) -> str:
-    if example.history:
-        return example.history[0].question
-    return example.original_question if isinstance(example, SteeredExample) else example.question
 
 
 def trees_of(rows: Sequence[Row], processor: Any) -> list[list[int]]:

@@ -158,14 +158,14 @@ def reference(
     return found
 
 
-def is_reference_known(
+def reference_path(
     model: ModelConfig,
     which: ReferenceModel,
     train: TrainConfig,
     pairs: Sequence[Example],
     image_root: Path,
-) -> bool:
-    """Return whether the reference log-probs of pairs are in the cache.
+) -> Path:
+    """Return the folder of the cache for the reference log-probs of pairs, whether or not they are there.
 
     Args:
         model: The base model, and the adapter that a training starts from.
@@ -174,7 +174,29 @@ def is_reference_known(
         pairs: Preference pairs with unique ids.
         image_root: Folder of the images.
     """
-    return cached_path("reference", _key(model, which, train, _canonical(usable(pairs)[0]), image_root)).exists()
+    return cached_path("reference", _key(model, which, train, _canonical(usable(pairs)[0]), image_root))
+
+
+def scoring_key(model: ModelConfig, which: ReferenceModel, train: TrainConfig) -> dict[str, Any]:
+    """Return what reference log-probs depend on besides the texts and images.
+
+    Args:
+        model: The base model, and the adapter that a training starts from.
+        which: The model that the log-probs are of.
+        train: Length limit and prefix sharing.
+    """
+    key: dict[str, Any] = {
+        "layout": LAYOUT,
+        "weights": weights_fingerprint(model.path),
+        "processor": processor_fingerprint(model),
+        "dtype": str(torch_dtype(model.dtype)),
+        "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
+        "prefix_sharing": train.prefix_sharing,
+        **base_settings(model),
+    }
+    if which is ReferenceModel.start and (start := start_key(model)):
+        key["start"] = start
+    return key
 
 
 def _key(
@@ -185,19 +207,9 @@ def _key(
     image_root: Path,
 ) -> dict[str, Any]:
     """Return what the log-probs of pairs in canonical order depend on."""
-    rows, processor = examples_fingerprint(ordered, image_root), processor_fingerprint(model)
-    key: dict[str, Any] = {
-        "layout": LAYOUT,
-        "weights": weights_fingerprint(model.path),
-        "processor": processor,
-        "dtype": str(torch_dtype(model.dtype)),
-        "length": [train.max_text_tokens, train.too_long.value] if train.max_text_tokens else None,
-        "prefix_sharing": train.prefix_sharing,
-        "rows": rows,
-        **base_settings(model),
-    }
-    if which is ReferenceModel.start and (start := start_key(model)):
-        key["start"] = start
+    rows = examples_fingerprint(ordered, image_root)
+    key = {**scoring_key(model, which, train), "rows": rows}
+    processor = key["processor"]
     if (processor, rows) not in _special:
         _special[processor, rows] = any(map(partial(has_special_tokens, load_processor(model)), ordered))
     if _special[processor, rows]:

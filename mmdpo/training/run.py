@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import shutil
 import time
@@ -110,7 +109,7 @@ def train_adapter(
     checkpoints = folder / "checkpoints"
     with suppress_library_output():
         gc.collect()  # the last point's trainer and model hold each other in a cycle
-        _exclude_libraries_from_gc()
+        import_training_libraries()
         data = prepare(settings, examples, image_root, reference_logps)
         rows = len(data.tokenized.rows)
         check_schedule(settings.train, rows, world_size())
@@ -131,7 +130,7 @@ def train_adapter(
                 checkpoint = _find_checkpoint(checkpoints, run)
                 resumed(checkpoint.step if checkpoint else 0)
                 with release_deepspeed(trainer), tf32(fitted.train.tf32):
-                    with timed(training_kind(fitted.method, fitted.model)) as block:
+                    with timed(training_kind(settings.method, settings.model, settings.train)) as block:
                         _run_loop(trainer, fitted, run, checkpoint, log, last)
                         done = trainer.state.global_step - (checkpoint.step if checkpoint else 0)
                         # By the batches that were asked for: a prediction knows no others.
@@ -281,13 +280,6 @@ def _summary(trainer: Any, data: TrainingData, weights: str, seconds: float) -> 
         prompts=data.prompts,
         processes=world_size(),
     )
-
-
-@functools.cache
-def _exclude_libraries_from_gc() -> None:
-    """Exclude imported libraries from garbage collection. Call once, or a finished trainer would be kept alive."""
-    import_training_libraries()
-    gc.freeze()
 
 
 def _disable_dropout(model: Any) -> None:

@@ -221,7 +221,7 @@ def test_a_grid_has_an_end_of_its_own(tmp_path: Path, points: Points) -> None:
         (["objective=text,visual"], {"pruner": "median"}, "type one, or hydra/sweeper/pruner=none"),
         (["search=halving"], {}, "search=halving: .*drop it"),
         ([], {"pruner": "median", "rungs": [0.5, 0.25]}, r"type 'hydra\.sweeper\.rungs="),
-        ([], {"pruner": "median", "rungs": None}, r"type 'hydra\.sweeper\.rungs="),
+        ([], {"pruner": "median", "rungs": 0.25}, r"type 'hydra\.sweeper\.rungs="),
         ([], {"pruner": "median", "rungs": [0.25, 0.252]}, r"apart by 0\.01"),
         ([], {"rungs": [0.1]}, r"hydra\.sweeper\.rungs=\[0\.1\]: .*type hydra/sweeper/pruner=median"),
         (["cluster=slurm"], {"pruner": "median"}, "type hydra/sweeper/pruner=none"),

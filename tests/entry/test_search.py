@@ -6,7 +6,16 @@ import importlib.util
 
 import pytest
 
-from mmdpo.entry.search import Tried, best_lines, check_plugins, check_split, directions, pareto_front, search_overrides
+from mmdpo.entry.search import (
+    Tried,
+    best_lines,
+    check_plugins,
+    check_split,
+    command_on_test,
+    directions,
+    pareto_front,
+    search_overrides,
+)
 from mmdpo.errors import UserError
 
 OPTUNA = "hydra/sweeper=optuna"
@@ -66,6 +75,12 @@ def test_the_best_point_comes_with_the_command_for_the_test_split() -> None:
     assert found == "best of 3 points: dpo-0.2: text 7 (bench.split=dev)"
     expected = "python launch.py beta=0.2 method=dpo 'data.path=a b' study=mine-test bench.split=test"
     assert command.partition(": ")[2] == expected
+
+
+def test_the_command_for_the_test_split_names_all_seeds_and_no_search() -> None:
+    typed = ["beta=0.1", "search=halving", "search.keep=0.3", "bench.split=dev", "study=mine"]
+    expected = "python launch.py -m beta=0.1 seed=0,1 study=mine-test bench.split=test"
+    assert command_on_test(typed, "mine", [0, 1]) == expected
 
 
 def test_of_several_scores_the_points_that_no_other_exceeds_are_best() -> None:

@@ -22,7 +22,7 @@ SMALL = (
     "bench.items=4",
     "bench.tasks=[text]",
 )
-LONG = (*SMALL, "train.num_train_epochs=40", "train.save_steps=1000", "beta=0.1", "stage=train")
+LONG = (*SMALL, "train.num_train_epochs=30", "train.save_steps=1000", "beta=0.1", "stage=train")
 """A training that is long enough to be interrupted, and saves only when it is asked to."""
 
 

@@ -70,7 +70,7 @@ def node_failure(lines: Lines) -> None:
     [
         (time_limit, 2, ["time_limit", "time_limit"]),
         pytest.param(kill, 1, ["killed"], marks=pytest.mark.exhaustive),
-        (requeue, 1, ["requeued"]),
+        pytest.param(requeue, 1, ["requeued"], marks=pytest.mark.exhaustive),  # as after a preemption
         (preempt, 1, ["preempted"]),
         pytest.param(node_failure, 1, ["node_failure"], marks=pytest.mark.exhaustive),
     ],
@@ -80,7 +80,7 @@ def test_a_disturbed_training_ends_bit_equal_to_an_undisturbed_one(
     disturb: Callable[[Lines], None], times: int, causes: list[str], lines: Lines, undisturbed: Path
 ):
     save = ["train.save_steps=10"] if disturb in (kill, node_failure) else []
-    if mirrored := disturb is requeue:
+    if mirrored := disturb is preempt:
         save += ["tracking=wandb", "tracking.mode=offline"]
     lines.launch(*LONG, *save, "cluster.partition=scavenge", "cluster.wait=false")
     for attempt in range(1, times + 1):
@@ -127,7 +127,7 @@ def test_two_processes_with_zero_3_save_at_a_time_limit_and_continue(lines: Line
         "beta=0.1",
         "stage=train",
     )
-    line = (*line, "train.num_train_epochs=12", "train.save_steps=1000", "cluster.wait=false")
+    line = (*line, "train.num_train_epochs=5", "train.save_steps=1000", "cluster.wait=false")
     lines.launch(*line)
     lines.wait_for_steps(NEAR, 180)
     # SLURM looks at time limits every 30 s, and its signal wakes a stopped process: training stands still meanwhile.

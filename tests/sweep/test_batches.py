@@ -33,6 +33,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(work, "_candidates", lambda config: LABELLED if config.method.name == "kto" else PAIRS)
     monkeypatch.setattr(work, "_stages_to_make", lambda config: [Stage.sample] if config.round > 1 else [])
     monkeypatch.setattr(work, "_reference_work", lambda p: [(p.config.data.name, Work("reference", {"passes": 1.0}))])
+    monkeypatch.setattr(work, "_look_up_reference", lambda config, examples: (f"seed {config.seed}", False))
     monkeypatch.setattr(work, "sets_of", lambda config: [])
     return tmp_path
 

@@ -18,7 +18,7 @@ from mmdpo.sweep import hours
 from mmdpo.sweep.batches import Batch
 from mmdpo.sweep.hours import hours_lines, of_one_device
 from mmdpo.sweep.speeds import Work
-from mmdpo.sweep.work import samples_work
+from mmdpo.sweep.work import DATA_NOT_MADE, samples_work
 from mmdpo.timings import MEASUREMENT, Timing, timings_file
 
 HERE = Timing("train", {"steps": 1.0}, 1, 1, MEASUREMENT, "CPU", socket.gethostname())
@@ -38,17 +38,17 @@ def keep(times: list[Timing], config: Config) -> None:
 
 def test_hours_name_their_parts_source_and_device(base):
     times = [
-        dataclasses.replace(HERE, kind="point", amounts={"points": 1.0}, seconds=30),
+        dataclasses.replace(HERE, kind="point", amounts={"points": 1.0}, seconds=66),
         dataclasses.replace(HERE, kind="load", amounts={"loads": 1.0}, seconds=6),
         dataclasses.replace(HERE, kind="answers/text", amounts={"answers": 10.0}, seconds=100),
-        dataclasses.replace(HERE, kind="judge/oracle", amounts={"answers": 30.0}, seconds=18),
+        dataclasses.replace(HERE, kind="judge/oracle", amounts={"answers": 30.0}, seconds=0.018),
     ]
     keep(times, base)
     known, unknown = hours_lines([point(base)], Stage.experiment)
-    assert "0.1 hours (+-25 %" in known  # 30 + 6 s, 300 s, 36 s
-    assert "start-up 0.01" in known
+    assert "0.1 hours (+-25 %" in known  # 66 + 6 s, 300 s, 0.036 s
+    assert "start-up 0.02" in known
     assert "evaluation 0.083" in known
-    assert "judging 0.01" in known
+    assert "judging under 0.0001" in known
     assert "a measurement on CPU" in known
     assert "1 x answers/presence" in unknown
     assert "stage=measure" in unknown
@@ -74,6 +74,16 @@ def test_the_hours_of_a_pruned_grid_are_a_range(base, monkeypatch):
     known, explained, _ = hours_lines([point(base)], Stage.train)
     assert "training 1.5 to 2" in known
     assert "rung" in explained
+
+
+def test_a_training_without_data_is_not_told_to_be_measured(base, monkeypatch):
+    works = [Work(DATA_NOT_MADE, {}), Work("point", {"points": 1.0})]
+    monkeypatch.setattr(hours, "batches_of", lambda points, stage: [Batch([], [[(point(base), one) for one in works]])])
+    keep([dataclasses.replace(HERE, kind="point", amounts={"points": 1.0})], base)
+    _, data, others = hours_lines([point(base)], Stage.train)
+    assert "stage=build" in data
+    assert "stage=measure" not in data
+    assert others.startswith("hours: not counted, since no speed is known: 1 x process;")
 
 
 def test_without_any_time_the_command_to_measure_is_named(base):

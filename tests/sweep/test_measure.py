@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from mmdpo.config.choices import Stage
-from mmdpo.entry.compose import compose_config
-from mmdpo.points.point import baselines, point
-from mmdpo.sweep import measure as measuring
-from mmdpo.sweep.hours import hours_lines
+from tests.support.program import launch
 
 pytestmark = pytest.mark.exhaustive
 
 
-def test_a_measurement_is_enough_to_predict_a_sweep(tmp_path, monkeypatch):
-    monkeypatch.setenv("MMDPO_CACHE", str(tmp_path / "cache"))
-    short = [dataclasses.replace(probe, seconds=probe.seconds / 20) for probe in measuring.PROBES]
-    monkeypatch.setattr(measuring, "PROBES", short)
+def test_a_measurement_is_enough_to_predict_a_sweep(tmp_path):
     line = ["data.prompts=60", "bench.tasks=[text]", "bench.items=30", f"out={tmp_path}", "tracking=none"]
-    config = compose_config(line)
-    measuring.measure([config])
-    lines = [*hours_lines([*baselines(config), point(config)], Stage.experiment)]
-    assert len(lines) == 1, lines
-    assert all(part in lines[0] for part in ("training", "start-up", "evaluation", "judging"))
-    assert not [*tmp_path.glob("probe*")]
+    cache = {"MMDPO_CACHE": str(tmp_path / "cache")}
+    measured = launch("stage=measure", *line, real=True, **cache)  # imports of libraries are measured, too
+    assert measured.returncode == 0, measured.stdout + measured.stderr
+    planned = launch(*line, "dry_run=true", **cache)
+    hours = [printed for printed in planned.stdout.splitlines() if printed.startswith("hours")]
+    assert len(hours) == 1, planned.stdout + planned.stderr
+    assert all(part in hours[0] for part in ("training", "start-up", "evaluation", "judging"))
+    assert "stage=measure" not in planned.stdout
+    assert not [*tmp_path.glob("*/probe*")]

@@ -9,6 +9,7 @@ from mmdpo.sweep.speeds import (
     LEAST_SPREAD,
     Work,
     fit_speeds,
+    newest_first,
     of_one_process,
     predict,
     relative_of,
@@ -35,7 +36,7 @@ def test_costs_per_unit_are_found_again():
     assert found.wall == {"training": pytest.approx(104, rel=0.02)}
     assert found.cpu == {"training": pytest.approx(208, rel=0.02)}
     assert found.error == pytest.approx(LEAST_SPREAD)
-    assert found.sources == {MEASUREMENT: 4}
+    assert found.sources == [MEASUREMENT]
 
 
 def test_one_time_alone_predicts_in_proportion_with_a_large_error():
@@ -53,6 +54,12 @@ def test_times_that_disagree_widen_the_error():
 def test_work_of_an_unknown_kind_is_counted_and_not_predicted():
     found = predict([Work("judge/oracle", {"tasks": 1}), Work("judge/oracle", {"tasks": 2})], {})
     assert (found.wall, found.unknown) == ({}, {"judge/oracle": 2})
+
+
+def test_a_unit_that_was_never_measured_is_counted_and_not_free():
+    speeds = fit_speeds([timing(1, steps=10, images=0)])
+    works = [Work("train", {"steps": 10, "images": 3, FIRST: 1}), Work("train", {"steps": 10, "images": 0})]
+    assert predict(works, speeds).unknown == {"train (images)": 1}
 
 
 def test_units_that_times_cannot_tell_apart_share_the_cost():
@@ -109,6 +116,19 @@ def test_a_process_pays_once_for_its_libraries_and_its_first_work_of_a_part():
     ]
 
 
-def test_sources_are_named():
-    assert source_text({"nano": 3, MEASUREMENT: 9}) == "a measurement and earlier points of study nano"
-    assert source_text({"a": 1, "b": 2}) == "earlier points of 2 studies"
+@pytest.mark.parametrize(
+    ("sources", "text"),
+    [
+        ([MEASUREMENT], "a measurement"),
+        (["nano", MEASUREMENT], "a measurement and earlier points of study nano"),
+        (["b", "a"], "earlier points of studies b and a"),
+        (["d", "c", MEASUREMENT, "b", "a"], "a measurement and earlier points of studies d, c and 2 more"),
+    ],
+)
+def test_the_newest_sources_are_named_and_the_others_counted(sources, text):
+    assert source_text(sources) == text
+
+
+def test_a_source_is_as_new_as_its_last_time():
+    of_shape = [timing(1, source) for source in ("a", MEASUREMENT, "b", "a")]
+    assert newest_first([of_shape, [timing(1, "c")]]) == ["a", "b", MEASUREMENT, "c"]

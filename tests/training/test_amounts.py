@@ -70,7 +70,14 @@ def test_a_labelled_answer_is_computed_with_that_of_another_row():
     rows = [LabelledAnswer("0", "q" * 10, "aaa", True), LabelledAnswer("1", "q" * 10, "bb", False)]
     assert training_amounts(settings(2), rows)["letters"] == 2 * 15
     assert training_amounts(settings(2, prefix_sharing=False), rows)["letters"] == 4 * 13
-    assert reference_amounts(settings(), rows)["letters"] == 2 * 15
+
+
+def test_the_reference_pass_of_labelled_answers_is_that_of_their_pairs():
+    one, other = LabelledAnswer("0", "q" * 10, "aaa", True), LabelledAnswer("1", "q" * 10, "bb", False)
+    pairs = [PreferencePair("0", "q" * 10, "aaa", "bb"), PreferencePair("1", "q" * 10, "aaa", "bb")]
+    found = reference_amounts(settings(), [one, other])
+    assert found == reference_amounts(settings(), pairs)
+    assert found["letters"] == 10 + 3 + 2  # one prompt, whose answers are each computed once
 
 
 def test_a_reference_pass_sorts_rows_and_pads_the_batches():
@@ -99,10 +106,10 @@ def test_a_reference_pass_keeps_pairs_of_a_prompt_together():
     ],
 )
 def test_the_kind_of_a_training_is_what_its_steps_compute(method, kind):
-    assert training_kind(method, ModelConfig()) == kind
+    assert training_kind(method, ModelConfig(), settings(activation_checkpointing=False)) == kind
 
 
-def test_a_model_whose_steps_take_another_time_has_a_kind_of_its_own():
+def test_settings_with_which_steps_take_another_time_have_a_kind_of_their_own():
     model = ModelConfig(lora=LoraConfig(use_dora=True), quantization="nf4", attn_implementation="eager")
     method = MethodConfig(train_on=TrainOn.pairs, loss_type="sigmoid")
-    assert training_kind(method, model) == "train/pairs/dora/nf4/eager"
+    assert training_kind(method, model, settings()) == "train/pairs/dora/activation_checkpointing/nf4/eager"

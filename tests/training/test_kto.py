@@ -19,6 +19,7 @@ from mmdpo.models.messages import to_answer, to_messages
 from mmdpo.records import LabelledAnswer
 from mmdpo.training.labelled import labelled_rows, partners
 from mmdpo.training.lora import lora
+from mmdpo.training.reference_notes import is_noted_reference_known, reference_note
 from mmdpo.training.rows import tokenize_examples
 from mmdpo.training.run import train_adapter
 from mmdpo.training.trl_config import kto_config
@@ -139,7 +140,11 @@ def test_equal_and_cut_answers_keep_their_reference(tiny: Tiny) -> None:
     settings = kto_settings(tiny, train__max_text_tokens=14, train__too_long=TooLong.drop)
     processor = load_processor(settings.model)
     tokenized = tokenize_examples(examples, tiny.images, processor, settings.train)
-    found, sharing = labelled_rows(settings, tokenized, tiny.images, processor)
+    assert not is_noted_reference_known(reference_note(settings, examples, tiny.images))
+    found, sharing = labelled_rows(settings, examples, tokenized, tiny.images, processor)
+    flipped = [replace(one, label=not one.label) for one in examples]
+    assert is_noted_reference_known(reference_note(settings, flipped, tiny.images))
+    assert not is_noted_reference_known(reference_note(replace(settings, seed=1), examples, tiny.images))
     assert sharing.holds
     assert 4 < len(found.rows) <= len(examples)
     assert sorted(row["id"] for row in found.rows) == sorted(row["id"] for row in tokenized.rows)
@@ -163,4 +168,4 @@ def test_answers_without_any_difference_are_refused(tiny: Tiny) -> None:
     processor = load_processor(settings.model)
     tokenized = tokenize_examples(examples, tiny.images, processor, settings.train)
     with pytest.raises(UserError, match="method=kto"):
-        labelled_rows(settings, tokenized, tiny.images, processor)
+        labelled_rows(settings, examples, tokenized, tiny.images, processor)

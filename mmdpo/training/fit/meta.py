@@ -75,18 +75,20 @@ class StepCost:
         return self.forward_flops + self.backward_flops
 
 
-def meta_base(config: PretrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+def meta_base(config: PretrainedConfig, dtype: torch.dtype, attention: str = "auto") -> PreTrainedModel:
     """Build a vision-language model without weights, as it is loaded for training.
 
     Args:
         config: The model's configuration.
         dtype: Type of the weights.
+        attention: The attention (`model.attn_implementation`). All but eager attention, which keeps its weights, need
+            the memory of sdpa.
     """
     from transformers import AutoModelForImageTextToText
 
     with torch.device("meta"), suppress_library_output():
         model: PreTrainedModel = AutoModelForImageTextToText.from_config(
-            config, dtype=dtype, attn_implementation="sdpa"
+            config, dtype=dtype, attn_implementation="eager" if attention == "eager" else "sdpa"
         )
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -105,7 +107,8 @@ def meta_model(model: ModelConfig, dtype: torch.dtype | None = None) -> PeftMode
 
     with suppress_library_output():
         config = AutoConfig.from_pretrained(resolve_path(model.path), trust_remote_code=False)
-    return with_lora(meta_base(config, dtype or torch_dtype(model.dtype)), model)
+    base = meta_base(config, dtype or torch_dtype(model.dtype), model.attn_implementation)
+    return with_lora(base, model)
 
 
 def with_lora(base: PreTrainedModel, model: ModelConfig) -> PeftModel:

@@ -28,8 +28,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counter of the operations, their FLOPs, and the bytes of all tensors that the code within the block creates.
 
     FLOPs are those of torch's own counter: two for each multiplication with addition in a matrix product, convolution
-    or attention. Of causal attention only the lower half is counted. Tensors from before the block do not count as
-    memory, nor does the memory that one operation uses within itself.
+    or attention. Of causal attention in a CPU's kernel, which on the meta device stands for a GPU's, only the lower
+    half is counted. Tensors from before the block do not count as memory, nor does the memory that one operation uses
+    within itself.
     """
 
     def __init__(self) -> None:
@@ -47,7 +48,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run one operation, and count it."""
         args, kwargs = _placed(func, args, dict(kwargs or {}))
         if func is aten._local_scalar_dense.default and args[0].is_meta:
-            return 1.0
+            return _value_of(args[0])
         before = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if _is_tensor(leaf)}
         output = func(*args, **kwargs)
         self.flops += flops_of(func, args, kwargs, output)
@@ -111,6 +112,16 @@ ATTENTION = {
     aten._scaled_dot_product_flash_attention_for_cpu.default: _attention(0),
     aten._scaled_dot_product_flash_attention_for_cpu_backward.default: _attention(1),
 }
+
+
+def _value_of(tensor: torch.Tensor) -> float:
+    """Return a stand-in for the value of a tensor without one.
+
+    Raises NotImplementedError for an integer: a size or an index that depends on it would be wrong.
+    """
+    if tensor.dtype.is_floating_point or tensor.dtype is torch.bool:
+        return 1.0
+    raise NotImplementedError("the model's code reads an integer that is computed from activations")
 
 
 def _is_tensor(value: Any) -> bool:

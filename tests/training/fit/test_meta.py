@@ -1,4 +1,4 @@
-"""Costs of LLaVA-1.5-13B without its weights, beside those derived by hand."""
+"""Costs of models without their weights, beside those derived by hand."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from types import ModuleType
 import pytest
 import torch
 
-from mmdpo.training.fit.meta import Device, fixed_bytes, step_cost
+from mmdpo.config.schema import ModelConfig, TrainConfig
+from mmdpo.models.loading import load_processor
+from mmdpo.records import PreferencePair
+from mmdpo.training.collate import Collator
+from mmdpo.training.fit.meta import Device, fixed_bytes, meta_model, step_cost
+from mmdpo.training.rows import tokenize_examples
+from tests.support.tiny import Tiny, tiny_settings
 
 BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
 LAYERS, HIDDEN, INTERMEDIATE, RANK = 40, 5120, 13824, 128
-GPU = Device(gpu=True, dtype=torch.bfloat16)
+GPU, CPU = Device(gpu=True, dtype=torch.bfloat16), Device(gpu=False, dtype=torch.float32)
 
 
 @pytest.fixture
@@ -49,3 +55,20 @@ def test_the_flops_of_a_13b(flops: ModuleType) -> None:
     for way, value in expected.items():
         total = one[way].total + (LAYERS - 1) * (two[way].total - one[way].total)
         assert total / 1e12 == pytest.approx(value, rel=0.03)
+
+
+def test_eager_attention_keeps_its_weights(tiny: Tiny) -> None:
+    pair = PreferencePair("0", "is there " * 60, "a red star", "no")
+    processor = load_processor(ModelConfig(path=str(tiny.model)))
+    rows = tokenize_examples([pair], tiny.images, processor, TrainConfig()).rows
+    costs = {}
+    for attention in ("flash_attention_2", "eager"):
+        model = meta_model(tiny_settings(tiny.model, model__attn_implementation=attention).model)
+        for shared in (True, False):
+            batch = Collator(processor, shared=shared)(rows)
+            costs[attention, shared] = step_cost(model, batch, CPU, recompute=False)
+    more = costs["eager", False].peak_bytes - costs["flash_attention_2", False].peak_bytes
+    tokens = costs["eager", False].tokens // 2
+    weights = 2 * 2 * 4 * tokens**2 * 4  # of two layers, two rows and four heads, in float32
+    assert weights / 2 < more < 2 * weights  # the peaks are not at the same operation
+    assert costs["eager", True].peak_bytes == costs["flash_attention_2", True].peak_bytes  # shared rows have their own

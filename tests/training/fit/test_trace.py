@@ -37,6 +37,8 @@ def test_integers_are_real_without_values() -> None:
         assert torch.arange(3, device="meta").tolist() == [0, 1, 2]
         assert ids.to("meta").sum().item() == 11
         assert float(states.detach().sum()) == 1.0  # of no value
+        with pytest.raises(NotImplementedError, match="integer"):
+            states.detach().argmax().item()
 
 
 def test_causal_attention_counts_half_and_keeps_no_weights() -> None:
