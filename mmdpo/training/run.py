@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,7 +197,7 @@ def _make_trainer(
             custom = {CustomLoss(name): weights[name] for name in weights if is_custom_loss(name)}
             trainer = LoraDPOTrainer(model, args, rows, collator, *adapter)
             trainer.custom_losses = custom
-    trainer.errors_named = functools.partial(translate_trl_errors, settings.train)
+    trainer.errors_named = partial(translate_trl_errors, settings.train)
     if start:
         start.begin(trainer.model)
     return trainer
