@@ -11,7 +11,7 @@ from enum import Enum
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from mmdpo.config.choices import CUSTOM_LOSSES, Runner, TrainOn
+from mmdpo.config.choices import CUSTOM_LOSSES, WITHOUT_REFERENCE, Runner, TrainOn
 from mmdpo.config.field_checks import did_you_mean
 from mmdpo.config.losses import weighted_losses
 from mmdpo.config.schema import Config
@@ -242,6 +242,8 @@ def _condition(config: Config, name: str) -> str | None:
         return "needs a GPU; drop it"
     if name == "f_alpha_divergence_coef" and config.train.trl.get("f_divergence_type") != "alpha_divergence":
         return "has no effect; add train.trl.f_divergence_type=alpha_divergence"
+    if name == "neftune_noise_alpha" and config.train.trl[name] and (shared := _sharing(config)):
+        return f"its noise would depend on which rows share their prompt; add {shared}=false"
     if name == "discopop_tau" and "discopop" not in losses:
         return "only the loss discopop uses it; type method.loss_type=discopop"
     if name.endswith("checkpointing_kwargs") and not config.train.activation_checkpointing:
@@ -251,6 +253,12 @@ def _condition(config: Config, name: str) -> str | None:
     if name in ("ddp_broadcast_buffers", "ddp_bucket_cap_mb") and config.cluster.processes == 1:
         return "has no effect with one process; type cluster.tasks_per_node="
     return None
+
+
+def _sharing(config: Config) -> str | None:
+    """Return the setting by which rows of a training share their prompt; None if it is off."""
+    key = "prompt_once" if config.method.train_on in WITHOUT_REFERENCE else "prefix_sharing"
+    return f"train.{key}" if getattr(config.train, key) else None
 
 
 def _may_have_gpu(config: Config) -> bool:

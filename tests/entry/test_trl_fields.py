@@ -46,7 +46,7 @@ def test_every_field_of_trl_is_known() -> None:
         ("optim", "adafactor"),
         ("optim_args", None),
         ("lr_scheduler_kwargs", {"num_cycles": 2}),
-        ("neftune_noise_alpha", 5),
+        ("neftune_noise_alpha", None),
         ("f_divergence_type", "js_divergence"),
         ("use_weighting", True),
     ],
@@ -90,6 +90,13 @@ def test_arguments_that_an_optimizer_ignores_are_refused() -> None:
     assert "train.trl.optim=adamw_torch" in problems(optim_args="momentum=0.9")[0]
     assert "train.trl.optim=sgd" in problems(optim="sgd", adam_beta2=0.9)[0]
     assert problems(optim="sgd", optim_args="momentum=0.9") == []
+
+
+def test_noise_that_depends_on_shared_rows_is_refused() -> None:
+    own_rows = compose_config(["train.prefix_sharing=false"])
+    assert "train.prefix_sharing=false" in problems(neftune_noise_alpha=5)[0]
+    assert problems(own_rows, neftune_noise_alpha=5) == []
+    assert "train.prompt_once=false" in problems(compose_config(["method=sft"]), neftune_noise_alpha=5)[0]
 
 
 def test_fields_depend_on_the_method() -> None:

@@ -15,8 +15,12 @@ RECOMPUTE = "activation_checkpointing"
 
 
 def kept_settings(method: MethodConfig, train: TrainConfig) -> list[str]:
-    """List the settings that a plan keeps: typed ones, and the batches of a loss that depends on them."""
-    return [*train.fit_keeps, *(BATCH if depends_on_micro_batch(method) else ())]
+    """List the settings that a plan keeps: typed ones, and the batches of a loss that depends on them.
+
+    NEFTune's noise depends on the length to which a micro-batch is padded.
+    """
+    by_batch = depends_on_micro_batch(method) or train.trl.get("neftune_noise_alpha")
+    return [*train.fit_keeps, *(BATCH if by_batch else ())]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from mmdpo.config.schema import TrainConfig
+from mmdpo.entry.compose import compose_config
 from mmdpo.training.fit.fitting import chosen
-from mmdpo.training.fit.plan import Plan, Steps, smaller
+from mmdpo.training.fit.plan import BATCH, Plan, Steps, kept_settings, smaller
 from mmdpo.training.fit.weights import UpdateWeights
 from tests.support.tiny import tiny_settings
 
@@ -29,6 +30,15 @@ from tests.support.tiny import tiny_settings
 )
 def test_micro_batches_that_keep_the_steps(steps: Steps, expected: list[int]) -> None:
     assert steps.micro_batches() == expected
+
+
+@pytest.mark.parametrize(
+    ("overrides", "kept"),
+    [([], False), (["method=kto"], True), (["train.prefix_sharing=false", "train.trl.neftune_noise_alpha=5"], True)],
+)
+def test_micro_batches_are_kept_where_numbers_depend_on_them(overrides: list[str], kept: bool) -> None:
+    config = compose_config(overrides)
+    assert kept_settings(config.method, config.train) == [*config.train.fit_keeps, *(BATCH if kept else ())]
 
 
 def test_memory_that_runs_out_halves_micro_batches_then_recomputes() -> None:
