@@ -37,6 +37,7 @@ def regret(out: str, seed: int) -> tuple[float, float, float]:
     from mmdpo.sweep.rung_decisions import decide_rung
 
     common = ("sweep=beta_lr_grid", "search=halving", "tracking=none", "bench.split=dev", "bench.tasks=[text]")
+    common = (*common, "search.correlation=0.9")  # as assumed by a search that has no finished points
     whole = dataclasses.replace(compose_config(common), out=out, study=f"seed-{seed}", seed=seed)
     points = points_of(dataclasses.replace(whole, beta=b, lr=lr, logprob_avg=avg) for b, lr, avg in GRID)
     with use_model_cache():
