@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -65,6 +66,12 @@ def is_installed(module: str) -> bool:
 def uses_slurm(file: Path) -> bool:
     """Check for the marker in a file's text: the process that schedules collects no tests."""
     return "pytest.mark.slurm" in file.read_text(encoding="utf-8")
+
+
+def pytest_collection_finish() -> None:
+    """Exclude from garbage collection what the files of tests have imported, as programs do with their libraries."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
