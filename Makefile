@@ -5,7 +5,8 @@ WORKERS ?= 2
 SELECT ?= not slurm and not browser and not long and not exhaustive
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
+# Python compiles a module when it is first imported; compiling all of them here would take twice as long as the rest.
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --no-compile -c constraints.txt
 # tests/conftest.py orders the files, the slowest first, and keeps those of SLURM on one worker.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -45,18 +46,20 @@ format: $(VENV)/installed-dev ## Format the code and fix what ruff can fix
 docs: $(VENV)/installed-dev ## Build the documentation into build/site/
 	$(BIN)/mkdocs build --strict
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "mmdpo needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing mmdpo into $(VENV), once; this takes some minutes"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing mmdpo into $(VENV), once; this takes a minute or two"
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	@echo "installing the test and development tools, once"
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing mmdpo with the test and development tools into $(VENV), once; this takes a minute or two"
 	$(PIP) -e '.[dev]'
-	touch $@
+	touch $(VENV)/installed $@
 
 clean: ## Remove outputs and caches of tools
 	rm -rf outputs build .mypy_cache .pytest_cache .ruff_cache
