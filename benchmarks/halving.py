@@ -37,8 +37,8 @@ def regret(out: str, seed: int) -> tuple[float, float, float]:
     from mmdpo.sweep.rung_decisions import decide_rung
 
     common = ("sweep=beta_lr_grid", "search=halving", "tracking=none", "bench.split=dev", "bench.tasks=[text]")
-    common = (*common, "search.correlation=0.9")  # as assumed by a search that has no finished points
-    whole = dataclasses.replace(compose_config(common), out=out, study=f"seed-{seed}", seed=seed)
+    assumed = "search.correlation=0.9"  # as in a search that has no finished points
+    whole = dataclasses.replace(compose_config((*common, assumed)), out=out, study=f"seed-{seed}", seed=seed)
     points = points_of(dataclasses.replace(whole, beta=b, lr=lr, logprob_avg=avg) for b, lr, avg in GRID)
     with use_model_cache():
         for p in points:
