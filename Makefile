@@ -5,8 +5,7 @@ WORKERS ?= 2
 SELECT ?= not slurm and not browser and not long and not exhaustive
 VENV := .venv
 BIN := $(VENV)/bin
-# Python compiles a module when it is first imported; compiling all of them here would take twice as long as the rest.
-PIP := $(BIN)/pip --disable-pip-version-check install --quiet --no-compile -c constraints.txt
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
 # tests/conftest.py orders the files, the slowest first, and keeps those of SLURM on one worker.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -52,12 +51,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "installing mmdpo into $(VENV), once; this takes a minute or two"
+	@echo "installing mmdpo into $(VENV), once; this takes some minutes"
 	$(PIP) -e .
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "installing mmdpo with the test and development tools into $(VENV), once; this takes a minute or two"
+	@echo "installing mmdpo with the test and development tools into $(VENV), once; this takes some minutes"
 	$(PIP) -e '.[dev]'
 	touch $(VENV)/installed $@
 
