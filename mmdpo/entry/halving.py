@@ -94,8 +94,10 @@ def check_halving_split(configs: Sequence[Config], points: Sequence[Sequence[str
         configs: The config of each point.
         points: The overrides of each point.
     """
+    from mmdpo.sweep.halving import is_halved
+
     for config, overrides in zip(configs, points, strict=False):
-        halves = config.search.kind is SearchKind.halving and config.stage in (Stage.experiment, Stage.train)
+        halves = is_halved(config, config.stage)
         if halves and config.bench.split is Split.test and typed_value(overrides, SPLIT) is None:
             raise UserError(
                 f"search={config.search.name}: prunes by {SPLIT}=dev, and its best result would be chosen by {SPLIT}="

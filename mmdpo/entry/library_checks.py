@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
-from mmdpo.config.choices import WITHOUT_REFERENCE, Runner, Stage, TrainOn
+from mmdpo.config.choices import Runner, Stage
 from mmdpo.config.schema import Config
-from mmdpo.entry.trl_fields import trl_problems
+from mmdpo.entry.trl_fields import may_have_gpu, sharing_setting, trl_problems
 from mmdpo.errors import UserError
 
 TRAINING_STAGES = (Stage.reference, Stage.train, Stage.experiment)
@@ -33,7 +33,7 @@ def quantization_problems(config: Config) -> Iterator[str]:
     key = f"model.quantization={name}"
     if find_spec("bitsandbytes") is None:
         yield f"{key}: needs bitsandbytes; run pip install -e '.[qlora]', or type model.quantization=null"
-    elif config.cluster.runner is not Runner.slurm and not _has_gpu():
+    elif not may_have_gpu(config):
         yield f"{key}: needs a GPU, and this machine has none; type model.quantization=null or cluster=slurm"
     if config.cluster.runner is Runner.slurm and not config.cluster.gpus_per_node:
         yield f"{key}: needs a GPU; type cluster.gpus_per_node=1"
@@ -47,22 +47,14 @@ def attention_problems(config: Config) -> Iterator[str]:
     if name == "auto" or config.is_base or config.stage not in TRAINING_STAGES:
         return
     key = f"model.attn_implementation={name}"
-    pairs = config.method.train_on in (TrainOn.pairs, TrainOn.labelled)
-    if name != "sdpa" and pairs and config.train.prefix_sharing:
-        yield f"{key}: answers that share their prompt need a mask of sdpa; add train.prefix_sharing=false"
-    if name != "sdpa" and config.method.train_on in WITHOUT_REFERENCE and config.train.prompt_once:
-        yield f"{key}: rows that share their prompt need a mask of sdpa; add train.prompt_once=false"
+    if name != "sdpa" and (shared := sharing_setting(config)):
+        those = "rows" if shared == "train.prompt_once" else "answers"
+        yield f"{key}: {those} that share their prompt need a mask of sdpa; add {shared}=false"
     if name != "flash_attention_2":
         return
     if find_spec("flash_attn") is None:
         yield f"{key}: needs flash-attn; run pip install flash-attn, or type model.attn_implementation=auto"
-    elif config.cluster.runner is not Runner.slurm and not _has_gpu():
+    elif not may_have_gpu(config):
         yield f"{key}: needs a GPU, and this machine has none; type model.attn_implementation=auto"
     if config.model.dtype == "float32":
         yield f"{key}: takes no float32; type model.dtype=bfloat16"
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mmdpo.config.choices import SearchKind, Split, Stage
+from mmdpo.config.choices import Split, Stage
 from mmdpo.config.field_checks import unknown_choice
 from mmdpo.config.plan_settings import PlanConfig
 from mmdpo.config.schema import AXES, Config
@@ -54,9 +54,10 @@ def check_plans(configs: Sequence[Config], stage: Stage, searching: bool) -> Non
         raise UserError("plan cannot be swept: a command has one plan")
     if plan.primary is None:
         return
+    from mmdpo.sweep.halving import is_halved
+
     splits = {config.bench.split for config in configs}
-    halved = stage in TRAINING and configs[0].search.kind is SearchKind.halving
-    selected = splits if searching else {Split.dev} if halved else set()
+    selected = splits if searching else {Split.dev} if is_halved(configs[0], stage) else set()
     if selected & ({plan.split} if plan.split else splits):
         chosen = ", ".join(sorted(split.value for split in selected))
         raise UserError(

@@ -238,11 +238,11 @@ def _condition(config: Config, name: str) -> str | None:
         optimizer = str(config.train.trl.get("optim", "adamw_torch"))
         if optimizer in (WITHOUT_ARGUMENTS if name == "optim_args" else WITHOUT_BETAS):
             return f"train.trl.optim={optimizer} does not use it; drop it, or choose another train.trl.optim="
-    if name == "activation_offloading" and config.train.trl[name] and not _may_have_gpu(config):
+    if name == "activation_offloading" and config.train.trl[name] and not may_have_gpu(config):
         return "needs a GPU; drop it"
     if name == "f_alpha_divergence_coef" and config.train.trl.get("f_divergence_type") != "alpha_divergence":
         return "has no effect; add train.trl.f_divergence_type=alpha_divergence"
-    if name == "neftune_noise_alpha" and config.train.trl[name] and (shared := _sharing(config)):
+    if name == "neftune_noise_alpha" and config.train.trl[name] and (shared := sharing_setting(config)):
         return f"its noise would depend on which rows share their prompt; add {shared}=false"
     if name == "discopop_tau" and "discopop" not in losses:
         return "only the loss discopop uses it; type method.loss_type=discopop"
@@ -255,13 +255,13 @@ def _condition(config: Config, name: str) -> str | None:
     return None
 
 
-def _sharing(config: Config) -> str | None:
+def sharing_setting(config: Config) -> str | None:
     """Return the setting by which rows of a training share their prompt; None if it is off."""
     key = "prompt_once" if config.method.train_on in WITHOUT_REFERENCE else "prefix_sharing"
     return f"train.{key}" if getattr(config.train, key) else None
 
 
-def _may_have_gpu(config: Config) -> bool:
+def may_have_gpu(config: Config) -> bool:
     """Return whether trainings run on a GPU, here or perhaps in a job."""
     import torch
 

@@ -51,16 +51,17 @@ def run_halving(points: Sequence[Point], missing: Sequence[Point], run: Run) -> 
     errors = run([p for p in missing if p.role is not Role.trained], None)
     for share in search.rungs:
         going = [p for p in not_pruned(trained) if p.folder in open_ and p.folder not in errors]
-        to_rung = [p for p in going if read_rung(p.folder, share) is None and not _is_beyond(p, share)]
+        beyond = {p.folder for p in going if _is_beyond(p, share)}
+        to_rung = [p for p in going if p.folder not in beyond and read_rung(p.folder, share) is None]
         if to_rung:
             print_line(f"rung {share:g}: {len(to_rung)} points train to it and are measured on dev")
         errors |= run(to_rung, share)
         for study in dict.fromkeys(p.study for p in trained):
             decide_rung([p for p in not_pruned_before(trained, share) if p.study == study], share)
-        if beyond := sum(_is_beyond(p, share) for p in going if p.folder not in errors):
+        if beyond:
             print_line(
-                f"rung {share:g}: {beyond} points were trained to the end without being measured there; they are not "
-                "ranked, and stay"
+                f"rung {share:g}: {len(beyond)} points were trained to the end without being measured there; they are "
+                "not ranked, and stay"
             )
     failed = {
         p.folder for one in results_of(trained) if any(p.folder in errors for p in one.points) for p in one.points
